@@ -1,0 +1,152 @@
+"""Every error that zaptrace tells a user, in one tree.
+
+    ZaptraceError
+    ├── UnsupportedResource      the pod holds something that cannot be carried
+    ├── HostError                this host cannot do it (.remedy is a command or a setting)
+    ├── PodError                 no such pod, the name is taken, it is in the wrong state
+    ├── TraceeGone               a process died while we were working on it
+    ├── ImageError
+    │   ├── BadImage             damaged, cut short, or not an image
+    │   └── ImageVersionError    made by a zaptrace that speaks another format
+    ├── RestoreError             (.stage .resource .vpid) the pod could not be made here
+    └── WireError
+        ├── PeerGone             the other side went away
+        ├── PeerVersionError     the other side speaks another protocol
+        └── WireTimeout          the other side did not answer in time
+
+An error says what was needed, what was found, what to do, and what changed:
+
+    zaptrace: cannot checkpoint pod "web": process 7 (nginx), fd 12 is io_uring
+      needed   a room that can capture anon_inode:[io_uring]; there is none
+      found    ring set up before the pod's table refused it
+      do       restart the pod; io_uring_setup now answers ENOSYS
+      changed  nothing; the pod is running again
+
+The errno handed to a *program* in a pod is another channel and never mixed with these.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_FIELDS = ("needed", "found", "do", "changed")
+
+
+class ZaptraceError(Exception):
+    """Something that a user has to know; `str()` gives the house form without the prefix."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        needed: str | None = None,
+        found: str | None = None,
+        do: str | None = None,
+        changed: str | None = None,
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.needed = needed
+        self.found = found
+        self.do = do
+        self.changed = changed
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        lines += [
+            f"  {field:<8} {value}"
+            for field in _FIELDS
+            if (value := getattr(self, field)) is not None
+        ]
+        return "\n".join(lines)
+
+    def to_plain(self) -> dict[str, Any]:
+        """The error as a msgpack-able map, for the control socket and the wire."""
+        plain: dict[str, Any] = {"class": type(self).__name__, "what": self.what}
+        plain |= {field: getattr(self, field) for field in _FIELDS}
+        plain |= {k: getattr(self, k) for k in getattr(self, "_extra", ())}
+        return plain
+
+    @staticmethod
+    def from_plain(plain: dict[str, Any]) -> ZaptraceError:
+        """The error that a peer described; an unknown class becomes a plain ZaptraceError."""
+        cls = _by_name(ZaptraceError).get(str(plain.get("class")), ZaptraceError)
+        names = (*_FIELDS, *getattr(cls, "_extra", ()))
+        return cls(str(plain.get("what")), **{k: plain[k] for k in names if k in plain})
+
+
+class UnsupportedResource(ZaptraceError):
+    """The pod holds a thing that no room can carry."""
+
+
+class HostError(ZaptraceError):
+    """This host lacks an ability; `remedy` is a command or a setting that gives it."""
+
+    _extra = ("remedy",)
+
+    def __init__(self, what: str, *, remedy: str | None = None, **fields: str | None) -> None:
+        super().__init__(what, **{"do": remedy, **fields})
+        self.remedy = remedy
+
+
+class PodError(ZaptraceError):
+    """The pod named is not there, is there already, or is in another state than needed."""
+
+
+class TraceeGone(ZaptraceError):
+    """A process of the pod died while something was being done to it."""
+
+
+class ImageError(ZaptraceError):
+    """The image cannot be used."""
+
+
+class BadImage(ImageError):
+    """The image is damaged, cut short, or is no image."""
+
+
+class ImageVersionError(ImageError):
+    """The image has a format version that this zaptrace does not read."""
+
+
+class RestoreError(ZaptraceError):
+    """The pod could not be made on this host; everything made so far is removed again."""
+
+    _extra = ("stage", "resource", "vpid")
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        stage: str | None = None,
+        resource: str | None = None,
+        vpid: int | None = None,
+        **fields: str | None,
+    ) -> None:
+        super().__init__(what, **fields)
+        self.stage = stage
+        self.resource = resource
+        self.vpid = vpid
+
+
+class WireError(ZaptraceError):
+    """The conversation with another host failed."""
+
+
+class PeerGone(WireError):
+    """The other side went away in the middle."""
+
+
+class PeerVersionError(WireError):
+    """The other side speaks another version of the protocol."""
+
+
+class WireTimeout(WireError):
+    """The other side did not answer in time."""
+
+
+def _by_name(cls: type[ZaptraceError]) -> dict[str, type[ZaptraceError]]:
+    found = {cls.__name__: cls}
+    for sub in cls.__subclasses__():
+        found |= _by_name(sub)
+    return found
