@@ -123,12 +123,17 @@ class Client:
         self._context = zmq.Context()
         self.socket = self._context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.LINGER, _SENT_LINGER_MS)
-        self.socket.setsockopt(zmq.IMMEDIATE, 1)
+        # Not IMMEDIATE: it drops received messages that were not read before the peer left.
         self.socket.connect(f"ipc://{self.path}/control.sock")
+
+    @property
+    def closed(self) -> bool:
+        """True after `close`."""
+        return self.socket.closed
 
     def close(self) -> None:
         """Let go of the connection; the pod does not care."""
-        if not self.socket.closed:
+        if not self.closed:
             self.socket.close()
             self._context.term()
 
@@ -176,7 +181,7 @@ class Client:
             held = self._held.get(request)
             message = held.pop(0) if held else self._receive(deadline)
             if message.get("id") != request:
-                self._held.setdefault(message.get("id", 0), []).append(message)
+                self._held.setdefault(int(message.get("id", 0)), []).append(message)
                 continue
             final = "ok" in message
             if final:

@@ -37,6 +37,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", re.ASCII)
 _SOCKET_PATH_MAX = 107
 """sizeof(sockaddr_un.sun_path) less the NUL."""
 _ENDED_KEPT = 32
+_TIDY_S = 5.0
 
 
 def root(path: str | os.PathLike[str] | None = None) -> Path:
@@ -81,7 +82,7 @@ def free_name(argv0: str, base: Path) -> str:
     """A name for a pod that runs `argv0`: its base name, numbered when that is taken."""
     stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", os.path.basename(argv0)).strip("-._")[:30] or "pod"
     number, name = 1, stem
-    while is_alive(base / name):
+    while is_running(base / name):
         number += 1
         name = f"{stem}-{number}"
     return name
@@ -103,19 +104,25 @@ class PodDir:
         """Replace `meta` in one step."""
         _write_json(self.path / "meta", meta)
 
-    def release(self, ended: dict[str, Any] | None) -> None:
-        """Remove the entry; `ended` and the log stay behind under `.ended` for late askers."""
+    def record_end(self, ended: dict[str, Any]) -> None:
+        """Note how the pod ended and keep its log, under `.ended`, for late askers.
+
+        From here on the name counts as free; a new `claim` waits for our `release`.
+        """
         base = self.path.parent
         with _locked(base):
-            if ended is not None:
-                kept = base / ".ended"
-                kept.mkdir(mode=0o700, exist_ok=True)
-                log = kept / f"{self.name}.log"
-                log.unlink(missing_ok=True)
-                with contextlib.suppress(FileNotFoundError):
-                    (self.path / "log").rename(log)
-                _write_json(kept / f"{self.name}.json", ended)
-                _prune(kept)
+            kept = base / ".ended"
+            kept.mkdir(mode=0o700, exist_ok=True)
+            log = kept / f"{self.name}.log"
+            log.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                (self.path / "log").rename(log)
+            _write_json(kept / f"{self.name}.json", ended)
+            _prune(kept)
+
+    def release(self) -> None:
+        """Remove the entry."""
+        with _locked(self.path.parent):
             shutil.rmtree(self.path, ignore_errors=True)
             if self.lock_fd >= 0:
                 os.close(self.lock_fd)
@@ -133,6 +140,9 @@ def claim(name: str, base: Path) -> PodDir:
             found=f"{path}/control.sock, {length} bytes",
             remedy="set ZAPTRACE_RUNTIME_DIR to a shorter path, or give the pod a shorter name",
         )
+    patience = time.monotonic() + _TIDY_S
+    while is_alive(path) and not is_running(path) and time.monotonic() < patience:
+        time.sleep(0.01)  # that pod has ended, and its supervisor is tidying up
     with _locked(base):
         if path.exists():
             if is_alive(path):
@@ -166,6 +176,14 @@ def is_alive(path: Path) -> bool:
     return False
 
 
+def is_running(path: Path) -> bool:
+    """True while a supervisor holds the entry and has not recorded the end of its pod."""
+    if not is_alive(path):
+        return False
+    past = ended(path.name, path.parent)
+    return past is None or past.get("instance") != read_meta(path).get("instance", "")
+
+
 def supervisor_pid(path: Path) -> int | None:
     """The pid noted in the entry `path`; only sure while `is_alive`."""
     try:
@@ -176,23 +194,26 @@ def supervisor_pid(path: Path) -> int | None:
 
 def pods(base: Path) -> list[str]:
     """The names of the live pods, sorted; stale entries are removed on the way."""
-    alive, stale = [], []
+    running, stale = [], []
     for entry in sorted(base.iterdir()):
         if entry.name.startswith(".") or not _NAME.fullmatch(entry.name):
             continue
-        (alive if is_alive(entry) else stale).append(entry.name)
+        if is_running(entry):
+            running.append(entry.name)
+        elif not is_alive(entry):
+            stale.append(entry.name)
     if stale:
         with _locked(base):
             for name in stale:
                 if not is_alive(base / name):
                     shutil.rmtree(base / name, ignore_errors=True)
-    return alive
+    return running
 
 
 def find(name: str, base: Path) -> Path:
     """The entry of the live pod `name`; PodError when there is none."""
     path = base / check_name(name)
-    if is_alive(path):
+    if is_running(path):
         return path
     others = pods(base)
     past = ended(name, base)

@@ -136,6 +136,8 @@ class Held:
 
     def discard(self) -> None:
         """Remove the pod; returns when nothing of it is left. Harmless when it is gone already."""
+        if self.client.closed:
+            return
         with contextlib.suppress(PodError):
             self.client.call("discard")
         self._close()
@@ -191,8 +193,9 @@ def _read_frame(stream: socket.socket) -> bytes:
 
 def _read_exactly(stream: socket.socket, count: int) -> bytes:
     data = b""
-    while len(data) < count and (more := stream.recv(count - len(data))):
-        data += more
+    with contextlib.suppress(ConnectionResetError):  # it died without reading what we sent
+        while len(data) < count and (more := stream.recv(count - len(data))):
+            data += more
     return data
 
 

@@ -281,7 +281,7 @@ class Supervisor:
             self._socket.close(0)
             self._context.term()
         if self.entry is not None:
-            self.entry.release(None)
+            self.entry.release()
 
     # ------------------------------------------------------------------ the loop
 
@@ -391,7 +391,9 @@ class Supervisor:
             log.warning("ignored a message: %s", e.what)
             self._send(client, {"id": 0, "ok": False, "error": e.to_plain()})
             return
-        request = Request(client, message.get("id", 0), str(message.get("verb")), message)
+        number = message.get("id")
+        number = number if isinstance(number, int) else 0
+        request = Request(client, number, str(message.get("verb")), message)
         handler = getattr(self, f"_verb_{request.verb}", None)
         try:
             if handler is None:
@@ -796,13 +798,15 @@ class Supervisor:
         with contextlib.suppress(Exception):
             self.pod.close()
         # The record first: who asks from now on finds it, who asked before is answered.
-        self.entry.release(self.outcome.to_plain() | {"name": self.job.name, "meta": self.meta})
+        self.entry.record_end(self.outcome.to_plain() | {"name": self.job.name, "meta": self.meta})
         self._tell_waiting()
         self._tell_viewers()
         if self.terminal is not None:
             self.terminal.close()
+        # Both wait until the answers are sent; only then may we look dead.
         self._socket.close()
         self._context.term()
+        self.entry.release()
 
 
 def main(engine: Engine | None = None) -> None:

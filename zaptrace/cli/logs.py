@@ -30,7 +30,7 @@ def command(pod: str, follow: bool) -> None:
     """
     base = runtime.root()
     path = base / runtime.check_name(pod)
-    if runtime.is_alive(path):
+    if runtime.is_running(path):
         if runtime.read_meta(path).get("stdio") == "tty":
             _scrollback(pod)
             return

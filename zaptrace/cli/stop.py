@@ -15,7 +15,7 @@ from ._common import POD, as_json, connect, print_json
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="Time between TERM and KILL.",
+    help="From TERM to KILL.",
 )
 @click.option("--kill", is_flag=True, help="No SIGTERM first.")
 @as_json
