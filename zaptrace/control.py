@@ -17,8 +17,8 @@ attach      rows cols tail                              outcome, once ended; {"d
 freeze                                                  frozen
 thaw                                                    frozen
 signal      signal: int, vpid: int|None, group: bool
-stop        grace: seconds                              outcome
-discard                                                 outcome; kills without asking
+stop        grace: seconds, kill: bool                  outcome
+discard                                                 outcome; for a pod that was not to be
 checkpoint  to: path, then: "resume"|"stop", codec      report
 migrate     to: endpoint, ...                           report; the outcome goes to who waits
 scrollback                                              data, at; what a tty pod wrote last
@@ -109,13 +109,14 @@ class Client:
     def __init__(self, name: str, root: Path | None = None, instance: str | None = None) -> None:
         """Connect to pod `name`; PodError when it is not running.
 
-        With `instance`, only that very pod counts, not a later one of the same name.
+        With `instance`, only that very pod counts, not a later one of the same name, and it may
+        have ended already: `wait` then says how.
         """
         import zmq
 
         self.name = name
         self.root = root if root is not None else runtime.root()
-        self.path = runtime.find(name, self.root)
+        self.path = self.root / name if instance else runtime.find(name, self.root)
         self.instance = instance or runtime.read_meta(self.path).get("instance")
         self._next = 0
         self._held: dict[int, list[dict[str, Any]]] = {}
@@ -124,7 +125,8 @@ class Client:
         self.socket = self._context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.LINGER, _SENT_LINGER_MS)
         # Not IMMEDIATE: it drops received messages that were not read before the peer left.
-        self.socket.connect(f"ipc://{self.path}/control.sock")
+        if self.alive():
+            self.socket.connect(f"ipc://{self.path}/control.sock")
 
     @property
     def closed(self) -> bool:
@@ -199,8 +201,11 @@ class Client:
         return None
 
     def alive(self) -> bool:
-        """True while the supervisor lives."""
-        return runtime.is_alive(self.path)
+        """True while the supervisor of this very pod lives."""
+        if not runtime.is_alive(self.path):
+            return False
+        now = runtime.read_meta(self.path).get("instance")
+        return now is None or self.instance is None or now == self.instance
 
     def wait(self, timeout: float | None = None) -> Outcome:
         """How the pod ended, once it did; also when it ended before we asked."""

@@ -28,7 +28,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,7 @@ class Supervisor:
         self._viewers: list[Viewer] = []
         self._busy: str | None = None
         self._held = False
+        self._discarded = False
         self._met_client = False
         self._when_free: list[Callable[[], None]] = []
         self._empty = threading.Event()
@@ -600,7 +601,10 @@ class Supervisor:
         grace = float(request.args.get("grace", 10.0))
         self._check_free("stop")
         self._waiting.append(request)
-        self._stop(grace)
+        if request.args.get("kill"):
+            self._kill()
+        else:
+            self._stop(grace)
 
     def _verb_discard(self, request: Request) -> None:
         self._discard(request)
@@ -723,7 +727,8 @@ class Supervisor:
         """The pod is not here any more; finish when everybody has seen the last of it."""
         if self._ending_since:
             return
-        self.outcome = Outcome(**{**outcome.to_plain(), "instance": self.instance, "left": 0})
+        how = "discarded" if self._discarded else outcome.how
+        self.outcome = replace(outcome, how=how, instance=self.instance, left=0)
         self._ending_since = time.monotonic()
         self._try_to_finish()
 
@@ -761,22 +766,26 @@ class Supervisor:
             return {}
 
         self._held = False
-        self._work(None, work, lambda _: None)
+        self._work(None, work)
 
     def _signal_everyone(self, number: int) -> None:
         for process in self.pod.processes():
             with contextlib.suppress(ZaptraceError, ProcessLookupError):
                 self.pod.signal(number, process.vpid)
 
-    def _discard(self, request: Request | None) -> None:
+    def _kill(self) -> None:
         def work() -> dict[str, Any]:
             self.pod.kill()
             return {}
 
+        self._held = False
+        self._work(None, work)
+
+    def _discard(self, request: Request | None) -> None:
         if request is not None:
             self._waiting.append(request)
-        self._held = False
-        self._work(None, work, lambda _: self._end(Outcome("discarded")))
+        self._discarded = True
+        self._kill()
 
     def _tell_waiting(self) -> None:
         assert self.outcome is not None

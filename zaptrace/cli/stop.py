@@ -30,7 +30,7 @@ def command(pod: str, grace: float, kill: bool, as_json: bool) -> None:
     Returns when nothing of the pod is left.
     """
     with connect(pod) as client:
-        reply = client.call("discard") if kill else client.call("stop", grace=grace)
+        reply = client.call("stop", grace=grace, kill=kill)
     if as_json:
         print_json({"pod": pod, **reply["outcome"]})
     else:
