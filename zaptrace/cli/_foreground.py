@@ -98,7 +98,7 @@ def wait(client: Client, signals: Signals) -> Outcome:
 def _pass_on(client: Client, number: int) -> None:
     with contextlib.suppress(PodError):  # it ended just now: the next turn sees it
         if number == signal.SIGTSTP:
-            client.post("signal", signal=int(signal.SIGSTOP), group=True)
+            client.call("signal", signal=int(signal.SIGSTOP), group=True)
             os.kill(os.getpid(), signal.SIGSTOP)
             # We are continued by now.
             client.post("signal", signal=int(signal.SIGCONT), group=True)
