@@ -1,7 +1,7 @@
 """Compile our vDSO and write it as a C byte array.
 
-The compiler's habits of the day (stack protector, control-flow marks, LTO) are turned off: the result
-must run with no libc, and before any.
+The compiler's habits of the day (stack protector, control-flow marks, LTO) are turned off: the
+result must run with no libc, and before any.
 """
 
 from __future__ import annotations
@@ -62,8 +62,9 @@ def build(out_dir: str | Path, params_address: int) -> Path:
         "",
         "#pragma once",
         "",
-        f"#define ZT_VDSO_PARAMS {params_address:#x}ULL /* where it looks for its parameters */",
-        f"#define ZT_VDSO_PAGES {-(-len(elf) // PAGE)}",
+        "/* Where it looks for its parameters, and the room that it needs. */",
+        f"#define ZT_VDSO_IMAGE_PARAMS {params_address:#x}ULL",
+        f"#define ZT_VDSO_IMAGE_PAGES {-(-len(elf) // PAGE)}",
         "",
         "static const unsigned char zt_vdso_image[] = {",
         *("\t" + " ".join(f"0x{byte:02x}," for byte in row) for row in rows),
