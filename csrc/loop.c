@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "pod/blocked.h"
+#include "pod/settle.h"
 #include "ptrace/mem.h"
 #include "ptrace/stub.h"
 
@@ -37,7 +38,7 @@ static int at_rest(zt_pod *pod, zt_task *task, int group_stop, zt_err *err)
         return 0;
     }
     if (pod->freezing) {
-        if (zt_blocked_at_rest(pod, task, err))
+        if (zt_blocked_at_rest(pod, task, err) || zt_settle(task, err))
             return -1;
         task->state = ZT_TASK_REST;
         return 0;
@@ -246,6 +247,7 @@ void zt_loop_ended(zt_pod *pod, zt_task *task, int wait_status)
     if (task->rtid.n == pod->root.n) {
         pod->root_ended = true;
         pod->root_status = wait_status;
+        atomic_store(&pod->woken, true); /* somebody waits for it */
     }
     if (process->threads == 1)
         release_vfork_maker(pod, process, &ignored); /* may be dying as well */
@@ -309,7 +311,7 @@ static int on_enter(zt_pod *pod, zt_task *task, zt_err *err)
         return unmake_call(task, &regs, err);
 
     zt_call *call = &task->call;
-    *call = (zt_call){.nr = (int32_t)zt_arch_call_nr(&regs)};
+    *call = (zt_call){.nr = (int32_t)zt_arch_call_nr(&regs), .ip = regs.rip};
     zt_arch_get_args(&regs, call->asked);
     memcpy(call->issued, call->asked, sizeof call->issued);
     task->row = zt_row_of(call->nr);

@@ -10,6 +10,7 @@ struct zt_task;
  * `answer` that the program gets. A hook changes issued on the way in, and answer on the way out. */
 typedef struct zt_call {
     int32_t nr;
+    uint64_t ip;
     uint64_t asked[6];
     uint64_t issued[6];
     int64_t answer;

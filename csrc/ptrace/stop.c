@@ -88,6 +88,7 @@ int zt_stopped_resume(zt_stopped thread, zt_resume how, int signal, zt_err *err)
     static const long requests[] = {
         [ZT_TO_EVENT] = PTRACE_CONT,
         [ZT_TO_CALL] = PTRACE_SYSCALL,
+        [ZT_TO_STEP] = PTRACE_SINGLESTEP,
         [ZT_TO_LISTEN] = PTRACE_LISTEN,
     };
     if (request(requests[how], thread.rtid, 0, (const void *)(long)signal))

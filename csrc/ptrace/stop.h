@@ -44,6 +44,7 @@ int zt_stop_wait(int32_t rtid, zt_stop *ret, zt_err *err);
 typedef enum zt_resume {
     ZT_TO_EVENT,  /* until something that we trap */
     ZT_TO_CALL,   /* until the next way in or out of a call, too */
+    ZT_TO_STEP,   /* one instruction */
     ZT_TO_LISTEN, /* stay in the group-stop, but hear of its end */
 } zt_resume;
 

@@ -16,6 +16,8 @@
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
+_Static_assert(ZT_VDSO_IMAGE_PARAMS == ZT_VDSO_PARAMS, "our vDSO looks for its parameters elsewhere");
+
 static const uint64_t ALL_SIGNALS = ~0ull;
 
 uint64_t zt_stub_start(void)
