@@ -8,6 +8,7 @@
 
 #include "pod/blocked.h"
 #include "ptrace/stop.h"
+#include "ptrace/stub.h"
 
 static int at_rest(zt_pod *pod, int32_t rtid, zt_stopped *ret, zt_err *err)
 {
@@ -53,7 +54,11 @@ void zt_pod_expect_vpid(zt_pod *pod, int32_t vpid)
 
 void zt_pod_set_clock(zt_pod *pod, int64_t offset_ns)
 {
+    zt_err ignored; /* a process that died meanwhile */
     pod->clock_offset_ns = offset_ns;
+    for (const zt_task *task = pod->tasks; task; task = task->next)
+        if (task->process->ready && task->rtid.n == task->process->rpid.n)
+            zt_stub_set_params(task->rtid.n, &pod->host, offset_ns, &ignored);
 }
 
 int64_t zt_pod_clock(zt_pod *pod)

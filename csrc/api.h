@@ -54,6 +54,7 @@ typedef struct zt_launch_spec {
     int32_t fds[3];  /* become 0, 1 and 2; -1: that number stays closed */
     int32_t tty;     /* fd 0 becomes the controlling terminal */
     int32_t vpid;    /* 0: the kernel's number */
+    int32_t root;    /* its end is what zt_pod_root_status tells */
     int32_t hold;    /* leave it stopped at its first instruction, the pod frozen */
 } zt_launch_spec;
 
@@ -108,6 +109,8 @@ int zt_rseq_get(zt_pod *pod, int32_t rtid, zt_rseq *ret, zt_err *err); /* addres
 int zt_call_reissue(zt_pod *pod, int32_t rtid, int64_t left_ns, zt_err *err);
 int zt_program_run(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
                    uint32_t *ret_done, zt_err *err);
+/* End a process by a signal that it does not handle; its parent finds it so. */
+int zt_task_end(zt_pod *pod, int32_t rtid, int32_t signal, zt_err *err);
 
 /* --- addresses of the stub region, and memory */
 uint64_t zt_stub_start(void);

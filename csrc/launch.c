@@ -113,7 +113,8 @@ int zt_pod_launch(zt_pod *pod, const zt_launch_spec *spec, int32_t *ret_rpid, zt
         pod->expected_vpid = spec->vpid;
         zt_task *task = zt_pod_add_task(pod, NULL, rpid);
         task->known = true;
-        pod->root = task->rtid;
+        if (spec->root)
+            pod->root = task->rtid;
         pod->freezing = true; /* it is at rest once it has executed */
         if (write(go[1], "", 1) == 1 && !await_exec(pod, rpid, failed[0], err)) {
             task = zt_pod_task(pod, rpid);

@@ -14,8 +14,11 @@ before any goes on to the next.
 
 from __future__ import annotations
 
+import array
 import enum
 import os
+import socket
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +28,10 @@ from .ids import FileId, Rpid, Vpid
 from .native import lib
 from .program import Program, Results
 from .tracee import Thread
+
+
+CHANNEL = 0
+"""Until its own descriptors are there, a process has this one: a socket on which files come."""
 
 
 class Stage(enum.IntEnum):
@@ -67,11 +74,20 @@ class BuildProcess:
 
 @dataclass
 class Build:
-    """A pod on its way from an image to life. Owns every descriptor that it was given."""
+    """A pod on its way from an image to life. Owns every descriptor that it was given.
+
+    `launch(exe, vpid)` makes a process of the supervisor's own, and `end(rpid, signal)` ends one.
+    `last` is done when all stages are through, `before_thaw` at the last moment before the pod runs.
+    """
 
     handle: Any
     image: Any
     name: str
+    launch: Callable[[str, int], int]
+    end: Callable[[int, int], None]
+    channel: socket.socket
+    before_thaw: list[Callable[[], None]] = field(default_factory=list)
+    last: list[Callable[[], None]] = field(default_factory=list)
     stdio: dict[str, int] = field(default_factory=dict)
     clock_offset_ns: int = 0
     tty_master: int | None = None
@@ -102,6 +118,10 @@ class Build:
             raise BadImage(f"bad image: id {vpid} belongs to nothing")
         return rpid
 
+    def real_or_zero(self, vpid: int) -> int:
+        """The same, or 0 for an id that is in the pod no more (the sender of a signal, say)."""
+        return lib.zt_ids_to_real(self.handle, vpid)
+
     def provide(self, file_id: int, fd: int) -> None:
         """`fd` is the open file description `file_id`; it is ours to close."""
         self._files[FileId(file_id)] = fd
@@ -119,6 +139,22 @@ class Build:
     def inode(self, device: int, inode: int) -> int | None:
         """A descriptor of the object that replaces an inode of the image, or None."""
         return self._inodes.get((device, inode))
+
+    def pass_files(self, process: BuildProcess, fds: list[int]) -> list[int]:
+        """Give a process descriptors of ours (SCM_RIGHTS); the numbers that they have there."""
+        if not fds:
+            return []
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))
+        self.channel.sendmsg([b"f"], [rights])
+        program = Program()
+        control = program.buffer(socket.CMSG_SPACE(4 * len(fds)))
+        iov = program.pointer(struct.pack("<QQ", 0, 1), {0: program.buffer(1)})
+        message = program.pointer(
+            struct.pack("<QQQQQQQ", 0, 0, 0, 1, 0, control.size, 0), {16: iov, 32: control}
+        )
+        program.call("recvmsg", CHANNEL, message, 0)
+        raw = process.run(program).bytes(control)
+        return list(struct.unpack_from(f"<{len(fds)}i", raw, socket.CMSG_LEN(0)))
 
     def close(self) -> None:
         """Close every descriptor that was provided."""

@@ -204,6 +204,7 @@ class Pod:
         hold: bool = False,
         fds: Sequence[int] | None = None,
         tty: bool | None = None,
+        root: bool = True,
     ) -> Rpid:
         """On the tracer thread: fork and execute a process of the supervisor's own."""
         spec = ffi.new("zt_launch_spec *")
@@ -218,6 +219,7 @@ class Pod:
         spec.tty = self.stdio.tty if tty is None else tty
         spec.vpid = vpid
         spec.hold = hold
+        spec.root = root
         rpid = ffi.new("int32_t *")
         err = new_error()
         if lib.zt_pod_launch(self.handle, spec, rpid, err) and err.kind == lib.ZT_ERR_EXEC:
