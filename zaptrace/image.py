@@ -111,7 +111,7 @@ class Image:
                 self._scratch = tempfile.mkdtemp(prefix="zaptrace-image-", dir=self._scratch_in)
         path = os.path.join(self._scratch, part)
         if not os.path.exists(path):
-            with _reading(self.directory), open(f"{path}.part", "xb", buffering=0) as f:
+            with _reading(self.directory), open(f"{path}.part", "wb", buffering=0) as f:
                 for bite in self._plain_bites(part):
                     _write_all(f.fileno(), bite)
                 os.rename(f"{path}.part", path)
