@@ -266,14 +266,16 @@ class _Hub(threading.Thread):
         self._nudge()
 
     def stop(self) -> None:
-        """Send what is posted, close the socket, end the thread. Once more does nothing."""
-        if self._stopping:
-            return
+        """Send what is posted, close the socket, end the thread."""
         self._stopping = True
         self._nudge()
         self.join()
-        wake, self._wake = self._wake, -1
-        os.close(wake)
+
+    def release(self) -> None:
+        """Close the rest, once no thread uses a channel any more. Once more does nothing."""
+        if self._wake >= 0:
+            os.close(self._wake)
+            self._wake = -1
 
     def add(self, route: bytes, channel: Channel) -> None:
         """Share out messages of `route` to `channel`. Before `start`, or in the hub's thread."""
@@ -281,7 +283,7 @@ class _Hub(threading.Thread):
         self._heard[route] = self._said[route] = time.monotonic()
 
     def _nudge(self) -> None:
-        with contextlib.suppress(OSError):  # closed: stopped
+        if self._wake >= 0:
             os.eventfd_write(self._wake, 1)
 
     # In the hub's thread
@@ -482,8 +484,8 @@ def connect(
         channel = Channel(hub, b"", host, window, timeouts)
         hub.add(b"", channel)
     except BaseException:
-        os.close(hub._wake)
         hub._close()
+        hub.release()
         raise
     hub.start()
     try:
@@ -491,6 +493,7 @@ def connect(
     finally:
         channel.close()
         hub.stop()
+        hub.release()
 
 
 def _prepare(socket: zmq.Socket[Any], timeouts: Timeouts) -> None:
@@ -624,8 +627,8 @@ class Listener(_Hub):
         try:
             socket.bind(bind.replace(":0", ":*") if host.endswith(":0") else bind)
         except zmq.ZMQError as e:
-            os.close(self._wake)
             self._close()
+            self.release()
             raise HostError(
                 f"cannot listen on {host}",
                 needed="an address of this host with a free port",
@@ -641,6 +644,7 @@ class Listener(_Hub):
         self.stop()
         for thread in list(self._threads):
             thread.join()
+        self.release()
 
     def _close(self) -> None:
         self._zap.close(linger=0)
