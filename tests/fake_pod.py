@@ -7,7 +7,6 @@ tested without it. `python -m tests.fake_pod ...` is the command line with such 
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import shutil
@@ -26,7 +25,7 @@ from zaptrace.errors import HostError, UnsupportedResource, ZaptraceError
 class FakeLaunchError(HostError):
     """exec failed."""
 
-    errno = 0
+    status = 126
 
 
 @dataclass
@@ -92,18 +91,26 @@ class FakePod:
         code = self._child.wait(timeout)
         return code << 8 if code >= 0 else -code
 
+    def wait_empty(self, timeout: float | None = None) -> bool:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while [p for p in self.processes() if p.state != "Z"]:
+            if deadline is not None and time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        return True
+
     def close(self) -> None:
         pass
 
 
 class FakeEngine(supervisor.Engine):
-    def launch(self, job: starter.Job, stdio: tuple[int, int, int], tty: bool) -> FakePod:
+    def launch(self, job: starter.Job, stdio: tuple[int, int, int], master: int | None) -> FakePod:
         program = shutil.which(job.argv[0], path=(job.env or os.environ).get("PATH"))
         if program is None:
             error = FakeLaunchError(f"cannot run {job.argv[0]}")
-            error.errno = errno.EACCES if os.path.exists(job.argv[0]) else errno.ENOENT
+            error.status = 126 if os.path.exists(job.argv[0]) else 127
             raise error
-        return self._run(job, job.argv, stdio, tty, held=False)
+        return self._run(job, job.argv, stdio, master is not None, held=False)
 
     def _run(
         self,
@@ -138,8 +145,10 @@ class FakeEngine(supervisor.Engine):
     def image_pod(self, path: str) -> dict[str, Any]:
         return json.loads((Path(path) / "fake.json").read_text())
 
-    def restore(self, job: starter.Job, stdio: tuple[int, int, int], tty: bool) -> FakePod:
-        return self._run(job, self.image_pod(str(job.image))["argv"], stdio, tty, held=True)
+    def restore(self, job: starter.Job, stdio: tuple[int, int, int], master: int | None) -> FakePod:
+        return self._run(
+            job, self.image_pod(str(job.image))["argv"], stdio, master is not None, held=True
+        )
 
     def checkpoint(
         self, pod: FakePod, to: str, then: str, codec: str | None, progress: Any

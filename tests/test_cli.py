@@ -203,8 +203,9 @@ class TestRunWithOurStdio:
             child.send_signal(signal.SIGTSTP)
             eventually(lambda: state() == "T")
             eventually(
-                lambda: Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0]
-                == "T"
+                lambda: (
+                    Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+                )
             )
             child.send_signal(signal.SIGCONT)
             eventually(lambda: state() == "S")

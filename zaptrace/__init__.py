@@ -5,7 +5,7 @@
     pod = zaptrace.launch(["./server"], name="web")     # a supervisor of its own, with a log
     zaptrace.checkpoint(pod, to="web.zap", then="stop")
     pod = zaptrace.restore("web.zap")
-    zaptrace.migrate(pod, to="tcp://192.0.2.7:7707")
+    zaptrace.migrate(pod, to="tcp://192.0.2.7:7077")
     zaptrace.connect("other").signal(signal.SIGHUP)
 
 The verbs are those of the command line, and a pod made by one is known to the other. A pod outlives

@@ -17,13 +17,13 @@ send rubbish. If this process dies, the kernel kills the pod with it (PTRACE_O_E
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 import queue
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -43,61 +43,75 @@ __all__ = ["Engine", "Held", "Supervisor", "main", "spawn_restored"]
 
 _ENDING_S = 5.0
 """How long the end of a pod waits for attached clients to see the last of its output."""
-_POLL_EMPTY_S = 0.2
+_PROGRESS_S = 0.05
+_SETTLE_S = 0.05
+"""How long processes may take to follow their root before we say that they live on."""
 _HUNG_UP_S = 0.25
 _CHUNK = 32 * 1024
+Progress = Callable[[dict[str, Any]], None]
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Engine:
     """What a supervisor does with a pod; the tests put another one in its place."""
 
-    def launch(self, job: Job, stdio: tuple[int, int, int], tty: bool) -> Any:
-        """A running pod of `job.argv`."""
+    def launch(self, job: Job, stdio: tuple[int, int, int], master: int | None) -> Any:
+        """A running pod of `job.argv`; `master` is that of the pty that `stdio` is."""
         from .pod import Pod, Stdio
 
         return Pod.launch(
-            job.argv, name=job.name, cwd=job.cwd, env=job.env, stdio=Stdio(*stdio, tty=tty)
+            job.argv,
+            name=job.name or "",
+            cwd=job.cwd,
+            env=job.env,
+            stdio=Stdio(*stdio, tty=master is not None, master=master),
         )
 
-    def restore(self, job: Job, stdio: tuple[int, int, int], tty: bool) -> Any:
+    def restore(self, job: Job, stdio: tuple[int, int, int], master: int | None) -> Any:
         """The pod of `job.image`, whole but still frozen."""
         from .image import Image
         from .pod import Stdio
         from .restore import restore
 
-        image = Image.open(job.image)
-        try:
-            return restore(image, name=job.name, stdio=Stdio(*stdio, tty=tty), hold=True)
-        finally:
-            image.close()
+        with Image.open(str(job.image)) as image:
+            slots = Stdio(*stdio, tty=master is not None, master=master)
+            return restore(image, name=job.name, stdio=slots, hold=True)
 
     def image_pod(self, path: str) -> dict[str, Any]:
-        """What an image says about its pod, before it is verified."""
-        from .image import Image
+        """What the manifest of an image says about its pod."""
+        from .image import read_manifest
 
-        image = Image.open(path)
-        try:
-            return dict(image.manifest.get("pod") or {})
-        finally:
-            image.close()
+        return dict(read_manifest(path).get("pod") or {})
 
     def checkpoint(
-        self, pod: Any, to: str, then: str, codec: str | None, progress: Callable[..., None]
+        self, pod: Any, to: str, then: Any, codec: str | None, progress: Progress
     ) -> dict[str, Any]:
         """Write an image of `pod` to the path `to`; the report as a plain map."""
         from .checkpoint import checkpoint
-        from .image import DirectorySink
+        from .sink import DirectorySink
 
-        return _plain(checkpoint(pod, DirectorySink(to, codec=codec), then=then))
+        def step(room: str, done: int) -> None:
+            progress({"step": room, "done": done})
+
+        return _plain(checkpoint(pod, DirectorySink(to, codec=codec), then=then, progress=step))
+
+    def attempt(self, pod: Any) -> dict[str, Any]:
+        """A checkpoint of `pod` that is thrown away."""
+        from .checkpoint import checkpoint
+        from .sink import DirectorySink
+
+        with tempfile.TemporaryDirectory(prefix="zaptrace-try-") as directory:
+            return _plain(checkpoint(pod, DirectorySink(f"{directory}/image"), then="resume"))
 
     def migrate(
-        self, pod: Any, to: str, options: dict[str, Any], progress: Callable[..., None]
+        self, pod: Any, to: str, options: dict[str, Any], progress: Progress
     ) -> dict[str, Any]:
         """Hand `pod` over to the host server at `to`; on return it is not here any more."""
-        from . import migrate
+        from . import migrate, suitability
 
-        return _plain(migrate.send(pod, to, progress=progress, **options))
+        facts = suitability.facts_of(pod)
+        known = {k: v for k, v in options.items() if k in ("config", "key", "name", "codec")}
+        return _plain(migrate.send(pod, to, facts=facts, progress=progress, **known))
 
 
 @dataclass
@@ -202,7 +216,7 @@ class Supervisor:
                 stdio = (0, 1, 2)
             make = self.engine.launch if job.verb == "launch" else self.engine.restore
             with _default_sigpipe():
-                self.pod = make(job, stdio, job.stdio == "tty")
+                self.pod = make(job, stdio, master if master >= 0 else None)
         except BaseException:
             if master >= 0:
                 os.close(master)
@@ -627,6 +641,11 @@ class Supervisor:
             exclusive="checkpoint",
         )
 
+    def _verb_try(self, request: Request) -> None:
+        self._work(
+            request, lambda: {"report": self.engine.attempt(self.pod)}, exclusive="checkpoint"
+        )
+
     def _verb_migrate(self, request: Request) -> None:
         to, options = str(request.args["to"]), request.args.get("options") or {}
 
@@ -641,9 +660,14 @@ class Supervisor:
             exclusive="migrate",
         )
 
-    def _progress(self, request: Request) -> Callable[..., None]:
-        def progress(step: Any = None, **more: Any) -> None:
-            facts = {**(_plain(step) if step is not None else {}), **more}
+    def _progress(self, request: Request) -> Progress:
+        last = 0.0
+
+        def progress(facts: dict[str, Any]) -> None:
+            nonlocal last
+            if time.monotonic() - last < _PROGRESS_S:
+                return
+            last = time.monotonic()
             message = {"id": request.id, "progress": facts}
             self._post(lambda: self._send(request.client, message))
 
@@ -691,11 +715,11 @@ class Supervisor:
     def _wait_for_end(self) -> None:
         try:
             status = self.pod.wait()
-            left = len([p for p in self.pod.processes() if p.state != "Z"])
-            self._post(lambda: self._root_ended(status, left))
-            while left:
-                time.sleep(_POLL_EMPTY_S)
+            if not self.pod.wait_empty(_SETTLE_S):
                 left = len([p for p in self.pod.processes() if p.state != "Z"])
+                self._post(lambda: self._root_ended(status, left))
+                self.pod.wait_empty()
+            self._post(lambda: self._root_ended(status, 0))
         except ZaptraceError as e:
             log.info("the pod is gone: %s", e.what)
         except Exception:
@@ -730,6 +754,8 @@ class Supervisor:
         how = "discarded" if self._discarded else outcome.how
         self.outcome = replace(outcome, how=how, instance=self.instance, left=0)
         self._ending_since = time.monotonic()
+        for viewer in list(self._viewers):  # those that are dead are found out by this
+            self._send(viewer.client, {"id": viewer.request, "stream": b"", "at": viewer.at})
         self._try_to_finish()
 
     def _try_to_finish(self) -> None:
@@ -843,10 +869,7 @@ def main(engine: Engine | None = None) -> None:
 
 def _shell_status(error: ZaptraceError) -> int:
     """What a shell reports when it cannot start a command; 125 for every other failure."""
-    number = getattr(error, "errno", None)
-    if not isinstance(error, HostError) or number is None:
-        return 125
-    return 127 if number in (errno.ENOENT, errno.ENOTDIR) else 126
+    return getattr(error, "status", 125) if isinstance(error, HostError) else 125
 
 
 @contextlib.contextmanager

@@ -64,7 +64,7 @@ def group() -> None:
     zaptrace run --name web -d -- python3 -m http.server
     zaptrace checkpoint web --to web.zap --stop
     zaptrace restore web.zap -d
-    zaptrace migrate web tcp://other-host:7707
+    zaptrace migrate web tcp://other-host:7077
     """
 
 
