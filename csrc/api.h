@@ -112,6 +112,10 @@ int zt_program_run(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_t cou
 /* End a process by a signal that it does not handle; its parent finds it so. */
 int zt_task_end(zt_pod *pod, int32_t rtid, int32_t signal, zt_err *err);
 
+/* --- the table of system calls (csrc/syscalls.py) */
+const char *zt_call_name(int32_t nr); /* NULL: no row */
+int32_t zt_call_count(void);
+
 /* --- addresses of the stub region, and memory */
 uint64_t zt_stub_start(void);
 uint64_t zt_stub_end(void);

@@ -22,8 +22,12 @@
 
 /* --- going on */
 
-static int go_on(zt_task *task, int signal, zt_err *err)
+/* Any stop takes a pending interrupt with it (kernel/signal.c, ptrace_stop), so a thread that is to
+ * come to rest has to be interrupted anew each time. */
+static int go_on(zt_pod *pod, zt_task *task, int signal, zt_err *err)
 {
+    if (pod->freezing && !task->process->vfork_maker && zt_interrupt(task->rtid.n, err))
+        return -1;
     bool watch = task->in_call || task->made.n || task->reissue.active;
     task->state = ZT_TASK_RUNNING;
     return zt_stopped_resume(zt_task_stopped(task), watch ? ZT_TO_CALL : ZT_TO_EVENT, signal, err);
@@ -47,7 +51,7 @@ static int at_rest(zt_pod *pod, zt_task *task, int group_stop, zt_err *err)
         task->state = ZT_TASK_LISTENING;
         return zt_stopped_resume(zt_task_stopped(task), ZT_TO_LISTEN, 0, err);
     }
-    return go_on(task, 0, err);
+    return go_on(pod, task, 0, err);
 }
 
 /* --- making processes and threads */
@@ -177,9 +181,7 @@ static int release_vfork_maker(zt_pod *pod, zt_process *process, zt_err *err)
     process->vfork_maker = NULL;
     if (!maker)
         return 0;
-    if (pod->freezing && zt_interrupt(maker->rtid.n, err))
-        return -1;
-    return go_on(maker, 0, err);
+    return go_on(pod, maker, 0, err);
 }
 
 int zt_loop_executed(zt_pod *pod, zt_stop stop, zt_err *err)
@@ -259,13 +261,13 @@ void zt_loop_ended(zt_pod *pod, zt_task *task, int wait_status)
 /* --- calls */
 
 /* The pod is being frozen: the call has not been made yet. */
-static int unmake_call(zt_task *task, zt_regs *regs, zt_err *err)
+static int unmake_call(zt_pod *pod, zt_task *task, zt_regs *regs, zt_err *err)
 {
     zt_arch_rewind_call(regs, zt_arch_call_nr(regs));
     task->in_call = false;
     if (zt_stopped_set_regs(zt_task_stopped(task), regs, err))
         return -1;
-    return go_on(task, 0, err);
+    return go_on(pod, task, 0, err);
 }
 
 /* Swap the ids in the arguments. False: one of them is not in the pod. */
@@ -306,9 +308,9 @@ static int on_enter(zt_pod *pod, zt_task *task, zt_err *err)
     if (zt_stopped_get_regs(thread, &regs, err))
         return -1;
     if (task->reissue.active && task->reissue.entered)
-        return go_on(task, 0, err); /* its arguments are the kernel's already */
+        return go_on(pod, task, 0, err); /* its arguments are the kernel's already */
     if (pod->freezing)
-        return unmake_call(task, &regs, err);
+        return unmake_call(pod, task, &regs, err);
 
     zt_call *call = &task->call;
     *call = (zt_call){.nr = (int32_t)zt_arch_call_nr(&regs), .ip = regs.rip};
@@ -325,7 +327,7 @@ static int on_enter(zt_pod *pod, zt_task *task, zt_err *err)
     task->in_call = verdict == ZT_GO_EXIT;
     if (zt_stopped_set_regs(thread, &regs, err))
         return -1;
-    return go_on(task, 0, err);
+    return go_on(pod, task, 0, err);
 }
 
 static int on_exit_of_call(zt_pod *pod, zt_task *task, zt_err *err)
@@ -353,12 +355,12 @@ static int on_exit_of_call(zt_pod *pod, zt_task *task, zt_err *err)
     task->in_call = false;
     if (zt_stopped_set_regs(thread, &regs, err))
         return -1;
-    return go_on(task, 0, err);
+    return go_on(pod, task, 0, err);
 }
 
 /* A call that a freeze had interrupted is made again: its own arguments for the kernel on the way
  * in, the program's on the way out. A handler that runs first makes calls of its own; let them be. */
-static int on_reissued(zt_task *task, bool entering, zt_err *err)
+static int on_reissued(zt_pod *pod, zt_task *task, bool entering, zt_err *err)
 {
     zt_stopped thread = zt_task_stopped(task);
     zt_regs regs;
@@ -377,7 +379,7 @@ static int on_reissued(zt_task *task, bool entering, zt_err *err)
     }
     if (zt_stopped_set_regs(thread, &regs, err))
         return -1;
-    return go_on(task, 0, err);
+    return go_on(pod, task, 0, err);
 }
 
 static int on_call(zt_pod *pod, zt_task *task, zt_err *err)
@@ -386,8 +388,8 @@ static int on_call(zt_pod *pod, zt_task *task, zt_err *err)
     if (zt_stopped_entering(zt_task_stopped(task), &entering, err))
         return -1;
     if (task->reissue.active && !task->in_call)
-        return on_reissued(task, entering, err);
-    return entering ? go_on(task, 0, err) : on_exit_of_call(pod, task, err);
+        return on_reissued(pod, task, entering, err);
+    return entering ? go_on(pod, task, 0, err) : on_exit_of_call(pod, task, err);
 }
 
 /* --- signals */
@@ -410,7 +412,7 @@ static int on_signal(zt_pod *pod, zt_task *task, int signal, zt_err *err)
     }
     if (zt_blocked_at_signal(pod, task, signal, err))
         return -1;
-    return go_on(task, signal, err);
+    return go_on(pod, task, signal, err);
 }
 
 /* --- the stops */
@@ -432,7 +434,7 @@ static int dispatch(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
     case ZT_STOP_FORK:
         if (zt_loop_forked(pod, task, false, err))
             return -1;
-        return go_on(task, 0, err);
+        return go_on(pod, task, 0, err);
     case ZT_STOP_VFORK:
         if (zt_loop_forked(pod, task, true, err))
             return -1;
@@ -446,7 +448,7 @@ static int dispatch(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
     case ZT_STOP_SIGNAL:
         return on_signal(pod, task, stop.value, err);
     case ZT_STOP_OTHER:
-        return go_on(task, 0, err);
+        return go_on(pod, task, 0, err);
     }
     return 0;
 }

@@ -61,6 +61,7 @@ class FrozenFile:
 
     def __init__(self, id_: FileId, process: FrozenProcess, fd: int, look: _Look) -> None:
         self.id = id_
+        self.pod = process.pod
         self.holders: list[tuple[FrozenProcess, int]] = [(process, fd)]
         self.link = look.link
         self.stat = look.stat

@@ -40,24 +40,15 @@ class Data:
 Argument = int | Row | Data
 
 
-@functools.cache
 def number_of(name: str) -> int:
-    """The number of a system call on this architecture."""
-    from ptrace.syscall import SYSCALL_NAMES
-
-    return _numbers()[name] if name in _numbers() else _missing(name, SYSCALL_NAMES)
+    """The number of a system call on this architecture (a row of csrc/syscalls.py)."""
+    return _numbers()[name]
 
 
 @functools.cache
 def _numbers() -> dict[str, int]:
-    from ptrace.syscall import SYSCALL_NAMES
-
-    newer = {"close_range": 436, "pidfd_open": 434, "pidfd_getfd": 438, "rseq": 334}
-    return {name: number for number, name in SYSCALL_NAMES.items()} | newer
-
-
-def _missing(name: str, _names: dict) -> int:
-    raise KeyError(f"no system call {name}")
+    names = ((nr, lib.zt_call_name(nr)) for nr in range(lib.zt_call_count()))
+    return {ffi.string(name).decode(): nr for nr, name in names if name}
 
 
 @dataclass

@@ -98,17 +98,13 @@ int zt_stopped_resume(zt_stopped thread, zt_resume how, int signal, zt_err *err)
 
 int zt_stopped_rest(zt_stopped thread, zt_stop *ret, zt_err *err)
 {
-    if (zt_interrupt(thread.rtid, err) || zt_stopped_resume(thread, ZT_TO_EVENT, 0, err))
-        return -1;
-    for (;;) {
-        if (zt_stop_wait(thread.rtid, ret, err))
+    for (int signal = 0;; signal = ret->kind == ZT_STOP_SIGNAL ? ret->value : 0) {
+        /* Each time anew: any other stop takes a pending interrupt with it. */
+        if (zt_interrupt(thread.rtid, err) || zt_stopped_resume(thread, ZT_TO_EVENT, signal, err) ||
+            zt_stop_wait(thread.rtid, ret, err))
             return -1;
         if (ret->kind == ZT_STOP_REST || ret->kind == ZT_STOP_GROUP || ret->kind == ZT_STOP_EXITED)
             return 0;
-        /* A stop of the way that it was resumed from (the exit of a call); rest is still pending. */
-        int signal = ret->kind == ZT_STOP_SIGNAL ? ret->value : 0;
-        if (zt_stopped_resume(thread, ZT_TO_EVENT, signal, err))
-            return -1;
     }
 }
 
