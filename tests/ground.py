@@ -79,16 +79,9 @@ def end(pid: int) -> None:
 
 def describe(pid: int) -> str:
     try:
-        argv = (
-            Path(f"/proc/{pid}/cmdline")
-            .read_bytes()
-            .replace(b"\0", b" ")
-            .decode("utf-8", "replace")
-        )
-        state = next(
-            s for s in Path(f"/proc/{pid}/status").read_text().splitlines() if "State" in s
-        )
-    except (OSError, StopIteration):
+        argv = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, UnicodeDecodeError):
         return f"  {pid}, gone by now"
     return f"  {pid} {argv} {state}"
 
@@ -133,7 +126,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def python() -> str:
-    """A Python for programs in pods: the system's own where there is one, for it moves with them."""
+    """A Python for programs in pods: the system's own where there is one."""
     return "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.executable
 
 

@@ -94,11 +94,7 @@ class Life:
         return Outcome(status, self.output(), self.cycles, self.notes)
 
     def failed(self, what: str) -> FlavourError:
-        tail = "\n".join(self.output().splitlines()[-25:])
-        log = self.place / "runner.log"
-        logged = (
-            "\n".join(log.read_text(errors="replace").splitlines()[-40:]) if log.exists() else ""
-        )
+        tail, logged = _tail(self.out, 25), _tail(self.place / "runner.log", 40)
         return FlavourError(
             f"{' '.join(self.argv)} as {self.flavour}, after {self.cycles} cycles: {what}\n"
             f"processes: {self._safe_processes()}\n--- its output ends\n{tail}\n"
@@ -198,7 +194,8 @@ class PodLife(Life):
         if "error" in answer:
             raise FlavourError(
                 f"{' '.join(self.argv)} as {self.flavour}, cycle {self.cycles + 1}: {verb} failed\n"
-                f"{answer['error']}\n--- its output\n{self.output()[-2000:]}\n--- log\n{self._log()}"
+                f"{answer['error']}\n--- its output ends\n{_tail(self.out, 25)}\n"
+                f"--- the supervisor's log ends\n{self._log()}"
             )
         return answer["ok"]
 
@@ -290,7 +287,7 @@ class PodLife(Life):
         )
 
     def _log(self) -> str:
-        return "\n".join((self.place / "runner.log").read_text(errors="replace").splitlines()[-60:])
+        return _tail(self.place / "runner.log", 60)
 
     def _stacks(self) -> str:
         """Where the runner hangs: faulthandler answers SIGUSR1 into its log."""
@@ -304,6 +301,13 @@ class PodLife(Life):
             if os.path.exists(f"/proc/{p}/stat")
         ]
         return self._log() + "\n" + "\n".join(threads)
+
+
+def _tail(path: Path, lines: int) -> str:
+    """The end of a text file that may not be there."""
+    if not path.exists():
+        return ""
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
 
 def _ending(code: int) -> str:

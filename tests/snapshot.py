@@ -150,7 +150,7 @@ def _maps(proc: Path) -> list[str]:
     """Neighbours that only history keeps apart are joined; inode numbers are left out."""
     joined: list[list[Any]] = []
     for line in (proc / "maps").read_text().splitlines():
-        span, perms, offset, device, inode, *rest = line.split(None, 5)
+        span, perms, offset, _device, inode, *rest = line.split(None, 5)
         start, end = (int(part, 16) for part in span.split("-"))
         name = rest[0] if rest else ""
         if name in ("[vvar]", "[vvar_vclock]", "[vdso]", "[vsyscall]"):

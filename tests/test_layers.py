@@ -28,7 +28,7 @@ FLOORS = {
     12: "cli.*",
     13: "__init__ __main__",
 }
-"""Modules of zaptrace/, lowest first. `a.*` is every file of that package that is not named itself."""
+"""Modules of zaptrace/, lowest first. `a.*` is every file of that package not named itself."""
 
 INSIDE_CLI = ("cli._*", "cli.*", "cli.__init__")
 """Within the topmost package: what verbs share, then the verbs, then what lists them."""
