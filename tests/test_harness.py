@@ -46,8 +46,9 @@ def test_leaks_are_found(place: Path):
             subprocess.run(["/bin/sh", "-c", "sleep 55 & :"])
         """)
     )
+    pytest_here = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "conftest"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "conftest", str(place)],
+        [*pytest_here, str(place)],
         capture_output=True, text=True, cwd=place, check=False,
         env={**os.environ, "PYTHONPATH": str(ground.TESTS)},
     )  # fmt: skip
