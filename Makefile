@@ -4,6 +4,7 @@
 # make lint    ruff
 # make asan    the tracer's tests with the extension under ASan and UBSan
 # make bench   what things cost, next to a plain rival; JSON in bench/results/
+# make table   refresh the README's table of system calls
 # make clean   back to a fresh clone
 #
 # Everything that is made goes into .venv and build/. Root's demo, test, asan and bench run as an
@@ -13,7 +14,7 @@
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: demo test build lint asan bench clean
+.PHONY: demo test build lint asan bench table clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -67,6 +68,9 @@ build/asan/.built: $(VENV)/.built
 	@echo "building zaptrace with ASan and UBSan"
 	@scripts/asan.sh $(BIN)/python setup.py -q build --build-base build/asan.tmp --build-lib build/asan
 	@touch $@
+
+table: $(VENV)/.built
+	@$(BIN)/python scripts/support_table.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info bench/results .pytest_cache .ruff_cache .hypothesis
