@@ -14,16 +14,19 @@ C = ROOT / "csrc"
 
 FLOORS = {
     0: "errors ids log",
-    1: "native procfs",
-    2: "tracee program host image runtime keys terminal",
+    1: "native procfs plain runtime keys terminal",
+    1.5: "manifest sink",
+    2: "tracee program host image",
     3: "frozen build wire",
     4: "resources._room",
+    4.5: "resources._*",
     5: "resources.*",
     6: "registry",
     7: "pod",
     8: "checkpoint restore",
     9: "migrate",
     10: "precopy postcopy control",
+    10.5: "starter",
     11: "server supervisor demo",
     12: "cli.*",
     13: "__init__ __main__",
@@ -65,10 +68,8 @@ def floor(module: str) -> float | None:
             return number
     for number, names in FLOORS.items():
         for name in names.split():
-            if name.endswith(".*") and module.startswith(name[:-1]):
-                if name == "cli.*":
-                    return number + _inside_cli(module)
-                return number
+            if name.endswith("*") and module.startswith(name[:-1]):
+                return number + (_inside_cli(module) if name == "cli.*" else 0)
     return None
 
 
