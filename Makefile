@@ -73,5 +73,5 @@ table: $(VENV)/.built
 	@$(BIN)/python scripts/support_table.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info bench/results .pytest_cache .ruff_cache .hypothesis
-	find . -name '__pycache__' -prune -exec rm -rf {} + -o -name '*.so' -exec rm -f {} +
+	rm -rf $(VENV) build dist *.egg-info bench/results zaptrace/_native.c .pytest_cache .ruff_cache .hypothesis
+	find . -name '__pycache__' -prune -exec rm -rf {} + -o \( -name '*.so' -o -path './csrc/*.o' \) -exec rm -f {} +

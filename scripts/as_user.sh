@@ -46,7 +46,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 mkdir "$place"/{tree,home,run,tmp}
-tar -C "$source" -cf - --exclude=./.venv --exclude=./build --exclude=./.git --exclude='*.so' \
+tar -C "$source" -cf - --exclude=./.venv --exclude=./build --exclude=./.git --exclude='*.so' --exclude='*.o' --exclude=./zaptrace/_native.c \
     --exclude='*.egg-info' --exclude=__pycache__ --exclude='./.*_cache' --exclude=./bench/results \
     . | tar -C "$place/tree" -xf - --no-same-owner
 

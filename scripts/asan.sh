@@ -11,12 +11,8 @@ if [ "$runtime" = libasan.so ]; then
     printf 'needed   the sanitizer runtime of %s\ndo       apt-get install gcc\n' "${CC:-cc}" >&2
     exit 1
 fi
-flags="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g -O1"
 case " $* " in
-    *" setup.py "*)
-        export CFLAGS="${CFLAGS:-} $flags" LDFLAGS="${LDFLAGS:-} $flags"
-        exec "$@"
-        ;;
+    *" setup.py "*) ZAPTRACE_SANITIZE=address,undefined exec "$@" ;;
 esac
 # Python leaks on purpose at exit; its allocator would hide overflows in small blocks.
 export ASAN_OPTIONS="detect_leaks=0:abort_on_error=1:handle_segv=0"
