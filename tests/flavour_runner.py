@@ -22,6 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import snapshot
+
 from zaptrace.checkpoint import checkpoint
 from zaptrace.image import DirectorySink, Image
 from zaptrace.pod import Pod, Stdio
