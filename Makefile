@@ -56,13 +56,13 @@ lint: $(VENV)/.built
 $(VENV)/.built: $(SOURCES) | $(VENV)/bin/pip
 	@rm -rf build/lib.* build/temp.*
 	@echo "building zaptrace"
-	@$(BIN)/pip install -q --no-build-isolation -e '.[test]'
+	@$(BIN)/pip install -qq --no-build-isolation -e '.[test]'
 	@touch $@
 
 $(VENV)/bin/pip:
 	@python=$$(scripts/find_python.sh) && echo "making $(VENV) with $$python" && \
 	"$$python" -m venv --clear $(VENV) && \
-	$(BIN)/pip install -q 'setuptools>=68' wheel 'cffi>=1.16'
+	$(BIN)/pip install -qq 'setuptools>=68' wheel 'cffi>=1.16'
 
 build/asan/.built: $(VENV)/.built
 	@echo "building zaptrace with ASan and UBSan"
