@@ -34,10 +34,13 @@ else
 demo: $(VENV)/.built
 	@$(BIN)/zaptrace demo
 
-# Tests marked `alone` measure time, so nothing runs beside them.
+# Tests marked `alone` measure time, so nothing runs beside them. 5: pytest had nothing to run.
 test: $(VENV)/.built
-	@$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not alone$(and_mark)" $(PYTEST) || [ $$? = 5 ]
-	@$(BIN)/pytest -q -m "alone$(and_mark)" $(PYTEST) || [ $$? = 5 ]
+	@failed=0; \
+	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not alone$(and_mark)" $(PYTEST) || \
+		[ $$? = 5 ] || failed=1; \
+	$(BIN)/pytest -q -m "alone$(and_mark)" $(PYTEST) || [ $$? = 5 ] || failed=1; \
+	exit $$failed
 
 asan: build/asan/.built
 	@scripts/asan.sh $(BIN)/pytest -q -m tracer -p no:cacheprovider $(PYTEST)

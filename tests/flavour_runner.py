@@ -94,6 +94,10 @@ class Runner:
             self.pod.thaw()
         return {"differences": differences}
 
+    def do_fault(self, name: str) -> None:
+        """From now on this fault point is on; "" for none."""
+        os.environ["ZAPTRACE_FAULT"] = name
+
     def do_wait(self, timeout: float) -> int | None:
         return self.pod.wait(timeout) if self.pod else None
 
