@@ -20,7 +20,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := setup.py pyproject.toml $(shell find csrc -type f -not -name '*.pyc' 2>/dev/null)
 and_mark := $(if $(MARK), and ($(MARK)))
-JOBS ?= $(shell n=$$(nproc); echo $$((n < 2 ? 2 : n > 8 ? 8 : n)))
+JOBS ?= $(shell n=$$(($$(nproc) * 2)); echo $$((n > 8 ? 8 : n)))
 
 ifeq ($(shell id -u)$(ZAPTRACE_TEST_AS_ROOT),0)
 

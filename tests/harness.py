@@ -108,13 +108,16 @@ def compare_native(
 ) -> Outcome:
     """Any program: what it prints, and how it ends, is as without us.
 
-    It is run natively first, then in `flavour` with up to `times` cycles at random moments spread
+    It is run natively first (once, for all flavours of one command line), then in `flavour` with up to `times` cycles at random moments spread
     over the time that it natively took. `prepare(work)` fills each run's working directory,
     `check(work)` looks at what a run left there, `normal` takes out of an output what may differ.
     """
-    began = time.monotonic()
-    native = _run_once("native", argv, place, env, prepare, check, timeout, [])
-    took = time.monotonic() - began
+    key = tuple(map(str, argv))
+    if key not in _natively:
+        began = time.monotonic()
+        outcome = _run_once("native", argv, place, env, prepare, check, timeout, [])
+        _natively[key] = outcome, time.monotonic() - began
+    native, took = _natively[key]
     name = f"{flavour}-{Path(str(argv[0])).name}-{SEED}"
     dice = random.Random(name)
     moments = sorted(dice.uniform(0, took) for _ in range(times))
@@ -126,6 +129,10 @@ def compare_native(
     )
     assert outcome.status == native.status, f"seed {SEED}: ended {outcome.exit}, not {native.exit}"
     return outcome
+
+
+_natively: dict[tuple[str, ...], tuple[Outcome, float]] = {}
+"""How each command line ended natively, and how many seconds it took."""
 
 
 def _run_once(flavour, argv, place, env, prepare, check, timeout, pauses) -> Outcome:
