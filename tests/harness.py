@@ -108,9 +108,10 @@ def compare_native(
 ) -> Outcome:
     """Any program: what it prints, and how it ends, is as without us.
 
-    It is run natively first (once, for all flavours of one command line), then in `flavour` with up to `times` cycles at random moments spread
-    over the time that it natively took. `prepare(work)` fills each run's working directory,
-    `check(work)` looks at what a run left there, `normal` takes out of an output what may differ.
+    It is run natively first (once, for all flavours of one command line), then in `flavour`
+    with up to `times` cycles at random moments spread over the time that it natively took.
+    `prepare(work)` fills each run's working directory, `check(work)` looks at what a run left
+    there, `normal` takes out of an output what may differ.
     """
     key = tuple(map(str, argv))
     if key not in _natively:
