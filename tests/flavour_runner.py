@@ -23,10 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import snapshot
 
-from zaptrace.checkpoint import checkpoint
-from zaptrace.image import DirectorySink, Image
 from zaptrace.pod import Pod, Stdio
-from zaptrace.restore import restore
 
 
 class Runner:
@@ -50,6 +47,9 @@ class Runner:
 
     def do_checkpoint(self, then: str, compare: bool) -> dict[str, Any] | None:
         """With `compare`, the frozen pod is looked at before it stops or goes on."""
+        from zaptrace.checkpoint import checkpoint
+        from zaptrace.image import DirectorySink, Image
+
         assert self.pod
         self.count += 1
         image = self.place / f"image-{self.count}"
@@ -78,6 +78,9 @@ class Runner:
 
     def do_restore(self, compare: bool) -> dict[str, Any]:
         """The image is removed at once: a restored pod does not lean on it."""
+        from zaptrace.image import Image
+        from zaptrace.restore import restore
+
         assert self.image
         null = os.open("/dev/null", os.O_RDWR)
         image = Image.open(self.image)
