@@ -37,13 +37,13 @@ demo: $(VENV)/.built
 # Tests marked `alone` measure time, so nothing runs beside them. 5: pytest had nothing to run.
 test: $(VENV)/.built
 	@failed=0; \
-	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not alone$(and_mark)" $(PYTEST) || \
+	$(BIN)/pytest -q --tb=short -n $(JOBS) --dist worksteal -m "not alone$(and_mark)" $(PYTEST) || \
 		[ $$? = 5 ] || failed=1; \
-	$(BIN)/pytest -q -m "alone$(and_mark)" $(PYTEST) || [ $$? = 5 ] || failed=1; \
+	$(BIN)/pytest -q --tb=short -m "alone$(and_mark)" $(PYTEST) || [ $$? = 5 ] || failed=1; \
 	exit $$failed
 
 asan: build/asan/.built
-	@scripts/asan.sh $(BIN)/pytest -q -m tracer -p no:cacheprovider $(PYTEST)
+	@scripts/asan.sh $(BIN)/pytest -q --tb=short -m tracer -p no:cacheprovider $(PYTEST)
 
 bench: $(VENV)/.built
 	@$(BIN)/python -m bench

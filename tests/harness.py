@@ -2,6 +2,7 @@
 
     native    plain, without us: the program itself is right
     pod       in a pod: translation is invisible
+    frozen    frozen, and thawed: a freeze shows nowhere
     resume    checkpointed, and the original goes on: capture disturbs nothing
     restore   checkpointed, killed, restored
     shifted   the same, and its old process ids are others' by then
@@ -34,7 +35,7 @@ from lives import Life, NativeLife, Outcome, PodLife
 _asked = tuple(os.environ.get("ZAPTRACE_TEST_FLAVOURS", "").split())
 """Only these flavours, for whoever hunts one fault."""
 
-FLAVOURS = _asked or ("native", "pod", "resume", "restore", "shifted", "twice", "migrate")
+FLAVOURS = _asked or ("native", "pod", "frozen", "resume", "restore", "shifted", "twice", "migrate")
 MOVING = _asked or ("restore", "shifted", "twice", "migrate")
 """Flavours whose program goes on in other processes than it began in."""
 

@@ -202,6 +202,7 @@ class PodLife(Life):
     def cycle(self) -> bool:
         alive = {
             "pod": lambda: self.wait(0) is None,
+            "frozen": self._freeze,
             "resume": lambda: self.checkpoint("resume"),
             "restore": self._move,
             "shifted": lambda: self._move(occupy=True),
@@ -209,6 +210,11 @@ class PodLife(Life):
         }[self.flavour]()
         self.cycles += bool(alive)
         return bool(alive)
+
+    def _freeze(self) -> bool:
+        self.ask("freeze")
+        self.ask("thaw")
+        return self.wait(0) is None
 
     def checkpoint(self, then: str, *, compare: bool = True) -> dict[str, Any] | None:
         """Facts of the checkpoint; None when the program had ended."""
