@@ -55,7 +55,7 @@ def measure(names: Sequence[str] = tuple(CASES)) -> list[Line]:
 def measure_one(name: str, rounds: int | None = None) -> list[Line]:
     """One case: save, then stop, then restore, as often as it says."""
     from zaptrace.checkpoint import checkpoint
-    from zaptrace.image import DirectorySink
+    from zaptrace.sink import DirectorySink
 
     load, usual = CASES[name]
     small = name == "small"

@@ -48,7 +48,8 @@ class Runner:
     def do_checkpoint(self, then: str, compare: bool) -> dict[str, Any] | None:
         """With `compare`, the frozen pod is looked at before it stops or goes on."""
         from zaptrace.checkpoint import checkpoint
-        from zaptrace.image import DirectorySink, Image
+        from zaptrace.image import Image
+        from zaptrace.sink import DirectorySink
 
         assert self.pod
         self.count += 1
