@@ -301,7 +301,7 @@ def test_claim(world: World, tmp_path: Path, what: str) -> None:
             path.touch()
         else:
             home.rmdir()
-        with pytest.raises(RestoreError, match="the address .* of a unix socket") as raised:
+        with pytest.raises(RestoreError, match=r"the address .* of a unix socket") as raised:
             world.restore(unix_socket, states)
     assert raised.value.stage == "CLAIM"
     assert path.exists() == (what != "directory")
