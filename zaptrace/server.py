@@ -1,0 +1,138 @@
+"""The host server: takes pods in from other hosts.
+
+One process, one listening socket, any number of migrations (see migrate.py for what is said,
+wire.py for how). Each pod that arrives gets a supervisor of its own, so pods do not die with the
+server; only copies that were never thawed do.
+
+    <runtime directory>/.staged/<host>_<port>/    held with a flock: one server for each address
+    └── <migration id>/                           record, image
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from . import runtime
+from .errors import HostError
+from .keys import Keys, host_of
+from .log import log
+from .migrate import Check, Destination, Spawn
+from .wire import Listener, Timeouts
+
+BIND = "tcp://127.0.0.1:7077"
+"""Where a host server listens unless told otherwise: for this host only."""
+
+
+class Server:
+    """A host server that runs until `close`.
+
+    spawn    restores an image as a frozen pod under a supervisor of its own, see migrate.Spawn
+    check    gives the reasons why a pod cannot live here, see migrate.Check
+    config   the directory of our keys, see keys.py
+    staging  where images are kept meanwhile; needs as much space as the pods that arrive
+    """
+
+    def __init__(
+        self,
+        bind: str = BIND,
+        *,
+        spawn: Spawn,
+        check: Check | None = None,
+        config: str | os.PathLike[str] | None = None,
+        staging: str | os.PathLike[str] | None = None,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        self._keys = Keys(config)
+        self._lock = _lock_staging(Path(staging) if staging else _default_staging(bind))
+        with contextlib.ExitStack() as undo:
+            undo.callback(os.close, self._lock[1])
+            self.destination = Destination(self._lock[0], spawn, check, timeouts)
+            self._listener = Listener(
+                bind,
+                identity=self._keys.identity,
+                authorize=self._keys.who,
+                accept=self.destination.converse,
+                timeouts=timeouts,
+            )
+            undo.pop_all()
+
+    @property
+    def endpoint(self) -> str:
+        """Where it listens: tcp://address:port, with the real port."""
+        return self._listener.endpoint
+
+    @property
+    def key(self) -> str:
+        """The public key that proves who we are, as text."""
+        return self._keys.identity.text
+
+    def close(self) -> None:
+        """End every conversation. Frozen copies that nobody decided about go, their images stay."""
+        self.destination.close()
+        self._listener.close()
+        with contextlib.suppress(OSError):
+            os.close(self._lock[1])
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def serve(
+    bind: str = BIND,
+    *,
+    spawn: Spawn,
+    check: Check | None = None,
+    config: str | os.PathLike[str] | None = None,
+    staging: str | os.PathLike[str] | None = None,
+    ready: Callable[[Server], None] | None = None,
+) -> None:
+    """Run a host server until SIGTERM or SIGINT; `ready` is called once it accepts pods.
+
+    To be called in the main thread.
+    """
+    stop = threading.Event()
+    before = {
+        number: signal.signal(number, lambda *_: stop.set())
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        with Server(bind, spawn=spawn, check=check, config=config, staging=staging) as server:
+            log.info("accepting pods at %s, key %s", server.endpoint, server.key)
+            if ready is not None:
+                ready(server)
+            stop.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _default_staging(bind: str) -> Path:
+    host, _, port = host_of(bind).rpartition(":")
+    if port in ("0", "*"):
+        port = f"any-{os.getpid()}"
+    return runtime.root() / ".staged" / f"{host.strip('[]')}_{port}"
+
+
+def _lock_staging(staging: Path) -> tuple[Path, int]:
+    staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as e:
+        os.close(fd)
+        raise HostError(
+            f"another host server uses {staging}",
+            needed="an address of our own",
+            found="its lock is held",
+            remedy="choose another --bind, or end that server",
+        ) from e
+    return staging, fd
