@@ -489,7 +489,7 @@ class Destination:
         self._spawn = spawn
         self._check = check or (lambda facts: [])
         self._timeouts = timeouts or Timeouts()
-        self._lock = threading.Lock()  # before any arrival's condition
+        self._lock = threading.Lock()  # for the table; after an arrival's condition, never before
         self._arrivals: dict[str, _Arrival] = {}
         self._closing = False
         self._staging.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -680,29 +680,35 @@ class Destination:
                 raise PodError(f"pod {arrival.name} runs already", do="zaptrace ps")
             if arrival.state == "receiving":
                 arrival.turn("aborted")  # whoever receives it sees that, and removes it
-                return "aborted"
-        self._remove(arrival)
-        return "aborted"
+            else:
+                self._remove(arrival)
+            return "aborted"
 
     def _go(self, arrival: _Arrival) -> str:
         """With the arrival locked: make it run, if it does not; "live"."""
         if arrival.state == "live":
             return self._settle_in(arrival)
         fault("migrate.destination.go_heard")
-        if arrival.state == "kept" and not self._closing:
+        again = arrival.state == "kept" and not self._closing
+        if again:
             arrival.copy = self._spawn(arrival.image, arrival.name)
-            arrival.turn("whole")
-        if arrival.state != "whole" or arrival.copy is None:
+        elif arrival.state != "whole" or arrival.copy is None:
             raise PodError(
                 f"pod {arrival.name} cannot go here: it is {arrival.state}",
                 found=f"its image is kept: {arrival.image}",
                 do=f"zaptrace ps; if it is not there: zaptrace restore {arrival.image}",
             )
-        arrival.note("thawing")
-        fault("migrate.destination.thawing")
+        try:
+            arrival.note("thawing")
+            fault("migrate.destination.thawing")
+        except BaseException:
+            arrival.note("whole")
+            if again:  # nobody waits for it as for the first copy
+                arrival.drop_copy()
+            raise
         try:
             arrival.copy.thaw()
-        except ZaptraceError:
+        except BaseException:
             arrival.turn("unsure")
             raise
         arrival.turn("live")
