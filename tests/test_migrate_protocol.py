@@ -92,8 +92,12 @@ class FakePod:
             sink.commit({"created": 1.0, "host": {}, "pod": {"name": self.name}})
         except BaseException:
             sink.abort()
-            self.thaw()
             raise
+
+    @property
+    def frozen(self) -> bool:
+        """True when it does not run."""
+        return "source" not in self.world.running
 
     def thaw(self) -> None:
         """Run on, unless it is dead."""
@@ -378,6 +382,17 @@ def test_a_capture_that_fails_here(hosts: Hosts) -> None:
     assert hosts.world.running == {"source"}
     assert os.listdir(hosts.staging) == []
     hosts.send()
+
+
+def test_a_frozen_pod_stays_frozen_when_it_cannot_go(hosts: Hosts) -> None:
+    hosts.world.running = set()
+    pod = FakePod(hosts.world, fail=UnsupportedResource("fd 12 is io_uring"))
+    with pytest.raises(UnsupportedResource) as e:
+        hosts.send(pod)
+    assert e.value.changed == "nothing; the pod is still frozen here"
+    assert hosts.world.running == set()
+    hosts.send()
+    assert len(hosts.world.running) == 1, "there it runs"
 
 
 def test_whoever_watches_may_give_it_up(hosts: Hosts) -> None:
