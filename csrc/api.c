@@ -1,0 +1,160 @@
+/* The door: checks, no logic. */
+#include "api.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "pod/blocked.h"
+#include "ptrace/stop.h"
+#include "ptrace/stub.h"
+
+static int at_rest(zt_pod *pod, int32_t rtid, zt_stopped *ret, zt_err *err)
+{
+    const zt_task *task = zt_pod_task(pod, rtid);
+    if (!task)
+        return zt_fail(err, ZT_ERR_GONE, ESRCH, "thread %d is gone", rtid);
+    if (task->state != ZT_TASK_REST)
+        return zt_fail(err, ZT_ERR_STATE, EBUSY, "thread %d is not at rest", rtid);
+    *ret = zt_task_stopped(task);
+    return 0;
+}
+
+int zt_pod_tasks(zt_pod *pod, zt_task_info *ret, int32_t capacity)
+{
+    int32_t count = 0;
+    for (const zt_task *task = pod->tasks; task; task = task->next, count++) {
+        if (count >= capacity)
+            continue;
+        ret[count] = (zt_task_info){
+            .rtid = task->rtid.n,
+            .vtid = task->vtid.n,
+            .rpid = task->process->rpid.n,
+            .vpid = task->process->vpid.n,
+            .stopped = task->state == ZT_TASK_REST,
+            .group_stop = task->group_stop,
+            .ended = task->state == ZT_TASK_ENDED,
+            .left_ns = zt_blocked_left(pod, task),
+        };
+    }
+    return count;
+}
+
+int zt_pod_root_status(zt_pod *pod, int32_t *ret_status)
+{
+    *ret_status = pod->root_status;
+    return pod->root_ended;
+}
+
+void zt_pod_expect_vpid(zt_pod *pod, int32_t vpid)
+{
+    pod->expected_vpid = vpid;
+}
+
+void zt_pod_set_clock(zt_pod *pod, int64_t offset_ns)
+{
+    zt_err ignored; /* a process that died meanwhile */
+    pod->clock_offset_ns = offset_ns;
+    for (const zt_task *task = pod->tasks; task; task = task->next)
+        if (task->process->ready && task->rtid.n == task->process->rpid.n)
+            zt_stub_set_params(task->rtid.n, &pod->host, offset_ns, &ignored);
+}
+
+int64_t zt_pod_clock(zt_pod *pod)
+{
+    return pod->clock_offset_ns;
+}
+
+int32_t zt_ids_to_real(zt_pod *pod, int32_t vpid)
+{
+    return zt_idtable_to_real(&pod->ids, (zt_vpid){vpid}).n;
+}
+
+int32_t zt_ids_to_virtual(zt_pod *pod, int32_t rpid)
+{
+    return zt_pod_virtual(pod, rpid).n;
+}
+
+int zt_ids_bind(zt_pod *pod, int32_t vpid, int32_t rpid)
+{
+    zt_task *task = zt_pod_task(pod, rpid);
+    if (task)
+        return zt_pod_set_vtid(pod, task, (zt_vpid){vpid});
+    return zt_idtable_bind(&pod->ids, (zt_vpid){vpid}, (zt_rpid){rpid});
+}
+
+int zt_regs_get(zt_pod *pod, int32_t rtid, zt_regs *ret, zt_err *err)
+{
+    zt_stopped thread;
+    return at_rest(pod, rtid, &thread, err) ? -1 : zt_stopped_get_regs(thread, ret, err);
+}
+
+int zt_regs_set(zt_pod *pod, int32_t rtid, const zt_regs *regs, zt_err *err)
+{
+    zt_stopped thread;
+    return at_rest(pod, rtid, &thread, err) ? -1 : zt_stopped_set_regs(thread, regs, err);
+}
+
+int zt_xstate_get(zt_pod *pod, int32_t rtid, void *ret, uint64_t capacity, uint64_t *ret_size, zt_err *err)
+{
+    zt_stopped thread;
+    return at_rest(pod, rtid, &thread, err) ? -1 : zt_stopped_get_xstate(thread, ret, capacity, ret_size, err);
+}
+
+int zt_xstate_set(zt_pod *pod, int32_t rtid, const void *state, uint64_t size, zt_err *err)
+{
+    zt_stopped thread;
+    return at_rest(pod, rtid, &thread, err) ? -1 : zt_stopped_set_xstate(thread, state, size, err);
+}
+
+int zt_sigmask_get(zt_pod *pod, int32_t rtid, uint64_t *ret, zt_err *err)
+{
+    zt_stopped thread;
+    return at_rest(pod, rtid, &thread, err) ? -1 : zt_stopped_get_mask(thread, ret, err);
+}
+
+int zt_sigmask_set(zt_pod *pod, int32_t rtid, uint64_t mask, zt_err *err)
+{
+    zt_stopped thread;
+    return at_rest(pod, rtid, &thread, err) ? -1 : zt_stopped_set_mask(thread, mask, err);
+}
+
+int zt_siginfo_peek(zt_pod *pod, int32_t rtid, int32_t shared, void *ret, int32_t most, int32_t *ret_count,
+                    zt_err *err)
+{
+    zt_stopped thread;
+    return at_rest(pod, rtid, &thread, err) ? -1
+                                            : zt_stopped_peek_siginfo(thread, shared, ret, most, ret_count, err);
+}
+
+int zt_rseq_get(zt_pod *pod, int32_t rtid, zt_rseq *ret, zt_err *err)
+{
+    zt_stopped thread;
+    return at_rest(pod, rtid, &thread, err) ? -1 : zt_stopped_get_rseq(thread, ret, err);
+}
+
+int zt_call_reissue(zt_pod *pod, int32_t rtid, int64_t left_ns, zt_err *err)
+{
+    zt_stopped thread;
+    if (at_rest(pod, rtid, &thread, err))
+        return -1;
+    return zt_blocked_reissue(pod, zt_pod_task(pod, rtid), left_ns, err);
+}
+
+int zt_kcmp(int32_t rpid1, int32_t rpid2, int32_t type, uint64_t idx1, uint64_t idx2)
+{
+    long result = syscall(SYS_kcmp, rpid1, rpid2, type, idx1, idx2);
+    return result < 0 ? -errno : (int)result;
+}
+
+int zt_pidfd_getfd(int32_t rpid, int32_t fd)
+{
+    int pidfd = (int)syscall(SYS_pidfd_open, rpid, 0);
+    if (pidfd < 0)
+        return -errno;
+    int copy = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+    int error = errno;
+    close(pidfd);
+    return copy < 0 ? -error : copy;
+}

@@ -1,0 +1,129 @@
+/* The door between C and Python: declarations only. This file is also the cffi cdef,
+ * so it includes nothing, and each name is declared once, here.
+ *
+ * Every call but zt_loop_wake, zt_mem_* and zt_kcmp must come from the one thread that
+ * created the pod (ptrace belongs to a thread). Fallible calls return 0, or -1 with *err filled. */
+#pragma once
+#include <stdint.h>
+
+
+#define ZT_ERR_OS 1      /* a system call failed: os_errno says how */
+#define ZT_ERR_GONE 2    /* the tracee died meanwhile */
+#define ZT_ERR_STATE 3   /* asked for in the wrong state */
+#define ZT_ERR_PROGRAM 4 /* a row of a program that had to succeed did not */
+#define ZT_ERR_TIMEOUT 5 /* the pod did not come to rest in time */
+#define ZT_ERR_EXEC 6    /* the program to launch could not be executed: os_errno */
+
+typedef struct zt_err {
+    int32_t kind;
+    int32_t os_errno;
+    char text[240];
+} zt_err;
+
+typedef struct zt_pod zt_pod;
+
+/* One row of a syscall program, as the stub reads it (csrc/ptrace/stub.c). */
+#define ZT_ROW_MUST 0x100 /* stop the program when this row fails */
+typedef struct zt_program_row {
+    uint32_t nr;
+    uint32_t flags; /* bit i (0..5): args[i] is the number of an earlier row whose result is meant */
+    uint64_t args[6];
+    int64_t result;
+} zt_program_row;
+
+/* The general registers, in the order of the kernel's user_regs_struct (NT_PRSTATUS). */
+typedef struct zt_regs {
+    uint64_t r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8;
+    uint64_t rax, rcx, rdx, rsi, rdi, orig_rax, rip, cs, eflags, rsp, ss;
+    uint64_t fs_base, gs_base, ds, es, fs, gs;
+} zt_regs;
+
+typedef struct zt_rseq {
+    uint64_t address;
+    uint32_t size;
+    uint32_t signature;
+    uint32_t flags;
+    uint32_t pad;
+} zt_rseq;
+
+typedef struct zt_launch_spec {
+    const char *path;
+    char *const *argv;
+    char *const *envp;
+    const char *cwd; /* NULL: ours */
+    int32_t fds[3];  /* become 0, 1 and 2; -1: that number stays closed */
+    int32_t tty;     /* fd 0 becomes the controlling terminal */
+    int32_t vpid;    /* 0: the kernel's number */
+    int32_t root;    /* its end is what zt_pod_root_status tells */
+    int32_t hold;    /* leave it stopped at its first instruction, the pod frozen */
+} zt_launch_spec;
+
+typedef struct zt_task_info {
+    int32_t rtid, vtid, rpid, vpid;
+    int32_t stopped;    /* 1: at rest, may be read, written and programmed */
+    int32_t group_stop; /* the signal that stopped its process (SIGSTOP ...), or 0 */
+    int32_t ended;      /* a leader that ended before its other threads */
+    int64_t left_ns;    /* time left of the timed call that it was in; -1: none, or not known */
+} zt_task_info;
+
+/* A run of pages that hold something. */
+typedef struct zt_page_run {
+    uint64_t start, end;
+} zt_page_run;
+
+/* --- pod */
+zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err);
+void zt_pod_destroy(zt_pod *pod);
+int zt_pod_launch(zt_pod *pod, const zt_launch_spec *spec, int32_t *ret_rpid, zt_err *err);
+int zt_pod_tasks(zt_pod *pod, zt_task_info *ret, int32_t capacity); /* returns how many there are */
+int zt_pod_root_status(zt_pod *pod, int32_t *ret_status);           /* 1 when it has ended */
+int zt_pod_note(zt_pod *pod, int32_t index, char *ret, int32_t size); /* 1 while index exists */
+int zt_pod_add_note(zt_pod *pod, const char *text);
+void zt_pod_expect_vpid(zt_pod *pod, int32_t vpid); /* of the next task made */
+void zt_pod_set_clock(zt_pod *pod, int64_t offset_ns);
+int64_t zt_pod_clock(zt_pod *pod);
+int zt_pod_freeze(zt_pod *pod, int32_t timeout_ms, zt_err *err);
+int zt_pod_thaw(zt_pod *pod, zt_err *err);
+int zt_pod_frozen(zt_pod *pod);
+int zt_pod_kill(zt_pod *pod); /* SIGKILL to all; returns when nothing is left */
+
+/* --- loop */
+int zt_loop_run(zt_pod *pod, zt_err *err); /* until woken or empty; 1: woken, 0: empty */
+void zt_loop_wake(zt_pod *pod);
+
+/* --- ids */
+int32_t zt_ids_to_real(zt_pod *pod, int32_t vpid);    /* 0: not in the pod */
+int32_t zt_ids_to_virtual(zt_pod *pod, int32_t rpid); /* 0: not in the pod */
+int zt_ids_bind(zt_pod *pod, int32_t vpid, int32_t rpid);
+
+/* --- one stopped thread */
+int zt_regs_get(zt_pod *pod, int32_t rtid, zt_regs *ret, zt_err *err);
+int zt_regs_set(zt_pod *pod, int32_t rtid, const zt_regs *regs, zt_err *err);
+int zt_xstate_get(zt_pod *pod, int32_t rtid, void *ret, uint64_t capacity, uint64_t *ret_size, zt_err *err);
+int zt_xstate_set(zt_pod *pod, int32_t rtid, const void *state, uint64_t size, zt_err *err);
+int zt_sigmask_get(zt_pod *pod, int32_t rtid, uint64_t *ret, zt_err *err);
+int zt_sigmask_set(zt_pod *pod, int32_t rtid, uint64_t mask, zt_err *err);
+int zt_siginfo_peek(zt_pod *pod, int32_t rtid, int32_t shared, void *ret, int32_t most, int32_t *ret_count, zt_err *err);
+int zt_rseq_get(zt_pod *pod, int32_t rtid, zt_rseq *ret, zt_err *err); /* address 0: none */
+/* The timed call that its registers show as interrupted shall go on for left_ns (-1: as it was asked). */
+int zt_call_reissue(zt_pod *pod, int32_t rtid, int64_t left_ns, zt_err *err);
+int zt_program_run(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
+                   uint32_t *ret_done, zt_err *err);
+/* End a process by a signal that it does not handle; its parent finds it so. */
+int zt_task_end(zt_pod *pod, int32_t rtid, int32_t signal, zt_err *err);
+
+/* --- the table of system calls (csrc/syscalls.py) */
+const char *zt_call_name(int32_t nr); /* NULL: no row */
+int32_t zt_call_count(void);
+
+/* --- addresses of the stub region, and memory */
+uint64_t zt_stub_start(void);
+uint64_t zt_stub_end(void);
+uint64_t zt_stub_data(uint32_t rows);  /* where the data of a program of so many rows will lie */
+uint32_t zt_stub_capacity(void);       /* bytes for rows and data together */
+int64_t zt_mem_read(int32_t rpid, uint64_t address, void *ret, uint64_t size);
+int64_t zt_mem_write(int32_t rpid, uint64_t address, const void *from, uint64_t size);
+int zt_mem_pages(int32_t rpid, int pagemap_fd, uint64_t start, uint64_t end, int32_t private_file,
+                 zt_page_run *ret, int32_t capacity, uint64_t *ret_next, zt_err *err);
+int zt_kcmp(int32_t rpid1, int32_t rpid2, int32_t type, uint64_t idx1, uint64_t idx2);
+int zt_pidfd_getfd(int32_t rpid, int32_t fd);

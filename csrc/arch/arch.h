@@ -1,0 +1,74 @@
+/* What the rest may ask about the processor architecture, and where the stub region lies. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../api.h"
+
+/* The stub region: the same fixed range in every process of every pod, so that an image never
+ * has to move it. Far below the kernel's top-down mmap area, far above heaps, and outside the
+ * shadow ranges of the sanitizers.
+ *
+ *   text     interpreter (one page), then our vDSO: calls from here pass the filter untouched
+ *   params   what our vDSO needs to know of this host
+ *   host     the host's own vvar and vDSO, moved here at exec
+ *   data     rows and data of the program that is running
+ *   scratch  one slot per thread, for arguments that the tracer rewrites
+ */
+#define ZT_STUB_BASE 0x6ffe00000000
+#define ZT_STUB_TEXT_SIZE 0x4000
+#define ZT_STUB_VDSO (ZT_STUB_BASE + 0x1000)
+#define ZT_VDSO_PARAMS 0x6ffe00004000ULL /* ZT_STUB_BASE + 0x4000, in full: build.py reads it here */
+#define ZT_STUB_HOST (ZT_STUB_BASE + 0x8000)
+#define ZT_STUB_HOST_SIZE 0x38000
+#define ZT_STUB_DATA (ZT_STUB_BASE + 0x40000)
+#define ZT_STUB_DATA_SIZE 0x200000
+#define ZT_STUB_SCRATCH (ZT_STUB_DATA + ZT_STUB_DATA_SIZE)
+#define ZT_STUB_SCRATCH_SLOT 64
+#define ZT_STUB_SCRATCH_SLOTS 4096
+#define ZT_STUB_LIMIT (ZT_STUB_SCRATCH + ZT_STUB_SCRATCH_SLOT * ZT_STUB_SCRATCH_SLOTS)
+
+/* The call by which the stub says that its program has ended; no kernel has this number. */
+#define ZT_STUB_END_NR 0x5a415054
+
+/* Calls that the tracer has to know by number. */
+enum zt_arch_nr {
+    ZT_NR_MMAP,
+    ZT_NR_MPROTECT,
+    ZT_NR_MREMAP,
+    ZT_NR_MUNMAP,
+    ZT_NR_CLONE,
+    ZT_NR_CLONE3,
+    ZT_NR_EPOLL_WAIT,
+    ZT_NR_EPOLL_PWAIT,
+    ZT_NR_EPOLL_PWAIT2,
+    ZT_NR_RESTART_SYSCALL,
+};
+long zt_arch_nr(enum zt_arch_nr which);
+
+/* The interpreter's code. */
+extern const unsigned char zt_arch_stub_start[];
+extern const unsigned char zt_arch_stub_end[];
+
+/* The bytes of the instruction that enters the kernel, to be found in the host's vDSO. */
+#define ZT_ARCH_SYSCALL_BYTES 2
+extern const unsigned char zt_arch_syscall_insn[ZT_ARCH_SYSCALL_BYTES];
+
+/* Registers, by role. */
+long zt_arch_call_nr(const zt_regs *regs); /* -1: not in a system call */
+void zt_arch_get_args(const zt_regs *regs, uint64_t *ret);
+void zt_arch_set_args(zt_regs *regs, const uint64_t *args);
+int64_t zt_arch_result(const zt_regs *regs);
+void zt_arch_set_result(zt_regs *regs, int64_t result);
+
+/* Stopped on the way in: skip the call, and have it return what set_result says. */
+void zt_arch_skip_call(zt_regs *regs);
+/* Go back to just before the call `nr`, as if it had not been made yet. */
+void zt_arch_rewind_call(zt_regs *regs, long nr);
+
+/* Start of the interpreter, with `rows` rows at `address`. */
+void zt_arch_enter_program(zt_regs *regs, uint64_t address, uint64_t rows);
+/* At the interpreter's last call: the address of the row that it stopped at. */
+uint64_t zt_arch_program_stopped_at(const zt_regs *regs);
+/* One system call, by the instruction at `insn`. */
+void zt_arch_enter_call(zt_regs *regs, uint64_t insn, long nr, const uint64_t *args);

@@ -1,0 +1,133 @@
+/* The first process of a pod: forked here, seized before it executes anything of its own. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "loop.h"
+#include "ptrace/filter.h"
+
+/* What went wrong in the child, through a pipe that a successful exec closes. */
+static void report(int fd, int error)
+{
+    if (write(fd, &error, sizeof error) < 0)
+        _exit(126);
+    _exit(127);
+}
+
+/* Move the three to where 0, 1 and 2 do not overwrite one that is still needed. */
+static int place_stdio(const int32_t *fds)
+{
+    int high[3];
+    for (int i = 0; i < 3; i++) {
+        high[i] = fds[i] < 0 ? -1 : fcntl(fds[i], F_DUPFD, 10);
+        if (fds[i] >= 0 && high[i] < 0)
+            return -1;
+    }
+    for (int i = 0; i < 3; i++) {
+        if (high[i] < 0)
+            close(i);
+        else if (dup2(high[i], i) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* After fork, in a copy of a process with threads: only async-signal-safe calls. */
+static void child(const zt_launch_spec *spec, bool moved, int go, int failed)
+{
+    char byte;
+    sigset_t none;
+    for (int signal = 1; signal < NSIG; signal++)
+        if (signal != SIGKILL && signal != SIGSTOP)
+            sigaction(signal, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    setsid();
+    if (read(go, &byte, 1) != 1) /* until we are seized */
+        _exit(127);
+    int keep = fcntl(failed, F_DUPFD_CLOEXEC, 100);
+    if (keep < 0 || place_stdio(spec->fds))
+        report(failed, errno);
+    if (spec->tty && ioctl(0, TIOCSCTTY, 0))
+        report(keep, errno);
+    syscall(SYS_close_range, 3, keep - 1, 0);
+    syscall(SYS_close_range, keep + 1, ~0u, 0);
+    if (spec->cwd && chdir(spec->cwd))
+        report(keep, errno);
+    if (zt_filter_put_on(moved))
+        report(keep, errno);
+    execve(spec->path, spec->argv, spec->envp);
+    report(keep, errno);
+}
+
+static int await_exec(zt_pod *pod, int32_t rpid, int failed, zt_err *err)
+{
+    zt_stop stop;
+    for (;;) {
+        if (zt_stop_wait(rpid, &stop, err))
+            return -1;
+        if (stop.kind == ZT_STOP_EXEC)
+            return zt_loop_executed(pod, stop, err);
+        if (stop.kind == ZT_STOP_EXITED) {
+            int error = 0;
+            zt_task *task = zt_pod_task(pod, rpid);
+            if (read(failed, &error, sizeof error) != sizeof error)
+                error = ESRCH;
+            zt_pod_remove_task(pod, task);
+            return zt_fail(err, ZT_ERR_EXEC, error, "%s", strerror(error));
+        }
+        int signal = stop.kind == ZT_STOP_SIGNAL ? stop.value : 0;
+        if (zt_stopped_resume((zt_stopped){rpid}, ZT_TO_EVENT, signal, err))
+            return -1;
+    }
+}
+
+int zt_pod_launch(zt_pod *pod, const zt_launch_spec *spec, int32_t *ret_rpid, zt_err *err)
+{
+    int go[2], failed[2];
+    if (pipe2(go, O_CLOEXEC))
+        return zt_fail_os(err, "pipe");
+    if (pipe2(failed, O_CLOEXEC)) {
+        close(go[0]);
+        close(go[1]);
+        return zt_fail_os(err, "pipe");
+    }
+    pid_t rpid = fork();
+    if (rpid == 0)
+        child(spec, pod->moved, go[0], failed[1]);
+    close(go[0]);
+    close(failed[1]);
+    int result = -1;
+    if (rpid < 0) {
+        zt_fail_os(err, "fork");
+    } else if (zt_seize(rpid, err)) {
+        kill(rpid, SIGKILL);
+        waitpid(rpid, NULL, 0);
+    } else {
+        pod->expected_vpid = spec->vpid;
+        zt_task *task = zt_pod_add_task(pod, NULL, rpid);
+        task->known = true;
+        if (spec->root)
+            pod->root = task->rtid;
+        pod->freezing = true; /* it is at rest once it has executed */
+        if (write(go[1], "", 1) == 1 && !await_exec(pod, rpid, failed[0], err)) {
+            task = zt_pod_task(pod, rpid);
+            task->state = ZT_TASK_REST;
+            *ret_rpid = rpid;
+            result = spec->hold ? 0 : zt_pod_thaw(pod, err);
+        } else if (pod->task_count) {
+            zt_pod_kill(pod);
+        }
+    }
+    close(go[1]);
+    close(failed[0]);
+    if (result)
+        pod->freezing = false;
+    return result;
+}

@@ -1,0 +1,268 @@
+#include "blocked.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../ptrace/mem.h"
+
+enum { NS_PER_S = 1000000000, NS_PER_MS = 1000000 };
+
+typedef enum unit { MILLISECONDS, TIMESPEC, UNTIMED } unit;
+
+/* The calls of which a timeout has to be known, and where it is. */
+static const struct timed_call {
+    int32_t nr;
+    unit unit;
+    int8_t arg;
+    bool eintr; /* answers EINTR to a stop without a handler */
+} TIMED[] = {
+    {SYS_poll, MILLISECONDS, 2, false},
+    {SYS_nanosleep, TIMESPEC, 0, false},
+    {SYS_clock_nanosleep, TIMESPEC, 2, false},
+    {SYS_futex, TIMESPEC, 3, false},
+    {SYS_epoll_wait, MILLISECONDS, 3, true},
+    {SYS_epoll_pwait, MILLISECONDS, 3, true},
+    {441 /* epoll_pwait2 */, TIMESPEC, 3, true},
+    {SYS_rt_sigtimedwait, TIMESPEC, 2, true},
+    {SYS_semtimedop, TIMESPEC, 3, true},
+    {SYS_semop, UNTIMED, 0, true},
+    {SYS_io_getevents, TIMESPEC, 4, true},
+    /* Sockets with SO_RCVTIMEO or SO_SNDTIMEO; the timeout starts anew. */
+    {SYS_read, UNTIMED, 0, true},
+    {SYS_write, UNTIMED, 0, true},
+    {SYS_recvfrom, UNTIMED, 0, true},
+    {SYS_recvmsg, UNTIMED, 0, true},
+    {SYS_sendto, UNTIMED, 0, true},
+    {SYS_sendmsg, UNTIMED, 0, true},
+    {SYS_accept, UNTIMED, 0, true},
+    {SYS_accept4, UNTIMED, 0, true},
+};
+
+static const struct timed_call *timed_call_of(long nr)
+{
+    for (size_t i = 0; i < sizeof TIMED / sizeof *TIMED; i++)
+        if (TIMED[i].nr == nr)
+            return &TIMED[i];
+    return NULL;
+}
+
+int64_t zt_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * (int64_t)NS_PER_S + now.tv_nsec;
+}
+
+static int read_proc(int32_t rtid, const char *name, char *ret, size_t size)
+{
+    char path[48];
+    snprintf(path, sizeof path, "/proc/%d/%s", rtid, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    ssize_t got = read(fd, ret, size - 1);
+    close(fd);
+    if (got < 0)
+        return -1;
+    ret[got] = 0;
+    return 0;
+}
+
+/* se.exec_start of a thread, in ns of the scheduler's clock; 0: this kernel does not tell. */
+static int64_t exec_start(int32_t rtid)
+{
+    char text[1024];
+    int64_t ms;
+    long fraction;
+    if (read_proc(rtid, "sched", text, sizeof text))
+        return 0;
+    const char *line = strstr(text, "se.exec_start");
+    if (!line || !(line = strchr(line, ':')) || sscanf(line + 1, " %ld.%ld", &ms, &fraction) != 2)
+        return 0;
+    return ms * NS_PER_MS + fraction;
+}
+
+static int64_t sched_to_monotonic; /* written by calibrate only; 0: not known */
+
+void zt_blocked_calibrate(void)
+{
+    const struct timespec short_sleep = {0, 50000};
+    int32_t self = (int32_t)syscall(SYS_gettid);
+    nanosleep(&short_sleep, NULL); /* so that our own exec_start is of just now */
+    int64_t now = zt_now_ns(), start = exec_start(self);
+    sched_to_monotonic = start ? now - start : 0;
+}
+
+/* The timeout of a call in ns; -1: it has none. */
+static int64_t timeout_of(const zt_task *task, const struct timed_call *timed, const uint64_t *args)
+{
+    if (timed->unit == UNTIMED)
+        return -1;
+    uint64_t value = args[timed->arg];
+    if (timed->unit == MILLISECONDS)
+        return (int32_t)value < 0 ? -1 : (int32_t)value * (int64_t)NS_PER_MS;
+    struct timespec span;
+    if (!value || zt_mem_read(task->rtid.n, value, &span, sizeof span) != sizeof span)
+        return -1;
+    if (span.tv_sec > INT64_MAX / NS_PER_S - 1)
+        return -1;
+    return span.tv_sec * (int64_t)NS_PER_S + span.tv_nsec;
+}
+
+/* An absolute timeout needs no help: the same arguments mean the same time. */
+static bool is_absolute(long nr, const uint64_t *args)
+{
+    enum { FUTEX_COMMAND = 0x7f, FUTEX_WAIT_ = 0 };
+    if (nr == SYS_clock_nanosleep)
+        return args[1] & TIMER_ABSTIME;
+    return nr == SYS_futex && (args[1] & FUTEX_COMMAND) != FUTEX_WAIT_;
+}
+
+void zt_blocked_look(zt_task *task)
+{
+    char text[256];
+    long nr;
+    uint64_t args[6];
+    if (read_proc(task->rtid.n, "syscall", text, sizeof text) ||
+        sscanf(text, "%ld %lx %lx %lx %lx %lx %lx", &nr, &args[0], &args[1], &args[2], &args[3], &args[4],
+               &args[5]) != 7) {
+        task->deadline_ns = 0; /* running, or in no call */
+        return;
+    }
+    if (nr == SYS_restart_syscall || task->reissue.active)
+        return; /* the kernel, or we, made it go on: its deadline stands */
+    task->deadline_ns = 0;
+    const struct timed_call *timed = timed_call_of(nr);
+    if (!timed || is_absolute(nr, args))
+        return;
+    int64_t timeout = timeout_of(task, timed, args);
+    if (timeout < 0)
+        return;
+    int64_t start = sched_to_monotonic ? exec_start(task->rtid.n) : 0;
+    int64_t since = start ? start + sched_to_monotonic : zt_now_ns();
+    task->deadline_ns = since > INT64_MAX - timeout ? INT64_MAX : since + timeout;
+}
+
+int64_t zt_blocked_left(const zt_pod *pod, const zt_task *task)
+{
+    if (!task->deadline_ns)
+        return -1;
+    int64_t left = task->deadline_ns - pod->frozen_at_ns;
+    return left > 0 ? left : 0;
+}
+
+typedef struct signal_sets {
+    uint64_t own, shared, blocked, ignored, caught;
+} signal_sets;
+
+static bool read_signal_sets(int32_t rtid, signal_sets *ret)
+{
+    char text[4096];
+    if (read_proc(rtid, "status", text, sizeof text))
+        return false;
+    const struct {
+        const char *key;
+        uint64_t *into;
+    } fields[] = {{"SigPnd:", &ret->own},
+                  {"ShdPnd:", &ret->shared},
+                  {"SigBlk:", &ret->blocked},
+                  {"SigIgn:", &ret->ignored},
+                  {"SigCgt:", &ret->caught}};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        const char *at = strstr(text, fields[i].key);
+        if (!at || sscanf(at + strlen(fields[i].key), "%lx", fields[i].into) != 1)
+            return false;
+    }
+    return true;
+}
+
+/* Is a signal waiting that the thread would take now? Then EINTR is the program's own. */
+static bool signal_waits(int32_t rtid)
+{
+    signal_sets sets;
+    return read_signal_sets(rtid, &sets) && (sets.own | sets.shared) & ~sets.blocked & ~sets.ignored;
+}
+
+static bool does_nothing(int32_t rtid, int signal)
+{
+    const uint64_t bit = 1ull << (signal - 1);
+    const uint64_t nothing_by_default =
+        1ull << (SIGCHLD - 1) | 1ull << (SIGCONT - 1) | 1ull << (SIGURG - 1) | 1ull << (SIGWINCH - 1);
+    signal_sets sets;
+    if (!read_signal_sets(rtid, &sets) || sets.caught & bit)
+        return false;
+    return (sets.ignored | nothing_by_default) & bit;
+}
+
+int zt_blocked_reissue(zt_pod *pod, zt_task *task, int64_t left_ns, zt_err *err)
+{
+    zt_stopped thread = zt_task_stopped(task);
+    zt_regs regs;
+    if (zt_stopped_get_regs(thread, &regs, err))
+        return -1;
+    long nr = zt_arch_call_nr(&regs);
+    const struct timed_call *timed = timed_call_of(nr);
+    zt_arch_rewind_call(&regs, nr);
+    if (zt_stopped_set_regs(thread, &regs, err))
+        return -1;
+    task->reissue.active = false;
+    if (left_ns < 0 || !timed || timed->unit == UNTIMED)
+        return 0;
+
+    zt_call *call = &task->reissue.call;
+    call->nr = (int32_t)nr;
+    zt_arch_get_args(&regs, call->asked);
+    memcpy(call->issued, call->asked, sizeof call->issued);
+    if (timed->unit == MILLISECONDS) {
+        call->issued[timed->arg] = (uint64_t)((left_ns + NS_PER_MS - 1) / NS_PER_MS);
+    } else {
+        const struct timespec left = {left_ns / NS_PER_S, left_ns % NS_PER_S};
+        call->issued[timed->arg] = zt_task_scratch(task);
+        if (zt_mem_put(task->rtid.n, call->issued[timed->arg], &left, sizeof left, err))
+            return -1;
+    }
+    task->reissue.active = true;
+    task->reissue.entered = false;
+    task->reissue.rip = regs.rip;
+    task->reissue.rsp = regs.rsp;
+    task->deadline_ns = pod->frozen_at_ns + left_ns;
+    return 0;
+}
+
+/* In a call that answers EINTR to whatever wakes it? */
+static int shows_eintr(zt_task *task, bool *ret, zt_err *err)
+{
+    zt_regs regs;
+    if (zt_stopped_get_regs(zt_task_stopped(task), &regs, err))
+        return -1;
+    const struct timed_call *timed = timed_call_of(zt_arch_call_nr(&regs));
+    *ret = timed && timed->eintr && zt_arch_result(&regs) == -EINTR;
+    return 0;
+}
+
+int zt_blocked_at_rest(zt_pod *pod, zt_task *task, zt_err *err)
+{
+    bool eintr;
+    if (shows_eintr(task, &eintr, err))
+        return -1;
+    if (!eintr || signal_waits(task->rtid.n))
+        return 0;
+    return zt_blocked_reissue(pod, task, zt_blocked_left(pod, task), err);
+}
+
+int zt_blocked_at_signal(zt_pod *pod, zt_task *task, int signal, zt_err *err)
+{
+    bool eintr;
+    if (shows_eintr(task, &eintr, err))
+        return -1;
+    if (!eintr || !does_nothing(task->rtid.n, signal))
+        return 0;
+    return zt_blocked_reissue(pod, task, -1, err); /* its timeout starts anew */
+}

@@ -1,0 +1,33 @@
+/* Calls that wait, and what a freeze does to them.
+ *
+ * A freeze interrupts a waiting call. The kernel restarts most of them by itself; what is left is
+ *  - calls that answer EINTR to any stop (epoll_wait and friends, signal(7)): made again here,
+ *    unless a signal of the program's own is the reason;
+ *  - timed calls in a *restored* process, whose kernel-side restart block is gone: made again
+ *    with the time that was left.
+ * When a thread fell asleep is read from /proc/TID/sched before it is interrupted (the kernel
+ * notes it in se.exec_start when a thread leaves the processor), so that no timed call has to be
+ * trapped while the pod runs. */
+#pragma once
+#include "pod.h"
+
+/* Measure the distance between the scheduler's clock and CLOCK_MONOTONIC; once, before a freeze. */
+void zt_blocked_calibrate(void);
+
+/* Before the interrupt: note since when, and until when, a thread waits. */
+void zt_blocked_look(zt_task *task);
+
+/* At rest: make a call that only the freeze interrupted ready to be made again. */
+int zt_blocked_at_rest(zt_pod *pod, zt_task *task, zt_err *err);
+
+/* About to get a signal that has no handler and does nothing: a thread that nobody traces would not
+ * have woken for it (kernel/signal.c, sig_ignored), so its call must not show EINTR. */
+int zt_blocked_at_signal(zt_pod *pod, zt_task *task, int signal, zt_err *err);
+
+/* Make the interrupted call that the registers show again, for so long. */
+int zt_blocked_reissue(zt_pod *pod, zt_task *task, int64_t left_ns, zt_err *err);
+
+/* How long the call that the thread was in would have gone on; -1: untimed, or not known. */
+int64_t zt_blocked_left(const zt_pod *pod, const zt_task *task);
+
+int64_t zt_now_ns(void);

@@ -1,0 +1,56 @@
+/* One system call of a tracee, and the row that says what is to be done about it. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+struct zt_pod;
+struct zt_task;
+
+/* A call has three versions of its values: `asked` by the program, `issued` to the kernel, and the
+ * `answer` that the program gets. A hook changes issued on the way in, and answer on the way out. */
+typedef struct zt_call {
+    int32_t nr;
+    uint64_t ip;
+    uint64_t asked[6];
+    uint64_t issued[6];
+    int64_t answer;
+} zt_call;
+
+typedef enum zt_verdict {
+    ZT_GO,      /* run it as issued */
+    ZT_GO_EXIT, /* run it, and show me its answer */
+    ZT_ANSWERED,  /* do not run it: call->answer is the result */
+} zt_verdict;
+
+typedef enum zt_class {
+    ZT_UNKNOWN = 0, /* no row: ENOSYS */
+    ZT_PASS,
+    ZT_TRANSLATE,
+    ZT_ANSWER,
+    ZT_HOOK,
+    ZT_REFUSE,
+} zt_class;
+
+typedef zt_verdict zt_enter_hook(struct zt_pod *pod, struct zt_task *task, zt_call *call);
+typedef void zt_exit_hook(struct zt_pod *pod, struct zt_task *task, zt_call *call);
+
+/* A row of csrc/syscalls.py, as gen_tables.py writes it. */
+typedef struct zt_row {
+    const char *name;
+    zt_class class;
+    bool moved;           /* only of interest in a pod that was restored */
+    uint16_t refuse_errno;
+    uint8_t arg_ids;      /* bit i: argument i is an id */
+    bool result_id;
+    zt_enter_hook *enter;
+    zt_exit_hook *exit;
+} zt_row;
+
+const zt_row *zt_row_of(int32_t nr); /* never NULL: an unknown number has an empty row */
+
+/* Was the call interrupted, so that the kernel will start it again (or make it EINTR)? */
+static inline bool zt_call_interrupted(int64_t result)
+{
+    /* ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK: include/linux/errno.h */
+    return result == -512 || result == -513 || result == -514 || result == -516;
+}

@@ -1,0 +1,219 @@
+#include "pod.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The signal that makes the tracer's waitpid return; it carries nothing else. */
+#define WAKE_SIGNAL (SIGRTMIN + 7)
+
+static void on_wake(int signal)
+{
+    (void)signal;
+}
+
+zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err)
+{
+    zt_pod *pod = calloc(1, sizeof *pod);
+    if (!pod || zt_intmap_create(&pod->by_rtid) || zt_intmap_create(&pod->early)) {
+        free(pod);
+        zt_fail(err, ZT_ERR_OS, ENOMEM, "no memory for a pod");
+        return NULL;
+    }
+    if (zt_idtable_create(&pod->ids) || zt_host_vdso_find(&pod->host, err)) {
+        zt_pod_destroy(pod);
+        return NULL;
+    }
+    pod->moved = moved;
+    pod->clock_offset_ns = clock_offset_ns;
+    pod->tracer_tid = (pid_t)syscall(SYS_gettid);
+    struct sigaction wake = {.sa_handler = on_wake}; /* no SA_RESTART: it is there to interrupt */
+    sigaction(WAKE_SIGNAL, &wake, NULL);
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* orphans of the pod are ours */
+    return pod;
+}
+
+void zt_pod_destroy(zt_pod *pod)
+{
+    if (!pod)
+        return;
+    while (pod->tasks)
+        zt_pod_remove_task(pod, pod->tasks);
+    while (pod->notes) {
+        zt_note *note = pod->notes;
+        pod->notes = note->next;
+        free(note);
+    }
+    zt_intmap_destroy(&pod->by_rtid);
+    zt_intmap_destroy(&pod->early);
+    zt_idtable_destroy(&pod->ids);
+    free(pod);
+}
+
+zt_task *zt_pod_task(zt_pod *pod, int32_t rtid)
+{
+    return (zt_task *)zt_intmap_get(&pod->by_rtid, rtid);
+}
+
+static void choose_slot(zt_task *task)
+{
+    task->scratch_slot = task->process->next_slot++ % ZT_STUB_SCRATCH_SLOTS;
+}
+
+zt_task *zt_pod_add_task(zt_pod *pod, zt_process *process, int32_t rtid)
+{
+    zt_task *task = calloc(1, sizeof *task);
+    if (task && !process)
+        process = calloc(1, sizeof *process);
+    if (!task || !process)
+        abort(); /* a tracee without a record could never be found again; EXITKILL ends the pod */
+    task->rtid = (zt_rpid){rtid};
+    zt_vpid vtid = {pod->expected_vpid};
+    pod->expected_vpid = 0;
+    if (!vtid.n)
+        vtid = zt_idtable_choose(&pod->ids, task->rtid);
+    task->vtid = vtid;
+    if (zt_idtable_bind(&pod->ids, vtid, task->rtid) || zt_intmap_put(&pod->by_rtid, rtid, (uintptr_t)task))
+        abort();
+    if (!process->threads++) {
+        process->rpid = task->rtid;
+        process->vpid = vtid;
+    }
+    task->process = process;
+    choose_slot(task);
+    task->previous = pod->last_task;
+    if (pod->last_task)
+        pod->last_task->next = task;
+    else
+        pod->tasks = task;
+    pod->last_task = task;
+    pod->task_count++;
+    return task;
+}
+
+void zt_pod_remove_task(zt_pod *pod, zt_task *task)
+{
+    if (task->previous)
+        task->previous->next = task->next;
+    else
+        pod->tasks = task->next;
+    if (task->next)
+        task->next->previous = task->previous;
+    else
+        pod->last_task = task->previous;
+    for (zt_task *other = pod->tasks; other; other = other->next)
+        if (other->process->vfork_maker == task)
+            other->process->vfork_maker = NULL;
+    zt_intmap_remove(&pod->by_rtid, task->rtid.n);
+    pod->task_count--;
+    if (!--task->process->threads)
+        free(task->process);
+    free(task);
+}
+
+int zt_pod_set_vtid(zt_pod *pod, zt_task *task, zt_vpid vtid)
+{
+    if (task->process->rpid.n == task->rtid.n)
+        task->process->vpid = vtid;
+    task->vtid = vtid;
+    return zt_idtable_bind(&pod->ids, vtid, task->rtid);
+}
+
+zt_process *zt_pod_process(zt_pod *pod, zt_rpid rpid)
+{
+    zt_task *task = zt_pod_task(pod, rpid.n);
+    if (task)
+        return task->process;
+    for (task = pod->tasks; task; task = task->next) /* its leader may have ended before it */
+        if (task->process->rpid.n == rpid.n)
+            return task->process;
+    return NULL;
+}
+
+/* A process that has ended is still in the pod until its parent has waited for it; after that its
+ * number may belong to anybody. */
+static bool is_zombie_of_ours(zt_pod *pod, zt_rpid rpid)
+{
+    char path[48], line[512];
+    char state = 0;
+    int parent = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", rpid.n);
+    FILE *stat = fopen(path, "re");
+    if (!stat)
+        return false;
+    if (fgets(line, sizeof line, stat)) {
+        const char *after_name = strrchr(line, ')');
+        if (!after_name || sscanf(after_name + 1, " %c %d", &state, &parent) != 2)
+            state = 0;
+    }
+    fclose(stat);
+    return state == 'Z' && (parent == getpid() || zt_pod_process(pod, (zt_rpid){parent}));
+}
+
+static bool is_group_of_ours(zt_pod *pod, zt_rpid rpid)
+{
+    for (zt_task *task = pod->tasks; task; task = task->next)
+        if (getpgid(task->process->rpid.n) == rpid.n || getsid(task->process->rpid.n) == rpid.n)
+            return true;
+    return false;
+}
+
+zt_rpid zt_pod_real(zt_pod *pod, int32_t virtual_id)
+{
+    zt_rpid none = {0};
+    zt_rpid rpid = zt_idtable_to_real(&pod->ids, (zt_vpid){virtual_id});
+    if (!rpid.n || zt_pod_task(pod, rpid.n) || zt_pod_process(pod, rpid))
+        return rpid;
+    if (is_zombie_of_ours(pod, rpid) || is_group_of_ours(pod, rpid))
+        return rpid;
+    zt_idtable_drop(&pod->ids, (zt_vpid){virtual_id});
+    return none;
+}
+
+zt_vpid zt_pod_virtual(zt_pod *pod, int32_t real_id)
+{
+    if (real_id == getpid())
+        return (zt_vpid){1};
+    return zt_idtable_to_virtual(&pod->ids, (zt_rpid){real_id});
+}
+
+uint64_t zt_task_scratch(const zt_task *task)
+{
+    return ZT_STUB_SCRATCH + (uint64_t)task->scratch_slot * ZT_STUB_SCRATCH_SLOT;
+}
+
+void zt_loop_wake(zt_pod *pod)
+{
+    atomic_store(&pod->woken, true);
+    syscall(SYS_tgkill, getpid(), pod->tracer_tid, WAKE_SIGNAL);
+}
+
+int zt_pod_add_note(zt_pod *pod, const char *text)
+{
+    for (zt_note *note = pod->notes; note; note = note->next)
+        if (strcmp(note->text, text) == 0)
+            return 0;
+    zt_note *note = malloc(sizeof *note + strlen(text) + 1);
+    if (!note)
+        return -1;
+    strcpy(note->text, text);
+    note->next = pod->notes;
+    pod->notes = note;
+    return 0;
+}
+
+int zt_pod_note(zt_pod *pod, int32_t index, char *ret, int32_t size)
+{
+    zt_note *note = pod->notes;
+    while (note && index--)
+        note = note->next;
+    if (!note)
+        return 0;
+    snprintf(ret, (size_t)size, "%s", note->text);
+    return 1;
+}

@@ -1,0 +1,58 @@
+/* A pod: its threads, its ids, its clock. Owned by the tracer thread. */
+#pragma once
+#include <stdatomic.h>
+#include <sys/types.h>
+
+#include "../base/intmap.h"
+#include "../ptrace/hostvdso.h"
+#include "tracee.h"
+
+/* Something that a room noticed and capture must hear of. */
+typedef struct zt_note {
+    struct zt_note *next;
+    char text[];
+} zt_note;
+
+struct zt_pod {
+    zt_task *tasks;       /* oldest first */
+    zt_task *last_task;
+    zt_intmap by_rtid;    /* -> zt_task */
+    zt_intmap early;      /* rtid -> first wait status (+1) of a child whose maker's event comes later */
+    int32_t task_count;
+    zt_idtable ids;
+    bool moved;           /* ids are not the kernel's own: calls that show them are trapped too */
+    int64_t clock_offset_ns;
+    zt_host_vdso host;
+
+    zt_rpid root;
+    bool root_ended;
+    int32_t root_status;
+
+    bool freezing; /* threads that come to rest stay so */
+    int32_t expected_vpid;
+    zt_note *notes;
+
+    int64_t frozen_at_ns; /* host's monotonic clock */
+    pid_t tracer_tid;
+    atomic_bool woken;
+};
+
+zt_task *zt_pod_task(zt_pod *pod, int32_t rtid); /* NULL: not ours (yet) */
+
+/* A new thread, in `process`, or in a process of its own when that is NULL. Chooses its vtid. */
+zt_task *zt_pod_add_task(zt_pod *pod, zt_process *process, int32_t rtid);
+void zt_pod_remove_task(zt_pod *pod, zt_task *task); /* and its process with its last thread */
+
+/* Give a task another number, before anyone has seen it. */
+int zt_pod_set_vtid(zt_pod *pod, zt_task *task, zt_vpid vtid);
+
+/* A process of the pod that holds this number, or a zombie of one, or NULL. */
+zt_process *zt_pod_process(zt_pod *pod, zt_rpid rpid);
+
+/* An id that a program gave: the real one, or {0} when there is no such thing in the pod. */
+zt_rpid zt_pod_real(zt_pod *pod, int32_t virtual_id);
+/* An id that the kernel gave: the virtual one; the supervisor is 1; {0} for anything outside. */
+zt_vpid zt_pod_virtual(zt_pod *pod, int32_t real_id);
+
+/* Where a thread's rewritten arguments go, in its own memory. */
+uint64_t zt_task_scratch(const zt_task *task);

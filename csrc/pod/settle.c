@@ -1,0 +1,68 @@
+#include "settle.h"
+
+#include <string.h>
+
+#include "../ptrace/mem.h"
+
+/* struct rseq and struct rseq_cs, include/uapi/linux/rseq.h */
+enum { RSEQ_CS_OFFSET = 8 };
+struct critical_section {
+    uint32_t version, flags;
+    uint64_t start, length, abort;
+};
+
+static int abort_restartable_sequence(zt_stopped thread, zt_regs *regs, zt_err *err)
+{
+    zt_rseq rseq;
+    uint64_t pointer;
+    struct critical_section section;
+    if (zt_stopped_get_rseq(thread, &rseq, err))
+        return -1;
+    if (!rseq.address || zt_mem_read(thread.rtid, rseq.address + RSEQ_CS_OFFSET, &pointer, sizeof pointer) < 8)
+        return 0;
+    if (!pointer || zt_mem_read(thread.rtid, pointer, &section, sizeof section) != sizeof section)
+        return 0;
+    if (regs->rip - section.start >= section.length)
+        return 0;
+    regs->rip = section.abort;
+    return zt_stopped_set_regs(thread, regs, err);
+}
+
+static bool in_vdso(const zt_regs *regs)
+{
+    return (regs->rip >= ZT_STUB_VDSO && regs->rip < ZT_STUB_BASE + ZT_STUB_TEXT_SIZE) ||
+           (regs->rip >= ZT_STUB_HOST && regs->rip < ZT_STUB_HOST + ZT_STUB_HOST_SIZE);
+}
+
+static int step_out_of_vdso(zt_stopped thread, zt_regs *regs, zt_err *err)
+{
+    enum { MOST_STEPS = 20000 };
+    uint64_t mask;
+    zt_stop stop;
+    if (zt_stopped_get_mask(thread, &mask, err) || zt_stopped_set_mask(thread, ~0ull, err))
+        return -1;
+    for (int i = 0; i < MOST_STEPS && in_vdso(regs); i++) {
+        if (zt_stopped_resume(thread, ZT_TO_STEP, 0, err) || zt_stop_wait(thread.rtid, &stop, err))
+            return -1;
+        if (stop.kind == ZT_STOP_EXITED)
+            return zt_fail(err, ZT_ERR_GONE, 0, "thread %d was killed", thread.rtid);
+        if (zt_stopped_get_regs(thread, regs, err))
+            return -1;
+    }
+    if (zt_stopped_rest(thread, &stop, err))
+        return -1;
+    if (stop.kind == ZT_STOP_EXITED)
+        return zt_fail(err, ZT_ERR_GONE, 0, "thread %d was killed", thread.rtid);
+    return zt_stopped_set_mask(thread, mask, err);
+}
+
+int zt_settle(zt_task *task, zt_err *err)
+{
+    zt_stopped thread = zt_task_stopped(task);
+    zt_regs regs;
+    if (zt_stopped_get_regs(thread, &regs, err) || abort_restartable_sequence(thread, &regs, err))
+        return -1;
+    if (zt_arch_call_nr(&regs) < 0 && in_vdso(&regs))
+        return step_out_of_vdso(thread, &regs, err);
+    return 0;
+}

@@ -1,0 +1,58 @@
+/* What we know of the threads and processes of a pod. Fields are grouped by who shares them. */
+#pragma once
+#include "../base/idtable.h"
+#include "../ptrace/stop.h"
+#include "call.h"
+
+typedef enum zt_task_state {
+    ZT_TASK_RUNNING,   /* also: asleep in a call */
+    ZT_TASK_LISTENING, /* in a group-stop */
+    ZT_TASK_NEWBORN,   /* stopped before its first instruction, its maker's event not seen yet */
+    ZT_TASK_VFORK,     /* held in its fork event until its child has executed or ended */
+    ZT_TASK_REST,      /* at rest, while the pod is frozen */
+    ZT_TASK_ENDED,     /* a leader that ended before its other threads: it has no stop and no registers */
+} zt_task_state;
+
+/* Shared by the threads of a process. */
+typedef struct zt_process {
+    zt_rpid rpid;
+    zt_vpid vpid;
+    int32_t threads;
+    int32_t next_slot;          /* of the scratch area */
+    struct zt_task *vfork_maker; /* waits for us to execute or end */
+    bool not_dumpable;          /* as it asked by prctl; the kernel is not told */
+    bool ready;                 /* has a stub (false between exec and its installation) */
+} zt_process;
+
+/* A thread's own. */
+typedef struct zt_task {
+    struct zt_task *next, *previous;
+    zt_process *process;
+    zt_rpid rtid;
+    zt_vpid vtid;
+    zt_task_state state;
+    bool known;       /* its maker's event was seen */
+    int32_t group_stop; /* at rest in the group-stop by this signal */
+    int32_t scratch_slot;
+
+    /* The call that it is in, when we want to see its end. */
+    bool in_call;
+    zt_call call;
+    const zt_row *row;
+    zt_vpid made;      /* the child that it just made, if its number is not the kernel's */
+
+    /* A call that a freeze interrupted goes on with the time that was left: see pod/blocked.h. */
+    struct {
+        bool active;
+        bool entered; /* its way in was seen */
+        uint64_t rip, rsp; /* where it is made, to tell it from calls of a handler that runs before */
+        zt_call call;
+    } reissue;
+    int64_t blocked_since_ns; /* host's monotonic clock; 0: not known */
+    int64_t deadline_ns;      /* the same, of its call; 0: not known, INT64_MAX: none */
+} zt_task;
+
+static inline zt_stopped zt_task_stopped(const zt_task *task)
+{
+    return (zt_stopped){task->rtid.n};
+}

@@ -1,0 +1,66 @@
+/* Syscall programs in threads of a frozen pod, also such as make processes and execute programs. */
+#include <errno.h>
+#include <signal.h>
+
+#include "loop.h"
+#include "ptrace/stub.h"
+
+typedef struct running {
+    zt_pod *pod;
+    int32_t rtid;
+} running;
+
+static int on_event(void *context, zt_stop stop, zt_err *err)
+{
+    const running *run = context;
+    zt_task *task = zt_pod_task(run->pod, run->rtid);
+    switch (stop.kind) {
+    case ZT_STOP_FORK:
+        return zt_loop_forked(run->pod, task, false, err);
+    case ZT_STOP_EXEC:
+        if (zt_loop_executed(run->pod, stop, err))
+            return -1;
+        zt_pod_task(run->pod, stop.rtid)->state = ZT_TASK_REST;
+        return 1;
+    case ZT_STOP_EXITED:
+        zt_loop_ended(run->pod, task, stop.value);
+        return 1;
+    default:
+        return zt_fail(err, ZT_ERR_PROGRAM, 0, "unexpected stop of kind %d in a program", stop.kind);
+    }
+}
+
+int zt_program_run(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
+                   uint32_t *ret_done, zt_err *err)
+{
+    zt_task *task = zt_pod_task(pod, rtid);
+    if (!task || task->state != ZT_TASK_REST)
+        return zt_fail(err, task ? ZT_ERR_STATE : ZT_ERR_GONE, ESRCH, "thread %d is not at rest", rtid);
+    running run = {pod, rtid};
+    int failed = zt_stub_run((zt_stopped){rtid}, rows, count, data, size, on_event, &run, ret_done, err);
+    task = zt_pod_task(pod, rtid);
+    if (task)
+        task->made = (zt_vpid){0}; /* the child's number is ours to know, no program sees it */
+    return failed;
+}
+
+int zt_task_end(zt_pod *pod, int32_t rtid, int32_t signal, zt_err *err)
+{
+    zt_task *task = zt_pod_task(pod, rtid);
+    zt_stop stop = {.rtid = rtid};
+    if (!task || task->state != ZT_TASK_REST)
+        return zt_fail(err, task ? ZT_ERR_STATE : ZT_ERR_GONE, ESRCH, "thread %d is not at rest", rtid);
+    if (zt_stopped_set_mask((zt_stopped){rtid}, 0, err))
+        return -1;
+    if (kill(rtid, signal))
+        return zt_fail_os(err, "kill");
+    do {
+        int deliver = stop.kind == ZT_STOP_SIGNAL ? stop.value : 0;
+        if (signal != SIGKILL && zt_stopped_resume((zt_stopped){rtid}, ZT_TO_EVENT, deliver, err))
+            return -1;
+        if (zt_stop_wait(rtid, &stop, err))
+            return -1;
+    } while (stop.kind != ZT_STOP_EXITED);
+    zt_loop_ended(pod, task, stop.value);
+    return 0;
+}

@@ -1,0 +1,207 @@
+#include "stop.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <linux/ptrace.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* The C library's wrapper takes enums and differs from <linux/ptrace.h>; the kernel's own takes longs. */
+static long request(long what, int32_t rtid, unsigned long address, const void *data)
+{
+    return syscall(SYS_ptrace, what, (long)rtid, address, data);
+}
+
+static zt_stop_kind kind_of_event(int event, int signal)
+{
+    switch (event) {
+    case PTRACE_EVENT_FORK:
+    case PTRACE_EVENT_CLONE:
+        return ZT_STOP_FORK;
+    case PTRACE_EVENT_VFORK:
+        return ZT_STOP_VFORK;
+    case PTRACE_EVENT_EXEC:
+        return ZT_STOP_EXEC;
+    case PTRACE_EVENT_SECCOMP:
+        return ZT_STOP_SECCOMP;
+    case PTRACE_EVENT_STOP:
+        return signal == SIGTRAP ? ZT_STOP_REST : ZT_STOP_GROUP;
+    default:
+        return ZT_STOP_OTHER;
+    }
+}
+
+zt_stop zt_stop_of(int32_t rtid, int wait_status)
+{
+    zt_stop stop = {.rtid = rtid};
+    if (!WIFSTOPPED(wait_status)) {
+        stop.kind = ZT_STOP_EXITED;
+        stop.value = wait_status;
+        return stop;
+    }
+    int event = wait_status >> 16;
+    stop.value = WSTOPSIG(wait_status);
+    if (event)
+        stop.kind = kind_of_event(event, stop.value);
+    else
+        stop.kind = stop.value == (SIGTRAP | 0x80) ? ZT_STOP_CALL : ZT_STOP_SIGNAL;
+    return stop;
+}
+
+int zt_stop_wait(int32_t rtid, zt_stop *ret, zt_err *err)
+{
+    int status;
+    pid_t got;
+    do
+        got = waitpid(rtid, &status, __WALL);
+    while (got < 0 && errno == EINTR);
+    if (got < 0) {
+        if (errno == ECHILD)
+            errno = ESRCH; /* taken away by the exec of another thread */
+        return zt_fail_os(err, "waitpid");
+    }
+    *ret = zt_stop_of(rtid, status);
+    return 0;
+}
+
+int zt_seize(int32_t rtid, zt_err *err)
+{
+    if (request(PTRACE_SEIZE, rtid, 0, (const void *)(long)ZT_PTRACE_OPTIONS))
+        return zt_fail_os(err, "ptrace(PTRACE_SEIZE)");
+    return 0;
+}
+
+int zt_interrupt(int32_t rtid, zt_err *err)
+{
+    if (request(PTRACE_INTERRUPT, rtid, 0, NULL))
+        return zt_fail_os(err, "ptrace(PTRACE_INTERRUPT)");
+    return 0;
+}
+
+int zt_stopped_resume(zt_stopped thread, zt_resume how, int signal, zt_err *err)
+{
+    static const long requests[] = {
+        [ZT_TO_EVENT] = PTRACE_CONT,
+        [ZT_TO_CALL] = PTRACE_SYSCALL,
+        [ZT_TO_STEP] = PTRACE_SINGLESTEP,
+        [ZT_TO_LISTEN] = PTRACE_LISTEN,
+    };
+    if (request(requests[how], thread.rtid, 0, (const void *)(long)signal))
+        return zt_fail_os(err, "resume");
+    return 0;
+}
+
+int zt_stopped_rest(zt_stopped thread, zt_stop *ret, zt_err *err)
+{
+    for (int signal = 0;; signal = ret->kind == ZT_STOP_SIGNAL ? ret->value : 0) {
+        /* Each time anew: any other stop takes a pending interrupt with it. */
+        if (zt_interrupt(thread.rtid, err) || zt_stopped_resume(thread, ZT_TO_EVENT, signal, err) ||
+            zt_stop_wait(thread.rtid, ret, err))
+            return -1;
+        if (ret->kind == ZT_STOP_REST || ret->kind == ZT_STOP_GROUP || ret->kind == ZT_STOP_EXITED)
+            return 0;
+    }
+}
+
+int zt_stopped_message(zt_stopped thread, unsigned long *ret, zt_err *err)
+{
+    if (request(PTRACE_GETEVENTMSG, thread.rtid, 0, ret))
+        return zt_fail_os(err, "ptrace(PTRACE_GETEVENTMSG)");
+    return 0;
+}
+
+static int regset(long what, int32_t rtid, unsigned long set, void *data, uint64_t *size, zt_err *err)
+{
+    struct iovec iov = {data, *size};
+    if (request(what, rtid, set, &iov))
+        return zt_fail_os(err, what == PTRACE_GETREGSET ? "ptrace(PTRACE_GETREGSET)" : "ptrace(PTRACE_SETREGSET)");
+    *size = iov.iov_len;
+    return 0;
+}
+
+int zt_stopped_get_regs(zt_stopped thread, zt_regs *ret, zt_err *err)
+{
+    uint64_t size = sizeof *ret;
+    return regset(PTRACE_GETREGSET, thread.rtid, NT_PRSTATUS, ret, &size, err);
+}
+
+int zt_stopped_set_regs(zt_stopped thread, const zt_regs *regs, zt_err *err)
+{
+    uint64_t size = sizeof *regs;
+    return regset(PTRACE_SETREGSET, thread.rtid, NT_PRSTATUS, (void *)regs, &size, err);
+}
+
+int zt_stopped_get_xstate(zt_stopped thread, void *ret, uint64_t capacity, uint64_t *ret_size, zt_err *err)
+{
+    *ret_size = capacity;
+    return regset(PTRACE_GETREGSET, thread.rtid, NT_X86_XSTATE, ret, ret_size, err);
+}
+
+int zt_stopped_set_xstate(zt_stopped thread, const void *state, uint64_t size, zt_err *err)
+{
+    return regset(PTRACE_SETREGSET, thread.rtid, NT_X86_XSTATE, (void *)state, &size, err);
+}
+
+int zt_stopped_entering(zt_stopped thread, bool *ret, zt_err *err)
+{
+    struct ptrace_syscall_info info = {0};
+    if (request(PTRACE_GET_SYSCALL_INFO, thread.rtid, sizeof info, &info) < 0)
+        return zt_fail_os(err, "ptrace(PTRACE_GET_SYSCALL_INFO)");
+    *ret = info.op == PTRACE_SYSCALL_INFO_ENTRY;
+    return 0;
+}
+
+int zt_stopped_get_siginfo(zt_stopped thread, siginfo_t *ret, zt_err *err)
+{
+    if (request(PTRACE_GETSIGINFO, thread.rtid, 0, ret))
+        return zt_fail_os(err, "ptrace(PTRACE_GETSIGINFO)");
+    return 0;
+}
+
+int zt_stopped_set_siginfo(zt_stopped thread, const siginfo_t *info, zt_err *err)
+{
+    if (request(PTRACE_SETSIGINFO, thread.rtid, 0, info))
+        return zt_fail_os(err, "ptrace(PTRACE_SETSIGINFO)");
+    return 0;
+}
+
+int zt_stopped_get_mask(zt_stopped thread, uint64_t *ret, zt_err *err)
+{
+    if (request(PTRACE_GETSIGMASK, thread.rtid, sizeof *ret, ret))
+        return zt_fail_os(err, "ptrace(PTRACE_GETSIGMASK)");
+    return 0;
+}
+
+int zt_stopped_set_mask(zt_stopped thread, uint64_t mask, zt_err *err)
+{
+    if (request(PTRACE_SETSIGMASK, thread.rtid, sizeof mask, &mask))
+        return zt_fail_os(err, "ptrace(PTRACE_SETSIGMASK)");
+    return 0;
+}
+
+int zt_stopped_peek_siginfo(zt_stopped thread, bool shared, void *ret, int32_t most, int32_t *ret_count, zt_err *err)
+{
+    struct ptrace_peeksiginfo_args from = {
+        .flags = shared ? PTRACE_PEEKSIGINFO_SHARED : 0,
+        .nr = most,
+    };
+    long got = request(PTRACE_PEEKSIGINFO, thread.rtid, (unsigned long)&from, ret);
+    if (got < 0)
+        return zt_fail_os(err, "ptrace(PTRACE_PEEKSIGINFO)");
+    *ret_count = (int32_t)got;
+    return 0;
+}
+
+int zt_stopped_get_rseq(zt_stopped thread, zt_rseq *ret, zt_err *err)
+{
+    memset(ret, 0, sizeof *ret);
+    long got = request(PTRACE_GET_RSEQ_CONFIGURATION, thread.rtid, sizeof *ret, ret);
+    if (got < 0 && errno != EIO && errno != EINVAL) /* a kernel without rseq: nothing registered */
+        return zt_fail_os(err, "ptrace(PTRACE_GET_RSEQ_CONFIGURATION)");
+    return 0;
+}

@@ -1,0 +1,81 @@
+/* Stops of tracees: what kind, and what may be done to a thread that is in one.
+ *
+ * zt_stopped names a thread that is in a ptrace stop; only such a thread can be read, written and
+ * resumed. ESRCH from any of these means that it was killed meanwhile: ZT_ERR_GONE.
+ *
+ * A thread is *at rest* when its stop is a PTRACE_EVENT_STOP: it is on its way to user mode, inside
+ * get_signal(). Registers set there get the kernel's own treatment of interrupted calls: a result
+ * of -ERESTARTSYS in rax with the call's number in orig_rax is restarted, or becomes EINTR when a
+ * handler runs, just as if nobody had looked (arch/x86/kernel/signal.c, arch_do_signal_or_restart). */
+#pragma once
+#include <signal.h>
+
+#include "../arch/arch.h"
+#include "../base/err.h"
+
+typedef struct zt_stopped {
+    int32_t rtid;
+} zt_stopped;
+
+typedef enum zt_stop_kind {
+    ZT_STOP_EXITED,  /* gone: value is the wait status */
+    ZT_STOP_REST,    /* PTRACE_EVENT_STOP: interrupted, or just born */
+    ZT_STOP_GROUP,   /* PTRACE_EVENT_STOP of a group-stop: value is the signal */
+    ZT_STOP_SECCOMP, /* on the way into a call that the filter traps */
+    ZT_STOP_CALL,    /* on the way in or out of a call, as asked by ZT_TO_CALL */
+    ZT_STOP_FORK,    /* made a process or thread: zt_stopped_message gives its rtid */
+    ZT_STOP_VFORK,   /* the same, and waits for it to exec or exit */
+    ZT_STOP_EXEC,    /* executed a program: zt_stopped_message gives its former rtid */
+    ZT_STOP_SIGNAL,  /* about to receive the signal in value */
+    ZT_STOP_OTHER,   /* nothing that we asked for */
+} zt_stop_kind;
+
+typedef struct zt_stop {
+    int32_t rtid;
+    zt_stop_kind kind;
+    int32_t value;
+} zt_stop;
+
+zt_stop zt_stop_of(int32_t rtid, int wait_status);
+
+/* Wait for the next stop of one thread. */
+int zt_stop_wait(int32_t rtid, zt_stop *ret, zt_err *err);
+
+typedef enum zt_resume {
+    ZT_TO_EVENT,  /* until something that we trap */
+    ZT_TO_CALL,   /* until the next way in or out of a call, too */
+    ZT_TO_STEP,   /* one instruction */
+    ZT_TO_LISTEN, /* stay in the group-stop, but hear of its end */
+} zt_resume;
+
+#define ZT_PTRACE_OPTIONS                                                                              \
+    (PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACESECCOMP | PTRACE_O_TRACEFORK |          \
+     PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC)
+
+int zt_seize(int32_t rtid, zt_err *err);
+int zt_interrupt(int32_t rtid, zt_err *err);
+
+int zt_stopped_resume(zt_stopped thread, zt_resume how, int signal, zt_err *err);
+/* Bring a thread from any stop to rest; false if it ended instead (then *ret is its end). */
+int zt_stopped_rest(zt_stopped thread, zt_stop *ret, zt_err *err);
+int zt_stopped_message(zt_stopped thread, unsigned long *ret, zt_err *err);
+
+int zt_stopped_get_regs(zt_stopped thread, zt_regs *ret, zt_err *err);
+int zt_stopped_set_regs(zt_stopped thread, const zt_regs *regs, zt_err *err);
+int zt_stopped_get_xstate(zt_stopped thread, void *ret, uint64_t capacity, uint64_t *ret_size, zt_err *err);
+int zt_stopped_set_xstate(zt_stopped thread, const void *state, uint64_t size, zt_err *err);
+
+/* In a ZT_STOP_CALL: on the way in? */
+int zt_stopped_entering(zt_stopped thread, bool *ret, zt_err *err);
+
+/* The signal that a ZT_STOP_SIGNAL is about. */
+int zt_stopped_get_siginfo(zt_stopped thread, siginfo_t *ret, zt_err *err);
+int zt_stopped_set_siginfo(zt_stopped thread, const siginfo_t *info, zt_err *err);
+
+/* The signal mask as the program set it, also inside a call that has a temporary one (sigsuspend). */
+int zt_stopped_get_mask(zt_stopped thread, uint64_t *ret, zt_err *err);
+int zt_stopped_set_mask(zt_stopped thread, uint64_t mask, zt_err *err);
+
+/* The siginfo (128 bytes each) of pending signals. */
+int zt_stopped_peek_siginfo(zt_stopped thread, bool shared, void *ret, int32_t most, int32_t *ret_count, zt_err *err);
+int zt_stopped_get_rseq(zt_stopped thread, zt_rseq *ret, zt_err *err);

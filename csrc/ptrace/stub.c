@@ -1,0 +1,278 @@
+#include "stub.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "../vdso/params.h"
+#include "mem.h"
+#include "zt_vdso_image.h"
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+_Static_assert(ZT_VDSO_IMAGE_PARAMS == ZT_VDSO_PARAMS, "our vDSO looks for its parameters elsewhere");
+
+static const uint64_t ALL_SIGNALS = ~0ull;
+
+uint64_t zt_stub_start(void)
+{
+    return ZT_STUB_BASE;
+}
+
+uint64_t zt_stub_end(void)
+{
+    return ZT_STUB_LIMIT;
+}
+
+uint64_t zt_stub_data(uint32_t rows)
+{
+    return ZT_STUB_DATA + rows * sizeof(zt_program_row);
+}
+
+uint32_t zt_stub_capacity(void)
+{
+    return ZT_STUB_DATA_SIZE;
+}
+
+/* --- running a program */
+
+typedef enum run_end { RUN_DONE, RUN_TAKEN } run_end;
+
+/* Let the thread run until the interpreter makes its last call, or `event` ends it. */
+static int run_to_end(zt_stopped thread, zt_stub_event *event, void *context, run_end *ret, zt_err *err)
+{
+    for (;;) {
+        zt_stop stop;
+        if (zt_stopped_resume(thread, ZT_TO_EVENT, 0, err) || zt_stop_wait(thread.rtid, &stop, err))
+            return -1;
+        switch (stop.kind) {
+        case ZT_STOP_SECCOMP:
+            *ret = RUN_DONE;
+            return 0;
+        case ZT_STOP_REST:
+        case ZT_STOP_GROUP:
+        case ZT_STOP_CALL:
+            continue; /* a freeze or a stop of its process, which will be seen again at the end */
+        case ZT_STOP_SIGNAL:
+            return zt_fail(err, ZT_ERR_PROGRAM, 0, "the stub got signal %d", stop.value);
+        default: {
+            int taken = event ? event(context, stop, err)
+                              : zt_fail(err, ZT_ERR_GONE, ESRCH, "thread %d ended in a program", thread.rtid);
+            if (taken < 0)
+                return -1;
+            if (taken) {
+                *ret = RUN_TAKEN;
+                return 0;
+            }
+        }
+        }
+    }
+}
+
+/* From the interpreter's last call back to rest, as if nothing had been. */
+static int run_leave(zt_stopped thread, const zt_regs *regs, uint64_t mask, zt_err *err)
+{
+    zt_regs skip = *regs;
+    zt_stop stop;
+    zt_arch_skip_call(&skip);
+    if (zt_stopped_set_regs(thread, &skip, err) || zt_stopped_rest(thread, &stop, err))
+        return -1;
+    if (stop.kind == ZT_STOP_EXITED)
+        return zt_fail(err, ZT_ERR_GONE, ESRCH, "thread %d was killed", thread.rtid);
+    if (zt_stopped_set_regs(thread, regs, err))
+        return -1;
+    return zt_stopped_set_mask(thread, mask, err);
+}
+
+int zt_stub_run(zt_stopped thread, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
+                zt_stub_event *event, void *context, uint32_t *ret_done, zt_err *err)
+{
+    const uint64_t rows_size = count * sizeof *rows;
+    zt_regs before, run;
+    uint64_t mask;
+    run_end end = RUN_DONE;
+
+    *ret_done = 0;
+    if (rows_size + size > ZT_STUB_DATA_SIZE)
+        return zt_fail(err, ZT_ERR_PROGRAM, E2BIG, "a program of %u rows and %u bytes is too large", count, size);
+    if (zt_stopped_get_regs(thread, &before, err) || zt_stopped_get_mask(thread, &mask, err))
+        return -1;
+    if (zt_mem_put(thread.rtid, ZT_STUB_DATA, rows, rows_size, err))
+        return -1;
+    if (size && zt_mem_put(thread.rtid, ZT_STUB_DATA + rows_size, data, size, err))
+        return -1;
+    run = before;
+    zt_arch_enter_program(&run, ZT_STUB_DATA, count);
+    if (zt_stopped_set_mask(thread, ALL_SIGNALS, err) || zt_stopped_set_regs(thread, &run, err))
+        return -1;
+    if (run_to_end(thread, event, context, &end, err))
+        return -1;
+    if (end == RUN_TAKEN) {
+        *ret_done = count;
+        return 0;
+    }
+    if (zt_stopped_get_regs(thread, &run, err))
+        return -1;
+    *ret_done = (uint32_t)((zt_arch_program_stopped_at(&run) - ZT_STUB_DATA) / sizeof *rows);
+    if (run_leave(thread, &before, mask, err))
+        return -1;
+    if (zt_mem_get(thread.rtid, ZT_STUB_DATA, rows, rows_size, err))
+        return -1;
+    if (size && zt_mem_get(thread.rtid, ZT_STUB_DATA + rows_size, data, size, err))
+        return -1;
+    if (*ret_done < count)
+        return zt_fail(err, ZT_ERR_PROGRAM, (int)-rows[*ret_done].result, "row %u failed", *ret_done);
+    return 0;
+}
+
+/* --- installing it */
+
+/* Where on its new stack a program's auxv has the entry of this kind; 0 in *ret if nowhere. */
+static int find_auxv(zt_stopped thread, uint64_t sp, uint64_t kind, uint64_t *ret, uint64_t *ret_value, zt_err *err)
+{
+    enum { BITE = 512 }; /* words; argv and envp end with NULL each, then come pairs up to AT_NULL */
+    uint64_t words[BITE];
+    uint64_t at = sp + 8;
+    int nulls = 0;
+    bool second = false;
+    uint64_t key = 0;
+    *ret = 0;
+    for (;;) {
+        int64_t got = zt_mem_read(thread.rtid, at, words, sizeof words);
+        if (got < 8)
+            return zt_fail(err, ZT_ERR_OS, EFAULT, "cannot read the stack of a new program");
+        for (int64_t i = 0; i < got / 8; i++, at += 8) {
+            if (nulls < 2) {
+                nulls += words[i] == 0;
+            } else if (!second) {
+                key = words[i];
+                second = true;
+                if (key == AT_NULL)
+                    return 0;
+            } else {
+                second = false;
+                if (key == kind) {
+                    *ret = at;
+                    *ret_value = words[i];
+                    return 0;
+                }
+            }
+        }
+    }
+}
+
+/* One system call by the host's vDSO, before there is a stub. */
+static int call_once(zt_stopped thread, uint64_t insn, long nr, const uint64_t *args, int64_t *ret, zt_err *err)
+{
+    zt_regs regs;
+    zt_stop stop;
+    if (zt_stopped_get_regs(thread, &regs, err))
+        return -1;
+    zt_arch_enter_call(&regs, insn, nr, args);
+    if (zt_stopped_set_regs(thread, &regs, err))
+        return -1;
+    for (int way = 0; way < 2;) {
+        if (zt_stopped_resume(thread, ZT_TO_CALL, 0, err) || zt_stop_wait(thread.rtid, &stop, err))
+            return -1;
+        if (stop.kind == ZT_STOP_EXITED)
+            return zt_fail(err, ZT_ERR_GONE, ESRCH, "thread %d was killed", thread.rtid);
+        way += stop.kind == ZT_STOP_CALL;
+    }
+    if (zt_stopped_get_regs(thread, &regs, err))
+        return -1;
+    *ret = zt_arch_result(&regs);
+    return 0;
+}
+
+static uint64_t at_host(const zt_host_vdso *host, uint64_t offset)
+{
+    return offset ? ZT_STUB_HOST + offset - (uint64_t)host->lowest : 0;
+}
+
+static struct zt_vdso_params params_of(const zt_host_vdso *host, int64_t clock_offset_ns)
+{
+    return (struct zt_vdso_params){
+        .clock_gettime = at_host(host, host->symbol.clock_gettime),
+        .gettimeofday = at_host(host, host->symbol.gettimeofday),
+        .time = at_host(host, host->symbol.time),
+        .clock_getres = at_host(host, host->symbol.clock_getres),
+        .getcpu = at_host(host, host->symbol.getcpu),
+        .monotonic_offset_ns = clock_offset_ns,
+    };
+}
+
+int zt_stub_set_params(int32_t rpid, const zt_host_vdso *host, int64_t clock_offset_ns, zt_err *err)
+{
+    struct zt_vdso_params params = params_of(host, clock_offset_ns);
+    return zt_mem_put(rpid, ZT_VDSO_PARAMS, &params, sizeof params, err);
+}
+
+static zt_program_row protect(uint64_t start, uint64_t end, int protection)
+{
+    return (zt_program_row){
+        .nr = (uint32_t)zt_arch_nr(ZT_NR_MPROTECT),
+        .flags = ZT_ROW_MUST,
+        .args = {start, end - start, (uint64_t)protection},
+    };
+}
+
+int zt_stub_install(zt_stopped thread, const zt_host_vdso *host, int64_t clock_offset_ns, zt_err *err)
+{
+    const uint64_t map_args[6] = {
+        ZT_STUB_BASE,
+        ZT_STUB_LIMIT - ZT_STUB_BASE,
+        PROT_READ | PROT_WRITE | PROT_EXEC,
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE,
+        (uint64_t)-1,
+        0,
+    };
+    uint64_t entry, vdso = 0, mask;
+    int64_t mapped = -1;
+    zt_regs before;
+
+    if (zt_stopped_get_regs(thread, &before, err) || zt_stopped_get_mask(thread, &mask, err))
+        return -1;
+    if (find_auxv(thread, before.rsp, AT_SYSINFO_EHDR, &entry, &vdso, err))
+        return -1;
+    if (!entry)
+        return zt_fail(err, ZT_ERR_OS, 0, "a new program has no vDSO");
+    if (zt_stopped_set_mask(thread, ALL_SIGNALS, err))
+        return -1;
+    if (call_once(thread, vdso + host->syscall_insn, zt_arch_nr(ZT_NR_MMAP), map_args, &mapped, err))
+        return -1;
+    if (mapped != (int64_t)ZT_STUB_BASE)
+        return zt_fail(err, ZT_ERR_OS, (int)-mapped, "cannot map the stub region: %s", strerror((int)-mapped));
+
+    size_t code = (size_t)(zt_arch_stub_end - zt_arch_stub_start);
+    if (zt_mem_put(thread.rtid, ZT_STUB_BASE, zt_arch_stub_start, code, err) ||
+        zt_mem_put(thread.rtid, ZT_STUB_VDSO, zt_vdso_image, sizeof zt_vdso_image, err) ||
+        zt_stub_set_params(thread.rtid, host, clock_offset_ns, err))
+        return -1;
+
+    zt_program_row rows[ZT_HOST_PARTS + 3];
+    uint32_t count = 0, done;
+    for (int i = 0; i < host->parts; i++)
+        rows[count++] = (zt_program_row){
+            .nr = (uint32_t)zt_arch_nr(ZT_NR_MREMAP),
+            .flags = ZT_ROW_MUST,
+            .args = {vdso + (uint64_t)host->part[i].offset, host->part[i].size, host->part[i].size,
+                     MREMAP_MAYMOVE | MREMAP_FIXED,
+                     ZT_STUB_HOST + (uint64_t)(host->part[i].offset - host->lowest)},
+        };
+    /* The host's parts keep the protection that the kernel gave them. */
+    rows[count++] = protect(ZT_STUB_BASE, ZT_STUB_BASE + ZT_STUB_TEXT_SIZE, PROT_READ | PROT_EXEC);
+    rows[count++] = protect(ZT_VDSO_PARAMS, ZT_STUB_HOST, PROT_READ | PROT_WRITE);
+    rows[count++] = protect(ZT_STUB_DATA, ZT_STUB_LIMIT, PROT_READ | PROT_WRITE);
+    if (zt_stub_run(thread, rows, count, NULL, 0, NULL, NULL, &done, err))
+        return -1;
+    if (zt_stopped_set_regs(thread, &before, err) || zt_stopped_set_mask(thread, mask, err))
+        return -1;
+    const uint64_t ours = ZT_STUB_VDSO;
+    return zt_mem_put(thread.rtid, entry, &ours, sizeof ours, err);
+}

@@ -1,0 +1,22 @@
+/* The stub: the interpreter of syscall programs that lies in every process of a pod. */
+#pragma once
+#include "hostvdso.h"
+#include "stop.h"
+
+/* Called for a stop in the middle of a program. Returns 0 to let the program go on, 1 to end it
+ * there (the handler brought the thread to rest, or saw it end), -1 on an error. */
+typedef int zt_stub_event(void *context, zt_stop stop, zt_err *err);
+
+/* Map the stub region into a program that was just executed and is at rest at its first
+ * instruction, and make our vDSO the one that it finds. */
+int zt_stub_install(zt_stopped thread, const zt_host_vdso *host, int64_t clock_offset_ns, zt_err *err);
+
+/* Tell an installed stub region what this host's vDSO and clock are. */
+int zt_stub_set_params(int32_t rpid, const zt_host_vdso *host, int64_t clock_offset_ns, zt_err *err);
+
+/* Run `count` rows with `size` bytes of data behind them in a thread that is at rest, and leave it
+ * at rest with the registers and signal mask that it had. Results are written into rows, and the
+ * data read back. *ret_done is the number of rows that ran; less than count is ZT_ERR_PROGRAM,
+ * unless `event` ended the program (then the rows stay as they were). Signals wait meanwhile. */
+int zt_stub_run(zt_stopped thread, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
+                zt_stub_event *event, void *context, uint32_t *ret_done, zt_err *err);

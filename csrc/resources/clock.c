@@ -1,0 +1,184 @@
+/* The pod's monotonic time is the host's plus an offset: so that it never jumps at a restore. What
+ * the program gives as an absolute time becomes the host's on the way in. Our vDSO does the same
+ * for programs that ask there. */
+#include <stdio.h>
+#include <sys/sysinfo.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "resource.h"
+
+enum { NS_PER_S = 1000000000 };
+
+static struct timespec shifted(struct timespec time, int64_t by_ns)
+{
+    int64_t ns = time.tv_nsec + by_ns % NS_PER_S;
+    time.tv_sec += by_ns / NS_PER_S;
+    if (ns < 0) {
+        ns += NS_PER_S;
+        time.tv_sec--;
+    } else if (ns >= NS_PER_S) {
+        ns -= NS_PER_S;
+        time.tv_sec++;
+    }
+    time.tv_nsec = ns;
+    return time;
+}
+
+/* An absolute time before the host's own beginning has passed, whatever it is exactly. */
+static struct timespec to_host(const zt_pod *pod, struct timespec time)
+{
+    time = shifted(time, -pod->clock_offset_ns);
+    return time.tv_sec < 0 ? (struct timespec){0, 1} : time;
+}
+
+static bool is_sane(const struct timespec *time)
+{
+    return time->tv_sec >= 0 && time->tv_nsec >= 0 && time->tv_nsec < NS_PER_S;
+}
+
+/* Argument `arg` points to an absolute monotonic time: give the kernel one of its own. */
+static zt_verdict shift_argument(zt_pod *pod, zt_task *task, zt_call *call, int arg)
+{
+    struct timespec time;
+    if (!zt_hook_read(task, call->asked[arg], &time, sizeof time) || !is_sane(&time))
+        return ZT_GO;
+    time = to_host(pod, time);
+    call->issued[arg] = zt_task_scratch(task);
+    if (!zt_hook_write(task, call->issued[arg], &time, sizeof time))
+        return zt_hook_answer(call, -EFAULT);
+    return ZT_GO_EXIT;
+}
+
+void zt_clock_gettime_exit(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    struct timespec now;
+    /* Where the clock cannot be read in user mode the host's vDSO calls the kernel on behalf of
+     * ours, which adds the offset itself. */
+    if (call->ip >= ZT_STUB_HOST && call->ip < ZT_STUB_HOST + ZT_STUB_HOST_SIZE)
+        return;
+    if (call->answer || !zt_hook_read(task, call->asked[1], &now, sizeof now))
+        return;
+    now = shifted(now, pod->clock_offset_ns);
+    zt_hook_write(task, call->asked[1], &now, sizeof now);
+}
+
+zt_verdict zt_clock_nanosleep_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    return shift_argument(pod, task, call, 2);
+}
+
+void zt_clock_nanosleep_exit(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    (void)pod, (void)task, (void)call; /* an absolute sleep reports no time left */
+}
+
+zt_verdict zt_futex_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    return shift_argument(pod, task, call, 3);
+}
+
+void zt_futex_exit(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    (void)pod, (void)task, (void)call;
+}
+
+zt_verdict zt_futex_wait_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    return call->asked[5] == CLOCK_MONOTONIC ? shift_argument(pod, task, call, 4) : ZT_GO;
+}
+
+void zt_futex_wait_exit(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    (void)pod, (void)task, (void)call;
+}
+
+zt_verdict zt_futex_waitv_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    return call->asked[4] == CLOCK_MONOTONIC ? shift_argument(pod, task, call, 3) : ZT_GO;
+}
+
+void zt_futex_waitv_exit(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    (void)pod, (void)task, (void)call;
+}
+
+/* timerfd_settime(fd, TFD_TIMER_ABSTIME, new, old): which clock it is of, the fd knows. */
+static bool timerfd_is_monotonic(const zt_task *task, int fd)
+{
+    char path[64], line[128];
+    int clock = -1;
+    snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", task->rtid.n, fd);
+    FILE *info = fopen(path, "re");
+    while (info && clock < 0 && fgets(line, sizeof line, info))
+        sscanf(line, "clockid: %d", &clock);
+    if (info)
+        fclose(info);
+    return clock == CLOCK_MONOTONIC || clock == CLOCK_BOOTTIME || clock == CLOCK_BOOTTIME_ALARM;
+}
+
+static zt_verdict shift_timer(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    struct itimerspec timer;
+    if (!zt_hook_read(task, call->asked[2], &timer, sizeof timer) || !is_sane(&timer.it_value) ||
+        (!timer.it_value.tv_sec && !timer.it_value.tv_nsec)) /* zero disarms */
+        return ZT_GO;
+    timer.it_value = to_host(pod, timer.it_value);
+    call->issued[2] = zt_task_scratch(task);
+    if (!zt_hook_write(task, call->issued[2], &timer, sizeof timer))
+        return zt_hook_answer(call, -EFAULT);
+    return ZT_GO_EXIT;
+}
+
+zt_verdict zt_timerfd_settime_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    return timerfd_is_monotonic(task, (int)call->asked[0]) ? shift_timer(pod, task, call) : ZT_GO;
+}
+
+void zt_timerfd_settime_exit(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    (void)pod, (void)task, (void)call; /* the old value is relative */
+}
+
+static bool posix_timer_is_monotonic(const zt_task *task, int id)
+{
+    char path[48], line[128];
+    int current = -1, clock = -1;
+    snprintf(path, sizeof path, "/proc/%d/timers", task->process->rpid.n);
+    FILE *timers = fopen(path, "re");
+    while (timers && fgets(line, sizeof line, timers)) {
+        sscanf(line, "ID: %d", &current);
+        if (current == id && sscanf(line, "ClockID: %d", &clock) == 1)
+            break;
+    }
+    if (timers)
+        fclose(timers);
+    return clock == CLOCK_MONOTONIC || clock == CLOCK_BOOTTIME || clock == CLOCK_BOOTTIME_ALARM;
+}
+
+zt_verdict zt_timer_settime_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    return posix_timer_is_monotonic(task, (int)call->asked[0]) ? shift_timer(pod, task, call) : ZT_GO;
+}
+
+void zt_timer_settime_exit(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    (void)pod, (void)task, (void)call;
+}
+
+void zt_sysinfo_exit(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    struct sysinfo info;
+    if (call->answer || !zt_hook_read(task, call->asked[0], &info, sizeof info))
+        return;
+    info.uptime += pod->clock_offset_ns / NS_PER_S;
+    zt_hook_write(task, call->asked[0], &info, sizeof info);
+}
+
+void zt_times_exit(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    (void)task;
+    enum { USER_HZ_ = 100 };
+    if (call->answer >= 0)
+        call->answer += pod->clock_offset_ns / (NS_PER_S / USER_HZ_);
+}

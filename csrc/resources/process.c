@@ -1,0 +1,168 @@
+/* Ids of processes in calls that the table alone cannot translate. */
+#include <linux/sched.h>
+#include <stdio.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "resource.h"
+
+zt_verdict zt_getppid_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    char path[48], line[256];
+    int32_t parent = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", task->rtid.n);
+    FILE *status = fopen(path, "re");
+    while (status && !parent && fgets(line, sizeof line, status))
+        sscanf(line, "PPid: %d", &parent);
+    if (status)
+        fclose(status);
+    int32_t virtual = zt_pod_virtual(pod, parent).n;
+    return zt_hook_answer(call, virtual ? virtual : 1); /* whoever is outside looks like init */
+}
+
+/* A namespace would be a second private view inside ours, and CLONE_UNTRACED a way out of it. */
+static const uint64_t NEW_NAMESPACES = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
+                                       CLONE_NEWPID | CLONE_NEWNET | 0x80 /* CLONE_NEWTIME */;
+
+zt_verdict zt_clone_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    (void)pod, (void)task;
+    const uint64_t flags = call->asked[0];
+    if (flags & (NEW_NAMESPACES & ~0xffull)) /* the low byte is the exit signal here */
+        return zt_hook_answer(call, -EPERM);
+    call->issued[0] = flags & ~(uint64_t)CLONE_UNTRACED;
+    return call->issued[0] == flags ? ZT_GO : ZT_GO_EXIT;
+}
+
+zt_verdict zt_clone3_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    (void)pod;
+    uint64_t flags;
+    if (!zt_hook_read(task, call->asked[0], &flags, sizeof flags))
+        return ZT_GO;
+    if (flags & NEW_NAMESPACES)
+        return zt_hook_answer(call, -EPERM);
+    /* Cleared in place: nothing but a debugger would ask for it, and the scratch slot is too small. */
+    if (flags & CLONE_UNTRACED) {
+        flags &= ~(uint64_t)CLONE_UNTRACED;
+        if (!zt_hook_write(task, call->asked[0], &flags, sizeof flags))
+            return zt_hook_answer(call, -EPERM);
+    }
+    return ZT_GO;
+}
+
+/* --- waiting */
+
+zt_verdict zt_wait4_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    (void)task;
+    int32_t which = (int32_t)call->asked[0];
+    if (which > 0 || which < -1) {
+        zt_rpid real = zt_pod_real(pod, which > 0 ? which : -which);
+        if (!real.n)
+            return zt_hook_answer(call, -ECHILD);
+        call->issued[0] = (uint64_t)(int64_t)(which > 0 ? real.n : -real.n);
+    }
+    return ZT_GO_EXIT;
+}
+
+void zt_wait4_exit(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    (void)task;
+    if (call->answer > 0)
+        call->answer = zt_pod_virtual(pod, (int32_t)call->answer).n;
+}
+
+zt_verdict zt_waitid_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    (void)task;
+    int32_t id = (int32_t)call->asked[1];
+    if ((call->asked[0] == P_PID || call->asked[0] == P_PGID) && id > 0) {
+        zt_rpid real = zt_pod_real(pod, id);
+        if (!real.n)
+            return zt_hook_answer(call, -ECHILD);
+        call->issued[1] = (uint64_t)real.n;
+    }
+    return ZT_GO_EXIT;
+}
+
+void zt_waitid_exit(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    const uint64_t address = call->asked[2];
+    siginfo_t info;
+    if (call->answer || !address || !zt_hook_read(task, address, &info, sizeof info) || !info.si_pid)
+        return;
+    info.si_pid = zt_pod_virtual(pod, info.si_pid).n;
+    zt_hook_write(task, address, &info, sizeof info);
+}
+
+/* --- priorities: of a process, a group or (untranslated) a user */
+
+static zt_verdict translate_who(zt_pod *pod, zt_call *call, uint64_t user_class)
+{
+    if (call->asked[0] == user_class)
+        return ZT_GO;
+    zt_rpid real = zt_pod_real(pod, (int32_t)call->asked[1]);
+    if (!real.n)
+        return zt_hook_answer(call, -ESRCH);
+    call->issued[1] = (uint64_t)real.n;
+    return call->issued[1] == call->asked[1] ? ZT_GO : ZT_GO_EXIT;
+}
+
+zt_verdict zt_getpriority_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    (void)task;
+    return translate_who(pod, call, PRIO_USER);
+}
+
+zt_verdict zt_setpriority_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    (void)task;
+    return translate_who(pod, call, PRIO_USER);
+}
+
+enum { IOPRIO_WHO_USER_ = 3 };
+
+zt_verdict zt_ioprio_get_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    (void)task;
+    return translate_who(pod, call, IOPRIO_WHO_USER_);
+}
+
+zt_verdict zt_ioprio_set_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    (void)task;
+    return translate_who(pod, call, IOPRIO_WHO_USER_);
+}
+
+/* --- prctl: what would lock us out of the process, or make state that cannot be carried */
+
+enum { SUID_DUMP_DISABLE = 0, SUID_DUMP_USER = 1, PR_SCHED_CORE_ = 62 };
+
+zt_verdict zt_prctl_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    (void)pod;
+    zt_process *process = task->process;
+    switch ((int)call->asked[0]) {
+    case PR_SET_DUMPABLE: /* with 0 the kernel would close /proc/PID to us: note the wish */
+        if (call->asked[1] != SUID_DUMP_DISABLE && call->asked[1] != SUID_DUMP_USER)
+            return zt_hook_answer(call, -EINVAL);
+        process->not_dumpable = call->asked[1] == SUID_DUMP_DISABLE;
+        return zt_hook_answer(call, 0);
+    case PR_GET_DUMPABLE:
+        return zt_hook_answer(call, process->not_dumpable ? SUID_DUMP_DISABLE : SUID_DUMP_USER);
+    case PR_SET_PTRACER: /* nobody but the tracer can trace in a pod: granted, without effect */
+        return zt_hook_answer(call, 0);
+    case PR_SET_SECCOMP:
+    case PR_SCHED_CORE_:
+        return zt_hook_answer(call, -EINVAL);
+    case PR_SET_MM:
+        return zt_hook_answer(call, -EPERM);
+    default:
+        return ZT_GO;
+    }
+}

@@ -1,0 +1,98 @@
+"""What /proc says of a process, parsed. See proc(5)."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+_MAP = re.compile(
+    r"([0-9a-f]+)-([0-9a-f]+) (....) ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+)\s*(.*)", re.S
+)
+
+
+@dataclass(frozen=True)
+class Map:
+    """A line of /proc/PID/smaps."""
+
+    start: int
+    end: int
+    permissions: str  # "rw-p"
+    offset: int
+    device: int  # as os.makedev
+    inode: int
+    name: str  # path, "[heap]", ... ; " (deleted)" at the end as the kernel writes it
+    flags: frozenset[str]  # VmFlags, two letters each
+
+    @property
+    def size(self) -> int:
+        return self.end - self.start
+
+    @property
+    def shared(self) -> bool:
+        return "sh" in self.flags
+
+
+def read(path: str) -> str:
+    """A file of /proc, as text; bytes that are no UTF-8 survive a round trip through os.fsencode."""
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+        return file.read()
+
+
+def unescape(path: str) -> str:
+    """Paths in maps have their newlines as \\012 (fs/seq_file.c, mangle_path)."""
+    return path.replace("\\012", "\n")
+
+
+def maps(rpid: int) -> list[Map]:
+    """The memory map, with VmFlags. One read of smaps; cheap flags for the kernel's own mappings."""
+    found: list[Map] = []
+    head: tuple | None = None
+    for line in read(f"/proc/{rpid}/smaps").split("\n"):
+        match = _MAP.fullmatch(line)
+        if match:
+            head = match.groups()
+        elif line.startswith("VmFlags:") and head:
+            start, end, permissions, offset, major, minor, inode, name = head
+            found.append(
+                Map(
+                    int(start, 16),
+                    int(end, 16),
+                    permissions,
+                    int(offset, 16),
+                    os.makedev(int(major, 16), int(minor, 16)),
+                    int(inode),
+                    unescape(name),
+                    frozenset(line.split()[1:]),
+                )
+            )
+            head = None
+    return found
+
+
+def status(rpid: int) -> dict[str, str]:
+    """/proc/PID/status as key -> value."""
+    lines = read(f"/proc/{rpid}/status").splitlines()
+    return {k: v.strip() for k, _, v in (line.partition(":") for line in lines)}
+
+
+def stat_fields(path: str) -> list[str]:
+    """/proc/PID/stat after the name: index 0 is field 3 of proc(5), the state."""
+    return read(path).rpartition(")")[2].split()
+
+
+def children(rpid: int) -> list[int]:
+    """Children of all threads of a process, zombies too (CONFIG_PROC_CHILDREN)."""
+    found: list[int] = []
+    for tid in os.listdir(f"/proc/{rpid}/task"):
+        found += map(int, read(f"/proc/{rpid}/task/{tid}/children").split())
+    return found
+
+
+def fdinfo(rpid: int, fd: int) -> dict[str, list[str]]:
+    """/proc/PID/fdinfo/FD as key -> values, in the order of the lines."""
+    found: dict[str, list[str]] = {}
+    for line in read(f"/proc/{rpid}/fdinfo/{fd}").splitlines():
+        key, _, value = line.partition(":")
+        found.setdefault(key.strip(), []).append(value.strip())
+    return found

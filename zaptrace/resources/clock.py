@@ -1,0 +1,35 @@
+"""The pod's monotonic time: it goes on where the checkpoint stopped it, whatever the new host's is.
+
+The pod's time is the host's plus an offset, which our vDSO and the trapped clock calls add. It is set
+when the pod is thawed, so that waiting for a hand-over is no time for the pod. Wall-clock time is the
+host's own, and so are the CPU-time clocks, which start anew (not carried).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from ..build import Build, Stage
+from ..frozen import FrozenPod
+from ..native import lib
+
+NAME = "clock"
+
+
+@dataclass(frozen=True)
+class State:
+    monotonic_ns: int  # the pod's, when it was frozen
+
+
+def capture(pod: FrozenPod) -> list[State]:
+    return [State(time.monotonic_ns() + lib.zt_pod_clock(pod.handle))]
+
+
+def restore(states: list[State], build: Build) -> None:
+    for state in states:
+        build.at(Stage.RESUME, build.before_thaw.append, lambda state=state: _set(state, build))
+
+
+def _set(state: State, build: Build) -> None:
+    lib.zt_pod_set_clock(build.handle, state.monotonic_ns - time.monotonic_ns())

@@ -1,0 +1,141 @@
+"""Who a process is and what it may use: ids, resource limits, priority, scheduling, processors.
+
+Not carried: user and group ids other than the supervisor's (refused: without a capability they could
+not be given back), real-time policies that this host does not allow (refused at restore), memory
+policy (NUMA), cgroups, and the processor affinity where this host does not have those processors.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from dataclasses import dataclass
+
+from ..build import Build, Stage
+from ..errors import RestoreError, UnsupportedResource
+from ..frozen import FrozenPod, FrozenProcess
+
+NAME = "credentials"
+
+_LIMITS = range(16)
+_DEFAULT = 0  # SCHED_OTHER
+_RESET_ON_FORK = 0x40000000
+
+
+@dataclass(frozen=True)
+class Scheduling:
+    vtid: int
+    nice: int
+    policy: int
+    priority: int
+    processors: list[int]  # empty: all
+
+
+@dataclass(frozen=True)
+class State:
+    vpid: int
+    uids: list[int]
+    gids: list[int]
+    limits: list[list[int]]  # [soft, hard] in the order of RLIMIT_*; -1 is infinity
+    oom_score_adj: int
+    threads: list[Scheduling]
+
+
+def capture(pod: FrozenPod) -> list[State]:
+    return [_capture(process) for process in pod.processes]
+
+
+def _capture(process: FrozenProcess) -> State:
+    uids, gids = (list(map(int, process.status[key].split())) for key in ("Uid", "Gid"))
+    own_uids, own_gids = list(os.getresuid()), list(os.getresgid())
+    if uids[:3] != own_uids or gids[:3] != own_gids:
+        raise UnsupportedResource(
+            f"cannot checkpoint process {process.vpid} ({process.comm}): it has other user or group ids",
+            needed=f"uid {own_uids}, gid {own_gids}, those of the supervisor",
+            found=f"uid {uids[:3]}, gid {gids[:3]}",
+            do="run the pod as that user",
+        )
+    with open(f"{process.proc}/oom_score_adj") as file:
+        oom = int(file.read())
+    return State(
+        vpid=process.vpid,
+        uids=uids[:3],
+        gids=gids[:3],
+        limits=[list(resource.prlimit(process.rpid, which)) for which in _LIMITS],
+        oom_score_adj=oom,
+        threads=[_scheduling(t.vtid, t.rtid) for t in process.threads],
+    )
+
+
+def _scheduling(vtid: int, rtid: int) -> Scheduling:
+    processors = os.sched_getaffinity(rtid)
+    return Scheduling(
+        vtid=vtid,
+        nice=os.getpriority(os.PRIO_PROCESS, rtid),
+        policy=os.sched_getscheduler(rtid),
+        priority=os.sched_getparam(rtid).sched_priority,
+        processors=[] if processors == os.sched_getaffinity(0) else sorted(processors),
+    )
+
+
+def restore(states: list[State], build: Build) -> None:
+    for state in states:
+        build.at(Stage.CLAIM, _claim, state)
+        build.at(Stage.RESUME, _load, state, build)
+
+
+def _claim(state: State) -> None:
+    if state.uids != list(os.getresuid()) and os.geteuid() != 0:
+        raise RestoreError(
+            f"cannot restore process {state.vpid}: it belongs to another user",
+            stage="CLAIM",
+            resource=NAME,
+            vpid=state.vpid,
+            needed=f"user id {state.uids[0]}",
+            found=f"user id {os.getuid()}",
+            do="restore it as the same user",
+            changed="nothing",
+        )
+
+
+def _load(state: State, build: Build) -> None:
+    process = build.process(state.vpid)
+    for which, (soft, hard) in zip(_LIMITS, state.limits, strict=True):
+        _limit(process.rpid, which, soft, hard)
+    if state.oom_score_adj > 0:
+        with open(f"/proc/{process.rpid}/oom_score_adj", "w") as file:
+            file.write(str(state.oom_score_adj))
+    for thread in state.threads:
+        rtid = build.rpid(thread.vtid)
+        _schedule(thread, rtid, state.vpid)
+
+
+def _limit(rpid: int, which: int, soft: int, hard: int) -> None:
+    """A hard limit above this host's cannot be had without privilege; then this host's it is."""
+    _own_soft, own_hard = resource.prlimit(rpid, which)
+    infinite = resource.RLIM_INFINITY
+    if own_hard != infinite and (hard == infinite or hard > own_hard):
+        hard = own_hard
+        soft = hard if soft == infinite or soft > hard else soft
+    resource.prlimit(rpid, which, (soft, hard))
+
+
+def _schedule(thread: Scheduling, rtid: int, vpid: int) -> None:
+    here = os.sched_getaffinity(0)
+    if thread.processors and set(thread.processors) <= here:
+        os.sched_setaffinity(rtid, thread.processors)
+    try:
+        if thread.policy & ~_RESET_ON_FORK != _DEFAULT:
+            os.sched_setscheduler(rtid, thread.policy, os.sched_param(thread.priority))
+        if thread.nice != os.getpriority(os.PRIO_PROCESS, rtid):
+            os.setpriority(os.PRIO_PROCESS, rtid, thread.nice)
+    except PermissionError:
+        raise RestoreError(
+            f"cannot restore thread {thread.vtid} of process {vpid}: its priority is refused",
+            stage="RESUME",
+            resource=NAME,
+            vpid=vpid,
+            needed=f"scheduling policy {thread.policy}, nice {thread.nice}",
+            found="a limit of this host (RLIMIT_NICE, RLIMIT_RTPRIO)",
+            do="raise it with ulimit -e or -r, or renice the program before the checkpoint",
+        ) from None

@@ -1,0 +1,194 @@
+"""epoll(7): the files that an epoll instance watches, as /proc/PID/fdinfo shows them.
+
+A watch is known to the kernel by the file *and* by the fd number that it was added under, which
+the program will name again, so it is added back under that number: by a process that has both
+(signalfd looks at the process that adds it), and where none has, by us in an fd table apart.
+
+Not carried: which edges were seen (EPOLLET reports a ready file once more, as epoll(7) allows); a
+spent EPOLLONESHOT still hears of EPOLLERR and EPOLLHUP until it is armed again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import re
+import select
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..build import Stage
+from ._file import Description, described, finish, restoring, unsupported
+from ._libc import apart, checked, libc
+
+if TYPE_CHECKING:
+    from ..build import Build
+    from ..frozen import FrozenFile, FrozenPod, FrozenProcess
+
+NAME = "epoll"
+
+_WATCH = re.compile(
+    r"(?P<tfd>\d+)\s+events:\s*(?P<events>[0-9a-f]+)\s+data:\s*(?P<data>[0-9a-f]+)"
+    r"(?:\s+pos:\s*-?\d+\s+ino:\s*(?P<ino>[0-9a-f]+)\s+sdev:\s*(?P<sdev>[0-9a-f]+))?"
+)
+_EVENT = struct.Struct("=IQ")  # struct epoll_event, packed on x86-64
+_ADD = 1
+_SYS_KCMP = 312
+_KCMP_EPOLL_TFD = 7
+_ABOVE_STDIO = 3
+
+
+@dataclass(frozen=True)
+class Watch:
+    number: int
+    """The fd number that it was added under."""
+    events: int
+    data: int
+    file_id: int
+    vpid: int
+    """A process that has the epoll instance and the file; 0 if none has both."""
+    epoll_fd: int
+    file_fd: int
+    """Their numbers there; `file_fd` is not `number` where the program closed that one."""
+    taken: bool
+    """`number` is another file there now, ..."""
+    taken_cloexec: bool
+    """... with this flag."""
+
+
+@dataclass(frozen=True)
+class State(Description):
+    watches: list[Watch]
+
+
+def claims(file: FrozenFile) -> bool:
+    return file.link == "anon_inode:[eventpoll]"
+
+
+def capture(pod: FrozenPod) -> list[State]:
+    states = []
+    for file in pod.files(NAME):
+        seen: dict[int, int] = {}
+        watches = []
+        for line in file.info.get("tfd", []):
+            found = _WATCH.match(line.strip())
+            if found is None:
+                raise unsupported(file, "watches something unreadable", found=f"tfd: {line}")
+            number = int(found["tfd"])
+            nth = seen.get(number, 0)
+            seen[number] = nth + 1
+            watches.append(_watch(pod, file, found, number, nth))
+        states.append(State(**described(pod, file), watches=watches))
+    return states
+
+
+def restore(states: list[State], build: Build) -> None:
+    for state in states:
+        build.at(Stage.SHARED, _make, state, build)
+    for state in states:
+        for watch in state.watches:
+            build.at(Stage.THREADS, _add, state, watch, build)
+
+
+# capture
+
+
+def _watch(pod: FrozenPod, file: FrozenFile, found: re.Match[str], number: int, nth: int) -> Watch:
+    def matches(candidate: FrozenFile) -> bool:
+        return _looks_alike(candidate, found) and _is_target(candidate, file, number, nth)
+
+    def make(target: FrozenFile, process: FrozenProcess | None, epoll_fd: int, fd: int) -> Watch:
+        now = process.fds.get(number) if process is not None else None
+        return Watch(
+            number=number,
+            events=int(found["events"], 16),
+            data=int(found["data"], 16),
+            file_id=target.id,
+            vpid=process.vpid if process is not None else 0,
+            epoll_fd=epoll_fd,
+            file_fd=fd,
+            taken=now is not None,
+            taken_cloexec=now is not None and now.cloexec,
+        )
+
+    for process, epoll_fd in file.holders:
+        fd = process.fds.get(number)
+        if fd is not None and matches(fd.file):
+            return make(fd.file, process, epoll_fd, number)
+    for process, epoll_fd in file.holders:
+        for fd in process.fds.values():
+            if matches(fd.file):
+                return make(fd.file, process, epoll_fd, fd.number)
+    for process in pod.processes:
+        for fd in process.fds.values():
+            if matches(fd.file):
+                return make(fd.file, None, 0, 0)
+    raise unsupported(
+        file,
+        f"watches a file that is open nowhere in the pod (it was fd {number})",
+        needed="every file that an epoll instance watches open in the pod",
+        do="let the program remove the file with EPOLL_CTL_DEL before it gives it away",
+    )
+
+
+def _looks_alike(candidate: FrozenFile, found: re.Match[str]) -> bool:
+    if found["ino"] is None:  # before Linux 4.13
+        return True
+    dev = candidate.stat.st_dev
+    inside = os.major(dev) << 20 | os.minor(dev)  # dev_t as the kernel has it
+    return (candidate.stat.st_ino, inside) == (int(found["ino"], 16), int(found["sdev"], 16))
+
+
+def _is_target(candidate: FrozenFile, epoll: FrozenFile, number: int, nth: int) -> bool:
+    """Ask kcmp(2); where it is not allowed, that they look alike has to do."""
+    slot = struct.pack("=III", epoll.local, number, nth)
+    us = os.getpid()
+    differs = libc.syscall(_SYS_KCMP, us, us, _KCMP_EPOLL_TFD, candidate.local, slot)
+    return differs <= 0
+
+
+# restore
+
+
+def _make(state: State, build: Build) -> None:
+    with restoring(NAME, Stage.SHARED, "an epoll instance"):
+        epoll = select.epoll()
+        fd = os.dup(epoll.fileno())
+        epoll.close()
+        finish(build, state, fd)
+
+
+def _add(state: State, watch: Watch, build: Build) -> None:
+    event = _EVENT.pack(watch.events, watch.data)
+    if not watch.vpid:
+        what = f"what an epoll instance watches as {watch.number}"
+        do = "allow unshare(2) to zaptrace, or let the program keep the file open"
+        with restoring(NAME, Stage.THREADS, what, do):
+            apart(lambda: _add_here(state, watch, build, event))
+        return
+    program = build.process(watch.vpid).program(Stage.THREADS)
+    number = watch.number
+    if watch.file_fd == number:
+        program.call("epoll_ctl", watch.epoll_fd, _ADD, number, program.data(event))
+        return
+    # The program has closed the number, or has another file there: borrow it for the call.
+    saved = None
+    if watch.taken:
+        saved = program.call("fcntl", number, fcntl.F_DUPFD_CLOEXEC, _ABOVE_STDIO)
+    program.call("dup3", watch.file_fd, number, 0)
+    program.call("epoll_ctl", watch.epoll_fd, _ADD, number, program.data(event))
+    if saved is None:
+        program.call("close", number)
+    else:
+        program.call("dup3", saved, number, os.O_CLOEXEC if watch.taken_cloexec else 0)
+        program.call("close", saved)
+
+
+def _add_here(state: State, watch: Watch, build: Build, event: bytes) -> None:
+    number, epoll = watch.number, build.file(state.file_id)
+    if number == epoll:
+        epoll = os.dup(epoll)
+    os.dup2(build.file(watch.file_id), number)
+    checked(libc.epoll_ctl(epoll, _ADD, number, ctypes.create_string_buffer(event)))

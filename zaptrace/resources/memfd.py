@@ -1,0 +1,124 @@
+"""memfd_create(2): name, contents, size, seals, mode.
+
+A memfd may be open more than once (/proc/self/fd reopens it) and be mapped; all descriptions and
+mappings come back on one new memfd.
+
+Not carried: memfds of huge pages and memfd_secret(2), which are refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..build import Stage
+from ._content import load, save
+from ._file import Description, described, finish, reopen, restoring, unsupported
+
+if TYPE_CHECKING:
+    from ..build import Build
+    from ..frozen import FrozenFile, FrozenPod
+
+NAME = "memfd"
+
+_PREFIX, _GONE = "/memfd:", " (deleted)"
+_F_SEAL_SEAL, _F_SEAL_FUTURE_WRITE, _F_SEAL_EXEC = 0x1, 0x10, 0x20
+_MFD_NOEXEC_SEAL = 0x8
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class Opened(Description):
+    pos: int
+
+
+@dataclass(frozen=True)
+class State:
+    opened: list[Opened]
+    name: bytes
+    dev: int
+    ino: int
+    """Where shared mappings of it say they come from."""
+    size: int
+    mode: int
+    seals: int
+    runs: list[list[int]]
+    part: str
+
+
+def claims(file: FrozenFile) -> bool:
+    return file.link.startswith(_PREFIX) and not file.flags & os.O_PATH
+
+
+def capture(pod: FrozenPod) -> list[State]:
+    inodes: dict[tuple[int, int], list[FrozenFile]] = {}
+    for file in pod.files(NAME):
+        inodes.setdefault((file.stat.st_dev, file.stat.st_ino), []).append(file)
+    return [_capture(pod, files) for files in inodes.values()]
+
+
+def restore(states: list[State], build: Build) -> None:
+    for state in states:
+        build.at(Stage.SHARED, _make, state, build)
+        build.at(Stage.FILES, _seal, state, build)
+
+
+def _capture(pod: FrozenPod, files: list[FrozenFile]) -> State:
+    some = files[0]
+    if os.fstatvfs(some.local).f_bsize != _PAGE:
+        raise unsupported(
+            some,
+            "is a memfd of huge pages",
+            needed="a memfd made without MFD_HUGETLB",
+            do="run the program without huge pages",
+        )
+    part = f"memfd-{some.id}"
+    own = reopen(some.local, os.O_RDONLY)
+    with contextlib.closing(os.fdopen(own, "rb", 0)), pod.image.part(part) as writer:
+        runs = save(own, writer)
+    return State(
+        opened=[Opened(**described(pod, file), pos=file.pos) for file in files],
+        name=os.fsencode(some.link.removeprefix(_PREFIX).removesuffix(_GONE)),
+        dev=some.stat.st_dev,
+        ino=some.stat.st_ino,
+        size=some.stat.st_size,
+        mode=stat.S_IMODE(some.stat.st_mode),
+        seals=fcntl.fcntl(some.local, fcntl.F_GET_SEALS),
+        runs=runs,
+        part=part,
+    )
+
+
+def _late_seals(seals: int) -> int:
+    """Seals that would keep the mappings that they leave alone from being made."""
+    return seals & (_F_SEAL_FUTURE_WRITE | _F_SEAL_SEAL) if seals & _F_SEAL_FUTURE_WRITE else 0
+
+
+def _make(state: State, build: Build) -> None:
+    with restoring(NAME, Stage.SHARED, f"the memfd {os.fsdecode(state.name)}"):
+        flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+        if state.seals & _F_SEAL_EXEC:
+            flags |= _MFD_NOEXEC_SEAL
+        first = os.memfd_create(os.fsdecode(state.name), flags)
+        load(build.image, state.part, state.runs, state.size, first)
+        for one in state.opened:
+            fd = reopen(first, one.flags)
+            os.lseek(fd, one.pos, os.SEEK_SET)
+            finish(build, one, fd)
+        os.fchmod(first, state.mode)
+        seals = state.seals & ~_late_seals(state.seals)
+        if seals:
+            fcntl.fcntl(first, fcntl.F_ADD_SEALS, seals)
+        build.provide_inode(state.dev, state.ino, first)
+
+
+def _seal(state: State, build: Build) -> None:
+    late = _late_seals(state.seals)
+    fd = build.inode(state.dev, state.ino)
+    if late and fd is not None:
+        with restoring(NAME, Stage.FILES, "the seals of a memfd"):
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, late)

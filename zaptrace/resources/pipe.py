@@ -1,0 +1,229 @@
+"""pipe(2) and named pipes: contents, capacity, packet mode, and which ends are open.
+
+An end may be open any number of times (/proc/self/fd reopens it), or not at all: a pipe that has
+lost all readers or writers stays so. The contents are copied with tee(2), which takes nothing out.
+
+Not carried: a pipe whose other end is held outside the pod (stdio apart); that is refused.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import errno
+import fcntl
+import os
+import select
+import stat
+import termios
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..build import Stage
+from ..errors import RestoreError
+from ._file import Description, described, finish, reopen, restoring, unsupported
+from ._libc import checked, libc
+
+if TYPE_CHECKING:
+    from ..build import Build
+    from ..frozen import FrozenFile, FrozenPod
+
+NAME = "pipe"
+
+_SPLICE_F_NONBLOCK = 2
+
+
+@dataclass(frozen=True)
+class State:
+    ends: list[Description]
+    path: bytes | None
+    """Where a named pipe is found; None for pipe(2)."""
+    capacity: int
+    """As fcntl F_GETPIPE_SZ gives it."""
+    contents: list[bytes]
+    """In packet mode one item per packet."""
+    packets: bool
+
+
+def claims(file: FrozenFile) -> bool:
+    return stat.S_ISFIFO(file.stat.st_mode) and not file.flags & os.O_PATH
+
+
+def capture(pod: FrozenPod) -> list[State]:
+    pipes: dict[tuple[int, int], list[FrozenFile]] = {}
+    for file in pod.files(NAME):
+        pipes.setdefault((file.stat.st_dev, file.stat.st_ino), []).append(file)
+    return [_capture(pod, files) for files in pipes.values()]
+
+
+def restore(states: list[State], build: Build) -> None:
+    for state in states:
+        build.at(Stage.CLAIM, _claim, state)
+        build.at(Stage.SHARED, _make, state, build)
+
+
+def _capture(pod: FrozenPod, files: list[FrozenFile]) -> State:
+    reader = next((f for f in files if _reads(f.flags)), None)
+    writer = next((f for f in files if _writes(f.flags)), None)
+    some = files[0]
+    if reader is None and writer is not None and not _lost_readers(writer.local):
+        raise _outside(writer, "reading")
+    if writer is None and reader is not None and not _lost_writers(reader.local):
+        raise _outside(reader, "writing")
+    path = None
+    if not some.link.startswith("pipe:"):
+        path = os.fsencode(some.link)
+        with contextlib.suppress(OSError):
+            now = os.stat(path)
+            if (now.st_dev, now.st_ino) != (some.stat.st_dev, some.stat.st_ino):
+                path = None
+        if path is None or not os.path.exists(path):
+            raise unsupported(
+                some,
+                "is a named pipe that has lost its name",
+                needed="the named pipe at the path that it was opened by",
+                do="close it, or make it with pipe(2)",
+            )
+    packets = any(f.flags & os.O_DIRECT for f in files)
+    return State(
+        ends=[Description(**described(pod, file)) for file in files],
+        path=path,
+        capacity=fcntl.fcntl(some.local, fcntl.F_GETPIPE_SZ),
+        contents=_contents(reader) if reader is not None else [],
+        packets=packets,
+    )
+
+
+def _reads(flags: int) -> bool:
+    return flags & os.O_ACCMODE != os.O_WRONLY
+
+
+def _writes(flags: int) -> bool:
+    return flags & os.O_ACCMODE != os.O_RDONLY
+
+
+def _outside(file: FrozenFile, doing: str) -> Exception:
+    return unsupported(
+        file,
+        "is a pipe to a process outside the pod",
+        needed="both ends of the pipe in the pod, or the other end closed",
+        found=f"{file.link}: a process that is not in the pod has the {doing} end",
+        do="start that process in the pod too, or give the pipe as stdin, stdout or stderr",
+    )
+
+
+def _events(fd: int) -> int:
+    poll = select.poll()
+    poll.register(fd, 0)
+    return next((events for _, events in poll.poll(0)), 0)
+
+
+def _lost_readers(fd: int) -> bool:
+    return bool(_events(fd) & select.POLLERR)
+
+
+def _lost_writers(fd: int) -> bool:
+    if _events(fd) & select.POLLHUP:
+        return True
+    if _queued(fd):
+        return False
+    # A reader that was opened when there was no writer never sees POLLHUP, but tee of an empty
+    # pipe says 0 where no writer is left and EAGAIN where one is.
+    scratch_r, scratch_w = os.pipe()
+    try:
+        return libc.tee(fd, scratch_w, 1, _SPLICE_F_NONBLOCK) == 0
+    finally:
+        os.close(scratch_r)
+        os.close(scratch_w)
+
+
+def _queued(fd: int) -> int:
+    count = array.array("i", [0])
+    fcntl.ioctl(fd, termios.FIONREAD, count)
+    return count[0]
+
+
+def _contents(file: FrozenFile) -> list[bytes]:
+    """What a reader would get, read by read, without taking it."""
+    total = _queued(file.local)
+    if not total:
+        return []
+    r, w = os.pipe()
+    try:
+        # As many slots as the pipe has, for tee copies slot by slot.
+        fcntl.fcntl(w, fcntl.F_SETPIPE_SZ, fcntl.fcntl(file.local, fcntl.F_GETPIPE_SZ))
+        copied = checked(libc.tee(file.local, w, total, _SPLICE_F_NONBLOCK))
+        if copied != total:
+            raise OSError(errno.EIO, f"tee gave {copied} of {total} bytes")
+        chunks = []
+        while total:
+            chunks.append(os.read(r, total))
+            total -= len(chunks[-1])
+        return chunks
+    except OSError as error:
+        raise unsupported(
+            file,
+            f"holds {total} bytes that cannot be copied",
+            needed="a second pipe as large as this one",
+            found=error.strerror or str(error),
+            do="raise /proc/sys/fs/pipe-user-pages-soft",
+        ) from error
+    finally:
+        os.close(r)
+        os.close(w)
+
+
+def _claim(state: State) -> None:
+    if state.path is None:
+        return
+    shown = os.fsdecode(state.path)
+    with restoring(NAME, Stage.CLAIM, f"the named pipe {shown}", f"mkfifo {shown}"):
+        mode = os.stat(state.path).st_mode
+    if not stat.S_ISFIFO(mode):
+        raise RestoreError(
+            f"cannot restore the named pipe {shown}",
+            stage=Stage.CLAIM.name,
+            resource=NAME,
+            needed="a named pipe",
+            found="another kind of file",
+            do=f"mkfifo {shown}",
+        )
+
+
+def _make(state: State, build: Build) -> None:
+    with restoring(NAME, Stage.SHARED, "a pipe"):
+        if state.path is None:
+            r, w = os.pipe2(os.O_CLOEXEC)
+        else:  # O_RDWR first: no open of a named pipe waits when both ends are there
+            r = os.open(state.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+            w = os.dup(r)
+        try:
+            if fcntl.fcntl(w, fcntl.F_GETPIPE_SZ) != state.capacity:
+                fcntl.fcntl(w, fcntl.F_SETPIPE_SZ, state.capacity)
+            mode = os.O_WRONLY | os.O_NONBLOCK | (os.O_DIRECT if state.packets else 0)
+            filler = reopen(w, mode)
+            try:
+                for chunk in state.contents:
+                    _fill(filler, chunk)
+            finally:
+                os.close(filler)
+            made = set()
+            for end in state.ends:
+                mode = end.flags & os.O_ACCMODE
+                if state.path is not None:
+                    fd = os.open(state.path, mode | os.O_NONBLOCK | os.O_CLOEXEC)
+                elif mode in made or mode == os.O_RDWR:
+                    fd = reopen(r, mode)
+                else:  # the description that pipe(2) made, which also lacks O_LARGEFILE
+                    fd = os.dup(r if mode == os.O_RDONLY else w)
+                    made.add(mode)
+                finish(build, end, fd)
+        finally:
+            os.close(r)
+            os.close(w)
+
+
+def _fill(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]

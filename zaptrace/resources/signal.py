@@ -1,0 +1,76 @@
+"""Signals: actions of a process, and what is pending for it as a whole.
+
+The kernel keeps: sigaction of every signal, and queues of pending signals with their siginfo. What is
+pending for one thread, its mask and its alternate stack are in the thread room.
+"""
+
+from __future__ import annotations
+
+import signal
+import struct
+from dataclasses import dataclass
+
+from ..build import Build, Stage
+from ..frozen import FrozenPod, FrozenProcess
+from ..program import Program
+from ._siginfo import to_real, to_virtual
+
+NAME = "signal"
+
+_COUNT = 64
+_UNCHANGEABLE = {int(signal.SIGKILL), int(signal.SIGSTOP)}
+_ACTION = 32  # struct kernel_sigaction: handler, flags, restorer, mask
+_SET = 8
+_SIGCHLD = int(signal.SIGCHLD)
+_NO_ACTION = bytes(_ACTION)
+
+
+@dataclass(frozen=True)
+class State:
+    vpid: int
+    actions: dict[int, bytes]  # only of signals that are not at their default
+    pending: list[bytes]  # siginfo_t, of the process
+
+
+def capture(pod: FrozenPod) -> list[State]:
+    return [_capture(pod, process) for process in pod.processes]
+
+
+def _capture(pod: FrozenPod, process: FrozenProcess) -> State:
+    program = Program()
+    actions = {}
+    for number in range(1, _COUNT + 1):
+        if number not in _UNCHANGEABLE:
+            actions[number] = program.buffer(_ACTION)
+            program.call("rt_sigaction", number, 0, actions[number], _SET)
+    results = process.run(program)
+    found = {number: results.bytes(buffer) for number, buffer in actions.items()}
+    return State(
+        process.vpid,
+        {number: action for number, action in found.items() if action != _NO_ACTION},
+        [to_virtual(info, pod.vpid) for info in process.leader.pending(shared=True)],
+    )
+
+
+def restore(states: list[State], build: Build) -> None:
+    for state in states:
+        build.at(Stage.RESUME, _load, state, build)
+
+
+def _load(state: State, build: Build) -> None:
+    process = build.process(state.vpid)
+    program = process.program(Stage.RESUME)
+    _forget_children_of_the_restore(program)
+    for number, action in state.actions.items():
+        program.call("rt_sigaction", number, program.data(action), 0, _SET)
+    for info in state.pending:
+        (number,) = struct.unpack_from("<i", info)
+        real = to_real(info, build.real_or_zero)
+        program.call("rt_sigqueueinfo", process.rpid, number, program.data(real))
+
+
+def _forget_children_of_the_restore(program: Program) -> None:
+    """Helpers and zombies that ended while the tree was made left a SIGCHLD."""
+    mask = program.data(struct.pack("<Q", 1 << (_SIGCHLD - 1)))
+    at_once = program.data(bytes(16))
+    program.call("rt_sigtimedwait", mask, 0, at_once, _SET, may_fail=True)

@@ -1,0 +1,50 @@
+"""signalfd(2): a set of signals. Which signals wait is the reader's, so the signal room's.
+
+Not carried: nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..build import Stage
+from ._file import Description, described, finish, restoring
+from ._libc import checked, libc
+
+if TYPE_CHECKING:
+    from ..build import Build
+    from ..frozen import FrozenFile, FrozenPod
+
+NAME = "signalfd"
+
+
+@dataclass(frozen=True)
+class State(Description):
+    mask: int
+    """Bit n-1 is signal n."""
+
+
+def claims(file: FrozenFile) -> bool:
+    return file.link == "anon_inode:[signalfd]"
+
+
+def capture(pod: FrozenPod) -> list[State]:
+    return [
+        State(**described(pod, file), mask=int(file.info["sigmask"][0], 16))
+        for file in pod.files(NAME)
+    ]
+
+
+def restore(states: list[State], build: Build) -> None:
+    for state in states:
+        build.at(Stage.SHARED, _make, state, build)
+
+
+def _make(state: State, build: Build) -> None:
+    with restoring(NAME, Stage.SHARED, "a signalfd"):
+        sigset = ctypes.create_string_buffer(state.mask.to_bytes(128, "little"), 128)
+        fd = checked(libc.signalfd(-1, sigset, os.O_CLOEXEC))
+        finish(build, state, fd)

@@ -1,0 +1,37 @@
+"""System V semaphores, message queues and shared memory: not carried yet, so refused.
+
+They belong to the host, not to a process, and their ids and keys would have to be made private first.
+The tracer notes every successful semget, msgget and shmget; nothing of them shows in /proc/PID.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..build import Build
+from ..errors import UnsupportedResource
+from ..frozen import FrozenPod
+
+NAME = "sysv_ipc"
+
+
+@dataclass(frozen=True)
+class State:
+    """Nothing: there is no pod with such an object in an image."""
+
+
+def capture(pod: FrozenPod) -> list[State]:
+    for note in pod.notes():
+        room, _, what = note.partition(": ")
+        if room == NAME:
+            raise UnsupportedResource(
+                f'cannot checkpoint pod "{pod.name}": {what}',
+                needed="a room that can capture System V objects; there is none yet",
+                found=what,
+                do="run the program with POSIX shared memory or pipes instead, if it can do so",
+            )
+    return []
+
+
+def restore(states: list[State], build: Build) -> None:
+    """Nothing to do: capture refuses."""

@@ -1,0 +1,191 @@
+"""Threads: registers, signal mask, and what the kernel keeps for each.
+
+The kernel keeps: general registers, extended state (all that XSAVE covers), thread pointers, blocked
+signals, signals pending for the thread, alternate stack, robust futex list, restartable-sequence
+area, the address to clear at its end, name, and the call that it is in.
+An interrupted call is restored as the kernel left it (-ERESTARTSYS and friends in the result
+register), so that it is made again, or becomes EINTR when a handler runs, just as it would have
+been; a timed call whose restart the kernel kept to itself goes on with the time that was left.
+Not carried: I/O permissions, hardware breakpoints, per-thread CPU time.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+from dataclasses import dataclass
+
+from ..build import Build, BuildProcess, Stage
+from ..errors import HostError, RestoreError
+from ..frozen import FrozenPod, FrozenThread
+from ..ids import Vpid
+from ..native import NativeError, ffi, lib
+from ..procfs import read
+from ..program import Program
+from ..tracee import Thread
+from ._siginfo import to_real, to_virtual
+
+NAME = "thread"
+
+_PR_SET_NAME, _PR_GET_TID_ADDRESS = 15, 40
+_CLONE_THREAD = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000  # VM FS FILES SIGHAND THREAD SYSVSEM
+_STACK_T = 24
+_SS_ONSTACK, _SS_DISABLE = 1, 2
+_RESTART_BLOCK = -516
+_ROBUST_HEAD = 24
+
+
+@dataclass(frozen=True)
+class State:
+    vpid: int
+    vtid: int
+    name: str
+    registers: dict[str, int]
+    xstate: bytes
+    mask: int
+    pending: list[bytes]
+    alternate_stack: bytes
+    robust_list: int
+    clear_tid: int
+    rseq_address: int
+    rseq_size: int
+    rseq_signature: int
+    left_ns: int  # of a timed call; -1: it is in none
+    group_stop: int  # the signal that stopped its process, or 0
+
+
+# -- capture
+
+
+def capture(pod: FrozenPod) -> list[State]:
+    return [_capture(pod, thread) for process in pod.processes for thread in process.threads]
+
+
+def _capture(pod: FrozenPod, thread: FrozenThread) -> State:
+    program = Program()
+    stack = program.buffer(_STACK_T)
+    program.call("sigaltstack", 0, stack)
+    clear_tid = program.buffer(8)
+    has_clear = program.call("prctl", _PR_GET_TID_ADDRESS, clear_tid, may_fail=True)
+    head, length = program.buffer(8), program.buffer(8)
+    program.call("get_robust_list", 0, head, length)
+    results = thread.run(program)
+    if results[has_clear] < 0:
+        raise HostError(
+            "this kernel does not tell a thread's tid address",
+            remedy="use a kernel with CONFIG_CHECKPOINT_RESTORE (prctl PR_GET_TID_ADDRESS)",
+        )
+    rseq = thread.rseq()
+    return State(
+        vpid=thread.process.vpid,
+        vtid=thread.vtid,
+        name=read(f"/proc/{thread.process.rpid}/task/{thread.rtid}/comm").rstrip("\n"),
+        registers=_plain(thread.registers()),
+        xstate=thread.xstate(),
+        mask=thread.sigmask(),
+        pending=[to_virtual(info, pod.vpid) for info in thread.pending(shared=False)],
+        alternate_stack=results.bytes(stack),
+        robust_list=struct.unpack("<Q", results.bytes(head))[0],
+        clear_tid=struct.unpack("<Q", results.bytes(clear_tid))[0],
+        rseq_address=rseq.address,
+        rseq_size=rseq.size,
+        rseq_signature=rseq.signature,
+        left_ns=thread.left_ns,
+        group_stop=thread.group_stop,
+    )
+
+
+_REGISTERS = [name for name, _ in ffi.typeof("zt_regs").fields]
+
+
+def _plain(registers) -> dict[str, int]:
+    return {name: getattr(registers, name) for name in _REGISTERS}
+
+
+# -- restore
+
+
+def restore(states: list[State], build: Build) -> None:
+    by_process: dict[int, list[State]] = {}
+    for state in states:
+        by_process.setdefault(state.vpid, []).append(state)
+    for vpid, threads in by_process.items():
+        build.at(Stage.THREADS, _make_threads, vpid, threads, build)
+        if threads[0].group_stop:
+            build.at(Stage.RESUME, build.before_thaw.append, lambda v=vpid: _stop(v, build))
+    build.at(Stage.RESUME, build.last.append, lambda: _load_all(states, build))
+
+
+def _stop(vpid: int, build: Build) -> None:
+    """Back into its group-stop with the first step that it takes."""
+    os.kill(build.process(vpid).rpid, signal.SIGSTOP)
+
+
+def _make_threads(vpid: int, states: list[State], build: Build) -> None:
+    process = build.process(vpid)
+    process.threads[vpid] = process.leader
+    others = [state for state in states if state.vtid != vpid]
+    program = Program()
+    rows = [program.call("clone", _CLONE_THREAD, 0, 0, 0, 0) for _ in others]
+    if rows:
+        results = process.run(program)
+        for state, row in zip(others, rows, strict=True):
+            _bind(build, process, state.vtid, results[row])
+
+
+def _bind(build: Build, process: BuildProcess, vtid: int, rtid: int) -> None:
+    if lib.zt_ids_bind(build.handle, vtid, rtid):
+        raise MemoryError
+    process.threads[vtid] = Thread(build.handle, rtid, Vpid(vtid))
+
+
+def _load_all(states: list[State], build: Build) -> None:
+    """The last of all: nothing runs in a thread after its registers are loaded."""
+    for state in states:
+        thread = build.process(state.vpid).threads[state.vtid]
+        try:
+            _load(state, thread, build)
+        except NativeError as error:
+            raise RestoreError(
+                f"cannot restore thread {state.vtid} of process {state.vpid}: {error.what}",
+                stage="RESUME",
+                resource=NAME,
+                vpid=state.vpid,
+                found=error.found,
+            ) from error
+
+
+def _load(state: State, thread: Thread, build: Build) -> None:
+    thread.run(_own_rows(state, thread, build))
+    registers = ffi.new("zt_regs *")
+    for name, value in state.registers.items():
+        setattr(registers, name, value)
+    thread.set_xstate(state.xstate)
+    thread.set_registers(registers)
+    thread.set_sigmask(state.mask)
+    result = ffi.cast("int64_t", registers.rax)
+    if int(registers.orig_rax) < 1 << 63 and int(result) == _RESTART_BLOCK:
+        thread.reissue(state.left_ns)
+
+
+def _own_rows(state: State, thread: Thread, build: Build) -> Program:
+    program = Program()
+    program.call("prctl", _PR_SET_NAME, program.string(state.name))
+    if state.clear_tid:
+        program.call("set_tid_address", state.clear_tid)
+    if state.robust_list:
+        program.call("set_robust_list", state.robust_list, _ROBUST_HEAD)
+    if state.rseq_address:
+        program.call("rseq", state.rseq_address, state.rseq_size, 0, state.rseq_signature)
+    flags = struct.unpack_from("<i", state.alternate_stack, 8)[0]
+    if not flags & _SS_DISABLE:
+        stack = bytearray(state.alternate_stack)
+        struct.pack_into("<i", stack, 8, flags & ~_SS_ONSTACK)
+        program.call("sigaltstack", program.data(bytes(stack)), 0)
+    for info in state.pending:
+        (number,) = struct.unpack_from("<i", info)
+        real = program.data(to_real(info, build.real_or_zero))
+        rpid = build.process(state.vpid).rpid
+        program.call("rt_tgsigqueueinfo", rpid, thread.rtid, number, real)
+    return program

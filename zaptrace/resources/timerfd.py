@@ -1,0 +1,138 @@
+"""timerfd_create(2): clock, time left, interval, expirations not read yet.
+
+The time that is left runs again from the moment the pod does (stage RESUME). A timer set to an
+absolute time of the realtime clock keeps that time, so it may have passed.
+
+Not carried: a clock change that a TFD_TIMER_CANCEL_ON_SET timer has not been told of yet.
+Alarm clocks (CLOCK_REALTIME_ALARM, CLOCK_BOOTTIME_ALARM) need CAP_WAKE_ALARM where they go to.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import struct
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..build import Stage
+from ._file import Description, described, finish, restoring
+from ._libc import checked, libc
+
+if TYPE_CHECKING:
+    from ..build import Build
+    from ..frozen import FrozenFile, FrozenPod
+
+NAME = "timerfd"
+
+_ABSTIME, _CANCEL_ON_SET = 1, 2
+_REALTIME_CLOCKS = (0, 8)  # CLOCK_REALTIME, CLOCK_REALTIME_ALARM
+_BASE_CLOCK = {0: 0, 1: 1, 7: 7, 8: 0, 9: 7}  # the *_ALARM clocks tell the time of these
+_ITIMERSPEC = struct.Struct("=qqqq")
+_TFD_IOC_SET_TICKS = 0x40085400  # _IOW('T', 0, __u64); needs CONFIG_CHECKPOINT_RESTORE
+_NS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class State(Description):
+    clock: int
+    settime_flags: int
+    """TFD_TIMER_ABSTIME 1 and TFD_TIMER_CANCEL_ON_SET 2, as last given."""
+    left_ns: int
+    """Time to the next expiration; 0 is disarmed."""
+    expires_ns: int
+    """The same, as a time of `clock` when captured."""
+    interval_ns: int
+    ticks: int
+    """Expirations that were not read yet."""
+
+
+def claims(file: FrozenFile) -> bool:
+    return file.link == "anon_inode:[timerfd]"
+
+
+def capture(pod: FrozenPod) -> list[State]:
+    return [_read(pod, file) for file in pod.files(NAME)]
+
+
+def restore(states: list[State], build: Build) -> None:
+    for state in states:
+        build.at(Stage.CLAIM, _try_clock, state)
+        build.at(Stage.SHARED, _make, state, build)
+        build.at(Stage.RESUME, _arm, state, build)
+
+
+def _read(pod: FrozenPod, file: FrozenFile) -> State:
+    clock = int(file.info["clockid"][0])
+    # timerfd_gettime brings the ticks of a periodic timer up to date, so it comes first; a tick
+    # that falls in between shows as a change, and we look again.
+    ticks, settime_flags = _shown(file.local)
+    while True:
+        raw = ctypes.create_string_buffer(_ITIMERSPEC.size)
+        checked(libc.timerfd_gettime(file.local, raw))
+        now = time.clock_gettime_ns(_BASE_CLOCK.get(clock, clock))
+        before, (ticks, settime_flags) = ticks, _shown(file.local)
+        if ticks == before:
+            break
+    interval_s, interval_ns, left_s, left_ns = _ITIMERSPEC.unpack(raw.raw)
+    left = left_s * _NS + left_ns
+    return State(
+        **described(pod, file),
+        clock=clock,
+        settime_flags=settime_flags,
+        left_ns=left,
+        expires_ns=now + left,
+        interval_ns=interval_s * _NS + interval_ns,
+        ticks=ticks,
+    )
+
+
+def _shown(fd: int) -> tuple[int, int]:
+    """(ticks, settime flags) of the timer `fd` in our process."""
+    with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as lines:
+        fields = dict(line.split(":", 1) for line in lines)
+    return int(fields["ticks"]), int(fields["settime flags"], 8)
+
+
+def _create(state: State) -> int:
+    return checked(libc.timerfd_create(state.clock, os.O_CLOEXEC))
+
+
+def _try_clock(state: State) -> None:
+    do = "grant CAP_WAKE_ALARM" if state.clock in (8, 9) else None
+    with restoring(NAME, Stage.CLAIM, f"a timer of clock {state.clock}", do):
+        os.close(_create(state))
+
+
+def _make(state: State, build: Build) -> None:
+    with restoring(NAME, Stage.SHARED, "a timerfd"):
+        finish(build, state, _create(state))
+
+
+def _arm(state: State, build: Build) -> None:
+    fd = build.file(state.file_id)
+    now = time.clock_gettime_ns(_BASE_CLOCK.get(state.clock, state.clock))
+    absolute = state.settime_flags & _ABSTIME
+    if not state.left_ns:
+        value = 0
+    elif absolute:
+        value = state.expires_ns if state.clock in _REALTIME_CLOCKS else now + state.left_ns
+    else:
+        value = state.left_ns
+    with restoring(NAME, Stage.RESUME, "the time of a timerfd"):
+        _settime(fd, state.settime_flags, value, state.interval_ns)
+        if not state.ticks:
+            return
+        try:
+            fcntl.ioctl(fd, _TFD_IOC_SET_TICKS, struct.pack("=Q", state.ticks))
+        except OSError:
+            # The kernel counts what an absolute start in the past has missed.
+            ago = state.ticks * state.interval_ns - state.left_ns if state.interval_ns else 1
+            _settime(fd, _ABSTIME, max(1, now - ago), state.interval_ns)
+
+
+def _settime(fd: int, flags: int, value_ns: int, interval_ns: int) -> None:
+    spec = _ITIMERSPEC.pack(*divmod(interval_ns, _NS), *divmod(value_ns, _NS))
+    checked(libc.timerfd_settime(fd, flags, spec, None))
