@@ -80,9 +80,7 @@ class Thread:
 
     def set_xstate(self, state: bytes) -> None:
         err = new_error()
-        check(
-            lib.zt_xstate_set(self._pod, self.rtid, ffi.from_buffer(state), len(state), err), err
-        )
+        check(lib.zt_xstate_set(self._pod, self.rtid, ffi.from_buffer(state), len(state), err), err)
 
     def sigmask(self) -> int:
         """Blocked signals, as the program set them, bit n-1 for signal n."""
