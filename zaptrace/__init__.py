@@ -14,8 +14,11 @@ the program that launched it. Every error is a ZaptraceError (see zaptrace.error
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -99,7 +102,7 @@ def launch(
     return _start(job, stdio)
 
 
-def restore(
+def _restore(
     image: str | os.PathLike[str],
     *,
     name: str | None = None,
@@ -117,7 +120,7 @@ def connect(name: str) -> PodHandle:
     return PodHandle(name)
 
 
-def checkpoint(
+def _checkpoint(
     pod: PodHandle | str,
     to: str | os.PathLike[str],
     *,
@@ -130,11 +133,39 @@ def checkpoint(
     return _call(pod, "checkpoint", progress, arguments)
 
 
-def migrate(
+def _migrate(
     pod: PodHandle | str, to: str, *, progress: Progress | None = None, **options: Any
 ) -> dict[str, Any]:
     """Move `pod` to the host server at `to` (tcp://host:port). Returns the report."""
     return _call(pod, "migrate", progress, {"to": to, "options": options})
+
+
+# The verbs checkpoint, restore and migrate are also modules of this package, and Python sets an
+# imported module as an attribute here. So that zaptrace.migrate is one thing whatever was imported
+# before, it is always the module, and the module can be called.
+
+_VERBS = {"checkpoint": _checkpoint, "restore": _restore, "migrate": _migrate}
+
+
+class _Verb(ModuleType):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return _VERBS[self.__name__.rpartition(".")[2]](*args, **kwargs)
+
+
+class _Package(ModuleType):
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _VERBS and isinstance(value, ModuleType):
+            value.__class__ = _Verb
+        super().__setattr__(name, value)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _VERBS:
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def _start(job: Any, stdio: tuple[int, int, int] | None) -> PodHandle:

@@ -91,16 +91,11 @@ def start(job: Job, stdio: tuple[int, int, int] = (0, 1, 2)) -> Started:
     """
     _fill_standard_fds()
     ours, theirs = socket.socketpair()
-    home = str(Path(__file__).resolve().parent.parent)
-    code = (
-        f"import sys; p = {home!r}; p in sys.path or sys.path.insert(0, p); "
-        f"from {PROGRAM} import main; main()"
-    )
     inherit = job.stdio == "inherit"
     try:
         with theirs:
             child = subprocess.Popen(
-                [sys.executable, "-P", "-c", code, job.name or "", str(theirs.fileno())],
+                python(PROGRAM, "main", job.name or "", str(theirs.fileno())),
                 stdin=stdio[0] if inherit else subprocess.DEVNULL,
                 stdout=stdio[1] if inherit else subprocess.DEVNULL,
                 stderr=stdio[2] if inherit else subprocess.DEVNULL,
@@ -119,6 +114,19 @@ def start(job: Job, stdio: tuple[int, int, int] = (0, 1, 2)) -> Started:
         error.exit_status = report.get("exit", 125)  # type: ignore[attr-defined]
         raise error
     return Started(report["name"], report["instance"], report["pid"], Path(job.root), ours)
+
+
+def python(module: str, function: str, *argv: str) -> list[str]:
+    """The command line of another Python like ours, which calls a function of our package.
+
+    It finds the package where we did, installed or not, and never in the working directory.
+    """
+    home = str(Path(__file__).resolve().parent.parent)
+    code = (
+        f"import sys; p = {home!r}; p in sys.path or sys.path.insert(0, p); "
+        f"from {module} import {function}; {function}()"
+    )
+    return [sys.executable, "-P", "-c", code, *argv]
 
 
 class Held:

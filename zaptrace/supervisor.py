@@ -234,13 +234,21 @@ class Supervisor:
             "instance": self.instance,
             "created": getattr(self.pod, "created", time.time()),
             "started": time.time(),
-            "argv": job.argv or list(getattr(self.pod, "argv", ())),
+            "argv": job.argv or self._command_line(),
             "image": job.image,
             "stdio": "tty" if self.terminal else job.stdio,
             "supervisor": os.getpid(),
         }
         assert self.entry is not None
         self.entry.write_meta(self.meta)
+
+    def _command_line(self) -> list[str]:
+        """That of the oldest process of a restored pod."""
+        with contextlib.suppress(OSError, IndexError):
+            rpid = self.pod.processes()[0].rpid
+            words = Path(f"/proc/{rpid}/cmdline").read_bytes().split(b"\0")
+            return [os.fsdecode(word) for word in words[:-1]]
+        return []
 
     def _adopt_terminal(self, ours: int) -> None:
         # A restored pod may bring the pty that it had; then the one made for its slots is unused.
