@@ -147,6 +147,9 @@ def _fds(proc: Path, names: _Names) -> dict[int, dict[str, Any]]:
 def _stable(key: str, value: str) -> str:
     if key in ("tfd", "inotify wd"):  # epoll and inotify lines name inodes and devices of this host
         return re.sub(r"\b(ino|sdev|pos|f_handle|fhandle-\w+):\s*\S+", "", value)
+    if key == "lock":  # "1: POSIX ADVISORY WRITE 123 fe:00:4567 0 EOF", with the holder's rpid
+        words = value.split()
+        return " ".join([*words[1:4], *words[6:]])
     if key in ("eventfd-id", "Pid", "NSpid"):
         return "*"
     return value
