@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import random
 import shutil
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -130,27 +132,32 @@ def python() -> str:
     return "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.executable
 
 
+@contextlib.contextmanager
+def only_one(target: Path) -> Iterator[Path]:
+    """`target`'s place exists, and no other pytest worker is making it: a running program's file
+    must not be replaced."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target.with_name(f".{target.name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield target
+
+
 def compiled(source: Path, *flags: str, cc: str = "cc") -> Path:
     """The program made of one C file; made once for all pytest workers, remade when it changed."""
-    first = source.read_text(encoding="utf-8").splitlines()[:12]
-    asked = [
-        w
-        for line in first
-        if "zt-cc:" in line
-        for w in line.split("zt-cc:")[1].split()
-        if w != "*/"
-    ]
     name = "-".join([source.stem, cc, *(f.strip("-").replace("/", "_") for f in flags)])
-    target = ROOT / "build" / "programs" / name
-    target.parent.mkdir(parents=True, exist_ok=True)
     newest = max(p.stat().st_mtime for p in [source, *source.parent.glob("*.h")])
-    if not target.exists() or target.stat().st_mtime < newest:
-        temporary = target.with_name(f"{name}.{os.getpid()}")
-        command = [cc, "-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-pthread", *flags]
-        command += ["-o", str(temporary), str(source), *asked, "-lrt", "-lm"]
-        done = subprocess.run(
-            command, capture_output=True, text=True, env=environment(), check=False
-        )
-        assert done.returncode == 0, f"{' '.join(command)}\n{done.stderr}"
-        temporary.rename(target)
+    with only_one(ROOT / "build" / "programs" / name) as target:
+        if not target.exists() or target.stat().st_mtime < newest:
+            command = [cc, "-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-pthread", *flags]
+            command += ["-o", str(target), str(source), "-lrt", "-lm"]
+            built(*command)
     return target
+
+
+def built(*command: str | Path, **env: str) -> None:
+    """Run a compiler."""
+    words = list(map(str, command))
+    done = subprocess.run(
+        words, env=environment(**env), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}{done.stderr}"

@@ -21,6 +21,7 @@ STATUS = (
 IGNORED_STATUS = ("SigQ", "Seccomp")  # of the uid's, not the process's; ours, not the program's
 IGNORED_FDINFO = ("mnt_id", "ino", "scm_fds", "clockid_offset")
 MOVING_FDINFO = ("it_value",)  # goes on by itself
+MAX_SAID = 12
 _NUMBERED = re.compile(r"^(pipe|socket|anon_inode|/memfd:[^ ]*|/dev/zero|/SYSV\w+)")
 
 
@@ -81,7 +82,7 @@ def differences(before: Snapshot, after: Snapshot) -> list[str]:
     """In words; empty where the two are the same."""
     said: list[str] = []
     _compare("", before.processes, after.processes, said)
-    return said
+    return said if len(said) <= MAX_SAID else [*said[:MAX_SAID], f"and {len(said) - MAX_SAID} more"]
 
 
 def _compare(where: str, before: Any, after: Any, said: list[str]) -> None:
@@ -94,6 +95,11 @@ def _compare(where: str, before: Any, after: Any, said: list[str]) -> None:
                 said.append(f"{inner}: is new: {after[key]!r}"[:600])
             else:
                 _compare(inner, before[key], after[key], said)
+    elif isinstance(before, list) and isinstance(after, list):
+        said += [f"{where}: lost {item}"[:600] for item in before if item not in after]
+        said += [f"{where}: has more: {item}"[:600] for item in after if item not in before]
+        if len(before) != len(after):
+            said.append(f"{where}: were {len(before)}, are {len(after)}")
     elif before != after:
         said.append(f"{where}: was {before!r}, is {after!r}"[:600])
 
@@ -141,6 +147,9 @@ def _fds(proc: Path, names: _Names) -> dict[int, dict[str, Any]]:
 def _stable(key: str, value: str) -> str:
     if key in ("tfd", "inotify wd"):  # epoll and inotify lines name inodes and devices of this host
         return re.sub(r"\b(ino|sdev|pos|f_handle|fhandle-\w+):\s*\S+", "", value)
+    if key == "lock":  # "1: POSIX ADVISORY WRITE 123 fe:00:4567 0 EOF", with the holder's rpid
+        words = value.split()
+        return " ".join([*words[1:4], *words[6:]])
     if key in ("eventfd-id", "Pid", "NSpid"):
         return "*"
     return value
@@ -155,6 +164,9 @@ def _maps(proc: Path) -> list[str]:
         name = rest[0] if rest else ""
         if name in ("[vvar]", "[vvar_vclock]", "[vdso]", "[vsyscall]"):
             continue
+        if name.endswith(" (deleted)"):  # memory without a path may have another name for none
+            name = f"deleted {name.removesuffix(' (deleted)').rpartition('/')[2]}"
+            name = name.replace("memfd:", "")
         anonymous = inode == "0" and not name.startswith("[stack")
         if last := joined and joined[-1]:
             follows = last[1] == start and last[2] == perms and last[4] == name

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ground import REAL, ROOT, compiled, environment, python, require
+from ground import REAL, ROOT, built, compiled, only_one, python, require
 from harness import MOVING, compare_native
 
 pytestmark = pytest.mark.parametrize("flavour", MOVING)
@@ -21,23 +20,10 @@ def sorted_lines(text: str) -> str:
 
 def made(name: str, make: Callable[[Path], None]) -> Path:
     """`make(path)` done once for all pytest workers."""
-    target = ROOT / "build" / "programs" / name
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f"{os.getpid()}.{name}")
-        make(temporary)
-        try:
-            temporary.rename(target)
-        except OSError:
-            assert target.exists()
+    with only_one(ROOT / "build" / "programs" / name) as target:
+        if not target.exists():
+            make(target)
     return target
-
-
-def built(*command: str | Path, **env: str) -> None:
-    done = subprocess.run(
-        list(map(str, command)), env=environment(**env), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
 
 
 def test_python_processes_and_threads(flavour: str, place: Path):

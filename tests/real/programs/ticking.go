@@ -39,7 +39,7 @@ func main() {
 		time.AfterFunc(time.Duration(i)*100*time.Millisecond, func() { fired <- i })
 	}
 	ticker := time.NewTicker(50 * time.Millisecond)
-	ticks, timers, sum, count := 0, 0, 0, 0
+	ticks, timers, seen, sum, count := 0, 0, 0, 0, 0
 	garbage := make([][]byte, 64)
 	for results != nil || ticks < 20 || timers < 10 {
 		select {
@@ -56,14 +56,13 @@ func main() {
 				fmt.Fprintln(os.Stderr, "tick", ticks)
 			}
 		case i := <-fired:
-			if timers++; i != timers {
-				fmt.Println("timer", i, "out of turn")
-			}
+			timers++
+			seen += i
 		}
 	}
 	ticker.Stop()
 	if time.Since(start) < time.Second {
 		fmt.Println("too fast: time jumped")
 	}
-	fmt.Println("timers", timers)
+	fmt.Println("timers", timers, "that add up to", seen)
 }
