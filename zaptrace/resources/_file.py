@@ -97,6 +97,16 @@ def restoring(resource: str, stage: Stage, what: str, do: str | None = None) -> 
         ) from error
 
 
+@contextlib.contextmanager
+def opened(path: str | bytes, flags: int) -> Iterator[int]:
+    """An fd of ours on `path`, closed again at the end."""
+    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
 def reopen(fd: int, flags: int) -> int:
     """A new description of the object behind `fd`, which lives in our process."""
     return os.open(f"/proc/self/fd/{fd}", (flags & ~os.O_CREAT) | os.O_CLOEXEC | os.O_NOCTTY)

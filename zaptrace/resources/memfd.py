@@ -8,7 +8,6 @@ Not carried: memfds of huge pages and memfd_secret(2), which are refused.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import stat
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ..build import Stage
 from ._content import load, save
-from ._file import Description, described, finish, reopen, restoring, unsupported
+from ._file import Description, described, finish, opened, reopen, restoring, unsupported
 
 if TYPE_CHECKING:
     from ..build import Build
@@ -77,8 +76,8 @@ def _capture(pod: FrozenPod, files: list[FrozenFile]) -> State:
             do="run the program without huge pages",
         )
     part = f"memfd-{some.id}"
-    own = reopen(some.local, os.O_RDONLY)
-    with contextlib.closing(os.fdopen(own, "rb", 0)), pod.image.part(part) as writer:
+    own_path = f"/proc/self/fd/{some.local}"
+    with opened(own_path, os.O_RDONLY) as own, pod.image.part(part) as writer:
         runs = save(own, writer)
     return State(
         opened=[Opened(**described(pod, file), pos=file.pos) for file in files],

@@ -200,9 +200,10 @@ def _make(state: State, build: Build) -> None:
         try:
             if fcntl.fcntl(w, fcntl.F_GETPIPE_SZ) != state.capacity:
                 fcntl.fcntl(w, fcntl.F_SETPIPE_SZ, state.capacity)
-            mode = os.O_WRONLY | os.O_NONBLOCK | (os.O_DIRECT if state.packets else 0)
-            filler = reopen(w, mode)
+            filler = reopen(w, os.O_WRONLY)
             try:
+                packets = os.O_DIRECT if state.packets else 0  # not to be had from open(2)
+                fcntl.fcntl(filler, fcntl.F_SETFL, os.O_NONBLOCK | packets)
                 for chunk in state.contents:
                     _fill(filler, chunk)
             finally:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from ..build import Stage
 from ..errors import RestoreError
 from ._content import load, save
-from ._file import Description, described, finish, reopen, restoring, unsupported
+from ._file import Description, described, finish, opened, reopen, restoring, unsupported
 
 if TYPE_CHECKING:
     from ..build import Build
@@ -159,8 +159,8 @@ def _save(pod: FrozenPod, file: FrozenFile, saved: dict[tuple[int, int], Inode])
     runs: list[list[int]] = []
     if stat.S_ISREG(file.stat.st_mode):
         try:
-            own = reopen(file.local, os.O_RDONLY)
-            with contextlib.closing(os.fdopen(own, "rb", 0)), pod.image.part(part) as writer:
+            own_path = f"/proc/self/fd/{file.local}"
+            with opened(own_path, os.O_RDONLY) as own, pod.image.part(part) as writer:
                 runs = save(own, writer)
         except OSError as error:
             raise unsupported(
@@ -226,11 +226,10 @@ def _refused(state: State, needed: str, found: str) -> RestoreError:
 
 def _claim(state: State) -> None:
     try:
-        # A directory or device may not be opened in vain, but regular files may.
-        with contextlib.closing(os.fdopen(os.open(state.path, os.O_PATH | os.O_NOFOLLOW))) as file:
-            there = os.fstat(file.fileno())
-        if stat.S_IFMT(there.st_mode) == stat.S_IFMT(state.mode) and stat.S_ISREG(state.mode):
-            os.close(os.open(state.path, _open_flags(state)))
+        there = os.stat(state.path, follow_symlinks=not stat.S_ISLNK(state.mode))
+        if stat.S_IFMT(there.st_mode) == stat.S_IFMT(state.mode):
+            with opened(state.path, _open_flags(state)):
+                pass
     except OSError as error:
         raise _refused(
             state, f"{_kind(state.mode)} that can be opened again", error.strerror or str(error)

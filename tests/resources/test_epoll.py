@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+
+import pytest
+from fakes import World
+
+from zaptrace.errors import UnsupportedResource
+from zaptrace.resources import epoll
+
+
+def wait(ep: int) -> list[tuple[int, int]]:
+    with select.epoll.fromfd(os.dup(ep)) as poll:
+        return sorted(poll.poll(0))
+
+
+@pytest.fixture
+def ep() -> int:
+    made = select.epoll()
+    fd = os.dup(made.fileno())
+    made.close()
+    return fd
+
+
+def add(ep: int, fd: int, events: int) -> None:
+    with select.epoll.fromfd(os.dup(ep)) as poll:
+        poll.register(fd, events)
+
+
+def test_watches_come_back(world: World, ep: int) -> None:
+    r, w = os.pipe()
+    event = os.eventfd(0)
+    add(ep, r, select.EPOLLIN)
+    add(ep, w, select.EPOLLOUT | select.EPOLLET)
+    add(ep, event, select.EPOLLIN | select.EPOLLONESHOT)
+    own = world.hold(ep)
+    for fd in (r, w, event):
+        world.hold(fd)
+    # Only the epoll room's work is under test, so the targets stay as they are.
+    states = world.capture(epoll)
+    keep = {file.id: os.dup(file.holders[0][1]) for file in world.pod.every if file.id != own.id}
+    os.close(ep)
+    os.close(own.local)
+    _restore(world, states, keep)
+    assert wait(ep) == [(w, select.EPOLLOUT)]
+    os.write(w, b"x")
+    os.eventfd_write(event, 1)
+    assert (r, select.EPOLLIN) in wait(ep)
+    assert (event, select.EPOLLIN) not in wait(ep)  # it was told of once, above
+    with select.epoll.fromfd(os.dup(ep)) as poll:
+        poll.unregister(r)  # known under its number
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_number_that_was_closed(world: World, ep: int, taken: bool) -> None:
+    event = os.eventfd(1)
+    old = fcntl.fcntl(event, fcntl.F_DUPFD_CLOEXEC, 300)
+    add(ep, old, select.EPOLLIN)
+    os.close(old)
+    own, target = world.hold(ep), world.hold(event)
+    if taken:
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, old, inheritable=False)
+        world.hold(old)
+    states = world.capture(epoll)
+    (watch,) = states[0].watches
+    assert (watch.number, watch.file_fd, watch.taken) == (old, event, taken)
+    keep = {target.id: os.dup(event)}
+    os.close(ep)
+    os.close(own.local)
+    _restore(world, states, keep)
+    assert wait(ep) == [(old, select.EPOLLIN)]
+    if taken:
+        assert not os.get_inheritable(old)
+        assert os.readlink(f"/proc/self/fd/{old}") == os.devnull
+
+
+def test_files_of_one_kind_are_told_apart(world: World, ep: int) -> None:
+    number = os.eventfd(0)
+    add(ep, number, select.EPOLLIN)
+    real = os.dup(number)
+    other = os.eventfd(1)
+    os.dup2(other, number)  # every eventfd has the same inode
+    world.hold(ep)
+    world.hold(number, other)
+    target = world.hold(real)
+    (state,) = world.capture(epoll)
+    assert [(w.number, w.file_id, w.file_fd) for w in state.watches] == [(number, target.id, real)]
+
+
+def test_a_watch_that_no_holder_has(world: World, ep: int) -> None:
+    event = os.eventfd(1)
+    add(ep, event, select.EPOLLIN)
+    own, target = world.hold(ep), world.hold(event)
+    (state,) = world.capture(epoll)
+    watch = epoll.Watch(**{**vars(state.watches[0]), "vpid": 0, "epoll_fd": 0, "file_fd": 0})
+    state = epoll.State(**{**vars(state), "watches": [watch]})
+    keep = {target.id: os.dup(event)}
+    os.close(ep)
+    os.close(own.local)
+    _restore(world, [state], keep)
+    assert wait(ep) == [(event, select.EPOLLIN)]
+
+
+def test_a_file_that_is_open_nowhere_is_refused(world: World, ep: int) -> None:
+    event = os.eventfd(1)
+    add(ep, event, select.EPOLLIN)
+    world.hold(ep)
+    with pytest.raises(UnsupportedResource, match="open nowhere in the pod"):
+        world.capture(epoll)
+    os.close(event)
+
+
+def test_nested(world: World, ep: int) -> None:
+    inner = select.epoll()
+    event = os.eventfd(1)
+    inner.register(event, select.EPOLLIN)
+    add(ep, inner.fileno(), select.EPOLLIN)
+    world.hold(ep)
+    world.hold(inner.fileno())
+    target = world.hold(event)
+    states = world.capture(epoll)
+    keep = {target.id: os.dup(event)}
+    world.pod.every.remove(target)
+    world.kill()
+    _restore(world, states, keep)
+    assert wait(ep) == [(inner.fileno(), select.EPOLLIN)]
+
+
+def _restore(world: World, states: list[epoll.State], keep: dict[int, int]) -> None:
+    """`keep` are the targets, as the rooms of their kinds would have made them."""
+    world.restore(epoll, states, provided=keep)

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+
+import pytest
+from fakes import World
+
+from zaptrace.errors import RestoreError, UnsupportedResource
+from zaptrace.resources import inet_socket
+
+FAMILIES = [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
+
+
+@pytest.fixture
+def held(world: World):
+    """Make a socket of the pod's; its number outlives it."""
+    made = []
+
+    def make(*args: int) -> socket.socket:
+        made.append(socket.socket(*args))
+        return made[-1]
+
+    yield make
+    for sock in made:
+        sock.detach()
+
+
+@pytest.mark.parametrize(("family", "host"), FAMILIES)
+def test_listener(world: World, held, family: int, host: str) -> None:
+    sock = held(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 40000)
+    sock.bind((host, 0))
+    sock.listen(5)
+    sock.setblocking(False)
+    address = sock.getsockname()
+    world.hold(sock.fileno())
+    (state,) = world.round_trip(inet_socket)
+    assert state.backlog == 5
+    assert sock.getsockname() == address
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR) == 1
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == 80000
+    assert not os.get_blocking(sock.fileno())
+    os.set_blocking(sock.fileno(), True)
+    with socket.create_connection(address[:2]) as client:
+        client.send(b"x")
+        server = sock.accept()[0]
+        assert server.recv(1) == b"x"
+        server.close()
+
+
+def test_both_families_on_one_port(world: World, held) -> None:
+    six, four = held(socket.AF_INET6), held(socket.AF_INET)
+    six.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    six.bind(("::", 0))
+    four.bind(("0.0.0.0", six.getsockname()[1]))
+    for sock in (six, four):
+        sock.listen()
+        world.hold(sock.fileno())
+    world.round_trip(inet_socket)
+    assert four.getsockname()[1] == six.getsockname()[1]
+
+
+@pytest.mark.parametrize(("family", "host"), FAMILIES)
+def test_udp(world: World, held, family: int, host: str) -> None:
+    bound, connected, unbound = (held(family, socket.SOCK_DGRAM) for _ in range(3))
+    bound.bind((host, 0))
+    connected.connect(bound.getsockname())
+    for sock in (bound, connected, unbound):
+        world.hold(sock.fileno())
+    address = connected.getsockname()
+    world.round_trip(inet_socket)
+    assert connected.getsockname() == address
+    connected.send(b"hello")
+    assert bound.recvfrom(9) == (b"hello", address)
+    assert unbound.getsockname()[1] == 0
+
+
+def test_unconnected_tcp(world: World, held) -> None:
+    sock, bound = held(socket.AF_INET), held(socket.AF_INET)
+    bound.bind(("127.0.0.1", 0))
+    port = bound.getsockname()
+    world.hold(sock.fileno())
+    world.hold(bound.fileno())
+    world.round_trip(inet_socket)
+    assert bound.getsockname() == port
+    with pytest.raises(OSError, match="not connected"):
+        sock.recv(1)
+
+
+def test_ended_connection(world: World, held) -> None:
+    sock = held(socket.AF_INET)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sock.connect(server.getsockname())
+        other = server.accept()[0]
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        other.close()
+    with contextlib.suppress(ConnectionResetError):
+        sock.recv(1)
+    world.hold(sock.fileno())
+    (state,) = world.round_trip(inet_socket)
+    assert state.status == "ended"
+    assert sock.recv(1) == b""
+
+
+def test_refusals(world: World, held) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sock = held(socket.AF_INET)
+        sock.connect(server.getsockname())
+        world.hold(sock.fileno())
+        with pytest.raises(UnsupportedResource, match="is a TCP connection") as raised:
+            world.capture(inet_socket)
+    assert "127.0.0.1:" in str(raised.value)
+    assert "ESTABLISHED" in str(raised.value)
+
+
+def test_claim(world: World, held) -> None:
+    sock = held(socket.AF_INET)
+    sock.bind(("127.0.0.1", 0))
+    sock.listen()
+    port = sock.getsockname()[1]
+    world.hold(sock.fileno())
+    states = world.capture(inet_socket)
+    world.kill()
+    with (
+        socket.create_server(("127.0.0.1", port), reuse_port=False),
+        pytest.raises(RestoreError, match=f"bound to 127.0.0.1:{port}") as raised,
+    ):
+        world.restore(inet_socket, states)
+    assert raised.value.stage == "CLAIM"

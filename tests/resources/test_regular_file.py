@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+from fakes import World
+
+from zaptrace.errors import RestoreError, UnsupportedResource
+from zaptrace.resources import regular_file
+
+
+def test_offset_and_flags(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+    os.write(fd, b"abcdefghij")
+    os.lseek(fd, 4, os.SEEK_SET)
+    log = os.open(path, os.O_WRONLY | os.O_APPEND)
+    before = [fcntl.fcntl(n, fcntl.F_GETFL) for n in (fd, log)]
+    world.hold(fd)
+    world.hold(log)
+    world.round_trip(regular_file)
+    assert [fcntl.fcntl(n, fcntl.F_GETFL) for n in (fd, log)] == before
+    os.write(log, b"+")
+    assert os.read(fd, 100) == b"efghij+"
+
+
+def test_claims(world: World, tmp_path: Path) -> None:
+    r, w = os.pipe()
+    memfd = os.memfd_create("x")
+    files = {
+        "dir": os.open(tmp_path, os.O_RDONLY),
+        "null": os.open("/dev/null", os.O_RDWR),
+        "path": os.open("/dev/tty", os.O_PATH),
+    }
+    for fd in files.values():
+        assert regular_file.claims(world.hold(fd))
+    for fd in (r, w, memfd, os.eventfd(0)):
+        assert not regular_file.claims(world.hold(fd))
+
+
+def test_directory_device_and_path_only(world: World, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    directory = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    null = os.open("/dev/null", os.O_WRONLY)
+    link = os.open(tmp_path / "link", os.O_PATH | os.O_NOFOLLOW)
+    for fd in (directory, null, link):
+        world.hold(fd)
+    world.round_trip(regular_file)
+    assert "link" in os.listdir(directory)
+    assert os.write(null, b"gone") == 4
+    assert os.readlink("", dir_fd=link) == "nowhere"
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_deleted_file_travels(world: World, tmp_path: Path, writable: bool) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    path = home / "file"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
+    second = os.open(path, os.O_RDONLY)
+    os.pwrite(fd, b"head", 0)
+    os.pwrite(fd, b"tail", 1 << 24)
+    os.lseek(fd, 1 << 24, os.SEEK_SET)
+    path.unlink()
+    first = world.hold(fd)
+    world.hold(second)
+    states = world.capture(regular_file)
+    assert os.stat(world.image.path(f"file-{first.id}")).st_size < 1 << 17  # the hole stays
+    world.kill()
+    if not writable:
+        home.rmdir()
+    build = world.restore(regular_file, states)
+    assert list(build.inodes) == [(first.stat.st_dev, first.stat.st_ino)]
+    assert os.read(fd, 100) == b"tail"
+    assert os.read(second, 4) == b"head"
+    os.pwrite(fd, b"HEAD", 0)
+    assert os.pread(second, 4, 0) == b"HEAD"
+    with pytest.raises(OSError, match="Bad file"):
+        os.write(second, b"x")
+    now = os.fstat(second)
+    assert (now.st_nlink, now.st_size, now.st_mode & 0o777) == (0, (1 << 24) + 4, 0o640)
+    assert list(tmp_path.rglob("file")) == []
+
+
+def test_deleted_and_write_only(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(fd, b"kept")
+    path.unlink()
+    world.hold(fd)
+    world.round_trip(regular_file)
+    os.write(fd, b" on")
+    with open(f"/proc/self/fd/{fd}", "rb") as again:
+        assert again.read() == b"kept on"
+
+
+def test_deleted_directory(world: World, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    fd = os.open(home, os.O_RDONLY)
+    home.rmdir()
+    world.hold(fd)
+    world.round_trip(regular_file)
+    assert os.listdir(fd) == []
+
+
+def test_renamed_file(world: World, tmp_path: Path) -> None:
+    fd = os.open(tmp_path / "old", os.O_RDWR | os.O_CREAT)
+    world.hold(fd)
+    (tmp_path / "old").rename(tmp_path / "new")
+    world.round_trip(regular_file)
+    assert os.readlink(f"/proc/self/fd/{fd}") == str(tmp_path / "new")
+
+
+def test_another_hard_link_is_found(world: World, tmp_path: Path) -> None:
+    fd = os.open(tmp_path / "old", os.O_RDWR | os.O_CREAT)
+    (tmp_path / "other").hardlink_to(tmp_path / "old")
+    (tmp_path / "old").unlink()
+    world.hold(fd)
+    world.round_trip(regular_file)
+    assert os.readlink(f"/proc/self/fd/{fd}") == str(tmp_path / "other")
+
+
+def test_a_name_elsewhere_is_refused(world: World, tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    fd = os.open(tmp_path / "old", os.O_RDWR | os.O_CREAT)
+    (tmp_path / "far/other").hardlink_to(tmp_path / "old")
+    (tmp_path / "old").unlink()
+    world.hold(fd)
+    with pytest.raises(UnsupportedResource, match="cannot be reached by its name"):
+        world.capture(regular_file)
+
+
+def test_proc_paths_follow_the_process(world: World) -> None:
+    fd = os.open("/proc/self/status", os.O_RDONLY)
+    task = os.open(f"/proc/self/task/{os.getpid()}/comm", os.O_RDWR)
+    plain = os.open("/proc/meminfo", os.O_RDONLY)
+    for n in (fd, task, plain):
+        world.hold(n)
+    states = world.round_trip(regular_file)
+    assert [state.path for state in states] == [
+        b"/proc/{}/status", b"/proc/{}/task/{}/comm", b"/proc/meminfo"
+    ]  # fmt: skip
+    assert f"Pid:\t{os.getpid()}" in os.read(fd, 1000).decode()
+    assert os.read(plain, 8) == b"MemTotal"
+
+
+def test_proc_of_another_process_is_refused(world: World) -> None:
+    world.hold(os.open("/proc/1/comm", os.O_RDONLY))
+    with pytest.raises(UnsupportedResource, match="outside the pod"):
+        world.capture(regular_file)
+
+
+@pytest.mark.parametrize("what", ["missing", "shorter", "directory"])
+def test_claim(world: World, tmp_path: Path, what: str) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    world.hold(os.open(path, os.O_RDONLY))
+    states = world.capture(regular_file)
+    world.kill()
+    path.unlink()
+    if what == "shorter":
+        path.write_bytes(b"0123")
+    elif what == "directory":
+        path.mkdir()
+    with pytest.raises(RestoreError, match="cannot restore the open file") as raised:
+        world.restore(regular_file, states)
+    assert raised.value.stage == "CLAIM"
+    assert world.build is not None
+    assert not world.build.provided

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import os
+import signal
+
+from fakes import World
+
+from zaptrace.resources import signalfd
+from zaptrace.resources._libc import checked, libc
+
+
+def test_round_trip(world: World) -> None:
+    mask = 1 << (signal.SIGUSR1 - 1) | 1 << (40 - 1)
+    fd = checked(libc.signalfd(-1, mask.to_bytes(128, "little"), os.O_NONBLOCK))
+    world.hold(fd)
+    (state,) = world.round_trip(signalfd)
+    assert state.mask == mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    try:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert int.from_bytes(os.read(fd, 128)[:4], "little") == signal.SIGUSR1
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert world.capture(signalfd) == [state]

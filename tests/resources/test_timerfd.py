@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import struct
+import time
+
+import pytest
+from fakes import World
+
+from zaptrace.resources import timerfd
+from zaptrace.resources._libc import checked, libc
+
+_SPEC = struct.Struct("=qqqq")
+
+
+def make(clock: int, value: float, interval: float = 0, flags: int = 0) -> int:
+    fd = checked(libc.timerfd_create(clock, os.O_NONBLOCK))
+    timerfd._settime(fd, flags, int(value * 1e9), int(interval * 1e9))
+    return fd
+
+
+def left(fd: int) -> tuple[float, float]:
+    raw = ctypes.create_string_buffer(_SPEC.size)
+    checked(libc.timerfd_gettime(fd, raw))
+    interval_s, interval_ns, value_s, value_ns = _SPEC.unpack(raw.raw)
+    return value_s + value_ns / 1e9, interval_s + interval_ns / 1e9
+
+
+def ticks(fd: int) -> int:
+    return int.from_bytes(os.read(fd, 8), "little")
+
+
+@pytest.mark.parametrize("clock", [time.CLOCK_REALTIME, time.CLOCK_MONOTONIC, time.CLOCK_BOOTTIME])
+def test_relative(world: World, clock: int) -> None:
+    fd = make(clock, 50, 7)
+    world.hold(fd)
+    world.round_trip(timerfd)
+    value, interval = left(fd)
+    assert 49 < value <= 50
+    assert interval == 7
+    with pytest.raises(BlockingIOError):
+        os.read(fd, 8)
+
+
+def test_disarmed(world: World) -> None:
+    fd = make(time.CLOCK_MONOTONIC, 0)
+    world.hold(fd)
+    world.round_trip(timerfd)
+    assert left(fd) == (0, 0)
+
+
+def test_absolute_realtime_keeps_its_time(world: World) -> None:
+    fd = make(time.CLOCK_REALTIME, time.time() + 0.2, flags=1)
+    world.hold(fd)
+    states = world.capture(timerfd)
+    world.kill()
+    time.sleep(0.25)
+    world.restore(timerfd, states)
+    assert ticks(fd) == 1
+
+
+def test_time_that_passes_while_it_is_an_image_does_not_count(world: World) -> None:
+    fd = make(time.CLOCK_MONOTONIC, time.monotonic() + 0.2, flags=1)
+    world.hold(fd)
+    states = world.capture(timerfd)
+    world.kill()
+    time.sleep(0.25)
+    world.restore(timerfd, states)
+    assert 0.1 < left(fd)[0] <= 0.2
+    assert select.select([fd], [], [], 2)[0]
+    assert ticks(fd) == 1
+
+
+@pytest.mark.parametrize("ioctl", [timerfd._TFD_IOC_SET_TICKS, 0])
+def test_ticks_not_read_yet(world: World, ioctl: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timerfd, "_TFD_IOC_SET_TICKS", ioctl)
+    periodic, once = make(time.CLOCK_MONOTONIC, 0.01, 0.05), make(time.CLOCK_MONOTONIC, 0.01)
+    world.hold(periodic)
+    world.hold(once)
+    time.sleep(0.13)
+    states = world.round_trip(timerfd)
+    assert [state.ticks for state in states] == [3, 1]
+    assert ticks(periodic) == 3
+    assert ticks(once) == 1
+    time.sleep(0.06)
+    assert ticks(periodic) in (1, 2)

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import termios
+import time
+
+import pytest
+from fakes import World
+
+from zaptrace.errors import UnsupportedResource
+from zaptrace.resources import tty
+
+
+def mode(fd: int, *, off: int = 0, on: int = 0) -> None:
+    attributes = termios.tcgetattr(fd)
+    attributes[3] = attributes[3] & ~off | on
+    termios.tcsetattr(fd, termios.TCSANOW, attributes)
+
+
+def ready(fd: int, wait: float = 0.05) -> bool:
+    return bool(select.select([fd], [], [], wait)[0])
+
+
+@pytest.fixture
+def ends(world: World) -> tuple[int, int]:
+    master, slave = pty.openpty()
+    world.hold(master)
+    world.hold(slave)
+    return master, slave
+
+
+def test_settings(world: World, ends: tuple[int, int]) -> None:
+    master, slave = ends
+    mode(slave, off=termios.ECHO | termios.ICANON)
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 33, 77, 0, 0))
+    fcntl.ioctl(master, termios.TIOCPKT, struct.pack("i", 1))
+    fcntl.ioctl(slave, termios.TIOCEXCL)
+    before = termios.tcgetattr(slave)
+    states = world.capture(tty)
+    assert termios.tcgetattr(slave) == before
+    assert tty._int(slave, tty._TIOCGEXCL) == 1
+    world.kill()
+    world.restore(tty, states)
+    assert termios.tcgetattr(slave) == before
+    assert struct.unpack("4H", fcntl.ioctl(slave, termios.TIOCGWINSZ, bytes(8)))[:2] == (33, 77)
+    assert tty._int(master, tty._TIOCGPKT) == 1
+    assert tty._int(slave, tty._TIOCGEXCL) == 1
+    os.write(slave, b"x")
+    assert ready(master)
+    assert os.read(master, 9) == b"\0x"  # packet mode
+
+
+def test_input_in_raw_mode(world: World, ends: tuple[int, int]) -> None:
+    master, slave = ends
+    mode(slave, off=termios.ECHO | termios.ICANON | termios.ISIG)
+    os.write(master, b"\x03typed\x7f\x04\r")
+    assert ready(slave)
+    world.capture(tty)
+    world.capture(tty)
+    world.round_trip(tty)
+    assert ready(slave)
+    assert os.read(slave, 99) == b"\x03typed\x7f\x04\n"
+
+
+def test_input_in_lines(world: World, ends: tuple[int, int]) -> None:
+    master, slave = ends
+    mode(slave, off=termios.ECHO)
+    os.write(master, b"first\nsec\x04third\npart")
+    time.sleep(0.02)
+    first, second = world.capture(tty)[0], world.capture(tty)[0]
+    assert first == second
+    assert first.waiting == tty.Input([b"first\n", b"sec", b"third\n"], b"part")
+    world.round_trip(tty)
+    assert [os.read(slave, 99) for _ in range(3)] == [b"first\n", b"sec", b"third\n"]
+    assert not ready(slave, 0)
+    os.write(master, b"ial\x7fL\n")  # the line can still be edited
+    assert ready(slave)
+    assert os.read(slave, 99) == b"partiaL\n"
+
+
+def test_end_of_file_that_waits(world: World, ends: tuple[int, int]) -> None:
+    master, slave = ends
+    mode(slave, off=termios.ECHO)
+    os.write(master, b"\x04")
+    time.sleep(0.02)
+    world.round_trip(tty)
+    assert ready(slave)
+    assert os.read(slave, 99) == b""
+    assert not ready(slave, 0)
+
+
+def test_output(world: World, ends: tuple[int, int]) -> None:
+    master, slave = ends
+    os.write(slave, b"a line\n" * 100)
+    assert ready(master)
+    assert world.capture(tty) == world.capture(tty)
+    world.round_trip(tty)
+    os.write(slave, b"end")
+    got = b""
+    while ready(master):
+        got += os.read(master, 4096)
+    assert got == b"a line\r\n" * 100 + b"end"
+
+
+def test_own_terminal(world: World) -> None:
+    master, slave = pty.openpty()
+    world.hold(slave)
+    world.pod.tty_master = master
+    os.write(master, b"half a li")
+    time.sleep(0.02)
+    echo = os.read(master, 99)
+    states = world.capture(tty)
+    world.kill()
+    os.close(master)
+    world.pod.tty_master = None
+    build = world.restore(tty, states)
+    assert build.tty_master is not None
+    os.write(build.tty_master, b"ne\n")
+    assert ready(slave)
+    assert os.read(slave, 99) == b"half a line\n"
+    assert echo == b"half a li"
+    os.close(build.tty_master)
+
+
+def test_every_slave_closed(world: World) -> None:
+    master, slave = pty.openpty()
+    os.write(slave, b"bye")
+    os.close(slave)
+    world.hold(master)
+    assert world.capture(tty) == world.capture(tty)
+    world.round_trip(tty)
+    assert os.read(master, 9) == b"bye"
+    with pytest.raises(OSError, match="Input/output"):
+        os.read(master, 9)
+
+
+def test_never_opened(world: World) -> None:
+    master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    world.hold(master)
+    world.round_trip(tty)
+    assert tty._int(master, tty._TIOCGPTLCK) == 1
+    with pytest.raises(BlockingIOError):
+        os.read(master, 9)
+
+
+def test_a_terminal_outside_is_refused(world: World) -> None:
+    master, slave = pty.openpty()
+    world.hold(slave)
+    with pytest.raises(UnsupportedResource, match="terminal outside the pod"):
+        world.capture(tty)
+    os.close(master)
+
+
+def test_controlling_terminal_is_taken_by_the_leader(world: World) -> None:
+    """The rows, as the leader of session 7 would run them."""
+    master, slave = pty.openpty()
+    world.hold(master)
+    world.hold(slave)
+    (state,) = world.capture(tty)
+    state = tty.State(**{**vars(state), "session": 7, "foreground": 7})
+    world.kill()
+    with pytest.raises(OSError, match="ioctl"):  # pytest leads no session, or has a terminal
+        world.restore(tty, [state])
+    assert world.build is not None
+    names = [row[0] for row in world.build.programs[tty.Stage.THREADS].rows]
+    assert names == ["openat", "ioctl", "ioctl", "close"]
