@@ -25,7 +25,6 @@ from zaptrace import migrate, wire
 from zaptrace.errors import (
     BadImage,
     HostError,
-    PeerGone,
     PodError,
     RestoreError,
     UnsupportedResource,
@@ -35,7 +34,7 @@ from zaptrace.errors import (
 from zaptrace.image import Image, pack_states
 from zaptrace.keys import Keys
 from zaptrace.migrate import FAULT_POINTS
-from zaptrace.server import Server
+from zaptrace.server import Server, serve
 from zaptrace.wire import Timeouts
 
 SHORT = Timeouts(connect=5, ping=0.05, silence=5, answer=10, work=20, doubt=0.6, retry=1.2)
@@ -783,5 +782,49 @@ def test_leftovers_of_a_killed_server(tmp_path: Path) -> None:
         hosts.close()
 
 
-def test_the_peer_that_leaves_is_told_apart() -> None:
-    assert issubclass(PeerGone, WireError)
+def test_serve_runs_until_it_is_asked_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZAPTRACE_RUNTIME_DIR", str(tmp_path / "run"))
+    monkeypatch.setenv("ZAPTRACE_CONFIG_DIR", str(tmp_path / "config"))
+    world, before = World(), signal.getsignal(signal.SIGTERM)
+    seen: list[str] = []
+
+    def ready(server: Server) -> None:
+        pod = FakePod(world)
+        migrate.send(pod, server.endpoint, capture=pod.capture, timeouts=SHORT)
+        seen.extend([server.endpoint, server.key])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    serve("tcp://127.0.0.1:0", spawn=lambda image, name: FakeCopy(world, image, name), ready=ready)
+    assert seen[1] == Keys(tmp_path / "config").identity.text
+    assert not seen[0].endswith((":0", ":*"))
+    assert len(world.running) == 1
+    assert world.broken == []
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert (tmp_path / "run" / ".staged").is_dir()
+
+
+def test_a_pod_of_many_small_parts(hosts: Hosts) -> None:
+    class Small:
+        def __init__(self, image: str) -> None:
+            with Image.open(image) as opened:
+                assert len(opened.parts) == 1000
+                assert opened.read("pages-7") == b"7"
+
+        def thaw(self) -> None:
+            hosts.world.run("small")
+
+        def discard(self) -> None:
+            hosts.world.stop("small")
+
+    def capture(sink: Any) -> None:
+        hosts.world.stop("source")
+        for i in range(1000):
+            with sink.part(f"pages-{i}") as part:
+                part.write(str(i).encode())
+        sink.commit({"created": 1.0, "host": {}, "pod": {"name": "web"}})
+
+    hosts.server.destination._spawn = lambda image, name: Small(image)
+    assert hosts.send(capture=capture).parts == 1000
+    assert hosts.world.running == {"small"}

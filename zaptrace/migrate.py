@@ -8,10 +8,10 @@
     FROZEN     part {n, name} ─────────────────────►            a DirectorySink, below the
                data {n} + bytes ───────────────────►            runtime directory
                end {n} ────────────────────────────►
-    SENT       manifest {manifest} ────────────────►            parts are compared, the image read
-               ◄─────────── progress {done, total}              back and verified
-               ◄─────────────────────────── staged   STAGED
-               ◄─────────────────── whole {image}    WHOLE      restored, not one step run
+    SENT       manifest {manifest} ────────────────►            each part's blake3 is compared
+               ◄─────────────────────────── staged   STAGED     on disk, synced
+               ◄─────────────────── whole {image}    WHOLE      read back, verified, restored;
+                                                                not one step run
     COMMITTED  (its copy is killed)
                go {id} ────────────────────────────►            noted: thawing
                ◄───────────────────────────── live   LIVE       thawed; the image is removed
@@ -61,7 +61,6 @@ from typing import Any, Protocol
 
 from . import wire
 from .errors import PeerGone, PodError, RestoreError, WireError, ZaptraceError
-from .image import Image
 from .keys import Keys
 from .log import fault, log
 from .manifest import FORMAT, Part, check, check_part_name, parts_of
@@ -95,7 +94,7 @@ FAULT_POINTS = (
 """Every fault point here, in the order in which a migration passes them on each side."""
 
 Progress = Callable[[dict[str, Any]], None]
-"""Called with {"step": "send", "verify" or "restore", "done": bytes, "total": bytes or None}.
+"""Called with {"step": "send" or "restore", "done": bytes, "total": bytes or None}.
 
 An exception that it raises before the hand-over is committed gives the migration up."""
 Call = Callable[[], contextlib.AbstractContextManager[Channel]]
@@ -380,19 +379,14 @@ class WireSink:
         fault("migrate.source.part_sent")
 
     def commit(self, manifest: dict[str, Any]) -> None:
-        """Send the manifest; returns when the other side has verified the image."""
+        """Send the manifest; returns when the other side has all of it, unchanged, on disk."""
         self._over = True
         table = {name: part.to_plain() for name, part in self.parts.items()}
         manifest = check({**manifest, "format": FORMAT, "parts": table})
         self.committed = True
         self._channel.send("manifest", manifest=manifest)
         fault("migrate.source.sent")
-        while True:
-            message = self._channel.recv("progress", "staged", timeout=self._channel.timeouts.work)
-            if message.kind == "staged":
-                break
-            done, total = message.get("done", int), message.get("total", int)
-            self._progress({"step": "verify", "done": done, "total": total})
+        self._channel.recv("staged", timeout=self._channel.timeouts.work)
         fault("migrate.source.staged")
 
     def abort(self) -> None:
@@ -425,8 +419,8 @@ class Copy(Protocol):
 
 
 Spawn = Callable[[str, str], Copy]
-"""spawn(image directory, pod name): restore it, frozen. Returns when it is whole, or raises why it
-cannot be, and leaves nothing of it."""
+"""spawn(image directory, pod name): verify the image (Image.open) and restore it, frozen. Returns
+when it is whole, or raises why it cannot be, and leaves nothing of it."""
 Check = Callable[[dict[str, Any]], list[str]]
 """check(facts) -> reasons why a pod with these facts ("name" among them) cannot live here."""
 
@@ -560,13 +554,6 @@ class Destination:
         with self._lock:
             if id in self._arrivals:
                 raise PodError(f"migration {id} is known here already")
-            others = (a for a in self._arrivals.values() if a.state in ("receiving", "whole"))
-            if any(a.name == name for a in others):
-                raise PodError(
-                    f"another pod named {name} is arriving on that host",
-                    needed="a name that no other has",
-                    do="choose another with --name",
-                )
             self._arrivals[id] = arrival
         arrival.directory.mkdir(mode=0o700)
         return arrival
@@ -602,15 +589,6 @@ class Destination:
             fault("migrate.destination.received")
             manifest = check(message.get("manifest", dict))
             sink.commit_parts(manifest, parts_of(manifest))
-        said = 0.0
-
-        def tell(done: int, total: int) -> None:
-            nonlocal said
-            if time.monotonic() - said >= _REPORT_EVERY_S:
-                said = time.monotonic()
-                channel.send("progress", done=done, total=total)
-
-        Image.open(arrival.image, scratch=arrival.directory, progress=tell).close()
         channel.send("staged")
         fault("migrate.destination.staged")
 
