@@ -111,6 +111,8 @@ int zt_program_run(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_t cou
                    uint32_t *ret_done, zt_err *err);
 /* End a process by a signal that it does not handle; its parent finds it so. */
 int zt_task_end(zt_pod *pod, int32_t rtid, int32_t signal, zt_err *err);
+/* Put all threads of a process into the group-stop that a signal makes by default. */
+int zt_task_stop(zt_pod *pod, int32_t rpid, int32_t signal, zt_err *err);
 
 /* --- the table of system calls (csrc/syscalls.py) */
 const char *zt_call_name(int32_t nr); /* NULL: no row */

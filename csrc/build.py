@@ -59,7 +59,15 @@ ffibuilder.set_source(
     include_dirs=[str(HERE.parent), str(GENERATED)],
     depends=[os.path.relpath(f, HERE.parent) for f in HERE.rglob("*.h")],
     define_macros=[("_GNU_SOURCE", None)],
-    extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", *_extra],
+    extra_compile_args=[
+        "-std=gnu11",
+        "-O2",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-Wno-unused-parameter",
+        *_extra,
+    ],
     extra_link_args=_extra,
 )
 

@@ -81,23 +81,25 @@ def _initialiser(row: Row) -> str:
 
 def tables_header(rows: Iterable[Row] = ROWS) -> str:
     rows = sorted(rows, key=lambda row: row.x86_64)
-    return "\n".join([
-        GENERATED,
-        "#pragma once",
-        "",
-        "#include <errno.h>",
-        "#include <stdbool.h>",
-        "",
-        '#include "zt_hooks.h" /* and pod/call.h before it, for the types */',
-        "",
-        f"#define ZT_NR_COUNT {rows[-1].x86_64 + 1}",
-        "",
-        "/* By number; one that is not served has no name. */",
-        "static const struct zt_row zt_rows[ZT_NR_COUNT] = {",
-        *map(_initialiser, rows),
-        "};",
-        "",
-    ])
+    return "\n".join(
+        [
+            GENERATED,
+            "#pragma once",
+            "",
+            "#include <errno.h>",
+            "#include <stdbool.h>",
+            "",
+            '#include "zt_hooks.h" /* and pod/call.h before it, for the types */',
+            "",
+            f"#define ZT_NR_COUNT {rows[-1].x86_64 + 1}",
+            "",
+            "/* By number; one that is not served has no name. */",
+            "static const struct zt_row zt_rows[ZT_NR_COUNT] = {",
+            *map(_initialiser, rows),
+            "};",
+            "",
+        ]
+    )
 
 
 def hooks_header(rows: Iterable[Row] = ROWS) -> str:
@@ -111,17 +113,19 @@ def hooks_header(rows: Iterable[Row] = ROWS) -> str:
             declarations.append(
                 f"void {row.exit}(struct zt_pod *, struct zt_task *, struct zt_call *);"
             )
-    return "\n".join([
-        GENERATED,
-        "#pragma once",
-        "",
-        "struct zt_pod;",
-        "struct zt_task;",
-        "struct zt_call;",
-        "",
-        *declarations,
-        "",
-    ])
+    return "\n".join(
+        [
+            GENERATED,
+            "#pragma once",
+            "",
+            "struct zt_pod;",
+            "struct zt_task;",
+            "struct zt_call;",
+            "",
+            *declarations,
+            "",
+        ]
+    )
 
 
 # -- a small assembler for classic BPF -------------------------------------------------------------
@@ -214,9 +218,7 @@ class Assembler:
     def goto(self, target: str) -> None:
         self._items.append(_Jump(JUMP, 0, target))
 
-    def jump(
-        self, code: int, k: Constant, yes: str | None = None, no: str | None = None
-    ) -> None:
+    def jump(self, code: int, k: Constant, yes: str | None = None, no: str | None = None) -> None:
         self._items.append(_Jump(code, k, yes, no))
 
     def finish(self) -> list[Insn]:
@@ -415,25 +417,27 @@ def _array(name: str, program: Sequence[Insn]) -> list[str]:
 
 
 def filter_header(rows: Sequence[Row] = ROWS) -> str:
-    return "\n".join([
-        GENERATED,
-        "#pragma once",
-        "",
-        "/* ZT_STUB_BASE, ZT_STUB_TEXT_SIZE and ZT_STUB_END_NR come from arch/, before this. */",
-        "#include <linux/filter.h>",
-        "",
-        "/* The filter sees the address after the syscall instruction, so that one must not be the",
-        " * last instruction of the stub's text. */",
-        f"_Static_assert((({STUB_FIRST}) >> 32) == (({STUB_LAST}) >> 32),",
-        '\t       "the stub\'s text must not cross a 4 GiB boundary: the filter compares halves");',
-        "",
-        "/* For a pod that never moved: ids and clocks are the kernel's own. */",
-        *_array("zt_filter_fresh", build_filter(rows, moved=False)),
-        "",
-        "/* For a pod that was restored. */",
-        *_array("zt_filter_moved", build_filter(rows, moved=True)),
-        "",
-    ])
+    return "\n".join(
+        [
+            GENERATED,
+            "#pragma once",
+            "",
+            "/* ZT_STUB_BASE, ZT_STUB_TEXT_SIZE and ZT_STUB_END_NR come from arch/, before this. */",
+            "#include <linux/filter.h>",
+            "",
+            "/* The filter sees the address after the syscall instruction, so that one must not be the",
+            " * last instruction of the stub's text. */",
+            f"_Static_assert((({STUB_FIRST}) >> 32) == (({STUB_LAST}) >> 32),",
+            '\t       "the stub\'s text must not cross a 4 GiB boundary: the filter compares halves");',
+            "",
+            "/* For a pod that never moved: ids and clocks are the kernel's own. */",
+            *_array("zt_filter_fresh", build_filter(rows, moved=False)),
+            "",
+            "/* For a pod that was restored. */",
+            *_array("zt_filter_moved", build_filter(rows, moved=True)),
+            "",
+        ]
+    )
 
 
 # -- the support table, and the door ---------------------------------------------------------------

@@ -22,11 +22,17 @@
 
 /* --- going on */
 
+/* Shall it come to rest? Not between vfork and exec: it runs on its maker's memory. */
+static bool shall_rest(const zt_pod *pod, const zt_task *task)
+{
+    return pod->freezing && !task->process->vfork_maker;
+}
+
 /* Any stop takes a pending interrupt with it (kernel/signal.c, ptrace_stop), so a thread that is to
  * come to rest has to be interrupted anew each time. */
 static int go_on(zt_pod *pod, zt_task *task, int signal, zt_err *err)
 {
-    if (pod->freezing && !task->process->vfork_maker && zt_interrupt(task->rtid.n, err))
+    if (shall_rest(pod, task) && zt_interrupt(task->rtid.n, err))
         return -1;
     bool watch = task->in_call || task->made.n || task->reissue.active;
     task->state = ZT_TASK_RUNNING;
@@ -41,7 +47,7 @@ static int at_rest(zt_pod *pod, zt_task *task, int group_stop, zt_err *err)
         task->state = ZT_TASK_NEWBORN;
         return 0;
     }
-    if (pod->freezing) {
+    if (shall_rest(pod, task)) {
         if (zt_blocked_at_rest(pod, task, err) || zt_settle(task, err))
             return -1;
         task->state = ZT_TASK_REST;
@@ -309,7 +315,7 @@ static int on_enter(zt_pod *pod, zt_task *task, zt_err *err)
         return -1;
     if (task->reissue.active && task->reissue.entered)
         return go_on(pod, task, 0, err); /* its arguments are the kernel's already */
-    if (pod->freezing)
+    if (shall_rest(pod, task))
         return unmake_call(pod, task, &regs, err);
 
     zt_call *call = &task->call;
@@ -538,7 +544,7 @@ int zt_pod_freeze(zt_pod *pod, int32_t timeout_ms, zt_err *err)
     pod->frozen_at_ns = zt_now_ns();
     const int64_t limit = pod->frozen_at_ns + timeout_ms * 1000000ll;
     for (zt_task *task = pod->tasks; task; task = task->next)
-        if ((task->state == ZT_TASK_RUNNING && !task->process->vfork_maker) || task->state == ZT_TASK_LISTENING)
+        if ((task->state == ZT_TASK_RUNNING || task->state == ZT_TASK_LISTENING) && shall_rest(pod, task))
             zt_interrupt(task->rtid.n, err); /* ESRCH: its end is on the way */
 
     const zt_task *late = NULL;

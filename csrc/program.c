@@ -64,3 +64,44 @@ int zt_task_end(zt_pod *pod, int32_t rtid, int32_t signal, zt_err *err)
     zt_loop_ended(pod, task, stop.value);
     return 0;
 }
+
+/* With everything else blocked, let the leader take the signal and do what it does by default. */
+static int take_stop(zt_stopped thread, int signal, zt_stop *ret, zt_err *err)
+{
+    uint64_t mask;
+    if (zt_stopped_get_mask(thread, &mask, err) || zt_stopped_set_mask(thread, ~(1ull << (signal - 1)), err))
+        return -1;
+    if (kill(thread.rtid, signal))
+        return zt_fail_os(err, "kill");
+    if (zt_stopped_resume(thread, ZT_TO_EVENT, 0, err) || zt_stop_wait(thread.rtid, ret, err))
+        return -1;
+    if (ret->kind == ZT_STOP_SIGNAL) {
+        if (zt_interrupt(thread.rtid, err) || zt_stopped_resume(thread, ZT_TO_EVENT, ret->value, err) ||
+            zt_stop_wait(thread.rtid, ret, err))
+            return -1;
+    }
+    return zt_stopped_set_mask(thread, mask, err);
+}
+
+int zt_task_stop(zt_pod *pod, int32_t rpid, int32_t signal, zt_err *err)
+{
+    zt_task *leader = zt_pod_task(pod, rpid);
+    zt_stop stop;
+    if (!leader || leader->state != ZT_TASK_REST)
+        return zt_fail(err, leader ? ZT_ERR_STATE : ZT_ERR_GONE, ESRCH, "process %d is not at rest", rpid);
+    if (take_stop((zt_stopped){rpid}, signal, &stop, err))
+        return -1;
+    /* An orphaned group is not stopped by the terminal's signals (any more): by this one it is. */
+    if (stop.kind != ZT_STOP_GROUP && take_stop((zt_stopped){rpid}, SIGSTOP, &stop, err))
+        return -1;
+    for (zt_task *task = pod->tasks; task; task = task->next) {
+        if (task->process != leader->process)
+            continue;
+        if (task != leader && zt_stopped_rest(zt_task_stopped(task), &stop, err))
+            return -1;
+        if (stop.kind != ZT_STOP_GROUP)
+            return zt_fail(err, ZT_ERR_STATE, 0, "thread %d did not stop", task->rtid.n);
+        task->group_stop = stop.value;
+    }
+    return 0;
+}

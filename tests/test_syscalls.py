@@ -391,7 +391,9 @@ def test_headers_compile_and_say_the_same(compiled):
 @pytest.mark.parametrize("name", ["fresh", "moved"])
 def test_the_kernel_takes_the_filter(compiled, name):
     """As an ordinary user, with no tracer: a call that would be traced is answered ENOSYS."""
-    program = compiled(f"#define FILTER zt_filter_{name}" + r"""
+    program = compiled(
+        f"#define FILTER zt_filter_{name}"
+        + r"""
         #include <stdio.h>
         #include <errno.h>
         #include <unistd.h>
@@ -417,7 +419,8 @@ def test_the_kernel_takes_the_filter(compiled, name):
             printf("%d\n", fails(SYS_prlimit64, 0, 99));
             return 0;
         }
-    """)
+    """
+    )
     answers = subprocess.run([program], capture_output=True, text=True, check=True).stdout.split()
     getpid = {"fresh": "0", "moved": "38"}[name]
     assert answers == ["1", "22", "38", "38", "38", getpid, "22"]

@@ -259,7 +259,9 @@ __attribute__((unused)) static uint64_t offset_in_vdso(const char *base, const c
 }
 """
 
-IN_ONE_PROCESS = LOOKUP + r"""
+IN_ONE_PROCESS = (
+    LOOKUP
+    + r"""
 static int (*ours)(clockid_t, struct timespec *);
 static struct zt_vdso_params *params = (void *)ZT_VDSO_IMAGE_PARAMS;
 
@@ -382,6 +384,7 @@ int main(void)
     return 0;
 }
 """
+)
 
 
 def test_functions_and_offset(tmp_path):
@@ -391,7 +394,9 @@ def test_functions_and_offset(tmp_path):
 # -- under the libcs that are here -----------------------------------------------------------------
 
 # Starts a program, and before its first instruction puts our vDSO into it, as zaptrace does.
-LAUNCHER = LOOKUP + r"""
+LAUNCHER = (
+    LOOKUP
+    + r"""
 #include <sys/ptrace.h>
 #include <sys/uio.h>
 #include <sys/user.h>
@@ -468,8 +473,11 @@ int main(int argc, char **argv)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 """
+)
 
-TARGET = LOOKUP + r"""
+TARGET = (
+    LOOKUP
+    + r"""
 int main(void)
 {
     struct timespec ours, host;
@@ -487,6 +495,7 @@ int main(void)
     return 0;
 }
 """
+)
 
 
 def needs(tool: str) -> pytest.MarkDecorator:

@@ -29,7 +29,6 @@ from .native import lib
 from .program import Program, Results
 from .tracee import Thread
 
-
 CHANNEL = 0
 """Until its own descriptors are there, a process has this one: a socket on which files come."""
 
@@ -76,7 +75,8 @@ class BuildProcess:
 class Build:
     """A pod on its way from an image to life. Owns every descriptor that it was given.
 
-    `launch(exe, vpid)` makes a process of the supervisor's own, and `end(rpid, signal)` ends one.
+    `launch(exe, vpid)` makes a process of the supervisor's own, `end(rpid, signal)` ends one,
+    and `stop(rpid, signal)` puts one into a group-stop.
     `last` is done when all stages are through, `before_thaw` at the last moment before the pod runs.
     """
 
@@ -85,6 +85,7 @@ class Build:
     name: str
     launch: Callable[[str, int], int]
     end: Callable[[int, int], None]
+    stop: Callable[[int, int], None]
     channel: socket.socket
     before_thaw: list[Callable[[], None]] = field(default_factory=list)
     last: list[Callable[[], None]] = field(default_factory=list)

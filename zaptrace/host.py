@@ -150,4 +150,6 @@ def _try_children() -> None:
 def _try_sched() -> None:
     with open("/proc/self/sched") as file:
         if "se.exec_start" not in file.read():
-            raise ValueError("no se.exec_start; timed calls may sleep a little longer after a restore")
+            raise ValueError(
+                "no se.exec_start; timed calls may sleep a little longer after a restore"
+            )

@@ -8,10 +8,10 @@
     FROZEN     part {n, name} ─────────────────────►            a DirectorySink, below the
                data {n} + bytes ───────────────────►            runtime directory
                end {n} ────────────────────────────►
-    SENT       manifest {manifest} ────────────────►            parts are compared, the image read
-               ◄─────────── progress {done, total}              back and verified
-               ◄─────────────────────────── staged   STAGED
-               ◄─────────────────── whole {image}    WHOLE      restored, not one step run
+    SENT       manifest {manifest} ────────────────►            each part's blake3 is compared
+               ◄─────────────────────────── staged   STAGED     on disk, synced
+               ◄─────────────────── whole {image}    WHOLE      read back, verified, restored;
+                                                                not one step run
     COMMITTED  (its copy is killed)
                go {id} ────────────────────────────►            noted: thawing
                ◄───────────────────────────── live   LIVE       thawed; the image is removed
@@ -61,7 +61,6 @@ from typing import Any, Protocol
 
 from . import wire
 from .errors import PeerGone, PodError, RestoreError, WireError, ZaptraceError
-from .image import Image
 from .keys import Keys
 from .log import fault, log
 from .manifest import FORMAT, Part, check, check_part_name, parts_of
@@ -95,7 +94,7 @@ FAULT_POINTS = (
 """Every fault point here, in the order in which a migration passes them on each side."""
 
 Progress = Callable[[dict[str, Any]], None]
-"""Called with {"step": "send", "verify" or "restore", "done": bytes, "total": bytes or None}.
+"""Called with {"step": "send" or "restore", "done": bytes, "total": bytes or None}.
 
 An exception that it raises before the hand-over is committed gives the migration up."""
 Call = Callable[[], contextlib.AbstractContextManager[Channel]]
@@ -112,6 +111,10 @@ class LeavingPod(Protocol):
     """What the source needs of a pod; pod.Pod has it."""
 
     name: str
+
+    @property
+    def frozen(self) -> bool:
+        """True when it does not run; if so before a migration that fails, then so after it."""
 
     def thaw(self) -> None:
         """Let it go on; does nothing when it runs."""
@@ -158,8 +161,8 @@ def send(
     config   the directory with our keys, see keys.py
     key      text of the server's key, when the user gave it; remembered once it has proven right
 
-    Returns when the pod runs there and is gone here. On any error it runs on here, unless the error
-    says otherwise in `changed`: see the table in the module's docstring.
+    Returns when the pod runs there and is gone here. On any error it is here as it was, unless the
+    error says otherwise in `changed`: see the table in the module's docstring.
     """
     keys = Keys(config)
     timeouts = timeouts or Timeouts()
@@ -174,7 +177,7 @@ def send(
     began = time.monotonic()
     departure = _Departure(pod, call, name or pod.name, codec, progress, timeouts)
     with contextlib.ExitStack() as stack:
-        with _saying_that_it_runs():
+        with _saying_that_it_stays(departure.was_frozen):
             channel = stack.enter_context(call())
             if key is not None:
                 keys.remember(endpoint, server_key)
@@ -195,7 +198,7 @@ def send(
 
 
 def _checkpoint_of(pod: Any) -> Callable[[Sink], object]:
-    from .checkpoint import checkpoint
+    from .checkpoint import checkpoint  # here, because a host server needs no tracer
 
     return lambda sink: checkpoint(pod, sink, then="hold")
 
@@ -214,6 +217,7 @@ class _Departure:
     ) -> None:
         self.id = secrets.token_hex(16)
         self.pod = pod
+        self.was_frozen = pod.frozen
         self.name = name
         self._call = call
         self._codec = codec
@@ -233,7 +237,7 @@ class _Departure:
     ) -> WireSink:
         """Freeze the pod and send it, until the destination is whole. Thaws it on any failure."""
         sink = WireSink(channel, self._codec, self._progress, total)
-        with _thawing_on_failure(self.pod, lambda: self._take_back(channel, sink)):
+        with self._staying_on_failure(channel, sink):
             capture(sink)
             if not sink.committed:
                 raise ValueError("the capture committed nothing")
@@ -277,6 +281,22 @@ class _Departure:
             changed=f"the pod ended here; its image is kept: {self._image} on {peer}",
         ) from last
 
+    @contextlib.contextmanager
+    def _staying_on_failure(self, channel: Channel, sink: WireSink) -> Iterator[None]:
+        """Whatever fails inside: the pod is as it was, and the error and the destination know."""
+        try:
+            with _saying_that_it_stays(self.was_frozen):
+                yield
+        except BaseException as e:
+            try:
+                if not self.was_frozen:
+                    self.pod.thaw()
+            except ZaptraceError as failed:
+                if isinstance(e, ZaptraceError):
+                    e.changed = f"the pod could not be thawed: {failed.what}"
+            self._take_back(channel, sink)
+            raise
+
     def _take_back(self, channel: Channel, sink: WireSink) -> None:
         """Spare the destination the doubt, when it may be whole. Our pod runs already."""
         if not sink.committed:
@@ -294,27 +314,11 @@ class _Departure:
 
 
 @contextlib.contextmanager
-def _saying_that_it_runs() -> Iterator[None]:
+def _saying_that_it_stays(was_frozen: bool) -> Iterator[None]:
     try:
         yield
     except ZaptraceError as e:
-        e.changed = "nothing; the pod runs on here"
-        raise
-
-
-@contextlib.contextmanager
-def _thawing_on_failure(pod: LeavingPod, then: Callable[[], None]) -> Iterator[None]:
-    """Whatever fails inside: the pod runs on, the error says so, and `then` is called."""
-    try:
-        with _saying_that_it_runs():
-            yield
-    except BaseException as e:
-        try:
-            pod.thaw()
-        except ZaptraceError as failed:
-            if isinstance(e, ZaptraceError):
-                e.changed = f"the pod could not be thawed: {failed.what}"
-        then()
+        e.changed = f"nothing; the pod {'is still frozen' if was_frozen else 'runs on'} here"
         raise
 
 
@@ -375,19 +379,14 @@ class WireSink:
         fault("migrate.source.part_sent")
 
     def commit(self, manifest: dict[str, Any]) -> None:
-        """Send the manifest; returns when the other side has verified the image."""
+        """Send the manifest; returns when the other side has all of it, unchanged, on disk."""
         self._over = True
         table = {name: part.to_plain() for name, part in self.parts.items()}
         manifest = check({**manifest, "format": FORMAT, "parts": table})
         self.committed = True
         self._channel.send("manifest", manifest=manifest)
         fault("migrate.source.sent")
-        while True:
-            message = self._channel.recv("progress", "staged", timeout=self._channel.timeouts.work)
-            if message.kind == "staged":
-                break
-            done, total = message.get("done", int), message.get("total", int)
-            self._progress({"step": "verify", "done": done, "total": total})
+        self._channel.recv("staged", timeout=self._channel.timeouts.work)
         fault("migrate.source.staged")
 
     def abort(self) -> None:
@@ -420,8 +419,8 @@ class Copy(Protocol):
 
 
 Spawn = Callable[[str, str], Copy]
-"""spawn(image directory, pod name): restore it, frozen. Returns when it is whole, or raises why it
-cannot be, and leaves nothing of it."""
+"""spawn(image directory, pod name): verify the image (Image.open) and restore it, frozen. Returns
+when it is whole, or raises why it cannot be, and leaves nothing of it."""
 Check = Callable[[dict[str, Any]], list[str]]
 """check(facts) -> reasons why a pod with these facts ("name" among them) cannot live here."""
 
@@ -489,7 +488,7 @@ class Destination:
         self._spawn = spawn
         self._check = check or (lambda facts: [])
         self._timeouts = timeouts or Timeouts()
-        self._lock = threading.Lock()  # before any arrival's condition
+        self._lock = threading.Lock()  # for the table; after an arrival's condition, never before
         self._arrivals: dict[str, _Arrival] = {}
         self._closing = False
         self._staging.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -555,13 +554,6 @@ class Destination:
         with self._lock:
             if id in self._arrivals:
                 raise PodError(f"migration {id} is known here already")
-            others = (a for a in self._arrivals.values() if a.state in ("receiving", "whole"))
-            if any(a.name == name for a in others):
-                raise PodError(
-                    f"another pod named {name} is arriving on that host",
-                    needed="a name that no other has",
-                    do="choose another with --name",
-                )
             self._arrivals[id] = arrival
         arrival.directory.mkdir(mode=0o700)
         return arrival
@@ -597,15 +589,6 @@ class Destination:
             fault("migrate.destination.received")
             manifest = check(message.get("manifest", dict))
             sink.commit_parts(manifest, parts_of(manifest))
-        said = 0.0
-
-        def tell(done: int, total: int) -> None:
-            nonlocal said
-            if time.monotonic() - said >= _REPORT_EVERY_S:
-                said = time.monotonic()
-                channel.send("progress", done=done, total=total)
-
-        Image.open(arrival.image, scratch=arrival.directory, progress=tell).close()
         channel.send("staged")
         fault("migrate.destination.staged")
 
@@ -680,29 +663,35 @@ class Destination:
                 raise PodError(f"pod {arrival.name} runs already", do="zaptrace ps")
             if arrival.state == "receiving":
                 arrival.turn("aborted")  # whoever receives it sees that, and removes it
-                return "aborted"
-        self._remove(arrival)
-        return "aborted"
+            else:
+                self._remove(arrival)
+            return "aborted"
 
     def _go(self, arrival: _Arrival) -> str:
         """With the arrival locked: make it run, if it does not; "live"."""
         if arrival.state == "live":
             return self._settle_in(arrival)
         fault("migrate.destination.go_heard")
-        if arrival.state == "kept" and not self._closing:
+        again = arrival.state == "kept" and not self._closing
+        if again:
             arrival.copy = self._spawn(arrival.image, arrival.name)
-            arrival.turn("whole")
-        if arrival.state != "whole" or arrival.copy is None:
+        elif arrival.state != "whole" or arrival.copy is None:
             raise PodError(
                 f"pod {arrival.name} cannot go here: it is {arrival.state}",
                 found=f"its image is kept: {arrival.image}",
                 do=f"zaptrace ps; if it is not there: zaptrace restore {arrival.image}",
             )
-        arrival.note("thawing")
-        fault("migrate.destination.thawing")
+        try:
+            arrival.note("thawing")
+            fault("migrate.destination.thawing")
+        except BaseException:
+            arrival.note("whole")
+            if again:  # nobody waits for it as for the first copy
+                arrival.drop_copy()
+            raise
         try:
             arrival.copy.thaw()
-        except ZaptraceError:
+        except BaseException:
             arrival.turn("unsure")
             raise
         arrival.turn("live")

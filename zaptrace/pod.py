@@ -272,13 +272,13 @@ class Pod:
 
     def frozen_view(self) -> FrozenPod:
         """On the tracer thread, frozen: what capture reads."""
-        return FrozenPod(
-            self.handle, self.name, stdio=self._stdio_ids, tty_master=self.tty_master
-        )
+        return FrozenPod(self.handle, self.name, stdio=self._stdio_ids, tty_master=self.tty_master)
 
     def processes(self) -> list[ProcessInfo]:
         """Every process, oldest first."""
-        return self.call(lambda: [p for p in map(self._info, self._threads_by_process().items()) if p])
+        return self.call(
+            lambda: [p for p in map(self._info, self._threads_by_process().items()) if p]
+        )
 
     def _threads_by_process(self) -> dict[Rpid, int]:
         counts: dict[Rpid, int] = {}

@@ -50,7 +50,9 @@ def claim(image: Image, *, stdio: Stdio | None = None) -> list[ZaptraceError]:
         host.check_facts(image.manifest["host"])
     except ZaptraceError as error:
         found.append(error)
-    build = Build(None, image, "check", _nothing, _nothing, None, stdio=(stdio or Stdio()).named())
+    build = Build(
+        None, image, "check", _nothing, _nothing, _nothing, None, stdio=(stdio or Stdio()).named()
+    )
     _register(build, rooms)
     for room, work, args in build.work(Stage.CLAIM):
         try:
@@ -98,12 +100,16 @@ def _restore(pod: Pod, image: Image, rooms: list[tuple[Any, list[Any]]]) -> None
     def end(rpid: int, signal: int) -> None:
         check(lib.zt_task_end(pod.handle, rpid, signal, err := new_error()), err)
 
+    def stop(rpid: int, signal: int) -> None:
+        check(lib.zt_task_stop(pod.handle, rpid, signal, err := new_error()), err)
+
     build = Build(
         pod.handle,
         image,
         pod.name,
         launch,
         end,
+        stop,
         ours,
         stdio=pod.stdio.named(),
         tty_master=pod.tty_master,

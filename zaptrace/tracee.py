@@ -9,8 +9,8 @@ from .native import check, ffi, lib, new_error
 from .program import Program, Results
 
 _SIGINFO_SIZE = 128
-_SIGINFO_BATCH = 64
-_XSTATE_LIMIT = 1 << 16
+_SIGINFO_FIRST = 8
+_xstate = ffi.new("char[]", 1 << 16)  # only the tracer's thread uses it
 
 
 @dataclass(frozen=True)
@@ -70,22 +70,17 @@ class Thread:
 
     def xstate(self) -> bytes:
         """Everything that XSAVE keeps, in the standard format of NT_X86_XSTATE (ptrace(2))."""
-        buffer = bytearray(_XSTATE_LIMIT)
         size = ffi.new("uint64_t *")
         err = new_error()
         check(
-            lib.zt_xstate_get(
-                self._pod, self.rtid, ffi.from_buffer(buffer), len(buffer), size, err
-            ),
+            lib.zt_xstate_get(self._pod, self.rtid, _xstate, len(_xstate), size, err),
             err,
         )
-        return bytes(buffer[: size[0]])
+        return bytes(ffi.buffer(_xstate, size[0]))
 
     def set_xstate(self, state: bytes) -> None:
         err = new_error()
-        check(
-            lib.zt_xstate_set(self._pod, self.rtid, ffi.from_buffer(state), len(state), err), err
-        )
+        check(lib.zt_xstate_set(self._pod, self.rtid, ffi.from_buffer(state), len(state), err), err)
 
     def sigmask(self) -> int:
         """Blocked signals, as the program set them, bit n-1 for signal n."""
@@ -98,17 +93,22 @@ class Thread:
 
     def pending(self, *, shared: bool) -> list[bytes]:
         """The siginfo_t of pending signals, of the thread or (shared) of its process, in order."""
-        buffer = bytearray(_SIGINFO_SIZE * _SIGINFO_BATCH * 64)
         count = ffi.new("int32_t *")
-        most = len(buffer) // _SIGINFO_SIZE
-        err = new_error()
-        check(
-            lib.zt_siginfo_peek(
-                self._pod, self.rtid, shared, ffi.from_buffer(buffer), most, count, err
-            ),
-            err,
-        )
-        return [bytes(buffer[i * 128 : i * 128 + 128]) for i in range(count[0])]
+        most = _SIGINFO_FIRST
+        while True:
+            buffer = bytearray(_SIGINFO_SIZE * most)
+            err = new_error()
+            check(
+                lib.zt_siginfo_peek(
+                    self._pod, self.rtid, shared, ffi.from_buffer(buffer), most, count, err
+                ),
+                err,
+            )
+            if count[0] < most:
+                break
+            most *= 16
+        size = _SIGINFO_SIZE
+        return [bytes(buffer[i * size : (i + 1) * size]) for i in range(count[0])]
 
     def rseq(self):
         """A zt_rseq; address 0 when none is registered."""

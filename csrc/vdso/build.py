@@ -57,20 +57,22 @@ def build(out_dir: str | Path, params_address: int) -> Path:
     """Write zt_vdso_image.h, with zt_vdso_image[], into `out_dir`; returns its path."""
     elf = compile_vdso(params_address)
     rows = [elf[at : at + 16] for at in range(0, len(elf), 16)]
-    text = "\n".join([
-        "/* Made by csrc/vdso/build.py from vdso.c. Do not edit. */",
-        "",
-        "#pragma once",
-        "",
-        "/* Where it looks for its parameters, and the room that it needs. */",
-        f"#define ZT_VDSO_IMAGE_PARAMS {params_address:#x}ULL",
-        f"#define ZT_VDSO_IMAGE_PAGES {-(-len(elf) // PAGE)}",
-        "",
-        "static const unsigned char zt_vdso_image[] = {",
-        *("\t" + " ".join(f"0x{byte:02x}," for byte in row) for row in rows),
-        "};",
-        "",
-    ])
+    text = "\n".join(
+        [
+            "/* Made by csrc/vdso/build.py from vdso.c. Do not edit. */",
+            "",
+            "#pragma once",
+            "",
+            "/* Where it looks for its parameters, and the room that it needs. */",
+            f"#define ZT_VDSO_IMAGE_PARAMS {params_address:#x}ULL",
+            f"#define ZT_VDSO_IMAGE_PAGES {-(-len(elf) // PAGE)}",
+            "",
+            "static const unsigned char zt_vdso_image[] = {",
+            *("\t" + " ".join(f"0x{byte:02x}," for byte in row) for row in rows),
+            "};",
+            "",
+        ]
+    )
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
     header = out / "zt_vdso_image.h"

@@ -59,6 +59,11 @@ class Pod:
             part.write(os.urandom(2 << 20))
         sink.commit({"created": 1.0, "host": {}, "pod": {"name": self.name}})
 
+    @property
+    def frozen(self) -> bool:
+        """True when it does not run."""
+        return not self.path.exists()
+
     def thaw(self) -> None:
         """Run on."""
         self.path.touch()

@@ -25,9 +25,13 @@ from ..errors import BadImage
 
 T = TypeVar("T")
 
+_SCALARS = frozenset({int, str, bytes, bool, type(None)})
+
 
 def to_plain(state: Any) -> Any:
     """`state` as maps, lists, ints, strings and bytes."""
+    if type(state) in _SCALARS:
+        return state
     if dataclasses.is_dataclass(state) and not isinstance(state, type):
         return {f.name: to_plain(getattr(state, f.name)) for f in dataclasses.fields(state)}
     if isinstance(state, dict):

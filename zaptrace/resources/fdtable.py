@@ -83,4 +83,3 @@ def _hand_over(state: State, build: Build) -> None:
         program.call("dup3", high + i, entry.fd, os.O_CLOEXEC if entry.cloexec else 0)
         program.call("close", high + i)
     process.run(program)
-

@@ -162,9 +162,7 @@ class _Capture:
             runs=runs,
         )
 
-    def kind(
-        self, process: FrozenProcess, m: procfs.Map
-    ) -> tuple[str, str, os.stat_result | None]:
+    def kind(self, process: FrozenProcess, m: procfs.Map) -> tuple[str, str, os.stat_result | None]:
         if m.inode == 0 or m.name.startswith(("[anon:", "[heap]", "[stack")):
             if m.shared:
                 raise _unsupported(process, m, "shared memory of an unknown kind")
@@ -183,9 +181,7 @@ class _Capture:
     def objects(self) -> list[Object]:
         return [self.object(*item) for item in self.mapped.items() if item[0] not in self.carried]
 
-    def object(
-        self, key: tuple[int, int], users: list[tuple[FrozenProcess, procfs.Map]]
-    ) -> Object:
+    def object(self, key: tuple[int, int], users: list[tuple[FrozenProcess, procfs.Map]]) -> Object:
         """Its contents as far as somebody maps them; a hole and a page of zeros are the same."""
         part = f"object-{key[0]:x}-{key[1]}"
         runs: list[list[int]] = []
@@ -382,7 +378,9 @@ def _fill(state: State, build: Build) -> None:
     program = Program()
     program.call("munmap", 0, lib.zt_stub_start())
     program.call("munmap", lib.zt_stub_end(), _TASK_SIZE - lib.zt_stub_end())
-    pages = program.call("openat", -100, program.string(build.image.path(state.part)), os.O_RDONLY, 0)
+    pages = program.call(
+        "openat", -100, program.string(build.image.path(state.part)), os.O_RDONLY, 0
+    )
     fd = process.run(program)[pages]
 
     program = Program()
@@ -487,5 +485,3 @@ def _set_layout(program: Program, state: State) -> None:
     layout = _MmMap(**state.layout, auxv_size=len(state.auxv), exe_fd=-1)
     map_ = program.pointer(bytes(layout), {_MmMap.auxv.offset: auxv})
     program.call("prctl", _PR_SET_MM, _PR_SET_MM_MAP, map_, len(bytes(layout)), 0)
-
-

@@ -11,8 +11,6 @@ Not carried: I/O permissions, hardware breakpoints, per-thread CPU time.
 
 from __future__ import annotations
 
-import os
-import signal
 import struct
 from dataclasses import dataclass
 
@@ -29,7 +27,9 @@ from ._siginfo import to_real, to_virtual
 NAME = "thread"
 
 _PR_SET_NAME, _PR_GET_TID_ADDRESS = 15, 40
-_CLONE_THREAD = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000  # VM FS FILES SIGHAND THREAD SYSVSEM
+_CLONE_THREAD = (
+    0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000
+)  # VM FS FILES SIGHAND THREAD SYSVSEM
 _STACK_T = 24
 _SS_ONSTACK, _SS_DISABLE = 1, 2
 _RESTART_BLOCK = -516
@@ -52,7 +52,6 @@ class State:
     rseq_size: int
     rseq_signature: int
     left_ns: int  # of a timed call; -1: it is in none
-    group_stop: int  # the signal that stopped its process, or 0
 
 
 # -- capture
@@ -92,7 +91,6 @@ def _capture(pod: FrozenPod, thread: FrozenThread) -> State:
         rseq_size=rseq.size,
         rseq_signature=rseq.signature,
         left_ns=thread.left_ns,
-        group_stop=thread.group_stop,
     )
 
 
@@ -112,14 +110,7 @@ def restore(states: list[State], build: Build) -> None:
         by_process.setdefault(state.vpid, []).append(state)
     for vpid, threads in by_process.items():
         build.at(Stage.THREADS, _make_threads, vpid, threads, build)
-        if threads[0].group_stop:
-            build.at(Stage.RESUME, build.before_thaw.append, lambda v=vpid: _stop(v, build))
     build.at(Stage.RESUME, build.last.append, lambda: _load_all(states, build))
-
-
-def _stop(vpid: int, build: Build) -> None:
-    """Back into its group-stop with the first step that it takes."""
-    os.kill(build.process(vpid).rpid, signal.SIGSTOP)
 
 
 def _make_threads(vpid: int, states: list[State], build: Build) -> None:

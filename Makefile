@@ -1,0 +1,80 @@
+# make demo    watch a pod move between two host servers and back
+# make test    everything that has to hold
+# make build   the .venv with zaptrace in it, ready to use: .venv/bin/zaptrace
+# make lint    ruff
+# make asan    the tracer's tests with the extension under ASan and UBSan
+# make bench   what things cost, next to a plain rival; JSON in bench/results/
+# make table   refresh the README's table of system calls
+# make clean   back to a fresh clone
+#
+# Everything that is made goes into .venv and build/. Root's demo, test, asan and bench run as an
+# ordinary user on a copy of this tree (scripts/as_user.sh says so); ZAPTRACE_TEST_AS_ROOT=1 keeps
+# them root's. MARK=... keeps to tests with that mark, PYTEST="..." adds arguments to pytest.
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: demo test build lint asan bench table clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := setup.py pyproject.toml $(shell find csrc -type f -not -name '*.pyc' 2>/dev/null)
+and_mark := $(if $(MARK), and ($(MARK)))
+JOBS ?= $(shell n=$$(($$(nproc) * 2)); echo $$((n > 8 ? 8 : n)))
+
+ifeq ($(shell id -u)$(ZAPTRACE_TEST_AS_ROOT),0)
+
+demo test asan:
+	@scripts/as_user.sh $(MAKE) --no-print-directory $@
+bench:
+	@KEEP=bench/results scripts/as_user.sh $(MAKE) --no-print-directory $@
+
+else
+
+demo: $(VENV)/.built
+	@$(BIN)/zaptrace demo
+
+# Tests marked `alone` measure time, so nothing runs beside them. 5: pytest had nothing to run.
+test: $(VENV)/.built
+	@failed=0; \
+	$(BIN)/pytest -q --tb=short -n $(JOBS) --dist worksteal -m "not alone$(and_mark)" $(PYTEST) || \
+		[ $$? = 5 ] || failed=1; \
+	$(BIN)/pytest -q --tb=short -m "alone$(and_mark)" $(PYTEST) || [ $$? = 5 ] || failed=1; \
+	exit $$failed
+
+asan: build/asan/.built
+	@scripts/asan.sh $(BIN)/pytest -q --tb=short -m tracer -p no:cacheprovider $(PYTEST)
+
+bench: $(VENV)/.built
+	@$(BIN)/python -m bench
+
+endif
+
+build: $(VENV)/.built
+
+lint: $(VENV)/.built
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+$(VENV)/.built: $(SOURCES) | $(VENV)/bin/pip
+	@rm -rf build/lib.* build/temp.*
+	@echo "building zaptrace"
+	@$(BIN)/pip install -qq --no-build-isolation -e '.[test]'
+	@touch $@
+
+$(VENV)/bin/pip:
+	@python=$$(scripts/find_python.sh) && echo "making $(VENV) with $$python" && \
+	"$$python" -m venv --clear $(VENV) && \
+	$(BIN)/pip install -qq 'setuptools>=68' wheel 'cffi>=1.16'
+
+build/asan/.built: $(VENV)/.built
+	@echo "building zaptrace with ASan and UBSan"
+	@scripts/asan.sh $(BIN)/python setup.py -q build --build-base build/asan.tmp --build-lib build/asan
+	@touch $@
+
+table: $(VENV)/.built
+	@$(BIN)/python scripts/support_table.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info bench/results zaptrace/_native.c .pytest_cache .ruff_cache .hypothesis
+	find . -name '__pycache__' -prune -exec rm -rf {} + -o \( -name '*.so' -o -path './csrc/*.o' \) -exec rm -f {} +

@@ -1,0 +1,60 @@
+"""How long a pod takes to freeze, and to thaw, next to SIGSTOP of as many, seen to be stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from .common import Line, compiled, ms, pod, report, scratch, wait_for_ready
+
+ROUNDS = 15
+LOADS = (("processes", 1), ("processes", 50), ("processes", 200), ("threads", 1000))
+
+
+def stopped(pids: list[int]) -> bool:
+    return all(
+        Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T" for pid in pids
+    )
+
+
+def stop_plainly(group: int, pids: list[int]) -> None:
+    os.killpg(group, signal.SIGSTOP)
+    while not stopped(pids):
+        time.sleep(0)
+
+
+def measure(rounds: int = ROUNDS) -> list[Line]:
+    lines = []
+    for what, count in LOADS:
+        command = [str(compiled("load")), what, str(count)]
+        freeze = Line(f"freeze {count} {what}", "ms", rival="SIGSTOP to the group")
+        thaw = Line(f"thaw {count} {what}", "ms", rival="SIGCONT to the group")
+        with scratch() as place, pod(command, place) as it:
+            plain_out = place / "plain"
+            with open(plain_out, "wb") as out:
+                plain = subprocess.Popen(command, stdout=out, start_new_session=True)
+            try:
+                wait_for_ready(plain_out)
+                kids = Path(f"/proc/{plain.pid}/task/{plain.pid}/children").read_text()
+                pids = [plain.pid, *map(int, kids.split())]
+                for _ in range(rounds):
+                    freeze.ours.append(ms(it.freeze))
+                    thaw.ours.append(ms(it.thaw))
+                    freeze.theirs.append(ms(stop_plainly, plain.pid, pids))
+                    thaw.theirs.append(ms(os.killpg, plain.pid, signal.SIGCONT))
+            finally:
+                os.killpg(plain.pid, signal.SIGKILL)
+                plain.wait()
+        lines += [freeze, thaw]
+    return lines
+
+
+def main() -> None:
+    report("freeze_time", measure())
+
+
+if __name__ == "__main__":
+    main()

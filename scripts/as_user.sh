@@ -1,0 +1,103 @@
+#!/bin/bash
+# scripts/as_user.sh COMMAND...   (root only)
+#
+# Runs COMMAND as an ordinary user: a uid that nobody has, no groups, no capability (an empty
+# bounding set), no_new_privs. It works in a copy of this tree that is this user's, in a directory
+# that goes away afterwards; paths named in KEEP (relative) are copied back first.
+# Fails also when the user's processes outlive COMMAND: they are listed, then killed.
+set -euo pipefail
+
+if [ "$(id -u)" != 0 ]; then
+    echo "as_user.sh: only root can become somebody else" >&2
+    exit 1
+fi
+if ! command -v setpriv >/dev/null; then
+    printf 'needed   setpriv\ndo       apt-get install util-linux\n' >&2
+    exit 1
+fi
+
+source=$(cd "$(dirname "$0")/.." && pwd -P)
+
+uid_in_use() {
+    getent passwd "$1" >/dev/null || [ -n "$(find /proc -maxdepth 1 -uid "$1" -print -quit 2>/dev/null)" ]
+}
+
+# The directory is the lock on the uid: mkdir lets one of two simultaneous runs have it.
+for ((uid = 61300; ; uid++)); do
+    place=/tmp/zaptrace-user-$uid
+    if ! uid_in_use "$uid" && mkdir -m 0700 "$place" 2>/dev/null; then break; fi
+    if ((uid > 61400)); then
+        echo "as_user.sh: no free uid; remove stale /tmp/zaptrace-user-*" >&2
+        exit 1
+    fi
+done
+
+processes_of_user() {
+    find /proc -maxdepth 1 -uid "$uid" -name '[0-9]*' -printf '%f\n' 2>/dev/null || true
+}
+
+clean() {
+    local pid
+    for pid in $(processes_of_user); do kill -KILL "$pid" 2>/dev/null || true; done
+    rm -rf "$place"
+}
+trap clean EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+mkdir "$place"/{tree,home,run,tmp}
+tar -C "$source" -cf - --exclude=./.venv --exclude=./build --exclude=./.git --exclude='*.so' --exclude='*.o' --exclude=./zaptrace/_native.c \
+    --exclude='*.egg-info' --exclude=__pycache__ --exclude='./.*_cache' --exclude=./bench/results \
+    . | tar -C "$place/tree" -xf - --no-same-owner
+
+# What root's pip was told (mirrors, certificates) the user's pip has to know as well.
+if pip_conf=$(for f in "${PIP_CONFIG_FILE:-}" "$HOME/.config/pip/pip.conf" "$HOME/.pip/pip.conf"; do
+        [ -n "$f" ] && [ -f "$f" ] && echo "$f" && break; done) && [ -n "$pip_conf" ]; then
+    mkdir -p "$place/home/.config/pip"
+    cp "$pip_conf" "$place/home/.config/pip/pip.conf"
+fi
+chown -R "$uid:$uid" "$place"
+chmod 0700 "$place/run" "$place/home"
+chmod 0755 "$place"
+
+as_user=(setpriv --reuid "$uid" --regid "$uid" --clear-groups --inh-caps=-all --bounding-set=-all
+    --no-new-privs)
+
+# Directories of PATH that this user may not search only hide programs from it.
+path=
+IFS=:
+for directory in $PATH; do
+    if "${as_user[@]}" test -x "$directory"; then path=${path:+$path:}$directory; fi
+done
+unset IFS
+
+echo "running as root: continuing as ordinary user $uid, without capabilities, in $place" >&2
+cd "$place/tree"
+status=0
+env -u PIP_CONFIG_FILE -u PIP_CACHE_DIR -u XDG_CONFIG_HOME -u XDG_CACHE_HOME -u XDG_DATA_HOME \
+    -u XDG_STATE_HOME -u PYTHONPATH -u PYTHONHOME -u VIRTUAL_ENV -u MAKEFLAGS -u MAKELEVEL -u MFLAGS \
+    -u OLDPWD -u ZAPTRACE_RUNTIME_DIR \
+    HOME="$place/home" USER="zaptrace-$uid" LOGNAME="zaptrace-$uid" PATH="$path" \
+    XDG_RUNTIME_DIR="$place/run" TMPDIR="$place/tmp" \
+    "${as_user[@]}" "$@" || status=$?
+
+for kept in ${KEEP:-}; do
+    [ -e "$place/tree/$kept" ] || continue
+    mkdir -p "$source/$(dirname "$kept")"
+    cp -r --no-preserve=ownership -T "$place/tree/$kept" "$source/$kept"
+done
+
+# A process that is just ending gets a moment.
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    left=$(processes_of_user)
+    [ -n "$left" ] || break
+    sleep 0.2
+done
+if [ -n "$left" ]; then
+    echo "as_user.sh: processes were left behind:" >&2
+    for pid in $left; do
+        echo "  $pid $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null) $(grep State "/proc/$pid/status" 2>/dev/null)" >&2
+    done
+    [ "$status" != 0 ] || status=1
+fi
+exit "$status"

@@ -1,0 +1,51 @@
+"""What setuptools is told of zaptrace. The extension is described in csrc/build.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+TEST = [
+    "hypothesis>=6.80",
+    "pytest>=7.4",
+    "pytest-timeout>=2.1",
+    "pytest-xdist>=3.3",
+    "python-ptrace>=0.9.8",  # an independent witness of a restored process; only tests import it
+    "ruff>=0.4",
+]
+
+setup(
+    name="zaptrace",
+    version="0.1.0",
+    description="Checkpoint, restore and migrate groups of processes, without privilege",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=find_packages(include=["zaptrace", "zaptrace.*"]),
+    cffi_modules=["csrc/build.py:ffibuilder"],
+    install_requires=[
+        "blake3>=0.4",
+        "cffi>=1.16",
+        "click>=8.1",
+        "lz4>=4.3",
+        "msgpack>=1.0.5",
+        "pyzmq>=25",
+        "rich>=13",
+        "zstandard>=0.21",
+    ],
+    extras_require={"test": TEST},
+    entry_points={"console_scripts": ["zaptrace = zaptrace.cli:main"]},
+    zip_safe=False,
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: C",
+        "Programming Language :: Python :: 3 :: Only",
+        "Topic :: System :: Operating System Kernels :: Linux",
+    ],
+)

@@ -1,0 +1,99 @@
+"""What holds around every test: who reaps, which signals are on, and that nothing of ours stays.
+
+Each pytest process makes itself the reaper of its orphans. So whatever a test leaves running, a
+supervisor that went to the background too, ends up as a child of ours, and is found without marks.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import ground
+
+PR_SET_CHILD_SUBREAPER = 36
+_GRACE_S = 3.0
+
+MARKS = {
+    "alone": "measures time: nothing may run beside it",
+    "tracer": "exercises the tracer in C: runs under ASan and UBSan too",
+    "root_too": "runs once more as root",
+    "slow": "takes longer than ten seconds",
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name, meaning in MARKS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    # A shell starts `&` jobs with these two ignored, and every child would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    who = "root" if os.geteuid() == 0 else f"uid {os.geteuid()}"
+    return f"zaptrace: as {who}, seed {ground.SEED} (ZAPTRACE_TEST_SEED)"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    """A failed test keeps its directory, and says where it is."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        item.stash[_FAILED] = True
+        place = item.funcargs.get("place") if hasattr(item, "funcargs") else None
+        if place is not None:
+            report.sections.append(("kept", str(place)))
+
+
+_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest):
+    """A directory of the test's own, with a path short enough for sockets."""
+    path = ground.make_place()
+    yield path
+    if not request.node.stash.get(_FAILED, False):
+        ground.remove(path)
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays():
+    """No process outlives its test, and nothing of ours appears in shared memory."""
+    ground.reap()
+    before, shm = set(ground.children()), _shm()
+    yield
+    deadline = time.monotonic() + _GRACE_S
+    while (left := set(ground.children()) - before) and time.monotonic() < deadline:
+        ground.reap()
+        time.sleep(0.02)
+    said = [ground.describe(pid) for pid in sorted(left)]
+    for pid in left:
+        ground.end(pid)
+    assert not said, "left running by this test:\n" + "\n".join(said)
+    left_shm = _shm() - shm
+    assert not left_shm, f"left in /dev/shm: {sorted(left_shm)}"
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    ground.remove_all(keep_failed=session.testsfailed > 0)
+
+
+def _shm() -> set[str]:
+    """Entries of ours in /dev/shm; other sessions of the same user name theirs otherwise."""
+    try:
+        return {name for name in os.listdir("/dev/shm") if name.startswith("zaptrace")}
+    except FileNotFoundError:
+        return set()

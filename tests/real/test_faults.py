@@ -1,0 +1,132 @@
+"""Broken on purpose, at every named point: a pod is running or gone, never half."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+
+import faults
+import ground
+import pytest
+from ground import REAL, FlavourError, compiled, python
+from harness import life
+from hosts import Host
+from lives import PodLife
+
+HANDLED = ("checkpoint", "restore", "migrate", "server", "wire", "image")
+
+
+def test_every_fault_point_is_visited():
+    strange = {n: f for n, f in faults.named().items() if n.split(".")[0] not in HANDLED}
+    assert not strange, f"no test visits these: {strange}"
+
+
+@pytest.mark.parametrize("point", faults.of("checkpoint", "image"))
+def test_checkpoint_fails(point: str, place: Path):
+    """The pod goes on, there is no image, and the next checkpoint is a good one."""
+    with life("restore", [compiled(REAL / "many.c"), "processes", "5"], place) as it:
+        assert isinstance(it, PodLife)
+        it.wait_for("ready")
+        it.ask("fault", name=f"{point}:raise")
+        with pytest.raises(FlavourError, match="fault point"):
+            it.cycle()
+        assert not list(it.place.glob("image-*"))
+        it.ask("fault", name="")
+        assert it.cycle()
+        it.go()
+        assert it.finish().exit == 0
+
+
+@pytest.mark.parametrize("point", faults.of("restore"))
+def test_restore_fails(point: str, place: Path):
+    """Nothing of the half-made pod stays, and the image is as good as before."""
+    with life("restore", [compiled(REAL / "many.c"), "processes", "5"], place) as it:
+        assert isinstance(it, PodLife)
+        it.wait_for("ready")
+        assert it.checkpoint("stop")
+        it.ask("fault", name=f"{point}:raise")
+        with pytest.raises(FlavourError, match="fault point"):
+            it.restore()
+        assert ground.descendants(it.runner.pid) == []
+        it.ask("fault", name="")
+        it.restore()
+        it.go()
+        assert it.finish().exit == 0
+
+
+@pytest.mark.parametrize("point", faults.of("checkpoint", "image", "restore"))
+def test_supervisor_dies_there(point: str, place: Path):
+    with life("restore", [compiled(REAL / "many.c"), "processes", "5"], place) as it:
+        assert isinstance(it, PodLife)
+        it.wait_for("ready")
+        if point.startswith("restore"):
+            assert it.checkpoint("stop")
+        it.ask("fault", name=f"{point}:kill")
+        with pytest.raises(FlavourError, match="SIGKILL"):
+            it.restore() if point.startswith("restore") else it.cycle()
+        # `nothing_stays` sees to it that no process is left.
+
+
+class Count:
+    """The numbers that counting.py wrote, checked for one copy that missed and repeated nothing."""
+
+    def __init__(self, work: Path):
+        self.path = work / "numbers"
+
+    def check(self) -> int:
+        """How many there are. A line that is just being written does not count."""
+        lines = self.path.read_text().split("\n")[:-1]
+        assert lines == [f"{n} {n - 1}" for n in range(len(lines))], lines[-20:]
+        return len(lines)
+
+    def grows(self, patience: float = 15.0) -> bool:
+        begin, deadline = self.check(), time.monotonic() + patience
+        while time.monotonic() < deadline:
+            if self.check() > begin:
+                return True
+            time.sleep(0.05)
+        return False
+
+
+POINTS = faults.of("migrate", "server", "wire")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("action", ["kill", "raise"])
+@pytest.mark.parametrize("broken", ["source", "destination"])
+@pytest.mark.parametrize("point", POINTS)
+def test_migration_breaks(point: str, broken: str, action: str, place: Path):
+    """The pod runs on at the source, or was handed over, exactly once.
+
+    The source's supervisor killed takes the pod with it, unless it was handed over.
+    """
+    fault = {"ZAPTRACE_FAULT": f"{point}:{action}"}
+    work = place / "work"
+    work.mkdir()
+    count = Count(work)
+    with contextlib.ExitStack() as stack:
+        a, b = Host(place, "a"), Host(place, "b")
+        stack.callback(b.close)
+        stack.callback(a.close)
+        b.serve(env=fault if broken == "destination" else None)
+        a.know(b)
+        a.run(
+            "run", "-d", "--name", "count", "--", python(), str(REAL / "counting.py"),
+            cwd=work, env=fault if broken == "source" else {},
+        )  # fmt: skip
+        while not count.path.exists() or count.check() < 5:
+            time.sleep(0.02)
+        done = a.run("migrate", "count", b.endpoint, check=False, timeout=120)
+        assert "Traceback" not in done.stderr, done.stderr
+        runs = count.grows()
+        hosts = [host.name for host in (a, b) if any(p["name"] == "count" for p in host.pods())]
+        said = f"{done.returncode} {done.stdout}{done.stderr}\n{a.log()}\n{b.log()}"
+        if runs:
+            assert len(hosts) == 1, f"on {hosts}: {said}"
+            assert hosts == (["b"] if done.returncode == 0 else hosts), said
+        else:
+            assert (broken, action) == ("source", "kill"), f"nobody runs: {said}"
+        (work / "enough").touch()
+        time.sleep(0.2)
+        count.check()

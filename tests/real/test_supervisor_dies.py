@@ -1,0 +1,83 @@
+"""The supervisor killed at any time takes all of its pod with it: none is left, none runs on."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from pathlib import Path
+
+import ground
+import pytest
+from ground import REAL, compiled
+from harness import life
+from lives import PodLife
+
+
+def alive(pids: list[int]) -> list[int]:
+    """Those that are there and no zombies."""
+    found = []
+    for pid in pids:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if state not in "ZX":
+            found.append(pid)
+    return found
+
+
+def kill_supervisor(it: PodLife) -> None:
+    """SIGKILL it; everything below it has to be gone soon after."""
+    pids = ground.descendants(it.runner.pid)
+    it.runner.kill()
+    it.runner.wait()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        # Whatever was made after we looked is an orphan of ours now.
+        ground.reap()
+        left = alive([*pids, *(set(ground.children()) - ground.waited)])
+        if not left:
+            return
+        time.sleep(0.02)
+    raise it.failed("left after SIGKILL:\n" + "\n".join(map(ground.describe, left)))
+
+
+def test_while_it_runs(place: Path):
+    with life("pod", [compiled(REAL / "many.c"), "processes", "20"], place) as it:
+        assert isinstance(it, PodLife)
+        it.wait_for("ready")
+        kill_supervisor(it)
+
+
+def test_while_it_is_frozen(place: Path):
+    with life("pod", [compiled(REAL / "many.c"), "threads", "20"], place) as it:
+        assert isinstance(it, PodLife)
+        it.wait_for("ready")
+        it.ask("freeze")
+        kill_supervisor(it)
+
+
+def test_while_it_forks(place: Path):
+    script = "while :; do (:); (: | :) & done"
+    with life("pod", ["/bin/sh", "-c", script], place) as it:
+        assert isinstance(it, PodLife)
+        it.wait(0.3)
+        kill_supervisor(it)
+
+
+@pytest.mark.parametrize("verb", ["checkpoint", "restore"])
+@pytest.mark.parametrize("turn", range(4))
+def test_in_the_middle(verb: str, turn: int, place: Path):
+    dice = random.Random(f"{ground.SEED}-{turn}")
+    with life("restore", [compiled(REAL / "many.c"), "processes", "20"], place) as it:
+        assert isinstance(it, PodLife)
+        it.wait_for("ready")
+        if verb == "restore":
+            assert it.checkpoint("stop")
+        asked = {"checkpoint": {"then": "stop"}, "restore": {}}[verb]
+        line = json.dumps({"verb": verb, "compare": False, **asked})
+        os.write(it.runner.stdin.fileno(), line.encode() + b"\n")
+        time.sleep(dice.uniform(0, 0.25))
+        kill_supervisor(it)

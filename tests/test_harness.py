@@ -1,0 +1,83 @@
+"""The harness itself, with nothing of ours under it: a proof is only as good as its instrument."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import ground
+import pytest
+import snapshot
+from harness import compare_native, life, run_flavour
+
+
+def test_native_passes_and_fails(place: Path):
+    ok = "echo ready; while [ ! -e $ZT_GO ]; do sleep 0.01; done; echo PASS"
+    assert run_flavour("native", ["/bin/sh", "-c", ok], place).exit == 0
+    for bad in ("echo ready; exit 3", "echo ready; echo NO", "kill -9 $$"):
+        with pytest.raises(ground.FlavourError):
+            run_flavour("native", ["/bin/sh", "-c", bad], place, timeout=5)
+
+
+def test_native_compares_with_itself(place: Path):
+    compare_native("native", ["/bin/sh", "-c", "echo a; sleep 0.2; echo b; exit 4"], place)
+    with pytest.raises(AssertionError, match="output differs"):
+        compare_native("native", ["/bin/sh", "-c", "echo $$"], place)
+
+
+def test_a_life_leaves_nothing(place: Path):
+    with life("native", ["/bin/sh", "-c", "sleep 100 & sleep 100"], place) as it:
+        it.wait(0.2)
+        assert len(it.processes()) == 3
+    ended = it.process.returncode
+    assert ended == -9
+
+
+def test_leaks_are_found(place: Path):
+    """A background process that a test leaves behind fails that test."""
+    (place / "test_leak.py").write_text(
+        textwrap.dedent("""
+        import subprocess
+        def test_it():
+            subprocess.run(["/bin/sh", "-c", "sleep 55 & :"])
+        """)
+    )
+    pytest_here = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "conftest"]
+    done = subprocess.run(
+        [*pytest_here, str(place)],
+        capture_output=True, text=True, cwd=place, check=False,
+        env={**os.environ, "PYTHONPATH": str(ground.TESTS)},
+    )  # fmt: skip
+    assert "left running by this test" in done.stdout
+    assert "sleep 55" in done.stdout
+
+
+class _FakePod:
+    def __init__(self, *rpids: int):
+        self.rpids = rpids
+
+    def processes(self):
+        return [_Info(vpid=2 + n, rpid=rpid, ppid=1) for n, rpid in enumerate(self.rpids)]
+
+
+@dataclass
+class _Info:
+    vpid: int
+    rpid: int
+    ppid: int
+
+
+def test_snapshot_sees_what_changed():
+    pod = _FakePod(os.getpid())
+    before = snapshot.take(pod)
+    assert not [d for d in snapshot.differences(before, snapshot.take(pod)) if " fds " in d]
+    fd = os.open("/etc/passwd", os.O_RDONLY)
+    try:
+        said = snapshot.differences(before, snapshot.take(pod))
+        assert any(f"fds {fd}: is new" in line and "/etc/passwd" in line for line in said), said
+    finally:
+        os.close(fd)

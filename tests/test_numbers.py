@@ -1,0 +1,46 @@
+"""The promises about time and memory, measured as bench/ measures them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from ground import ASAN, ROOT
+
+pytestmark = [pytest.mark.alone, pytest.mark.skipif(ASAN, reason="sanitizers are slow on purpose")]
+
+
+def measured(name: str) -> dict[str, dict]:
+    """Lines of one case, by their names, measured in a process of its own."""
+    code = (
+        "import json, dataclasses, sys; from bench.checkpoint_speed import measure_one;"
+        "print(json.dumps([dataclasses.asdict(l) | {'ratio': l.ratio}"
+        " for l in measure_one(sys.argv[1])]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, name], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return {line["name"]: line for line in json.loads(done.stdout.splitlines()[-1])}
+
+
+def test_a_small_process():
+    lines = measured("small")
+    assert min(lines["checkpoint small"]["ours"]) < 30, lines
+    assert min(lines["restore small"]["ours"]) < 60, lines
+
+
+def test_a_gibibyte():
+    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else os.environ.get("TMPDIR", "/tmp")
+    free = shutil.disk_usage(base).free >> 30
+    if free < 4:
+        pytest.skip(f"needs 4 GiB free on {base}; found {free}")
+    lines = measured("gib")
+    for name in ("checkpoint gib", "restore gib"):
+        line = lines[name]
+        assert min(line["ours"]) <= 2 * max(line["theirs"]), lines
+    assert lines["restore gib"]["facts"]["peak_mib"] < 100, lines

@@ -1,0 +1,30 @@
+"""Every C program of tests/programs in every flavour: one program, many proofs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ground import ASAN, PROGRAMS, compiled
+from harness import FLAVOURS, run_flavour
+
+ASAN_FLAVOURS = ("pod", "resume", "twice")
+"""Under the sanitizers the others would only repeat the same code, slowly."""
+
+
+def flavours() -> tuple[str, ...]:
+    return ASAN_FLAVOURS if ASAN else FLAVOURS
+
+
+@pytest.mark.tracer
+@pytest.mark.parametrize("flavour", flavours())
+@pytest.mark.parametrize("source", sorted(PROGRAMS.glob("*.c")), ids=lambda p: p.stem)
+def test_program(source: Path, flavour: str, place: Path):
+    run_flavour(flavour, [compiled(source)], place)
+
+
+@pytest.mark.root_too
+@pytest.mark.parametrize("source", sorted(PROGRAMS.glob("*.c")), ids=lambda p: p.stem)
+def test_program_three_times_over(source: Path, place: Path):
+    """What is restored can be checkpointed again, and again."""
+    run_flavour("restore", [compiled(source)], place, moments=3)

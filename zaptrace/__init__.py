@@ -1,0 +1,185 @@
+"""zaptrace: run, checkpoint, restore and migrate ordinary Linux processes, as an ordinary user.
+
+    import zaptrace
+
+    pod = zaptrace.launch(["./server"], name="web")     # a supervisor of its own, with a log
+    zaptrace.checkpoint(pod, to="web.zap", then="stop")
+    pod = zaptrace.restore("web.zap")
+    zaptrace.migrate(pod, to="tcp://192.0.2.7:7077")
+    zaptrace.connect("other").signal(signal.SIGHUP)
+
+The verbs are those of the command line, and a pod made by one is known to the other. A pod outlives
+the program that launched it. Every error is a ZaptraceError (see zaptrace.errors).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .control import Outcome
+
+__all__ = ["PodHandle", "checkpoint", "connect", "launch", "migrate", "restore"]
+__version__ = "0.1.0"
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+class PodHandle:
+    """A pod that runs under its own supervisor. Not for use by several threads at once."""
+
+    def __init__(self, name: str, instance: str | None = None) -> None:
+        from .control import Client
+
+        self._client = Client(name, None, instance)
+        self.name = name
+
+    def status(self) -> dict[str, Any]:
+        """What `zaptrace ps --json` shows: name, state, meta, processes."""
+        return self._client.call("status", processes=True)
+
+    def freeze(self) -> None:
+        """Stop every process where it is."""
+        self._client.call("freeze")
+
+    def thaw(self) -> None:
+        """Let a frozen pod go on."""
+        self._client.call("thaw")
+
+    def signal(self, number: int, vpid: int | None = None) -> None:
+        """Send a signal to the root process, or to the process that the pod knows as `vpid`."""
+        self._client.call("signal", signal=int(number), vpid=vpid)
+
+    def stop(self, grace: float = 10.0) -> Outcome:
+        """SIGTERM, `grace` seconds, SIGKILL; returns when nothing of the pod is left."""
+        from .control import Outcome
+
+        return Outcome.from_plain(self._client.call("stop", grace=grace)["outcome"])
+
+    def wait(self, timeout: float | None = None) -> Outcome:
+        """How the pod ended, once it did. WireTimeout after `timeout` seconds."""
+        return self._client.wait(timeout)
+
+    def close(self) -> None:
+        """Let go of the connection; the pod goes on."""
+        self._client.close()
+
+    def __enter__(self) -> PodHandle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def launch(
+    argv: Sequence[str],
+    *,
+    name: str | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    stdio: tuple[int, int, int] | None = None,
+) -> PodHandle:
+    """Start a command in a new pod.
+
+    `stdio` are three descriptors for it; without, stdin is /dev/null and the output goes to a log.
+    """
+    from . import runtime
+    from .starter import Job
+
+    job = Job(
+        "launch",
+        str(runtime.root()),
+        name,
+        argv=list(argv),
+        cwd=os.path.abspath(cwd or os.getcwd()),
+        env=dict(os.environ if env is None else env),
+    )
+    return _start(job, stdio)
+
+
+def _restore(
+    image: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    stdio: tuple[int, int, int] | None = None,
+) -> PodHandle:
+    """Make a pod from an image; `name` and `stdio` as for `launch`."""
+    from . import runtime
+    from .starter import Job
+
+    return _start(Job("restore", str(runtime.root()), name, image=os.path.abspath(image)), stdio)
+
+
+def connect(name: str) -> PodHandle:
+    """A running pod of this user on this host; PodError when there is none."""
+    return PodHandle(name)
+
+
+def _checkpoint(
+    pod: PodHandle | str,
+    to: str | os.PathLike[str],
+    *,
+    then: str = "resume",
+    codec: str | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Write `pod` to the image `to`; `then` "resume" it or "stop" it. Returns the report."""
+    arguments = {"to": os.path.abspath(to), "then": then, "codec": codec}
+    return _call(pod, "checkpoint", progress, arguments)
+
+
+def _migrate(
+    pod: PodHandle | str, to: str, *, progress: Progress | None = None, **options: Any
+) -> dict[str, Any]:
+    """Move `pod` to the host server at `to` (tcp://host:port). Returns the report."""
+    return _call(pod, "migrate", progress, {"to": to, "options": options})
+
+
+# The verbs checkpoint, restore and migrate are also modules of this package, and Python sets an
+# imported module as an attribute here. So that zaptrace.migrate is one thing whatever was imported
+# before, it is always the module, and the module can be called.
+
+_VERBS = {"checkpoint": _checkpoint, "restore": _restore, "migrate": _migrate}
+
+
+class _Verb(ModuleType):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return _VERBS[self.__name__.rpartition(".")[2]](*args, **kwargs)
+
+
+class _Package(ModuleType):
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _VERBS and isinstance(value, ModuleType):
+            value.__class__ = _Verb
+        super().__setattr__(name, value)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _VERBS:
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def _start(job: Any, stdio: tuple[int, int, int] | None) -> PodHandle:
+    from .starter import start
+
+    job.stdio = "log" if stdio is None else "inherit"
+    with start(job, stdio or (0, 1, 2)) as started:
+        return PodHandle(started.name, started.instance)
+
+
+def _call(
+    pod: PodHandle | str, verb: str, progress: Progress | None, arguments: dict[str, Any]
+) -> dict[str, Any]:
+    if isinstance(pod, str):
+        with connect(pod) as handle:
+            return _call(handle, verb, progress, arguments)
+    return pod._client.call(verb, progress=progress, **arguments)["report"]

@@ -1,0 +1,158 @@
+"""What several verbs share: pod names and their completion, tables, sizes, JSON, progress."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .. import runtime
+from ..errors import ZaptraceError
+
+if TYPE_CHECKING:
+    from ..control import Client, Outcome
+
+
+class PodName(click.ParamType):
+    """The name of a pod; completes to the pods that run."""
+
+    name = "pod"
+
+    def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> list[Any]:
+        """Only looks at the runtime directory: no socket, no ZeroMQ."""
+        from click.shell_completion import CompletionItem
+
+        try:
+            names = runtime.pods(runtime.root())
+        except (ZaptraceError, OSError):
+            return []
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+POD = PodName()
+IMAGE = click.Path(file_okay=False, path_type=str)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+def connect(name: str) -> Client:
+    """A client of the live pod `name`."""
+    from ..control import Client
+
+    return Client(name)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout; bytes become hex."""
+    click.echo(json.dumps(value, indent=2, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def say(text: str) -> None:
+    """A remark of ours, on stderr, so that it never mixes with a pod's output."""
+    with contextlib.suppress(OSError):
+        print(f"zaptrace: {text}", file=sys.stderr)
+
+
+def size(count: float) -> str:
+    """Bytes for people: 512 B, 1.5 MiB."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024 or unit == "GiB":
+            break
+        count /= 1024
+    return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+
+
+def span(seconds: float) -> str:
+    """A duration for people: 12.3 ms, 4.2 s, 3 h 12 min."""
+    if seconds < 1:
+        return f"{seconds * 1000:.1f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, hours, days = seconds / 60, seconds / 3600, seconds / 86400
+    if minutes < 60:
+        return f"{int(minutes)} min {int(seconds % 60)} s"
+    if hours < 24:
+        return f"{int(hours)} h {int(minutes % 60)} min"
+    return f"{int(days)} d {int(hours % 24)} h"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Columns on stdout; coloured by rich on a terminal, plain otherwise."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        shown = Table(*head, box=None, pad_edge=False, header_style="bold")
+        for row in cells:
+            shown.add_row(*(cell.replace("[", "\\[") for cell in row))
+        Console().print(shown)
+        return
+    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
+    for row in [list(head), *cells]:
+        click.echo("  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)).rstrip())
+
+
+@contextlib.contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A function that shows progress messages: a bar on a terminal, silent otherwise.
+
+    It understands `step` or `phase` (what is done now), `done`/`sent`/`bytes` and `total`.
+    """
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich import progress as rich
+    from rich.console import Console
+
+    bar = rich.Progress(
+        rich.SpinnerColumn(),
+        rich.TextColumn("{task.description}"),
+        rich.BarColumn(),
+        rich.DownloadColumn(binary_units=True),
+        rich.TransferSpeedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task(title, total=None)
+
+        def show(message: dict[str, Any]) -> None:
+            step = message.get("step") or message.get("phase")
+            done = next((message[k] for k in ("done", "sent", "bytes") if k in message), None)
+            bar.update(
+                task,
+                description=f"{title}: {step}" if step else None,
+                completed=done,
+                total=message.get("total"),
+            )
+
+        yield show
+
+
+def exit_status(outcome: Outcome) -> int:
+    """What a shell would report: the status, or 128 + the signal; 0 for a pod that went on."""
+    if outcome.status is None:
+        return 0
+    code = os.waitstatus_to_exitcode(outcome.status)
+    return code if code >= 0 else 128 - code
+
+
+def explain(name: str, outcome: Outcome) -> None:
+    """Say why a pod ended when its exit status does not."""
+    if outcome.how == "migrated":
+        say(f"pod {name} moved to {outcome.to} and runs on there")
+    elif outcome.how == "checkpointed":
+        say(f"pod {name} was stopped by a checkpoint; zaptrace restore {outcome.to} brings it back")
+    elif outcome.how == "discarded":
+        say(f"pod {name} was discarded")
+    elif outcome.left:
+        say(f"pod {name} lives on with {outcome.left} more processes")

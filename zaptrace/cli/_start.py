@@ -1,0 +1,54 @@
+"""What run and restore have in common: choose the stdio, start, stay in the foreground or not."""
+
+from __future__ import annotations
+
+import sys
+import termios
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from .. import runtime
+from ..errors import ZaptraceError
+from ..starter import Job, start
+from ..terminal import SCROLLBACK, get_size
+from ._foreground import Signals, follow, on_terminal
+
+
+def bring_up(job: Job, detach: bool, print_json: Callable[[Any], None] | None) -> int:
+    """Start the supervisor for `job`; returns the exit status for our caller."""
+    try:
+        if job.name is not None:
+            runtime.check_name(job.name)
+        if detach:
+            return _in_background(job, print_json)
+        return _in_foreground(job)
+    except ZaptraceError as e:
+        if not hasattr(e, "exit_status"):
+            e.exit_status = 125  # type: ignore[attr-defined]
+        raise
+
+
+def _in_background(job: Job, print_json: Callable[[Any], None] | None) -> int:
+    job.stdio = "log"
+    with start(job) as started:
+        if print_json:
+            print_json(
+                {"name": started.name, "instance": started.instance, "supervisor": started.pid}
+            )
+        else:
+            click.echo(started.name)
+    return 0
+
+
+def _in_foreground(job: Job) -> int:
+    job.foreground = True
+    if on_terminal():
+        job.stdio = "tty"
+        job.rows, job.cols = get_size(sys.stdin.fileno())
+        job.termios = termios.tcgetattr(sys.stdin.fileno())
+    sys.stdout.flush()
+    with Signals() as signals, start(job) as started, started.connect() as client:
+        terminal = client.call("status")["meta"].get("stdio") == "tty"
+        return follow(client, signals, terminal=terminal, owner=True, tail=2 * SCROLLBACK)

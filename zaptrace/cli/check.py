@@ -1,0 +1,89 @@
+"""zaptrace check: can this host, pod or image do it?"""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from .. import runtime
+from ..errors import PodError, ZaptraceError
+from ._common import POD, as_json, connect, print_json
+
+
+@click.command()
+@click.argument("what", metavar="[POD|IMAGE]", required=False, type=POD)
+@as_json
+def command(what: str | None, as_json: bool) -> int:
+    """See what this host can do, if POD can be moved, or if IMAGE can be restored here.
+
+    \b
+    zaptrace check             what zaptrace needs of this host, each thing tried
+    zaptrace check web         would a checkpoint of this pod work? It is frozen for a moment.
+    zaptrace check web.zap     would a restore of this image work here? Nothing is made.
+
+    Exit status 1 when something is missing.
+    """
+    if what is None:
+        return _host(as_json)
+    if runtime.pods(runtime.root()).count(what):
+        return _pod(what, as_json)
+    if os.path.isdir(what):
+        return _image(what, as_json)
+    raise PodError(
+        f"there is neither a pod nor an image {what!r}",
+        needed="the name of a running pod, or the directory of an image",
+        do="zaptrace ps lists the pods",
+    )
+
+
+def _host(as_json: bool) -> int:
+    from .. import host
+
+    abilities = host.probe()
+    if as_json:
+        print_json([vars(a) for a in abilities])
+    else:
+        width = max(len(a.name) for a in abilities)
+        for a in abilities:
+            click.echo(f"{_mark(a.ok)}  {a.name:<{width}}  {a.detail}")
+            if not a.ok and a.remedy:
+                click.echo(f"{'':<{width + 8}}do: {a.remedy}")
+    return 0 if all(a.ok for a in abilities) else 1
+
+
+def _pod(name: str, as_json: bool) -> int:
+    with connect(name) as client:
+        try:
+            report = client.call("try")["report"]
+        except PodError:
+            raise
+        except ZaptraceError as e:
+            return _tell(f"pod {name} cannot be checkpointed", [e], as_json)
+    if as_json:
+        print_json({"ok": True, **report})
+    else:
+        click.echo(f"{_mark(True)}  pod {name} can be checkpointed")
+    return 0
+
+
+def _image(path: str, as_json: bool) -> int:
+    from ..image import Image
+    from ..restore import claim
+
+    with Image.open(path) as image:
+        return _tell(f"image {path} can be restored here", claim(image), as_json)
+
+
+def _tell(title: str, errors: list[ZaptraceError], as_json: bool) -> int:
+    if as_json:
+        print_json({"ok": not errors, "errors": [e.to_plain() for e in errors]})
+    else:
+        click.echo(f"{_mark(not errors)}  {title}")
+        for error in errors:
+            click.echo(str(error))
+    return 1 if errors else 0
+
+
+def _mark(ok: bool) -> str:
+    return click.style("ok    ", fg="green") if ok else click.style("failed", fg="red")

@@ -1,0 +1,24 @@
+"""zaptrace completion: print the shell's completion script."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def command(shell: str) -> None:
+    """Print the completion script for SHELL; it completes verbs, options and pod names.
+
+    \b
+    eval "$(zaptrace completion bash)"                               in ~/.bashrc
+    eval "$(zaptrace completion zsh)"                                in ~/.zshrc
+    zaptrace completion fish > ~/.config/fish/completions/zaptrace.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    from . import group
+
+    script = get_completion_class(shell)
+    assert script is not None
+    click.echo(script(group, {}, "zaptrace", "_ZAPTRACE_COMPLETE").source())

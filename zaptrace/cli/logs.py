@@ -1,0 +1,75 @@
+"""zaptrace logs: print what a detached pod wrote."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from .. import runtime
+from ..errors import PodError
+from ._common import POD, connect
+
+_LOOK_S = 0.1
+
+
+@click.command()
+@click.argument("pod", type=POD)
+@click.option("-f", "--follow", is_flag=True, help="Go on until the pod ends.")
+def command(pod: str, follow: bool) -> None:
+    """Print what POD wrote to stdout and stderr.
+
+    \b
+    zaptrace logs web          what it wrote so far
+    zaptrace logs -f web       and what it writes from now on
+
+    Also works for a pod that ended, until another of that name ends. Of a pod with a terminal it
+    prints the scrollback: the last MiB, as the terminal got it.
+    """
+    base = runtime.root()
+    path = base / runtime.check_name(pod)
+    if runtime.is_running(path):
+        if runtime.read_meta(path).get("stdio") == "tty":
+            _scrollback(pod)
+            return
+        log, alive = path / "log", True
+    else:
+        log, alive = runtime.ended_log(pod, base), False
+    try:
+        stream = log.open("rb", buffering=0)
+    except FileNotFoundError:
+        if not alive:
+            runtime.find(pod, base)  # raises, saying what is there
+        raise PodError(
+            f"pod {pod!r} has no log",
+            needed="a pod that was started with -d",
+            found="one whose stdout and stderr are those of whoever started it",
+        ) from None
+    with stream:
+        _copy(stream, path if follow else None)
+
+
+def _copy(stream: object, path: Path | None) -> None:
+    out = sys.stdout.buffer
+    instance = runtime.read_meta(path).get("instance") if path else None
+    while True:
+        # Asked before reading: what a pod wrote before its end is in the file when it is gone.
+        alive = (
+            path is not None
+            and runtime.is_alive(path)
+            and runtime.read_meta(path).get("instance") == instance
+        )
+        while data := stream.read(65536):  # type: ignore[attr-defined]
+            out.write(data)
+            out.flush()
+        if not alive:
+            return
+        time.sleep(_LOOK_S)
+
+
+def _scrollback(pod: str) -> None:
+    with connect(pod) as client:
+        sys.stdout.buffer.write(client.call("scrollback", timeout=10)["data"])
+        sys.stdout.buffer.flush()

@@ -1,0 +1,79 @@
+"""zaptrace ps: list the pods, or the processes of one."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from typing import Any
+
+import click
+
+from .. import runtime
+from ..errors import PodError, WireTimeout
+from ._common import POD, as_json, connect, print_json, span, table
+
+_PATIENCE_S = 3.0
+
+
+@click.command()
+@click.argument("pod", type=POD, required=False)
+@as_json
+def command(pod: str | None, as_json: bool) -> None:
+    """List the pods, or the processes of POD.
+
+    \b
+    zaptrace ps                every pod of this user on this host
+    zaptrace ps web            its processes; VPID is the number that the pod sees
+    zaptrace ps --json         the same for programs
+    """
+    if pod is not None:
+        _one(pod, as_json)
+        return
+    found = [facts for name in runtime.pods(runtime.root()) if (facts := _facts(name, False))]
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            facts["name"],
+            facts["state"],
+            span(time.time() - facts["meta"].get("started", time.time())),
+            facts["meta"].get("stdio", "")
+            + (f" ({facts['attached']} attached)" if facts.get("attached") else ""),
+            facts["meta"].get("supervisor", ""),
+            shlex.join(facts["meta"].get("argv") or [])[:60],
+        )
+        for facts in found
+    ]
+    table(("NAME", "STATE", "SINCE", "STDIO", "SUPERVISOR", "COMMAND"), rows)
+
+
+def _facts(name: str, processes: bool) -> dict[str, Any] | None:
+    """What the supervisor says; what is known without it when it does not say; None when gone."""
+    try:
+        with connect(name) as client:
+            facts = client.call("status", processes=processes, timeout=_PATIENCE_S)
+    except PodError:
+        return None
+    except WireTimeout:
+        meta = runtime.read_meta(runtime.root() / name)
+        return {"name": name, "state": "no answer", "meta": meta, "attached": 0}
+    return {k: v for k, v in facts.items() if k not in ("v", "id", "ok")}
+
+
+def _one(pod: str, as_json: bool) -> None:
+    with connect(pod) as client:
+        facts = client.call("status", processes=True)
+    processes = facts["processes"]
+    if as_json:
+        print_json({k: v for k, v in facts.items() if k not in ("v", "id", "ok")})
+        return
+    rows = [
+        (p["vpid"], p["rpid"], p["ppid"], p["state"], _count(p.get("threads")), p["comm"])
+        for p in processes
+    ]
+    table(("VPID", "RPID", "PPID", "STATE", "THREADS", "NAME"), rows)
+
+
+def _count(threads: Any) -> int:
+    return threads if isinstance(threads, int) else len(threads or ())

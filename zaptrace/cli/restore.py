@@ -1,0 +1,34 @@
+"""zaptrace restore: make a pod from an image."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from ._common import IMAGE, as_json, print_json
+
+
+@click.command()
+@click.argument("image", type=IMAGE)
+@click.option("--name", help="Name of the pod; the one it had when not given.")
+@click.option("-d", "--detach", is_flag=True, help="Leave it in the background, with a log.")
+@as_json
+def command(image: str, name: str | None, detach: bool, as_json: bool) -> int:
+    """Make a pod from IMAGE; it goes on where it was.
+
+    \b
+    zaptrace restore web.zap -d             in the background
+    zaptrace restore web.zap                in the foreground, as zaptrace run would have it
+    zaptrace restore web.zap --name web-2   under another name
+
+    A pod that had a terminal of its own brings it along. Stdio that came from outside the pod is
+    connected to ours, to a new pty, or with -d to /dev/null and the log. The image stays as it is.
+    Exit status: as for zaptrace run.
+    """
+    from .. import runtime
+    from ..starter import Job
+    from ._start import bring_up
+
+    job = Job("restore", str(runtime.root()), name, image=os.path.abspath(image))
+    return bring_up(job, detach, print_json if as_json else None)

@@ -1,0 +1,62 @@
+"""zaptrace serve: accept pods from other hosts."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ._common import as_json
+
+if TYPE_CHECKING:
+    from ..server import Server
+
+
+@click.command()
+@click.option("--bind", metavar="tcp://ADDRESS:PORT", help="Where to listen; port 0 is any.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@as_json
+def command(bind: str | None, quiet: bool, as_json: bool) -> None:
+    """Accept pods from other hosts, until SIGTERM or ctrl-c.
+
+    \b
+    zaptrace serve                               for this host only
+    zaptrace serve --bind tcp://0.0.0.0:7077     for others
+
+    Another host needs our key, which is printed, and we need its: a line in authorized_hosts in
+    the configuration directory ($ZAPTRACE_CONFIG_DIR, or ~/.config/zaptrace). Hosts that share that
+    directory trust each other. Pods that arrived live on when the server ends. With --json the
+    first line says endpoint and key, once pods are accepted.
+    """
+    from .. import server, suitability
+    from ..log import log
+    from ..runtime import root
+    from ..starter import spawn_restored
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("zaptrace: %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.ERROR if quiet else logging.INFO)
+    base = root()
+
+    def check(facts: dict[str, Any]) -> list[str]:
+        return suitability.reasons(facts, base)
+
+    def ready(running: Server) -> None:
+        import json
+
+        if as_json:
+            click.echo(json.dumps({"endpoint": running.endpoint, "key": running.key}))
+        elif not quiet:
+            click.echo(f"accepting pods at {running.endpoint}")
+            click.echo(f"key {running.key}")
+        sys.stdout.flush()
+
+    server.serve(
+        bind or server.BIND,
+        spawn=lambda image, name: spawn_restored(image, name, base),
+        check=check,
+        ready=ready,
+    )

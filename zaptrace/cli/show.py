@@ -1,0 +1,177 @@
+"""zaptrace show: print what is in an image."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ._common import IMAGE, as_json, print_json, size
+
+if TYPE_CHECKING:
+    from ..image import Image
+
+States = dict[str, list[dict[str, Any]]]
+
+
+@click.command()
+@click.argument("image", type=IMAGE)
+@click.option("-s", "--short", is_flag=True, help="Only the facts, the sizes and the tree.")
+@as_json
+def command(image: str, short: bool, as_json: bool) -> None:
+    """Print what is in IMAGE: its processes, their memory maps and files, and sizes.
+
+    \b
+    zaptrace show web.zap
+    zaptrace show web.zap --short
+    zaptrace show web.zap --json | jq '.states.process[].comm'
+
+    The image is verified first: every byte is compared with its checksum.
+    """
+    from ..image import Image
+
+    with Image.open(image) as opened:
+        states: States = {room: opened.states(room) for room in opened.rooms()}
+        if as_json:
+            print_json({"image": opened.directory, **opened.manifest, "states": states})
+            return
+        _facts(opened)
+        _tree(states)
+        if not short:
+            _processes(states)
+
+
+def _facts(image: Image) -> None:
+    manifest = image.manifest
+    pod, host = manifest.get("pod") or {}, manifest.get("host") or {}
+    stored = sum(part.stored for part in image.parts.values())
+    plain = sum(part.size for part in image.parts.values())
+    codecs = sorted({part.codec for part in image.parts.values() if part.codec})
+    rows = {
+        "image": f"{image.directory}, format {manifest.get('format')}, verified",
+        "pod": f"{pod.get('name')}: {pod.get('processes')} processes, {pod.get('threads')} threads",
+        "created": time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(manifest.get("created"))),
+        "host": f"{host.get('node')}, Linux {host.get('kernel')}, {host.get('machine')}",
+        "size": size(stored)
+        + (f" ({size(plain)} before {', '.join(codecs)})" if codecs else "")
+        + f" in {len(image.parts)} parts",
+    }
+    for key, value in rows.items():
+        click.echo(f"{key:<8} {value}")
+    biggest = sorted(image.parts.items(), key=lambda item: -item[1].stored)
+    for name, part in biggest[:8]:
+        click.echo(f"{'':<8} {size(part.stored):>10}  {name}")
+    if len(biggest) > 8:
+        rest = sum(part.stored for _, part in biggest[8:])
+        click.echo(f"{'':<8} {size(rest):>10}  {len(biggest) - 8} more")
+
+
+def _tree(states: States) -> None:
+    processes = states.get("process", [])
+    threads: dict[int, int] = {}
+    for state in states.get("thread", []):
+        threads[state["vpid"]] = threads.get(state["vpid"], 0) + 1
+    known = {p["vpid"] for p in processes}
+    click.echo("\ntree")
+
+    def branch(parent: int | None, indent: str) -> None:
+        children = [
+            p
+            for p in processes
+            if (p["ppid"] == parent if parent is not None else p["ppid"] not in known)
+        ]
+        for number, process in enumerate(children):
+            last = number == len(children) - 1
+            count = threads.get(process["vpid"], 1)
+            notes = [
+                "zombie" if process.get("zombie") else "",
+                f"{count} threads" if count > 1 else "",
+                f"group {process['pgid']}" if process.get("pgid") != process["vpid"] else "",
+                f"session {process['sid']}" if process.get("sid") != process["vpid"] else "",
+            ]
+            text = ", ".join(note for note in notes if note)
+            click.echo(
+                f"{indent}{'└─' if last else '├─'} {process['vpid']} {process['comm']}"
+                + (f"  ({text})" if text else "")
+            )
+            branch(process["vpid"], indent + ("   " if last else "│  "))
+
+    branch(None, "")
+
+
+def _processes(states: States) -> None:
+    kinds = dict(_kinds(states))
+    memory = {s["vpid"]: s for s in states.get("memory", [])}
+    tables = {s["vpid"]: s["entries"] for s in states.get("fdtable", [])}
+    for process in states.get("process", []):
+        vpid = process["vpid"]
+        click.echo(f"\nprocess {vpid} {process['comm']}")
+        if process.get("zombie"):
+            continue
+        click.echo(f"  exe    {process.get('exe')}")
+        click.echo(f"  cwd    {process.get('cwd')}")
+        for entry in tables.get(vpid, []):
+            cloexec = "  (cloexec)" if entry.get("cloexec") else ""
+            what = kinds.get(entry["file_id"], "?")
+            click.echo(f"  fd {entry['fd']:>3} {what}{cloexec}")
+        mappings = memory.get(vpid, {}).get("mappings", [])
+        saved = sum(_saved(m) for m in mappings)
+        click.echo(f"  maps   {len(mappings)}, {size(saved)} in the image")
+        for m in mappings:
+            click.echo(f"    {_mapping(m)}")
+
+
+def _mapping(m: dict[str, Any]) -> str:
+    letters = "".join(c if m["protection"] & 1 << bit else "-" for bit, c in enumerate("rwx"))
+    letters += "s" if m.get("shared") else "p"
+    name = m.get("path") or (f"[{m['name']}]" if m.get("name") else "")
+    saved = _saved(m)
+    return (
+        f"{m['start']:012x}-{m['end']:012x} {letters} {size(m['end'] - m['start']):>10} "
+        f"{size(saved) if saved else '-':>10}  {name}"
+    ).rstrip()
+
+
+def _saved(m: dict[str, Any]) -> int:
+    return sum(run[1] - run[0] for run in m.get("runs") or ())
+
+
+def _kinds(states: States) -> Iterator[tuple[int, str]]:
+    """What each open file description is, for people: whatever its room, by the ids in it."""
+    for room, found in states.items():
+        if room == "fdtable":
+            continue
+        for state in found:
+            for file_id, part in _ids(state):
+                yield file_id, " ".join(word for word in (room, _words(state, part)) if word)
+
+
+def _ids(value: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    if isinstance(value, dict):
+        if isinstance(value.get("file_id"), int):
+            yield value["file_id"], value
+        for inner in value.values():
+            yield from _ids(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _ids(inner)
+
+
+_TELLING = ("slot", "path", "name", "status", "side", "index", "pos", "count", "size", "local")
+
+
+def _words(state: dict[str, Any], part: dict[str, Any]) -> str:
+    """The fields that tell one file from another, where a State has them."""
+    words = []
+    for key in _TELLING:
+        value = part.get(key, state.get(key))
+        if isinstance(value, bytes):
+            value = value.decode(errors="replace")
+        if value is None or value == "" or (isinstance(value, int) and not value):
+            continue
+        if isinstance(value, dict):
+            value = ":".join(str(v) for v in value.values())
+        words.append(str(value) if key in ("slot", "path", "status", "side") else f"{key} {value}")
+    return " ".join(words)

@@ -1,0 +1,19 @@
+"""zaptrace thaw: let a frozen pod go on."""
+
+from __future__ import annotations
+
+import click
+
+from ._common import POD, connect
+
+
+@click.command()
+@click.argument("pod", type=POD)
+def command(pod: str) -> None:
+    """Let a frozen POD go on.
+
+    \b
+    zaptrace thaw web
+    """
+    with connect(pod) as client:
+        client.call("thaw")
