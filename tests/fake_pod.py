@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from zaptrace import starter, supervisor
+from zaptrace.engine import Engine
 from zaptrace.errors import HostError, UnsupportedResource, ZaptraceError
 
 
@@ -103,7 +104,7 @@ class FakePod:
         pass
 
 
-class FakeEngine(supervisor.Engine):
+class FakeEngine(Engine):
     def launch(self, job: starter.Job, stdio: tuple[int, int, int], master: int | None) -> FakePod:
         program = shutil.which(job.argv[0], path=(job.env or os.environ).get("PATH"))
         if program is None:

@@ -13,10 +13,10 @@ PYTHON = ROOT / "zaptrace"
 C = ROOT / "csrc"
 
 FLOORS = {
-    0: "errors ids",
+    0: "errors ids demo_program",
     0.5: "log",
     1: "native procfs plain runtime keys terminal",
-    1.3: "manifest",
+    1.3: "manifest podlog workers",
     1.6: "sink program",
     2: "tracee host image",
     3: "frozen build wire",
@@ -26,9 +26,13 @@ FLOORS = {
     6: "registry",
     7: "pod",
     8: "checkpoint restore",
+    8.5: "suitability",
     9: "migrate",
     10: "precopy postcopy control",
     10.5: "starter",
+    10.6: "engine front",
+    10.7: "audience",
+    10.8: "verbs",
     11: "server supervisor demo",
     12: "cli._common",
     12.1: "cli._foreground",

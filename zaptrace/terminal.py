@@ -1,9 +1,7 @@
 """The supervisor's half of a pod's terminal: the master side of its pty and the scrollback.
 
 The master is read all the time, attached or not, into a bounded ring: a pod that nobody looks at
-never blocks on its terminal, it only scrolls away. While somebody is attached the pod is held back
-instead, as a slow terminal would hold it, but only for clients that keep acknowledging; one that
-stalls for STALL_S seconds loses the right to hold, and later jumps over what scrolled away.
+never blocks on its terminal, it only scrolls away. For those who do look see audience.py.
 """
 
 from __future__ import annotations
@@ -15,13 +13,12 @@ import os
 import struct
 import termios
 import time
-from dataclasses import dataclass, field
 from typing import Any
 
 SCROLLBACK = 1 << 20
 """Bytes kept."""
-STALL_S = 5.0
 _CHUNK = 32 * 1024
+_HUNG_UP_S = 0.25
 _INPUT_MAX = 1 << 20
 
 
@@ -64,27 +61,6 @@ class Ring:
         self.start += surplus
 
 
-@dataclass
-class Viewer:
-    """An attached client: how much of the stream it was sent, and how much it has shown."""
-
-    client: bytes
-    request: int
-    at: int
-    acked: int
-    alive_at: float = field(default_factory=time.monotonic)
-
-    def ack(self, at: int) -> None:
-        """The client has written everything before offset `at`."""
-        if self.acked < at <= self.at:
-            self.acked = at
-            self.alive_at = time.monotonic()
-
-    def stalled(self) -> bool:
-        """True when it owes an acknowledgement for too long."""
-        return self.acked < self.at and time.monotonic() - self.alive_at > STALL_S
-
-
 class Terminal:
     """The master of a pod's pty. Belongs to the coordinator thread."""
 
@@ -96,6 +72,10 @@ class Terminal:
         self._input = bytearray()
         os.set_blocking(master, False)
         os.set_inheritable(master, False)
+
+    def is_open(self) -> bool:
+        """False for a moment after no slave was open: a hung-up master is always "ready"."""
+        return time.monotonic() - self.hung_up_at >= _HUNG_UP_S
 
     def pump(self, most: int = 16) -> bool:
         """Move what the pod wrote into the ring; False when there was nothing."""

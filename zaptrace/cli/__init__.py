@@ -22,6 +22,7 @@ VERBS = {
     "restore": "make a pod from an image",
     "migrate": "move a running pod to another host",
     "serve": "accept pods from other hosts",
+    "keys": "show our key, and say whom to trust",
     "show": "print what is in an image",
     "check": "can this host, pod or image do it?",
     "signal": "send a signal into a pod",

@@ -29,7 +29,7 @@ def command(pod: str | None, as_json: bool) -> None:
     if pod is not None:
         _one(pod, as_json)
         return
-    found = [facts for name in runtime.pods(runtime.root()) if (facts := _facts(name, False))]
+    found = [facts for name in runtime.pods(runtime.root()) if (facts := _facts(name, as_json))]
     if as_json:
         print_json(found)
         return

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--bind", metavar="tcp://ADDRESS:PORT", help="Where to listen; port 0 is any.")
+@click.option(
+    "--listen", "--bind", "bind", metavar="tcp://ADDRESS:PORT", help="Where; port 0 is any."
+)
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @as_json
 def command(bind: str | None, quiet: bool, as_json: bool) -> None:
@@ -23,12 +25,11 @@ def command(bind: str | None, quiet: bool, as_json: bool) -> None:
 
     \b
     zaptrace serve                               for this host only
-    zaptrace serve --bind tcp://0.0.0.0:7077     for others
+    zaptrace serve --listen tcp://0.0.0.0:7077   for others
 
-    Another host needs our key, which is printed, and we need its: a line in authorized_hosts in
-    the configuration directory ($ZAPTRACE_CONFIG_DIR, or ~/.config/zaptrace). Hosts that share that
-    directory trust each other. Pods that arrived live on when the server ends. With --json the
-    first line says endpoint and key, once pods are accepted.
+    Another host needs our key, which is printed, and we need its: see zaptrace keys. Hosts that
+    share a configuration directory trust each other. Pods that arrived live on when the server
+    ends. With --json the first line says endpoint and key, once pods are accepted.
     """
     from .. import server, suitability
     from ..log import log

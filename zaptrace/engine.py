@@ -1,0 +1,85 @@
+"""What a supervisor does with a pod, as five calls; the tests put another engine in its place.
+
+The heavy modules are loaded when they are needed, so that a short pod starts fast.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from .starter import Job
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+class Engine:
+    """What a supervisor does with a pod; the tests put another one in its place."""
+
+    def launch(self, job: Job, stdio: tuple[int, int, int], master: int | None) -> Any:
+        """A running pod of `job.argv`; `master` is that of the pty that `stdio` is."""
+        from .pod import Pod, Stdio
+
+        return Pod.launch(
+            job.argv,
+            name=job.name or "",
+            cwd=job.cwd,
+            env=job.env,
+            stdio=Stdio(*stdio, tty=master is not None, master=master),
+        )
+
+    def restore(self, job: Job, stdio: tuple[int, int, int], master: int | None) -> Any:
+        """The pod of `job.image`, whole but still frozen."""
+        from .image import Image
+        from .pod import Stdio
+        from .restore import restore
+
+        with Image.open(str(job.image)) as image:
+            slots = Stdio(*stdio, tty=master is not None, master=master)
+            return restore(image, name=job.name, stdio=slots, hold=True)
+
+    def image_pod(self, path: str) -> dict[str, Any]:
+        """What the manifest of an image says about its pod."""
+        from .image import read_manifest
+
+        return dict(read_manifest(path).get("pod") or {})
+
+    def checkpoint(
+        self, pod: Any, to: str, then: Any, codec: str | None, progress: Progress
+    ) -> dict[str, Any]:
+        """Write an image of `pod` to the path `to`; the report as a plain map."""
+        from .checkpoint import checkpoint
+        from .sink import DirectorySink
+
+        def step(room: str, done: int) -> None:
+            progress({"step": room, "done": done})
+
+        return plain(checkpoint(pod, DirectorySink(to, codec=codec), then=then, progress=step))
+
+    def attempt(self, pod: Any) -> dict[str, Any]:
+        """A checkpoint of `pod` that is thrown away."""
+        from .checkpoint import checkpoint
+        from .sink import DirectorySink
+
+        with tempfile.TemporaryDirectory(prefix="zaptrace-try-") as directory:
+            return plain(checkpoint(pod, DirectorySink(f"{directory}/image"), then="resume"))
+
+    def migrate(
+        self, pod: Any, to: str, options: dict[str, Any], progress: Progress
+    ) -> dict[str, Any]:
+        """Hand `pod` over to the host server at `to`; on return it is not here any more."""
+        from .migrate import send
+        from .suitability import facts_of
+
+        facts = facts_of(pod)
+        known = {k: v for k, v in options.items() if k in ("config", "key", "name", "codec")}
+        return plain(send(pod, to, facts=facts, progress=progress, **known))
+
+
+def plain(value: Any) -> dict[str, Any]:
+    """A report or a process as a map: from a dataclass, an object, or a map."""
+    if isinstance(value, dict):
+        return value
+    fields = getattr(value, "__dataclass_fields__", None) or vars(value)
+    return {name: getattr(value, name) for name in fields}
