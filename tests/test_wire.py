@@ -9,7 +9,7 @@ import socket
 
 import pytest
 import zmq
-from conversations import CLIENT, SERVER, STRANGER, call, echo, hear, listening, raw_client
+from conversations import CLIENT, QUICK, SERVER, STRANGER, call, echo, hear, listening, raw_client
 
 from zaptrace import plain, wire
 from zaptrace.errors import HostError, PeerGone, PeerVersionError, WireError
@@ -81,6 +81,36 @@ def test_nobody_there() -> None:
     ):
         pass
     assert "zaptrace serve" in (e.value.do or "")
+
+
+def test_a_host_without_an_address() -> None:
+    with (
+        pytest.raises(WireError, match="cannot reach"),
+        connect("tcp://no-such-host.invalid:1", identity=CLIENT, server_key=SERVER.public),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("bind", "host"), [("127.0.0.1", "127.0.0.1"), ("127.0.0.1", "localhost"), ("[::1]", "[::1]")]
+)
+def test_addresses(bind: str, host: str) -> None:
+    try:
+        socket.create_server((bind.strip("[]"), 0), family=address_family(bind)).close()
+    except OSError:
+        pytest.skip(f"this host has no {bind}")
+    with listening(echo, bind=f"tcp://{bind}:0") as listener:
+        port = listener.endpoint.rpartition(":")[2]
+        assert listener.endpoint == f"tcp://{bind}:{port}"
+        with connect(
+            f"tcp://{host}:{port}", identity=CLIENT, server_key=SERVER.public, timeouts=QUICK
+        ) as channel:
+            channel.send("say", n=1)
+            assert channel.recv("say").fields == {"n": 1}
+
+
+def address_family(bind: str) -> int:
+    return socket.AF_INET6 if bind.startswith("[") else socket.AF_INET
 
 
 def test_something_that_never_answers() -> None:
