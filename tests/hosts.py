@@ -22,6 +22,8 @@ import ground
 from ground import PATIENCE_S, FlavourError, waited
 from lives import Life
 
+from zaptrace.keys import Keys
+
 
 def cli() -> list[str]:
     """The `zaptrace` that belongs to the Python that runs us."""
@@ -47,7 +49,7 @@ class Host:
             "XDG_CONFIG_HOME": str(self.home / "config"),
             "ZAPTRACE_RUNTIME_DIR": str(self.home / "run"),
         }
-        self.server: subprocess.Popen[bytes] | None = None
+        self.server: subprocess.Popen[str] | None = None
         self.endpoint = ""
 
     def run(self, *args: str, timeout: float = PATIENCE_S, check: bool = True, **more: Any):
@@ -70,27 +72,28 @@ class Host:
         return done
 
     def serve(self, *, env: dict[str, str] | None = None) -> None:
-        """Start the host server and wait until it listens."""
-        port = free_port()
-        self.endpoint = f"tcp://127.0.0.1:{port}"
+        """Start the host server and wait until it accepts pods."""
         with open(self.home / "server.log", "ab") as log:
             self.server = subprocess.Popen(
-                [*cli(), "serve", "--listen", self.endpoint],
-                env={**self.env, **(env or {})}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [*cli(), "serve", "--bind", "tcp://127.0.0.1:0", "--json"],
+                env={**self.env, **(env or {})}, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=log, text=True,
             )  # fmt: skip
         waited.add(self.server.pid)
-        deadline = time.monotonic() + 20
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                return
-            if self.server.poll() is not None or time.monotonic() > deadline:
-                raise FlavourError(f"the host server does not listen\n{self.log()}")
-            time.sleep(0.05)
+        assert self.server.stdout
+        line = self.server.stdout.readline()
+        if not line:
+            raise FlavourError(f"the host server ended at once\n{self.log()}")
+        self.endpoint = json.loads(line)["endpoint"]
+
+    def keys(self) -> Keys:
+        return Keys(self.home / "config" / "zaptrace")
 
     def know(self, other: Host) -> None:
-        """Make the two trust each other, as `ssh-copy-id` would."""
-        mine = self.run("keys", "show").stdout.strip().splitlines()[-1].split()[-1]
-        other.run("keys", "authorise", mine, check=False)
+        """We know the other's key, and it lets us in."""
+        mine, theirs = self.keys(), other.keys()
+        mine.remember(other.endpoint, theirs.identity.public)
+        theirs.authorize(mine.identity.text, self.name)
 
     def pods(self) -> list[dict[str, Any]]:
         said = self.run("ps", "--json").stdout
@@ -117,6 +120,8 @@ class Host:
                 self.server.kill()
                 self.server.wait()
             waited.discard(self.server.pid)
+            assert self.server.stdout
+            self.server.stdout.close()
             self.server = None
 
 

@@ -317,7 +317,7 @@ def test_who_ignores_flow_control_is_put_out() -> None:
         assert hear(dealer)["kind"] == "hello"
         for _ in range(20):
             dealer.send_multipart([plain.dumps({"kind": "data"}), bytes(1 << 20)])
-        while listener._channels:
+        while listener.channels:
             time.sleep(0.01)
         go.set()
         assert "more than it may" in ended.get(timeout=30)

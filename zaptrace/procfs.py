@@ -30,7 +30,7 @@ class Map:
 
     @property
     def shared(self) -> bool:
-        return "sh" in self.flags
+        return self.permissions[3] == "s"
 
 
 def read(path: str) -> str:

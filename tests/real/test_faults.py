@@ -89,19 +89,17 @@ class Count:
         return False
 
 
-POINTS = faults.of("migrate", "server", "wire")
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("action", ["kill", "raise"])
-@pytest.mark.parametrize("broken", ["source", "destination"])
-@pytest.mark.parametrize("point", POINTS)
-def test_migration_breaks(point: str, broken: str, action: str, place: Path):
-    """The pod runs on at the source, or was handed over, exactly once.
+@pytest.mark.parametrize("point", faults.of("migrate"))
+def test_migration_breaks(point: str, place: Path):
+    """Killed at this point: the pod runs on at the source, or was handed over, exactly once.
 
-    The source's supervisor killed takes the pod with it, unless it was handed over.
+    Whoever passes the point is killed there: the source's supervisor (which takes its pod with it,
+    unless that was handed over) or the destination's server. The conversation without pods is
+    tested in test_migrate_protocol.py, with more ways to break it.
     """
-    fault = {"ZAPTRACE_FAULT": f"{point}:{action}"}
+    broken = point.split(".")[1]
+    fault = {"ZAPTRACE_FAULT": f"{point}:kill"}
     work = place / "work"
     work.mkdir()
     count = Count(work)
@@ -117,16 +115,18 @@ def test_migration_breaks(point: str, broken: str, action: str, place: Path):
         )  # fmt: skip
         while not count.path.exists() or count.check() < 5:
             time.sleep(0.02)
-        done = a.run("migrate", "count", b.endpoint, check=False, timeout=120)
+        done = a.run("migrate", "count", b.endpoint, check=False, timeout=150)
         assert "Traceback" not in done.stderr, done.stderr
-        runs = count.grows()
-        hosts = [host.name for host in (a, b) if any(p["name"] == "count" for p in host.pods())]
-        said = f"{done.returncode} {done.stdout}{done.stderr}\n{a.log()}\n{b.log()}"
+        runs = count.grows(patience=5)
+        live = [host.name for host in (a, b) if any(p["name"] == "count" for p in host.pods())]
+        said = f"{point}: {done.returncode} {done.stdout}{done.stderr}\n{a.log()}\n{b.log()}"
         if runs:
-            assert len(hosts) == 1, f"on {hosts}: {said}"
-            assert hosts == (["b"] if done.returncode == 0 else hosts), said
-        else:
-            assert (broken, action) == ("source", "kill"), f"nobody runs: {said}"
+            assert len(live) == 1, f"on {live}: {said}"
+        if done.returncode == 0:
+            assert live == ["b"], f"on {live}: {said}"
+        if not runs:
+            # As migrate.py tells: the pod died with its supervisor, or the image is kept and named.
+            assert broken == "source" or "image" in done.stderr, f"nobody runs: {said}"
         (work / "enough").touch()
         time.sleep(0.2)
         count.check()

@@ -3,6 +3,8 @@
 Not carried: user and group ids other than the supervisor's (refused: without a capability they could
 not be given back), real-time policies that this host does not allow (refused at restore), memory
 policy (NUMA), cgroups, and the processor affinity where this host does not have those processors.
+
+No C half: nothing of it is translated; the ids of calls that name a process are the table's.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Interval timers of a process: real, virtual and profiling (setitimer(2), alarm(2)).
 
 POSIX timers (timer_create) are not carried yet: a process that has some is refused.
+
+No C half: timers hold no ids.
 """
 
 from __future__ import annotations

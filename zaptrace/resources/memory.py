@@ -7,6 +7,8 @@ Kinds of mapping here: `anonymous` (private, and private copies of removed files
 without a path: its contents travel once, whoever maps it).
 Not carried: device memory, huge-page files, AIO rings, userfaultfd registrations, protection keys
 (refused); which pages were resident.
+
+No C half: addresses are the process's own.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ An interrupted call is restored as the kernel left it (-ERESTARTSYS and friends 
 register), so that it is made again, or becomes EINTR when a handler runs, just as it would have
 been; a timed call whose restart the kernel kept to itself goes on with the time that was left.
 Not carried: I/O permissions, hardware breakpoints, per-thread CPU time.
+
+No C half: thread ids are translated by the table alone.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 #include <signal.h>
 
 #include "loop.h"
-#include "ptrace/stub.h"
+#include "../ptrace/stub.h"
 
 typedef struct running {
     zt_pod *pod;

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "loop.h"
-#include "ptrace/filter.h"
+#include "../ptrace/filter.h"
 
 /* What went wrong in the child, through a pipe that a successful exec closes. */
 static void report(int fd, int error)

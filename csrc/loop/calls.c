@@ -1,0 +1,137 @@
+/* System calls of tracees: what the table and the rooms say to them, on the way in and out. */
+#include <errno.h>
+#include <string.h>
+
+#include "loop.h"
+
+/* The pod is being frozen: the call has not been made yet. */
+static int unmake_call(zt_pod *pod, zt_task *task, zt_regs *regs, zt_err *err)
+{
+    zt_arch_rewind_call(regs, zt_arch_call_nr(regs));
+    task->in_call = false;
+    if (zt_stopped_set_regs(zt_task_stopped(task), regs, err))
+        return -1;
+    return zt_loop_go_on(pod, task, 0, err);
+}
+
+/* Swap the ids in the arguments. False: one of them is not in the pod. */
+static bool translate_args(zt_pod *pod, const zt_row *row, zt_call *call)
+{
+    for (int i = 0; i < 6; i++) {
+        int32_t id = (int32_t)call->asked[i];
+        if (!(row->arg_ids >> i & 1) || id <= 0)
+            continue;
+        zt_rpid real = zt_pod_real(pod, id);
+        if (!real.n)
+            return false;
+        call->issued[i] = (uint64_t)real.n;
+    }
+    return true;
+}
+
+static zt_verdict decide(zt_pod *pod, zt_task *task, const zt_row *row, zt_call *call)
+{
+    if (row->class == ZT_UNKNOWN) {
+        call->answer = -ENOSYS;
+        return ZT_ANSWERED;
+    }
+    if (!translate_args(pod, row, call)) {
+        call->answer = -ESRCH;
+        return ZT_ANSWERED;
+    }
+    if (row->enter)
+        return row->enter(pod, task, call);
+    bool changed = memcmp(call->asked, call->issued, sizeof call->asked) != 0;
+    return row->exit || changed || (row->result_id && pod->moved) ? ZT_GO_EXIT : ZT_GO;
+}
+
+int zt_loop_enter(zt_pod *pod, zt_task *task, zt_err *err)
+{
+    zt_stopped thread = zt_task_stopped(task);
+    zt_regs regs;
+    if (zt_stopped_get_regs(thread, &regs, err))
+        return -1;
+    if (task->reissue.active && task->reissue.entered)
+        return zt_loop_go_on(pod, task, 0, err); /* its arguments are the kernel's already */
+    if (zt_loop_shall_rest(pod, task))
+        return unmake_call(pod, task, &regs, err);
+
+    zt_call *call = &task->call;
+    *call = (zt_call){.nr = (int32_t)zt_arch_call_nr(&regs), .ip = regs.rip};
+    zt_arch_get_args(&regs, call->asked);
+    memcpy(call->issued, call->asked, sizeof call->issued);
+    task->row = zt_row_of(call->nr);
+    zt_verdict verdict = decide(pod, task, task->row, call);
+    if (verdict == ZT_ANSWERED) {
+        zt_arch_skip_call(&regs);
+        zt_arch_set_result(&regs, call->answer);
+    } else {
+        zt_arch_set_args(&regs, call->issued);
+    }
+    task->in_call = verdict == ZT_GO_EXIT;
+    if (zt_stopped_set_regs(thread, &regs, err))
+        return -1;
+    return zt_loop_go_on(pod, task, 0, err);
+}
+
+static int on_exit_of_call(zt_pod *pod, zt_task *task, zt_err *err)
+{
+    zt_stopped thread = zt_task_stopped(task);
+    zt_regs regs;
+    if (zt_stopped_get_regs(thread, &regs, err))
+        return -1;
+    int64_t result = zt_arch_result(&regs);
+    if (task->made.n && result > 0)
+        zt_arch_set_result(&regs, task->made.n);
+    task->made = (zt_vpid){0};
+    if (task->in_call) {
+        zt_call *call = &task->call;
+        call->answer = result;
+        if (!zt_call_interrupted(result)) {
+            if (task->row->result_id && result > 0)
+                call->answer = zt_pod_virtual(pod, (int32_t)result).n;
+            if (task->row->exit)
+                task->row->exit(pod, task, call);
+        }
+        zt_arch_set_result(&regs, call->answer);
+        zt_arch_set_args(&regs, call->asked); /* the program's registers stay as they were */
+    }
+    task->in_call = false;
+    if (zt_stopped_set_regs(thread, &regs, err))
+        return -1;
+    return zt_loop_go_on(pod, task, 0, err);
+}
+
+/* A call that a freeze had interrupted is made again: its own arguments for the kernel on the way
+ * in, the program's on the way out. A handler that runs first makes calls of its own; let them be. */
+static int on_reissued(zt_pod *pod, zt_task *task, bool entering, zt_err *err)
+{
+    zt_stopped thread = zt_task_stopped(task);
+    zt_regs regs;
+    if (zt_stopped_get_regs(thread, &regs, err))
+        return -1;
+    if (entering) {
+        bool ours = regs.rsp == task->reissue.rsp && regs.rip == task->reissue.rip + ZT_ARCH_SYSCALL_BYTES &&
+                    zt_arch_call_nr(&regs) == task->reissue.call.nr;
+        if (ours) {
+            task->reissue.entered = true;
+            zt_arch_set_args(&regs, task->reissue.call.issued);
+        }
+    } else if (task->reissue.entered) {
+        zt_arch_set_args(&regs, task->reissue.call.asked);
+        task->reissue.active = task->reissue.entered = false;
+    }
+    if (zt_stopped_set_regs(thread, &regs, err))
+        return -1;
+    return zt_loop_go_on(pod, task, 0, err);
+}
+
+int zt_loop_call(zt_pod *pod, zt_task *task, zt_err *err)
+{
+    bool entering;
+    if (zt_stopped_entering(zt_task_stopped(task), &entering, err))
+        return -1;
+    if (task->reissue.active && !task->in_call)
+        return on_reissued(pod, task, entering, err);
+    return entering ? zt_loop_go_on(pod, task, 0, err) : on_exit_of_call(pod, task, err);
+}

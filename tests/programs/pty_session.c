@@ -1,0 +1,53 @@
+/* A session on a terminal of the pod's: controlling terminal, foreground group, ^C. */
+#include "zt_test.h"
+
+#include <pty.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+
+static void background(void)
+{
+	zt_must(setpgid(0, 0));
+	signal(SIGTTOU, SIG_IGN);
+	for (;;)
+		pause();
+}
+
+int main(void)
+{
+	int master;
+	char byte;
+	pid_t leader = zt_must(forkpty(&master, NULL, NULL, NULL));
+	if (leader == 0) {
+		sigset_t set;
+		sigemptyset(&set);
+		sigaddset(&set, SIGINT);
+		sigprocmask(SIG_BLOCK, &set, NULL);
+		pid_t other = zt_must(fork());
+		if (other == 0)
+			background();
+		setpgid(other, other);
+		zt_same(tcgetpgrp(0), getpid());
+		zt_writes(1, "up\n");
+		int sig;
+		zt_same(sigwait(&set, &sig), 0); /* typed on the master afterwards */
+		zt_same(tcgetsid(0), getpid());
+		zt_same(tcgetpgrp(0), getpid());
+		int tty = zt_must(open("/dev/tty", O_RDWR));
+		zt_same(tcgetpgrp(tty), getpid());
+		zt_must(tcsetpgrp(0, other));
+		zt_same(tcgetpgrp(tty), other);
+		kill(other, SIGKILL);
+		zt_same(waitpid(other, NULL, 0), other);
+		_exit(0);
+	}
+	while (read(master, &byte, 1) == 1 && byte != '\n')
+		;
+
+	zt_ready();
+
+	zt_same(tcgetpgrp(master), leader);
+	zt_writes(master, "\x03");
+	zt_join(leader);
+	return zt_pass();
+}
