@@ -1,4 +1,4 @@
-"""The command line, around pods that are fake: what a shell user sees."""
+"""The command line: what a shell user sees. Pods are real, but where a fake one is asked for."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from zaptrace import runtime
 from zaptrace.cli import VERBS
 
 REPO = Path(__file__).resolve().parent.parent
-COMMAND = [sys.executable, "-m", "tests.fake_pod"]
 
 
 class Shell:
     """Runs zaptrace with a runtime directory of the test's own."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, module: str) -> None:
         self.root = root
+        self.command = [sys.executable, "-m", module]
         self.env = {
             **os.environ,
             "ZAPTRACE_RUNTIME_DIR": str(root),
@@ -47,7 +47,12 @@ class Shell:
         if text_in is None:
             options["stdin"] = subprocess.DEVNULL
         return subprocess.run(
-            [*COMMAND, *argv], input=text_in, capture_output=True, text=True, check=False, **options
+            [*self.command, *argv],
+            input=text_in,
+            capture_output=True,
+            text=True,
+            check=False,
+            **options,
         )
 
     @contextlib.contextmanager
@@ -57,7 +62,7 @@ class Shell:
             "stdout": subprocess.PIPE,
             "stderr": subprocess.PIPE,
         } | more
-        with subprocess.Popen([*COMMAND, *argv], text=True, env=self.env, **options) as child:
+        with subprocess.Popen([*self.command, *argv], text=True, env=self.env, **options) as child:
             try:
                 yield child
             finally:
@@ -71,7 +76,7 @@ class Shell:
         termios.tcsetwinsize(slave, (30, 100))
         before = termios.tcgetattr(slave)
         child = subprocess.Popen(
-            ["setsid", "-c", *COMMAND, *argv],
+            ["setsid", "-c", *self.command, *argv],
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -132,8 +137,14 @@ class Screen:
 def zaptrace() -> Iterator[Shell]:
     with tempfile.TemporaryDirectory(prefix="zt", dir="/tmp") as path:
         root = runtime.root(path)
-        yield Shell(root)
+        yield Shell(root, "zaptrace")
         end_all(root)
+
+
+@pytest.fixture
+def fake(zaptrace: Shell) -> Shell:
+    """The same with pods that can be made to do things: see fake_pod.py."""
+    return Shell(zaptrace.root, "tests.fake_pod")
 
 
 class TestRunWithOurStdio:
@@ -201,7 +212,7 @@ class TestRunWithOurStdio:
 
             eventually(lambda: state() == "S")
             child.send_signal(signal.SIGTSTP)
-            eventually(lambda: state() == "T")
+            eventually(lambda: state() in "Tt")
             eventually(
                 lambda: (
                     Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
@@ -212,10 +223,10 @@ class TestRunWithOurStdio:
             child.terminate()
             assert child.wait(PATIENCE_S) == 143
 
-    def test_a_pod_that_leaves_says_so(self, zaptrace: Shell, tmp_path: Path) -> None:
-        with zaptrace.start("run", "--name", "web", "--", "sleep", "60") as child:
-            eventually(lambda: runtime.pods(zaptrace.root) == ["web"])
-            assert zaptrace("migrate", "web", "tcp://there:1").returncode == 0
+    def test_a_pod_that_leaves_says_so(self, fake: Shell, tmp_path: Path) -> None:
+        with fake.start("run", "--name", "web", "--", "sleep", "60") as child:
+            eventually(lambda: runtime.pods(fake.root) == ["web"])
+            assert fake("migrate", "web", "tcp://there:1").returncode == 0
             assert child.wait(PATIENCE_S) == 0
             assert child.stderr is not None
             assert child.stderr.read() == (
@@ -302,6 +313,34 @@ class TestRunOnATerminal:
                 screen.look()
             assert screen.shown.split() == [b"%d" % n for n in range(1, 50001)]
 
+    def test_a_shell_with_jobs_comes_back(self, zaptrace: Shell, tmp_path: Path) -> None:
+        image = str(tmp_path / "sh.zap")
+        with zaptrace.terminal("run", "--name", "sh", "--", "bash", "--norc") as screen:
+            screen.type(b"PS1=ready:; sleep 500\r")
+            eventually(lambda: "sleep" in zaptrace("ps", "sh").stdout)
+            screen.type(b"\x1a")
+            screen.expect(rb"Stopped")
+            screen.expect(rb"ready:")
+            screen.type(b"sleep 400 & X=kept\r")
+            screen.expect(rb"ready:")
+            screen.type(b"echo was-")  # a line that is not ended
+            screen.expect(rb"echo was-")
+            assert zaptrace("checkpoint", "sh", "--to", image, "--stop").returncode == 0
+            assert screen.end() == 0
+            assert screen.is_cooked()
+        with zaptrace.terminal("restore", image) as screen:
+            eventually(lambda: not screen.is_cooked())
+            screen.type(b"$X; jobs\r")
+            screen.expect(rb"\nwas-kept")
+            screen.expect(rb"Stopped +sleep 500")
+            screen.expect(rb"Running +sleep 400")
+            screen.type(b"fg %1\r")
+            screen.expect(rb"\nsleep 500")
+            screen.type(b"\x03")
+            screen.expect(rb"ready:")
+            screen.type(b"kill %2; exit 5\r")
+            assert screen.end() == 5
+
 
 class TestDetached:
     def test_log_ps_signal_stop(self, zaptrace: Shell) -> None:
@@ -331,26 +370,54 @@ class TestDetached:
 
     def test_checkpoint_and_restore(self, zaptrace: Shell, tmp_path: Path) -> None:
         image = tmp_path / "web.zap"
-        zaptrace("run", "-d", "--name", "web", "--", "sh", "-c", "echo on; sleep 60")
+        script = "echo on; read x <$0; echo $x; sleep 60"
+        os.mkfifo(tmp_path / "fifo")
+        zaptrace("run", "-d", "--name", "web", "--", "sh", "-c", script, str(tmp_path / "fifo"))
+        eventually(lambda: zaptrace("logs", "web").stdout == "on\n")
         done = zaptrace("checkpoint", "web", "--to", "web.zap", "--stop", cwd=tmp_path)
         assert done.returncode == 0 and "1 processes" in done.stdout, done
-        assert json.loads((image / "fake.json").read_text())["name"] == "web"
+        assert zaptrace("check", str(image)).returncode == 0
         assert zaptrace("restore", str(image), "-d", "--name", "two").stdout == "two\n"
-        eventually(lambda: zaptrace("logs", "two").stdout == "on\n")
+        (tmp_path / "fifo").write_text("and on\n")
+        eventually(lambda: zaptrace("logs", "two").stdout == "and on\n")
         done = zaptrace("checkpoint", "two", "--to", str(tmp_path / "2"), "--json")
-        assert json.loads(done.stdout)["bytes"] == 12345
+        assert json.loads(done.stdout)["processes"] == 2
+        assert zaptrace("check", "two").returncode == 0
         zaptrace("stop", "two")
 
     def test_restore_in_the_foreground(self, zaptrace: Shell, tmp_path: Path) -> None:
-        (tmp_path / "fake.json").write_text(
-            json.dumps({"name": "web", "argv": ["sh", "-c", "cat; exit 4"]})
-        )
-        done = zaptrace("restore", str(tmp_path), text_in="through\n")
-        assert (done.stdout, done.returncode) == ("through\n", 4)
+        image = str(tmp_path / "web.zap")
+        script = 'read x; echo "got $x"; exit 4'
+        with zaptrace.start(
+            "run", "--name", "web", "--", "sh", "-c", script, stdin=subprocess.PIPE
+        ) as child:
+            eventually(lambda: runtime.pods(zaptrace.root) == ["web"])
+            assert zaptrace("checkpoint", "web", "--to", image, "--stop").returncode == 0
+            assert child.wait(PATIENCE_S) == 0
+            assert child.stderr is not None and "stopped by a checkpoint" in child.stderr.read()
+        done = zaptrace("restore", image, text_in="through\n")
+        assert (done.stdout, done.returncode) == ("got through\n", 4), done
 
-    def test_errors_in_the_house_form(self, zaptrace: Shell, tmp_path: Path) -> None:
-        zaptrace("run", "-d", "--name", "web", "--", "sleep", "60")
-        done = zaptrace("checkpoint", "web", "--to", str(tmp_path / "unsupported"))
+    def test_show(self, zaptrace: Shell, tmp_path: Path) -> None:
+        image = str(tmp_path / "web.zap")
+        zaptrace("run", "-d", "--name", "web", "--", "sh", "-c", "sleep 60 | cat")
+        eventually(lambda: len(json.loads(zaptrace("ps", "web", "--json").stdout)["processes"]) > 2)
+        zaptrace("checkpoint", "web", "--to", image, "--stop", "--codec", "zstd")
+        shown = zaptrace("show", image).stdout
+        assert re.search(r"├─ \d+ sleep", shown) and "rw-p" in shown
+        assert "pipe" in shown and "before zstd" in shown
+        assert "rw-p" not in zaptrace("show", "--short", image).stdout
+        plain = json.loads(zaptrace("show", "--json", image).stdout)
+        assert {p["comm"] for p in plain["states"]["process"]} == {"sh", "sleep", "cat"}
+
+    def test_damaged_image(self, zaptrace: Shell, tmp_path: Path) -> None:
+        for verb in ("show", "check", "restore"):
+            done = zaptrace(verb, str(tmp_path))
+            assert done.returncode in (1, 125) and "image" in done.stderr, done
+
+    def test_errors_in_the_house_form(self, fake: Shell, tmp_path: Path) -> None:
+        fake("run", "-d", "--name", "web", "--", "sleep", "60")
+        done = fake("checkpoint", "web", "--to", str(tmp_path / "unsupported"))
         assert done.returncode == 1 and done.stdout == ""
         assert done.stderr == (
             "zaptrace: cannot checkpoint pod 'web': process 7 (nginx), fd 12 is io_uring\n"
@@ -359,9 +426,9 @@ class TestDetached:
             "  do       restart the pod\n"
             "  changed  nothing; the pod is running again\n"
         )
-        taken = zaptrace("run", "--name", "web", "--", "true")
+        taken = fake("run", "--name", "web", "--", "true")
         assert taken.returncode == 125 and "the name is taken" in taken.stderr
-        nobody = zaptrace("stop", "nobody")
+        nobody = fake("stop", "nobody")
         assert nobody.returncode == 1 and "running pods: web" in nobody.stderr
 
 

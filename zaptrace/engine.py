@@ -17,6 +17,12 @@ Progress = Callable[[dict[str, Any]], None]
 class Engine:
     """What a supervisor does with a pod; the tests put another one in its place."""
 
+    def warm(self) -> None:
+        """Load what a restore needs."""
+        import zmq  # noqa: F401
+
+        from . import image, pod, restore  # noqa: F401
+
     def launch(self, job: Job, stdio: tuple[int, int, int], master: int | None) -> Any:
         """A running pod of `job.argv`; `master` is that of the pty that `stdio` is."""
         from .pod import Pod, Stdio

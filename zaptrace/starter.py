@@ -20,6 +20,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from typing import Any
 from . import control, runtime
 from .errors import PodError, ZaptraceError
 
+_REFILL_S = 0.5
 PROGRAM = "zaptrace.supervisor"
 """The module whose main() is a supervisor; tests put one with a fake pod here."""
 
@@ -82,38 +84,67 @@ class Started:
         self.close()
 
 
-def start(job: Job, stdio: tuple[int, int, int] = (0, 1, 2)) -> Started:
-    """Start a supervisor for `job` and wait until its pod is whole.
+class Waiting:
+    """A supervisor that has no job yet. Without one it ends when it is closed, or we die."""
+
+    def __init__(self, stdio: tuple[int, int, int] | None, name: str = "", warm: bool = False):
+        """`stdio` None is /dev/null. `warm`: everything that a restore needs is loaded ahead."""
+        _fill_standard_fds()
+        fds = stdio or (subprocess.DEVNULL,) * 3
+        self.lifeline, theirs = socket.socketpair()
+        argv = [name, str(theirs.fileno()), "warm" if warm else "now"]
+        try:
+            with theirs:
+                self._child = subprocess.Popen(
+                    python(PROGRAM, "main", *argv),
+                    stdin=fds[0],
+                    stdout=fds[1],
+                    stderr=fds[2],
+                    pass_fds=(theirs.fileno(),),
+                    start_new_session=True,
+                )
+        except BaseException:
+            self.lifeline.close()
+            raise
+
+    def give(self, job: Job) -> dict[str, Any]:
+        """Hand over the job; the supervisor's report."""
+        with contextlib.suppress(OSError):  # it died: the report is missing, too
+            _write_frame(self.lifeline, {"job": vars(job)})
+        report = _read_report(self.lifeline)
+        self._child.wait()  # it has forked and is gone; the supervisor is its orphan
+        return report
+
+    def close(self) -> None:
+        """Let it end, if it has no job."""
+        self.lifeline.close()
+        self._child.wait()
+
+
+def start(
+    job: Job, stdio: tuple[int, int, int] = (0, 1, 2), waiting: Waiting | None = None
+) -> Started:
+    """Start a supervisor for `job`, or take one that is waiting; returns when its pod is whole.
 
     `stdio` are the descriptors that an "inherit" pod gets. Raises what the supervisor raised; the
     error then has `exit_status`, what a shell would report (125, 126, 127). The supervisor is no
     child of ours when this returns, and lives in a session of its own.
     """
-    _fill_standard_fds()
-    ours, theirs = socket.socketpair()
-    inherit = job.stdio == "inherit"
+    if waiting is None:
+        waiting = Waiting(stdio if job.stdio == "inherit" else None, job.name or "")
     try:
-        with theirs:
-            child = subprocess.Popen(
-                python(PROGRAM, "main", job.name or "", str(theirs.fileno())),
-                stdin=stdio[0] if inherit else subprocess.DEVNULL,
-                stdout=stdio[1] if inherit else subprocess.DEVNULL,
-                stderr=stdio[2] if inherit else subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
-        _write_frame(ours, {"job": vars(job)})
-        report = _read_report(ours)
-        child.wait()  # it has forked and is gone; the supervisor is its orphan
+        report = waiting.give(job)
     except BaseException:
-        ours.close()
+        waiting.lifeline.close()
         raise
     if not report.get("ok"):
-        ours.close()
+        waiting.lifeline.close()
         error = ZaptraceError.from_plain(report.get("error") or {})
         error.exit_status = report.get("exit", 125)  # type: ignore[attr-defined]
         raise error
-    return Started(report["name"], report["instance"], report["pid"], Path(job.root), ours)
+    return Started(
+        report["name"], report["instance"], report["pid"], Path(job.root), waiting.lifeline
+    )
 
 
 def python(module: str, function: str, *argv: str) -> list[str]:
@@ -156,17 +187,60 @@ class Held:
 
 
 def spawn_restored(
-    image: str | os.PathLike[str], name: str | None = None, root: Path | None = None
+    image: str | os.PathLike[str],
+    name: str | None = None,
+    root: Path | None = None,
+    waiting: Waiting | None = None,
 ) -> Held:
     """Restore `image` as a held, detached pod with a log; returns when it is whole."""
     base = root if root is not None else runtime.root()
     job = Job("restore", str(base), name, image=os.path.abspath(image), stdio="log", hold=True)
-    return Held(start(job))
+    return Held(start(job, waiting=waiting))
 
 
-def receive_job(lifeline: socket.socket) -> Job:
-    """The supervisor's side: read the job."""
-    return Job(**control.unpack(_read_frame(lifeline))["job"])
+class Spawner:
+    """spawn_restored with a supervisor kept waiting: its start is not part of a pod's downtime.
+
+    May be called by several threads.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._lock = threading.Lock()
+        self._closed = False
+        self._spare: Waiting | None = None
+        self._refill()
+
+    def spawn(self, image: str, name: str) -> Held:
+        """Restore `image` under `name`, held."""
+        with self._lock:
+            spare, self._spare = self._spare, None
+        try:
+            return spawn_restored(image, name, self._root, spare)
+        finally:
+            # Not at once: the pod that has just come is to go on first.
+            timer = threading.Timer(_REFILL_S, self._refill)
+            timer.daemon = True
+            timer.start()
+
+    def close(self) -> None:
+        """End the one that waits."""
+        with self._lock:
+            self._closed = True
+            if self._spare is not None:
+                self._spare.close()
+                self._spare = None
+
+    def _refill(self) -> None:
+        with self._lock:
+            if self._spare is None and not self._closed:
+                self._spare = Waiting(None, "waiting", warm=True)
+
+
+def receive_job(lifeline: socket.socket) -> Job | None:
+    """The supervisor's side: read the job; None when there will be none."""
+    frame = _read_frame(lifeline)
+    return Job(**control.unpack(frame)["job"]) if frame else None
 
 
 def report(lifeline: socket.socket, **what: Any) -> None:

@@ -384,8 +384,14 @@ def main(engine: Engine | None = None) -> None:
         os._exit(0)
     lifeline = socket.socket(fileno=int(sys.argv[2]))
     lifeline.set_inheritable(False)
+    engine = engine or Engine()
     try:
-        supervisor = Supervisor(starter.receive_job(lifeline), lifeline, engine or Engine())
+        if sys.argv[3] == "warm":
+            engine.warm()
+        job = starter.receive_job(lifeline)
+        if job is None:
+            os._exit(0)
+        supervisor = Supervisor(job, lifeline, engine)
         supervisor.start()
     except ZaptraceError as e:
         status = getattr(e, "status", 125) if isinstance(e, HostError) else 125

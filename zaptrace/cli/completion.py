@@ -17,8 +17,7 @@ def command(shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
-    from . import group
-
+    group = click.get_current_context().find_root().command
     script = get_completion_class(shell)
     assert script is not None
     click.echo(script(group, {}, "zaptrace", "_ZAPTRACE_COMPLETE").source())

@@ -34,7 +34,7 @@ def command(bind: str | None, quiet: bool, as_json: bool) -> None:
     from .. import server, suitability
     from ..log import log
     from ..runtime import root
-    from ..starter import spawn_restored
+    from ..starter import Spawner
 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("zaptrace: %(message)s"))
@@ -55,9 +55,8 @@ def command(bind: str | None, quiet: bool, as_json: bool) -> None:
             click.echo(f"key {running.key}")
         sys.stdout.flush()
 
-    server.serve(
-        bind or server.BIND,
-        spawn=lambda image, name: spawn_restored(image, name, base),
-        check=check,
-        ready=ready,
-    )
+    spawner = Spawner(base)
+    try:
+        server.serve(bind or server.BIND, spawn=spawner.spawn, check=check, ready=ready)
+    finally:
+        spawner.close()
