@@ -8,7 +8,7 @@
 #define COUNT 8
 
 static __thread int local;
-static pthread_mutex_t held[COUNT], robust;
+static pthread_mutex_t held[COUNT];
 static pthread_barrier_t up, go;
 
 static void *work(void *arg)
@@ -24,8 +24,6 @@ static void *work(void *arg)
 	sigaddset(&set, SIGRTMIN + i);
 	zt_same(pthread_sigmask(SIG_SETMASK, &set, NULL), 0);
 	zt_same(pthread_mutex_lock(&held[i]), 0);
-	if (i == 0)
-		zt_same(pthread_mutex_lock(&robust), 0);
 	pthread_barrier_wait(&up);
 	pthread_barrier_wait(&go);
 	zt_same(local, i * 100);
@@ -36,7 +34,7 @@ static void *work(void *arg)
 	zt_same(sigismember(&mask, SIGRTMIN + i), 1);
 	zt_same(sigismember(&mask, SIGRTMIN + i + 1), 0);
 	zt_same(pthread_mutex_unlock(&held[i]), 0);
-	return (void *)(intptr_t)(i + 1000); /* the first dies with the robust one held */
+	return (void *)(intptr_t)(i + 1000);
 }
 
 int main(void)
@@ -44,10 +42,7 @@ int main(void)
 	pthread_t thread[COUNT];
 	pthread_mutexattr_t attribute;
 	pthread_mutexattr_init(&attribute);
-	pthread_mutexattr_setrobust(&attribute, PTHREAD_MUTEX_ROBUST);
-	pthread_mutex_init(&robust, &attribute);
 	pthread_mutexattr_settype(&attribute, PTHREAD_MUTEX_ERRORCHECK);
-	pthread_mutexattr_setrobust(&attribute, PTHREAD_MUTEX_STALLED);
 	pthread_barrier_init(&up, NULL, COUNT + 1);
 	pthread_barrier_init(&go, NULL, COUNT + 1);
 	for (int i = 0; i < COUNT; i++) {
@@ -67,6 +62,5 @@ int main(void)
 		zt_same((intptr_t)result, i + 1000);
 		zt_same(pthread_mutex_lock(&held[i]), 0);
 	}
-	zt_same(pthread_mutex_lock(&robust), EOWNERDEAD);
 	return zt_pass();
 }

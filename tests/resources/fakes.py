@@ -29,7 +29,15 @@ VPID = 7
 _OURS = 500
 """Fds of the build lie from here on, out of the way of the pod's, which are in this process too."""
 _libc = ctypes.CDLL(None, use_errno=True)
-_NUMBERS = {"close": 3, "ioctl": 16, "fcntl": 72, "epoll_ctl": 233, "openat": 257, "dup3": 292}
+_NUMBERS = {
+    "close": 3,
+    "ioctl": 16,
+    "fcntl": 72,
+    "epoll_ctl": 233,
+    "openat": 257,
+    "epoll_pwait": 281,
+    "dup3": 292,
+}
 
 
 @dataclass
@@ -76,8 +84,16 @@ class FakeImage:
         return str(self.home / name)
 
 
+@dataclass
+class FakeHandle:
+    """Of the tracer's pod; the monotonic clock of the pod is so far from the host's."""
+
+    offset_ns: int = 0
+
+
 class FakePod:
     def __init__(self, image: FakeImage) -> None:
+        self.handle = FakeHandle()
         self.name = "fake"
         self.image = image
         self.stdio: dict[tuple[int, int], str] = {}
@@ -109,6 +125,9 @@ class FakeProgram:
     def data(self, content: bytes) -> Any:
         return ctypes.create_string_buffer(content, len(content))
 
+    def buffer(self, size: int) -> Any:
+        return ctypes.create_string_buffer(size)
+
     def string(self, text: str) -> Any:
         return ctypes.create_string_buffer(text.encode())
 
@@ -131,6 +150,8 @@ class FakeBuild:
     def __init__(self, image: FakeImage, pod: FakePod) -> None:
         self.image = image
         self.pod = pod
+        self.handle = FakeHandle()
+        self.before_thaw: list[Any] = []
         self.stdio: dict[str, int] = {}
         self.clock_offset_ns = 0
         self.tty_master: int | None = None
@@ -174,6 +195,8 @@ class FakeBuild:
                             os.dup2(self.provided[file.id], number)
             if stage in self.programs:
                 self.programs[stage].run()
+        for work in self.before_thaw:
+            work()
 
 
 @dataclass

@@ -77,6 +77,25 @@ def test_a_number_that_was_closed(world: World, ep: int, taken: bool) -> None:
         assert os.readlink(f"/proc/self/fd/{old}") == os.devnull
 
 
+def test_a_spent_oneshot_stays_spent(world: World, ep: int) -> None:
+    event, other = os.eventfd(1), os.eventfd(1)
+    add(ep, event, select.EPOLLIN | select.EPOLLONESHOT)
+    assert wait(ep) == [(event, select.EPOLLIN)]
+    add(ep, other, select.EPOLLIN | select.EPOLLONESHOT)
+    world.hold(ep)
+    target, second = world.hold(event), world.hold(other)
+    before = world.capture(epoll)
+    keep = {target.id: os.dup(event), second.id: os.dup(other)}
+    os.close(ep)
+    os.dup2(event, world.pod.every[0].local)
+    _restore(world, before, keep)
+    (after,) = world.capture(epoll)
+    assert {w.data: w.events for w in after.watches} == {
+        w.data: w.events for w in before[0].watches
+    }
+    assert wait(ep) == [(other, select.EPOLLIN)]
+
+
 def test_files_of_one_kind_are_told_apart(world: World, ep: int) -> None:
     number = os.eventfd(0)
     add(ep, number, select.EPOLLIN)

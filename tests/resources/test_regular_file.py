@@ -97,6 +97,17 @@ def test_deleted_and_write_only(world: World, tmp_path: Path) -> None:
         assert again.read() == b"kept on"
 
 
+def test_temporary_file(world: World, tmp_path: Path) -> None:
+    fd = os.open(tmp_path, os.O_TMPFILE | os.O_RDWR)
+    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    os.write(fd, b"temporary")
+    world.hold(fd)
+    world.round_trip(regular_file)
+    os.lseek(fd, 0, os.SEEK_SET)
+    assert os.read(fd, 99) == b"temporary"
+    assert fcntl.fcntl(fd, fcntl.F_GETFL) == flags
+
+
 def test_deleted_directory(world: World, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()

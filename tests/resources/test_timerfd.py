@@ -7,10 +7,16 @@ import struct
 import time
 
 import pytest
-from fakes import World
+from fakes import FakeHandle, World
 
 from zaptrace.resources import timerfd
 from zaptrace.resources._libc import checked, libc
+
+
+@pytest.fixture(autouse=True)
+def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timerfd, "_pod_now", lambda pod: time.monotonic_ns() + pod.offset_ns)
+
 
 _SPEC = struct.Struct("=qqqq")
 
@@ -51,6 +57,15 @@ def test_disarmed(world: World) -> None:
     assert left(fd) == (0, 0)
 
 
+def test_it_is_the_pods_time_that_counts(world: World) -> None:
+    fd = make(time.CLOCK_MONOTONIC, 50)
+    world.hold(fd)
+    states = world.capture(timerfd)
+    world.kill()
+    world.restore(timerfd, states, handle=FakeHandle(offset_ns=10_000_000_000))
+    assert 39 < left(fd)[0] <= 40
+
+
 def test_absolute_realtime_keeps_its_time(world: World) -> None:
     fd = make(time.CLOCK_REALTIME, time.time() + 0.2, flags=1)
     world.hold(fd)
@@ -67,7 +82,7 @@ def test_time_that_passes_while_it_is_an_image_does_not_count(world: World) -> N
     states = world.capture(timerfd)
     world.kill()
     time.sleep(0.25)
-    world.restore(timerfd, states)
+    world.restore(timerfd, states, handle=FakeHandle(offset_ns=-250_000_000))
     assert 0.1 < left(fd)[0] <= 0.2
     assert select.select([fd], [], [], 2)[0]
     assert ticks(fd) == 1

@@ -4,8 +4,12 @@ A watch is known to the kernel by the file *and* by the fd number that it was ad
 the program will name again, so it is added back under that number: by a process that has both
 (signalfd looks at the process that adds it), and where none has, by us in an fd table apart.
 
+A spent EPOLLONESHOT watch is armed for what its file is ready for, and spent by a wait; that comes
+before anything else is watched.
+
 Not carried: which edges were seen (EPOLLET reports a ready file once more, as epoll(7) allows); a
-spent EPOLLONESHOT still hears of EPOLLERR and EPOLLHUP until it is armed again.
+spent EPOLLONESHOT of a file that is ready for nothing hears of EPOLLERR and EPOLLHUP until it is
+armed again.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from ._libc import apart, checked, libc
 if TYPE_CHECKING:
     from ..build import Build
     from ..frozen import FrozenFile, FrozenPod, FrozenProcess
+    from ..program import Program
 
 NAME = "epoll"
 
@@ -35,6 +40,9 @@ _WATCH = re.compile(
 )
 _EVENT = struct.Struct("=IQ")  # struct epoll_event, packed on x86-64
 _ADD = 1
+_ASKED = select.EPOLLIN | select.EPOLLPRI | select.EPOLLOUT | select.EPOLLRDHUP
+_CONDITIONS = 0x0FFFFFFF
+"""All but EPOLLEXCLUSIVE, EPOLLWAKEUP, EPOLLONESHOT and EPOLLET."""
 _SYS_KCMP = 312
 _KCMP_EPOLL_TFD = 7
 _ABOVE_STDIO = 3
@@ -88,7 +96,7 @@ def restore(states: list[State], build: Build) -> None:
     for state in states:
         build.at(Stage.SHARED, _make, state, build)
     for state in states:
-        for watch in state.watches:
+        for watch in sorted(state.watches, key=lambda watch: not _is_spent(watch)):
             build.at(Stage.THREADS, _add, state, watch, build)
 
 
@@ -152,6 +160,17 @@ def _is_target(candidate: FrozenFile, epoll: FrozenFile, number: int, nth: int) 
 # restore
 
 
+def _is_spent(watch: Watch) -> bool:
+    return bool(watch.events & select.EPOLLONESHOT) and not watch.events & _CONDITIONS
+
+
+def _ready_for(fd: int) -> int:
+    """What poll(2) says of `fd` now."""
+    poll = select.poll()
+    poll.register(fd, _ASKED)
+    return next((events for _, events in poll.poll(0)), 0)
+
+
 def _make(state: State, build: Build) -> None:
     with restoring(NAME, Stage.SHARED, "an epoll instance"):
         epoll = select.epoll()
@@ -161,14 +180,23 @@ def _make(state: State, build: Build) -> None:
 
 
 def _add(state: State, watch: Watch, build: Build) -> None:
-    event = _EVENT.pack(watch.events, watch.data)
+    spend = _ready_for(build.file(watch.file_id)) if _is_spent(watch) else 0
+    event = _EVENT.pack(watch.events | spend, watch.data)
     if not watch.vpid:
         what = f"what an epoll instance watches as {watch.number}"
         do = "allow unshare(2) to zaptrace, or let the program keep the file open"
         with restoring(NAME, Stage.THREADS, what, do):
-            apart(lambda: _add_here(state, watch, build, event))
+            apart(lambda: _add_here(state, watch, build, event, spend))
         return
     program = build.process(watch.vpid).program(Stage.THREADS)
+    _add_there(program, watch, event)
+    if spend:
+        got = program.buffer(_EVENT.size)
+        program.call("epoll_pwait", watch.epoll_fd, got, 1, 0, 0, 8)
+
+
+def _add_there(program: Program, watch: Watch, event: bytes) -> None:
+    """Rows for a process that has the epoll instance and the file."""
     number = watch.number
     if watch.file_fd == number:
         program.call("epoll_ctl", watch.epoll_fd, _ADD, number, program.data(event))
@@ -186,9 +214,11 @@ def _add(state: State, watch: Watch, build: Build) -> None:
         program.call("close", saved)
 
 
-def _add_here(state: State, watch: Watch, build: Build, event: bytes) -> None:
+def _add_here(state: State, watch: Watch, build: Build, event: bytes, spend: int) -> None:
     number, epoll = watch.number, build.file(state.file_id)
     if number == epoll:
         epoll = os.dup(epoll)
     os.dup2(build.file(watch.file_id), number)
     checked(libc.epoll_ctl(epoll, _ADD, number, ctypes.create_string_buffer(event)))
+    if spend:
+        checked(libc.epoll_wait(epoll, ctypes.create_string_buffer(_EVENT.size), 1, 0))

@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 
 NAME = "regular_file"
 
-_O_TMPFILE = 0o20000000  # without O_DIRECTORY, as the kernel keeps it in f_flags
-_ONCE = os.O_CREAT | os.O_EXCL | os.O_TRUNC | _O_TMPFILE
+_ONCE = os.O_CREAT | os.O_EXCL | os.O_TRUNC
 _MEMORY_DEVICES = {os.makedev(1, minor) for minor in (3, 5, 7, 8, 9)}  # null zero full (u)random
 _NO_PATH = re.compile(r"/(memfd:|secretmem|anon_hugepage|dmabuf:|SYSV[0-9a-f]{8} |\[)")
 _GONE = " (deleted)"
@@ -284,18 +283,23 @@ def _make_nameless(state: State, build: Build, made: dict[tuple[int, int], int])
             os.rmdir(name)
             finish(build, state, fd)
             return
-        key = (inode.dev, inode.ino)
+        key, fd = (inode.dev, inode.ino), None
+        flags = _open_flags(state)
+        temporary = flags & os.O_TMPFILE == os.O_TMPFILE
         if key not in made:
-            made[key] = _unlinked(state, os.path.dirname(shown))
+            made[key] = _unlinked(os.path.dirname(shown))
             load(build.image, inode.part, inode.runs, state.size, made[key])
             build.provide_inode(inode.dev, inode.ino, os.dup(made[key]))
-        fd = reopen(made[key], _open_flags(state))
+            if temporary and flags & os.O_ACCMODE == os.O_RDWR:
+                fd = os.dup(made[key])  # the description itself, whose flags say O_TMPFILE too
+        if fd is None:
+            fd = reopen(made[key], flags & ~os.O_TMPFILE if temporary else flags)
         os.fchmod(made[key], stat.S_IMODE(inode.mode))
         os.utime(made[key], ns=(inode.atime_ns, inode.mtime_ns))
         _hand_over(state, build, fd)
 
 
-def _unlinked(state: State, home: str) -> int:
+def _unlinked(home: str) -> int:
     """A new file without a name in `home` if we may, else among the temporary files."""
     for where in (home, tempfile.gettempdir()):
         with contextlib.suppress(OSError):

@@ -1,6 +1,6 @@
 """timerfd_create(2): clock, time left, interval, expirations not read yet.
 
-The time that is left runs again from the moment the pod does (stage RESUME). A timer set to an
+The time that is left is time of the pod's, so it runs again when the pod does. A timer set to an
 absolute time of the realtime clock keeps that time, so it may have passed.
 
 Not carried: a clock change that a TFD_TIMER_CANCEL_ON_SET timer has not been told of yet.
@@ -15,9 +15,11 @@ import os
 import struct
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ..build import Stage
+from ..native import lib
 from ._file import Description, described, finish, restoring
 from ._libc import checked, libc
 
@@ -42,8 +44,10 @@ class State(Description):
     """TFD_TIMER_ABSTIME 1 and TFD_TIMER_CANCEL_ON_SET 2, as last given."""
     left_ns: int
     """Time to the next expiration; 0 is disarmed."""
+    at_ns: int
+    """The pod's monotonic time when `left_ns` was that much."""
     expires_ns: int
-    """The same, as a time of `clock` when captured."""
+    """The next expiration, as this host's `clock` would show it."""
     interval_ns: int
     ticks: int
     """Expirations that were not read yet."""
@@ -61,7 +65,8 @@ def restore(states: list[State], build: Build) -> None:
     for state in states:
         build.at(Stage.CLAIM, _try_clock, state)
         build.at(Stage.SHARED, _make, state, build)
-        build.at(Stage.RESUME, _arm, state, build)
+        # As late as can be: the pod's clock is set right before it runs, and we after that.
+        build.at(Stage.RESUME, build.before_thaw.append, partial(_arm, state, build))
 
 
 def _read(pod: FrozenPod, file: FrozenFile) -> State:
@@ -73,6 +78,7 @@ def _read(pod: FrozenPod, file: FrozenFile) -> State:
         raw = ctypes.create_string_buffer(_ITIMERSPEC.size)
         checked(libc.timerfd_gettime(file.local, raw))
         now = time.clock_gettime_ns(_BASE_CLOCK.get(clock, clock))
+        at = _pod_now(pod.handle)
         before, (ticks, settime_flags) = ticks, _shown(file.local)
         if ticks == before:
             break
@@ -83,10 +89,16 @@ def _read(pod: FrozenPod, file: FrozenFile) -> State:
         clock=clock,
         settime_flags=settime_flags,
         left_ns=left,
+        at_ns=at,
         expires_ns=now + left,
         interval_ns=interval_s * _NS + interval_ns,
         ticks=ticks,
     )
+
+
+def _pod_now(handle: Any) -> int:
+    """The pod's monotonic time. Its CLOCK_BOOTTIME is as far from the host's as that."""
+    return time.monotonic_ns() + lib.zt_pod_clock(handle)
 
 
 def _shown(fd: int) -> tuple[int, int]:
@@ -115,12 +127,13 @@ def _arm(state: State, build: Build) -> None:
     fd = build.file(state.file_id)
     now = time.clock_gettime_ns(_BASE_CLOCK.get(state.clock, state.clock))
     absolute = state.settime_flags & _ABSTIME
+    left = max(1, state.left_ns - (_pod_now(build.handle) - state.at_ns))
     if not state.left_ns:
         value = 0
     elif absolute:
-        value = state.expires_ns if state.clock in _REALTIME_CLOCKS else now + state.left_ns
+        value = state.expires_ns if state.clock in _REALTIME_CLOCKS else now + left
     else:
-        value = state.left_ns
+        value = left
     with restoring(NAME, Stage.RESUME, "the time of a timerfd"):
         _settime(fd, state.settime_flags, value, state.interval_ns)
         if not state.ticks:

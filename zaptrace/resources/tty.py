@@ -193,10 +193,16 @@ def _slave(master: int, slaves: Sequence[FrozenFile] = ()) -> Iterator[int]:
         if _int(master, _TIOCGPTLCK):
             fcntl.ioctl(master, _TIOCSPTLCK, struct.pack("i", 0))
             stack.callback(fcntl.ioctl, master, _TIOCSPTLCK, struct.pack("i", 1))
-        flags = os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
-        slave = fcntl.ioctl(master, _TIOCGPTPEER, flags)
+        slave = _open_slave(master, os.O_RDWR | os.O_NONBLOCK)
         stack.callback(os.close, slave)
         yield slave
+
+
+def _open_slave(master: int, flags: int) -> int:
+    # O_CLOEXEC is not among the flags, for this ioctl would leave it in what F_GETFL shows.
+    slave = fcntl.ioctl(master, _TIOCGPTPEER, flags | os.O_NOCTTY)
+    os.set_inheritable(slave, False)
+    return slave
 
 
 def _get_termios(fd: int) -> bytes:
@@ -390,8 +396,7 @@ def _furnish(state: State, build: Build, master: int) -> None:
         for end in state.ends:
             if end.side == SLAVE:
                 flags = end.flags & (os.O_ACCMODE | os.O_NONBLOCK)
-                fd = fcntl.ioctl(master, _TIOCGPTPEER, flags | os.O_NOCTTY | os.O_CLOEXEC)
-                finish(build, end, fd)
+                finish(build, end, _open_slave(master, flags))
 
 
 def _control(state: State, build: Build, numbers: dict[int, int]) -> None:
