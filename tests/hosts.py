@@ -72,10 +72,11 @@ class Host:
         return done
 
     def serve(self, *, env: dict[str, str] | None = None) -> None:
-        """Start the host server and wait until it accepts pods."""
+        """Start the host server and wait until it accepts pods; a second one where the first was."""
+        self._bury_server()
         with open(self.home / "server.log", "ab") as log:
             self.server = subprocess.Popen(
-                [*cli(), "serve", "--bind", "tcp://127.0.0.1:0", "--json"],
+                [*cli(), "serve", "--bind", self.endpoint or "tcp://127.0.0.1:0", "--json"],
                 env={**self.env, **(env or {})}, stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=log, text=True,
             )  # fmt: skip
@@ -112,17 +113,21 @@ class Host:
         with contextlib.suppress(FlavourError, ValueError, KeyError, TypeError):
             for pod in self.pods():
                 self.run("stop", "--kill", pod["name"], check=False, timeout=20)
-        if self.server:
-            self.server.terminate()
-            try:
-                self.server.wait(10)
-            except subprocess.TimeoutExpired:
-                self.server.kill()
-                self.server.wait()
-            waited.discard(self.server.pid)
-            assert self.server.stdout
-            self.server.stdout.close()
-            self.server = None
+        self._bury_server()
+
+    def _bury_server(self) -> None:
+        if not self.server:
+            return
+        self.server.terminate()
+        try:
+            self.server.wait(10)
+        except subprocess.TimeoutExpired:
+            self.server.kill()
+            self.server.wait()
+        waited.discard(self.server.pid)
+        assert self.server.stdout
+        self.server.stdout.close()
+        self.server = None
 
 
 @contextlib.contextmanager

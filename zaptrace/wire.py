@@ -17,6 +17,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from socket import AF_INET, getaddrinfo
 from typing import Any
 
 import zmq
@@ -74,9 +75,10 @@ def connect(
     """
     timeouts = timeouts or Timeouts()
     host = host_of(endpoint)
+    ipv6 = _only_ipv6(host)
     context: zmq.Context[Any] = zmq.Context()
     socket = context.socket(zmq.DEALER)
-    _prepare(socket, timeouts)
+    _prepare(socket, timeouts, ipv6=ipv6)
     socket.curve_publickey = z85.encode(identity.public)
     socket.curve_secretkey = z85.encode(identity.secret)
     socket.curve_serverkey = z85.encode(server_key)
@@ -102,8 +104,27 @@ def connect(
         hub.release()
 
 
-def _prepare(socket: zmq.Socket[Any], timeouts: Timeouts) -> None:
-    socket.ipv6 = True
+def _only_ipv6(host: str) -> bool:
+    """True when `host` (name:port) has no IPv4 address. A name with both gets IPv4: "localhost"
+    is often ::1 first, where a server that listens on 127.0.0.1 cannot be found."""
+    name = host.rpartition(":")[0]
+    if name.startswith("["):
+        return True
+    try:
+        families = {found[0] for found in getaddrinfo(name, None)}
+    except OSError as e:
+        raise WireError(
+            f"cannot reach {host}",
+            needed="the address of that host",
+            found=f"{name}: {e.strerror}",
+            do="look for a mistake in the name",
+            changed="nothing",
+        ) from e
+    return AF_INET not in families
+
+
+def _prepare(socket: zmq.Socket[Any], timeouts: Timeouts, *, ipv6: bool) -> None:
+    socket.ipv6 = ipv6
     socket.linger = 0
     socket.sndhwm = socket.rcvhwm = 0  # bounded by credit
     socket.maxmsgsize = MAX_HEAD
@@ -220,7 +241,7 @@ class Listener(Hub):
         self._zap = context.socket(zmq.REP)
         self._zap.bind("inproc://zeromq.zap.01")
         socket = context.socket(zmq.ROUTER)
-        _prepare(socket, timeouts)
+        _prepare(socket, timeouts, ipv6=host.startswith("["))
         socket.router_mandatory = True
         socket.curve_server = True
         socket.curve_secretkey = z85.encode(identity.secret)
@@ -279,8 +300,7 @@ class Listener(Hub):
     ) -> None:
         if kind != "hello":
             return  # late words of a conversation that is over
-        address = str(frames[0].get("Peer-Address")).removeprefix("::ffff:")  # IPv4 on a v6 socket
-        peer = f"{frames[0].get('User-Id')} ({address})"
+        peer = f"{frames[0].get('User-Id')} ({frames[0].get('Peer-Address')})"
         try:
             _check_protocol(fields, "the server")
             if len(self.channels) >= MAX_CONVERSATIONS:

@@ -1,6 +1,6 @@
 """One end of a migration in a process of its own, to be killed: see test_migrate_protocol.py.
 
-    fake_host.py DIR serve PORT       says its endpoint, and "idle" when a migration is over
+    fake_host.py DIR serve PORT       says its endpoint, and "idle" after each conversation
     fake_host.py DIR send ENDPOINT    says how it went, as one line of JSON
 
 A copy that runs is a file in DIR/world.
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from zaptrace import migrate
+from zaptrace import server as server_module
 from zaptrace.errors import ZaptraceError
 from zaptrace.image import Image, pack_states
 from zaptrace.server import Server
@@ -73,8 +74,20 @@ class Pod:
         self.path.unlink(missing_ok=True)
 
 
+class Destination(migrate.Destination):
+    """One that says when a conversation is over."""
+
+    def converse(self, channel: Any) -> None:
+        """See there."""
+        try:
+            super().converse(channel)
+        finally:
+            print("idle", flush=True)
+
+
 def serve(base: Path, port: str) -> None:
     """Until SIGTERM."""
+    server_module.Destination = Destination  # type: ignore[misc]
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     with Server(
@@ -85,11 +98,7 @@ def serve(base: Path, port: str) -> None:
         timeouts=SHORT,
     ) as server:
         print(server.endpoint, flush=True)
-        busy = False
-        while not stop.wait(0.02):
-            was, busy = busy, bool(server._listener._threads)
-            if was and not busy:
-                print("idle", flush=True)
+        stop.wait()
 
 
 def send(base: Path, endpoint: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import faults
@@ -95,8 +96,8 @@ def test_migration_breaks(point: str, place: Path):
     """Killed at this point: the pod runs on at the source, or was handed over, exactly once.
 
     Whoever passes the point is killed there: the source's supervisor (which takes its pod with it,
-    unless that was handed over) or the destination's server. The conversation without pods is
-    tested in test_migrate_protocol.py, with more ways to break it.
+    unless that was handed over) or the destination's server, which is started anew. The
+    conversation without pods is tested in test_migrate_protocol.py, with more ways to break it.
     """
     broken = point.split(".")[1]
     fault = {"ZAPTRACE_FAULT": f"{point}:kill"}
@@ -115,7 +116,15 @@ def test_migration_breaks(point: str, place: Path):
         )  # fmt: skip
         while not count.path.exists() or count.check() < 5:
             time.sleep(0.02)
-        done = a.run("migrate", "count", b.endpoint, check=False, timeout=150)
+        with ThreadPoolExecutor(1) as aside:
+            migrating = aside.submit(
+                a.run, "migrate", "count", b.endpoint, check=False, timeout=150
+            )
+            while not migrating.done():
+                time.sleep(0.05)
+                if b.server and b.server.poll() is not None:
+                    b.serve()  # as whatever looks after services would do
+        done = migrating.result()
         assert "Traceback" not in done.stderr, done.stderr
         runs = count.grows(patience=5)
         live = [host.name for host in (a, b) if any(p["name"] == "count" for p in host.pods())]
