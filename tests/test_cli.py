@@ -464,8 +464,10 @@ class TestTheRest:
         env = zaptrace.env | {"ZAPTRACE_CONFIG_DIR": str(tmp_path / "config")}
         key = zaptrace("keys", "show", env=env).stdout
         assert key.startswith("zap-") and zaptrace("keys", "show", env=env).stdout == key
-        assert zaptrace("keys", "authorize", key.strip(), "me", env=env).returncode == 0
-        assert key.strip() in (tmp_path / "config" / "authorized_hosts").read_text()
+        other = env | {"ZAPTRACE_CONFIG_DIR": str(tmp_path / "other")}
+        theirs = zaptrace("keys", "show", env=other).stdout.strip()
+        assert zaptrace("keys", "authorize", theirs, "them", env=env).returncode == 0
+        assert f"{theirs} them" in (tmp_path / "config" / "authorized_hosts").read_text()
         assert zaptrace("keys", "trust", "tcp://there:1", "zap-no", env=env).returncode == 1
 
     def test_check_this_host(self, zaptrace: Shell) -> None:
