@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_supervisor import PATIENCE_S, end_all, eventually
+from tests.test_supervisor import PATIENCE_S, end_all, eventually, is_gone
 from zaptrace import runtime
 from zaptrace.cli import VERBS
 
@@ -306,6 +306,20 @@ class TestRunOnATerminal:
             assert screen.end() == 137
             assert screen.is_cooked()
 
+    def test_a_killed_supervisor_leaves_nothing(self, zaptrace: Shell) -> None:
+        with zaptrace.terminal(
+            "run", "--name", "web", "--", "sh", "-c", "sleep 60 | cat"
+        ) as screen:
+            eventually(lambda: zaptrace("ps", "web").stdout.count("\n") == 4)
+            facts = json.loads(zaptrace("ps", "web", "--json").stdout)
+            os.kill(facts["meta"]["supervisor"], signal.SIGKILL)
+            assert screen.end() == 125
+            assert b"the supervisor of pod 'web' died" in screen.shown
+            assert screen.is_cooked()
+        for process in facts["processes"]:
+            eventually(lambda pid=process["rpid"]: is_gone(pid))
+        assert zaptrace("ps", "--json").stdout == "[]\n"
+
     def test_output_of_a_short_pod_is_whole(self, zaptrace: Shell) -> None:
         with zaptrace.terminal("run", "--", "seq", "50000") as screen:
             assert screen.end() == 0
@@ -445,6 +459,21 @@ class TestTheRest:
         env |= {"_ZAPTRACE_COMPLETE": "bash_complete"}
         assert zaptrace(env=env).stdout == "plain,web\n"
         assert "_ZAPTRACE_COMPLETE" in zaptrace("completion", "bash").stdout
+
+    def test_keys(self, zaptrace: Shell, tmp_path: Path) -> None:
+        env = zaptrace.env | {"ZAPTRACE_CONFIG_DIR": str(tmp_path / "config")}
+        key = zaptrace("keys", "show", env=env).stdout
+        assert key.startswith("zap-") and zaptrace("keys", "show", env=env).stdout == key
+        other = env | {"ZAPTRACE_CONFIG_DIR": str(tmp_path / "other")}
+        theirs = zaptrace("keys", "show", env=other).stdout.strip()
+        assert zaptrace("keys", "authorize", theirs, "them", env=env).returncode == 0
+        assert f"{theirs} them" in (tmp_path / "config" / "authorized_hosts").read_text()
+        assert zaptrace("keys", "trust", "tcp://there:1", "zap-no", env=env).returncode == 1
+
+    def test_check_this_host(self, zaptrace: Shell) -> None:
+        abilities = json.loads(zaptrace("check", "--json").stdout)
+        assert {"architecture", "tracing"} <= {a["name"] for a in abilities}
+        assert zaptrace("check", "neither").returncode == 1
 
     def test_starts_fast(self, zaptrace: Shell) -> None:
         code = "import sys; from zaptrace.cli import group; group.main(['ps','-h'], 'z', standalone_mode=False); print(*sys.modules)"  # noqa: E501

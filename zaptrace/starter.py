@@ -89,7 +89,7 @@ class Waiting:
 
     def __init__(self, stdio: tuple[int, int, int] | None, name: str = "", warm: bool = False):
         """`stdio` None is /dev/null. `warm`: everything that a restore needs is loaded ahead."""
-        _fill_standard_fds()
+        fill_standard_fds()
         fds = stdio or (subprocess.DEVNULL,) * 3
         self.lifeline, theirs = socket.socketpair()
         argv = [name, str(theirs.fileno()), "warm" if warm else "now"]
@@ -139,9 +139,7 @@ def start(
         raise
     if not report.get("ok"):
         waiting.lifeline.close()
-        error = ZaptraceError.from_plain(report.get("error") or {})
-        error.exit_status = report.get("exit", 125)  # type: ignore[attr-defined]
-        raise error
+        raise _error_of(report)
     return Started(
         report["name"], report["instance"], report["pid"], Path(job.root), waiting.lifeline
     )
@@ -281,8 +279,22 @@ def _read_exactly(stream: socket.socket, count: int) -> bytes:
     return data
 
 
-def _fill_standard_fds() -> None:
-    # A caller with a closed fd 0, 1 or 2 would see our sockets land there, and then in the pod.
+def _error_of(report: dict[str, Any]) -> ZaptraceError:
+    plain = report.get("error") or {}
+    if plain.get("class") == "LaunchError":
+        from . import pod  # noqa: F401  (an error has to be known to come back as itself)
+    error = ZaptraceError.from_plain(plain)
+    error.exit_status = report.get("exit", 125)  # type: ignore[attr-defined]
+    if hasattr(error, "status"):
+        error.status = error.exit_status
+    return error
+
+
+def fill_standard_fds() -> None:
+    """Open /dev/null for those of 0, 1 and 2 that are closed.
+
+    Else a pipe or socket of ours would land there, and be taken for the pod's stdio.
+    """
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(fd, True)
     os.close(fd)

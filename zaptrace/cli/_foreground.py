@@ -126,7 +126,7 @@ class Attached:
         self._out = 1
         self._held_key_at = 0.0
         self._cooked: list[Any] | None = None
-        self._detaching = False
+        self._at_line_start = True
 
     def run(self) -> Outcome | None:
         """Relay until the pod ends (its outcome) or we detach (None)."""
@@ -167,6 +167,8 @@ class Attached:
 
     def _show(self, message: dict[str, Any]) -> None:
         data = message["stream"]
+        if data:
+            self._at_line_start = data.endswith(b"\n")
         if message.get("skipped"):
             note = f"\r\n[zaptrace: {message['skipped']} bytes scrolled away]\r\n"
             data = note.encode() + data
@@ -229,6 +231,12 @@ class Attached:
         else:
             self._detach()
 
+    def new_line(self) -> None:
+        """So that a remark of ours does not follow half a line of the pod's."""
+        if not self._at_line_start:
+            with contextlib.suppress(OSError):
+                os.write(self._out, b"\n")
+
     def _detach(self) -> None:
         self._client.post("detach")
 
@@ -250,19 +258,17 @@ def on_terminal() -> bool:
     return bool(sys.stdin and sys.stdout and sys.stdin.isatty() and sys.stdout.isatty())
 
 
-def detached(name: str) -> None:
-    """Say how to come back."""
-    say(f"detached from pod {name}; zaptrace attach {name} comes back")
-
-
 def follow(client: Client, signals: Signals, *, terminal: bool, owner: bool, tail: int) -> int:
     """Stay with a pod until it ends or we detach; the exit status for our caller."""
     from ._common import exit_status, explain
 
     if terminal:
-        outcome = Attached(client, signals, owner=owner, tail=tail).run()
+        attached = Attached(client, signals, owner=owner, tail=tail)
+        outcome = attached.run()
+        if outcome is None or outcome.how != "exited":
+            attached.new_line()
         if outcome is None:
-            detached(client.name)
+            say(f"detached from pod {client.name}; zaptrace attach {client.name} comes back")
             return 0
     else:
         outcome = wait(client, signals)

@@ -11,13 +11,14 @@ import click
 
 from .. import runtime
 from ..errors import ZaptraceError
-from ..starter import Job, start
+from ..starter import Job, fill_standard_fds, start
 from ..terminal import SCROLLBACK, get_size
 from ._foreground import Signals, follow, on_terminal
 
 
 def bring_up(job: Job, detach: bool, print_json: Callable[[Any], None] | None) -> int:
     """Start the supervisor for `job`; returns the exit status for our caller."""
+    fill_standard_fds()
     try:
         if job.name is not None:
             runtime.check_name(job.name)
