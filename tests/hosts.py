@@ -74,18 +74,17 @@ class Host:
     def serve(self, *, env: dict[str, str] | None = None) -> None:
         """Start the host server and wait until it accepts pods; a second one where the first was."""
         self._bury_server()
+        self.endpoint = self.endpoint or f"tcp://127.0.0.1:{free_port()}"
         with open(self.home / "server.log", "ab") as log:
             self.server = subprocess.Popen(
-                [*cli(), "serve", "--bind", self.endpoint or "tcp://127.0.0.1:0", "--json"],
+                [*cli(), "serve", "--bind", self.endpoint, "--json"],
                 env={**self.env, **(env or {})}, stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=log, text=True,
             )  # fmt: skip
         waited.add(self.server.pid)
         assert self.server.stdout
-        line = self.server.stdout.readline()
-        if not line:
+        if not self.server.stdout.readline():
             raise FlavourError(f"the host server ended at once\n{self.log()}")
-        self.endpoint = json.loads(line)["endpoint"]
 
     def keys(self) -> Keys:
         return Keys(self.home / "config" / "zaptrace")
