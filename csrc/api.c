@@ -35,6 +35,7 @@ int zt_pod_tasks(zt_pod *pod, zt_task_info *ret, int32_t capacity)
             .stopped = task->state == ZT_TASK_REST,
             .group_stop = task->group_stop,
             .ended = task->state == ZT_TASK_ENDED,
+            .interrupted = task->interrupted,
             .left_ns = zt_blocked_left(pod, task),
         };
     }

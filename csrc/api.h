@@ -63,6 +63,7 @@ typedef struct zt_task_info {
     int32_t stopped;    /* 1: at rest, may be read, written and programmed */
     int32_t group_stop; /* the signal that stopped its process (SIGSTOP ...), or 0 */
     int32_t ended;      /* a leader that ended before its other threads */
+    int32_t interrupted; /* in a call that would show the freeze: zt_call_reissue after a restore */
     int64_t left_ns;    /* time left of the timed call that it was in; -1: none, or not known */
 } zt_task_info;
 

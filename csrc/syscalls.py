@@ -499,7 +499,8 @@ TABLE: tuple[Room, ...] = (
     ),
     _room(
         "file", "Open files: reading, writing, waiting",
-        Row("read", x86_64=0),
+        Row("read", EXIT, x86_64=0, moved=True, when=arg_in(2, 128),
+            note="a signalfd, read one signal at a time, names the sender"),
         Row("write", x86_64=1),
         Row("pread64", x86_64=17),
         Row("pwrite64", x86_64=18),

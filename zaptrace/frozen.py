@@ -31,6 +31,7 @@ class FrozenThread(Thread):
         super().__init__(pod, info.rtid, info.vtid)
         self.group_stop = info.group_stop
         self.left_ns = info.left_ns
+        self.interrupted = info.interrupted
         self.process = process
 
 

@@ -16,6 +16,7 @@ from .resources import (
     memfd,
     memory,
     pipe,
+    posix_timer,
     process,
     regular_file,
     signal,
@@ -53,6 +54,7 @@ ROOMS = (
     fdtable,
     file_lock,
     itimer,
+    posix_timer,
     signal,
     thread,
 )

@@ -15,7 +15,11 @@ _xstate = ffi.new("char[]", 1 << 16)  # only the tracer's thread uses it
 
 @dataclass(frozen=True)
 class TaskInfo:
-    """What the tracer knows of a thread; left_ns is the time left of its timed call, or -1."""
+    """What the tracer knows of a thread.
+
+    left_ns is the time left of its timed call, or -1; `interrupted` says that the call would show
+    the freeze, and has to be made again.
+    """
 
     rtid: Rpid
     vtid: Vpid
@@ -24,6 +28,7 @@ class TaskInfo:
     stopped: bool
     ended: bool
     group_stop: int
+    interrupted: bool
     left_ns: int
 
 
@@ -45,6 +50,7 @@ def tasks(pod) -> list[TaskInfo]:
             bool(i.stopped),
             bool(i.ended),
             i.group_stop,
+            bool(i.interrupted),
             i.left_ns,
         )
         for i in infos[0:count]

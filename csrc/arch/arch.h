@@ -56,6 +56,7 @@ extern const unsigned char zt_arch_syscall_insn[ZT_ARCH_SYSCALL_BYTES];
 
 /* Registers, by role. */
 long zt_arch_call_nr(const zt_regs *regs); /* -1: not in a system call */
+void zt_arch_set_call_nr(zt_regs *regs, long nr);
 void zt_arch_get_args(const zt_regs *regs, uint64_t *ret);
 void zt_arch_set_args(zt_regs *regs, const uint64_t *args);
 int64_t zt_arch_result(const zt_regs *regs);

@@ -66,6 +66,11 @@ long zt_arch_call_nr(const zt_regs *regs)
     return (long)(int32_t)regs->orig_rax;
 }
 
+void zt_arch_set_call_nr(zt_regs *regs, long nr)
+{
+    regs->orig_rax = (uint64_t)nr;
+}
+
 void zt_arch_get_args(const zt_regs *regs, uint64_t *ret)
 {
     const uint64_t args[6] = {regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9};

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "../pod/blocked.h"
 #include "loop.h"
 
 /* The pod is being frozen: the call has not been made yet. */
@@ -102,36 +103,15 @@ static int on_exit_of_call(zt_pod *pod, zt_task *task, zt_err *err)
     return zt_loop_go_on(pod, task, 0, err);
 }
 
-/* A call that a freeze had interrupted is made again: its own arguments for the kernel on the way
- * in, the program's on the way out. A handler that runs first makes calls of its own; let them be. */
-static int on_reissued(zt_pod *pod, zt_task *task, bool entering, zt_err *err)
-{
-    zt_stopped thread = zt_task_stopped(task);
-    zt_regs regs;
-    if (zt_stopped_get_regs(thread, &regs, err))
-        return -1;
-    if (entering) {
-        bool ours = regs.rsp == task->reissue.rsp && regs.rip == task->reissue.rip + ZT_ARCH_SYSCALL_BYTES &&
-                    zt_arch_call_nr(&regs) == task->reissue.call.nr;
-        if (ours) {
-            task->reissue.entered = true;
-            zt_arch_set_args(&regs, task->reissue.call.issued);
-        }
-    } else if (task->reissue.entered) {
-        zt_arch_set_args(&regs, task->reissue.call.asked);
-        task->reissue.active = task->reissue.entered = false;
-    }
-    if (zt_stopped_set_regs(thread, &regs, err))
-        return -1;
-    return zt_loop_go_on(pod, task, 0, err);
-}
-
 int zt_loop_call(zt_pod *pod, zt_task *task, zt_err *err)
 {
     bool entering;
     if (zt_stopped_entering(zt_task_stopped(task), &entering, err))
         return -1;
-    if (task->reissue.active && !task->in_call)
-        return on_reissued(pod, task, entering, err);
+    if (task->reissue.active && !task->in_call) {
+        if (zt_blocked_call(task, entering, err))
+            return -1;
+        return zt_loop_go_on(pod, task, 0, err);
+    }
     return entering ? zt_loop_go_on(pod, task, 0, err) : on_exit_of_call(pod, task, err);
 }

@@ -29,8 +29,10 @@ int zt_loop_at_rest(zt_pod *pod, zt_task *task, int group_stop, zt_err *err)
         task->state = ZT_TASK_NEWBORN;
         return 0;
     }
+    if (zt_blocked_at_rest(pod, task, err))
+        return -1;
     if (zt_loop_shall_rest(pod, task)) {
-        if (zt_blocked_at_rest(pod, task, err) || zt_settle(task, err))
+        if (zt_settle(task, err))
             return -1;
         task->state = ZT_TASK_REST;
         return 0;

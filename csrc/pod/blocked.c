@@ -201,6 +201,41 @@ static bool does_nothing(int32_t rtid, int signal)
     return (sets.ignored | nothing_by_default) & bit;
 }
 
+/* --- calls that had moved a part */
+
+/* write(2) and its like, that a blocking pipe or socket ends early only for a signal. */
+static bool moves_all(long nr, const uint64_t *args)
+{
+    enum { WAIT_ALL = 0x100 /* MSG_WAITALL */ };
+    return nr == SYS_write || nr == SYS_sendto || (nr == SYS_recvfrom && args[3] & WAIT_ALL);
+}
+
+static bool is_blocking_stream(int32_t rtid, int fd)
+{
+    char path[64], target[32], text[128];
+    unsigned flags;
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", rtid, fd);
+    ssize_t length = readlink(path, target, sizeof target - 1);
+    if (length < 5 || (memcmp(target, "pipe:", 5) != 0 && memcmp(target, "socket:", 5) != 0))
+        return false;
+    snprintf(path, sizeof path, "fdinfo/%d", fd);
+    if (read_proc(rtid, path, text, sizeof text))
+        return false;
+    const char *line = strstr(text, "flags:");
+    return line && sscanf(line + 6, " %o", &flags) == 1 && !(flags & O_NONBLOCK);
+}
+
+static bool moved_a_part(const zt_task *task, const zt_regs *regs)
+{
+    uint64_t args[6];
+    int64_t result = zt_arch_result(regs);
+    zt_arch_get_args(regs, args);
+    return moves_all(zt_arch_call_nr(regs), args) && result > 0 && (uint64_t)result < args[2] &&
+           is_blocking_stream(task->rtid.n, (int)args[0]);
+}
+
+/* --- making a call again */
+
 int zt_blocked_reissue(zt_pod *pod, zt_task *task, int64_t left_ns, zt_err *err)
 {
     zt_stopped thread = zt_task_stopped(task);
@@ -208,61 +243,116 @@ int zt_blocked_reissue(zt_pod *pod, zt_task *task, int64_t left_ns, zt_err *err)
     if (zt_stopped_get_regs(thread, &regs, err))
         return -1;
     long nr = zt_arch_call_nr(&regs);
+    int64_t done = moved_a_part(task, &regs) ? zt_arch_result(&regs) : 0;
     const struct timed_call *timed = timed_call_of(nr);
+    bool in_time = left_ns >= 0 && timed && timed->unit != UNTIMED;
+
     zt_arch_rewind_call(&regs, nr);
     if (zt_stopped_set_regs(thread, &regs, err))
         return -1;
-    task->reissue.active = false;
-    if (left_ns < 0 || !timed || timed->unit == UNTIMED)
-        return 0;
-
     zt_call *call = &task->reissue.call;
     call->nr = (int32_t)nr;
     zt_arch_get_args(&regs, call->asked);
     memcpy(call->issued, call->asked, sizeof call->issued);
-    if (timed->unit == MILLISECONDS) {
+    if (done) {
+        call->issued[1] += (uint64_t)done;
+        call->issued[2] -= (uint64_t)done;
+    } else if (in_time && timed->unit == MILLISECONDS) {
         call->issued[timed->arg] = (uint64_t)((left_ns + NS_PER_MS - 1) / NS_PER_MS);
-    } else {
+    } else if (in_time) {
         const struct timespec left = {left_ns / NS_PER_S, left_ns % NS_PER_S};
         call->issued[timed->arg] = zt_task_scratch(task);
         if (zt_mem_put(task->rtid.n, call->issued[timed->arg], &left, sizeof left, err))
             return -1;
     }
-    task->reissue.active = true;
+    task->reissue.active = done || in_time;
     task->reissue.entered = false;
+    task->reissue.done = done;
     task->reissue.rip = regs.rip;
     task->reissue.rsp = regs.rsp;
-    task->deadline_ns = pod->frozen_at_ns + left_ns;
+    task->deadline_ns = in_time ? pod->frozen_at_ns + left_ns : 0;
     return 0;
 }
 
-/* In a call that answers EINTR to whatever wakes it? */
-static int shows_eintr(zt_task *task, bool *ret, zt_err *err)
+/* Its own arguments for the kernel on the way in, the program's on the way out. A handler that runs
+ * first makes calls of its own; let them be. */
+int zt_blocked_call(zt_task *task, bool entering, zt_err *err)
 {
+    zt_stopped thread = zt_task_stopped(task);
     zt_regs regs;
-    if (zt_stopped_get_regs(zt_task_stopped(task), &regs, err))
+    if (zt_stopped_get_regs(thread, &regs, err))
         return -1;
-    const struct timed_call *timed = timed_call_of(zt_arch_call_nr(&regs));
-    *ret = timed && timed->eintr && zt_arch_result(&regs) == -EINTR;
-    return 0;
+    if (entering) {
+        task->reissue.entered = regs.rsp == task->reissue.rsp &&
+                                regs.rip == task->reissue.rip + ZT_ARCH_SYSCALL_BYTES &&
+                                zt_arch_call_nr(&regs) == task->reissue.call.nr;
+        if (!task->reissue.entered)
+            return 0;
+        zt_arch_set_args(&regs, task->reissue.call.issued);
+    } else if (task->reissue.entered) {
+        int64_t result = zt_arch_result(&regs);
+        if (task->reissue.done) /* what was moved before is moved, whatever became of the rest */
+            zt_arch_set_result(&regs, task->reissue.done + (result > 0 ? result : 0));
+        zt_arch_set_args(&regs, task->reissue.call.asked);
+        task->reissue.active = task->reissue.entered = false;
+    }
+    return zt_stopped_set_regs(thread, &regs, err);
+}
+
+/* In a call that answers EINTR to whatever wakes it? */
+static bool shows_eintr(const zt_regs *regs)
+{
+    const struct timed_call *timed = timed_call_of(zt_arch_call_nr(regs));
+    return timed && timed->eintr && zt_arch_result(regs) == -EINTR;
+}
+
+/* The kernel goes on with some calls as restart_syscall, and then the number says nothing any more:
+ * remember it, and put it back (the kernel restarts by the result alone). */
+static int keep_restart_nr(zt_task *task, zt_regs *regs, zt_err *err)
+{
+    const int64_t restart_block = -516;
+    if (zt_arch_result(regs) != restart_block)
+        return 0;
+    if (zt_arch_call_nr(regs) != SYS_restart_syscall) {
+        task->restart_nr = (int32_t)zt_arch_call_nr(regs);
+        return 0;
+    }
+    zt_arch_set_call_nr(regs, task->restart_nr);
+    return zt_stopped_set_regs(zt_task_stopped(task), regs, err);
 }
 
 int zt_blocked_at_rest(zt_pod *pod, zt_task *task, zt_err *err)
 {
-    bool eintr;
-    if (shows_eintr(task, &eintr, err))
+    zt_regs regs;
+    if (zt_stopped_get_regs(zt_task_stopped(task), &regs, err) || keep_restart_nr(task, &regs, err))
         return -1;
-    if (!eintr || signal_waits(task->rtid.n))
+    if (!pod->freezing)
         return 0;
-    return zt_blocked_reissue(pod, task, zt_blocked_left(pod, task), err);
+    task->interrupted = (shows_eintr(&regs) || moved_a_part(task, &regs)) && !signal_waits(task->rtid.n);
+    return 0;
+}
+
+int zt_blocked_thaw(zt_pod *pod, zt_task *task, zt_err *err)
+{
+    if (!task->interrupted)
+        return 0;
+    task->interrupted = false;
+    if (signal_waits(task->rtid.n))
+        return 0; /* it came while the pod was frozen: now there is a reason */
+    int64_t left = -1;
+    if (task->deadline_ns) {
+        left = task->deadline_ns - zt_now_ns();
+        left = left > 0 ? left : 0;
+    }
+    return zt_blocked_reissue(pod, task, left, err);
 }
 
 int zt_blocked_at_signal(zt_pod *pod, zt_task *task, int signal, zt_err *err)
 {
-    bool eintr;
-    if (shows_eintr(task, &eintr, err))
+    zt_regs regs;
+    if (zt_stopped_get_regs(zt_task_stopped(task), &regs, err) || keep_restart_nr(task, &regs, err))
         return -1;
-    if (!eintr || !does_nothing(task->rtid.n, signal))
+    if (!shows_eintr(&regs) || !does_nothing(task->rtid.n, signal))
         return 0;
     return zt_blocked_reissue(pod, task, -1, err); /* its timeout starts anew */
 }

@@ -1,8 +1,9 @@
 /* Calls that wait, and what a freeze does to them.
  *
  * A freeze interrupts a waiting call. The kernel restarts most of them by itself; what is left is
- *  - calls that answer EINTR to any stop (epoll_wait and friends, signal(7)): made again here,
+ *  - calls that answer EINTR to any stop (epoll_wait and friends, signal(7)): made again,
  *    unless a signal of the program's own is the reason;
+ *  - writes to a pipe or socket that had moved a part: the rest is moved as well;
  *  - timed calls in a *restored* process, whose kernel-side restart block is gone: made again
  *    with the time that was left.
  * When a thread fell asleep is read from /proc/TID/sched before it is interrupted (the kernel
@@ -17,12 +18,18 @@ void zt_blocked_calibrate(void);
 /* Before the interrupt: note since when, and until when, a thread waits. */
 void zt_blocked_look(zt_task *task);
 
-/* At rest: make a call that only the freeze interrupted ready to be made again. */
+/* At rest: note whether the freeze alone interrupted a call, in a way that would show. */
 int zt_blocked_at_rest(zt_pod *pod, zt_task *task, zt_err *err);
 
 /* About to get a signal that has no handler and does nothing: a thread that nobody traces would not
  * have woken for it (kernel/signal.c, sig_ignored), so its call must not show EINTR. */
 int zt_blocked_at_signal(zt_pod *pod, zt_task *task, int signal, zt_err *err);
+
+/* Before it runs again: have such a call made again. */
+int zt_blocked_thaw(zt_pod *pod, zt_task *task, zt_err *err);
+
+/* On the way in or out of a call that is made again. */
+int zt_blocked_call(zt_task *task, bool entering, zt_err *err);
 
 /* Make the interrupted call that the registers show again, for so long. */
 int zt_blocked_reissue(zt_pod *pod, zt_task *task, int64_t left_ns, zt_err *err);

@@ -45,11 +45,13 @@ typedef struct zt_task {
     struct {
         bool active;
         bool entered; /* its way in was seen */
+        int64_t done;      /* bytes that it had moved already */
         uint64_t rip, rsp; /* where it is made, to tell it from calls of a handler that runs before */
         zt_call call;
     } reissue;
-    int64_t blocked_since_ns; /* host's monotonic clock; 0: not known */
-    int64_t deadline_ns;      /* the same, of its call; 0: not known, INT64_MAX: none */
+    int32_t restart_nr;  /* the call that the kernel goes on with as restart_syscall */
+    bool interrupted;    /* by the freeze alone, in a call that shows it */
+    int64_t deadline_ns; /* of its timed call, host's monotonic clock; 0: it is in none */
 } zt_task;
 
 static inline zt_stopped zt_task_stopped(const zt_task *task)

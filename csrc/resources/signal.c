@@ -1,6 +1,8 @@
 /* Sending signals within the pod, and who sent the one that was waited for. */
 #include <signal.h>
-#include <sys/syscall.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "resource.h"
@@ -48,4 +50,23 @@ void zt_rt_sigtimedwait_exit(zt_pod *pod, zt_task *task, zt_call *call)
         return;
     info.si_pid = zt_pod_virtual(pod, info.si_pid).n;
     zt_hook_write(task, address, &info, sizeof info);
+}
+
+/* read(2) of one struct signalfd_siginfo, if it is one. */
+void zt_read_exit(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    char path[64], target[40] = "";
+    struct signalfd_siginfo info;
+    if (call->answer != sizeof info)
+        return;
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", task->rtid.n, (int)call->asked[0]);
+    if (readlink(path, target, sizeof target - 1) < 0 || strcmp(target, "anon_inode:[signalfd]") != 0)
+        return;
+    if (!zt_hook_read(task, call->asked[1], &info, sizeof info) || !info.ssi_pid)
+        return;
+    bool child = info.ssi_signo == SIGCHLD && info.ssi_code > 0;
+    if (!child && info.ssi_code != SI_USER && info.ssi_code != SI_QUEUE && info.ssi_code != SI_TKILL)
+        return;
+    info.ssi_pid = (uint32_t)zt_pod_virtual(pod, (int32_t)info.ssi_pid).n;
+    zt_hook_write(task, call->asked[1], &info, sizeof info);
 }

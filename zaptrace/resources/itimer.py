@@ -1,7 +1,5 @@
 """Interval timers of a process: real, virtual and profiling (setitimer(2), alarm(2)).
 
-POSIX timers (timer_create) are not carried yet: a process that has some is refused.
-
 No C half: timers hold no ids.
 """
 
@@ -9,9 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .. import procfs
 from ..build import Build, Stage
-from ..errors import UnsupportedResource
 from ..frozen import FrozenPod, FrozenProcess
 from ..program import Program
 
@@ -33,13 +29,6 @@ def capture(pod: FrozenPod) -> list[State]:
 
 
 def _capture(process: FrozenProcess) -> State:
-    if procfs.read(f"{process.proc}/timers"):
-        raise UnsupportedResource(
-            f"cannot checkpoint process {process.vpid} ({process.comm}): it has POSIX timers",
-            needed="setitimer or timerfd",
-            found="timer_create",
-            do="run the program without them (profilers use them, for one)",
-        )
     program = Program()
     buffers = [program.buffer(_SIZE) for _ in _KINDS]
     for kind, buffer in zip(_KINDS, buffers, strict=True):

@@ -34,7 +34,7 @@ _CLONE_THREAD = (
 )  # VM FS FILES SIGHAND THREAD SYSVSEM
 _STACK_T = 24
 _SS_ONSTACK, _SS_DISABLE = 1, 2
-_RESTART_BLOCK = -516
+_RESTART_BLOCK = -516 & 0xFFFFFFFFFFFFFFFF
 _ROBUST_HEAD = 24
 
 
@@ -53,6 +53,7 @@ class State:
     rseq_address: int
     rseq_size: int
     rseq_signature: int
+    interrupted: bool  # in a call that would show the freeze, and is made again
     left_ns: int  # of a timed call; -1: it is in none
 
 
@@ -92,6 +93,7 @@ def _capture(pod: FrozenPod, thread: FrozenThread) -> State:
         rseq_address=rseq.address,
         rseq_size=rseq.size,
         rseq_signature=rseq.signature,
+        interrupted=thread.interrupted,
         left_ns=thread.left_ns,
     )
 
@@ -157,9 +159,14 @@ def _load(state: State, thread: Thread, build: Build) -> None:
     thread.set_xstate(state.xstate)
     thread.set_registers(registers)
     thread.set_sigmask(state.mask)
-    result = ffi.cast("int64_t", registers.rax)
-    if int(registers.orig_rax) < 1 << 63 and int(result) == _RESTART_BLOCK:
+    if state.interrupted or _lost_its_restart(state):
         thread.reissue(state.left_ns)
+
+
+def _lost_its_restart(state: State) -> bool:
+    """Was it in a call of which only the old kernel knew how to go on (restart_syscall(2))?"""
+    in_call = state.registers["orig_rax"] >> 63 == 0
+    return in_call and state.registers["rax"] == _RESTART_BLOCK
 
 
 def _own_rows(state: State, thread: Thread, build: Build) -> Program:

@@ -1,0 +1,132 @@
+"""POSIX timers of a process (timer_create(2)).
+
+The kernel keeps: id, clock, whom and how to notify, interval and time left. They are seen in
+/proc/PID/timers (proc(5)). Ids are given back by prctl(PR_TIMER_CREATE_RESTORE_IDS) (Linux 6.16), or
+by making timers until the id comes.
+Not carried: overruns that were not asked for yet. No C half: ids are the process's own; absolute
+times are translated by the clock room.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+
+from .. import procfs
+from ..build import Build, Stage
+from ..errors import UnsupportedResource
+from ..frozen import FrozenPod, FrozenProcess
+from ..program import Program, Row
+
+NAME = "posix_timer"
+
+_SPEC = 32  # struct itimerspec: interval, then the time left
+_SIGEVENT = 64
+_HOW = {"signal": 0, "none": 1, "thread": 2}
+_SIGEV_THREAD_ID = 4
+_PR_TIMER_CREATE_RESTORE_IDS = 77
+_MOST_TRIES = 4096
+
+_ENTRY = re.compile(
+    r"ID: (\d+)\nsignal: (\d+)/([0-9a-f]+)\nnotify: (\w+)/(pid|tid)\.(\d+)\nClockID: (-?\d+)\n"
+)
+
+
+@dataclass(frozen=True)
+class Timer:
+    id: int
+    signal: int
+    value: int  # sigev_value
+    how: int  # SIGEV_*
+    vtid: int  # of SIGEV_THREAD_ID, else 0
+    clock: int
+    spec: bytes
+
+
+@dataclass(frozen=True)
+class State:
+    vpid: int
+    timers: list[Timer]
+
+
+def capture(pod: FrozenPod) -> list[State]:
+    found = [State(p.vpid, _capture(pod, p)) for p in pod.processes]
+    return [state for state in found if state.timers]
+
+
+def _capture(pod: FrozenPod, process: FrozenProcess) -> list[Timer]:
+    text = procfs.read(f"{process.proc}/timers")
+    entries = _ENTRY.findall(text)
+    if not entries:
+        return []
+    program = Program()
+    specs = [program.buffer(_SPEC) for _ in entries]
+    for (id_, *_), spec in zip(entries, specs, strict=True):
+        program.call("timer_gettime", int(id_), spec)
+    results = process.run(program)
+    timers = []
+    for entry, spec in zip(entries, specs, strict=True):
+        id_, signal, value, how, whom, number, clock = entry
+        if int(clock) < 0:
+            raise UnsupportedResource(
+                f"cannot checkpoint process {process.vpid} ({process.comm}): "
+                f"its timer {id_} runs on another process's or thread's time",
+                needed="a timer on a clock of the system",
+                found=f"clock {clock}",
+                do="run the program without profiling",
+            )
+        thread = whom == "tid"
+        timers.append(
+            Timer(
+                id=int(id_),
+                signal=int(signal),
+                value=int(value, 16),
+                how=_HOW[how] | (_SIGEV_THREAD_ID if thread else 0),
+                vtid=pod.vpid(int(number)) or 0 if thread else 0,
+                clock=int(clock),
+                spec=results.bytes(spec),
+            )
+        )
+    return timers
+
+
+def restore(states: list[State], build: Build) -> None:
+    for state in states:
+        build.at(Stage.RESUME, _make, state, build)
+
+
+def _make(state: State, build: Build) -> None:
+    process = build.process(state.vpid)
+    begin, end = Program(), Program()
+    exact = begin.call("prctl", _PR_TIMER_CREATE_RESTORE_IDS, 1, 0, 0, 0, may_fail=True)
+    exact_ids = process.run(begin)[exact] == 0
+    for timer in sorted(state.timers, key=lambda timer: timer.id):
+        tries = 1 if exact_ids else _MOST_TRIES
+        while (made := _create(timer, build, process)) != timer.id:
+            tries -= 1
+            if not tries:
+                raise ValueError(f"timer id {timer.id} cannot be had (got {made})")
+            wrong = Program()
+            wrong.call("timer_delete", made)
+            process.run(wrong)
+    if exact_ids:
+        end.call("prctl", _PR_TIMER_CREATE_RESTORE_IDS, 0, 0, 0, 0)
+    program = process.program(Stage.RESUME)
+    for timer in state.timers:
+        program.call("timer_settime", timer.id, 0, program.data(timer.spec), 0)
+    if end:
+        process.run(end)
+
+
+def _create(timer: Timer, build: Build, process) -> int:
+    program = Program()
+    tid = build.rpid(timer.vtid) if timer.vtid else 0
+    event = struct.pack("<Qiii", timer.value, timer.signal, timer.how, tid)
+    id_ = program.data(struct.pack("<i", timer.id))
+    made: Row = program.call(
+        "timer_create", timer.clock, program.data(event.ljust(_SIGEVENT, b"\0")), id_
+    )
+    results = process.run(program)
+    assert results[made] == 0
+    return struct.unpack("<i", results.bytes(id_))[0]
