@@ -36,10 +36,11 @@ int zt_pod_freeze(zt_pod *pod, int32_t timeout_ms, zt_err *err)
 {
     if (pod->freezing)
         return zt_fail(err, ZT_ERR_STATE, 0, "the pod is frozen already");
-    zt_blocked_calibrate();
+    zt_blocked_clocks clocks;
+    zt_blocked_calibrate(&clocks);
     for (zt_task *task = pod->tasks; task; task = task->next)
         if (task->state == ZT_TASK_RUNNING)
-            zt_blocked_look(task);
+            zt_blocked_look(&clocks, task);
 
     pod->freezing = true;
     pod->frozen_at_ns = zt_now_ns();

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -89,15 +90,54 @@ static int64_t exec_start(int32_t rtid)
     return ms * NS_PER_MS + fraction;
 }
 
-static int64_t sched_to_monotonic; /* written by calibrate only; 0: not known */
+/* The processor that a thread ran on last; -1: not known. */
+static int last_cpu(int32_t rtid)
+{
+    char text[1024];
+    int cpu = -1;
+    if (read_proc(rtid, "stat", text, sizeof text))
+        return -1;
+    const char *at = strrchr(text, ')');
+    for (int field = 2; at && field < 39; field++) /* proc(5): field 39 is the processor */
+        at = strchr(at + 1, ' ');
+    return at && sscanf(at, "%d", &cpu) == 1 ? cpu : -1;
+}
 
-void zt_blocked_calibrate(void)
+/* From a processor's task clock to CLOCK_MONOTONIC. Each has its own (it leaves out the time of
+ * interrupts and of the hypervisor, kernel/sched/core.c, update_rq_clock_task), so go there. */
+static int64_t measure_cpu(int cpu)
 {
     const struct timespec short_sleep = {0, 50000};
-    int32_t self = (int32_t)syscall(SYS_gettid);
+    cpu_set_t before, there;
+    CPU_ZERO(&there);
+    CPU_SET(cpu, &there);
+    if (sched_getaffinity(0, sizeof before, &before) || sched_setaffinity(0, sizeof there, &there))
+        return 0;
     nanosleep(&short_sleep, NULL); /* so that our own exec_start is of just now */
-    int64_t now = zt_now_ns(), start = exec_start(self);
-    sched_to_monotonic = start ? now - start : 0;
+    int64_t now = zt_now_ns(), start = exec_start((int32_t)syscall(SYS_gettid));
+    sched_setaffinity(0, sizeof before, &before);
+    return start ? now - start : 0;
+}
+
+void zt_blocked_calibrate(zt_blocked_clocks *clocks)
+{
+    memset(clocks, 0, sizeof *clocks);
+}
+
+/* When a sleeping thread fell asleep, on the host's monotonic clock; now, if the kernel does not say. */
+static int64_t asleep_since(zt_blocked_clocks *clocks, int32_t rtid)
+{
+    int64_t now = zt_now_ns();
+    int cpu = last_cpu(rtid);
+    if (cpu < 0 || cpu >= ZT_BLOCKED_CPUS)
+        return now;
+    if (!clocks->measured[cpu]) {
+        clocks->measured[cpu] = true;
+        clocks->to_monotonic_ns[cpu] = measure_cpu(cpu);
+    }
+    int64_t start = clocks->to_monotonic_ns[cpu] ? exec_start(rtid) : 0;
+    int64_t since = start + clocks->to_monotonic_ns[cpu];
+    return start && since < now ? since : now;
 }
 
 /* The timeout of a call in ns; -1: it has none. */
@@ -125,7 +165,7 @@ static bool is_absolute(long nr, const uint64_t *args)
     return nr == SYS_futex && (args[1] & FUTEX_COMMAND) != FUTEX_WAIT_;
 }
 
-void zt_blocked_look(zt_task *task)
+void zt_blocked_look(zt_blocked_clocks *clocks, zt_task *task)
 {
     char text[256];
     long nr;
@@ -145,8 +185,7 @@ void zt_blocked_look(zt_task *task)
     int64_t timeout = timeout_of(task, timed, args);
     if (timeout < 0)
         return;
-    int64_t start = sched_to_monotonic ? exec_start(task->rtid.n) : 0;
-    int64_t since = start ? start + sched_to_monotonic : zt_now_ns();
+    int64_t since = asleep_since(clocks, task->rtid.n);
     task->deadline_ns = since > INT64_MAX - timeout ? INT64_MAX : since + timeout;
 }
 
@@ -270,7 +309,7 @@ int zt_blocked_reissue(zt_pod *pod, zt_task *task, int64_t left_ns, zt_err *err)
     task->reissue.done = done;
     task->reissue.rip = regs.rip;
     task->reissue.rsp = regs.rsp;
-    task->deadline_ns = in_time ? pod->frozen_at_ns + left_ns : 0;
+    task->reissue.left_ns = in_time ? left_ns : -1;
     return 0;
 }
 
@@ -321,6 +360,17 @@ static int keep_restart_nr(zt_task *task, zt_regs *regs, zt_err *err)
     return zt_stopped_set_regs(zt_task_stopped(task), regs, err);
 }
 
+/* Frozen again before it could run: back to how the call was found. */
+static int unmake_reissue(zt_task *task, zt_regs *regs, zt_err *err)
+{
+    task->reissue.active = false;
+    task->interrupted = true;
+    regs->rip += ZT_ARCH_SYSCALL_BYTES;
+    zt_arch_set_call_nr(regs, task->reissue.call.nr);
+    zt_arch_set_result(regs, task->reissue.done ? task->reissue.done : -EINTR);
+    return zt_stopped_set_regs(zt_task_stopped(task), regs, err);
+}
+
 int zt_blocked_at_rest(zt_pod *pod, zt_task *task, zt_err *err)
 {
     zt_regs regs;
@@ -328,23 +378,24 @@ int zt_blocked_at_rest(zt_pod *pod, zt_task *task, zt_err *err)
         return -1;
     if (!pod->freezing)
         return 0;
+    if (task->reissue.active && !task->reissue.entered && regs.rip == task->reissue.rip)
+        return unmake_reissue(task, &regs, err);
     task->interrupted = (shows_eintr(&regs) || moved_a_part(task, &regs)) && !signal_waits(task->rtid.n);
     return 0;
 }
 
 int zt_blocked_thaw(zt_pod *pod, zt_task *task, zt_err *err)
 {
-    if (!task->interrupted)
-        return 0;
+    bool interrupted = task->interrupted;
     task->interrupted = false;
-    if (signal_waits(task->rtid.n))
-        return 0; /* it came while the pod was frozen: now there is a reason */
-    int64_t left = -1;
-    if (task->deadline_ns) {
-        left = task->deadline_ns - zt_now_ns();
-        left = left > 0 ? left : 0;
+    if (interrupted && !signal_waits(task->rtid.n)) { /* else: now there is a reason for EINTR */
+        int64_t left = task->deadline_ns ? task->deadline_ns - zt_now_ns() : -1;
+        if (zt_blocked_reissue(pod, task, task->deadline_ns && left < 0 ? 0 : left, err))
+            return -1;
     }
-    return zt_blocked_reissue(pod, task, left, err);
+    if (task->reissue.active)
+        task->deadline_ns = task->reissue.left_ns < 0 ? 0 : zt_now_ns() + task->reissue.left_ns;
+    return 0;
 }
 
 int zt_blocked_at_signal(zt_pod *pod, zt_task *task, int signal, zt_err *err)

@@ -12,11 +12,18 @@
 #pragma once
 #include "pod.h"
 
-/* Measure the distance between the scheduler's clock and CLOCK_MONOTONIC; once, before a freeze. */
-void zt_blocked_calibrate(void);
+/* How far each processor's task clock is from CLOCK_MONOTONIC; measured when first wanted. */
+enum { ZT_BLOCKED_CPUS = 1024 };
+typedef struct zt_blocked_clocks {
+    bool measured[ZT_BLOCKED_CPUS];
+    int64_t to_monotonic_ns[ZT_BLOCKED_CPUS]; /* 0: it cannot be told */
+} zt_blocked_clocks;
+
+/* Forget what was measured: the distances drift. Once, before a freeze. */
+void zt_blocked_calibrate(zt_blocked_clocks *clocks);
 
 /* Before the interrupt: note since when, and until when, a thread waits. */
-void zt_blocked_look(zt_task *task);
+void zt_blocked_look(zt_blocked_clocks *clocks, zt_task *task);
 
 /* At rest: note whether the freeze alone interrupted a call, in a way that would show. */
 int zt_blocked_at_rest(zt_pod *pod, zt_task *task, zt_err *err);

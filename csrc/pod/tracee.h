@@ -46,6 +46,7 @@ typedef struct zt_task {
         bool active;
         bool entered; /* its way in was seen */
         int64_t done;      /* bytes that it had moved already */
+        int64_t left_ns;   /* that it may take from when it runs; -1: untimed */
         uint64_t rip, rsp; /* where it is made, to tell it from calls of a handler that runs before */
         zt_call call;
     } reissue;
