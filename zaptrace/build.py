@@ -77,6 +77,8 @@ class Build:
 
     `launch(exe, vpid)` makes a process of the supervisor's own, `end(rpid, signal)` ends one,
     and `stop(rpid, signal)` puts one into a group-stop.
+    `terminals` says which terminal a session's leader has to take (filled at SHARED): before its
+    children are born, for only by birth do they get it too.
     `last` is done when all stages are through, `before_thaw` at the last moment before the pod runs.
     """
 
@@ -92,6 +94,7 @@ class Build:
     stdio: dict[str, int] = field(default_factory=dict)
     clock_offset_ns: int = 0
     tty_master: int | None = None
+    terminals: dict[int, str] = field(default_factory=dict)
     processes: dict[Vpid, BuildProcess] = field(default_factory=dict)
     _work: dict[Stage, list[tuple[str, Callable, tuple]]] = field(default_factory=dict)
     _files: dict[FileId, int] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import struct
+import termios
 from dataclasses import dataclass
 
 from ..build import Build, BuildProcess, Stage
@@ -31,6 +32,7 @@ _CLD_EXITED = 1
 _SIGCHLD = int(signal.SIGCHLD)
 _WAIT_ANY_KIND = 0x40000000  # __WALL
 _P_PID, _WNOHANG, _WSTOPPED, _WNOWAIT = 1, 0x1, 0x2, 0x01000000
+_AT_FDCWD = -100
 _NAMESPACES = ("ipc", "mnt", "net", "pid", "user", "uts")
 
 
@@ -227,12 +229,14 @@ class _Maker:
                 state = self.states.get(vpid)
                 exe = state.exe if state and state.exe else self.some_exe
                 self.add(vpid, self.build.launch(exe, vpid))
+                self.take_terminal(vpid)
             case _tree.Fork(vpid, by):
                 self.add(vpid, self.fork(self.process(by), vpid))
             case _tree.Orphan(vpid, by):
                 self.make_orphan(vpid, self.process(by))
             case _tree.Setsid(vpid):
                 self.call(self.process(vpid), "setsid")
+                self.take_terminal(vpid)
             case _tree.Setpgid(vpid, pgid):
                 self.call(self.process(vpid), "setpgid", 0, self.process(pgid).rpid)
             case _tree.End(vpid, reaper):
@@ -243,6 +247,16 @@ class _Maker:
         program = Program()
         row = program.call(name, *args)
         return process.run(program)[row]
+
+    def take_terminal(self, vpid: int) -> None:
+        path = self.build.terminals.get(vpid)
+        if path is None:
+            return
+        program = Program()
+        fd = program.call("openat", _AT_FDCWD, program.string(path), os.O_RDWR | os.O_NOCTTY, 0)
+        program.call("ioctl", fd, termios.TIOCSCTTY, 0)
+        program.call("close", fd)
+        self.process(vpid).run(program)
 
     def fork(self, parent: BuildProcess, vpid: int) -> int:
         lib.zt_pod_expect_vpid(self.build.handle, vpid)

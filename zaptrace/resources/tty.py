@@ -350,8 +350,8 @@ def restore(states: list[State], build: Build) -> None:
     numbers: dict[int, int] = {}
     for state in states:
         build.at(Stage.SHARED, _make, state, build, numbers)
-        if state.session:
-            build.at(Stage.THREADS, _control, state, build, numbers)
+        if state.session and state.foreground:
+            build.at(Stage.THREADS, _foreground, state, build, numbers)
         if state.exclusive:
             build.at(Stage.RESUME, _exclude, state, build)
 
@@ -363,6 +363,8 @@ def _make(state: State, build: Build, numbers: dict[int, int]) -> None:
         else:
             master = _open_master(state.index)
         numbers[state.index] = _index(master)
+        if state.session:
+            build.terminals[state.session] = f"/dev/pts/{numbers[state.index]}"
         fcntl.ioctl(master, _TIOCSPTLCK, struct.pack("i", 0))
         fcntl.ioctl(master, termios.TIOCSWINSZ, state.window)
         never_opened = (
@@ -414,15 +416,13 @@ def _furnish(state: State, build: Build, master: int) -> None:
                 finish(build, end, _open_slave(master, flags))
 
 
-def _control(state: State, build: Build, numbers: dict[int, int]) -> None:
-    """The session's leader takes the terminal, and names the foreground group."""
+def _foreground(state: State, build: Build, numbers: dict[int, int]) -> None:
+    """The session's leader names the foreground group."""
     program = build.process(state.session).program(Stage.THREADS)
     path = program.string(f"/dev/pts/{numbers[state.index]}")
+    group = program.data(struct.pack("=i", build.rpid(state.foreground)))
     fd = program.call("openat", -100, path, os.O_RDWR | os.O_NOCTTY, 0)
-    program.call("ioctl", fd, termios.TIOCSCTTY, 0)
-    if state.foreground:
-        group = program.data(struct.pack("=i", build.rpid(state.foreground)))
-        program.call("ioctl", fd, termios.TIOCSPGRP, group)
+    program.call("ioctl", fd, termios.TIOCSPGRP, group)
     program.call("close", fd)
 
 
