@@ -155,6 +155,7 @@ class FakeBuild:
         self.stdio: dict[str, int] = {}
         self.clock_offset_ns = 0
         self.tty_master: int | None = None
+        self.contended = False
         self.work: dict[Stage, list[Any]] = defaultdict(list)
         self.provided: dict[int, int] = {}
         self.inodes: dict[tuple[int, int], int] = {}
@@ -162,6 +163,9 @@ class FakeBuild:
 
     def at(self, stage: Stage, fn: Any, *args: Any) -> None:
         self.work[stage].append((fn, args))
+
+    def or_when_free(self, work: Any) -> None:
+        work()
 
     def provide(self, file_id: int, fd: int) -> None:
         assert file_id not in self.provided
