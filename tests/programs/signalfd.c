@@ -19,6 +19,7 @@ int main(void)
 	zt_same(read(fd, &info, sizeof info), sizeof info);
 	zt_same(info.ssi_signo, SIGRTMIN + 3);
 	zt_same(info.ssi_int, 42);
+	zt_same(info.ssi_pid, getpid());
 	zt_check(read(fd, &info, sizeof info) == -1 && errno == EAGAIN);
 	zt_must(kill(getpid(), SIGUSR1));
 	zt_same(read(fd, &info, sizeof info), sizeof info);

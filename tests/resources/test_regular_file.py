@@ -80,6 +80,8 @@ def test_deleted_file_travels(world: World, tmp_path: Path, writable: bool) -> N
     assert os.pread(second, 4, 0) == b"HEAD"
     with pytest.raises(OSError, match="Bad file"):
         os.write(second, b"x")
+    if writable:
+        assert os.readlink(f"/proc/self/fd/{fd}") == f"{path} (deleted)"
     now = os.fstat(second)
     assert (now.st_nlink, now.st_size, now.st_mode & 0o777) == (0, (1 << 24) + 4, 0o640)
     assert list(tmp_path.rglob("file")) == []

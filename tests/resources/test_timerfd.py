@@ -91,13 +91,13 @@ def test_time_that_passes_while_it_is_an_image_does_not_count(world: World) -> N
 @pytest.mark.parametrize("ioctl", [timerfd._TFD_IOC_SET_TICKS, 0])
 def test_ticks_not_read_yet(world: World, ioctl: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timerfd, "_TFD_IOC_SET_TICKS", ioctl)
-    periodic, once = make(time.CLOCK_MONOTONIC, 0.01, 0.05), make(time.CLOCK_MONOTONIC, 0.01)
+    periodic, once = make(time.CLOCK_MONOTONIC, 0.01, 0.3), make(time.CLOCK_MONOTONIC, 0.01)
     world.hold(periodic)
     world.hold(once)
-    time.sleep(0.13)
+    time.sleep(0.65)
     states = world.round_trip(timerfd)
-    assert [state.ticks for state in states] == [3, 1]
-    assert ticks(periodic) == 3
+    assert [state.ticks for state in states] in ([3, 1], [4, 1])  # on a busy machine
+    assert ticks(periodic) == states[0].ticks
     assert ticks(once) == 1
-    time.sleep(0.06)
-    assert ticks(periodic) in (1, 2)
+    time.sleep(0.35)
+    assert ticks(periodic) >= 1

@@ -82,6 +82,34 @@ def test_input_in_lines(world: World, ends: tuple[int, int]) -> None:
     assert os.read(slave, 99) == b"partiaL\n"
 
 
+def test_input_and_output_at_once(world: World, ends: tuple[int, int]) -> None:
+    master, slave = ends
+    mode(slave, off=termios.ECHO)
+    os.write(master, b"one\ntwo\nthr")
+    os.write(slave, b"unread")
+    time.sleep(0.02)
+    world.capture(tty)
+    world.capture(tty)
+    assert [os.read(slave, 99) for _ in range(2)] == [b"one\n", b"two\n"]
+    os.write(master, b"ee\n")
+    assert ready(slave)
+    assert os.read(slave, 99) == b"three\n"
+    assert os.read(master, 99) == b"unread"
+
+
+def test_the_number_is_kept_if_it_is_free(world: World) -> None:
+    others = [pty.openpty() for _ in range(3)]
+    master, slave = others.pop()
+    world.hold(master)
+    world.hold(slave)
+    for pair in others:
+        for fd in pair:
+            os.close(fd)
+    name = os.ttyname(slave)
+    world.round_trip(tty)
+    assert os.ttyname(slave) == name
+
+
 def test_end_of_file_that_waits(world: World, ends: tuple[int, int]) -> None:
     master, slave = ends
     mode(slave, off=termios.ECHO)

@@ -287,7 +287,7 @@ def _make_nameless(state: State, build: Build, made: dict[tuple[int, int], int])
         flags = _open_flags(state)
         temporary = flags & os.O_TMPFILE == os.O_TMPFILE
         if key not in made:
-            made[key] = _unlinked(os.path.dirname(shown))
+            made[key] = _unlinked(state.path, temporary)
             load(build.image, inode.part, inode.runs, state.size, made[key])
             build.provide_inode(inode.dev, inode.ino, os.dup(made[key]))
             if temporary and flags & os.O_ACCMODE == os.O_RDWR:
@@ -299,15 +299,21 @@ def _make_nameless(state: State, build: Build, made: dict[tuple[int, int], int])
         _hand_over(state, build, fd)
 
 
-def _unlinked(home: str) -> int:
-    """A new file without a name in `home` if we may, else among the temporary files."""
+def _unlinked(path: bytes, temporary: bool) -> int:
+    """A new file without a name: where `path` was if we may, else among the temporary files.
+
+    If that name is free it is used for a moment, so that it shows in /proc as it did.
+    """
+    home = os.fsdecode(os.path.dirname(path))
     for where in (home, tempfile.gettempdir()):
+        if where == home and not temporary:
+            with contextlib.suppress(OSError):
+                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+                fd = os.open(path, flags, 0o600)
+                os.unlink(path)
+                return fd
         with contextlib.suppress(OSError):
             return os.open(where, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        with contextlib.suppress(OSError):
-            fd, name = tempfile.mkstemp(dir=where)
-            os.unlink(name)
-            return fd
     fd, name = tempfile.mkstemp()
     os.unlink(name)
     return fd

@@ -16,7 +16,7 @@ import struct
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..build import Stage
 from ..native import lib
@@ -66,7 +66,7 @@ def restore(states: list[State], build: Build) -> None:
         build.at(Stage.CLAIM, _try_clock, state)
         build.at(Stage.SHARED, _make, state, build)
         # As late as can be: the pod's clock is set right before it runs, and we after that.
-        build.at(Stage.RESUME, build.before_thaw.append, partial(_arm, state, build))
+        build.at(Stage.RESUME, _arm, state, build)
 
 
 def _read(pod: FrozenPod, file: FrozenFile) -> State:
@@ -124,10 +124,24 @@ def _make(state: State, build: Build) -> None:
 
 
 def _arm(state: State, build: Build) -> None:
+    """So that it shows what it is while the pod is held, ..."""
     fd = build.file(state.file_id)
+    _start(state, fd, state.at_ns)
+    # The build closes its files before that, so we keep one of our own.
+    timer = os.fdopen(os.dup(fd), "rb", buffering=0)
+    build.before_thaw.append(partial(_arm_again, state, timer, build.handle))
+
+
+def _arm_again(state: State, timer: BinaryIO, handle: Any) -> None:
+    """... and with the time that is right when it runs."""
+    with timer:
+        _start(state, timer.fileno(), _pod_now(handle))
+
+
+def _start(state: State, fd: int, pod_now: int) -> None:
     now = time.clock_gettime_ns(_BASE_CLOCK.get(state.clock, state.clock))
     absolute = state.settime_flags & _ABSTIME
-    left = max(1, state.left_ns - (_pod_now(build.handle) - state.at_ns))
+    left = max(1, state.left_ns - (pod_now - state.at_ns))
     if not state.left_ns:
         value = 0
     elif absolute:

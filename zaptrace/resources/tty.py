@@ -7,9 +7,9 @@ but not ended yet comes back as such, and so does an end of file (^D) that was n
 What waits can only be seen by taking it: capture drains it under a termios of its own and fills
 it back in at once, whatever happens.
 
-Not carried: the number in /dev/pts/N; output stopped by ^S; a line discipline other than N_TTY
-and a terminal outside the pod (stdio apart), which are refused. /dev/tty comes back as the
-terminal itself.
+Not carried: the number in /dev/pts/N where it is taken; output stopped by ^S; a line discipline
+other than N_TTY and a terminal outside the pod (stdio apart), which are refused. /dev/tty comes
+back as the terminal itself.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ _TIOCSPTLCK, _TIOCGSID = 0x40045431, 0x5429
 _TERMIOS2 = struct.Struct("=4IB19s2I")
 _KEEP_LINES = ("VEOF", "VEOL", "VEOL2")
 _SETTLE_S = 0.25
+_HIGHEST_TRIED = 64
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Input:
 class State:
     ends: list[End]
     index: int
-    """N of /dev/pts/N; another one after a restore."""
+    """N of /dev/pts/N; another one after a restore if it is taken."""
     own: bool
     """The pod's own terminal, made by zaptrace run."""
     termios: bytes
@@ -214,14 +215,13 @@ def _set_termios(fd: int, raw: bytes) -> None:
 
 
 def _plain(raw: bytes, *, canonical: bool) -> bytes:
-    """A termios under which what is written to the master arrives as it is, and back.
+    """A termios under which what is written to the master arrives as it is.
 
     In canonical mode only the characters that end a line mean something. IXON stays (clearing it
     would start stopped output), so its characters are disabled instead.
     """
     iflag, oflag, cflag, lflag, line, cc, ispeed, ospeed = _TERMIOS2.unpack(raw)
     iflag &= termios.IXON
-    oflag &= ~termios.OPOST
     lflag = termios.ICANON if canonical else 0
     disabled = bytearray(len(cc))
     for name in _KEEP_LINES if canonical else ():
@@ -327,7 +327,9 @@ def _peek_output(master: int, slave: int) -> bytes:
 
 def _refill_output(slave: int, before: bytes, output: bytes) -> None:
     if output:
-        _set_termios(slave, _plain(before, canonical=False))
+        # Nothing else changes: entering or leaving canonical mode would join the lines that wait.
+        iflag, oflag, *rest = _TERMIOS2.unpack(before)
+        _set_termios(slave, _TERMIOS2.pack(iflag, oflag & ~termios.OPOST, *rest))
         view = memoryview(output)
         while view:
             view = view[os.write(slave, view) :]
@@ -359,7 +361,7 @@ def _make(state: State, build: Build, numbers: dict[int, int]) -> None:
         if state.own and build.tty_master is not None:
             master = build.tty_master
         else:
-            master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+            master = _open_master(state.index)
         numbers[state.index] = _index(master)
         fcntl.ioctl(master, _TIOCSPTLCK, struct.pack("i", 0))
         fcntl.ioctl(master, termios.TIOCSWINSZ, state.window)
@@ -384,6 +386,19 @@ def _make(state: State, build: Build, numbers: dict[int, int]) -> None:
                 finish(build, end, os.dup(master))
         if not state.own:
             os.close(master)
+
+
+def _open_master(index: int) -> int:
+    """A new master; of /dev/pts/`index` if that number is free, for programs remember it.
+
+    The kernel gives the lowest number that is free, so we take those below for the moment.
+    """
+    with contextlib.ExitStack() as stack:
+        while True:
+            master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+            if _index(master) >= index or _index(master) >= _HIGHEST_TRIED:
+                return master
+            stack.callback(os.close, master)
 
 
 def _furnish(state: State, build: Build, master: int) -> None:
