@@ -37,6 +37,11 @@ def boot_id() -> str:
         return file.read().strip()
 
 
+def is_this_one(made_on: dict[str, Any]) -> bool:
+    """Are these the facts of this very host, not booted since?"""
+    return made_on.get("boot_id") == boot_id()
+
+
 def facts() -> dict[str, Any]:
     """What an image says of the host that it was made on."""
     return {

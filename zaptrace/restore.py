@@ -115,7 +115,7 @@ def _restore(pod: Pod, image: Image, rooms: list[tuple[Any, list[Any]]], hold: b
         ours,
         stdio=pod.stdio.named(),
         tty_master=pod.tty_master,
-        contended=hold and image.manifest["host"].get("boot_id") == host.boot_id(),
+        contended=hold and host.is_this_one(image.manifest["host"]),
     )
     try:
         with ours, theirs:

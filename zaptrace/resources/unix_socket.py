@@ -18,7 +18,7 @@ import os
 import select
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -298,6 +298,13 @@ class _Maker:
         """By ino: peers that fill the queue of an orphaned socket and are then closed."""
 
     def run(self, build: Build) -> None:
+        with contextlib.ExitStack() as stack:
+            if build.contended:
+                for state in _own_names(list(self.states.values())):
+                    stack.enter_context(_path_lent(state, build))
+            self._run(build)
+
+    def _run(self, build: Build) -> None:
         try:
             for state in self.states.values():
                 if self._stands_alone(state):
@@ -330,8 +337,7 @@ class _Maker:
         sock = self.made[state.ino] = socket.socket(socket.AF_UNIX, state.type)
         if not state.name:
             return
-        if build.contended and _is_taken(state):
-            # Its file is our former self's until that is gone: neither removed nor bound over now.
+        if build.contended and state.name.startswith(b"\0") and _is_taken(state):
             build.before_thaw.append(partial(_take_name, state, sock.dup()))
         else:
             self.by_name[state.name] = state
@@ -453,6 +459,28 @@ def _there(directory: bytes, name: bytes, work: Callable[[], object]) -> None:
         work()
 
     apart(body)
+
+
+@contextlib.contextmanager
+def _path_lent(state: State, build: Build) -> Iterator[None]:
+    """The path of our former self's socket is ours while sockets are made, and again from the thaw.
+
+    A socket keeps the name that it was bound to wherever its file is moved, so meanwhile the files
+    of both can stand beside the path that only one may have.
+    """
+    path = os.path.join(state.directory, state.name)
+    former, next_ = path + b".zt-former", path + b".zt-next"
+    if state.name.startswith(b"\0") or not os.path.lexists(path):
+        yield
+        return
+    os.rename(path, former)
+    try:
+        yield
+        if os.path.lexists(path):
+            os.rename(path, next_)
+            build.before_thaw.append(partial(os.rename, next_, path))
+    finally:
+        os.rename(former, path)
 
 
 def _is_taken(state: State) -> bool:
