@@ -24,10 +24,10 @@ uid_in_use() {
 
 # The directory is the lock on the uid: mkdir lets one of two simultaneous runs have it.
 for ((uid = 61300; ; uid++)); do
-    place=/tmp/zaptrace-user-$uid
+    place=/tmp/zap-$uid # short, for the names of sockets below it have an end
     if ! uid_in_use "$uid" && mkdir -m 0700 "$place" 2>/dev/null; then break; fi
     if ((uid > 61400)); then
-        echo "as_user.sh: no free uid; remove stale /tmp/zaptrace-user-*" >&2
+        echo "as_user.sh: no free uid; remove stale /tmp/zap-*" >&2
         exit 1
     fi
 done
@@ -45,7 +45,7 @@ trap clean EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-mkdir "$place"/{tree,home,run,tmp}
+mkdir "$place"/{tree,home,run,t}
 tar -C "$source" -cf - --exclude=./.venv --exclude=./build --exclude=./.git --exclude='*.so' --exclude='*.o' --exclude=./zaptrace/_native.c \
     --exclude='*.egg-info' --exclude=__pycache__ --exclude='./.*_cache' --exclude=./bench/results \
     . | tar -C "$place/tree" -xf - --no-same-owner
@@ -77,8 +77,8 @@ status=0
 env -u PIP_CONFIG_FILE -u PIP_CACHE_DIR -u XDG_CONFIG_HOME -u XDG_CACHE_HOME -u XDG_DATA_HOME \
     -u XDG_STATE_HOME -u PYTHONPATH -u PYTHONHOME -u VIRTUAL_ENV -u MAKEFLAGS -u MAKELEVEL -u MFLAGS \
     -u OLDPWD -u ZAPTRACE_RUNTIME_DIR \
-    HOME="$place/home" USER="zaptrace-$uid" LOGNAME="zaptrace-$uid" PATH="$path" \
-    XDG_RUNTIME_DIR="$place/run" TMPDIR="$place/tmp" \
+    HOME="$place/home" USER=zap LOGNAME=zap PATH="$path" \
+    XDG_RUNTIME_DIR="$place/run" TMPDIR="$place/t" \
     "${as_user[@]}" "$@" || status=$?
 
 for kept in ${KEEP:-}; do

@@ -71,7 +71,7 @@ def take(pod: Any) -> Snapshot:
             "limits": _limits(proc),
             "oom_score_adj": (proc / "oom_score_adj").read_text().strip(),
             "status": _status(proc),
-            "fds": _fds(proc, names),
+            "fds": _fds(proc, names, vpid_of),
             "maps": _maps(proc),
             "threads": sorted(_thread(proc / "task" / str(tid)) for tid in tids),
         }
@@ -121,7 +121,7 @@ class _Names:
         return self._seen[identity]
 
 
-def _fds(proc: Path, names: _Names) -> dict[int, dict[str, Any]]:
+def _fds(proc: Path, names: _Names, vpid_of: dict[int, int]) -> dict[int, dict[str, Any]]:
     found: dict[int, dict[str, Any]] = {}
     for number in sorted(map(int, os.listdir(proc / "fd"))):
         try:
@@ -134,6 +134,8 @@ def _fds(proc: Path, names: _Names) -> dict[int, dict[str, Any]]:
             key, _, value = line.partition(":")
             if key.strip() not in (*IGNORED_FDINFO, *MOVING_FDINFO):
                 info.setdefault(key.strip(), []).append(_stable(key.strip(), value.strip()))
+        if found_in := re.match(r"/proc/(\d+)(/.*|$)", link):
+            link = f"/proc/{_as_vpid(int(found_in[1]), vpid_of)}{found_in[2]}"
         if link.startswith("/dev/pts/"):
             link = "/dev/pts/*"
         if link.startswith(("socket:", "pipe:")):

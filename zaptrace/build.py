@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import array
 import enum
+import errno
 import os
 import socket
 import struct
@@ -31,6 +32,10 @@ from .tracee import Thread
 
 CHANNEL = 0
 """Until its own descriptors are there, a process has this one: a socket on which files come."""
+
+
+_HELD = (errno.EADDRINUSE, errno.EAGAIN, errno.EACCES)
+"""What bind(2), flock(2) and fcntl(2) answer when somebody else holds it."""
 
 
 class Stage(enum.IntEnum):
@@ -77,8 +82,12 @@ class Build:
 
     `launch(exe, vpid)` makes a process of the supervisor's own, `end(rpid, signal)` ends one,
     and `stop(rpid, signal)` puts one into a group-stop.
+<<<<<<< HEAD
     `terminals` says which terminal a session's leader has to take (filled at SHARED): before its
     children are born, for only by birth do they get it too.
+=======
+    `contended`: the pod may still live on this very host, frozen, holding its addresses and locks.
+>>>>>>> main
     `last` is done when all stages are through, `before_thaw` at the last moment before the pod runs.
     """
 
@@ -91,6 +100,7 @@ class Build:
     channel: socket.socket
     before_thaw: list[Callable[[], None]] = field(default_factory=list)
     last: list[Callable[[], None]] = field(default_factory=list)
+    contended: bool = False
     stdio: dict[str, int] = field(default_factory=dict)
     clock_offset_ns: int = 0
     tty_master: int | None = None
@@ -125,6 +135,18 @@ class Build:
     def real_or_zero(self, vpid: int) -> int:
         """The same, or 0 for an id that is in the pod no more (the sender of a signal, say)."""
         return lib.zt_ids_to_real(self.handle, vpid)
+
+    def or_when_free(self, work: Callable[[], None]) -> None:
+        """Do `work`; in a contended build, what is held now is taken just before the thaw instead.
+
+        A migration within one host hands over what only one can hold: a port, a path, a lock.
+        """
+        try:
+            work()
+        except OSError as error:
+            if not self.contended or error.errno not in _HELD:
+                raise
+            self.before_thaw.append(work)
 
     def provide(self, file_id: int, fd: int) -> None:
         """`fd` is the open file description `file_id`; it is ours to close."""

@@ -41,41 +41,39 @@ def checkpoint(
     `progress(room, bytes so far)` is called as rooms are captured. Raises UnsupportedResource,
     ImageError, TraceeGone, PodError; then the pod is as it was, and the sink aborted.
     """
-    return pod.call(_checkpoint, pod, sink, then, progress)
-
-
-def _checkpoint(pod: Pod, sink: Sink, then: Then, progress: Callable | None) -> Report:
     was_frozen = pod.frozen
     started = time.monotonic()
     counting = _Counting(sink, progress)
     try:
         pod.freeze()
         fault("checkpoint.frozen")
-        frozen = pod.frozen_view()
-        try:
-            manifest = _capture(frozen, counting)
-        finally:
-            frozen.close()
-        threads = sum(len(p.threads) for p in frozen.processes)
+        manifest = pod.call(_capture_all, pod, counting)
         fault("checkpoint.captured")
         if then == "resume" and not was_frozen:
-            pod.thaw()
+            pod.thaw()  # before the commit: the pod need not wait for the disk
         downtime = time.monotonic() - started
         sink.commit(manifest)
-        fault("checkpoint.committed")
     except BaseException as error:
         sink.abort()
         if not was_frozen:
             pod.thaw()
         if isinstance(error, ZaptraceError) and error.changed is None:
-            error.changed = (
-                f"nothing; the pod is {'frozen still' if was_frozen else 'running again'}"
-            )
+            error.changed = f"nothing; the pod is {'frozen still' if was_frozen else 'running again'}"
         raise
     if then == "stop":
         pod.kill()
+    if then != "resume":
         downtime = time.monotonic() - started
-    return Report(downtime, counting.total, len(frozen.processes), threads)
+    facts = manifest["pod"]
+    return Report(downtime, counting.total, facts["processes"], facts["threads"])
+
+
+def _capture_all(pod: Pod, counting: _Counting) -> dict[str, Any]:
+    frozen = pod.frozen_view()
+    try:
+        return _capture(frozen, counting)
+    finally:
+        frozen.close()
 
 
 def _capture(frozen: FrozenPod, sink: _Counting) -> dict[str, Any]:

@@ -31,12 +31,24 @@ def cpu_features() -> set[str]:
     return set()
 
 
+def boot_id() -> str:
+    """Tells this kernel, since it was booted, from every other."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
+
+
+def is_this_one(made_on: dict[str, Any]) -> bool:
+    """Are these the facts of this very host, not booted since?"""
+    return made_on.get("boot_id") == boot_id()
+
+
 def facts() -> dict[str, Any]:
     """What an image says of the host that it was made on."""
     return {
         "machine": platform.machine(),
         "kernel": platform.release(),
         "node": platform.node(),
+        "boot_id": boot_id(),
         "cpu_features": sorted(cpu_features()),
         "page_size": resource.getpagesize(),
     }

@@ -265,7 +265,17 @@ class Pod:
             if not self.frozen:
                 return
             while self.before_thaw:
-                self.before_thaw.pop(0)()
+                try:
+                    self.before_thaw[0]()
+                except OSError as error:
+                    raise PodError(
+                        f'cannot thaw pod "{self.name}": {error.strerror}',
+                        needed="the addresses and locks that it held, free on this host",
+                        found=str(error),
+                        do="end what holds them, then thaw the pod",
+                        changed="nothing; the pod is frozen still",
+                    ) from error
+                self.before_thaw.pop(0)
             check(lib.zt_pod_thaw(self.handle, err := new_error()), err)
 
         self.call(work)

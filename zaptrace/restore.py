@@ -24,6 +24,8 @@ def restore(
 ) -> Pod:
     """The pod of an image, running, or (`hold`) whole but frozen until `thaw`.
 
+    With `hold`, what the pod's former self still holds on this host is taken at the thaw.
+
     Raises RestoreError, BadImage, HostError; then nothing of the pod is left.
     """
     rooms = _read(image)
@@ -31,7 +33,7 @@ def restore(
     raise_file_limit()
     pod = Pod(name or image.manifest["pod"]["name"], moved=True, stdio=stdio)
     try:
-        pod.call(_restore, pod, image, rooms)
+        pod.call(_restore, pod, image, rooms, hold)
         if not hold:
             pod.thaw()
     except BaseException as error:
@@ -81,7 +83,7 @@ def _register(build: Build, rooms: list[tuple[Any, list[Any]]]) -> None:
         room.restore(states, build)
 
 
-def _restore(pod: Pod, image: Image, rooms: list[tuple[Any, list[Any]]]) -> None:
+def _restore(pod: Pod, image: Image, rooms: list[tuple[Any, list[Any]]], hold: bool) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     root = image.manifest["pod"]["root"]
 
@@ -113,6 +115,7 @@ def _restore(pod: Pod, image: Image, rooms: list[tuple[Any, list[Any]]]) -> None
         ours,
         stdio=pod.stdio.named(),
         tty_master=pod.tty_master,
+        contended=hold and host.is_this_one(image.manifest["host"]),
     )
     try:
         with ours, theirs:

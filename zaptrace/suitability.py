@@ -53,7 +53,7 @@ def facts_of(pod: Pod) -> dict[str, Any]:
 def reasons(facts: dict[str, Any], root: Path, *, here: bool = False) -> list[str]:
     """Why a pod with these facts cannot live on this host; empty when nothing shows.
 
-    With `here` the pod itself is on this host: its own name and ports do not count against it.
+    With `here` the pod itself is on this host: its own name does not count against it.
     """
     found: list[str] = []
     try:
@@ -68,7 +68,7 @@ def reasons(facts: dict[str, Any], root: Path, *, here: bool = False) -> list[st
         except ZaptraceError as e:
             found.append(e.what)
     found += _limited([why for entry in facts.get("files") or () if (why := _differs(entry))])
-    if not here:
+    if not host.is_this_one(facts.get("host") or {}):  # else they are the pod's own, handed over
         found += _limited([why for entry in facts.get("ports") or () if (why := _taken(entry))])
     return found
 

@@ -106,7 +106,7 @@ int zt_pod_launch(zt_pod *pod, const zt_launch_spec *spec, int32_t *ret_rpid, zt
     int result = -1;
     if (rpid < 0) {
         zt_fail_os(err, "fork");
-    } else if (zt_seize(rpid, err)) {
+    } else if (zt_seize(rpid, pod->moved, err)) {
         kill(rpid, SIGKILL);
         waitpid(rpid, NULL, 0);
     } else {

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "../pod/blocked.h"
+#include "../pod/robust.h"
 #include "../pod/settle.h"
 
 /* --- going on */
@@ -97,6 +98,9 @@ static int dispatch(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
             return -1;
         task = zt_pod_task(pod, stop.rtid);
         return zt_loop_at_rest(pod, task, task->group_stop, err);
+    case ZT_STOP_ENDING:
+        zt_robust_hand_over(task);
+        return zt_loop_go_on(pod, task, 0, err);
     case ZT_STOP_SIGNAL:
         return on_signal(pod, task, stop.value, err);
     case ZT_STOP_OTHER:

@@ -22,6 +22,8 @@ static int on_event(void *context, zt_stop stop, zt_err *err)
             return -1;
         zt_pod_task(run->pod, stop.rtid)->state = ZT_TASK_REST;
         return 1;
+    case ZT_STOP_ENDING:
+        return 0;
     case ZT_STOP_EXITED:
         zt_loop_ended(run->pod, task, stop.value);
         return 1;

@@ -27,6 +27,8 @@ static zt_stop_kind kind_of_event(int event, int signal)
         return ZT_STOP_VFORK;
     case PTRACE_EVENT_EXEC:
         return ZT_STOP_EXEC;
+    case PTRACE_EVENT_EXIT:
+        return ZT_STOP_ENDING;
     case PTRACE_EVENT_SECCOMP:
         return ZT_STOP_SECCOMP;
     case PTRACE_EVENT_STOP:
@@ -69,9 +71,10 @@ int zt_stop_wait(int32_t rtid, zt_stop *ret, zt_err *err)
     return 0;
 }
 
-int zt_seize(int32_t rtid, zt_err *err)
+int zt_seize(int32_t rtid, bool see_ends, zt_err *err)
 {
-    if (request(PTRACE_SEIZE, rtid, 0, (const void *)(long)ZT_PTRACE_OPTIONS))
+    long options = ZT_PTRACE_OPTIONS | (see_ends ? PTRACE_O_TRACEEXIT : 0);
+    if (request(PTRACE_SEIZE, rtid, 0, (const void *)options))
         return zt_fail_os(err, "ptrace(PTRACE_SEIZE)");
     return 0;
 }

@@ -26,6 +26,7 @@ typedef enum zt_stop_kind {
     ZT_STOP_FORK,    /* made a process or thread: zt_stopped_message gives its rtid */
     ZT_STOP_VFORK,   /* the same, and waits for it to exec or exit */
     ZT_STOP_EXEC,    /* executed a program: zt_stopped_message gives its former rtid */
+    ZT_STOP_ENDING,  /* about to end: the last stop, when seized with see_ends */
     ZT_STOP_SIGNAL,  /* about to receive the signal in value */
     ZT_STOP_OTHER,   /* nothing that we asked for */
 } zt_stop_kind;
@@ -52,7 +53,8 @@ typedef enum zt_resume {
     (PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACESECCOMP | PTRACE_O_TRACEFORK |          \
      PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC)
 
-int zt_seize(int32_t rtid, zt_err *err);
+/* With see_ends, it and what it makes stop also before they end. */
+int zt_seize(int32_t rtid, bool see_ends, zt_err *err);
 int zt_interrupt(int32_t rtid, zt_err *err);
 
 int zt_stopped_resume(zt_stopped thread, zt_resume how, int signal, zt_err *err);

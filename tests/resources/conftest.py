@@ -1,3 +1,5 @@
+"""The world that a test of a room plays in."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -155,7 +155,11 @@ class FakeBuild:
         self.stdio: dict[str, int] = {}
         self.clock_offset_ns = 0
         self.tty_master: int | None = None
+<<<<<<< HEAD
         self.terminals: dict[int, str] = {}
+=======
+        self.contended = False
+>>>>>>> main
         self.work: dict[Stage, list[Any]] = defaultdict(list)
         self.provided: dict[int, int] = {}
         self.inodes: dict[tuple[int, int], int] = {}
@@ -163,6 +167,9 @@ class FakeBuild:
 
     def at(self, stage: Stage, fn: Any, *args: Any) -> None:
         self.work[stage].append((fn, args))
+
+    def or_when_free(self, work: Any) -> None:
+        work()
 
     def provide(self, file_id: int, fd: int) -> None:
         assert file_id not in self.provided

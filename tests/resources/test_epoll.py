@@ -1,3 +1,5 @@
+"""The epoll room: watches by number, spent ones, nested ones, and files that have moved."""
+
 from __future__ import annotations
 
 import fcntl

@@ -1,3 +1,5 @@
+"""The eventfd room: counts, semaphores, sharing, owners of signals."""
+
 from __future__ import annotations
 
 import fcntl

@@ -1,3 +1,5 @@
+"""The file_lock room: what another process finds when it tries the same locks."""
+
 from __future__ import annotations
 
 import fcntl

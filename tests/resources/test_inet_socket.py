@@ -1,3 +1,5 @@
+"""The inet_socket room: listeners, UDP, ended connections, and what is refused."""
+
 from __future__ import annotations
 
 import contextlib

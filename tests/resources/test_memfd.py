@@ -1,3 +1,5 @@
+"""The memfd room: contents, seals, second descriptions, mappings."""
+
 from __future__ import annotations
 
 import fcntl

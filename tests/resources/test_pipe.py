@@ -1,3 +1,5 @@
+"""The pipe room: contents, packets, half-closed and named pipes, ends outside the pod."""
+
 from __future__ import annotations
 
 import errno

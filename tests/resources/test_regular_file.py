@@ -1,3 +1,5 @@
+"""The regular_file room: offsets, names that change or go, /proc, and the claim."""
+
 from __future__ import annotations
 
 import fcntl

@@ -1,3 +1,5 @@
+"""The signalfd room: the mask."""
+
 from __future__ import annotations
 
 import os

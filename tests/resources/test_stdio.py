@@ -1,3 +1,5 @@
+"""The stdio room: what counts as given at launch."""
+
 from __future__ import annotations
 
 import os

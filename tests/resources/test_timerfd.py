@@ -1,3 +1,5 @@
+"""The timerfd room: time left, by the pod's clock, and ticks not read yet."""
+
 from __future__ import annotations
 
 import ctypes

@@ -1,3 +1,5 @@
+"""The tty room: settings, input half typed, output unread, the pod's own terminal."""
+
 from __future__ import annotations
 
 import fcntl

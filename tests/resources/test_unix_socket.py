@@ -1,3 +1,5 @@
+"""The unix_socket room: queues, closed peers, names, connections, and what is refused."""
+
 from __future__ import annotations
 
 import array

@@ -16,13 +16,15 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..build import Stage
+from ..program import Program
 from ._file import restoring, unsupported
 
 if TYPE_CHECKING:
-    from ..build import Build
+    from ..build import Build, BuildProcess
     from ..frozen import FrozenFile, FrozenPod
 
 NAME = "file_lock"
@@ -67,7 +69,9 @@ def capture(pod: FrozenPod) -> list[State]:
 
 def restore(states: list[State], build: Build) -> None:
     for state in states:
-        if state.kind == "posix":
+        if state.kind == "posix" and build.contended:
+            build.at(Stage.RESUME, _take_as_owner, state, build)
+        elif state.kind == "posix":
             build.at(Stage.THREADS, _program, state, build)
         else:
             build.at(Stage.FILES, _lock, state, build)
@@ -116,15 +120,35 @@ def _struct_flock(state: State) -> bytes:
 
 
 def _lock(state: State, build: Build) -> None:
-    fd = build.file(state.file_id)
     do = "end what holds the lock now, then restore again"
     with restoring(NAME, Stage.FILES, f"the {state.kind} lock of file {state.file_id}", do):
-        if state.kind == "flock":
-            fcntl.flock(fd, (fcntl.LOCK_EX if state.exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-        else:
-            fcntl.fcntl(fd, _F_OFD_SETLK, _struct_flock(state))
+        build.or_when_free(partial(_take, state, os.dup(build.file(state.file_id))))
+
+
+def _take(state: State, fd: int) -> None:
+    """Lock the description of `fd`, which is ours, and closed once that is done."""
+    if state.kind == "flock":
+        fcntl.flock(fd, (fcntl.LOCK_EX if state.exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    else:
+        fcntl.fcntl(fd, _F_OFD_SETLK, _struct_flock(state))
+    os.close(fd)
 
 
 def _program(state: State, build: Build) -> None:
+    """POSIX locks belong to a process, so it locks by itself."""
     program = build.process(state.vpid).program(Stage.THREADS)
     program.call("fcntl", state.fd, fcntl.F_SETLK, program.data(_struct_flock(state)))
+
+
+def _take_as_owner(state: State, build: Build) -> None:
+    """The same, now or when its former self is gone."""
+    build.or_when_free(partial(_lock_in_process, state, build.process(state.vpid)))
+
+
+def _lock_in_process(state: State, process: BuildProcess) -> None:
+    program = Program()
+    lock = program.data(_struct_flock(state))
+    row = program.call("fcntl", state.fd, fcntl.F_SETLK, lock, may_fail=True)
+    result = process.run(program)[row]
+    if result < 0:
+        raise OSError(-result, os.strerror(-result))

@@ -10,12 +10,14 @@ clients see a reset), datagrams not read yet (UDP may lose them), multicast memb
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import socket
 import stat
 import struct
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..build import Stage
@@ -223,15 +225,17 @@ def _shown(address: Address) -> str:
 def restore(states: list[State], build: Build) -> None:
     for state in states:
         if state.local is not None and state.status != ENDED:
-            build.at(Stage.CLAIM, _claim, state)
+            build.at(Stage.CLAIM, _claim, state, build)
         build.at(Stage.SHARED, _make, state, build)
 
 
-def _claim(state: State) -> None:
+def _claim(state: State, build: Build) -> None:
     with _open(state) as sock:
         try:
             _bind(state, sock)
         except OSError as error:
+            if build.contended and error.errno == errno.EADDRINUSE:
+                return  # by our former self, it seems; at the thaw it will show
             assert state.local is not None
             raise RestoreError(
                 f"cannot restore a socket bound to {_shown(state.local)}",
@@ -277,15 +281,22 @@ def _make(state: State, build: Build) -> None:
     with restoring(NAME, Stage.SHARED, "an internet socket"), _open(state) as sock:
         if state.status == ENDED:
             _end(sock)
-        elif state.local is not None:
-            _bind(state, sock)
-        if state.status == LISTENING:
-            sock.listen(state.backlog)
-            after = {k: v for k, v in state.options.items() if k in _AFTER_LISTEN}
-            set_options(sock, after, _AFTER_LISTEN)
-        if state.peer is not None:
-            sock.connect(_raw(state, state.peer))
+        else:
+            build.or_when_free(partial(_place, state, sock.dup()))
         finish(build, state, sock.detach())
+
+
+def _place(state: State, sock: socket.socket) -> None:
+    """Give it its addresses; `sock` is ours, and closed once that is done."""
+    if state.local is not None:
+        _bind(state, sock)
+    if state.status == LISTENING:
+        sock.listen(state.backlog)
+        after = {k: v for k, v in state.options.items() if k in _AFTER_LISTEN}
+        set_options(sock, after, _AFTER_LISTEN)
+    if state.peer is not None:
+        sock.connect(_raw(state, state.peer))
+    sock.close()
 
 
 def _end(sock: socket.socket) -> None:

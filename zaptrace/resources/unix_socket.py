@@ -18,7 +18,7 @@ import os
 import select
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -229,7 +229,7 @@ def _descriptors(file: FrozenFile) -> Exception:
 
 def restore(states: list[State], build: Build) -> None:
     if states:
-        build.at(Stage.CLAIM, _claim, states)
+        build.at(Stage.CLAIM, _claim, states, build)
         build.at(Stage.SHARED, _make, states, build)
 
 
@@ -245,11 +245,11 @@ def _own_names(states: list[State]) -> list[State]:
     ]
 
 
-def _claim(states: list[State]) -> None:
+def _claim(states: list[State], build: Build) -> None:
     taken = {known.name for known in diag.everything() if known.name}
     for state in _own_names(states):
         problem = f"the address {_shown(state.name)} of a unix socket"
-        if state.name in taken:
+        if state.name in taken and not build.contended:
             raise _taken(problem, "a socket of another process is bound to it")
         if state.name.startswith(b"\0"):
             continue
@@ -298,10 +298,17 @@ class _Maker:
         """By ino: peers that fill the queue of an orphaned socket and are then closed."""
 
     def run(self, build: Build) -> None:
+        with contextlib.ExitStack() as stack:
+            if build.contended:
+                for state in _own_names(list(self.states.values())):
+                    stack.enter_context(_path_lent(state, build))
+            self._run(build)
+
+    def _run(self, build: Build) -> None:
         try:
             for state in self.states.values():
                 if self._stands_alone(state):
-                    self._bound(state)
+                    self._bound(state, build)
             for state in self.states.values():
                 if state.ino not in self.made:
                     self._joined(state)
@@ -326,13 +333,15 @@ class _Maker:
             return True
         return state.type == socket.SOCK_DGRAM and bool(state.name or state.peer_name)
 
-    def _bound(self, state: State) -> None:
+    def _bound(self, state: State, build: Build) -> None:
         sock = self.made[state.ino] = socket.socket(socket.AF_UNIX, state.type)
-        if state.name:
+        if not state.name:
+            return
+        if build.contended and state.name.startswith(b"\0") and _is_taken(state):
+            build.before_thaw.append(partial(_take_name, state, sock.dup()))
+        else:
             self.by_name[state.name] = state
-            _bind(state, sock)
-        if state.status == LISTENING:
-            sock.listen(state.backlog)
+            _take_name(state, sock.dup())
 
     def _joined(self, state: State) -> None:
         """Make `state` and its peer, which may be one that is closed again."""
@@ -450,6 +459,40 @@ def _there(directory: bytes, name: bytes, work: Callable[[], object]) -> None:
         work()
 
     apart(body)
+
+
+@contextlib.contextmanager
+def _path_lent(state: State, build: Build) -> Iterator[None]:
+    """The path of our former self's socket is ours while sockets are made, and again from the thaw.
+
+    A socket keeps the name that it was bound to wherever its file is moved, so meanwhile the files
+    of both can stand beside the path that only one may have.
+    """
+    path = os.path.join(state.directory, state.name)
+    former, next_ = path + b".zt-former", path + b".zt-next"
+    if state.name.startswith(b"\0") or not os.path.lexists(path):
+        yield
+        return
+    os.rename(path, former)
+    try:
+        yield
+        if os.path.lexists(path):
+            os.rename(path, next_)
+            build.before_thaw.append(partial(os.rename, next_, path))
+    finally:
+        os.rename(former, path)
+
+
+def _is_taken(state: State) -> bool:
+    return any(known.name == state.name for known in diag.everything())
+
+
+def _take_name(state: State, sock: socket.socket) -> None:
+    """Give it its name; `sock` is ours, and closed once that is done."""
+    _bind(state, sock)
+    if state.status == LISTENING:
+        sock.listen(state.backlog)
+    sock.close()
 
 
 def _bind(state: State, sock: socket.socket) -> None:
