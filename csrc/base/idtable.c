@@ -56,6 +56,26 @@ static bool held(zt_rpid rpid)
     return kill(-rpid.n, 0) == 0 || errno != ESRCH;
 }
 
+int zt_idtable_sweep(zt_idtable *table, const zt_intmap *kept)
+{
+    zt_idtable fresh;
+    if (zt_idtable_create(&fresh))
+        return -1;
+    for (uint32_t i = 0; i <= table->virtual_of.mask; i++) {
+        const zt_intmap_slot *slot = &table->virtual_of.slots[i];
+        zt_rpid rpid = {slot->key};
+        if (!rpid.n || !(zt_intmap_get(kept, rpid.n) || held(rpid)))
+            continue;
+        if (zt_idtable_bind(&fresh, (zt_vpid){(int32_t)slot->value}, rpid)) {
+            zt_idtable_destroy(&fresh);
+            return -1;
+        }
+    }
+    zt_idtable_destroy(table);
+    *table = fresh;
+    return 0;
+}
+
 zt_vpid zt_idtable_choose(zt_idtable *table, zt_rpid rpid)
 {
     zt_vpid candidate = {rpid.n};

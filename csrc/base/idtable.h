@@ -3,7 +3,8 @@
  *
  * A pair outlives its task: a zombie can be waited for, and a group or session keeps its number
  * while it has members. Pairs of numbers that the kernel has freed are dropped when either
- * number is wanted again (zt_idtable_bind), so no reference counts are kept. */
+ * number is wanted again (zt_idtable_bind), or now and then (zt_idtable_sweep), so no reference
+ * counts are kept. */
 #pragma once
 #include "intmap.h"
 
@@ -25,6 +26,9 @@ zt_vpid zt_idtable_to_virtual(const zt_idtable *table, zt_rpid rpid); /* .n 0: n
 /* Bind the two, dropping a stale pair of either. -1: no memory. */
 int zt_idtable_bind(zt_idtable *table, zt_vpid vpid, zt_rpid rpid);
 void zt_idtable_drop(zt_idtable *table, zt_vpid vpid);
+
+/* Drop the pairs of numbers that no task, no group and nothing in `kept` holds. -1: no memory. */
+int zt_idtable_sweep(zt_idtable *table, const zt_intmap *kept);
 
 /* A free vpid for a new task: the same number if no living pair has it, else the next free above. */
 zt_vpid zt_idtable_choose(zt_idtable *table, zt_rpid rpid);

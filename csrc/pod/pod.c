@@ -65,6 +65,25 @@ static void choose_slot(zt_task *task)
     task->scratch_slot = task->process->next_slot++ % ZT_STUB_SCRATCH_SLOTS;
 }
 
+/* The table would grow by every process that ever was. A session's number may be held by nothing
+ * that kill(2) can find, so those are collected first. */
+static void sweep_ids(zt_pod *pod)
+{
+    enum { SPARE = 4096 };
+    zt_intmap kept;
+    if (pod->ids.virtual_of.used < pod->sweep_ids_at || zt_intmap_create(&kept))
+        return;
+    bool complete = true;
+    for (const zt_task *task = pod->tasks; task; task = task->next) {
+        int32_t sid = getsid(task->process->rpid.n);
+        complete = complete && !zt_intmap_put(&kept, task->rtid.n, 1) && (sid <= 0 || !zt_intmap_put(&kept, sid, 1));
+    }
+    if (complete)
+        zt_idtable_sweep(&pod->ids, &kept);
+    zt_intmap_destroy(&kept);
+    pod->sweep_ids_at = pod->ids.virtual_of.used * 2 + SPARE;
+}
+
 zt_task *zt_pod_add_task(zt_pod *pod, zt_process *process, int32_t rtid)
 {
     zt_task *task = calloc(1, sizeof *task);
@@ -72,6 +91,7 @@ zt_task *zt_pod_add_task(zt_pod *pod, zt_process *process, int32_t rtid)
         process = calloc(1, sizeof *process);
     if (!task || !process)
         abort(); /* a tracee without a record could never be found again; EXITKILL ends the pod */
+    sweep_ids(pod);
     task->rtid = (zt_rpid){rtid};
     zt_vpid vtid = {pod->expected_vpid};
     pod->expected_vpid = 0;

@@ -20,6 +20,7 @@ struct zt_pod {
     zt_intmap early;      /* rtid -> first wait status (+1) of a child whose maker's event comes later */
     int32_t task_count;
     zt_idtable ids;
+    uint32_t sweep_ids_at; /* so many pairs */
     bool moved;           /* ids are not the kernel's own: calls that show them are trapped too */
     int64_t clock_offset_ns;
     zt_host_vdso host;
