@@ -136,6 +136,7 @@ def _fds(proc: Path, names: _Names, vpid_of: dict[int, int]) -> dict[int, dict[s
                 info.setdefault(key.strip(), []).append(_stable(key.strip(), value.strip()))
         if found_in := re.match(r"/proc/(\d+)(/.*|$)", link):
             link = f"/proc/{_as_vpid(int(found_in[1]), vpid_of)}{found_in[2]}"
+        link = re.sub(r"/#\d+ \(deleted\)$", "/#* (deleted)", link)  # O_TMPFILE: an inode number
         if link.startswith("/dev/pts/"):
             link = "/dev/pts/*"
         if link.startswith(("socket:", "pipe:")):
