@@ -22,6 +22,7 @@ FLOORS = {
     3: "frozen build wire",
     4: "resources._room resources._libc",
     4.5: "resources._*",
+    4.7: "resources._unix_queue",
     5: "resources.*",
     6: "registry",
     7: "pod",

@@ -82,12 +82,9 @@ class Build:
 
     `launch(exe, vpid)` makes a process of the supervisor's own, `end(rpid, signal)` ends one,
     and `stop(rpid, signal)` puts one into a group-stop.
-<<<<<<< HEAD
     `terminals` says which terminal a session's leader has to take (filled at SHARED): before its
     children are born, for only by birth do they get it too.
-=======
     `contended`: the pod may still live on this very host, frozen, holding its addresses and locks.
->>>>>>> main
     `last` is done when all stages are through, `before_thaw` at the last moment before the pod runs.
     """
 

@@ -155,11 +155,8 @@ class FakeBuild:
         self.stdio: dict[str, int] = {}
         self.clock_offset_ns = 0
         self.tty_master: int | None = None
-<<<<<<< HEAD
         self.terminals: dict[int, str] = {}
-=======
         self.contended = False
->>>>>>> main
         self.work: dict[Stage, list[Any]] = defaultdict(list)
         self.provided: dict[int, int] = {}
         self.inodes: dict[tuple[int, int], int] = {}

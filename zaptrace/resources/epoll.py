@@ -10,6 +10,8 @@ before anything else is watched.
 Not carried: which edges were seen (EPOLLET reports a ready file once more, as epoll(7) allows); a
 spent EPOLLONESHOT of a file that is ready for nothing hears of EPOLLERR and EPOLLHUP until it is
 armed again.
+
+No C half: what a watch reports is the program's own data, and fd numbers are not translated.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Not carried: nothing. Kernels before 6.5 do not show the semaphore flag; there it is found by
 adding and taking, which leaves the count as it was.
+
+No C half: a counter names nothing.
 """
 
 from __future__ import annotations

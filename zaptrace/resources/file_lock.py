@@ -5,6 +5,8 @@ process, which takes it itself. A lock that somebody outside has taken meanwhile
 Requests that were waiting for a lock are calls that are issued again.
 
 Not carried: leases, which are refused.
+
+No C half: F_GETLK tells a process id, which the fdtable room's C half translates.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ Addresses, backlog and options. The address is claimed by binding it before anyt
 Not carried, and refused: a TCP connection, whatever its state, unless it has ended; a socket
 filter; other protocols. Not carried: connections that a listener has not accepted yet (their
 clients see a reset), datagrams not read yet (UDP may lose them), multicast memberships, IP options.
+
+No C half yet: addresses are the host's, so a port has to be free where the pod goes.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ A memfd may be open more than once (/proc/self/fd reopens it) and be mapped; all
 mappings come back on one new memfd.
 
 Not carried: memfds of huge pages and memfd_secret(2), which are refused.
+
+No C half: a memfd is known by its descriptor alone.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ An end may be open any number of times (/proc/self/fd reopens it), or not at all
 lost all readers or writers stays so. The contents are copied with tee(2), which takes nothing out.
 
 Not carried: a pipe whose other end is held outside the pod (stdio apart); that is refused.
+
+No C half: a pipe is known by its descriptors alone.
 """
 
 from __future__ import annotations

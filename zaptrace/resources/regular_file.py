@@ -7,6 +7,8 @@ files live. Paths in /proc that hold a process id are opened under the id of the
 
 Not carried: contents of files that have a name, leases, dnotify, read-ahead advice, the offset of
 a directory where the file system does not keep it stable.
+
+No C half: paths are the host's.
 """
 
 from __future__ import annotations

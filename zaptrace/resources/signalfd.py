@@ -1,6 +1,8 @@
 """signalfd(2): a set of signals. Which signals wait is the reader's, so the signal room's.
 
 Not carried: nothing.
+
+No C half: the ids in what is read from it are the signal room's.
 """
 
 from __future__ import annotations

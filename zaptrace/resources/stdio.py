@@ -7,6 +7,8 @@ through /dev/stdout.
 
 Not carried: the data on its way in such a pipe (it is at the other end's mercy), file offsets and
 status flags: the description is the user's own.
+
+No C half: what is given at launch is held by whoever gave it.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ absolute time of the realtime clock keeps that time, so it may have passed.
 
 Not carried: a clock change that a TFD_TIMER_CANCEL_ON_SET timer has not been told of yet.
 Alarm clocks (CLOCK_REALTIME_ALARM, CLOCK_BOOTTIME_ALARM) need CAP_WAKE_ALARM where they go to.
+
+No C half: the clock room's shifts absolute times.
 """
 
 from __future__ import annotations

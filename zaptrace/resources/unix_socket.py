@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import socket
 import stat
 from collections.abc import Callable, Iterator
@@ -29,7 +28,8 @@ from ..log import log
 from . import _unix_diag as diag
 from ._file import Description, described, finish, restoring, unsupported
 from ._libc import apart
-from ._socket import GENERAL, borrowed, domain, has_filter, name_bytes, options, queued, set_options
+from ._socket import GENERAL, borrowed, domain, has_filter, name_bytes, options, set_options
+from ._unix_queue import Message, look
 
 if TYPE_CHECKING:
     from ..build import Build
@@ -38,18 +38,7 @@ if TYPE_CHECKING:
 NAME = "unix_socket"
 
 LISTENING, CONNECTED, ORPHANED, PLAIN = "listening", "connected", "orphaned", "plain"
-_RCV_SHUTDOWN, _SEND_SHUTDOWN = 1, 2
-_SO_PEEK_OFF = 42
-_PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT
-_LARGEST = 1 << 20
 _ROOM = 1 << 22
-
-
-@dataclass(frozen=True)
-class Message:
-    data: bytes
-    source: bytes
-    """The sender's address, if it had one."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +93,7 @@ def _capture(pod: FrozenPod, file: FrozenFile, inside: set[int]) -> State:
         directory, path_mode = _place(file, name)
         reset, queue = False, []
         if status != LISTENING:
-            reset, queue = _queue(file, sock, known)
+            reset, queue = look(file, sock, known)
         if queue and status == PLAIN and not name:
             raise unsupported(file, "has messages but neither an address nor a peer")
         return State(
@@ -170,58 +159,6 @@ def _place(file: FrozenFile, name: bytes) -> tuple[bytes, int]:
         if stat.S_ISSOCK(there.st_mode):
             return directory, stat.S_IMODE(there.st_mode)
     return directory, 0
-
-
-def _queue(
-    file: FrozenFile, sock: socket.socket, known: diag.UnixSocket
-) -> tuple[bool, list[Message]]:
-    """(an error waits, what waits to be read). Takes nothing out, not even the error."""
-    if int(file.info.get("scm_fds", ["0"])[0]):
-        raise _descriptors(file)
-    poll = select.poll()
-    poll.register(sock, 0)
-    error = any(events & select.POLLERR for _, events in poll.poll(0))
-    total = queued(sock.fileno())
-    stream = known.type == socket.SOCK_STREAM
-    if error and not stream:
-        if total:
-            raise unsupported(
-                file,
-                "has an error and messages that were not read yet",
-                needed="one of the two; looking at the messages would take the error away",
-                do="try again once the program has read them",
-            )
-        return True, []
-    passcred = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED)
-    before = sock.getsockopt(socket.SOL_SOCKET, _SO_PEEK_OFF)
-    sock.setsockopt(socket.SOL_SOCKET, _SO_PEEK_OFF, 0)
-    found: list[Message] = []
-    try:
-        # A stream is read up to its length and no further: there a read would take the error.
-        while not stream or total > 0:
-            data, _, flags, source = sock.recvmsg(
-                min(total, _LARGEST) if stream else _LARGEST, 0, _PEEK
-            )
-            if flags & socket.MSG_CTRUNC and not passcred and "scm_fds" not in file.info:
-                raise _descriptors(file)
-            if not data and (stream or known.shutdown & _RCV_SHUTDOWN):
-                break
-            found.append(Message(data, name_bytes(source)))
-            total -= len(data)
-    except BlockingIOError:
-        pass
-    finally:
-        sock.setsockopt(socket.SOL_SOCKET, _SO_PEEK_OFF, before)
-    return error, found
-
-
-def _descriptors(file: FrozenFile) -> Exception:
-    return unsupported(
-        file,
-        "has file descriptors on their way to it",
-        needed="no SCM_RIGHTS message that waits to be read",
-        do="try again once the program has received them",
-    )
 
 
 # restore
