@@ -58,7 +58,9 @@ def checkpoint(
         if not was_frozen:
             pod.thaw()
         if isinstance(error, ZaptraceError) and error.changed is None:
-            error.changed = f"nothing; the pod is {'frozen still' if was_frozen else 'running again'}"
+            error.changed = (
+                f"nothing; the pod is {'frozen still' if was_frozen else 'running again'}"
+            )
         raise
     if then == "stop":
         pod.kill()
