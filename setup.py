@@ -13,7 +13,6 @@ TEST = [
     "pytest>=7.4",
     "pytest-timeout>=2.1",
     "pytest-xdist>=3.3",
-    "python-ptrace>=0.9.8",  # an independent witness of a restored process; only tests import it
     "ruff>=0.4",
 ]
 
@@ -34,6 +33,7 @@ setup(
         "click>=8.1",
         "lz4>=4.3",
         "msgpack>=1.0.5",
+        "python-ptrace>=0.9.8",
         "pyzmq>=25",
         "rich>=13",
         "zstandard>=0.21",

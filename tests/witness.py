@@ -1,0 +1,64 @@
+"""What python-ptrace, which knows nothing of us, sees of a process before and after a restore.
+
+    witness.py PROGRAM IMAGE     prints {"before": {...}, "after": {...}} as JSON
+
+It reads by PTRACE_GETREGS and PTRACE_PEEKTEXT, where we use register sets and process_vm_readv.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+
+from ptrace.binding import ptrace_getregs, ptrace_peektext
+
+from zaptrace.checkpoint import checkpoint
+from zaptrace.image import Image
+from zaptrace.pod import Pod, Stdio
+from zaptrace.procfs import maps
+from zaptrace.restore import restore
+from zaptrace.sink import DirectorySink
+
+_PAGES_WORTH = range(0, 4096, 512)
+_UNLIKE = {"orig_rax"}  # -1 in both, of another width
+
+
+def look(pod: Pod) -> dict:
+    """Registers, and words from every page range that can be read, of the oldest process."""
+    rpid = pod.processes()[0].rpid
+
+    def work() -> dict:
+        registers = ptrace_getregs(rpid)
+        names = [name for name, _ in registers._fields_ if name not in _UNLIKE]
+        words = {
+            f"{m.start + at:#x}": ptrace_peektext(rpid, m.start + at)
+            for m in maps(rpid)
+            if "r" in m.permissions
+            and (m.name.startswith(("/", "[stack", "[heap")) or not m.name)
+            and m.start >> 32 != 0x6FFE
+            for at in _PAGES_WORTH
+        }
+        return {"registers": {n: getattr(registers, n) for n in names}, "words": words}
+
+    return pod.call(work)
+
+
+def main(program: str, image_path: str) -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    stdio = Stdio(null, null, null)
+    env = dict(os.environ, ZT_GO=f"{image_path}.go")
+    with Pod.launch([program], name="witnessed", stdio=stdio, env=env) as pod:
+        time.sleep(0.5)  # until it spins
+        checkpoint(pod, DirectorySink(image_path), then="hold")
+        before = look(pod)
+    with Image.open(image_path) as image:
+        pod = restore(image, stdio=stdio, hold=True)
+    with pod:
+        after = look(pod)
+    json.dump({"before": before, "after": after}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
