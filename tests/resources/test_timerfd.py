@@ -17,7 +17,7 @@ from zaptrace.resources._libc import checked, libc
 
 @pytest.fixture(autouse=True)
 def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timerfd, "_pod_now", lambda pod: time.monotonic_ns() + pod.offset_ns)
+    monkeypatch.setattr(timerfd, "pod_now", lambda pod: time.monotonic_ns() + pod.offset_ns)
 
 
 _SPEC = struct.Struct("=qqqq")

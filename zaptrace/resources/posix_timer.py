@@ -12,12 +12,14 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
+from functools import partial
 
 from .. import procfs
 from ..build import Build, Stage
 from ..errors import UnsupportedResource
 from ..frozen import FrozenPod, FrozenProcess
 from ..program import Program, Row
+from ._timer import pod_now, shortened
 
 NAME = "posix_timer"
 
@@ -47,24 +49,26 @@ class Timer:
 @dataclass(frozen=True)
 class State:
     vpid: int
+    at_ns: int  # of the pod's monotonic time: when they were read
     timers: list[Timer]
 
 
 def capture(pod: FrozenPod) -> list[State]:
-    found = [State(p.vpid, _capture(pod, p)) for p in pod.processes]
+    found = [_capture(pod, process) for process in pod.processes]
     return [state for state in found if state.timers]
 
 
-def _capture(pod: FrozenPod, process: FrozenProcess) -> list[Timer]:
+def _capture(pod: FrozenPod, process: FrozenProcess) -> State:
     text = procfs.read(f"{process.proc}/timers")
     entries = _ENTRY.findall(text)
     if not entries:
-        return []
+        return State(process.vpid, 0, [])
     program = Program()
     specs = [program.buffer(_SPEC) for _ in entries]
     for (id_, *_), spec in zip(entries, specs, strict=True):
         program.call("timer_gettime", int(id_), spec)
     results = process.run(program)
+    at_ns = pod_now(pod.handle)
     timers = []
     for entry, spec in zip(entries, specs, strict=True):
         id_, signal, value, how, whom, number, clock = entry
@@ -88,7 +92,7 @@ def _capture(pod: FrozenPod, process: FrozenProcess) -> list[Timer]:
                 spec=results.bytes(spec),
             )
         )
-    return timers
+    return State(process.vpid, at_ns, timers)
 
 
 def restore(states: list[State], build: Build) -> None:
@@ -112,11 +116,19 @@ def _make(state: State, build: Build) -> None:
             process.run(wrong)
     if exact_ids:
         end.call("prctl", _PR_TIMER_CREATE_RESTORE_IDS, 0, 0, 0, 0)
-    program = process.program(Stage.RESUME)
-    for timer in state.timers:
-        program.call("timer_settime", timer.id, 0, program.data(timer.spec), 0)
     if end:
         process.run(end)
+    # As late as can be, and after the pod's clock was set: none of its time has passed.
+    build.before_thaw.append(partial(_start, state, build))
+
+
+def _start(state: State, build: Build) -> None:
+    passed_ns = pod_now(build.handle) - state.at_ns
+    program = Program()
+    for timer in state.timers:
+        spec = program.data(shortened(timer.spec, passed_ns, 1))
+        program.call("timer_settime", timer.id, 0, spec, 0)
+    build.process(state.vpid).run(program)
 
 
 def _create(timer: Timer, build: Build, process) -> int:

@@ -21,9 +21,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..build import Stage
-from ..native import lib
 from ._file import Description, described, finish, restoring
 from ._libc import checked, libc
+from ._timer import pod_now
 
 if TYPE_CHECKING:
     from ..build import Build
@@ -80,7 +80,7 @@ def _read(pod: FrozenPod, file: FrozenFile) -> State:
         raw = ctypes.create_string_buffer(_ITIMERSPEC.size)
         checked(libc.timerfd_gettime(file.local, raw))
         now = time.clock_gettime_ns(_BASE_CLOCK.get(clock, clock))
-        at = _pod_now(pod.handle)
+        at = pod_now(pod.handle)
         before, (ticks, settime_flags) = ticks, _shown(file.local)
         if ticks == before:
             break
@@ -96,11 +96,6 @@ def _read(pod: FrozenPod, file: FrozenFile) -> State:
         interval_ns=interval_s * _NS + interval_ns,
         ticks=ticks,
     )
-
-
-def _pod_now(handle: Any) -> int:
-    """The pod's monotonic time. Its CLOCK_BOOTTIME is as far from the host's as that."""
-    return time.monotonic_ns() + lib.zt_pod_clock(handle)
 
 
 def _shown(fd: int) -> tuple[int, int]:
@@ -137,7 +132,7 @@ def _arm(state: State, build: Build) -> None:
 def _arm_again(state: State, timer: BinaryIO, handle: Any) -> None:
     """... and with the time that is right when it runs."""
     with timer:
-        _start(state, timer.fileno(), _pod_now(handle))
+        _start(state, timer.fileno(), pod_now(handle))
 
 
 def _start(state: State, fd: int, pod_now: int) -> None:
