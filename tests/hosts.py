@@ -183,7 +183,9 @@ class MigratingLife(Life):
             time.sleep(min(0.02, max(0.0, deadline - time.monotonic())))
 
     def signal(self, number: int) -> None:
-        self.here.run("signal", "test", signal.Signals(number).name)
+        shell = self.processes()[0]["vpid"]
+        program = next(p["vpid"] for p in self.processes() if p["ppid"] == shell)
+        self.here.run("signal", "test", signal.Signals(number).name, "--process", str(program))
 
     def processes(self) -> list[dict[str, Any]]:
         return [process for pod in self.here.pods() for process in pod.get("processes", [])]
