@@ -37,7 +37,8 @@ static bool is_sane(const struct timespec *time)
     return time->tv_sec >= 0 && time->tv_nsec >= 0 && time->tv_nsec < NS_PER_S;
 }
 
-/* Argument `arg` points to an absolute monotonic time: give the kernel one of its own. */
+/* Argument `arg` points to an absolute monotonic time: give the kernel one of its own. No hook is
+ * wanted on the way out: the loop puts the program's arguments back, and nothing else is to do. */
 static zt_verdict shift_argument(zt_pod *pod, zt_task *task, zt_call *call, int arg)
 {
     struct timespec time;
@@ -68,19 +69,9 @@ zt_verdict zt_clock_nanosleep_enter(zt_pod *pod, zt_task *task, zt_call *call)
     return shift_argument(pod, task, call, 2);
 }
 
-void zt_clock_nanosleep_exit(zt_pod *pod, zt_task *task, zt_call *call)
-{
-    (void)pod, (void)task, (void)call; /* an absolute sleep reports no time left */
-}
-
 zt_verdict zt_futex_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
     return shift_argument(pod, task, call, 3);
-}
-
-void zt_futex_exit(zt_pod *pod, zt_task *task, zt_call *call)
-{
-    (void)pod, (void)task, (void)call;
 }
 
 zt_verdict zt_futex_wait_enter(zt_pod *pod, zt_task *task, zt_call *call)
@@ -88,19 +79,9 @@ zt_verdict zt_futex_wait_enter(zt_pod *pod, zt_task *task, zt_call *call)
     return call->asked[5] == CLOCK_MONOTONIC ? shift_argument(pod, task, call, 4) : ZT_GO;
 }
 
-void zt_futex_wait_exit(zt_pod *pod, zt_task *task, zt_call *call)
-{
-    (void)pod, (void)task, (void)call;
-}
-
 zt_verdict zt_futex_waitv_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
     return call->asked[4] == CLOCK_MONOTONIC ? shift_argument(pod, task, call, 3) : ZT_GO;
-}
-
-void zt_futex_waitv_exit(zt_pod *pod, zt_task *task, zt_call *call)
-{
-    (void)pod, (void)task, (void)call;
 }
 
 /* timerfd_settime(fd, TFD_TIMER_ABSTIME, new, old): which clock it is of, the fd knows. */
@@ -135,11 +116,6 @@ zt_verdict zt_timerfd_settime_enter(zt_pod *pod, zt_task *task, zt_call *call)
     return timerfd_is_monotonic(task, (int)call->asked[0]) ? shift_timer(pod, task, call) : ZT_GO;
 }
 
-void zt_timerfd_settime_exit(zt_pod *pod, zt_task *task, zt_call *call)
-{
-    (void)pod, (void)task, (void)call; /* the old value is relative */
-}
-
 static bool posix_timer_is_monotonic(const zt_task *task, int id)
 {
     char path[48], line[128];
@@ -159,11 +135,6 @@ static bool posix_timer_is_monotonic(const zt_task *task, int id)
 zt_verdict zt_timer_settime_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
     return posix_timer_is_monotonic(task, (int)call->asked[0]) ? shift_timer(pod, task, call) : ZT_GO;
-}
-
-void zt_timer_settime_exit(zt_pod *pod, zt_task *task, zt_call *call)
-{
-    (void)pod, (void)task, (void)call;
 }
 
 void zt_sysinfo_exit(zt_pod *pod, zt_task *task, zt_call *call)

@@ -11,12 +11,12 @@
  * nothing in here is kept across calls, but the return address of a call in progress is.
  */
 struct zt_vdso_params {
-	/* The functions of the host's own vDSO, as addresses in this process; 0: make the system call. */
-	uint64_t clock_gettime;
-	uint64_t gettimeofday;
-	uint64_t time;
-	uint64_t clock_getres;
-	uint64_t getcpu;
-	/* Added to the clocks that start with the host: the pod's monotonic time minus the host's. */
-	int64_t monotonic_offset_ns;
+    /* The functions of the host's own vDSO, as addresses in this process; 0: make the system call. */
+    uint64_t clock_gettime;
+    uint64_t gettimeofday;
+    uint64_t time;
+    uint64_t clock_getres;
+    uint64_t getcpu;
+    /* Added to the clocks that start with the host: the pod's monotonic time minus the host's. */
+    int64_t monotonic_offset_ns;
 };

@@ -22,11 +22,11 @@
 
 /* Numbers of x86-64, the one architecture that is built. */
 enum {
-	NR_gettimeofday = 96,
-	NR_time = 201,
-	NR_clock_gettime = 228,
-	NR_clock_getres = 229,
-	NR_getcpu = 309,
+    NR_gettimeofday = 96,
+    NR_time = 201,
+    NR_clock_gettime = 228,
+    NR_clock_getres = 229,
+    NR_getcpu = 309,
 };
 
 struct timeval;
@@ -43,105 +43,105 @@ typedef int (*getcpu_fn)(unsigned *, unsigned *, void *);
 /* The kernel's convention: a negative errno, as the vDSO's own functions give it. */
 static inline long syscall3(long nr, long a, long b, long c)
 {
-	long result;
+    long result;
 
-	__asm__ volatile("syscall"
-			 : "=a"(result)
-			 : "a"(nr), "D"(a), "S"(b), "d"(c)
-			 : "rcx", "r11", "memory");
-	return result;
+    __asm__ volatile("syscall"
+             : "=a"(result)
+             : "a"(nr), "D"(a), "S"(b), "d"(c)
+             : "rcx", "r11", "memory");
+    return result;
 }
 
 /* The clocks that start with the host; csrc/syscalls.py has the same set (SHIFTED_CLOCKS). */
 static inline int starts_with_host(clockid_t clock)
 {
-	const unsigned set = 1u << CLOCK_MONOTONIC | 1u << CLOCK_MONOTONIC_RAW |
-			     1u << CLOCK_MONOTONIC_COARSE | 1u << CLOCK_BOOTTIME |
-			     1u << CLOCK_BOOTTIME_ALARM;
+    const unsigned set = 1u << CLOCK_MONOTONIC | 1u << CLOCK_MONOTONIC_RAW |
+                 1u << CLOCK_MONOTONIC_COARSE | 1u << CLOCK_BOOTTIME |
+                 1u << CLOCK_BOOTTIME_ALARM;
 
-	return (unsigned)clock < 32 && (set >> clock & 1);
+    return (unsigned)clock < 32 && (set >> clock & 1);
 }
 
 static inline int host_clock_gettime(clockid_t clock, struct timespec *time)
 {
-	const clock_fn real = (clock_fn)params->clock_gettime;
+    const clock_fn real = (clock_fn)params->clock_gettime;
 
-	if (real)
-		return real(clock, time);
-	return syscall3(NR_clock_gettime, clock, (long)time, 0);
+    if (real)
+        return real(clock, time);
+    return syscall3(NR_clock_gettime, clock, (long)time, 0);
 }
 
 /* Apart from the common case, so that that needs no stack frame. */
 static __attribute__((noinline)) int pod_clock_gettime(clockid_t clock, struct timespec *time,
-						       int64_t offset)
+                                                       int64_t offset)
 {
-	const int result = host_clock_gettime(clock, time);
+    const int result = host_clock_gettime(clock, time);
 
-	if (result)
-		return result;
+    if (result)
+        return result;
 
-	long sec = time->tv_sec + offset / NSEC_PER_SEC;
-	long nsec = time->tv_nsec + offset % NSEC_PER_SEC;
-	if (nsec >= NSEC_PER_SEC) {
-		nsec -= NSEC_PER_SEC;
-		sec++;
-	} else if (nsec < 0) {
-		nsec += NSEC_PER_SEC;
-		sec--;
-	}
-	time->tv_sec = sec;
-	time->tv_nsec = nsec;
-	return 0;
+    long sec = time->tv_sec + offset / NSEC_PER_SEC;
+    long nsec = time->tv_nsec + offset % NSEC_PER_SEC;
+    if (nsec >= NSEC_PER_SEC) {
+        nsec -= NSEC_PER_SEC;
+        sec++;
+    } else if (nsec < 0) {
+        nsec += NSEC_PER_SEC;
+        sec--;
+    }
+    time->tv_sec = sec;
+    time->tv_nsec = nsec;
+    return 0;
 }
 
 EXPORT int __vdso_clock_gettime(clockid_t clock, struct timespec *time)
 {
-	const int64_t offset = params->monotonic_offset_ns;
+    const int64_t offset = params->monotonic_offset_ns;
 
-	if (__builtin_expect(offset != 0 && starts_with_host(clock), 0))
-		return pod_clock_gettime(clock, time, offset);
-	return host_clock_gettime(clock, time);
+    if (__builtin_expect(offset != 0 && starts_with_host(clock), 0))
+        return pod_clock_gettime(clock, time, offset);
+    return host_clock_gettime(clock, time);
 }
 
 EXPORT int __vdso_clock_getres(clockid_t clock, struct timespec *resolution)
 {
-	const clock_fn real = (clock_fn)params->clock_getres;
+    const clock_fn real = (clock_fn)params->clock_getres;
 
-	if (real)
-		return real(clock, resolution);
-	return syscall3(NR_clock_getres, clock, (long)resolution, 0);
+    if (real)
+        return real(clock, resolution);
+    return syscall3(NR_clock_getres, clock, (long)resolution, 0);
 }
 
 EXPORT int __vdso_gettimeofday(struct timeval *time, struct timezone *zone)
 {
-	const gettimeofday_fn real = (gettimeofday_fn)params->gettimeofday;
+    const gettimeofday_fn real = (gettimeofday_fn)params->gettimeofday;
 
-	if (real)
-		return real(time, zone);
-	return syscall3(NR_gettimeofday, (long)time, (long)zone, 0);
+    if (real)
+        return real(time, zone);
+    return syscall3(NR_gettimeofday, (long)time, (long)zone, 0);
 }
 
 EXPORT time_t __vdso_time(time_t *result)
 {
-	const time_fn real = (time_fn)params->time;
+    const time_fn real = (time_fn)params->time;
 
-	if (real)
-		return real(result);
-	return syscall3(NR_time, (long)result, 0, 0);
+    if (real)
+        return real(result);
+    return syscall3(NR_time, (long)result, 0, 0);
 }
 
 EXPORT int __vdso_getcpu(unsigned *cpu, unsigned *node, void *unused)
 {
-	const getcpu_fn real = (getcpu_fn)params->getcpu;
+    const getcpu_fn real = (getcpu_fn)params->getcpu;
 
-	if (real)
-		return real(cpu, node, unused);
-	return syscall3(NR_getcpu, (long)cpu, (long)node, (long)unused);
+    if (real)
+        return real(cpu, node, unused);
+    return syscall3(NR_getcpu, (long)cpu, (long)node, (long)unused);
 }
 
 /* The kernel's vDSO has these names too. */
 #define ALIAS(name) \
-	EXPORT extern __typeof__(__vdso_##name) name __attribute__((weak, alias("__vdso_" #name)))
+    EXPORT extern __typeof__(__vdso_##name) name __attribute__((weak, alias("__vdso_" #name)))
 
 int clock_gettime(clockid_t, struct timespec *);
 int clock_getres(clockid_t, struct timespec *);
