@@ -29,7 +29,7 @@ def start(place: Path, *argv: str) -> subprocess.Popen[str]:
 
 
 def wait_until_empty(place: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while os.listdir(place):
         assert time.monotonic() < deadline, os.listdir(place)
         time.sleep(0.05)

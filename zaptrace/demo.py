@@ -278,7 +278,9 @@ def _stage() -> Iterator[list[Host]]:
 def stage() -> None:
     """The main function of the stage."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with tempfile.TemporaryDirectory(prefix="zaptrace-demo-") as path, contextlib.ExitStack() as up:
+    with contextlib.ExitStack() as up:
+        path = tempfile.mkdtemp(prefix="zaptrace-demo-")
+        up.callback(_remove, path)
         try:
             hosts = [_serve(Path(path), name, up) for name in HOSTS]
         except ZaptraceError as e:
@@ -287,6 +289,14 @@ def stage() -> None:
         with contextlib.suppress(BrokenPipeError):
             print(json.dumps({"hosts": hosts}), flush=True)
         sys.stdin.buffer.read()
+
+
+def _remove(path: str) -> None:
+    """All of it, also while a supervisor on its way out still writes how its pod ended."""
+    until = time.monotonic() + 10
+    while os.path.exists(path) and time.monotonic() < until:
+        shutil.rmtree(path, ignore_errors=True)
+        time.sleep(_LOOK_S)
 
 
 def _serve(base: Path, name: str, up: contextlib.ExitStack) -> dict[str, str]:
