@@ -104,6 +104,7 @@ class Pod:
         self._empty = threading.Event()
         self._root_status = 0
         self._closed = False
+        self._handle_lock = threading.Lock()  # against a wake of a pod that is being closed
         started: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self._thread = threading.Thread(
             target=self._trace, args=(started,), name=f"tracer of {name}", daemon=True
@@ -129,7 +130,6 @@ class Pod:
                 job = self._jobs.get()
                 if job is None:
                     lib.zt_pod_kill(self.handle)
-                    lib.zt_pod_destroy(self.handle)
                     return
                 job.run()
                 populated = populated or lib.zt_pod_tasks(self.handle, ffi.NULL, 0) > 0
@@ -164,11 +164,18 @@ class Pod:
         job = _Job(lambda: work(*args))
         self._jobs.put(job)
         while not job.taken.wait(_WAKE_INTERVAL_S):
-            lib.zt_loop_wake(self.handle)
+            if not self._thread.is_alive():
+                raise PodError(f'pod "{self.name}" is closed')
+            self._wake()
         job.done.wait()
         if job.error:
             raise job.error
         return job.value
+
+    def _wake(self) -> None:
+        with self._handle_lock:
+            if self.handle:
+                lib.zt_loop_wake(self.handle)
 
     # -- life
 
@@ -237,7 +244,8 @@ class Pod:
 
     @property
     def frozen(self) -> bool:
-        return bool(lib.zt_pod_frozen(self.handle))
+        with self._handle_lock:
+            return bool(self.handle) and bool(lib.zt_pod_frozen(self.handle))
 
     @property
     def empty(self) -> bool:
@@ -340,8 +348,11 @@ class Pod:
         self._closed = True
         self._jobs.put(None)
         while self._thread.is_alive():
-            lib.zt_loop_wake(self.handle)
+            self._wake()
             self._thread.join(_WAKE_INTERVAL_S)
+        with self._handle_lock:
+            lib.zt_pod_destroy(self.handle)
+            self.handle = None
 
     def __enter__(self) -> Pod:
         return self
