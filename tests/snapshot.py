@@ -113,7 +113,9 @@ class _Names:
 
     def of(self, link: str, identity: str) -> str:
         kind = re.sub(r"\[\d+\]", "", link)
-        if not _NUMBERED.match(link) or link.startswith("anon_inode"):
+        if link.startswith("/") and link.endswith(" (deleted)") and not _NUMBERED.match(link):
+            kind = "deleted file"  # made again it has another name, that is none either
+        elif not _NUMBERED.match(link) or link.startswith("anon_inode"):
             return kind if link.startswith(("pipe", "socket")) else link
         if identity not in self._seen:
             self._count[kind] = self._count.get(kind, 0) + 1
