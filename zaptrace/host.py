@@ -112,7 +112,8 @@ def _probe_tracing() -> Ability:
         spec = ffi.new("zt_launch_spec *")
         path = ffi.new("char[]", b"/bin/sh")
         argv = ffi.new("char *[]", [path, ffi.NULL])
-        spec.path, spec.argv, spec.envp = path, argv, ffi.new("char *[]", [ffi.NULL])
+        environment = ffi.new("char *[]", [ffi.NULL])
+        spec.path, spec.argv, spec.envp = path, argv, environment
         null = os.open(os.devnull, os.O_RDWR)
         spec.fds, spec.hold = [null, null, null], 1
         failed = lib.zt_pod_launch(pod, spec, ffi.new("int32_t *"), err)
