@@ -329,11 +329,15 @@ def _emit_conditions(asm: Assembler, fate: Fate) -> None:
     for number, condition in enumerate(fate.when):
         holds = f"{fate.label} holds {number}"
         match condition:
-            case ArgIn(arg, values):
+            case ArgIn(arg, values, negative):
                 asm.load(arg_low(arg))
-                for value in values[:-1]:
+                first = values if negative else values[:-1]
+                for value in first:
                     asm.jump(JEQ, value, yes=holds)
-                asm.jump(JEQ, values[-1], no="allow")
+                if negative:
+                    asm.jump(JGE, 0x8000_0000, no="allow")
+                else:
+                    asm.jump(JEQ, values[-1], no="allow")
             case ArgMask(arg, bits):
                 asm.load(arg_low(arg))
                 asm.jump(JSET, bits, no="allow")

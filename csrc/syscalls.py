@@ -87,10 +87,11 @@ Behaviour = Pass | Translate | Answer | Hook | Refuse
 
 @dataclass(frozen=True)
 class ArgIn:
-    """The low 32 bits of argument `arg` equal one of `values`."""
+    """The low 32 bits of argument `arg` equal one of `values`, or (`negative`) are below 0."""
 
     arg: int
     values: tuple[int, ...]
+    negative: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,10 @@ Condition = ArgIn | ArgMask | ArgPtr
 
 def arg_in(arg: int, *values: int) -> ArgIn:
     return ArgIn(arg, values)
+
+
+def arg_in_or_negative(arg: int, *values: int) -> ArgIn:
+    return ArgIn(arg, values, negative=True)
 
 
 def arg_mask(arg: int, bits: int) -> ArgMask:
@@ -422,9 +427,11 @@ TABLE: tuple[Room, ...] = (
     ),
     _room(
         "clock", "Clocks and timers",
-        Row("clock_gettime", EXIT, x86_64=228, moved=True, when=arg_in(0, *SHIFTED_CLOCKS),
-            note="the pod's clock goes on where it was, whatever this host's says"),
-        Row("clock_getres", x86_64=229),
+        Row("clock_gettime", BOTH, x86_64=228, moved=True,
+            when=arg_in_or_negative(0, *SHIFTED_CLOCKS),
+            note="the pod's clock goes on where it was; a CPU-time clock is named by an id"),
+        Row("clock_getres", ENTER, x86_64=229, moved=True, when=arg_in_or_negative(0),
+            note="a CPU-time clock is named by an id"),
         Row("clock_settime", x86_64=227, note=HOSTS_CLOCK),
         Row("clock_adjtime", x86_64=305, note=HOSTS_CLOCK),
         Row("clock_nanosleep", ENTER, x86_64=230, moved=True,
@@ -441,7 +448,7 @@ TABLE: tuple[Room, ...] = (
         Row("alarm", x86_64=37),
         Row("getitimer", x86_64=36),
         Row("setitimer", x86_64=38),
-        Row("timer_create", x86_64=222, note=SIGEV),
+        Row("timer_create", ENTER, x86_64=222, moved=True, note=SIGEV),
         Row("timer_settime", ENTER, x86_64=223, moved=True, when=arg_mask(1, TIMER_ABSTIME),
             note=EXPIRY),
         Row("timer_gettime", x86_64=224),

@@ -77,8 +77,8 @@ def run(program: list[gen.Insn], data: bytes) -> tuple[int, set[int]]:
 
 def holds(condition: table.Condition, args: list[int]) -> bool:
     match condition:
-        case table.ArgIn(arg, values):
-            return args[arg] & U32 in values
+        case table.ArgIn(arg, values, negative):
+            return args[arg] & U32 in values or (negative and bool(args[arg] & 1 << 31))
         case table.ArgMask(arg, bits):
             return bool(args[arg] & U32 & bits)
         case table.ArgPtr(arg):
@@ -232,7 +232,7 @@ def test_conditions_of_each_row(row, data):
     args = data.draw(st.lists(ARGUMENT, min_size=6, max_size=6))
     for condition in row.conditions:
         near = {
-            table.ArgIn: lambda c: st.sampled_from([*c.values, 0, c.values[0] + 1]),
+            table.ArgIn: lambda c: st.sampled_from([*c.values, 0, 3, U32, 1 << 31]),
             table.ArgMask: lambda c: st.sampled_from([c.bits, c.bits & -c.bits, ~c.bits & U64, 0]),
             table.ArgPtr: lambda c: st.sampled_from([0, 1, 1 << 32, U64]),
         }[type(condition)](condition)

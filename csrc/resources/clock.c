@@ -51,12 +51,63 @@ static zt_verdict shift_argument(zt_pod *pod, zt_task *task, zt_call *call, int 
     return ZT_GO_EXIT;
 }
 
+/* A CPU-time clock of a process or thread carries its id: ~id << 3, and what kind it is
+ * (include/linux/posix-timers_types.h, CPUCLOCK_PID). False: there is no such thing in the pod. */
+static bool translate_cpu_clock(zt_pod *pod, zt_call *call, int arg)
+{
+    enum { KIND = 7, CLOCK_OF_FD = 3 };
+    int32_t clock = (int32_t)call->asked[arg];
+    if (clock >= 0 || (clock & KIND) == CLOCK_OF_FD)
+        return true;
+    int32_t id = ~(clock >> 3);
+    if (!id)
+        return true; /* the caller's own */
+    zt_rpid real = zt_pod_real(pod, id);
+    call->issued[arg] = (uint64_t)(int64_t)(int32_t)((uint32_t)~real.n << 3 | (uint32_t)(clock & KIND));
+    return real.n;
+}
+
+zt_verdict zt_clock_gettime_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    return translate_cpu_clock(pod, call, 0) ? ZT_GO_EXIT : zt_hook_answer(call, -EINVAL);
+}
+
+zt_verdict zt_clock_getres_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    return translate_cpu_clock(pod, call, 0) ? ZT_GO_EXIT : zt_hook_answer(call, -EINVAL);
+}
+
+/* timer_create(clock, sigevent, id): both may name a thread. */
+zt_verdict zt_timer_create_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    enum { TO_THREAD = 4 /* SIGEV_THREAD_ID */ };
+    struct {
+        uint64_t value;
+        int32_t signal, notify, tid;
+        int32_t rest[11];
+    } event; /* struct sigevent, 64 bytes */
+    _Static_assert(sizeof event <= ZT_STUB_SCRATCH_SLOT, "a sigevent fits into a scratch slot");
+    if (!translate_cpu_clock(pod, call, 0))
+        return zt_hook_answer(call, -EINVAL);
+    if (!call->asked[1] || !zt_hook_read(task, call->asked[1], &event, sizeof event) || !(event.notify & TO_THREAD))
+        return ZT_GO_EXIT;
+    event.tid = zt_pod_real(pod, event.tid).n;
+    if (!event.tid)
+        return zt_hook_answer(call, -EINVAL);
+    call->issued[1] = zt_task_scratch(task);
+    if (!zt_hook_write(task, call->issued[1], &event, sizeof event))
+        return zt_hook_answer(call, -EFAULT);
+    return ZT_GO_EXIT;
+}
+
 void zt_clock_gettime_exit(zt_pod *pod, zt_task *task, zt_call *call)
 {
     struct timespec now;
     /* Where the clock cannot be read in user mode the host's vDSO calls the kernel on behalf of
      * ours, which adds the offset itself. */
     if (call->ip >= ZT_STUB_HOST && call->ip < ZT_STUB_HOST + ZT_STUB_HOST_SIZE)
+        return;
+    if ((int32_t)call->asked[0] < 0) /* CPU time */
         return;
     if (call->answer || !zt_hook_read(task, call->asked[1], &now, sizeof now))
         return;
