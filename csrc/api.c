@@ -140,7 +140,7 @@ int zt_call_reissue(zt_pod *pod, int32_t rtid, int64_t left_ns, zt_err *err)
     zt_stopped thread;
     if (at_rest(pod, rtid, &thread, err))
         return -1;
-    return zt_blocked_reissue(pod, zt_pod_task(pod, rtid), left_ns, err);
+    return zt_blocked_reissue(zt_pod_task(pod, rtid), left_ns, err);
 }
 
 int zt_kcmp(int32_t rpid1, int32_t rpid2, int32_t type, uint64_t idx1, uint64_t idx2)

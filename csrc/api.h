@@ -126,7 +126,7 @@ uint64_t zt_stub_data(uint32_t rows);  /* where the data of a program of so many
 uint32_t zt_stub_capacity(void);       /* bytes for rows and data together */
 int64_t zt_mem_read(int32_t rpid, uint64_t address, void *ret, uint64_t size);
 int64_t zt_mem_write(int32_t rpid, uint64_t address, const void *from, uint64_t size);
-int zt_mem_pages(int32_t rpid, int pagemap_fd, uint64_t start, uint64_t end, int32_t private_file,
+int zt_mem_pages(int pagemap_fd, uint64_t start, uint64_t end, int32_t private_file,
                  zt_page_run *ret, int32_t capacity, uint64_t *ret_next, zt_err *err);
 int zt_kcmp(int32_t rpid1, int32_t rpid2, int32_t type, uint64_t idx1, uint64_t idx2);
 int zt_pidfd_getfd(int32_t rpid, int32_t fd);

@@ -36,13 +36,8 @@ enum zt_arch_nr {
     ZT_NR_MMAP,
     ZT_NR_MPROTECT,
     ZT_NR_MREMAP,
-    ZT_NR_MUNMAP,
     ZT_NR_CLONE,
     ZT_NR_CLONE3,
-    ZT_NR_EPOLL_WAIT,
-    ZT_NR_EPOLL_PWAIT,
-    ZT_NR_EPOLL_PWAIT2,
-    ZT_NR_RESTART_SYSCALL,
 };
 long zt_arch_nr(enum zt_arch_nr which);
 

@@ -50,13 +50,8 @@ long zt_arch_nr(enum zt_arch_nr which)
         [ZT_NR_MMAP] = SYS_mmap,
         [ZT_NR_MPROTECT] = SYS_mprotect,
         [ZT_NR_MREMAP] = SYS_mremap,
-        [ZT_NR_MUNMAP] = SYS_munmap,
         [ZT_NR_CLONE] = SYS_clone,
         [ZT_NR_CLONE3] = 435,
-        [ZT_NR_EPOLL_WAIT] = SYS_epoll_wait,
-        [ZT_NR_EPOLL_PWAIT] = SYS_epoll_pwait,
-        [ZT_NR_EPOLL_PWAIT2] = 441,
-        [ZT_NR_RESTART_SYSCALL] = SYS_restart_syscall,
     };
     return numbers[which];
 }

@@ -94,7 +94,7 @@ int zt_pod_thaw(zt_pod *pod, zt_err *err)
             task->state = ZT_TASK_RUNNING;
         if (task->state != ZT_TASK_REST)
             continue;
-        if ((zt_blocked_thaw(pod, task, err) || zt_loop_at_rest(pod, task, task->group_stop, err)) &&
+        if ((zt_blocked_thaw(task, err) || zt_loop_at_rest(pod, task, task->group_stop, err)) &&
             err->kind != ZT_ERR_GONE)
             failed = -1;
     }

@@ -63,7 +63,7 @@ static int on_signal(zt_pod *pod, zt_task *task, int signal, zt_err *err)
                 return -1;
         }
     }
-    if (zt_blocked_at_signal(pod, task, signal, err))
+    if (zt_blocked_at_signal(task, signal, err))
         return -1;
     return zt_loop_go_on(pod, task, signal, err);
 }

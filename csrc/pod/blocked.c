@@ -275,7 +275,7 @@ static bool moved_a_part(const zt_task *task, const zt_regs *regs)
 
 /* --- making a call again */
 
-int zt_blocked_reissue(zt_pod *pod, zt_task *task, int64_t left_ns, zt_err *err)
+int zt_blocked_reissue(zt_task *task, int64_t left_ns, zt_err *err)
 {
     zt_stopped thread = zt_task_stopped(task);
     zt_regs regs;
@@ -384,13 +384,13 @@ int zt_blocked_at_rest(zt_pod *pod, zt_task *task, zt_err *err)
     return 0;
 }
 
-int zt_blocked_thaw(zt_pod *pod, zt_task *task, zt_err *err)
+int zt_blocked_thaw(zt_task *task, zt_err *err)
 {
     bool interrupted = task->interrupted;
     task->interrupted = false;
     if (interrupted && !signal_waits(task->rtid.n)) { /* else: now there is a reason for EINTR */
         int64_t left = task->deadline_ns ? task->deadline_ns - zt_now_ns() : -1;
-        if (zt_blocked_reissue(pod, task, task->deadline_ns && left < 0 ? 0 : left, err))
+        if (zt_blocked_reissue(task, task->deadline_ns && left < 0 ? 0 : left, err))
             return -1;
     }
     if (task->reissue.active)
@@ -398,12 +398,12 @@ int zt_blocked_thaw(zt_pod *pod, zt_task *task, zt_err *err)
     return 0;
 }
 
-int zt_blocked_at_signal(zt_pod *pod, zt_task *task, int signal, zt_err *err)
+int zt_blocked_at_signal(zt_task *task, int signal, zt_err *err)
 {
     zt_regs regs;
     if (zt_stopped_get_regs(zt_task_stopped(task), &regs, err) || keep_restart_nr(task, &regs, err))
         return -1;
     if (!shows_eintr(&regs) || !does_nothing(task->rtid.n, signal))
         return 0;
-    return zt_blocked_reissue(pod, task, -1, err); /* its timeout starts anew */
+    return zt_blocked_reissue(task, -1, err); /* its timeout starts anew */
 }

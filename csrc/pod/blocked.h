@@ -30,16 +30,16 @@ int zt_blocked_at_rest(zt_pod *pod, zt_task *task, zt_err *err);
 
 /* About to get a signal that has no handler and does nothing: a thread that nobody traces would not
  * have woken for it (kernel/signal.c, sig_ignored), so its call must not show EINTR. */
-int zt_blocked_at_signal(zt_pod *pod, zt_task *task, int signal, zt_err *err);
+int zt_blocked_at_signal(zt_task *task, int signal, zt_err *err);
 
 /* Before it runs again: have such a call made again. */
-int zt_blocked_thaw(zt_pod *pod, zt_task *task, zt_err *err);
+int zt_blocked_thaw(zt_task *task, zt_err *err);
 
 /* On the way in or out of a call that is made again. */
 int zt_blocked_call(zt_task *task, bool entering, zt_err *err);
 
 /* Make the interrupted call that the registers show again, for so long. */
-int zt_blocked_reissue(zt_pod *pod, zt_task *task, int64_t left_ns, zt_err *err);
+int zt_blocked_reissue(zt_task *task, int64_t left_ns, zt_err *err);
 
 /* How long the call that the thread was in would have gone on; -1: untimed, or not known. */
 int64_t zt_blocked_left(const zt_pod *pod, const zt_task *task);

@@ -119,10 +119,9 @@ static int read_pagemap(int fd, uint64_t start, uint64_t end, bool private_file,
     return runs;
 }
 
-int zt_mem_pages(int32_t rpid, int pagemap_fd, uint64_t start, uint64_t end, int32_t private_file,
+int zt_mem_pages(int pagemap_fd, uint64_t start, uint64_t end, int32_t private_file,
                  zt_page_run *ret, int32_t capacity, uint64_t *ret_next, zt_err *err)
 {
-    (void)rpid;
     int runs = scan(pagemap_fd, start, end, private_file, ret, capacity, ret_next, err);
     if (runs < 0 && (err->os_errno == ENOTTY || err->os_errno == EINVAL))
         return read_pagemap(pagemap_fd, start, end, private_file, ret, capacity, ret_next, err);

@@ -9,15 +9,27 @@ from ground import REAL, FlavourError, environment, python
 from harness import life
 from hosts import Host
 
+NAMED = {
+    "connection": "TCP",
+    "semaphores": "System V semaphore set",
+    "shared_segment": "System V shared memory",
+    "inotify": "inotify",
+    "file_lease": "lease",
+    "removed_executable": "executable was removed",
+    "descriptor_in_flight": "descriptor",
+}
+"""What a program may hold that cannot be carried, and how the error names it."""
 
-def test_established_connection(place: Path):
-    with life("restore", [python(), REAL / "connected.py"], place) as it:
+
+@pytest.mark.parametrize("what", NAMED)
+def test_refused_by_name(what: str, place: Path):
+    with life("restore", [python(), REAL / "refused.py", what], place) as it:
         it.wait_for("ready")
         with pytest.raises(FlavourError) as refused:
             it.cycle()
         said = str(refused.value)
         assert "UnsupportedResource" in said
-        for word in ("needed", "found", "do ", "changed", "TCP"):
+        for word in ("needed", "found", "changed", NAMED[what]):
             assert word in said, said
         assert not list(it.place.glob("image-*")), "a refused checkpoint leaves no image"
         it.go()
@@ -29,7 +41,7 @@ def test_command_line_says_so(place: Path):
     try:
         env = {**environment(), "ZT_GO": str(go)}
         pairs = [f"{k}={v}" for k, v in env.items()]
-        command = ["env", "-i", *pairs, python(), str(REAL / "connected.py")]
+        command = ["env", "-i", *pairs, python(), str(REAL / "refused.py"), "connection"]
         host.run("run", "-d", "--name", "stuck", "--", *command)
         for _ in range(100):
             if "ready" in host.run("logs", "stuck").stdout:

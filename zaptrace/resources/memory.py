@@ -229,7 +229,6 @@ class _Pages:
         while at < m.end:
             count = check(
                 lib.zt_mem_pages(
-                    self.process.rpid,
                     self.pagemap,
                     at,
                     m.end,

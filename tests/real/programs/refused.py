@@ -1,0 +1,92 @@
+"""Holds one thing that cannot be carried, waits, and finds that it still has it.
+
+refused.py WHAT, one of the functions below.
+"""
+
+import ctypes
+import mmap
+import os
+import shutil
+import socket
+import sys
+import time
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def checked(result):
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
+
+
+def connection():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        server = listener.accept()[0]
+
+    def check():
+        client.sendall(b"still here")
+        assert server.recv(64) == b"still here"
+
+    return check
+
+
+def semaphores():
+    private, rmid = 0, 0
+    id_ = checked(libc.semget(private, 1, 0o600))
+    return lambda: checked(libc.semctl(id_, 0, rmid, 0))
+
+
+def shared_segment():
+    private, rmid = 0, 0
+    id_ = checked(libc.shmget(private, mmap.PAGESIZE, 0o600))
+    return lambda: checked(libc.shmctl(id_, rmid, 0))
+
+
+def inotify():
+    fd = checked(libc.inotify_init())
+    return lambda: os.close(fd)
+
+
+def file_lease():
+    path = f"{os.environ['ZT_GO']}.leased"
+    fd = os.open(path, os.O_RDONLY | os.O_CREAT, 0o600)
+    f_setlease, read_lease = 1024, 0
+    checked(libc.fcntl(fd, f_setlease, read_lease))
+    return lambda: os.unlink(path)
+
+
+def removed_executable():
+    """Of a child: removed once it runs."""
+    copy = f"{os.environ['ZT_GO']}.sleep"
+    shutil.copy("/bin/sleep", copy)
+    child = os.spawnv(os.P_NOWAIT, copy, [copy, "1000"])
+    while os.readlink(f"/proc/{child}/exe") != copy:
+        time.sleep(0.01)
+    os.unlink(copy)
+
+    def check():
+        os.kill(child, 9)
+        assert os.waitpid(child, 0)[0] == child
+
+    return check
+
+
+def descriptor_in_flight():
+    ours, theirs = socket.socketpair()
+    socket.send_fds(ours, [b"x"], [0])
+
+    def check():
+        _data, fds, _flags, _from = socket.recv_fds(theirs, 1, 1)
+        assert len(fds) == 1
+
+    return check
+
+
+check = globals()[sys.argv[1]]()
+print("ready", flush=True)
+while not os.path.exists(os.environ["ZT_GO"]):
+    time.sleep(0.01)
+check()
+print("PASS", flush=True)
