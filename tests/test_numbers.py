@@ -1,4 +1,4 @@
-"""The promises about time and memory, measured as bench/ measures them."""
+"""The promise about memory, measured as bench/ measures it."""
 
 from __future__ import annotations
 
@@ -28,19 +28,12 @@ def measured(name: str) -> dict[str, dict]:
     return {line["name"]: line for line in json.loads(done.stdout.splitlines()[-1])}
 
 
-def test_a_small_process():
-    lines = measured("small")
-    assert min(lines["checkpoint small"]["ours"]) < 30, lines
-    assert min(lines["restore small"]["ours"]) < 60, lines
-
-
-def test_a_gibibyte():
+def test_memory_of_ours_for_a_gibibyte():
+    """The times are bench/'s to tell, beside those of cp: machines are noisy, tests are not timed."""
     base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else os.environ.get("TMPDIR", "/tmp")
     free = shutil.disk_usage(base).free >> 30
     if free < 4:
         pytest.skip(f"needs 4 GiB free on {base}; found {free}")
     lines = measured("gib")
-    for name in ("checkpoint gib", "restore gib"):
-        line = lines[name]
-        assert min(line["ours"]) <= 2 * max(line["theirs"]), lines
+    assert lines["checkpoint gib"]["facts"]["image_mib"] > 1024, lines
     assert lines["restore gib"]["facts"]["peak_mib"] < 100, lines
