@@ -19,7 +19,6 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := setup.py pyproject.toml $(shell find csrc -type f -not -name '*.pyc' 2>/dev/null)
-and_mark := $(if $(MARK), and ($(MARK)))
 JOBS ?= $(shell n=$$(($$(nproc) * 2)); echo $$((n > 8 ? 8 : n)))
 
 ifeq ($(shell id -u)$(ZAPTRACE_TEST_AS_ROOT),0)
@@ -34,13 +33,8 @@ else
 demo: $(VENV)/.built
 	@$(BIN)/zaptrace demo
 
-# Tests marked `alone` measure time, so nothing runs beside them. 5: pytest had nothing to run.
 test: $(VENV)/.built
-	@failed=0; \
-	$(BIN)/pytest -q --tb=short -n $(JOBS) --dist worksteal -m "not alone$(and_mark)" $(PYTEST) || \
-		[ $$? = 5 ] || failed=1; \
-	$(BIN)/pytest -q --tb=short -m "alone$(and_mark)" $(PYTEST) || [ $$? = 5 ] || failed=1; \
-	exit $$failed
+	@$(BIN)/pytest -q --tb=short -n $(JOBS) --dist worksteal $(if $(MARK),-m "$(MARK)") $(PYTEST)
 
 asan: build/asan/.built
 	@scripts/asan.sh $(BIN)/pytest -q --tb=short -m tracer -p no:cacheprovider $(PYTEST)

@@ -24,7 +24,6 @@ PR_SET_CHILD_SUBREAPER = 36
 _GRACE_S = 3.0
 
 MARKS = {
-    "alone": "measures time: nothing may run beside it",
     "tracer": "exercises the tracer in C: runs under ASan and UBSan too",
     "root_too": "runs once more as root",
     "slow": "takes longer than ten seconds",

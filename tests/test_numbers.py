@@ -11,7 +11,7 @@ import sys
 import pytest
 from ground import ASAN, ROOT
 
-pytestmark = [pytest.mark.alone, pytest.mark.skipif(ASAN, reason="sanitizers are slow on purpose")]
+pytestmark = pytest.mark.skipif(ASAN, reason="sanitizers take memory on purpose")
 
 
 def measured(name: str) -> dict[str, dict]:
