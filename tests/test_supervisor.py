@@ -312,8 +312,10 @@ class TestTerminal:
             assert client.wait(PATIENCE_S).status == 0
 
     def test_attached_nothing_is_lost(self, base: Path) -> None:
-        with pod(base, "seq 400000", stdio="tty", foreground=True) as (_, client):
-            shown, _ = self.read(client, self.attach(client))
+        with pod(base, "read x; seq 400000", stdio="tty") as (_, client):
+            request = self.attach(client)
+            client.post("input", data=b"\r")  # it begins when we are there
+            shown, _ = self.read(client, request)
         assert shown.split() == [b"%d" % n for n in range(1, 400001)]
 
     def test_a_stalled_client_holds_nobody_up(self, base: Path) -> None:
