@@ -19,7 +19,7 @@ STATUS = (
     "NoNewPrivs", "Seccomp", "CoreDumping", "THP_enabled",
 )  # fmt: skip
 IGNORED_STATUS = ("SigQ", "Seccomp")  # of the uid's, not the process's; ours, not the program's
-IGNORED_FDINFO = ("mnt_id", "ino", "scm_fds", "clockid_offset")
+IGNORED_FDINFO = ("mnt_id", "ino", "scm_fds", "clockid_offset", "tty-index")
 MOVING_FDINFO = ("it_value",)  # goes on by itself
 MAX_SAID = 12
 _NUMBERED = re.compile(r"^(pipe|socket|anon_inode|/memfd:[^ ]*|/dev/zero|/SYSV\w+)")
