@@ -15,7 +15,7 @@ C = ROOT / "csrc"
 FLOORS = {
     0: "errors ids demo_program",
     0.5: "log",
-    1: "native procfs plain runtime keys terminal",
+    1: "native procfs plain runtime keys terminal writebehind",
     1.3: "manifest podlog workers",
     1.6: "sink program",
     2: "tracee host image channel",

@@ -22,8 +22,8 @@ from blake3 import blake3
 from . import plain
 from .errors import BadImage, ImageError
 from .manifest import FILE, MAX_MANIFEST, STATE, Part, parts_of, unpack
+from .writebehind import BITE, WriteBehind
 
-BITE = 1 << 20
 MAX_STATE = 256 << 20
 """Most bytes of States that are read; a thousand threads need about ten MiB."""
 _MAX_WINDOW = 1 << 27
@@ -235,12 +235,16 @@ def _verify(path: str, name: str, part: Part) -> Iterator[int]:
                     do="fetch or make the image again",
                 )
             # Read, not mapped: a file cut short under a mapping is a SIGBUS.
-            checksum, left, bite = blake3(), size, bytearray(min(BITE, max(size, 1)))
-            with memoryview(bite) as view:
-                while left and (n := os.readv(fd, [view[:left]])):
-                    checksum.update(view[:n])
+            checksum, left = blake3(), size
+            with WriteBehind() as pipe:
+                while left:
+                    bite = pipe.buffer(min(left, BITE))
+                    if not (n := os.readv(fd, [bite])):
+                        break
+                    pipe.write(checksum.update, bite[:n])
                     left -= n
                     yield n
+                pipe.wait()
         finally:
             os.close(fd)
     if left or checksum.digest() != part.blake3:

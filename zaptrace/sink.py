@@ -28,11 +28,9 @@ from blake3 import blake3
 
 from .errors import BadImage, ImageError
 from .manifest import CODECS, FILE, FORMAT, Part, check, check_part_name, pack
+from .writebehind import BITE
 
 Buffer = bytes | bytearray | memoryview
-
-BITE = 1 << 20
-"""Bytes hashed, then written, at a time: small enough to be in the cache for both."""
 
 _ZSTD_LEVEL = 3
 

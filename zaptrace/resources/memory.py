@@ -16,21 +16,20 @@ from __future__ import annotations
 import ctypes
 import mmap as mm
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .. import procfs
 from ..build import Build, BuildProcess, Stage
 from ..errors import RestoreError, UnsupportedResource
 from ..frozen import FrozenPod, FrozenProcess
-from ..native import NativeError, check, ffi, lib, new_error, read_memory_into
+from ..native import NativeError, lib
 from ..program import Program
+from ..writebehind import WriteBehind
+from ._pages import Pages
 
 NAME = "memory"
 
 PAGE = mm.PAGESIZE
-_BITE = 1 << 20
-_RUNS = 1024
 _ROWS = 4096  # of one program, at most
 
 _MAP_SHARED, _MAP_PRIVATE, _MAP_ANONYMOUS = 0x1, 0x2, 0x20
@@ -108,33 +107,36 @@ class State:
 
 def capture(pod: FrozenPod) -> list[State]:
     carried_by_files = {(f.stat.st_dev, f.stat.st_ino) for f in pod.all_files}
-    capture_ = _Capture(pod, carried_by_files)
-    states = [capture_.process(process) for process in pod.processes]
-    return [State(0, "", [], {}, b"", capture_.objects()), *states]
+    with WriteBehind() as pipe:
+        capture_ = _Capture(pod, carried_by_files, pipe)
+        states = [capture_.process(process) for process in pod.processes]
+        return [State(0, "", [], {}, b"", capture_.objects()), *states]
 
 
 class _Capture:
-    def __init__(self, pod: FrozenPod, carried: set[tuple[int, int]]) -> None:
+    def __init__(self, pod: FrozenPod, carried: set[tuple[int, int]], pipe: WriteBehind) -> None:
         self.pod = pod
         self.carried = carried
+        self.pipe = pipe
         self.mapped: dict[tuple[int, int], list[tuple[FrozenProcess, procfs.Map]]] = {}
-        self.buffer = bytearray(_BITE)
 
     def process(self, process: FrozenProcess) -> State:
         part = f"pages-{process.vpid}"
         pagemap = os.open(f"{process.proc}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         try:
             with self.pod.image.part(part) as writer:
-                pages = _Pages(process, pagemap, writer, self.buffer)
-                mappings = [self.mapping(process, m, pages) for m in process.maps]
-                pages.close()
+                pages = Pages(process, pagemap, writer, self.pipe)
+                try:
+                    mappings = [self.mapping(process, m, pages) for m in process.maps]
+                finally:
+                    pages.close()
         finally:
             os.close(pagemap)
         with open(f"{process.proc}/auxv", "rb") as file:
             auxv = file.read()
         return State(process.vpid, part, mappings, _layout(process), auxv, [])
 
-    def mapping(self, process: FrozenProcess, m: procfs.Map, pages: _Pages) -> Mapping:
+    def mapping(self, process: FrozenProcess, m: procfs.Map, pages: Pages) -> Mapping:
         _refuse(process, m)
         kind, path, status = self.kind(process, m)
         runs: list[list[int]] = []
@@ -200,72 +202,6 @@ class _Capture:
                 done = max(done, m.offset + m.size)
         name = users[0][1].name.removesuffix(" (deleted)")
         return Object(key[0], key[1], name, done, part, runs)
-
-
-class _Pages:
-    """Saves pages of one process into its part."""
-
-    def __init__(self, process: FrozenProcess, pagemap: int, writer, buffer: bytearray) -> None:
-        self.process = process
-        self.pagemap = pagemap
-        self.writer = writer
-        self.buffer = memoryview(buffer)
-        self.offset = 0
-        self.regions = ffi.new("zt_page_run[]", _RUNS)
-        self.next = ffi.new("uint64_t *")
-        self._mem: int | None = None
-
-    def save(self, m: procfs.Map, *, private_file: bool) -> list[list[int]]:
-        """The pages that hold something of their own."""
-        return [self._save_run(*run) for run in self._runs(m, private_file)]
-
-    def save_all(self, m: procfs.Map) -> list[list[int]]:
-        """Every page: the file behind them is gone."""
-        return [self._save_run(m.start, m.end)]
-
-    def _runs(self, m: procfs.Map, private_file: bool) -> Iterator[tuple[int, int]]:
-        at = m.start
-        err = new_error()
-        while at < m.end:
-            count = check(
-                lib.zt_mem_pages(
-                    self.pagemap,
-                    at,
-                    m.end,
-                    private_file,
-                    self.regions,
-                    _RUNS,
-                    self.next,
-                    err,
-                ),
-                err,
-            )
-            found = [(run.start, run.end) for run in self.regions[0:count]]
-            at = self.next[0]
-            yield from found
-
-    def _save_run(self, start: int, end: int) -> list[int]:
-        first = self.offset
-        for at in range(start, end, _BITE):
-            bite = self.buffer[: min(_BITE, end - at)]
-            self._read_into(at, bite)
-            self.writer.write(bite)
-        self.offset += end - start
-        return [start, end, first]
-
-    def _read_into(self, at: int, bite: memoryview) -> None:
-        try:
-            read_memory_into(self.process.rpid, at, bite)
-        except NativeError:
-            # Pages without permission to read: the tracer may all the same (/proc/PID/mem, proc(5)).
-            if self._mem is None:
-                self._mem = os.open(f"{self.process.proc}/mem", os.O_RDONLY | os.O_CLOEXEC)
-            if os.preadv(self._mem, [bite], at) != len(bite):
-                raise
-
-    def close(self) -> None:
-        if self._mem is not None:
-            os.close(self._mem)
 
 
 def _read(process: FrozenProcess, address: int, size: int) -> bytes:
