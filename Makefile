@@ -37,7 +37,7 @@ test: $(VENV)/.built
 	@$(BIN)/pytest -q --tb=short -n $(JOBS) --dist worksteal $(if $(MARK),-m "$(MARK)") $(PYTEST)
 
 asan: build/asan/.built
-	@scripts/asan.sh $(BIN)/pytest -q --tb=short -m tracer -p no:cacheprovider $(PYTEST)
+	@scripts/asan.sh $(BIN)/pytest -q --tb=short -n $(JOBS) -m tracer -p no:cacheprovider $(PYTEST)
 
 bench: $(VENV)/.built
 	@$(BIN)/python -m bench
