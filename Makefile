@@ -33,8 +33,12 @@ else
 demo: $(VENV)/.built
 	@$(BIN)/zaptrace demo
 
+# In CI what failed side by side is run again alone, and said so: a busy machine is no finding, and
+# a real fault fails again.
 test: $(VENV)/.built
-	@$(BIN)/pytest -q --tb=short -n $(JOBS) --dist worksteal $(if $(MARK),-m "$(MARK)") $(PYTEST)
+	@$(BIN)/pytest -q --tb=short -n $(JOBS) --dist worksteal $(if $(MARK),-m "$(MARK)") $(PYTEST) || \
+		{ [ -n "$$CI" ] && echo "=== again, one at a time, what failed side by side" && \
+		$(BIN)/pytest -q --tb=short --last-failed --last-failed-no-failures none $(PYTEST); }
 
 asan: build/asan/.built
 	@scripts/asan.sh $(BIN)/pytest -q --tb=short -n $(JOBS) -m tracer -p no:cacheprovider $(PYTEST)

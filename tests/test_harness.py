@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,12 +73,21 @@ class _Info:
 
 
 def test_snapshot_sees_what_changed():
-    pod = _FakePod(os.getpid())
-    before = snapshot.take(pod)
-    assert not [d for d in snapshot.differences(before, snapshot.take(pod)) if " fds " in d]
-    fd = os.open("/etc/passwd", os.O_RDONLY)
-    try:
+    script = (
+        "import os, sys; sys.stdin.readline(); print(os.open('/etc/passwd', 0), flush=True);"
+        "sys.stdin.readline()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        pod = _FakePod(child.pid)
+        while "python" not in Path(f"/proc/{child.pid}/comm").read_text():
+            time.sleep(0.01)
+        time.sleep(0.5)  # until it reads its input
+        before = snapshot.take(pod)
+        assert not [d for d in snapshot.differences(before, snapshot.take(pod)) if " fds " in d]
+        print(file=child.stdin, flush=True)
+        fd = child.stdout.readline().strip()
         said = snapshot.differences(before, snapshot.take(pod))
         assert any(f"fds {fd}: is new" in line and "/etc/passwd" in line for line in said), said
-    finally:
-        os.close(fd)
+        print(file=child.stdin, flush=True)
