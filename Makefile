@@ -41,7 +41,7 @@ test: $(VENV)/.built
 		$(BIN)/pytest -q --tb=short --last-failed --last-failed-no-failures none $(PYTEST); }
 
 asan: build/asan/.built
-	@scripts/asan.sh $(BIN)/pytest -q --tb=short -n $(JOBS) -m tracer -p no:cacheprovider $(PYTEST)
+	@scripts/asan.sh $(BIN)/pytest -q --tb=short -m tracer -p no:cacheprovider $(PYTEST)
 
 bench: $(VENV)/.built
 	@$(BIN)/python -m bench
