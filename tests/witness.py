@@ -25,22 +25,27 @@ _PAGES_WORTH = range(0, 4096, 512)
 _UNLIKE = {"orig_rax"}  # -1 in both, of another width
 
 
-def look(pod: Pod) -> dict:
-    """Registers, and words from every page range that can be read, of the oldest process."""
+def places(pod: Pod) -> list[int]:
+    """Addresses in every mapping of the oldest process that can be read."""
+    found = []
+    for m in maps(pod.processes()[0].rpid):
+        ours = m.start >> 32 == 0x6FFE or m.name.startswith("[v")
+        if "r" in m.permissions and not ours:
+            found += [m.start + at for at in _PAGES_WORTH]
+    return found
+
+
+def look(pod: Pod, addresses: list[int]) -> dict:
+    """Registers, and words from these addresses, of the oldest process."""
     rpid = pod.processes()[0].rpid
 
     def work() -> dict:
         registers = ptrace_getregs(rpid)
         names = [name for name, _ in registers._fields_ if name not in _UNLIKE]
-        words = {
-            f"{m.start + at:#x}": ptrace_peektext(rpid, m.start + at)
-            for m in maps(rpid)
-            if "r" in m.permissions
-            and (m.name.startswith(("/", "[stack", "[heap")) or not m.name)
-            and m.start >> 32 != 0x6FFE
-            for at in _PAGES_WORTH
+        return {
+            "registers": {name: getattr(registers, name) for name in names},
+            "words": {f"{at:#x}": ptrace_peektext(rpid, at) for at in addresses},
         }
-        return {"registers": {n: getattr(registers, n) for n in names}, "words": words}
 
     return pod.call(work)
 
@@ -49,14 +54,16 @@ def main(program: str, image_path: str) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     stdio = Stdio(null, null, null)
     env = dict(os.environ, ZT_GO=f"{image_path}.go")
+    env.pop("LD_PRELOAD", None)  # the sanitizers are for us, not for the program
     with Pod.launch([program], name="witnessed", stdio=stdio, env=env) as pod:
         time.sleep(0.5)  # until it spins
         checkpoint(pod, DirectorySink(image_path), then="hold")
-        before = look(pod)
+        addresses = places(pod)
+        before = look(pod, addresses)
     with Image.open(image_path) as image:
         pod = restore(image, stdio=stdio, hold=True)
     with pod:
-        after = look(pod)
+        after = look(pod, addresses)
     json.dump({"before": before, "after": after}, sys.stdout)
 
 
