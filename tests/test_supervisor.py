@@ -171,7 +171,9 @@ class TestStart:
                 client.wait(PATIENCE_S)
         finally:
             signal.signal(signal.SIGHUP, before)
-        ignored = int(runtime.ended_log("web", base).read_text().split()[1], 16)
+        log = runtime.ended_log("web", base)
+        eventually(log.exists)  # it is moved there after the end was told
+        ignored = int(log.read_text().split()[1], 16)
         assert ignored >> (signal.SIGHUP - 1) & 1
         assert not ignored >> (signal.SIGPIPE - 1) & 1
 
