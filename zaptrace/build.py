@@ -99,7 +99,6 @@ class Build:
     last: list[Callable[[], None]] = field(default_factory=list)
     contended: bool = False
     stdio: dict[str, int] = field(default_factory=dict)
-    clock_offset_ns: int = 0
     tty_master: int | None = None
     terminals: dict[int, str] = field(default_factory=dict)
     processes: dict[Vpid, BuildProcess] = field(default_factory=dict)

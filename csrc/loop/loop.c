@@ -53,16 +53,8 @@ static int on_signal(zt_pod *pod, zt_task *task, int signal, zt_err *err)
     siginfo_t info;
     if (zt_stopped_get_siginfo(thread, &info, err))
         return -1;
-    bool has_sender = info.si_code == SI_USER || info.si_code == SI_QUEUE || info.si_code == SI_TKILL ||
-                      info.si_code == SI_MESGQ || (signal == SIGCHLD && info.si_code > 0);
-    if (has_sender && info.si_pid) {
-        int32_t sender = zt_pod_virtual(pod, info.si_pid).n;
-        if (sender != info.si_pid) {
-            info.si_pid = sender;
-            if (zt_stopped_set_siginfo(thread, &info, err))
-                return -1;
-        }
-    }
+    if (zt_pod_virtual_sender(pod, &info) && zt_stopped_set_siginfo(thread, &info, err))
+        return -1;
     if (zt_blocked_at_signal(task, signal, err))
         return -1;
     return zt_loop_go_on(pod, task, signal, err);

@@ -55,5 +55,8 @@ zt_rpid zt_pod_real(zt_pod *pod, int32_t virtual_id);
 /* An id that the kernel gave: the virtual one; the supervisor is 1; {0} for anything outside. */
 zt_vpid zt_pod_virtual(zt_pod *pod, int32_t real_id);
 
+/* The sender in a siginfo, if it has one, as the pod numbers it. True: that is another number. */
+bool zt_pod_virtual_sender(zt_pod *pod, siginfo_t *info);
+
 /* Where a thread's rewritten arguments go, in its own memory. */
 uint64_t zt_task_scratch(const zt_task *task);

@@ -44,12 +44,8 @@ void zt_rt_sigtimedwait_exit(zt_pod *pod, zt_task *task, zt_call *call)
     siginfo_t info;
     if (call->answer <= 0 || !address || !zt_hook_read(task, address, &info, sizeof info))
         return;
-    bool has_sender = info.si_code == SI_USER || info.si_code == SI_QUEUE || info.si_code == SI_TKILL ||
-                      info.si_code == SI_MESGQ || (info.si_signo == SIGCHLD && info.si_code > 0);
-    if (!has_sender || !info.si_pid)
-        return;
-    info.si_pid = zt_pod_virtual(pod, info.si_pid).n;
-    zt_hook_write(task, address, &info, sizeof info);
+    if (zt_pod_virtual_sender(pod, &info))
+        zt_hook_write(task, address, &info, sizeof info);
 }
 
 /* read(2) of one struct signalfd_siginfo, if it is one. */

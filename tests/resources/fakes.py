@@ -153,7 +153,6 @@ class FakeBuild:
         self.handle = FakeHandle()
         self.before_thaw: list[Any] = []
         self.stdio: dict[str, int] = {}
-        self.clock_offset_ns = 0
         self.tty_master: int | None = None
         self.terminals: dict[int, str] = {}
         self.contended = False
