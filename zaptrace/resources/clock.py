@@ -10,9 +10,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from ..build import Build, Stage
-from ..frozen import FrozenPod
-from ..native import lib
+from ..linux.native import lib
+from ..view.build import Build, Stage
+from ..view.frozen import FrozenPod
 
 NAME = "clock"
 

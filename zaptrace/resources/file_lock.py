@@ -21,13 +21,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..build import Stage
-from ..program import Program
-from ._file import restoring, unsupported
+from ..linux.program import Program
+from ..view.build import Stage
+from .common.file import restoring, unsupported
 
 if TYPE_CHECKING:
-    from ..build import Build, BuildProcess
-    from ..frozen import FrozenFile, FrozenPod
+    from ..view.build import Build, BuildProcess
+    from ..view.frozen import FrozenFile, FrozenPod
 
 NAME = "file_lock"
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from ..build import Build, Stage
-from ..frozen import FrozenPod, FrozenProcess
-from ..program import Program
-from ._timer import pod_now, shortened
+from ..linux.program import Program
+from ..view.build import Build, Stage
+from ..view.frozen import FrozenPod, FrozenProcess
+from .common.timer import pod_now, shortened
 
 NAME = "itimer"
 

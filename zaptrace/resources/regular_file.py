@@ -21,14 +21,14 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..build import Stage
 from ..errors import RestoreError
-from ._content import load, save
-from ._file import Description, described, finish, opened, reopen, restoring, unsupported
+from ..view.build import Stage
+from .common.content import load, save
+from .common.file import Description, described, finish, opened, reopen, restoring, unsupported
 
 if TYPE_CHECKING:
-    from ..build import Build
-    from ..frozen import FrozenFile, FrozenPod
+    from ..view.build import Build
+    from ..view.frozen import FrozenFile, FrozenPod
 
 NAME = "regular_file"
 

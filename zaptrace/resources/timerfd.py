@@ -20,14 +20,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ..build import Stage
-from ._file import Description, described, finish, restoring
-from ._libc import checked, libc
-from ._timer import pod_now
+from ..view.build import Stage
+from .common.file import Description, described, finish, restoring
+from .common.libc import checked, libc
+from .common.timer import pod_now
 
 if TYPE_CHECKING:
-    from ..build import Build
-    from ..frozen import FrozenFile, FrozenPod
+    from ..view.build import Build
+    from ..view.frozen import FrozenFile, FrozenPod
 
 NAME = "timerfd"
 
