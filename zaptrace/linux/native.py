@@ -12,23 +12,25 @@ from ..errors import HostError, TraceeGone, ZaptraceError
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from .._native import Array
+    from .._native import Array, Bytes, Strings
     from .._native import zt_err as Err
     from .._native import zt_pod as Handle
     from .._native import zt_program_row as ProgramRow
     from .._native import zt_regs as Registers
     from .._native import zt_rseq as Rseq
 else:  # cffi has one class for whatever is C's
-    Array = Err = Handle = ProgramRow = Registers = Rseq = ffi.CData
+    Array = Bytes = Strings = Err = Handle = ProgramRow = Registers = Rseq = ffi.CData
 
 __all__ = [
     "Array",
+    "Bytes",
     "Err",
     "Handle",
     "NativeError",
     "ProgramRow",
     "Registers",
     "Rseq",
+    "Strings",
     "check",
     "ffi",
     "kcmp_files",

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
+from typing import Any, NoReturn
 
 from .. import resources
 from ..errors import BadImage, RestoreError, ZaptraceError
+from ..ids import Rpid
 from ..image.image import Image
 from ..linux import host
 from ..linux.native import check, lib, new_error
 from ..log import fault
-from ..resources.room import decode_state
+from ..resources.room import Room, decode_state
 from ..view.build import Build, Stage
 from .pod import Pod, Stdio, raise_file_limit
+
+_Rooms = list[tuple[Room[Any], list[Any]]]
+"""Each room with its States."""
 
 
 def restore(
@@ -54,7 +58,14 @@ def claim(image: Image, *, stdio: Stdio | None = None) -> list[ZaptraceError]:
     except ZaptraceError as error:
         found.append(error)
     build = Build(
-        None, image, "check", _nothing, _nothing, _nothing, None, stdio=(stdio or Stdio()).named()
+        None,  # type: ignore[arg-type]  # there is no pod, and CLAIM asks for none
+        image,
+        "check",
+        _nothing,
+        _nothing,
+        _nothing,
+        None,  # type: ignore[arg-type]  # nor a process to pass files to
+        stdio=(stdio or Stdio()).named(),
     )
     _register(build, rooms)
     for room, work, args in build.work(Stage.CLAIM):
@@ -66,11 +77,11 @@ def claim(image: Image, *, stdio: Stdio | None = None) -> list[ZaptraceError]:
     return found
 
 
-def _nothing(*_args: object) -> int:
+def _nothing(*_args: object) -> NoReturn:
     raise RestoreError("nothing is made while checking")
 
 
-def _read(image: Image) -> list[tuple[Any, list[Any]]]:
+def _read(image: Image) -> _Rooms:
     """Every State of the image, checked against its class."""
     return [
         (room, [decode_state(room.State, plain) for plain in image.states(room.NAME)])
@@ -78,17 +89,17 @@ def _read(image: Image) -> list[tuple[Any, list[Any]]]:
     ]
 
 
-def _register(build: Build, rooms: list[tuple[Any, list[Any]]]) -> None:
+def _register(build: Build, rooms: _Rooms) -> None:
     for room, states in rooms:
         build.room = room.NAME
         room.restore(states, build)
 
 
-def _restore(pod: Pod, image: Image, rooms: list[tuple[Any, list[Any]]], hold: bool) -> None:
+def _restore(pod: Pod, image: Image, rooms: _Rooms, hold: bool) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     root = image.manifest["pod"]["root"]
 
-    def launch(exe: str, vpid: int) -> int:
+    def launch(exe: str, vpid: int) -> Rpid:
         return pod.launch_root(
             exe,
             [exe],
