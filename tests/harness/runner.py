@@ -54,7 +54,12 @@ class Runner:
         self.count += 1
         image = self.place / f"image-{self.count}"
         try:
-            report = checkpoint(self.pod, DirectorySink(image), then="hold" if compare else then)
+            report = checkpoint(
+                self.pod,
+                DirectorySink(image),
+                then="hold" if compare else then,
+                rehearsal=then == "stop",
+            )
         except Exception:
             if self.pod.wait(0) is not None:  # the program was faster than we
                 return None
