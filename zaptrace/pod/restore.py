@@ -15,6 +15,8 @@ from ..resources.room import decode_state
 from ..view.build import Build, Stage
 from .pod import Pod, Stdio, raise_file_limit
 
+FAULT_POINTS = {stage: f"restore.after_{stage.name.lower()}" for stage in Stage}
+
 
 def restore(
     image: Image,
@@ -136,7 +138,7 @@ def _make(
             _register(build, rooms)
             for stage in Stage:
                 _run_stage(build, stage)
-                fault(f"restore.after_{stage.name.lower()}")
+                fault(FAULT_POINTS[stage])
             for work in build.last:
                 work()
         pod.tty_master = build.tty_master
