@@ -258,6 +258,7 @@ class Verbs:
         to: str,
         then: Then = "resume",
         codec: str | None = None,
+        rehearsal: bool = True,
         **_: object,
     ) -> None:
         """Write an image."""
@@ -271,7 +272,9 @@ class Verbs:
                 of.end(Outcome("checkpointed", to=to))
 
         of.workers.run(
-            lambda: of.engine.checkpoint(of.pod, to, then, codec, self._progress(request)),
+            lambda: of.engine.checkpoint(
+                of.pod, to, then, codec, bool(rehearsal), self._progress(request)
+            ),
             done,
             lambda error: of.control_socket.fail(request, error),
             "checkpoint",
