@@ -9,6 +9,7 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 
 TEST = [
+    "clang-format~=23.1",
     "hypothesis>=6.80",
     "mypy>=1.11",
     "pytest>=7.4",
