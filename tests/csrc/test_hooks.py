@@ -11,13 +11,14 @@ import pytest
 
 from harness.world import ROOT
 
-SOURCES = ("ptrace/mem.c", "base/err.c")
+SOURCES = ("ptrace/mem.c", "pod/store.c", "base/err.c")
 """What the helpers of resource.h need."""
 
 PRELUDE = r"""
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include "resources/resource.h"
 
@@ -99,6 +100,82 @@ int main(void)
     check(!zt_row_sees_exit(&result, &call, false) && zt_row_sees_exit(&result, &call, true));
     call.issued[5] = 1; /* the program gets its own argument back */
     check(zt_row_sees_exit(&enter, &call, false));
+    return 0;
+}
+""")
+
+
+def test_the_store_holds_any_bytes_and_lists_them_in_order(passes):
+    passes(r"""
+static bool is(const zt_stored *found, const char *room, const char *key, const char *value, uint32_t size)
+{
+    return found && !strcmp(found->room, room) && found->key_size == strlen(key) &&
+           !memcmp(found->key, key, strlen(key)) && found->value_size == size &&
+           !memcmp(found->value, value, size);
+}
+
+static zt_pod pod;
+
+int main(void)
+{
+    check(!zt_store_next(&pod, NULL) && !zt_store_get(&pod, "a", "k", 1));
+    zt_store_remove(&pod, "a", "k", 1);
+    check(zt_store_put(&pod, "a", "k", 1, "\0\xff\0", 3) == 0);
+    check(zt_store_put(&pod, "b", "k", 1, "other", 5) == 0);
+    check(zt_store_put(&pod, "a", "", 0, NULL, 0) == 0);
+    check(is(zt_store_get(&pod, "a", "k", 1), "a", "k", "\0\xff\0", 3));
+    check(is(zt_store_get(&pod, "b", "k", 1), "b", "k", "other", 5));
+    check(is(zt_store_get(&pod, "a", NULL, 0), "a", "", "", 0));
+    check(!zt_store_get(&pod, "a", "kk", 2) && !zt_store_get(&pod, "c", "k", 1));
+
+    /* Put again, it keeps its place; from its own bytes, too. */
+    const zt_stored *entry = zt_store_get(&pod, "a", "k", 1);
+    check(zt_store_put(&pod, "a", entry->key, 1, entry->value + 1, 2) == 0);
+    entry = zt_store_next(&pod, NULL);
+    check(is(entry, "a", "k", "\xff", 2));
+    check(is(entry = zt_store_next(&pod, entry), "b", "k", "other", 5));
+    check(is(entry = zt_store_next(&pod, entry), "a", "", "", 0) && !zt_store_next(&pod, entry));
+
+    for (int32_t i = 0; i < 100000; i++)
+        check(zt_store_put(&pod, "many", &i, sizeof i, &i, sizeof i) == 0);
+    for (int32_t i = 0; i < 100000; i += 2)
+        zt_store_remove(&pod, "many", &i, sizeof i);
+    int32_t wanted = 1, count = 0;
+    for (entry = zt_store_next(&pod, NULL); entry; entry = zt_store_next(&pod, entry), count++) {
+        if (strcmp(entry->room, "many"))
+            continue;
+        check(!memcmp(entry->key, &wanted, sizeof wanted) && !memcmp(entry->value, &wanted, sizeof wanted));
+        check(zt_store_get(&pod, "many", &wanted, sizeof wanted) == entry);
+        wanted += 2;
+    }
+    check(count == 50003 && pod.store.count == 50003);
+    zt_store_clear(&pod.store);
+    check(!zt_store_next(&pod, NULL) && zt_store_put(&pod, "a", "k", 1, "v", 1) == 0);
+    zt_store_clear(&pod.store);
+    return 0;
+}
+""")
+
+
+def test_without_memory_the_program_hears_enomem(passes):
+    """And what was stored before is there still."""
+    passes(r"""
+static zt_pod pod;
+
+int main(void)
+{
+    enum { LARGE = 200 << 20 };
+    char *large = mmap(NULL, LARGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    check(large != MAP_FAILED);
+    zt_call call = {.answer = 7};
+    zt_hook_store(&pod, &call, "a", "k", 1, "v", 1);
+    check(call.answer == 7);
+    check(setrlimit(RLIMIT_AS, &(struct rlimit){LARGE + (64 << 20), LARGE + (64 << 20)}) == 0);
+    zt_hook_store(&pod, &call, "a", "k", 1, large, LARGE);
+    check(call.answer == -ENOMEM);
+    const zt_stored *kept = zt_store_get(&pod, "a", "k", 1);
+    check(kept && kept->value_size == 1 && kept->value[0] == 'v' && zt_store_next(&pod, NULL) == kept);
+    zt_store_clear(&pod.store);
     return 0;
 }
 """)

@@ -13,6 +13,7 @@ from ..linux.native import check, lib, new_error
 from ..log import fault
 from ..resources.room import decode_state
 from ..view.build import Build, Stage
+from ..view.store import RECORD, Stored, fill_store
 from .pod import Pod, Stdio, raise_file_limit
 
 
@@ -29,12 +30,12 @@ def restore(
 
     Raises RestoreError, BadImage, HostError; then nothing of the pod is left.
     """
-    rooms = _read(image)
+    rooms, stored = _read(image), _read_store(image)
     host.check_facts(image.manifest["host"])
     raise_file_limit()
     pod = Pod(name or image.manifest["pod"]["name"], moved=True, stdio=stdio)
     try:
-        pod.call(_restore, pod, image, rooms, hold)
+        pod.call(_restore, pod, image, rooms, stored, hold)
         if not hold:
             pod.thaw()
     except BaseException as error:
@@ -54,7 +55,15 @@ def claim(image: Image, *, stdio: Stdio | None = None) -> list[ZaptraceError]:
     except ZaptraceError as error:
         found.append(error)
     build = Build(
-        None, image, "check", _nothing, _nothing, _nothing, None, stdio=(stdio or Stdio()).named()
+        None,
+        image,
+        "check",
+        _nothing,
+        _nothing,
+        _nothing,
+        None,
+        stdio=(stdio or Stdio()).named(),
+        stored=_read_store(image),
     )
     _register(build, rooms)
     for room, work, args in build.work(Stage.CLAIM):
@@ -78,13 +87,32 @@ def _read(image: Image) -> list[tuple[Any, list[Any]]]:
     ]
 
 
+def _read_store(image: Image) -> list[Stored]:
+    stored = [decode_state(Stored, plain) for plain in image.states(RECORD)]
+    unknown = {entry.room for entry in stored} - {room.NAME for room in resources.ROOMS}
+    if unknown:
+        raise BadImage(
+            "bad image: it has notes of a room that there is not",
+            needed=", ".join(room.NAME for room in resources.ROOMS),
+            found=", ".join(map(repr, sorted(unknown))),
+        )
+    return stored
+
+
 def _register(build: Build, rooms: list[tuple[Any, list[Any]]]) -> None:
     for room, states in rooms:
         build.room = room.NAME
         room.restore(states, build)
 
 
-def _restore(pod: Pod, image: Image, rooms: list[tuple[Any, list[Any]]], hold: bool) -> None:
+def _restore(
+    pod: Pod,
+    image: Image,
+    rooms: list[tuple[Any, list[Any]]],
+    stored: list[Stored],
+    hold: bool,
+) -> None:
+    fill_store(pod.handle, stored)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     root = image.manifest["pod"]["root"]
 
@@ -116,6 +144,7 @@ def _restore(pod: Pod, image: Image, rooms: list[tuple[Any, list[Any]]], hold: b
         ours,
         stdio=pod.stdio.named(),
         tty_master=pod.tty_master,
+        stored=stored,
         contended=hold and host.is_this_one(image.manifest["host"]),
     )
     try:

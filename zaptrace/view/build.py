@@ -29,6 +29,7 @@ from ..ids import FileId, Rpid, Vpid
 from ..linux.native import lib
 from ..linux.program import Program, Results
 from ..linux.tracee import Thread
+from .store import Stored, of_room
 
 CHANNEL = 0
 """Until its own descriptors are there, a process has this one: a socket on which files come."""
@@ -84,6 +85,7 @@ class Build:
     and `stop(rpid, signal)` puts one into a group-stop.
     `terminals` says which terminal a session's leader has to take (filled at SHARED): before its
     children are born, for only by birth do they get it too.
+    `stored` is the store of the pod, which the tracer has already.
     `contended`: the pod may still live on this very host, frozen, holding its addresses and locks.
     `last` is done when all stages are through, `before_thaw` at the last moment before the pod runs.
     """
@@ -101,6 +103,7 @@ class Build:
     stdio: dict[str, int] = field(default_factory=dict)
     tty_master: int | None = None
     terminals: dict[int, str] = field(default_factory=dict)
+    stored: list[Stored] = field(default_factory=list)
     processes: dict[Vpid, BuildProcess] = field(default_factory=dict)
     _work: dict[Stage, list[tuple[str, Callable, tuple]]] = field(default_factory=dict)
     _files: dict[FileId, int] = field(default_factory=dict)
@@ -114,6 +117,10 @@ class Build:
     def work(self, stage: Stage) -> list[tuple[str, Callable, tuple]]:
         """What is registered for a stage: (room, function, arguments)."""
         return self._work.get(stage, [])
+
+    def store(self, room: str) -> dict[bytes, bytes]:
+        """What the lower half of a room had noted, and has again, oldest first."""
+        return of_room(self.stored, room)
 
     def process(self, vpid: int) -> BuildProcess:
         try:
