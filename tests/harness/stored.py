@@ -66,7 +66,8 @@ def main(program: str, place: str) -> None:
         pod.call(check, pod)
     pod.close()
     wanted = {key: value for (room, key), value in ENTRIES.items() if room == "eventfd"}
-    assert asked == [wanted, wanted], "a room that restores has its entries before it works"
+    assert len(asked) >= 2, "twice, and at each rehearsal"
+    assert all(seen == wanted for seen in asked), "a room has its entries before it works"
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from ..view.build import Build, Stage
 from ..view.store import RECORD, Stored, fill_store
 from .pod import Pod, Stdio, raise_file_limit
 
+FAULT_POINTS = {stage: f"restore.after_{stage.name.lower()}" for stage in Stage}
+
 
 def restore(
     image: Image,
@@ -30,12 +32,11 @@ def restore(
 
     Raises RestoreError, BadImage, HostError; then nothing of the pod is left.
     """
-    rooms, stored = _read(image), _read_store(image)
     host.check_facts(image.manifest["host"])
-    raise_file_limit()
     pod = Pod(name or image.manifest["pod"]["name"], moved=True, stdio=stdio)
     try:
-        pod.call(_restore, pod, image, rooms, stored, hold)
+        contended = hold and host.is_this_one(image.manifest["host"])
+        make(pod, image, contended=contended, rehearsal=False)
         if not hold:
             pod.thaw()
     except BaseException as error:
@@ -44,6 +45,13 @@ def restore(
             error.changed = "nothing; what was made of the pod is gone again"
         raise
     return pod
+
+
+def make(pod: Pod, image: Image, *, contended: bool, rehearsal: bool) -> None:
+    """Make the pod of an image in `pod`, a moved one that is empty; it stays frozen. See Build."""
+    rooms, stored = _read(image), _read_store(image)
+    raise_file_limit()
+    pod.call(_make, pod, image, rooms, stored, contended, rehearsal)
 
 
 def claim(image: Image, *, stdio: Stdio | None = None) -> list[ZaptraceError]:
@@ -105,12 +113,13 @@ def _register(build: Build, rooms: list[tuple[Any, list[Any]]]) -> None:
         room.restore(states, build)
 
 
-def _restore(
+def _make(
     pod: Pod,
     image: Image,
     rooms: list[tuple[Any, list[Any]]],
     stored: list[Stored],
-    hold: bool,
+    contended: bool,
+    rehearsal: bool,
 ) -> None:
     fill_store(pod.handle, stored)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -145,19 +154,20 @@ def _restore(
         stdio=pod.stdio.named(),
         tty_master=pod.tty_master,
         stored=stored,
-        contended=hold and host.is_this_one(image.manifest["host"]),
+        contended=contended,
+        rehearsal=rehearsal,
     )
     try:
         with ours, theirs:
             _register(build, rooms)
             for stage in Stage:
                 _run_stage(build, stage)
-                fault(f"restore.after_{stage.name.lower()}")
+                fault(FAULT_POINTS[stage])
             for work in build.last:
                 work()
         pod.tty_master = build.tty_master
-        pod.before_thaw = build.before_thaw
     finally:
+        pod.before_thaw = build.before_thaw
         build.close()
 
 
