@@ -274,6 +274,7 @@ EXPIRY = "the moment to expire is on the pod's clock"
 CLONE_EVENT = "the clone event of ptrace tells the new id"
 EXEC_EVENT = "the exec event of ptrace is enough"
 OPEN_REFUSED = "refused at a checkpoint that finds its descriptor open"
+FANOTIFY = "watches this host's file systems, so never carried: " + OPEN_REFUSED
 RING = "the state of a ring cannot be carried; programs fall back to epoll or threads"
 ONE_SET = "a pod has one set of namespaces, and cannot take new ones along"
 CAPABILITY = "needs a capability"
@@ -683,8 +684,8 @@ TABLE: tuple[Room, ...] = (
         Row("inotify_init1", x86_64=294),
         Row("inotify_add_watch", x86_64=254),
         Row("inotify_rm_watch", x86_64=255),
-        Row("fanotify_init", x86_64=300, note=OPEN_REFUSED),
-        Row("fanotify_mark", x86_64=301, note=OPEN_REFUSED),
+        Row("fanotify_init", x86_64=300, note=FANOTIFY),
+        Row("fanotify_mark", x86_64=301, note=FANOTIFY),
     ),
     _room(
         "tty", "Terminals",
