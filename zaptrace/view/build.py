@@ -7,8 +7,9 @@ before any goes on to the next.
     SHARED   things of no process exist: files, pipes, sockets, memory objects, in the supervisor
     FORK     every process exists, with its parent, session and group, executing its own program
     MEMORY   every process has its memory
+    THREADS  every thread exists
     FILES    every process has its descriptors
-    THREADS  every thread exists; what only the owner can set is set
+    OWN      what only a process itself can set, or what names one as an owner, is set
     RESUME   registers, signals and timers are loaded; the pod is whole, and still frozen
 """
 
@@ -56,9 +57,10 @@ class Stage(enum.IntEnum):
     SHARED = 1
     FORK = 2
     MEMORY = 3
-    FILES = 4
-    THREADS = 5
-    RESUME = 6
+    THREADS = 4
+    FILES = 5
+    OWN = 6
+    RESUME = 7
 
 
 @dataclass
