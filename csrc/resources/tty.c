@@ -4,7 +4,7 @@
 
 #include "resource.h"
 
-zt_verdict zt_ioctl_enter(zt_pod *pod, zt_task *task, zt_call *call)
+zt_verdict zt_ioctl_tty_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
     int32_t group;
     if (call->asked[1] != TIOCSPGRP)
@@ -20,7 +20,7 @@ zt_verdict zt_ioctl_enter(zt_pod *pod, zt_task *task, zt_call *call)
     return ZT_GO;
 }
 
-void zt_ioctl_exit(zt_pod *pod, zt_task *task, zt_call *call)
+void zt_ioctl_tty_exit(zt_pod *pod, zt_task *task, zt_call *call)
 {
     int32_t id;
     if (call->answer || call->asked[1] == TIOCSPGRP || !zt_hook_read(task, call->asked[2], &id, sizeof id))
