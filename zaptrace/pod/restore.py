@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 from .. import resources
@@ -29,7 +30,7 @@ def restore(
 
     Raises RestoreError, BadImage, HostError; then nothing of the pod is left.
     """
-    rooms = _read(image)
+    rooms = read(image)
     host.check_facts(image.manifest["host"])
     raise_file_limit()
     pod = Pod(name or image.manifest["pod"]["name"], moved=True, stdio=stdio)
@@ -48,7 +49,7 @@ def restore(
 def claim(image: Image, *, stdio: Stdio | None = None) -> list[ZaptraceError]:
     """What stands against restoring the image here; nothing is made. For `zaptrace check`."""
     found: list[ZaptraceError] = []
-    rooms = _read(image)
+    rooms = read(image)
     try:
         host.check_facts(image.manifest["host"])
     except ZaptraceError as error:
@@ -70,11 +71,11 @@ def _nothing(*_args: object) -> int:
     raise RestoreError("nothing is made while checking")
 
 
-def _read(image: Image) -> list[tuple[Any, list[Any]]]:
-    """Every State of the image, checked against its class."""
+def read(image: Image, rooms: Sequence[Any] = resources.ROOMS) -> list[tuple[Any, list[Any]]]:
+    """Rooms and their States in the image, checked against their classes."""
     return [
         (room, [decode_state(room.State, plain) for plain in image.states(room.NAME)])
-        for room in resources.ROOMS
+        for room in rooms
     ]
 
 
@@ -120,16 +121,21 @@ def _restore(pod: Pod, image: Image, rooms: list[tuple[Any, list[Any]]], hold: b
     )
     try:
         with ours, theirs:
-            _register(build, rooms)
-            for stage in Stage:
-                _run_stage(build, stage)
-                fault(f"restore.after_{stage.name.lower()}")
-            for work in build.last:
-                work()
+            fill(build, rooms)
         pod.tty_master = build.tty_master
         pod.before_thaw = build.before_thaw
     finally:
         build.close()
+
+
+def fill(build: Build, rooms: list[tuple[Any, list[Any]]]) -> None:
+    """Have rooms restore their States, stage by stage."""
+    _register(build, rooms)
+    for stage in Stage:
+        _run_stage(build, stage)
+        fault(f"restore.after_{stage.name.lower()}")
+    for work in build.last:
+        work()
 
 
 def _run_stage(build: Build, stage: Stage) -> None:
