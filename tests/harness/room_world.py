@@ -98,9 +98,8 @@ class World:
     """`stdio` and `tty_master` are the pod's; `build` is that of the last restore."""
 
     def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.handle = lib.zt_pod_create(0, 0, err := new_error())
-        check(0 if self.handle else -1, err)
-        lib.zt_ids_bind(self.handle, VPID, os.getpid())
+        self._tracers: list[Any] = []
+        self._start_tracer(moved=False)
         door = _Door()
         for name, module in list(sys.modules.items()):
             if name.startswith("zaptrace.") and name not in _SOURCES and hasattr(module, "lib"):
@@ -161,6 +160,7 @@ class World:
         self._kept = {file.id: os.dup(file.local) for file in others}
         self._lost = self._tables
         self.pod.close()
+        self._start_tracer(moved=True)
         null = os.open(os.devnull, os.O_RDWR)
         for number in self._held:
             os.dup2(null, number)
@@ -188,14 +188,18 @@ class World:
         try:
             with ours, theirs:
                 fill(build, rooms)
+        except BaseException:
+            for deferred in build.before_thaw:
+                deferred.give_up()
+            raise
         finally:
             self.provided, self.inodes = {*build._files} - {*self._kept}, list(build._inodes)
             self._kept = {}
             os.dup2(stdin, CHANNEL)
             os.close(stdin)
             build.close()
-        for last in build.before_thaw:
-            last()
+        for deferred in build.before_thaw:
+            deferred.work()
         return build
 
     def round_trip(self, room: ModuleType, **given: Any) -> list[Any]:
@@ -209,7 +213,20 @@ class World:
         for fd in (*self._held, *self._kept.values()):
             with contextlib.suppress(OSError):
                 os.close(fd)
-        lib.zt_pod_destroy(self.handle)
+        for handle in self._tracers:
+            lib.zt_pod_destroy(handle)
+
+    @property
+    def handle(self) -> Any:
+        """The tracer's, of the pod as it lives now."""
+        return self._tracers[-1]
+
+    def _start_tracer(self, *, moved: bool) -> None:
+        """It knows our number, and nothing of what the one before knew."""
+        handle = lib.zt_pod_create(moved, 0, err := new_error())
+        check(0 if handle else -1, err)
+        lib.zt_ids_bind(handle, VPID, os.getpid())
+        self._tracers.append(handle)
 
     def _look(self) -> FrozenPod:
         return FrozenPod(self.handle, "world", stdio=self.stdio, tty_master=self.tty_master)
