@@ -69,6 +69,18 @@ class Hook:
 
 
 @dataclass(frozen=True)
+class Share:
+    """Argument `arg` says whose call it is: each room has hooks of its own for its `values`.
+
+    They are named `zt_<name>_<room>_enter` and `_exit`; with any other value the call runs untouched.
+    """
+
+    arg: int
+    hooks: Mapping[str, Hook]
+    values: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
 class Refuse:
     """Fails with this errno, given by name."""
 
@@ -79,7 +91,7 @@ class Refuse:
         return getattr(errno, self.errno)
 
 
-Behaviour = Pass | Translate | Answer | Hook | Refuse
+Behaviour = Pass | Translate | Answer | Hook | Share | Refuse
 
 
 # -- conditions: what the filter can see of a call -------------------------------------------------
@@ -157,13 +169,19 @@ class Row:
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
-        return self.when if isinstance(self.when, tuple) else (self.when,)
+        own = self.when if isinstance(self.when, tuple) else (self.when,)
+        if isinstance(self.behaviour, Share):
+            spoken = [v for values in self.behaviour.values.values() for v in values]
+            return (*own, arg_in(self.behaviour.arg, *spoken))
+        return own
 
     @property
     def enter(self) -> str | None:
         """The name of the C function that sees the call before the kernel does."""
         match self.behaviour:
             case Answer() | Hook(enter=True):
+                return f"zt_{self.name}_enter"
+            case Share(hooks=hooks) if any(hook.enter for hook in hooks.values()):
                 return f"zt_{self.name}_enter"
         return None
 
@@ -172,6 +190,8 @@ class Row:
         """The name of the C function that sees the result."""
         match self.behaviour:
             case Hook(exit=True):
+                return f"zt_{self.name}_exit"
+            case Share(hooks=hooks) if any(hook.exit for hook in hooks.values()):
                 return f"zt_{self.name}_exit"
         return None
 
@@ -255,6 +275,7 @@ FCNTL_OF_OWNERS = (F_GETLK, F_SETOWN, F_GETOWN, F_SETOWN_EX, F_GETOWN_EX, F_OFD_
 TIOCGPGRP = 0x540F
 TIOCSPGRP = 0x5410
 TIOCGSID = 0x5429
+TTY_IOCTLS_OF_IDS = (TIOCGPGRP, TIOCSPGRP, TIOCGSID)
 
 SOL_SOCKET = 1
 SO_PEERCRED = 17
@@ -274,6 +295,7 @@ EXPIRY = "the moment to expire is on the pod's clock"
 CLONE_EVENT = "the clone event of ptrace tells the new id"
 EXEC_EVENT = "the exec event of ptrace is enough"
 OPEN_REFUSED = "refused at a checkpoint that finds its descriptor open"
+FANOTIFY = "watches this host's file systems, so never carried: " + OPEN_REFUSED
 RING = "the state of a ring cannot be carried; programs fall back to epoll or threads"
 ONE_SET = "a pod has one set of namespaces, and cannot take new ones along"
 CAPABILITY = "needs a capability"
@@ -501,7 +523,7 @@ TABLE: tuple[Room, ...] = (
         Row("dup3", x86_64=292),
         Row("fcntl", BOTH, x86_64=72, moved=True, when=arg_in(1, *FCNTL_OF_OWNERS),
             note="the owner of a descriptor's signals, or of a lock, is named by its id"),
-        Row("ioctl", BOTH, x86_64=16, moved=True, when=arg_in(1, TIOCGPGRP, TIOCSPGRP, TIOCGSID),
+        Row("ioctl", Share(1, {"tty": BOTH}, {"tty": TTY_IOCTLS_OF_IDS}), x86_64=16, moved=True,
             note="a terminal names its foreground group and its session by id"),
     ),
     _room(
@@ -683,8 +705,8 @@ TABLE: tuple[Room, ...] = (
         Row("inotify_init1", x86_64=294),
         Row("inotify_add_watch", x86_64=254),
         Row("inotify_rm_watch", x86_64=255),
-        Row("fanotify_init", x86_64=300, note=OPEN_REFUSED),
-        Row("fanotify_mark", x86_64=301, note=OPEN_REFUSED),
+        Row("fanotify_init", x86_64=300, note=FANOTIFY),
+        Row("fanotify_mark", x86_64=301, note=FANOTIFY),
     ),
     _room(
         "tty", "Terminals",

@@ -49,7 +49,7 @@ C_FLOORS = {
 }
 """Files of csrc/. The vDSO is a program of its own, that nothing here is linked with."""
 
-C_GENERATED = re.compile(r"zt_(tables|filter|hooks|vdso_image)\.h")
+C_GENERATED = re.compile(r"zt_(tables|shared|filter|hooks|vdso_image)\.h")
 
 
 @cache

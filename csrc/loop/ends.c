@@ -1,7 +1,6 @@
 /* Programs executed, and threads ended. */
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <sys/wait.h>
 
 #include "../ptrace/stub.h"
@@ -48,9 +47,6 @@ int zt_loop_executed(zt_pod *pod, zt_stop stop, zt_err *err)
     if (zt_stub_install(thread, &pod->host, pod->clock_offset_ns, err)) {
         if (err->kind != ZT_ERR_GONE) {
             /* Without a stub it could not be carried; end it as a failed execve would, late. */
-            char text[300];
-            snprintf(text, sizeof text, "process %d: %s", task->process->vpid.n, err->text);
-            zt_pod_add_note(pod, text);
             kill(task->process->rpid.n, SIGKILL);
             return zt_fail(err, ZT_ERR_GONE, ESRCH, "process %d was killed", stop.rtid);
         }

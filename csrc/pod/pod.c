@@ -44,11 +44,7 @@ void zt_pod_destroy(zt_pod *pod)
         return;
     while (pod->tasks)
         zt_pod_remove_task(pod, pod->tasks);
-    while (pod->notes) {
-        zt_note *note = pod->notes;
-        pod->notes = note->next;
-        free(note);
-    }
+    zt_store_clear(&pod->store);
     zt_intmap_destroy(&pod->by_rtid);
     zt_intmap_destroy(&pod->early);
     zt_idtable_destroy(&pod->ids);
@@ -223,29 +219,4 @@ void zt_loop_wake(zt_pod *pod)
 {
     atomic_store(&pod->woken, true);
     syscall(SYS_tgkill, getpid(), pod->tracer_tid, WAKE_SIGNAL);
-}
-
-int zt_pod_add_note(zt_pod *pod, const char *text)
-{
-    for (zt_note *note = pod->notes; note; note = note->next)
-        if (strcmp(note->text, text) == 0)
-            return 0;
-    zt_note *note = malloc(sizeof *note + strlen(text) + 1);
-    if (!note)
-        return -1;
-    strcpy(note->text, text);
-    note->next = pod->notes;
-    pod->notes = note;
-    return 0;
-}
-
-int zt_pod_note(zt_pod *pod, int32_t index, char *ret, int32_t size)
-{
-    zt_note *note = pod->notes;
-    while (note && index--)
-        note = note->next;
-    if (!note)
-        return 0;
-    snprintf(ret, (size_t)size, "%s", note->text);
-    return 1;
 }

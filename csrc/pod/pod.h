@@ -5,13 +5,8 @@
 
 #include "../base/intmap.h"
 #include "../ptrace/hostvdso.h"
+#include "store.h"
 #include "tracee.h"
-
-/* Something that a room noticed and capture must hear of. */
-typedef struct zt_note {
-    struct zt_note *next;
-    char text[];
-} zt_note;
 
 struct zt_pod {
     zt_task *tasks;       /* oldest first */
@@ -31,7 +26,7 @@ struct zt_pod {
 
     bool freezing; /* threads that come to rest stay so */
     int32_t expected_vpid;
-    zt_note *notes;
+    zt_store store;
 
     int64_t frozen_at_ns; /* host's monotonic clock */
     pid_t tracer_tid;

@@ -35,7 +35,7 @@ zt_verdict zt_clone_enter(zt_pod *pod, zt_task *task, zt_call *call)
     if (flags & (NEW_NAMESPACES & ~0xffull)) /* the low byte is the exit signal here */
         return zt_hook_answer(call, -EPERM);
     call->issued[0] = flags & ~(uint64_t)CLONE_UNTRACED;
-    return call->issued[0] == flags ? ZT_GO : ZT_GO_EXIT;
+    return ZT_GO;
 }
 
 zt_verdict zt_clone3_enter(zt_pod *pod, zt_task *task, zt_call *call)
@@ -67,7 +67,7 @@ zt_verdict zt_wait4_enter(zt_pod *pod, zt_task *task, zt_call *call)
             return zt_hook_answer(call, -ECHILD);
         call->issued[0] = (uint64_t)(int64_t)(which > 0 ? real.n : -real.n);
     }
-    return ZT_GO_EXIT;
+    return ZT_GO;
 }
 
 void zt_wait4_exit(zt_pod *pod, zt_task *task, zt_call *call)
@@ -87,7 +87,7 @@ zt_verdict zt_waitid_enter(zt_pod *pod, zt_task *task, zt_call *call)
             return zt_hook_answer(call, -ECHILD);
         call->issued[1] = (uint64_t)real.n;
     }
-    return ZT_GO_EXIT;
+    return ZT_GO;
 }
 
 void zt_waitid_exit(zt_pod *pod, zt_task *task, zt_call *call)
@@ -110,7 +110,7 @@ static zt_verdict translate_who(zt_pod *pod, zt_call *call, uint64_t user_class)
     if (!real.n)
         return zt_hook_answer(call, -ESRCH);
     call->issued[1] = (uint64_t)real.n;
-    return call->issued[1] == call->asked[1] ? ZT_GO : ZT_GO_EXIT;
+    return ZT_GO;
 }
 
 zt_verdict zt_getpriority_enter(zt_pod *pod, zt_task *task, zt_call *call)

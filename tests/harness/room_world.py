@@ -35,10 +35,11 @@ from zaptrace.image.sink import DirectorySink
 from zaptrace.linux import procfs
 from zaptrace.linux.native import check, ffi, lib, new_error
 from zaptrace.pod.checkpoint import Counting, capture
-from zaptrace.pod.restore import fill, read
+from zaptrace.pod.restore import fill, read, read_store
 from zaptrace.resources import fdtable
 from zaptrace.view.build import CHANNEL, Build, BuildProcess, Stage
 from zaptrace.view.frozen import FrozenFile, FrozenPod
+from zaptrace.view.store import fill_store
 
 VPID = 7
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -168,6 +169,8 @@ class World:
 
     def restore(self, room: ModuleType, states: list[Any], **given: Any) -> Build:
         """Fields of the build can be `given`."""
+        given["stored"] = read_store(self.image)
+        fill_store(self.handle, given["stored"])
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         stdin = os.dup(CHANNEL)
         self.build = build = Build(

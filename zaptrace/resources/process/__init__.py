@@ -168,7 +168,7 @@ def restore(states: list[State], build: Build) -> None:
     build.at(Stage.CLAIM, _claim, alive)
     build.at(Stage.FORK, _make_tree, states, build)
     for state in alive:
-        build.at(Stage.FILES, _own, state, build)
+        build.at(Stage.FORK, _own, state, build)
     build.at(Stage.RESUME, _end_zombies, [s for s in states if s.zombie], build)
     for state in alive:
         if state.stop_signal:
@@ -296,7 +296,8 @@ def _execute(state: State, process: BuildProcess) -> None:
 
 
 def _own(state: State, build: Build) -> None:
-    program = build.process(state.vpid).program(Stage.FILES)
+    """Before there are other threads, which inherit some of it."""
+    program = build.process(state.vpid).program(Stage.FORK)
     program.call("chdir", program.string(state.cwd))
     program.call("umask", state.umask)
     if state.death_signal:
