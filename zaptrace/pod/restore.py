@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from .. import resources
@@ -53,7 +54,7 @@ def restore(
 
 def make(pod: Pod, image: Image, *, contended: bool, rehearsal: bool) -> None:
     """Make the pod of an image in `pod`, a moved one that is empty; it stays frozen. See Build."""
-    rooms, stored = _read(image), _read_store(image)
+    rooms, stored = read(image), read_store(image)
     raise_file_limit()
     pod.call(_make, pod, image, rooms, stored, contended, rehearsal)
 
@@ -61,7 +62,7 @@ def make(pod: Pod, image: Image, *, contended: bool, rehearsal: bool) -> None:
 def claim(image: Image, *, stdio: Stdio | None = None) -> list[ZaptraceError]:
     """What stands against restoring the image here; nothing is made. For `zaptrace check`."""
     found: list[ZaptraceError] = []
-    rooms = _read(image)
+    rooms = read(image)
     try:
         host.check_facts(image.manifest["host"])
     except ZaptraceError as error:
@@ -75,7 +76,7 @@ def claim(image: Image, *, stdio: Stdio | None = None) -> list[ZaptraceError]:
         _nothing,
         None,  # type: ignore[arg-type]  # nor a process to pass files to
         stdio=(stdio or Stdio()).named(),
-        stored=_read_store(image),
+        stored=read_store(image),
     )
     _register(build, rooms)
     for room, work, args in build.work(Stage.CLAIM):
@@ -91,15 +92,15 @@ def _nothing(*_args: object) -> NoReturn:
     raise RestoreError("nothing is made while checking")
 
 
-def _read(image: Image) -> _Rooms:
-    """Every State of the image, checked against its class."""
+def read(image: Image, rooms: Sequence[Room[Any]] = resources.ROOMS) -> _Rooms:
+    """Rooms and their States in the image, checked against their classes."""
     return [
         (room, [decode_state(room.State, plain) for plain in image.states(room.NAME)])
-        for room in resources.ROOMS
+        for room in rooms
     ]
 
 
-def _read_store(image: Image) -> list[Stored]:
+def read_store(image: Image) -> list[Stored]:
     stored = [decode_state(Stored, plain) for plain in image.states(RECORD)]
     unknown = {entry.room for entry in stored} - {room.NAME for room in resources.ROOMS}
     if unknown:
@@ -163,16 +164,21 @@ def _make(
     )
     try:
         with ours, theirs:
-            _register(build, rooms)
-            for stage in Stage:
-                _run_stage(build, stage)
-                fault(FAULT_POINTS[stage])
-            for work in build.last:
-                work()
+            fill(build, rooms)
         pod.tty_master = build.tty_master
     finally:
         pod.before_thaw = build.before_thaw
         build.close()
+
+
+def fill(build: Build, rooms: list[tuple[Any, list[Any]]]) -> None:
+    """Have rooms restore their States, stage by stage."""
+    _register(build, rooms)
+    for stage in Stage:
+        _run_stage(build, stage)
+        fault(FAULT_POINTS[stage])
+    for work in build.last:
+        work()
 
 
 def _run_stage(build: Build, stage: Stage) -> None:
