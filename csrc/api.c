@@ -77,6 +77,16 @@ int32_t zt_ids_to_virtual(zt_pod *pod, int32_t rpid)
     return zt_pod_virtual(pod, rpid).n;
 }
 
+int32_t zt_ids_peer(zt_pod *pod, int32_t rpid)
+{
+    return zt_pod_peer(pod, rpid).n;
+}
+
+int zt_ids_stood_in(zt_pod *pod, int32_t vpid, int32_t rpid)
+{
+    return zt_pod_stood_in(pod, (zt_vpid){vpid}, (zt_rpid){rpid});
+}
+
 int zt_ids_bind(zt_pod *pod, int32_t vpid, int32_t rpid)
 {
     zt_task *task = zt_pod_task(pod, rpid);

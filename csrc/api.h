@@ -109,6 +109,10 @@ void zt_loop_wake(zt_pod *pod);
 int32_t zt_ids_to_real(zt_pod *pod, int32_t vpid);    /* 0: not in the pod */
 int32_t zt_ids_to_virtual(zt_pod *pod, int32_t rpid); /* 0: not in the pod */
 int zt_ids_bind(zt_pod *pod, int32_t vpid, int32_t rpid);
+/* A process as sockets tell it, which may have ended long ago; 0: it never was in the pod. */
+int32_t zt_ids_peer(zt_pod *pod, int32_t rpid);
+/* Process rpid has ended. What it left in sockets was left by vpid, which had ended before the pod moved. */
+int zt_ids_stood_in(zt_pod *pod, int32_t vpid, int32_t rpid);
 
 /* --- one stopped thread */
 int zt_regs_get(zt_pod *pod, int32_t rtid, zt_regs *ret, zt_err *err);

@@ -16,6 +16,7 @@ struct zt_pod {
     int32_t task_count;
     zt_idtable ids;
     uint32_t sweep_ids_at; /* so many pairs */
+    zt_intmap stood_in;    /* rpid of a process that has ended -> the vpid that it made calls for */
     bool moved;           /* ids are not the kernel's own: calls that show them are trapped too */
     int64_t clock_offset_ns;
     zt_host_vdso host;
@@ -27,6 +28,7 @@ struct zt_pod {
     bool freezing; /* threads that come to rest stay so */
     int32_t expected_vpid;
     zt_store store;
+    uint32_t binds_noted, sweep_binds_at; /* see resources/unix_socket.c */
 
     int64_t frozen_at_ns; /* host's monotonic clock */
     pid_t tracer_tid;
@@ -49,6 +51,11 @@ zt_process *zt_pod_process(zt_pod *pod, zt_rpid rpid);
 zt_rpid zt_pod_real(zt_pod *pod, int32_t virtual_id);
 /* An id that the kernel gave: the virtual one; the supervisor is 1; {0} for anything outside. */
 zt_vpid zt_pod_virtual(zt_pod *pod, int32_t real_id);
+
+/* The process that a socket tells as its peer: also one that has ended, whose number the kernel keeps
+ * with the socket. {0} for one that never was in the pod. */
+zt_vpid zt_pod_peer(zt_pod *pod, int32_t real_id);
+int zt_pod_stood_in(zt_pod *pod, zt_vpid vpid, zt_rpid rpid); /* see zt_ids_stood_in */
 
 /* The sender in a siginfo, if the kernel wrote one, as the pod numbers it. True: that is another
  * number. SI_QUEUE is what a program wrote by rt_sigqueueinfo(2), its own number as it knows it. */

@@ -1,13 +1,129 @@
-/* Who is at the other end. */
+/* Who is at the other end, and where a socket was bound.
+ *
+ * A path is kept by the socket as it was given; which directory it was relative to is known at that
+ * moment only. So it is noted: the socket's inode -> the directory that its path begins in, for a
+ * path that does not begin at the root of the host. Nobody tells us of the end of a socket: notes of
+ * sockets that are no more are forgotten now and then. */
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "resource.h"
 
+static const char ROOM[] = "unix_socket";
+
+typedef struct inodes {
+    uint64_t *of;
+    size_t count, capacity;
+} inodes;
+
+static int by_number(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static bool add(inodes *list, uint64_t inode)
+{
+    if (list->count == list->capacity) {
+        const size_t more = list->capacity ? list->capacity * 2 : 256;
+        uint64_t *of = realloc(list->of, more * sizeof *of);
+        if (!of)
+            return false;
+        list->of = of;
+        list->capacity = more;
+    }
+    list->of[list->count++] = inode;
+    return true;
+}
+
+/* Every unix socket of the host, in order. */
+static bool living(inodes *ret)
+{
+    FILE *file = fopen("/proc/net/unix", "re");
+    if (!file)
+        return false;
+    char *line = NULL;
+    size_t size = 0;
+    unsigned long inode;
+    bool whole = getline(&line, &size, file) > 0; /* the heading */
+    while (whole && getline(&line, &size, file) > 0)
+        if (sscanf(line, "%*x: %*x %*x %*x %*x %*x %lu", &inode) == 1)
+            whole = add(ret, inode);
+    whole = whole && !ferror(file);
+    free(line);
+    fclose(file);
+    if (whole && ret->count)
+        qsort(ret->of, ret->count, sizeof *ret->of, by_number);
+    return whole;
+}
+
+static void forget_closed(zt_pod *pod)
+{
+    enum { SPARE = 256 };
+    inodes alive = {0};
+    if (++pod->binds_noted < pod->sweep_binds_at + SPARE)
+        return;
+    if (living(&alive)) {
+        pod->binds_noted = 0;
+        for (const zt_stored *note = zt_store_next(pod, NULL), *next; note; note = next) {
+            next = zt_store_next(pod, note);
+            uint64_t inode;
+            if (strcmp(note->room, ROOM))
+                continue;
+            memcpy(&inode, note->key, sizeof inode);
+            if (alive.count && bsearch(&inode, alive.of, alive.count, sizeof inode, by_number))
+                pod->binds_noted++;
+            else
+                zt_store_remove(pod, ROOM, &inode, sizeof inode);
+        }
+    }
+    free(alive.of);
+    pod->sweep_binds_at = pod->binds_noted * 2;
+}
+
+/* A directory of the thread's process, /proc/TID/`link`, as the host names it: its length, or -1. */
+static ssize_t directory(const zt_task *task, const char *link, char ret[PATH_MAX])
+{
+    char path[48];
+    snprintf(path, sizeof path, "/proc/%d/%s", task->rtid.n, link);
+    return readlink(path, ret, PATH_MAX);
+}
+
+void zt_bind_exit(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    struct sockaddr_un address = {0};
+    struct stat socket;
+    char path[48], at[PATH_MAX];
+    const uint64_t least = offsetof(struct sockaddr_un, sun_path) + 1;
+    if (call->answer || (uint32_t)call->asked[2] < least || !zt_hook_read(task, call->asked[1], &address, least) ||
+        address.sun_family != AF_UNIX || !address.sun_path[0])
+        return;
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", task->rtid.n, (int)call->asked[0]);
+    if (stat(path, &socket))
+        return; /* another thread has closed it meanwhile */
+    const uint64_t inode = socket.st_ino;
+    ssize_t length = directory(task, address.sun_path[0] == '/' ? "root" : "cwd", at);
+    if (length == 1 && at[0] == '/') {
+        zt_store_remove(pod, ROOM, &inode, sizeof inode); /* of one that had this number before */
+        return;
+    }
+    if (length < 0)
+        return;
+    zt_hook_store(pod, call, ROOM, &inode, sizeof inode, at, (uint32_t)length);
+    forget_closed(pod);
+}
+
 void zt_getsockopt_exit(zt_pod *pod, zt_task *task, zt_call *call)
 {
-    struct ucred peer;
-    if (call->answer || !zt_hook_read(task, call->asked[3], &peer, sizeof peer) || peer.pid <= 0)
+    uint32_t size; /* of what was asked for: a part of a struct ucred, which begins with the id */
+    int32_t peer;
+    if (call->answer || !zt_hook_read(task, call->asked[4], &size, sizeof size) || size < sizeof peer ||
+        !zt_hook_read(task, call->asked[3], &peer, sizeof peer) || peer <= 0)
         return;
-    peer.pid = zt_pod_virtual(pod, peer.pid).n;
+    peer = zt_pod_peer(pod, peer).n;
     zt_hook_write(task, call->asked[3], &peer, sizeof peer);
 }

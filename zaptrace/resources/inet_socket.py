@@ -31,7 +31,6 @@ from .common.socket import (
     Table,
     borrowed,
     domain,
-    has_filter,
     options,
     queued,
     set_options,
@@ -142,8 +141,6 @@ def _capture(pod: FrozenPod, file: FrozenFile) -> State:
                 f"is an internet socket of type {int(sock.type)}, protocol {sock.proto}",
                 needed="TCP or UDP",
             )
-        if has_filter(sock):
-            raise unsupported(file, "is a socket with a filter", do="run it without the filter")
         status, backlog = UNCONNECTED, 0
         if sock.type == socket.SOCK_STREAM:
             status, backlog = _tcp(file, sock)

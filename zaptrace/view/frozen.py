@@ -66,16 +66,17 @@ class FrozenFd:
 class FrozenFile:
     """An open file description."""
 
-    def __init__(self, id_: FileId, process: FrozenProcess, fd: int, look: _Look) -> None:
+    def __init__(self, id_: FileId, pod: FrozenPod, look: _Look, local: int | None = None) -> None:
         self.id = id_
-        self.pod = process.pod
-        self.holders: list[tuple[FrozenProcess, int]] = [(process, fd)]
+        self.pod = pod
+        self.holders: list[tuple[FrozenProcess, int]] = []
+        """Empty for one that is only under way, in a socket's queue."""
         self.link = look.link
         self.stat = look.stat
         self.flags = look.flags
         self.pos = look.pos
         self.info = look.info
-        self._local: int | None = None
+        self._local = local
 
     @property
     def local(self) -> int:
@@ -88,8 +89,8 @@ class FrozenFile:
     @property
     def holder(self) -> str:
         """`process 7 (nginx), fd 12`, for the first line of an error."""
-        if not self.holders:  # it is only under way, in a socket's queue
-            return f"open file {self.link}"
+        if not self.holders:
+            return f"open file {self.link}, which is under way in a socket,"
         process, fd = self.holders[0]
         return f"process {process.vpid} ({process.comm}), fd {fd}"
 
@@ -217,6 +218,9 @@ class FrozenPod:
     zombies: list[Zombie] = field(init=False, default_factory=list)
     all_files: list[FrozenFile] = field(init=False, default_factory=list)
     _claimed: dict[str, list[FrozenFile]] = field(init=False, default_factory=dict)
+    _alike: dict[_Key, list[FrozenFile]] = field(
+        init=False, default_factory=lambda: defaultdict(list)
+    )
 
     def __post_init__(self) -> None:
         threads: dict[int, list[TaskInfo]] = defaultdict(list)
@@ -230,6 +234,10 @@ class FrozenPod:
     def vpid(self, rpid: int) -> Vpid | None:
         """The pod's number for one of the host's; None for anything outside."""
         return Vpid(lib.zt_ids_to_virtual(self.handle, rpid)) or None
+
+    def peer_vpid(self, rpid: int) -> Vpid:
+        """The same of a process that a socket tells, which may have ended; 0 for one outside."""
+        return Vpid(lib.zt_ids_peer(self.handle, rpid))
 
     def process(self, vpid: int) -> FrozenProcess:
         return next(p for p in self.processes if p.vpid == vpid)
@@ -262,26 +270,37 @@ class FrozenPod:
     # -- reading
 
     def _read_files(self) -> None:
-        alike: dict[_Key, list[FrozenFile]] = defaultdict(list)
         for process in self.processes:
             for fd in procfs.fds(process.rpid):
                 look = _look(process.rpid, fd)
-                file = self._same_description(alike[look.key], process, fd)
-                if file is None:
-                    file = FrozenFile(FileId(len(self.all_files)), process, fd, look)
-                    self.all_files.append(file)
-                    alike[look.key].append(file)
-                else:
-                    file.holders.append((process, fd))
+                file = self._same_description(look, process.rpid, fd) or self._new_file(look)
+                file.holders.append((process, fd))
                 process.fds[fd] = FrozenFd(fd, look.cloexec, file)
 
-    @staticmethod
-    def _same_description(
-        candidates: list[FrozenFile], process: FrozenProcess, fd: int
-    ) -> FrozenFile | None:
-        for file in candidates:
-            holder, number = file.holders[0]
-            if native.kcmp_files(holder.rpid, number, process.rpid, fd) == 0:
+    def under_way(self, fd: int) -> FrozenFile:
+        """The open file of a descriptor that waits in a socket, and that we were given a copy of.
+
+        `fd` is ours to close from now on. Where no process has the file open yet, it is a new one,
+        behind all others in `all_files`.
+        """
+        look = _look(os.getpid(), fd)
+        file = self._same_description(look, os.getpid(), fd)
+        if file is None:
+            return self._new_file(look, fd)
+        os.close(fd)
+        return file
+
+    def _new_file(self, look: _Look, local: int | None = None) -> FrozenFile:
+        file = FrozenFile(FileId(len(self.all_files)), self, look, local)
+        self.all_files.append(file)
+        self._alike[look.key].append(file)
+        return file
+
+    def _same_description(self, look: _Look, rpid: int, fd: int) -> FrozenFile | None:
+        for file in self._alike[look.key]:
+            where = ((p.rpid, number) for p, number in file.holders)
+            holder, number = next(where, (os.getpid(), file.local))
+            if native.kcmp_files(holder, number, rpid, fd) == 0:
                 return file
         return None
 

@@ -8,16 +8,19 @@ import ctypes
 import fcntl
 import os
 import socket
+import struct
 import termios
 from collections.abc import Iterator
+from functools import partial
 
-from .libc import libc
+from .libc import checked, libc
 
 Table = dict[str, tuple[int, int, int]]
 """Option name -> (level, option, bytes)."""
 
 _SOL = socket.SOL_SOCKET
-_SO_GET_FILTER = 26
+_SO_ATTACH_FILTER = _SO_GET_FILTER = 26
+_INSTRUCTION = 8  # struct sock_filter
 GENERAL: Table = {
     "SO_REUSEADDR": (_SOL, 2, 4),
     "SO_DONTROUTE": (_SOL, 5, 4),
@@ -43,6 +46,7 @@ GENERAL: Table = {
     "SO_PASSPIDFD": (_SOL, 76, 4),
     "SO_SNDBUF": (_SOL, socket.SO_SNDBUF, 4),
     "SO_RCVBUF": (_SOL, socket.SO_RCVBUF, 4),
+    "SO_BUF_LOCK": (_SOL, 72, 4),
 }
 _DOUBLED = ("SO_SNDBUF", "SO_RCVBUF")
 """The kernel doubles what is set (socket(7)), so half of what it shows gives it back."""
@@ -89,11 +93,26 @@ def set_options(sock: socket.socket, values: dict[str, bytes], table: Table) -> 
             sock.setsockopt(level, option, value)
 
 
-def has_filter(sock: socket.socket) -> bool:
-    """True if a BPF program is attached (SO_ATTACH_FILTER)."""
+def get_filter(sock: socket.socket) -> bytes:
+    """The instructions of the classic BPF program that is attached (SO_ATTACH_FILTER), or b"".
+
+    Raises PermissionError for a program of eBPF.
+    """
     length = ctypes.c_uint(0)
-    result = libc.getsockopt(sock.fileno(), _SOL, _SO_GET_FILTER, None, ctypes.byref(length))
-    return result != 0 or length.value != 0
+    ask = partial(libc.getsockopt, sock.fileno(), _SOL, _SO_GET_FILTER)
+    checked(ask(None, ctypes.byref(length)))
+    program = ctypes.create_string_buffer(length.value * _INSTRUCTION)
+    if length.value:
+        checked(ask(program, ctypes.byref(length)))
+    return program.raw
+
+
+def set_filter(sock: socket.socket, program: bytes) -> None:
+    """Attach what `get_filter` found."""
+    if program:
+        code = ctypes.create_string_buffer(program, len(program))
+        fprog = struct.pack("HxxxxxxP", len(program) // _INSTRUCTION, ctypes.addressof(code))
+        sock.setsockopt(_SOL, _SO_ATTACH_FILTER, fprog)
 
 
 def queued(fd: int) -> int:

@@ -41,6 +41,10 @@ class UnixSocket:
     """Connections not accepted yet, of a listening socket."""
     backlog: int
     """Of a listening socket, what listen(2) was given."""
+    file: tuple[int, int] | None
+    """(inode, device), as the kernel numbers them within itself, of the file that its name made."""
+    clients: tuple[int, ...] = ()
+    """`ino` of those who wait to be accepted, in order; 0 for one that is closed."""
 
 
 def lookup(ino: int) -> UnixSocket | None:
@@ -91,6 +95,7 @@ def _parse(body: memoryview) -> UnixSocket:
         body = body[_aligned(length) :]
     name = found.get(_NAME, b"")
     waiting, backlog = struct.unpack("=II", found.get(_RQLEN, bytes(8)))
+    clients = found.get(_ICONS, b"")
     return UnixSocket(
         ino=ino,
         type=kind,
@@ -100,4 +105,6 @@ def _parse(body: memoryview) -> UnixSocket:
         shutdown=found.get(_SHUTDOWN, b"\0")[0],
         waiting=waiting,
         backlog=backlog,
+        file=struct.unpack("=II", found[_VFS]) if _VFS in found else None,
+        clients=struct.unpack(f"={len(clients) // 4}I", clients),
     )
