@@ -40,6 +40,7 @@ GENERAL: Table = {
     "SO_TIMESTAMPNS": (_SOL, 35, 4),
     "SO_MARK": (_SOL, 36, 4),
     "SO_RXQ_OVFL": (_SOL, 40, 4),
+    "SO_LOCK_FILTER": (_SOL, 44, 4),
     "SO_PEEK_OFF": (_SOL, 42, 4),
     "SO_BUSY_POLL": (_SOL, 46, 4),
     "SO_ZEROCOPY": (_SOL, 60, 4),

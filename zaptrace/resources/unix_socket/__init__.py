@@ -12,8 +12,40 @@ of another user; in a migration within one host, connections to an abstract addr
 
 from __future__ import annotations
 
-from .capture import capture, claims, find_files_under_way
-from .restore import restore
-from .state import NAME, State
+import os
+import socket
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-__all__ = ["NAME", "State", "capture", "claims", "find_files_under_way", "restore"]
+from ..common.socket import domain
+from .capture import find_files_under_way as find_files_under_way
+from .capture import look_at_all
+from .restore import register
+from .state import NAME as _NAME
+from .state import Socket
+
+if TYPE_CHECKING:
+    from ...view.build import Build
+    from ...view.frozen import FrozenFile, FrozenPod
+
+NAME = _NAME
+
+
+@dataclass(frozen=True)
+class State(Socket):
+    """One socket; see state.py."""
+
+
+def claims(file: FrozenFile) -> bool:
+    if not stat.S_ISSOCK(file.stat.st_mode) or file.flags & os.O_PATH:
+        return False
+    return domain(file.local) == socket.AF_UNIX
+
+
+def capture(pod: FrozenPod) -> list[State]:
+    return [State(**vars(sock)) for sock in look_at_all(pod)]
+
+
+def restore(states: list[State], build: Build) -> None:
+    register(list[Socket](states), build)

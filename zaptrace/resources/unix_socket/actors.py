@@ -9,7 +9,6 @@ number that the kernel keeps of it is shown as that of the one that has ended (z
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import struct
 from dataclasses import dataclass
@@ -57,7 +56,9 @@ class Actors:
 
     def __exit__(self, *_: object) -> None:
         for vpid, process in self._stand_ins.items():
-            self._build.end(process.rpid, signal.SIGKILL)
+            program = Program()
+            program.call("exit_group", 0, may_fail=True)
+            process.run(program)
             lib.zt_ids_stood_in(self._build.handle, vpid, process.rpid)
 
     def _process(self, vpid: int) -> BuildProcess | None:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from ...log import log
 from ..common.file import described, unsupported
-from ..common.socket import GENERAL, borrowed, domain, get_filter, name_bytes, options
+from ..common.socket import GENERAL, borrowed, get_filter, name_bytes, options
 from . import diag as diag
 from .names import path_of
 from .place import find, in_use
 from .queue import Message, look
-from .state import CONNECTED, LISTENING, NAME, ORPHANED, UNCONNECTED, Peer, State, is_path, shown
+from .state import CONNECTED, LISTENING, NAME, ORPHANED, UNCONNECTED, Peer, Socket, is_path, shown
 
 if TYPE_CHECKING:
     from ...view.frozen import FrozenFile, FrozenPod
@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 _SO_PEERGROUPS = 59
 _UCRED = struct.Struct("=iII")
 _NOTED = struct.Struct("=Q")
-
-
-def claims(file: FrozenFile) -> bool:
-    if not stat.S_ISSOCK(file.stat.st_mode) or file.flags & os.O_PATH:
-        return False
-    return domain(file.local) == socket.AF_UNIX
 
 
 def find_files_under_way(pod: FrozenPod, file: FrozenFile) -> None:
@@ -43,7 +37,7 @@ def find_files_under_way(pod: FrozenPod, file: FrozenFile) -> None:
         _queue(file, sock, _known(file))
 
 
-def capture(pod: FrozenPod) -> list[State]:
+def look_at_all(pod: FrozenPod) -> list[Socket]:
     files = pod.files(NAME)
     if not files:
         return []
@@ -54,7 +48,7 @@ def capture(pod: FrozenPod) -> list[State]:
         Counter((known.name, known.file) for known in every if known.name),
         pod.store(NAME),
     )
-    return [_capture(pod, file, sight) for file in files]
+    return [_look_at(pod, file, sight) for file in files]
 
 
 @dataclass(frozen=True)
@@ -77,7 +71,7 @@ def _known(file: FrozenFile) -> diag.UnixSocket:
     return known
 
 
-def _capture(pod: FrozenPod, file: FrozenFile, sight: _Sight) -> State:
+def _look_at(pod: FrozenPod, file: FrozenFile, sight: _Sight) -> Socket:
     known = _known(file)
     with borrowed(file.local) as sock:
         status = _status(file, known, sight.inside)
@@ -90,7 +84,7 @@ def _capture(pod: FrozenPod, file: FrozenFile, sight: _Sight) -> State:
         reset, queue = _queue(file, sock, known)
         if queue and status == UNCONNECTED and not known.name:
             raise unsupported(file, "has messages but neither an address nor a peer")
-        return State(
+        return Socket(
             **described(pod, file),
             type=sock.type,
             ino=known.ino,

@@ -26,7 +26,7 @@ from . import diag as diag
 from .actors import NOBODY, Actors, Address
 from .names import bind
 from .queue import Message
-from .state import CONNECTED, LISTENING, NAME, ORPHANED, State, is_path
+from .state import CONNECTED, LISTENING, NAME, ORPHANED, Socket, is_path
 
 if TYPE_CHECKING:
     from ...view.build import Build
@@ -44,8 +44,8 @@ class _Connection:
     """`client` and `server` are ends; None is a mate of the other."""
 
     type: int
-    client: State | None
-    server: State | None
+    client: Socket | None
+    server: Socket | None
     name: bytes
     """Of the listener that accepted it."""
 
@@ -57,7 +57,7 @@ class _Connection:
 class Maker:
     """Use as a context manager."""
 
-    def __init__(self, states: list[State], build: Build) -> None:
+    def __init__(self, states: list[Socket], build: Build) -> None:
         self.build = build
         self.states = {state.ino: state for state in states}
         self.made: dict[int, socket.socket] = {}
@@ -116,18 +116,16 @@ class Maker:
 
     # two at once
 
-    def _ends(self) -> tuple[list[tuple[State, State | None]], list[_Connection]]:
+    def _ends(self) -> tuple[list[tuple[Socket, Socket | None]], list[_Connection]]:
         """What is made by socketpair(2), and what by accepting."""
-        pairs: list[tuple[State, State | None]] = []
+        pairs: list[tuple[Socket, Socket | None]] = []
         connections: list[_Connection] = []
         seen: set[int] = set()
-        # Datagram sockets that have each other first: another may have been left by its mate.
-        for state in sorted(self.states.values(), key=lambda s: not self._is_mutual(s)):
+        # The other end first of one that has moved on: it shows whose end that was.
+        for state in sorted(self.states.values(), key=lambda s: self._other_end(s) is None):
             if state.ino in seen or not self._is_end(state):
                 continue
-            peer = self.states.get(state.peer)
-            if peer is not None and (peer.ino in seen or not self._is_end(peer)):
-                peer = None
+            peer = self._other_end(state)
             seen |= {state.ino, peer.ino if peer else 0}
             connection = self._connection(state, peer)
             if connection:
@@ -136,17 +134,24 @@ class Maker:
                 pairs.append((state, peer))
         return pairs, connections
 
-    def _is_end(self, state: State) -> bool:
+    def _is_end(self, state: Socket) -> bool:
         if state.type == _DGRAM:
             return state.told is not None  # only socketpair(2) makes it tell a peer
         return state.status in (CONNECTED, ORPHANED)
 
-    def _is_mutual(self, state: State) -> bool:
+    def _other_end(self, state: Socket) -> Socket | None:
+        """Known by being its peer without a name to connect to, or by both being each other's."""
+        peer = self.states.get(state.peer)
+        if peer is None or not self._is_end(peer):
+            return None
+        return peer if self._is_mutual(state) or not peer.name else None
+
+    def _is_mutual(self, state: Socket) -> bool:
         peer = self.states.get(state.peer)
         return peer is not None and peer.peer == state.ino
 
     @staticmethod
-    def _connection(state: State, peer: State | None) -> _Connection | None:
+    def _connection(state: Socket, peer: Socket | None) -> _Connection | None:
         if state.type == _DGRAM:
             return None
         for server, client in ((state, peer), (peer, state)):
@@ -156,8 +161,8 @@ class Maker:
             return _Connection(state.type, state, None, state.peer_name)
         return None
 
-    def _make_pairs(self, pairs: list[tuple[State, State | None]]) -> None:
-        by_maker: dict[int, list[tuple[State, State | None]]] = defaultdict(list)
+    def _make_pairs(self, pairs: list[tuple[Socket, Socket | None]]) -> None:
+        by_maker: dict[int, list[tuple[Socket, Socket | None]]] = defaultdict(list)
         for pair in pairs:
             by_maker[pair[0].told.vpid if pair[0].told else NOBODY].append(pair)
         for vpid, some in by_maker.items():
@@ -198,7 +203,7 @@ class Maker:
                 pass
 
     def _join(
-        self, one: State | None, its: socket.socket, other: State | None, others: socket.socket
+        self, one: Socket | None, its: socket.socket, other: Socket | None, others: socket.socket
     ) -> None:
         for state, sock, opposite in ((one, its, others), (other, others, its)):
             if state is None:
@@ -209,11 +214,11 @@ class Maker:
 
     # names
 
-    def _later(self, state: State) -> bool:
+    def _later(self, state: Socket) -> bool:
         """Its abstract name is our former self's until the thaw."""
         return state.bound and not is_path(state.name) and state.name in self.taken
 
-    def _bind(self, state: State) -> None:
+    def _bind(self, state: Socket) -> None:
         sock = self.made[state.ino]
         if self._later(state):
             again = sock.dup()
@@ -245,7 +250,7 @@ class Maker:
 
     # what waits to be read
 
-    def _fill(self, state: State) -> None:
+    def _fill(self, state: Socket) -> None:
         for message in state.queue:
             if self._is_end(state) and not self._has_moved_on(state):
                 self._send(self.other[state.ino], message)
@@ -289,7 +294,7 @@ class Maker:
 
     # datagram sockets that connect(2) to another
 
-    def _has_moved_on(self, state: State) -> bool:
+    def _has_moved_on(self, state: Socket) -> bool:
         """From the end that socketpair(2) gave it."""
         if state.type != _DGRAM or not self._is_end(state):
             return False
@@ -298,7 +303,7 @@ class Maker:
         peer = self.made.get(state.peer)
         return peer is None or self.other[state.ino] is not peer
 
-    def _in_order_of_connect(self) -> list[State]:
+    def _in_order_of_connect(self) -> list[Socket]:
         """One that has a peer takes no other: who connects to it has to do so before."""
         waiting = [s for s in self.states.values() if s.status in (CONNECTED, ORPHANED)]
         waiting = [s for s in waiting if not self._is_end(s) or self._has_moved_on(s)]
@@ -318,7 +323,7 @@ class Maker:
                     ready.append(peer)
         return ordered
 
-    def _connect(self, state: State) -> None:
+    def _connect(self, state: Socket) -> None:
         sock = self.made[state.ino]
         if state.status == ORPHANED:
             gone = socket.socket(socket.AF_UNIX, _DGRAM)
@@ -336,12 +341,12 @@ class Maker:
 
     # the rest
 
-    def _finish(self, state: State) -> None:
+    def _finish(self, state: Socket) -> None:
         sock = self.made[state.ino]
         if state.shutdown:
             sock.shutdown(_HOW[state.shutdown])
-        set_options(sock, state.options, GENERAL)
         set_filter(sock, state.filter)
+        set_options(sock, state.options, GENERAL)
         if state.directory:
             _note(self.build, sock, state.directory)
         finish(self.build, state, self.made.pop(state.ino).detach())
@@ -350,6 +355,7 @@ class Maker:
 def _accept(listener: socket.socket, client: socket.socket) -> socket.socket:
     """The other end of `client`; others may have found an abstract name, too."""
     wanted = os.fstat(client.fileno()).st_ino
+    listener.setblocking(False)  # it waits already
     while True:
         accepted, _ = listener.accept()
         known = diag.lookup(os.fstat(accepted.fileno()).st_ino)
@@ -376,7 +382,7 @@ def _roomy(sock: socket.socket) -> Iterator[None]:
             sock.setsockopt(socket.SOL_SOCKET, _SO_BUF_LOCK, 0)
 
 
-def _take_name(state: State, sock: socket.socket, build: Build) -> None:
+def _take_name(state: Socket, sock: socket.socket, build: Build) -> None:
     """At the thaw. `sock` is ours, and closed once that is done."""
     sock.bind(state.name)
     if state.status == LISTENING and state.told is not None:

@@ -7,6 +7,7 @@ SO_PASSCRED is on, which it is for the moment of the look.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import select
 import socket
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..common.file import unsupported
+from ..common.libc import libc
 from ..common.socket import name_bytes, queued
 from . import diag as diag
 
@@ -120,8 +122,7 @@ def _datagrams(file: FrozenFile, sock: socket.socket, known: diag.UnixSocket) ->
 class _Stream:
     """The bytes of a stream, in pieces that tell the same.
 
-    A read ends before another sender's bytes, and with those that descriptors came with; where these
-    begin shows in that a shorter read has no descriptors.
+    A read ends before another sender's bytes, and after those that descriptors came with.
     """
 
     def __init__(self, file: FrozenFile, sock: socket.socket, total: int) -> None:
@@ -133,30 +134,32 @@ class _Stream:
         with _for_now(self.sock, _SO_PEEK_OFF, 0):
             at = 0
             while at < self.total:  # and no further: there a read would take an error
-                data, sender, files = self._look(at, self.total - at)
+                self.sock.setsockopt(_SOL, _SO_PEEK_OFF, at)
+                data, control, _, _ = self.sock.recvmsg(self.total - at, _CONTROL, _PEEK)
                 if not data:
                     return
-                border = self._before_files(at, len(data)) if files else 0
+                sender, files = _told(self.file, control)
+                border = self._before_last(at, len(data)) if files else 0
                 if border:
                     yield Message(data[:border], b"", sender, [])
                 yield Message(data[border:], b"", sender, files)
                 at += len(data)
 
-    def _look(self, at: int, size: int) -> tuple[bytes, Sender | None, list[int]]:
-        self.sock.setsockopt(_SOL, _SO_PEEK_OFF, at)
-        data, control, _, _ = self.sock.recvmsg(size, _CONTROL, _PEEK)
-        return data, *_told(self.file, control)
+    def _before_last(self, at: int, size: int) -> int:
+        """How many of these bytes were not sent with the last of them.
 
-    def _before_files(self, at: int, size: int) -> int:
-        """How many of these bytes come before the first that has descriptors."""
-        without, with_ = 0, size
-        while with_ - without > 1:
-            middle = (without + with_) // 2
-            if self._look(at, middle)[2]:
-                with_ = middle
-            else:
-                without = middle
-        return without
+        The kernel copies bytes as they were sent, all of them or, where there is no place for one,
+        none; and tells how many it has copied until then.
+        """
+        self.sock.setsockopt(_SOL, _SO_PEEK_OFF, at)
+        place = ctypes.create_string_buffer(size - 1)
+        nowhere = 1
+        iov = struct.pack("PNPN", ctypes.addressof(place), size - 1, nowhere, 1)
+        vector = ctypes.create_string_buffer(iov, len(iov))
+        head = struct.pack("PIPNPNi4x", 0, 0, ctypes.addressof(vector), 2, 0, 0, 0)
+        message = ctypes.create_string_buffer(head, len(head))
+        result: int = libc.recvmsg(self.sock.fileno(), message, ctypes.c_int(_PEEK))
+        return max(result, 0)
 
 
 def _told(

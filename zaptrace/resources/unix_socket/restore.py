@@ -16,13 +16,13 @@ from . import diag as diag
 from .maker import Maker
 from .names import nearest, path_of
 from .place import beneath, in_use
-from .state import CONNECTED, LISTENING, NAME, State, is_path, shown
+from .state import CONNECTED, LISTENING, NAME, Socket, is_path, shown
 
 if TYPE_CHECKING:
     from ...view.build import Build
 
 
-def restore(states: list[State], build: Build) -> None:
+def register(states: list[Socket], build: Build) -> None:
     """At FILES, and before descriptors are handed over: calls are made by those who made them once,
     and all files are there that wait in queues."""
     if not states:
@@ -31,12 +31,12 @@ def restore(states: list[State], build: Build) -> None:
     build.at(Stage.FILES, _rehearse if build.rehearsal else _make, states, build)
 
 
-def _make(states: list[State], build: Build) -> None:
+def _make(states: list[Socket], build: Build) -> None:
     with restoring(NAME, Stage.FILES, "the unix sockets"), Maker(states, build) as maker:
         maker.run()
 
 
-def _rehearse(states: list[State], build: Build) -> None:
+def _rehearse(states: list[Socket], build: Build) -> None:
     """The same under other names: the real ones are the original's, and others know them."""
     with tempfile.TemporaryDirectory(prefix="zt-") as home:
         names = {name for state in states for name in (state.name, state.peer_name) if name}
@@ -49,7 +49,7 @@ def _rehearse(states: list[State], build: Build) -> None:
         _make([_renamed(state, aliases) for state in states], build)
 
 
-def _renamed(state: State, aliases: dict[bytes, bytes]) -> State:
+def _renamed(state: Socket, aliases: dict[bytes, bytes]) -> Socket:
     return replace(
         state,
         name=aliases.get(state.name, state.name),
@@ -66,7 +66,7 @@ def _renamed(state: State, aliases: dict[bytes, bytes]) -> State:
 # what has to be there
 
 
-def _claim(states: list[State], build: Build) -> None:
+def _claim(states: list[Socket], build: Build) -> None:
     abstract = {known.name for known in diag.everything() if known.name.startswith(b"\0")}
     for state in states:
         if is_path(state.name):
@@ -77,7 +77,7 @@ def _claim(states: list[State], build: Build) -> None:
             _claim_service(state, abstract)
 
 
-def _claim_path(state: State, build: Build) -> None:
+def _claim_path(state: Socket, build: Build) -> None:
     path = path_of(state.name, state.directory)
     if not path.startswith(b"/"):
         return  # of no place: it can be made anywhere
@@ -106,7 +106,7 @@ def _is_in_use(path: bytes) -> bool:
         os.close(fd)
 
 
-def _claim_abstract(state: State, states: list[State], build: Build) -> None:
+def _claim_abstract(state: Socket, states: list[Socket], build: Build) -> None:
     """One that is taken, in a contended build by our former self: then we have it at the thaw."""
     if not build.contended:
         raise _taken(state, "a socket of another process is bound to it")
@@ -122,11 +122,11 @@ def _claim_abstract(state: State, states: list[State], build: Build) -> None:
         )
 
 
-def _can_listen_later(state: State) -> bool:
+def _can_listen_later(state: Socket) -> bool:
     return state.status != LISTENING or state.told is None or state.told_fd >= 0
 
 
-def _claim_service(state: State, abstract: set[bytes]) -> None:
+def _claim_service(state: Socket, abstract: set[bytes]) -> None:
     there = state.peer_name in abstract
     if state.peer_path:
         with contextlib.suppress(OSError):
@@ -142,7 +142,7 @@ def _claim_service(state: State, abstract: set[bytes]) -> None:
         )
 
 
-def _taken(state: State, found: str) -> RestoreError:
+def _taken(state: Socket, found: str) -> RestoreError:
     return RestoreError(
         f"cannot restore the address {shown(state.name)} of a unix socket",
         stage=Stage.CLAIM.name,

@@ -23,7 +23,7 @@ class Peer:
 
 
 @dataclass(frozen=True)
-class State(Description):
+class Socket(Description):
     type: int
     ino: int
     status: str
