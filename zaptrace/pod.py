@@ -129,7 +129,7 @@ class Pod:
             while not self._jobs.empty():
                 job = self._jobs.get()
                 if job is None:
-                    lib.zt_pod_kill(self.handle)
+                    lib.zt_loop_kill(self.handle, new_error())
                     return
                 job.run()
                 populated = populated or lib.zt_pod_tasks(self.handle, ffi.NULL, 0) > 0
@@ -137,7 +137,7 @@ class Pod:
             self._note_root()
             if result < 0:
                 # The tracer cannot go on: end the pod rather than leave it half traced.
-                lib.zt_pod_kill(self.handle)
+                lib.zt_loop_kill(self.handle, new_error())
                 self._note_root()
             if result <= 0:
                 if populated:
@@ -229,7 +229,7 @@ class Pod:
         spec.root = root
         rpid = ffi.new("int32_t *")
         err = new_error()
-        if lib.zt_pod_launch(self.handle, spec, rpid, err) and err.kind == lib.ZT_ERR_EXEC:
+        if lib.zt_loop_launch(self.handle, spec, rpid, err) and err.kind == lib.ZT_ERR_EXEC:
             raise _launch_error(argv[0], err.os_errno)
         check(-1 if err.kind else 0, err)
         return Rpid(rpid[0])
@@ -245,7 +245,7 @@ class Pod:
     @property
     def frozen(self) -> bool:
         with self._handle_lock:
-            return bool(self.handle) and bool(lib.zt_pod_frozen(self.handle))
+            return bool(self.handle) and bool(lib.zt_loop_frozen(self.handle))
 
     @property
     def empty(self) -> bool:
@@ -258,7 +258,7 @@ class Pod:
             if self.frozen:
                 return
             err = new_error()
-            if lib.zt_pod_freeze(self.handle, FREEZE_TIMEOUT_MS, err):
+            if lib.zt_loop_freeze(self.handle, FREEZE_TIMEOUT_MS, err):
                 raise PodError(
                     f'cannot freeze pod "{self.name}": {ffi.string(err.text).decode()}',
                     changed="nothing; the pod is running",
@@ -284,7 +284,7 @@ class Pod:
                         changed="nothing; the pod is frozen still",
                     ) from error
                 self.before_thaw.pop(0)
-            check(lib.zt_pod_thaw(self.handle, err := new_error()), err)
+            check(lib.zt_loop_thaw(self.handle, err := new_error()), err)
 
         self.call(work)
 
@@ -334,7 +334,7 @@ class Pod:
         """End every process; returns when nothing is left."""
 
         def work() -> None:
-            lib.zt_pod_kill(self.handle)
+            lib.zt_loop_kill(self.handle, new_error())
             self._note_root()
             self._root_ended.set()
             self._empty.set()
