@@ -54,8 +54,8 @@ def measure(names: Sequence[str] = tuple(CASES)) -> list[Line]:
 
 def measure_one(name: str, rounds: int | None = None) -> list[Line]:
     """One case: save, then stop, then restore, as often as it says."""
-    from zaptrace.checkpoint import checkpoint
-    from zaptrace.sink import DirectorySink
+    from zaptrace.image.sink import DirectorySink
+    from zaptrace.pod.checkpoint import checkpoint
 
     load, usual = CASES[name]
     small = name == "small"

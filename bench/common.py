@@ -126,7 +126,7 @@ def files(out: Path) -> Iterator[tuple[int, int]]:
 
 def launch(argv: Sequence[str | Path], out: Path, name: str = "bench") -> Any:
     """A pod whose output goes to `out`."""
-    from zaptrace.pod import Pod, Stdio
+    from zaptrace.pod.pod import Pod, Stdio
 
     with files(out) as (null, written):
         return Pod.launch(
@@ -140,9 +140,9 @@ def launch(argv: Sequence[str | Path], out: Path, name: str = "bench") -> Any:
 
 def restored(image: Path, **options: Any) -> Any:
     """A pod made of an image, verified first as every restore does."""
-    from zaptrace.image import Image
-    from zaptrace.pod import Stdio
-    from zaptrace.restore import restore
+    from zaptrace.image.image import Image
+    from zaptrace.pod.pod import Stdio
+    from zaptrace.pod.restore import restore
 
     with files(Path(os.devnull)) as (null, _), contextlib.closing(Image.open(image)) as opened:
         return restore(opened, stdio=Stdio(null, null, null, tty=False), **options)

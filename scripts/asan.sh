@@ -2,7 +2,7 @@
 # scripts/asan.sh COMMAND...
 #
 # Runs COMMAND so that zaptrace's extension is built, or used, with AddressSanitizer and
-# UndefinedBehaviorSanitizer. Python itself is not instrumented, hence the preload; tests/harness.py
+# UndefinedBehaviorSanitizer. Python itself is not instrumented, hence the preload; tests/harness/runs.py
 # keeps the preload away from the programs in pods.
 set -euo pipefail
 

@@ -18,7 +18,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.append(str(Path(__file__).parent.parent))  # last: a sanitized build comes before it
 
-import ground
+from harness import world
 
 PR_SET_CHILD_SUBREAPER = 36
 _GRACE_S = 3.0
@@ -42,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     who = "root" if os.geteuid() == 0 else f"uid {os.geteuid()}"
-    return f"zaptrace: as {who}, seed {ground.SEED} (ZAPTRACE_TEST_SEED)"
+    return f"zaptrace: as {who}, seed {world.SEED} (ZAPTRACE_TEST_SEED)"
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -63,32 +63,32 @@ _FAILED = pytest.StashKey[bool]()
 @pytest.fixture
 def place(request: pytest.FixtureRequest):
     """A directory of the test's own, with a path short enough for sockets."""
-    path = ground.make_place()
+    path = world.make_place()
     yield path
     if not request.node.stash.get(_FAILED, False):
-        ground.remove(path)
+        world.remove(path)
 
 
 @pytest.fixture(autouse=True)
 def nothing_stays():
     """No process outlives its test, and nothing of ours appears in shared memory."""
-    ground.reap()
-    before, shm = set(ground.children()), _shm()
+    world.reap()
+    before, shm = set(world.children()), _shm()
     yield
     deadline = time.monotonic() + _GRACE_S
-    while (left := set(ground.children()) - before) and time.monotonic() < deadline:
-        ground.reap()
+    while (left := set(world.children()) - before) and time.monotonic() < deadline:
+        world.reap()
         time.sleep(0.02)
-    said = [ground.describe(pid) for pid in sorted(left)]
+    said = [world.describe(pid) for pid in sorted(left)]
     for pid in left:
-        ground.end(pid)
+        world.end(pid)
     assert not said, "left running by this test:\n" + "\n".join(said)
     left_shm = _shm() - shm
     assert not left_shm, f"left in /dev/shm: {sorted(left_shm)}"
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    ground.remove_all(keep_failed=session.testsfailed > 0)
+    world.remove_all(keep_failed=session.testsfailed > 0)
 
 
 def _shm() -> set[str]:

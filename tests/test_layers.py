@@ -1,9 +1,12 @@
-"""The floors of the house: a file uses lower floors, or its own stem, and nothing else."""
+"""The floors of the house, as its folders say them: a file uses lower floors, or lower files of its
+own folder, and nothing uses itself in a circle."""
 
 from __future__ import annotations
 
 import ast
 import re
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,41 +15,26 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHON = ROOT / "zaptrace"
 C = ROOT / "csrc"
 
-FLOORS = {
-    0: "errors ids demo_program",
-    0.5: "log",
-    1: "native procfs plain runtime keys terminal writebehind",
-    1.3: "manifest podlog workers",
-    1.6: "sink program",
-    2: "tracee host image channel",
-    3: "frozen build wire",
-    4: "resources._room resources._libc",
-    4.5: "resources._*",
-    4.7: "resources._unix_queue",
-    5: "resources.*",
-    6: "registry",
-    7: "pod",
-    8: "checkpoint restore",
-    8.5: "suitability",
-    8.8: "migrate_source migrate_destination",
-    9: "migrate",
-    10: "precopy postcopy control",
-    10.5: "starter",
-    10.6: "engine front",
-    10.7: "audience",
-    10.8: "verbs",
-    11: "server supervisor demo",
-    12: "cli._common",
-    12.1: "cli._foreground",
-    12.2: "cli._start",
-    12.5: "cli.*",
-    12.9: "cli.__init__",
-    13: "__init__ __main__",
-}
-"""Modules of zaptrace/, lowest first. `a.*` is every file of that package not named itself."""
+FLOORS = (
+    "errors ids log plain",
+    "linux",
+    "image",
+    "network",
+    "view",
+    "resources",
+    "pod",
+    "migration",
+    "supervisor",
+    "server demo",
+    "cli",
+    "__init__ __main__",
+)
+"""Folders and files at the top of zaptrace/, lowest first."""
 
-GENERATED = ("_native", "_tables")
-"""Made by the build: the extension and what gen_tables.py writes. They use nothing of ours."""
+MOST_AT_THE_TOP = 12
+
+GENERATED = ("_native",)
+"""Made by the build: the extension. It uses nothing of ours."""
 
 C_FLOORS = {
     0: r"api\.h|vdso/.*",
@@ -64,98 +52,94 @@ C_FLOORS = {
 C_GENERATED = re.compile(r"zt_(tables|filter|hooks|vdso_image)\.h")
 
 
+@cache
 def modules() -> dict[str, Path]:
+    """Every module by its name within the package; a folder's own is that of the folder."""
     found = {}
     for path in sorted(PYTHON.rglob("*.py")):
-        found[".".join(path.relative_to(PYTHON).with_suffix("").parts)] = path
+        parts = path.relative_to(PYTHON).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" and parts[1:] else parts)] = path
     return found
 
 
-def floor(module: str) -> float | None:
+def floor(module: str) -> int:
+    """The number of the floor; ValueError for a file or folder that is on none."""
     if module in GENERATED:
         return -1
-    for number, names in FLOORS.items():
-        if module in names.split():
-            return number
-    for number, names in FLOORS.items():
-        for name in names.split():
-            if name.endswith("*") and module.startswith(name[:-1]):
-                return number
-    return None
+    top = module.split(".")[0]
+    return next((n for n, names in enumerate(FLOORS) if top in names.split()), -2)
 
 
-def imports(module: str, path: Path) -> set[str]:
-    """The modules of ours that a file imports, as names relative to the package."""
-    package = ["zaptrace", *module.split(".")][:-1]
-    known = modules()
-    found: set[str] = set()
-
-    def add(target: list[str], names: list[str]) -> None:
-        if target[:1] != ["zaptrace"]:
-            return
-        base = ".".join(target[1:])
-        for name in names or [""]:
-            full = f"{base}.{name}".strip(".")
-            for candidate in (
-                full,
-                f"{full}.__init__".strip("."),
-                base,
-                f"{base}.__init__".strip("."),
-            ):
-                if candidate in known or candidate in GENERATED:
-                    found.add(candidate)
-                    break
-
+@cache
+def imports(module: str) -> frozenset[str]:
+    """The modules of ours that one imports, wherever in the file."""
+    path = modules()[module]
+    package = ["zaptrace", *path.relative_to(PYTHON).parent.parts]
+    found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                add(alias.name.split("."), [])
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
-            target = base + (node.module.split(".") if node.module else [])
-            add(target, [alias.name for alias in node.names])
-    # An empty resources/__init__ is the way to a room, not a thing that is used.
-    return found - {"resources.__init__"}
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        base = package[: len(package) - node.level + 1] if node.level else []
+        target = ".".join((base + (node.module.split(".") if node.module else []))[1:])
+        for alias in node.names:
+            inner = f"{target}.{alias.name}".strip(".")
+            used = inner if inner in modules() or inner in GENERATED else target or "__init__"
+            if (base or [*(node.module or "").split(".")])[0] == "zaptrace" and used != module:
+                found.add(used)
+    return frozenset(found)
 
 
-def test_every_file_has_a_floor():
-    homeless = [m for m in modules() if floor(m) is None and m != "resources.__init__"]
+def test_every_module_has_a_floor():
+    homeless = [m for m in modules() if floor(m) == -2]
     assert not homeless, f"give these a floor in FLOORS: {homeless}"
 
 
+def test_the_top_is_not_flat():
+    files = [p.name for p in PYTHON.glob("*.py")]
+    assert len(files) <= MOST_AT_THE_TOP, files
+
+
 def test_nothing_uses_a_higher_floor():
-    wrong = []
-    for module, path in modules().items():
-        if floor(module) is None:
-            continue
-        for used in imports(module, path):
-            if used == module or used.split(".")[-1] == module.split(".")[-1]:
-                continue
-            if floor(used) >= floor(module):
-                wrong.append(f"{module} ({floor(module)}) uses {used} ({floor(used)})")
+    wrong = [
+        f"{module} uses {used}"
+        for module in modules()
+        for used in imports(module)
+        if floor(used) > floor(module)
+    ]
     assert not wrong, "\n".join(sorted(wrong))
 
 
+def test_no_module_uses_itself_in_a_circle():
+    try:
+        TopologicalSorter({m: imports(m) for m in modules()}).prepare()
+    except CycleError as e:
+        pytest.fail(f"a circle: {' <- '.join(e.args[1])}")
+
+
+def rooms() -> dict[str, Path]:
+    """Each room by name: a file of resources/, or a folder with what one room needs."""
+    inside = {
+        m.split(".")[1]: p for m, p in modules().items() if re.fullmatch(r"resources\.\w+", m)
+    }
+    return {name: path for name, path in inside.items() if name not in ("room", "common")}
+
+
 def test_no_room_uses_a_room():
-    rooms = [m for m in modules() if floor(m) == 5 and m != "resources.__init__"]
-    wrong = [
-        f"{m} uses {u}" for m in rooms for u in imports(m, modules()[m]) if u in rooms and u != m
-    ]
+    """What two of them need is in resources/common."""
+    wrong = []
+    for module in modules():
+        own = module.split(".")[1:2]
+        if module.startswith("resources.") and own[0] in rooms():
+            wrong += [
+                f"{module} uses {used}"
+                for used in imports(module)
+                if used.startswith("resources.")
+                and used.split(".")[1] not in (*own, "room", "common")
+            ]
     assert not wrong, wrong
 
 
-def test_resources_package_is_empty():
-    body = ast.parse((PYTHON / "resources/__init__.py").read_text()).body
-    assert all(isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant) for n in body), (
-        "the list of rooms is registry.py"
-    )
-
-
-def room_files() -> list[Path]:
-    return [p for p in sorted((PYTHON / "resources").glob("*.py")) if not p.name.startswith("_")]
-
-
-@pytest.mark.parametrize("path", room_files(), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", rooms().values(), ids=rooms())
 def test_room_has_its_parts(path: Path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert ast.get_docstring(tree), (
@@ -181,19 +165,17 @@ def test_room_has_its_parts(path: Path):
     assert order == sorted(order), "a room is read in this order: State, capture, restore"
 
 
-def test_registry_lists_each_room_once():
+def test_each_room_is_listed_once():
     listed = re.findall(
         r"\b(\w+)\b",
         "\n".join(
             ast.unparse(n.value)
-            for n in ast.parse((PYTHON / "registry.py").read_text()).body
+            for n in ast.parse((PYTHON / "resources/__init__.py").read_text()).body
             if isinstance(n, (ast.Assign, ast.AnnAssign)) and n.value is not None
         ),
     )
-    for path in room_files():
-        assert listed.count(path.stem) == 1, (
-            f"{path.stem} is in registry.py {listed.count(path.stem)} times"
-        )
+    for name in rooms():
+        assert listed.count(name) == 1, f"{name} is listed {listed.count(name)} times"
 
 
 def c_files() -> dict[str, Path]:
@@ -249,11 +231,10 @@ def test_api_h_uses_nothing_of_ours():
 
 def test_both_halves_of_a_room_have_one_name():
     halves = {p.stem for p in (C / "resources").glob("*.c")} - {"all"}
-    rooms = {p.stem: p for p in room_files()}
-    assert halves <= set(rooms), f"no Python half: {sorted(halves - set(rooms))}"
+    assert halves <= set(rooms()), f"no Python half: {sorted(halves - set(rooms()))}"
     silent = [
         name
-        for name, path in rooms.items()
+        for name, path in rooms().items()
         if name not in halves
         and not re.search(
             r"(?i)no (c|lower) half", ast.get_docstring(ast.parse(path.read_text())) or ""

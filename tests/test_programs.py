@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ground import ASAN, PROGRAMS, compiled
-from harness import FLAVOURS, run_flavour
+
+from harness.flavours import FLAVOURS, run_flavour
+from harness.world import ASAN, PROGRAMS, compiled
 
 ASAN_FLAVOURS = ("pod", "resume", "twice")
 """Under the sanitizers the others would only repeat the same code, slowly."""

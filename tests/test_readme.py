@@ -8,9 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import hosts
 import pytest
-from ground import ROOT
+
+from harness import hosts
+from harness.world import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)

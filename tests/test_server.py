@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hand_over import SHORT, FakeCopy, FakePod, Hosts, World
 
-from zaptrace import migrate
+from harness.hand_over import SHORT, FakeCopy, FakePod, Hosts, World
+from zaptrace import migration
 from zaptrace.errors import HostError, WireError
-from zaptrace.keys import Keys
+from zaptrace.network.keys import Keys
 from zaptrace.server import Server, serve
 
 
@@ -76,7 +76,7 @@ def test_serve_runs_until_it_is_asked_to_end(
 
     def ready(server: Server) -> None:
         pod = FakePod(world)
-        migrate.send(pod, server.endpoint, capture=pod.capture, timeouts=SHORT)
+        migration.send(pod, server.endpoint, capture=pod.capture, timeouts=SHORT)
         seen.extend([server.endpoint, server.key])
         os.kill(os.getpid(), signal.SIGTERM)
 

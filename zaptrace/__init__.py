@@ -14,15 +14,12 @@ the program that launched it. Every error is a ZaptraceError (see zaptrace.error
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .control import Outcome
+    from .supervisor.control import Outcome
 
 __all__ = ["PodHandle", "checkpoint", "connect", "launch", "migrate", "restore"]
 __version__ = "0.1.0"
@@ -34,7 +31,7 @@ class PodHandle:
     """A pod that runs under its own supervisor. Not for use by several threads at once."""
 
     def __init__(self, name: str, instance: str | None = None) -> None:
-        from .control import Client
+        from .supervisor.control import Client
 
         self._client = Client(name, None, instance)
         self.name = name
@@ -57,9 +54,9 @@ class PodHandle:
 
     def stop(self, grace: float = 10.0) -> Outcome:
         """SIGTERM, `grace` seconds, SIGKILL; returns when nothing of the pod is left."""
-        from .control import Outcome
+        from .supervisor.control import Outcome
 
-        return Outcome.from_plain(self._client.call("stop", grace=grace)["outcome"])
+        return Outcome.from_dict(self._client.call("stop", grace=grace)["outcome"])
 
     def wait(self, timeout: float | None = None) -> Outcome:
         """How the pod ended, once it did. WireTimeout after `timeout` seconds."""
@@ -88,8 +85,8 @@ def launch(
 
     `stdio` are three descriptors for it; without, stdin is /dev/null and the output goes to a log.
     """
-    from . import runtime
-    from .starter import Job
+    from .supervisor import runtime
+    from .supervisor.starter import Job
 
     job = Job(
         "launch",
@@ -102,15 +99,15 @@ def launch(
     return _start(job, stdio)
 
 
-def _restore(
+def restore(
     image: str | os.PathLike[str],
     *,
     name: str | None = None,
     stdio: tuple[int, int, int] | None = None,
 ) -> PodHandle:
     """Make a pod from an image; `name` and `stdio` as for `launch`."""
-    from . import runtime
-    from .starter import Job
+    from .supervisor import runtime
+    from .supervisor.starter import Job
 
     return _start(Job("restore", str(runtime.root()), name, image=os.path.abspath(image)), stdio)
 
@@ -120,56 +117,37 @@ def connect(name: str) -> PodHandle:
     return PodHandle(name)
 
 
-def _checkpoint(
+def checkpoint(
     pod: PodHandle | str,
     to: str | os.PathLike[str],
     *,
     then: str = "resume",
     codec: str | None = None,
+    rehearsal: bool = True,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Write `pod` to the image `to`; `then` "resume" it or "stop" it. Returns the report."""
-    arguments = {"to": os.path.abspath(to), "then": then, "codec": codec}
+    """Write `pod` to the image `to`; `then` "resume" it or "stop" it. Returns the report.
+
+    Before it stops the pod, a `rehearsal` restores the image beside it and throws that away.
+    """
+    arguments = {
+        "to": os.path.abspath(to),
+        "then": then,
+        "codec": codec,
+        "rehearsal": rehearsal,
+    }
     return _call(pod, "checkpoint", progress, arguments)
 
 
-def _migrate(
+def migrate(
     pod: PodHandle | str, to: str, *, progress: Progress | None = None, **options: Any
 ) -> dict[str, Any]:
     """Move `pod` to the host server at `to` (tcp://host:port). Returns the report."""
     return _call(pod, "migrate", progress, {"to": to, "options": options})
 
 
-# The verbs checkpoint, restore and migrate are also modules of this package, and Python sets an
-# imported module as an attribute here. So that zaptrace.migrate is one thing whatever was imported
-# before, it is always the module, and the module can be called.
-
-_VERBS = {"checkpoint": _checkpoint, "restore": _restore, "migrate": _migrate}
-
-
-class _Verb(ModuleType):
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return _VERBS[self.__name__.rpartition(".")[2]](*args, **kwargs)
-
-
-class _Package(ModuleType):
-    def __setattr__(self, name: str, value: object) -> None:
-        if name in _VERBS and isinstance(value, ModuleType):
-            value.__class__ = _Verb
-        super().__setattr__(name, value)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _VERBS:
-        return importlib.import_module(f".{name}", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-sys.modules[__name__].__class__ = _Package
-
-
 def _start(job: Any, stdio: tuple[int, int, int] | None) -> PodHandle:
-    from .starter import start
+    from .supervisor.starter import start
 
     job.stdio = "log" if stdio is None else "inherit"
     with start(job, stdio or (0, 1, 2)) as started:

@@ -60,19 +60,19 @@ class ZaptraceError(Exception):
         ]
         return "\n".join(lines)
 
-    def to_plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The error as a msgpack-able map, for the control socket and the wire."""
-        plain: dict[str, Any] = {"class": type(self).__name__, "what": self.what}
-        plain |= {field: getattr(self, field) for field in _FIELDS}
-        plain |= {k: getattr(self, k) for k in getattr(self, "_extra", ())}
-        return plain
+        told: dict[str, Any] = {"class": type(self).__name__, "what": self.what}
+        told |= {field: getattr(self, field) for field in _FIELDS}
+        told |= {k: getattr(self, k) for k in getattr(self, "_extra", ())}
+        return told
 
     @staticmethod
-    def from_plain(plain: dict[str, Any]) -> ZaptraceError:
-        """The error that a peer described; an unknown class becomes a plain ZaptraceError."""
-        cls = _by_name(ZaptraceError).get(str(plain.get("class")), ZaptraceError)
+    def from_dict(told: dict[str, Any]) -> ZaptraceError:
+        """The error that a peer described; an unknown class becomes a ZaptraceError."""
+        cls = _by_name(ZaptraceError).get(str(told.get("class")), ZaptraceError)
         names = (*_FIELDS, *getattr(cls, "_extra", ()))
-        return cls(str(plain.get("what")), **{k: plain[k] for k in names if k in plain})
+        return cls(str(told.get("what")), **{k: told[k] for k in names if k in told})
 
 
 class UnsupportedResource(ZaptraceError):

@@ -1,6 +1,6 @@
 """The host server: takes pods in from other hosts.
 
-One process, one listening socket, any number of migrations (see migrate.py for what is said,
+One process, one listening socket, any number of migrations (see migration/__init__.py for what is said,
 wire.py for how). Each pod that arrives gets a supervisor of its own, so pods do not die with the
 server; only copies that were never thawed do.
 
@@ -18,12 +18,12 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from . import runtime
 from .errors import HostError
-from .keys import Keys, host_of
 from .log import log
-from .migrate import Check, Destination, Spawn
-from .wire import Listener, Timeouts
+from .migration import Check, Destination, Spawn
+from .network.keys import Keys, host_of
+from .network.wire import Listener, Timeouts
+from .supervisor import runtime
 
 BIND = "tcp://127.0.0.1:7077"
 """Where a host server listens unless told otherwise: for this host only."""
@@ -34,7 +34,7 @@ class Server:
 
     spawn    restores an image as a frozen pod under a supervisor of its own, see migrate.Spawn
     check    gives the reasons why a pod cannot live here, see migrate.Check
-    config   the directory of our keys, see keys.py
+    config   the directory of our keys, see network/keys.py
     staging  where images are kept meanwhile; needs as much space as the pods that arrive
     """
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ground import REAL, ROOT, built, compiled, only_one, python, require
-from harness import MOVING, compare_native
+
+from harness.flavours import MOVING, compare_native
+from harness.world import REAL, ROOT, built, compiled, only_one, python, require
 
 pytestmark = pytest.mark.parametrize("flavour", MOVING)
 

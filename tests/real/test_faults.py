@@ -7,27 +7,30 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import faults
-import ground
 import pytest
-from ground import REAL, FlavourError, compiled, python
-from harness import life
-from hosts import Host
-from lives import PodLife
+
+from harness import fault_points, world
+from harness.flavours import started
+from harness.hosts import Host
+from harness.runs import PodRun
+from harness.world import REAL, FlavourError, compiled, python
 
 HANDLED = ("checkpoint", "restore", "migrate", "server", "wire", "image")
 
 
 def test_every_fault_point_is_visited():
-    strange = {n: f for n, f in faults.named().items() if n.split(".")[0] not in HANDLED}
+    strange = {n: f for n, f in fault_points.named().items() if n.split(".")[0] not in HANDLED}
     assert not strange, f"no test visits these: {strange}"
 
 
-@pytest.mark.parametrize("point", faults.of("checkpoint", "image"))
+@pytest.mark.parametrize("point", fault_points.of("checkpoint", "restore"))
 def test_checkpoint_fails(point: str, place: Path):
-    """The pod goes on, there is no image, and the next checkpoint is a good one."""
-    with life("restore", [compiled(REAL / "many.c"), "processes", "5"], place) as it:
-        assert isinstance(it, PodLife)
+    """The pod goes on, there is no image, and the next checkpoint is a good one.
+
+    The points of a restore are those of the rehearsal.
+    """
+    with started("restore", [compiled(REAL / "many.c"), "processes", "5"], place) as it:
+        assert isinstance(it, PodRun)
         it.wait_for("ready")
         it.ask("fault", name=f"{point}:raise")
         with pytest.raises(FlavourError, match="fault point"):
@@ -39,27 +42,27 @@ def test_checkpoint_fails(point: str, place: Path):
         assert it.finish().exit == 0
 
 
-@pytest.mark.parametrize("point", faults.of("restore"))
+@pytest.mark.parametrize("point", fault_points.of("restore"))
 def test_restore_fails(point: str, place: Path):
     """Nothing of the half-made pod stays, and the image is as good as before."""
-    with life("restore", [compiled(REAL / "many.c"), "processes", "5"], place) as it:
-        assert isinstance(it, PodLife)
+    with started("restore", [compiled(REAL / "many.c"), "processes", "5"], place) as it:
+        assert isinstance(it, PodRun)
         it.wait_for("ready")
         assert it.checkpoint("stop")
         it.ask("fault", name=f"{point}:raise")
         with pytest.raises(FlavourError, match="fault point"):
             it.restore()
-        assert ground.descendants(it.runner.pid) == []
+        assert world.descendants(it.runner.pid) == []
         it.ask("fault", name="")
         it.restore()
         it.go()
         assert it.finish().exit == 0
 
 
-@pytest.mark.parametrize("point", faults.of("checkpoint", "image", "restore"))
+@pytest.mark.parametrize("point", fault_points.of("checkpoint", "restore"))
 def test_supervisor_dies_there(point: str, place: Path):
-    with life("restore", [compiled(REAL / "many.c"), "processes", "5"], place) as it:
-        assert isinstance(it, PodLife)
+    with started("restore", [compiled(REAL / "many.c"), "processes", "5"], place) as it:
+        assert isinstance(it, PodRun)
         it.wait_for("ready")
         if point.startswith("restore"):
             assert it.checkpoint("stop")
@@ -91,13 +94,13 @@ class Count:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", faults.of("migrate"))
+@pytest.mark.parametrize("point", fault_points.of("migrate"))
 def test_migration_breaks(point: str, place: Path):
     """Killed at this point: the pod runs on at the source, or was handed over, exactly once.
 
     Whoever passes the point is killed there: the source's supervisor (which takes its pod with it,
     unless that was handed over) or the destination's server, which is started anew. The
-    conversation without pods is tested in test_migrate_protocol.py, with more ways to break it.
+    conversation without pods is tested in tests/migration/test_protocol.py, with more ways to break it.
     """
     broken = point.split(".")[1]
     fault = {"ZAPTRACE_FAULT": f"{point}:kill"}
@@ -134,7 +137,7 @@ def test_migration_breaks(point: str, place: Path):
         if done.returncode == 0:
             assert live == ["b"], f"on {live}: {said}"
         if not runs:
-            # As migrate.py tells: the pod died with its supervisor, or the image is kept and named.
+            # As migration says: the pod died with its supervisor, or the image is kept and named.
             assert broken == "source" or "image" in done.stderr, f"nobody runs: {said}"
         (work / "enough").touch()
         time.sleep(0.2)

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ground import FlavourError, require
-from harness import MOVING, life
-from hosts import free_port
+
+from harness.flavours import MOVING, started
+from harness.hosts import free_port
+from harness.world import FlavourError, require
 
 
 class Client:
@@ -54,7 +55,7 @@ def server(port: int) -> list[str]:
 @pytest.mark.parametrize("flavour", MOVING)
 def test_data_stays(flavour: str, place: Path):
     port = free_port()
-    with life(flavour, server(port), place) as it:
+    with started(flavour, server(port), place) as it:
         it.wait_for("Ready to accept connections")
         with client(port) as c:
             for n in range(2000):
@@ -73,7 +74,7 @@ def test_data_stays(flavour: str, place: Path):
 
 def test_a_connected_client_is_refused_and_served_on(place: Path):
     port = free_port()
-    with life("resume", server(port), place) as it:
+    with started("resume", server(port), place) as it:
         it.wait_for("Ready to accept connections")
         c = Client(port)
         assert c.ask("SET", "a", "1") == "OK"

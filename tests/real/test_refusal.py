@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ground import REAL, FlavourError, environment, python
-from harness import life
-from hosts import Host
+
+from harness.flavours import started
+from harness.hosts import Host
+from harness.world import REAL, FlavourError, environment, python
 
 NAMED = {
     "connection": "TCP",
@@ -23,7 +24,7 @@ NAMED = {
 
 @pytest.mark.parametrize("what", NAMED)
 def test_refused_by_name(what: str, place: Path):
-    with life("restore", [python(), REAL / "refused.py", what], place) as it:
+    with started("restore", [python(), REAL / "refused.py", what], place) as it:
         it.wait_for("ready")
         with pytest.raises(FlavourError) as refused:
             it.cycle()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ground import REAL, compiled
-from harness import run_flavour
+
+from harness.flavours import run_flavour
+from harness.world import REAL, compiled
 
 pytestmark = pytest.mark.slow
 

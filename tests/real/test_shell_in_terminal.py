@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ground import require
-from hosts import Host, Terminal, cli, two_hosts
+
+from harness.hosts import Host, Terminal, cli, two_hosts
+from harness.world import require
 
 PROMPT = r"prompt\d> "
 

@@ -8,11 +8,12 @@ import random
 import time
 from pathlib import Path
 
-import ground
 import pytest
-from ground import REAL, compiled
-from harness import life
-from lives import PodLife
+
+from harness import world
+from harness.flavours import started
+from harness.runs import PodRun
+from harness.world import REAL, compiled
 
 
 def alive(pids: list[int]) -> list[int]:
@@ -28,32 +29,32 @@ def alive(pids: list[int]) -> list[int]:
     return found
 
 
-def kill_supervisor(it: PodLife) -> None:
+def kill_supervisor(it: PodRun) -> None:
     """SIGKILL it; everything below it has to be gone soon after."""
-    pids = ground.descendants(it.runner.pid)
+    pids = world.descendants(it.runner.pid)
     it.runner.kill()
     it.runner.wait()
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         # Whatever was made after we looked is an orphan of ours now.
-        ground.reap()
-        left = alive([*pids, *(set(ground.children()) - ground.waited)])
+        world.reap()
+        left = alive([*pids, *(set(world.children()) - world.waited)])
         if not left:
             return
         time.sleep(0.02)
-    raise it.failed("left after SIGKILL:\n" + "\n".join(map(ground.describe, left)))
+    raise it.failed("left after SIGKILL:\n" + "\n".join(map(world.describe, left)))
 
 
 def test_while_it_runs(place: Path):
-    with life("pod", [compiled(REAL / "many.c"), "processes", "20"], place) as it:
-        assert isinstance(it, PodLife)
+    with started("pod", [compiled(REAL / "many.c"), "processes", "20"], place) as it:
+        assert isinstance(it, PodRun)
         it.wait_for("ready")
         kill_supervisor(it)
 
 
 def test_while_it_is_frozen(place: Path):
-    with life("pod", [compiled(REAL / "many.c"), "threads", "20"], place) as it:
-        assert isinstance(it, PodLife)
+    with started("pod", [compiled(REAL / "many.c"), "threads", "20"], place) as it:
+        assert isinstance(it, PodRun)
         it.wait_for("ready")
         it.ask("freeze")
         kill_supervisor(it)
@@ -61,8 +62,8 @@ def test_while_it_is_frozen(place: Path):
 
 def test_while_it_forks(place: Path):
     script = "while :; do (:); (: | :) & done"
-    with life("pod", ["/bin/sh", "-c", script], place) as it:
-        assert isinstance(it, PodLife)
+    with started("pod", ["/bin/sh", "-c", script], place) as it:
+        assert isinstance(it, PodRun)
         it.wait(0.3)
         kill_supervisor(it)
 
@@ -70,9 +71,9 @@ def test_while_it_forks(place: Path):
 @pytest.mark.parametrize("verb", ["checkpoint", "restore"])
 @pytest.mark.parametrize("turn", range(4))
 def test_in_the_middle(verb: str, turn: int, place: Path):
-    dice = random.Random(f"{ground.SEED}-{turn}")
-    with life("restore", [compiled(REAL / "many.c"), "processes", "20"], place) as it:
-        assert isinstance(it, PodLife)
+    dice = random.Random(f"{world.SEED}-{turn}")
+    with started("restore", [compiled(REAL / "many.c"), "processes", "20"], place) as it:
+        assert isinstance(it, PodRun)
         it.wait_for("ready")
         if verb == "restore":
             assert it.checkpoint("stop")

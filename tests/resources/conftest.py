@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakes import World
+
+from harness.room_world import World
 
 
 @pytest.fixture

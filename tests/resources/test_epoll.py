@@ -7,8 +7,8 @@ import os
 import select
 
 import pytest
-from fakes import World
 
+from harness.room_world import World
 from zaptrace.errors import UnsupportedResource
 from zaptrace.resources import epoll
 

@@ -6,8 +6,8 @@ import fcntl
 import os
 
 import pytest
-from fakes import VPID, World
 
+from harness.room_world import VPID, World
 from zaptrace.resources import eventfd
 
 

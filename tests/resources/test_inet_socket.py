@@ -8,8 +8,8 @@ import socket
 import struct
 
 import pytest
-from fakes import World
 
+from harness.room_world import World
 from zaptrace.errors import RestoreError, UnsupportedResource
 from zaptrace.resources import inet_socket
 

@@ -7,8 +7,8 @@ import mmap
 import os
 
 import pytest
-from fakes import World
 
+from harness.room_world import World
 from zaptrace.resources import memfd
 
 

@@ -9,8 +9,8 @@ import select
 from pathlib import Path
 
 import pytest
-from fakes import World
 
+from harness.room_world import World
 from zaptrace.errors import RestoreError, UnsupportedResource
 from zaptrace.resources import pipe
 

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
-from fakes import World
 
+from harness.room_world import World
 from zaptrace.errors import RestoreError, UnsupportedResource
 from zaptrace.resources import regular_file
 

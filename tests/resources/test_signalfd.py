@@ -6,10 +6,9 @@ import os
 import signal
 import threading
 
-from fakes import World
-
+from harness.room_world import World
 from zaptrace.resources import signalfd
-from zaptrace.resources._libc import checked, libc
+from zaptrace.resources.common.libc import checked, libc
 
 
 def test_round_trip(world: World) -> None:

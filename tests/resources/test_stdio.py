@@ -6,8 +6,7 @@ import os
 import pty
 from pathlib import Path
 
-from fakes import World
-
+from harness.room_world import World
 from zaptrace.resources import stdio
 
 

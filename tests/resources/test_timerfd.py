@@ -9,10 +9,10 @@ import struct
 import time
 
 import pytest
-from fakes import FakeHandle, World
 
+from harness.room_world import FakeHandle, World
 from zaptrace.resources import timerfd
-from zaptrace.resources._libc import checked, libc
+from zaptrace.resources.common.libc import checked, libc
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ import termios
 import time
 
 import pytest
-from fakes import World
 
+from harness.room_world import World
 from zaptrace.errors import UnsupportedResource
 from zaptrace.resources import tty
 

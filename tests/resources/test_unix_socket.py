@@ -10,8 +10,8 @@ import socket
 from pathlib import Path
 
 import pytest
-from fakes import World
 
+from harness.room_world import World
 from zaptrace.errors import RestoreError, UnsupportedResource
 from zaptrace.resources import unix_socket
 

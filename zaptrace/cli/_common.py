@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import runtime
 from ..errors import ZaptraceError
+from ..supervisor import runtime
 
 if TYPE_CHECKING:
-    from ..control import Client, Outcome
+    from ..supervisor.control import Client, Outcome
 
 
 class PodName(click.ParamType):
@@ -41,17 +41,17 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for 
 
 def connect(name: str) -> Client:
     """A client of the live pod `name`."""
-    from ..control import Client
+    from ..supervisor.control import Client
 
     return Client(name)
 
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout; bytes become hex."""
-    click.echo(json.dumps(value, indent=2, default=_plain))
+    click.echo(json.dumps(value, indent=2, default=_jsonable))
 
 
-def _plain(value: Any) -> Any:
+def _jsonable(value: Any) -> Any:
     return value.hex() if isinstance(value, bytes) else str(value)
 
 

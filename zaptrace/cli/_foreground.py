@@ -26,13 +26,13 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..control import Outcome
 from ..errors import PodError
-from ..terminal import get_size
+from ..supervisor.control import Outcome
+from ..supervisor.terminal import get_size
 from ._common import say
 
 if TYPE_CHECKING:
-    from ..control import Client
+    from ..supervisor.control import Client
 
 _DETACH = 0x1C  # ctrl-\
 _DETACH_WAIT_S = 1.0
@@ -90,7 +90,7 @@ def wait(client: Client, signals: Signals) -> Outcome:
             _pass_on(client, number)
         while (message := client.receive_now()) is not None:
             if message.get("id") == request and "ok" in message:
-                return Outcome.from_plain(message["outcome"])
+                return Outcome.from_dict(message["outcome"])
         if not client.alive() and not client.socket.poll(0):
             return _last_words(client)
 
@@ -155,10 +155,10 @@ class Attached:
                     if "stream" in message:
                         self._show(message)
                     elif message.get("ok"):
-                        plain = message.get("outcome")
-                        return Outcome.from_plain(plain) if plain else None
+                        report = message.get("outcome")
+                        return Outcome.from_dict(report) if report else None
                     elif "ok" in message:
-                        raise PodError.from_plain(message["error"])
+                        raise PodError.from_dict(message["error"])
                 if not self._client.alive() and not self._client.socket.poll(0):
                     self._restore()
                     return _last_words(self._client)

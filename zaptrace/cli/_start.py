@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from .. import runtime
 from ..errors import ZaptraceError
-from ..starter import Job, fill_standard_fds, start
-from ..terminal import SCROLLBACK, get_size
+from ..supervisor import runtime
+from ..supervisor.starter import Job, fill_standard_fds, start
+from ..supervisor.terminal import SCROLLBACK, get_size
 from ._foreground import Signals, follow, on_terminal
 
 

@@ -6,8 +6,8 @@ import os
 
 import click
 
-from .. import runtime
 from ..errors import PodError, ZaptraceError
+from ..supervisor import runtime
 from ._common import POD, as_json, connect, print_json
 
 
@@ -38,7 +38,7 @@ def command(what: str | None, as_json: bool) -> int:
 
 
 def _host(as_json: bool) -> int:
-    from .. import host
+    from ..linux import host
 
     abilities = host.probe()
     if as_json:
@@ -68,8 +68,8 @@ def _pod(name: str, as_json: bool) -> int:
 
 
 def _image(path: str, as_json: bool) -> int:
-    from ..image import Image
-    from ..restore import claim
+    from ..image.image import Image
+    from ..pod.restore import claim
 
     with Image.open(path) as image:
         return _tell(f"image {path} can be restored here", claim(image), as_json)
@@ -77,7 +77,7 @@ def _image(path: str, as_json: bool) -> int:
 
 def _tell(title: str, errors: list[ZaptraceError], as_json: bool) -> int:
     if as_json:
-        print_json({"ok": not errors, "errors": [e.to_plain() for e in errors]})
+        print_json({"ok": not errors, "errors": [e.to_dict() for e in errors]})
     else:
         click.echo(f"{_mark(not errors)}  {title}")
         for error in errors:

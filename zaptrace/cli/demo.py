@@ -51,7 +51,7 @@ def command(stay: float, rate: float, quiet: bool, as_json: bool) -> int:
     sys.stdout.flush()
     result = demo.run(stay=stay, rate=rate, show=show, say=say)
     if as_json:
-        print_json(result.to_plain())
+        print_json(result.to_dict())
     else:
         _summary(result)
     return 1 if result.failures else 0

@@ -6,7 +6,7 @@ import click
 
 
 @click.group(
-    epilog="The files, and how a key is looked for, are described at the top of zaptrace/keys.py."
+    epilog="The files, and how a key is looked for, are described at the top of zaptrace/network/keys.py."
 )
 def command() -> None:
     """Show our key, and say whom to trust.
@@ -24,7 +24,7 @@ def command() -> None:
 @command.command()
 def show() -> None:
     """Print our public key; it is made when there is none yet."""
-    from ..keys import Keys
+    from ..network.keys import Keys
 
     click.echo(Keys().identity.text)
 
@@ -34,7 +34,7 @@ def show() -> None:
 @click.argument("comment", default="")
 def authorize(key: str, comment: str) -> None:
     """Let whoever has this key send us pods."""
-    from ..keys import Keys
+    from ..network.keys import Keys
 
     Keys().authorize(key, comment)
 
@@ -47,6 +47,6 @@ command.add_command(authorize, "authorise")
 @click.argument("key", metavar="zap-...")
 def trust(endpoint: str, key: str) -> None:
     """Believe the server at that address when it proves that it has this key."""
-    from ..keys import Keys, decode
+    from ..network.keys import Keys, decode
 
     Keys().remember(endpoint, decode(key))

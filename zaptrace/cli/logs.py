@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from .. import runtime
 from ..errors import PodError
+from ..supervisor import runtime
 from ._common import POD, connect
 
 _LOOK_S = 0.1

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from .. import runtime
 from ..errors import PodError, WireTimeout
+from ..supervisor import runtime
 from ._common import POD, as_json, connect, print_json, span, table
 
 _PATIENCE_S = 3.0

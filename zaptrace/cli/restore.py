@@ -26,8 +26,8 @@ def command(image: str, name: str | None, detach: bool, as_json: bool) -> int:
     connected to ours, to a new pty, or with -d to /dev/null and the log. The image stays as it is.
     Exit status: as for zaptrace run.
     """
-    from .. import runtime
-    from ..starter import Job
+    from ..supervisor import runtime
+    from ..supervisor.starter import Job
     from ._start import bring_up
 
     job = Job("restore", str(runtime.root()), name, image=os.path.abspath(image))

@@ -41,8 +41,8 @@ def command(
       125  zaptrace itself failed        126  COMMAND cannot be executed
       127  COMMAND was not found         2    wrong usage
     """
-    from .. import runtime
-    from ..starter import Job
+    from ..supervisor import runtime
+    from ..supervisor.starter import Job
     from ._start import bring_up
 
     job = Job(

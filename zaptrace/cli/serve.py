@@ -31,10 +31,11 @@ def command(bind: str | None, quiet: bool, as_json: bool) -> None:
     share a configuration directory trust each other. Pods that arrived live on when the server
     ends. With --json the first line says endpoint and key, once pods are accepted.
     """
-    from .. import server, suitability
+    from .. import server
     from ..log import log
-    from ..runtime import root
-    from ..starter import Spawner
+    from ..supervisor import suitability
+    from ..supervisor.runtime import root
+    from ..supervisor.starter import Spawner
 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("zaptrace: %(message)s"))

@@ -11,7 +11,7 @@ import click
 from ._common import IMAGE, as_json, print_json, size
 
 if TYPE_CHECKING:
-    from ..image import Image
+    from ..image.image import Image
 
 States = dict[str, list[dict[str, Any]]]
 
@@ -30,7 +30,7 @@ def command(image: str, short: bool, as_json: bool) -> None:
 
     The image is verified first: every byte is compared with its checksum.
     """
-    from ..image import Image
+    from ..image.image import Image
 
     with Image.open(image) as opened:
         states: States = {room: opened.states(room) for room in opened.rooms()}

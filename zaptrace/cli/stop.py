@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .. import runtime
+from ..supervisor import runtime
 from ._common import POD, as_json, connect, print_json
 
 

@@ -1,0 +1,78 @@
+"""The ordered list of rooms. Capture and every stage of restore go through it in this order."""
+
+from __future__ import annotations
+
+from ..errors import UnsupportedResource
+from ..view.frozen import FrozenFile, FrozenPod
+from . import (
+    clock,
+    credentials,
+    epoll,
+    eventfd,
+    fdtable,
+    file_lock,
+    inet_socket,
+    itimer,
+    memfd,
+    memory,
+    pipe,
+    posix_timer,
+    process,
+    regular_file,
+    signal,
+    signalfd,
+    stdio,
+    sysv_ipc,
+    thread,
+    timerfd,
+    tty,
+    unix_socket,
+)
+
+FILE_KINDS = (
+    stdio,
+    tty,
+    regular_file,
+    pipe,
+    eventfd,
+    timerfd,
+    signalfd,
+    memfd,
+    unix_socket,
+    inet_socket,
+    epoll,
+)
+"""Rooms of open file descriptions; the first that claims one has it."""
+
+ROOMS = (
+    clock,
+    sysv_ipc,
+    process,
+    credentials,
+    memory,
+    *FILE_KINDS,
+    fdtable,
+    file_lock,
+    itimer,
+    posix_timer,
+    signal,
+    thread,
+)
+
+
+def claim_files(pod: FrozenPod) -> None:
+    """Give every open file description to its room. Raises UnsupportedResource for one without."""
+    for file in pod.all_files:
+        pod.claim(_room_of(file).NAME, file)
+
+
+def _room_of(file: FrozenFile):
+    for room in FILE_KINDS:
+        if room.claims(file):
+            return room
+    raise UnsupportedResource(
+        f"cannot checkpoint {file.holder} is {file.link}",
+        needed=f"a room that can capture {file.link}; there is none",
+        found=f"open flags {file.flags:#o}",
+        do="have the program close it, or run it without that feature",
+    )

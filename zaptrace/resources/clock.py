@@ -10,9 +10,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from ..build import Build, Stage
-from ..frozen import FrozenPod
-from ..native import lib
+from ..linux.native import lib
+from ..view.build import Build, Stage
+from ..view.frozen import FrozenPod
 
 NAME = "clock"
 
@@ -30,7 +30,7 @@ def capture(pod: FrozenPod) -> list[State]:
 
 def restore(states: list[State], build: Build) -> None:
     for state in states:
-        build.at(Stage.RESUME, build.before_thaw.append, lambda state=state: _set(state, build))
+        build.at(Stage.RESUME, build.at_thaw, lambda state=state: _set(state, build))
 
 
 def _set(state: State, build: Build) -> None:

@@ -13,9 +13,9 @@ import os
 import resource
 from dataclasses import dataclass
 
-from ..build import Build, Stage
 from ..errors import RestoreError, UnsupportedResource
-from ..frozen import FrozenPod, FrozenProcess
+from ..view.build import Build, Stage
+from ..view.frozen import FrozenPod, FrozenProcess
 
 NAME = "credentials"
 

@@ -25,14 +25,14 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..build import Stage
-from ._file import Description, described, finish, restoring, unsupported
-from ._libc import apart, checked, libc
+from ..view.build import Stage
+from .common.file import Description, described, finish, restoring, unsupported
+from .common.libc import apart, checked, libc
 
 if TYPE_CHECKING:
-    from ..build import Build
-    from ..frozen import FrozenFile, FrozenPod, FrozenProcess
-    from ..program import Program
+    from ..linux.program import Program
+    from ..view.build import Build
+    from ..view.frozen import FrozenFile, FrozenPod, FrozenProcess
 
 NAME = "epoll"
 
@@ -191,13 +191,13 @@ def _add(state: State, watch: Watch, build: Build) -> None:
             apart(lambda: _add_here(state, watch, build, event, spend))
         return
     program = build.process(watch.vpid).program(Stage.THREADS)
-    _add_there(program, watch, event)
+    _add_in_process(program, watch, event)
     if spend:
         got = program.buffer(_EVENT.size)
         program.call("epoll_pwait", watch.epoll_fd, got, 1, 0, 0, 8)
 
 
-def _add_there(program: Program, watch: Watch, event: bytes) -> None:
+def _add_in_process(program: Program, watch: Watch, event: bytes) -> None:
     """Rows for a process that has the epoll instance and the file."""
     number = watch.number
     if watch.file_fd == number:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from ..build import CHANNEL, Build, Stage
 from ..errors import UnsupportedResource
-from ..frozen import FrozenPod, FrozenProcess
-from ..native import lib
-from ..program import Program
+from ..linux.native import lib
+from ..linux.program import Program
+from ..view.build import CHANNEL, Build, Stage
+from ..view.frozen import FrozenPod, FrozenProcess
 
 NAME = "fdtable"
 

@@ -21,13 +21,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..build import Stage
-from ..program import Program
-from ._file import restoring, unsupported
+from ..linux.program import Program
+from ..view.build import Stage
+from .common.file import restoring, unsupported
 
 if TYPE_CHECKING:
-    from ..build import Build, BuildProcess
-    from ..frozen import FrozenFile, FrozenPod
+    from ..view.build import Build, BuildProcess
+    from ..view.frozen import FrozenFile, FrozenPod
 
 NAME = "file_lock"
 
@@ -124,7 +124,8 @@ def _struct_flock(state: State) -> bytes:
 def _lock(state: State, build: Build) -> None:
     do = "end what holds the lock now, then restore again"
     with restoring(NAME, Stage.FILES, f"the {state.kind} lock of file {state.file_id}", do):
-        build.or_when_free(partial(_take, state, os.dup(build.file(state.file_id))))
+        fd = os.dup(build.file(state.file_id))
+        build.or_when_free(partial(_take, state, fd), partial(os.close, fd))
 
 
 def _take(state: State, fd: int) -> None:

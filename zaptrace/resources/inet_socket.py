@@ -18,15 +18,15 @@ import select
 import socket
 import stat
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..build import Stage
 from ..errors import RestoreError
 from ..log import log
-from ._file import Description, described, finish, restoring, unsupported, whose
-from ._socket import (
+from ..view.build import Stage
+from .common.file import Description, described, finish, restoring, unsupported
+from .common.socket import (
     GENERAL,
     Table,
     borrowed,
@@ -38,12 +38,12 @@ from ._socket import (
 )
 
 if TYPE_CHECKING:
-    from ..build import Build
-    from ..frozen import FrozenFile, FrozenPod
+    from ..view.build import Build
+    from ..view.frozen import FrozenFile, FrozenPod
 
 NAME = "inet_socket"
 
-LISTENING, CONNECTED, ENDED, PLAIN = "listening", "connected", "ended", "plain"
+LISTENING, CONNECTED, ENDED, UNCONNECTED = "listening", "connected", "ended", "unconnected"
 _TCP_CLOSE, _TCP_LISTEN = 7, 10
 _TCP_STATES = (
     "?", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE",
@@ -114,7 +114,7 @@ class State(Description):
     type: int
     protocol: int
     status: str
-    """`listening`, `connected` (UDP), `ended` (a TCP connection that is over) or `plain`."""
+    """`listening`, `connected` (UDP), `ended` (a TCP connection that is over) or `unconnected`."""
     local: Address | None
     peer: Address | None
     backlog: int
@@ -144,11 +144,11 @@ def _capture(pod: FrozenPod, file: FrozenFile) -> State:
             )
         if has_filter(sock):
             raise unsupported(file, "is a socket with a filter", do="run it without the filter")
-        status, backlog = PLAIN, 0
+        status, backlog = UNCONNECTED, 0
         if sock.type == socket.SOCK_STREAM:
             status, backlog = _tcp(file, sock)
         local, peer = _address(sock.getsockname()), None
-        if status == PLAIN:
+        if status == UNCONNECTED:
             with contextlib.suppress(OSError):
                 peer = _address(sock.getpeername())
                 status = CONNECTED
@@ -177,7 +177,7 @@ def _tcp(file: FrozenFile, sock: socket.socket) -> tuple[str, int]:
         waiting, backlog = struct.unpack_from("=II", info, 24)  # tcpi_unacked, tcpi_sacked
         if waiting:
             log.warning(
-                "%s: %d TCP connections not accepted yet are not carried", whose(file), waiting
+                "%s: %d TCP connections not accepted yet are not carried", file.holder, waiting
             )
         return LISTENING, backlog
     if state != _TCP_CLOSE:
@@ -192,7 +192,7 @@ def _tcp(file: FrozenFile, sock: socket.socket) -> tuple[str, int]:
     poll = select.poll()
     poll.register(sock, select.POLLRDHUP)
     if not any(events & select.POLLRDHUP for _, events in poll.poll(0)):
-        return PLAIN, 0
+        return UNCONNECTED, 0
     if queued(sock.fileno()):
         raise unsupported(
             file,
@@ -226,6 +226,9 @@ def _shown(address: Address) -> str:
 
 def restore(states: list[State], build: Build) -> None:
     for state in states:
+        if build.rehearsal and state.local is not None:
+            # The original has the port, and the clients: with SO_REUSEPORT we would take some.
+            state = replace(state, local=replace(state.local, port=0))
         if state.local is not None and state.status != ENDED:
             build.at(Stage.CLAIM, _claim, state, build)
         build.at(Stage.SHARED, _make, state, build)
@@ -284,7 +287,8 @@ def _make(state: State, build: Build) -> None:
         if state.status == ENDED:
             _end(sock)
         else:
-            build.or_when_free(partial(_place, state, sock.dup()))
+            again = sock.dup()
+            build.or_when_free(partial(_place, state, again), again.close)
         finish(build, state, sock.detach())
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from ..build import Build, Stage
-from ..frozen import FrozenPod, FrozenProcess
-from ..program import Program
-from ._timer import pod_now, shortened
+from ..linux.program import Program
+from ..view.build import Build, Stage
+from ..view.frozen import FrozenPod, FrozenProcess
+from .common.timer import pod_now, shortened
 
 NAME = "itimer"
 
@@ -47,7 +47,7 @@ def _capture(pod: FrozenPod, process: FrozenProcess) -> State:
 def restore(states: list[State], build: Build) -> None:
     for state in states:
         # As late as can be, and after the pod's clock was set: none of its time has passed.
-        build.at(Stage.RESUME, build.before_thaw.append, partial(_set, state, build))
+        build.at(Stage.RESUME, build.at_thaw, partial(_set, state, build))
 
 
 def _set(state: State, build: Build) -> None:

@@ -16,13 +16,13 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..build import Stage
-from ._content import load, save
-from ._file import Description, described, finish, opened, reopen, restoring, unsupported
+from ..view.build import Stage
+from .common.content import load, save
+from .common.file import Description, described, finish, opened, reopen, restoring, unsupported
 
 if TYPE_CHECKING:
-    from ..build import Build
-    from ..frozen import FrozenFile, FrozenPod
+    from ..view.build import Build
+    from ..view.frozen import FrozenFile, FrozenPod
 
 NAME = "memfd"
 
@@ -105,7 +105,7 @@ def _make(state: State, build: Build) -> None:
         if state.seals & _F_SEAL_EXEC:
             flags |= _MFD_NOEXEC_SEAL
         first = os.memfd_create(os.fsdecode(state.name), flags)
-        load(build.image, state.part, state.runs, state.size, first)
+        load(build, state.part, state.runs, state.size, first)
         for one in state.opened:
             fd = reopen(first, one.flags)
             os.lseek(fd, one.pos, os.SEEK_SET)

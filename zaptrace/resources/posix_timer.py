@@ -14,12 +14,12 @@ import struct
 from dataclasses import dataclass
 from functools import partial
 
-from .. import procfs
-from ..build import Build, Stage
 from ..errors import UnsupportedResource
-from ..frozen import FrozenPod, FrozenProcess
-from ..program import Program, Row
-from ._timer import pod_now, shortened
+from ..linux import procfs
+from ..linux.program import Program, Row
+from ..view.build import Build, Stage
+from ..view.frozen import FrozenPod, FrozenProcess
+from .common.timer import pod_now, shortened
 
 NAME = "posix_timer"
 
@@ -119,7 +119,7 @@ def _make(state: State, build: Build) -> None:
     if end:
         process.run(end)
     # As late as can be, and after the pod's clock was set: none of its time has passed.
-    build.before_thaw.append(partial(_start, state, build))
+    build.at_thaw(partial(_start, state, build))
 
 
 def _start(state: State, build: Build) -> None:

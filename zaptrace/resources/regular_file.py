@@ -21,14 +21,14 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..build import Stage
 from ..errors import RestoreError
-from ._content import load, save
-from ._file import Description, described, finish, opened, reopen, restoring, unsupported
+from ..view.build import Stage
+from .common.content import load, save
+from .common.file import Description, described, finish, opened, reopen, restoring, unsupported
 
 if TYPE_CHECKING:
-    from ..build import Build
-    from ..frozen import FrozenFile, FrozenPod
+    from ..view.build import Build
+    from ..view.frozen import FrozenFile, FrozenPod
 
 NAME = "regular_file"
 
@@ -290,7 +290,7 @@ def _make_nameless(state: State, build: Build, made: dict[tuple[int, int], int])
         temporary = flags & os.O_TMPFILE == os.O_TMPFILE
         if key not in made:
             made[key] = _unlinked(state.path, temporary)
-            load(build.image, inode.part, inode.runs, state.size, made[key])
+            load(build, inode.part, inode.runs, state.size, made[key])
             build.provide_inode(inode.dev, inode.ino, os.dup(made[key]))
             if temporary and flags & os.O_ACCMODE == os.O_RDWR:
                 fd = os.dup(made[key])  # the description itself, whose flags say O_TMPFILE too

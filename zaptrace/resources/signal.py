@@ -10,10 +10,10 @@ import signal
 import struct
 from dataclasses import dataclass
 
-from ..build import Build, Stage
-from ..frozen import FrozenPod, FrozenProcess
-from ..program import Program
-from ._siginfo import to_real, to_virtual
+from ..linux.program import Program
+from ..view.build import Build, Stage
+from ..view.frozen import FrozenPod, FrozenProcess
+from .common.siginfo import to_real, to_virtual
 
 NAME = "signal"
 

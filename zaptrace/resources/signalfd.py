@@ -12,13 +12,13 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..build import Stage
-from ._file import Description, described, finish, restoring
-from ._libc import checked, libc
+from ..view.build import Stage
+from .common.file import Description, described, finish, restoring
+from .common.libc import checked, libc
 
 if TYPE_CHECKING:
-    from ..build import Build
-    from ..frozen import FrozenFile, FrozenPod
+    from ..view.build import Build
+    from ..view.frozen import FrozenFile, FrozenPod
 
 NAME = "signalfd"
 

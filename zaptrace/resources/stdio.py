@@ -20,11 +20,11 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..build import Stage
+from ..view.build import Stage
 
 if TYPE_CHECKING:
-    from ..build import Build
-    from ..frozen import FrozenFile, FrozenPod
+    from ..view.build import Build
+    from ..view.frozen import FrozenFile, FrozenPod
 
 NAME = "stdio"
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..build import Build
 from ..errors import UnsupportedResource
-from ..frozen import FrozenPod
+from ..view.build import Build
+from ..view.frozen import FrozenPod
 
 NAME = "sysv_ipc"
 

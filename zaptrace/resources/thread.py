@@ -16,15 +16,15 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from ..build import Build, BuildProcess, Stage
 from ..errors import HostError, RestoreError
-from ..frozen import FrozenPod, FrozenThread
 from ..ids import Vpid
-from ..native import NativeError, ffi, lib
-from ..procfs import read
-from ..program import Program
-from ..tracee import Thread
-from ._siginfo import to_real, to_virtual
+from ..linux.native import NativeError, ffi, lib
+from ..linux.procfs import read
+from ..linux.program import Program
+from ..linux.tracee import Thread
+from ..view.build import Build, BuildProcess, Stage
+from ..view.frozen import FrozenPod, FrozenThread
+from .common.siginfo import to_real, to_virtual
 
 NAME = "thread"
 
@@ -83,7 +83,7 @@ def _capture(pod: FrozenPod, thread: FrozenThread) -> State:
         vpid=thread.process.vpid,
         vtid=thread.vtid,
         name=read(f"/proc/{thread.process.rpid}/task/{thread.rtid}/comm").rstrip("\n"),
-        registers=_plain(thread.registers()),
+        registers=_registers_as_dict(thread.registers()),
         xstate=thread.xstate(),
         mask=thread.sigmask(),
         pending=[to_virtual(info, pod.vpid) for info in thread.pending(shared=False)],
@@ -101,7 +101,7 @@ def _capture(pod: FrozenPod, thread: FrozenThread) -> State:
 _REGISTERS = [name for name, _ in ffi.typeof("zt_regs").fields]
 
 
-def _plain(registers) -> dict[str, int]:
+def _registers_as_dict(registers) -> dict[str, int]:
     return {name: getattr(registers, name) for name in _REGISTERS}
 
 

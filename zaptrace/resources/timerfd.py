@@ -20,14 +20,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ..build import Stage
-from ._file import Description, described, finish, restoring
-from ._libc import checked, libc
-from ._timer import pod_now
+from ..view.build import Stage
+from .common.file import Description, described, finish, restoring
+from .common.libc import checked, libc
+from .common.timer import pod_now
 
 if TYPE_CHECKING:
-    from ..build import Build
-    from ..frozen import FrozenFile, FrozenPod
+    from ..view.build import Build
+    from ..view.frozen import FrozenFile, FrozenPod
 
 NAME = "timerfd"
 
@@ -126,7 +126,7 @@ def _arm(state: State, build: Build) -> None:
     _start(state, fd, state.at_ns)
     # The build closes its files before that, so we keep one of our own.
     timer = os.fdopen(os.dup(fd), "rb", buffering=0)
-    build.before_thaw.append(partial(_arm_again, state, timer, build.handle))
+    build.at_thaw(partial(_arm_again, state, timer, build.handle), timer.close)
 
 
 def _arm_again(state: State, timer: BinaryIO, handle: Any) -> None:

@@ -28,12 +28,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..build import Stage
-from ._file import Description, described, finish, restoring, unsupported
+from ..view.build import Stage
+from .common.file import Description, described, finish, restoring, unsupported
 
 if TYPE_CHECKING:
-    from ..build import Build
-    from ..frozen import FrozenFile, FrozenPod
+    from ..view.build import Build
+    from ..view.frozen import FrozenFile, FrozenPod
 
 NAME = "tty"
 
@@ -46,7 +46,7 @@ _TIOCGPKT, _TIOCGEXCL, _TIOCGPTLCK = 0x80045438, 0x80045440, 0x80045439
 _TIOCSPTLCK, _TIOCGSID = 0x40045431, 0x5429
 _TERMIOS2 = struct.Struct("=4IB19s2I")
 _KEEP_LINES = ("VEOF", "VEOL", "VEOL2")
-_SETTLE_S = 0.25
+_INPUT_S = 0.25
 _HIGHEST_TRIED = 64
 
 
@@ -214,7 +214,7 @@ def _set_termios(fd: int, raw: bytes) -> None:
     fcntl.ioctl(fd, _TCSETS2, raw)
 
 
-def _plain(raw: bytes, *, canonical: bool) -> bytes:
+def _unprocessed(raw: bytes, *, canonical: bool) -> bytes:
     """A termios under which what is written to the master arrives as it is.
 
     In canonical mode only the characters that end a line mean something. IXON stays (clearing it
@@ -257,7 +257,7 @@ def _peek_input(master: int, slave: int) -> Input:
             if _TERMIOS2.unpack(before)[3] & termios.ICANON:
                 while _events(slave) & select.POLLIN:
                     lines.append(os.read(slave, 4096))
-            _set_termios(slave, _plain(before, canonical=False))
+            _set_termios(slave, _unprocessed(before, canonical=False))
             while _events(slave) & select.POLLIN:
                 rest += os.read(slave, 4096)
         finally:
@@ -270,7 +270,7 @@ def _refill_input(master: int, slave: int, before: bytes, waiting: Input) -> Non
     if not waiting.lines and not waiting.rest:
         return
     canonical = bool(_TERMIOS2.unpack(before)[3] & termios.ICANON)
-    during = _plain(before, canonical=canonical)
+    during = _unprocessed(before, canonical=canonical)
     _set_termios(slave, during)
     cc = _TERMIOS2.unpack(during)[5]
     enders = {b"\n"} | {bytes([cc[getattr(termios, n)]]) for n in ("VEOL", "VEOL2")} - {b"\0"}
@@ -279,7 +279,7 @@ def _refill_input(master: int, slave: int, before: bytes, waiting: Input) -> Non
         if line[-1:] not in enders:
             os.write(master, bytes([cc[termios.VEOF]]))
     if waiting.lines:
-        _settle(slave, sum(map(len, waiting.lines)))
+        _await_input(slave, sum(map(len, waiting.lines)))
     if waiting.rest:
         os.write(master, waiting.rest)
         if canonical:
@@ -288,13 +288,13 @@ def _refill_input(master: int, slave: int, before: bytes, waiting: Input) -> Non
             _events(slave)
             time.sleep(0.002 if not waiting.lines else 0.02)
         else:
-            _settle(slave, len(waiting.rest))
+            _await_input(slave, len(waiting.rest))
 
 
-def _settle(fd: int, count: int) -> None:
+def _await_input(fd: int, count: int) -> None:
     """Wait until `count` bytes wait on `fd`: a pty hands them over from a kernel worker."""
     have = array.array("i", [0])
-    until = time.monotonic() + _SETTLE_S
+    until = time.monotonic() + _INPUT_S
     while time.monotonic() < until:
         _events(fd)
         fcntl.ioctl(fd, termios.FIONREAD, have)
@@ -376,7 +376,7 @@ def _make(state: State, build: Build, numbers: dict[int, int]) -> None:
         if never_opened:
             _set_termios(master, state.termios)
         else:
-            _furnish(state, build, master)
+            _restore_slave_side(state, build, master)
         if state.packet:
             fcntl.ioctl(master, termios.TIOCPKT, struct.pack("i", 1))
         if state.locked:
@@ -403,7 +403,7 @@ def _open_master(index: int) -> int:
             stack.callback(os.close, master)
 
 
-def _furnish(state: State, build: Build, master: int) -> None:
+def _restore_slave_side(state: State, build: Build, master: int) -> None:
     """Everything about the slave's side, and the slaves themselves."""
     with _slave(master) as slave:
         _set_termios(slave, state.termios)

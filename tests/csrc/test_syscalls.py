@@ -1,0 +1,428 @@
+"""The table has a row for every call, and the filters do what the rows say."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+CSRC = Path(__file__).resolve().parent.parent.parent / "csrc"
+sys.path.insert(0, str(CSRC))
+
+import gen_tables as gen  # noqa: E402
+import syscalls as table  # noqa: E402
+
+U64 = 0xFFFF_FFFF_FFFF_FFFF
+U32 = 0xFFFF_FFFF
+
+STUB_BASE = 0x7F12_3456_7000
+STUB_TEXT_SIZE = 0x2000
+STUB_END_NR = 0x7A9_7EAD
+MACROS = {
+    gen.STUB_END_NR: STUB_END_NR,
+    gen.STUB_HIGH: STUB_BASE >> 32,
+    gen.STUB_FIRST: STUB_BASE & U32,
+    gen.STUB_LAST: (STUB_BASE + STUB_TEXT_SIZE - 1) & U32,
+}
+
+ALLOW, TRACE, ERRNO = 0x7FFF_0000, 0x7FF0_0000, 0x0005_0000
+ENOSYS = ERRNO | 38
+
+BY_NUMBER = {row.x86_64: row for row in table.ROWS}
+NEWEST = max(BY_NUMBER)
+
+
+# -- a small machine for classic BPF, as the kernel reads it ---------------------------------------
+
+
+def seccomp_data(nr: int, arch: int, ip: int, args: list[int]) -> bytes:
+    return struct.pack("<iIQ6Q", nr if nr < 2**31 else nr - 2**32, arch, ip, *args)
+
+
+def run(program: list[gen.Insn], data: bytes) -> tuple[int, set[int]]:
+    """The verdict, and the offsets of `data` that were looked at."""
+    accumulator, at, seen = 0, 0, set()
+    while True:
+        code, jt, jf, k = program[at]
+        k = MACROS.get(k, k)
+        at += 1
+        match code:
+            case 0x20:  # ld [k]
+                assert k % 4 == 0
+                assert k < 64
+                seen.add(k)
+                accumulator = int.from_bytes(data[k : k + 4], "little")
+            case 0x06:
+                return k, seen
+            case 0x05:
+                at += k
+            case 0x15:
+                at += jt if accumulator == k else jf
+            case 0x25:
+                at += jt if accumulator > k else jf
+            case 0x35:
+                at += jt if accumulator >= k else jf
+            case 0x45:
+                at += jt if accumulator & k else jf
+            case _:
+                raise AssertionError(f"an instruction that seccomp does not allow: {code:#x}")
+
+
+def holds(condition: table.Condition, args: list[int]) -> bool:
+    match condition:
+        case table.ArgIn(arg, values, negative):
+            return args[arg] & U32 in values or (negative and bool(args[arg] & 1 << 31))
+        case table.ArgMask(arg, bits):
+            return bool(args[arg] & U32 & bits)
+        case table.ArgPtr(arg):
+            return args[arg] != 0
+    raise AssertionError(condition)
+
+
+def expected(nr: int, ip: int, args: list[int], *, moved: bool) -> int:
+    """What the rows say, in words of their own."""
+    if nr == STUB_END_NR:
+        return TRACE
+    row = BY_NUMBER.get(nr)
+    if row is None:
+        return ENOSYS
+    if isinstance(row.behaviour, table.Pass):
+        return ALLOW
+    if row.moved and not moved and not (row.unmoved and holds(row.unmoved, args)):
+        return ALLOW
+    if STUB_BASE <= ip < STUB_BASE + STUB_TEXT_SIZE:
+        return ALLOW
+    if not all(holds(condition, args) for condition in row.conditions):
+        return ALLOW
+    if isinstance(row.behaviour, table.Refuse):
+        return ERRNO | row.behaviour.number
+    return TRACE
+
+
+FILTERS = {moved: gen.build_filter(moved=moved) for moved in (False, True)}
+
+# Values that rows speak of, their neighbours, and anything.
+SPOKEN = sorted(
+    {value for row in table.ROWS for c in row.conditions if isinstance(c, table.ArgIn)
+     for value in c.values}
+    | {1 << bit for bit in range(64)}
+)  # fmt: skip
+ARGUMENT = st.one_of(
+    st.sampled_from(SPOKEN),
+    st.builds(lambda low, high: low | high << 32, st.sampled_from(SPOKEN), st.integers(0, U32))
+    .map(lambda value: value & U64),
+    st.just(0),
+    st.integers(0, U64),
+)  # fmt: skip
+POINTER = st.one_of(
+    st.integers(STUB_BASE - 2, STUB_BASE + 2),
+    st.integers(STUB_BASE + STUB_TEXT_SIZE - 2, STUB_BASE + STUB_TEXT_SIZE + 2),
+    st.sampled_from([(STUB_BASE & U32) + 5, STUB_BASE + (1 << 32), STUB_BASE - (1 << 32) + 5]),
+    st.integers(0, U64),
+)
+NUMBER = st.one_of(
+    st.integers(0, NEWEST),
+    st.sampled_from([row.x86_64 for row in table.ROWS if row.when]),
+    st.sampled_from([NEWEST, NEWEST + 1, STUB_END_NR, 0x4000_0000, 0x4000_0027, U32]),
+    st.integers(0, U32),
+)
+
+
+# -- the rows --------------------------------------------------------------------------------------
+
+
+def test_one_row_for_every_number_of_linux_6_18():
+    assert sorted(BY_NUMBER) == [*range(337), *range(424, 470)]
+    assert len(table.ROWS) == len(BY_NUMBER) == len({row.name for row in table.ROWS})
+
+
+def test_numbers_agree_with_the_headers_of_this_machine():
+    source = subprocess.run(
+        [*_cc(), "-E", "-dM", "-x", "c", "-"],
+        input="#include <asm/unistd_64.h>\n", capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    known = {name: int(nr) for name, nr in re.findall(r"#define __NR_(\w+) (\d+)\n", source)}
+    assert len(known) > 300
+    mine = {row.name: row.x86_64 for row in table.ROWS}
+    assert {name: mine.get(name) for name in known if known[name] <= NEWEST} == {
+        name: nr for name, nr in known.items() if nr <= NEWEST
+    }
+
+
+def test_every_difference_has_a_reason():
+    for row in table.ROWS:
+        assert row.room
+        assert isinstance(row.behaviour, table.Pass) or row.note, row.name
+
+
+def test_a_passed_call_has_no_conditions():
+    for row in table.ROWS:
+        if isinstance(row.behaviour, table.Pass):
+            assert not row.conditions, row.name
+            assert not row.moved, row.name
+
+
+def test_conditions_name_arguments_that_exist():
+    for row in table.ROWS:
+        for condition in row.conditions:
+            assert condition.arg in range(6)
+        if isinstance(row.behaviour, table.Translate):
+            assert row.behaviour.args or row.behaviour.result
+            assert all(arg in range(6) for arg in row.behaviour.args)
+        if isinstance(row.behaviour, table.Hook):
+            assert row.behaviour.enter or row.behaviour.exit
+
+
+def test_a_result_alone_is_translated_in_moved_pods_only():
+    """In a pod that never moved such a stop would do nothing."""
+    for row in table.ROWS:
+        if isinstance(row.behaviour, table.Translate) and not row.behaviour.args:
+            assert row.moved, row.name
+
+
+def test_support_table_names_every_call_once():
+    text = gen.support_table()
+    for name in table.names().values():
+        assert text.count(f"`{name}`") == 1, name
+    assert "| `io_uring_setup` | refused: `ENOSYS` |" in text
+
+
+# -- the filters -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_filter_is_well_formed(moved):
+    program = FILTERS[moved]
+    assert len(program) < 1000  # BPF_MAXINSNS is 4096
+    for at, (code, jt, jf, k) in enumerate(program):
+        assert 0 <= jt < 256
+        assert 0 <= jf < 256
+        if code != 0x06:
+            farthest = k if code == 0x05 else max(jt, jf)
+            assert at + 1 + farthest < len(program)
+    assert program[-1].code == 0x06
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_every_number_by_itself(moved):
+    for nr in [*range(NEWEST + 100), STUB_END_NR, 0x4000_0000, 0x4000_0000 + 39, U32]:
+        for args in ([0] * 6, [1] * 6, [U64] * 6):
+            for ip in (0, 0x40_0000, STUB_BASE + 2, STUB_BASE + STUB_TEXT_SIZE):
+                verdict, _ = run(FILTERS[moved], seccomp_data(nr, 0xC000003E, ip, args))
+                assert verdict == expected(nr, ip, args, moved=moved), (nr, args, hex(ip))
+
+
+@settings(max_examples=2000, deadline=None)
+@given(NUMBER, POINTER, st.lists(ARGUMENT, min_size=6, max_size=6), st.booleans())
+def test_filter_does_what_the_rows_say(nr, ip, args, moved):
+    verdict, _ = run(FILTERS[moved], seccomp_data(nr, 0xC000003E, ip, args))
+    assert verdict == expected(nr, ip, args, moved=moved)
+
+
+@pytest.mark.parametrize("row", [r for r in table.ROWS if r.when or r.unmoved], ids=lambda row: row.name)
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_conditions_of_each_row(row, data):
+    """Arguments drawn close to what the row asks for, so that both answers are met."""
+    args = data.draw(st.lists(ARGUMENT, min_size=6, max_size=6))
+    for condition in (*row.conditions, *filter(None, [row.unmoved])):
+        near = {
+            table.ArgIn: lambda c: st.sampled_from([*c.values, 0, 3, U32, 1 << 31]),
+            table.ArgMask: lambda c: st.sampled_from([c.bits, c.bits & -c.bits, ~c.bits & U64, 0]),
+            table.ArgPtr: lambda c: st.sampled_from([0, 1, 1 << 32, U64]),
+        }[type(condition)](condition)
+        args[condition.arg] = data.draw(near)
+    moved = data.draw(st.booleans())
+    verdict, _ = run(FILTERS[moved], seccomp_data(row.x86_64, 0xC000003E, 0x40_0000, args))
+    assert verdict == expected(row.x86_64, 0x40_0000, args, moved=moved)
+
+
+@pytest.mark.parametrize("arch", [0x4000_0003, 0xC000_00B7, 0])
+def test_other_architectures_have_no_calls(arch):
+    for moved in (False, True):
+        for nr in range(NEWEST + 1):
+            assert run(FILTERS[moved], seccomp_data(nr, arch, 0, [0] * 6))[0] == ENOSYS
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_passed_calls_are_decided_by_their_number_alone(moved):
+    """Else the kernel could not keep the answer, and every call would run the filter."""
+    for row in table.ROWS:
+        if row.stops_if(moved=moved) is None:
+            verdict, seen = run(
+                FILTERS[moved], seccomp_data(row.x86_64, 0xC000003E, 0x40_0000, [7] * 6)
+            )
+            assert verdict == ALLOW
+            assert seen <= {gen.NR, gen.ARCH}, row.name
+
+
+def test_long_jumps():
+    """A target beyond the reach of a conditional jump, both ways, and one just within."""
+    for padding in (254, 255, 256, 600):
+        asm = gen.Assembler()
+        asm.load(0)
+        asm.jump(gen.JEQ, 7, yes="far", no="near")
+        asm.label("near")
+        for _ in range(padding):
+            asm.load(0)
+        asm.jump(gen.JEQ, 8, no="far")
+        asm.ret(1)
+        asm.label("far")
+        asm.ret(2)
+        program = asm.finish()
+        for nr, verdict in ((7, 2), (8, 1), (9, 2)):
+            assert run(program, seccomp_data(nr, 0, 0, [0] * 6))[0] == verdict
+
+
+# -- the headers -----------------------------------------------------------------------------------
+
+# Stand-ins for what pod/call.h and arch/ declare.
+PRELUDE = f"""
+#include <stdbool.h>
+#include <stddef.h>
+#define ZT_STUB_BASE {STUB_BASE:#x}ULL
+#define ZT_STUB_TEXT_SIZE {STUB_TEXT_SIZE:#x}
+#define ZT_STUB_END_NR {STUB_END_NR:#x}U
+typedef int zt_verdict;
+struct zt_pod; struct zt_task; struct zt_call;
+enum zt_class {{ ZT_HOLE, ZT_PASS, ZT_TRANSLATE, ZT_ANSWER, ZT_HOOK, ZT_REFUSE }};
+struct zt_row {{
+    const char *name;
+    enum zt_class class;
+    bool moved;
+    int refuse_errno;
+    unsigned arg_ids;
+    bool result_id;
+    zt_verdict (*enter)(struct zt_pod *, struct zt_task *, struct zt_call *);
+    void (*exit)(struct zt_pod *, struct zt_task *, struct zt_call *);
+}};
+#include "zt_tables.h"
+#include "zt_filter.h"
+"""
+
+
+def _cc() -> list[str]:
+    return (os.environ.get("CC") or "cc").split()
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """Compile a program that includes the headers, with hooks that do nothing; return it."""
+    scratch = tmp_path_factory.mktemp("tables")
+    gen.generate(scratch)
+
+    def compile_(body: str) -> Path:
+        hooks = re.sub(
+            r"^(zt_verdict|void) (\w+\(.*\));$",
+            lambda m: f"{m[1]} {m[2]} {{ {'return 0;' if m[1] != 'void' else ''} }}",
+            (scratch / "zt_hooks.h").read_text(),
+            flags=re.MULTILINE,
+        )
+        unnamed = "-Wno-unused-parameter"
+        for kind in ("pod", "task", "call"):
+            hooks = hooks.replace(f"struct zt_{kind} *", f"struct zt_{kind} *{kind}")
+        hooks = hooks.replace("#pragma once", "")
+        (scratch / "main.c").write_text(PRELUDE + hooks + body)
+        program = scratch / "main"
+        subprocess.run(
+            [*_cc(), "-std=gnu11", "-Wall", "-Wextra", "-Werror", unnamed, "-I", str(scratch),
+             "-o", str(program), str(scratch / "main.c")],
+            check=True,
+        )  # fmt: skip
+        return program
+
+    return compile_
+
+
+def test_headers_compile_and_say_the_same(compiled):
+    program = compiled(r"""
+        #include <stdio.h>
+        static void dump(const char *name, const struct sock_filter *f, size_t n)
+        {
+            for (size_t i = 0; i < n; i++)
+                printf("%s %u %u %u %u\n", name, f[i].code, f[i].jt, f[i].jf, f[i].k);
+        }
+        int main(void)
+        {
+            for (int nr = 0; nr < ZT_NR_COUNT; nr++) {
+                const struct zt_row *r = &zt_rows[nr];
+                printf("row %d %s %d %d %d %u %d %d %d\n", nr, r->name ? r->name : "-", r->class,
+                       r->moved, r->refuse_errno, r->arg_ids, r->result_id, !!r->enter, !!r->exit);
+            }
+            dump("fresh", zt_filter_fresh, sizeof(zt_filter_fresh) / sizeof(*zt_filter_fresh));
+            dump("moved", zt_filter_moved, sizeof(zt_filter_moved) / sizeof(*zt_filter_moved));
+            return 0;
+        }
+    """)
+    lines = subprocess.run([program], capture_output=True, text=True, check=True).stdout
+    order = [None, table.Pass, table.Translate, table.Answer, table.Hook, table.Refuse]
+    rows = re.findall(r"^row (\d+) (\S+) (\d) (\d) (\d+) (\d+) (\d) (\d) (\d)$", lines, re.M)
+    assert len(rows) == NEWEST + 1
+    for nr, name, *numbers in rows:
+        class_, moved, refused, arg_ids, result_id, enter, exit_ = map(int, numbers)
+        row = BY_NUMBER.get(int(nr))
+        if row is None:
+            assert (name, class_, enter, exit_) == ("-", 0, 0, 0)
+            continue
+        behaviour = row.behaviour
+        translate = isinstance(behaviour, table.Translate)
+        assert name == row.name
+        assert order[class_] is type(behaviour)
+        assert moved == row.moved
+        assert refused == (behaviour.number if isinstance(behaviour, table.Refuse) else 0)
+        assert {arg for arg in range(6) if arg_ids >> arg & 1} == set(
+            behaviour.args if translate else ()
+        )
+        assert result_id == (translate and behaviour.result is not None)
+        assert (enter, exit_) == (bool(row.enter), bool(row.exit))
+
+    for name, moved in (("fresh", False), ("moved", True)):
+        dumped = re.findall(rf"^{name} (\d+) (\d+) (\d+) (\d+)$", lines, re.M)
+        assert [tuple(map(int, insn)) for insn in dumped] == [
+            (code, jt, jf, MACROS.get(k, k)) for code, jt, jf, k in FILTERS[moved]
+        ]
+
+
+@pytest.mark.parametrize("name", ["fresh", "moved"])
+def test_the_kernel_takes_the_filter(compiled, name):
+    """As an ordinary user, with no tracer: a call that would be traced is answered ENOSYS."""
+    program = compiled(
+        f"#define FILTER zt_filter_{name}"
+        + r"""
+        #include <stdio.h>
+        #include <errno.h>
+        #include <unistd.h>
+        #include <sys/prctl.h>
+        #include <sys/syscall.h>
+        #include <linux/seccomp.h>
+        static int fails(long nr, long a, long b)
+        {
+            errno = 0;
+            return syscall(nr, a, b, 0, 0) == -1 ? errno : 0;
+        }
+        int main(void)
+        {
+            struct sock_fprog program = {
+                sizeof(FILTER) / sizeof(*FILTER), (struct sock_filter *)FILTER,
+            };
+            if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+                prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+                return 1;
+            printf("%d %d ", fails(SYS_unshare, 0, 0), fails(SYS_seccomp, 99, 0));
+            printf("%d %d ", fails(425, 0, 0), fails(400, 0, 0));
+            printf("%d %d ", fails(SYS_kill, 0, 0), fails(SYS_getpid, 0, 0));
+            printf("%d\n", fails(SYS_prlimit64, 0, 99));
+            return 0;
+        }
+    """
+    )
+    answers = subprocess.run([program], capture_output=True, text=True, check=True).stdout.split()
+    getpid = {"fresh": "0", "moved": "38"}[name]
+    assert answers == ["1", "22", "38", "38", "38", getpid, "22"]

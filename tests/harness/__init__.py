@@ -1,0 +1,1 @@
+"""What the tests stand on: places, programs, runs in flavours, hosts, comparisons."""

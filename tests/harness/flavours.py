@@ -1,0 +1,167 @@
+"""Runs one program in many flavours, so that one program is many proofs.
+
+    native    plain, without us: the program itself is right
+    pod       in a pod: translation is invisible
+    frozen    frozen, and thawed: a freeze shows nowhere
+    resume    checkpointed, and the original goes on: capture disturbs nothing
+    rehearsed the same, after its image was restored beside it and thrown away
+    restore   checkpointed, killed, restored
+    shifted   the same, and its old process ids are others' by then
+    twice     the restored pod is checkpointed, killed and restored again
+    migrate   moved over ZeroMQ to another host server
+
+A `Run` is one program in one flavour. `cycle()` does to it, at that moment, what the flavour is
+about; for native and pod that is nothing. Pods are never made in pytest itself but in a process of
+their own (runner.py), so that a crash of the tracer is a failed test and no more.
+
+A program that follows tests/programs/zt_test.h prints `ready`, waits for the file named by ZT_GO,
+checks itself, and prints `PASS`. `run_flavour` is for these. `compare_native` is for any other
+program: its output must be the same whatever happens to it at random moments.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from harness.runs import NativeRun, Outcome, PodRun, Run
+from harness.world import PATIENCE_S, SEED, environment
+
+_asked = tuple(os.environ.get("ZAPTRACE_TEST_FLAVOURS", "").split())
+"""Only these flavours, for whoever hunts one fault."""
+
+FLAVOURS = _asked or (
+    "native",
+    "pod",
+    "frozen",
+    "resume",
+    "rehearsed",
+    "restore",
+    "shifted",
+    "twice",
+    "migrate",
+)
+MOVING = _asked or ("restore", "shifted", "twice", "migrate")
+"""Flavours whose program goes on in other processes than it began in."""
+
+
+@contextlib.contextmanager
+def started(
+    flavour: str,
+    argv: Sequence[str | Path],
+    place: Path,
+    *,
+    env: Mapping[str, str] | None = None,
+    prepare: Callable[[Path], None] = lambda work: None,
+) -> Iterator[Run]:
+    """A started program in `flavour`; its files are in a new directory below `place`.
+
+    `prepare(work)` fills the program's working directory before the start.
+    """
+    own = Path(tempfile.mkdtemp(prefix=f"{flavour}-", dir=place))
+    work = own / "work"
+    work.mkdir()
+    prepare(work)
+    full = environment(**(env or {}))
+    if flavour == "native":
+        it: Run = NativeRun(flavour, list(map(str, argv)), own, full, work)
+    elif flavour == "migrate":
+        from harness.hosts import MigratingRun
+
+        it = MigratingRun(flavour, list(map(str, argv)), own, full, work)
+    else:
+        it = PodRun(flavour, list(map(str, argv)), own, full, work)
+    try:
+        it.start()
+        yield it
+    finally:
+        it.close()
+
+
+# --- the two ways to use it ----------------------------------------------------------------------
+
+
+def run_flavour(
+    flavour: str,
+    argv: Sequence[str | Path],
+    place: Path,
+    *,
+    moments: int = 1,
+    go: Callable[[Run], None] = Run.go,
+    env: Mapping[str, str] | None = None,
+    timeout: float = PATIENCE_S,
+) -> Outcome:
+    """A self-checking program: ready, `moments` cycles, go, PASS and exit status 0."""
+    with started(flavour, argv, place, env=env) as it:
+        it.wait_for("ready", timeout)
+        for _ in range(moments):
+            if not it.cycle():
+                raise it.failed("it ended while it should have waited for the go")
+        go(it)
+        outcome = it.finish(timeout)
+        if outcome.exit != 0 or "PASS" not in outcome.output.split():
+            raise it.failed(f"it did not pass (exit {outcome.exit})")
+        return outcome
+
+
+def compare_native(
+    flavour: str,
+    argv: Sequence[str | Path],
+    place: Path,
+    *,
+    times: int = 4,
+    env: Mapping[str, str] | None = None,
+    prepare: Callable[[Path], None] = lambda work: None,
+    check: Callable[[Path], None] = lambda work: None,
+    normal: Callable[[str], str] = lambda text: text,
+    timeout: float = 2 * PATIENCE_S,
+) -> Outcome:
+    """Any program: what it prints, and how it ends, is as without us.
+
+    It is run natively first (once, for all flavours of one command line), then in `flavour`
+    with up to `times` cycles at random moments spread over the time that it natively took.
+    `prepare(work)` fills each run's working directory, `check(work)` looks at what a run left
+    there, `normal` takes out of an output what may differ.
+    """
+    key = tuple(map(str, argv))
+    if key not in _natively:
+        began = time.monotonic()
+        outcome = _run_once("native", argv, place, env, prepare, check, timeout, [])
+        _natively[key] = outcome, time.monotonic() - began
+    native, took = _natively[key]
+    name = f"{flavour}-{Path(str(argv[0])).name}-{SEED}"
+    dice = random.Random(name)
+    moments = sorted(dice.uniform(0, took) for _ in range(times))
+    pauses = [b - a for a, b in zip([0.0, *moments], moments, strict=False)]
+    outcome = _run_once(flavour, argv, place, env, prepare, check, timeout, pauses)
+    wanted, got = normal(native.output), normal(outcome.output)
+    assert got == wanted, (
+        f"seed {SEED}: output differs after {outcome.cycles} cycles\n" + _difference(wanted, got)
+    )
+    assert outcome.status == native.status, f"seed {SEED}: ended {outcome.exit}, not {native.exit}"
+    return outcome
+
+
+_natively: dict[tuple[str, ...], tuple[Outcome, float]] = {}
+"""How each command line ended natively, and how many seconds it took."""
+
+
+def _run_once(flavour, argv, place, env, prepare, check, timeout, pauses) -> Outcome:
+    with started(flavour, argv, place, env=env, prepare=prepare) as it:
+        for pause in pauses:
+            if it.wait(pause) is not None or not it.cycle():
+                break
+        outcome = it.finish(timeout)
+        check(it.cwd)
+        return outcome
+
+
+def _difference(wanted: str, got: str) -> str:
+    lines = difflib.unified_diff(wanted.splitlines(), got.splitlines(), "native", "got", n=2)
+    return "\n".join(list(lines)[:60])

@@ -1,0 +1,266 @@
+"""Two host servers on this machine, each with directories of its own, and pods that move between.
+
+Here everything goes through the command line, as a user would do it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness import world
+from harness.runs import Run
+from harness.world import PATIENCE_S, FlavourError, waited
+from zaptrace.network.keys import Keys
+
+
+def cli() -> list[str]:
+    """The `zaptrace` that belongs to the Python that runs us."""
+    return [sys.executable, "-m", "zaptrace"]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Host:
+    """One host: a runtime directory, a config directory (keys), and perhaps a host server."""
+
+    def __init__(self, place: Path, name: str):
+        self.name = name
+        self.home = place / name
+        self.home.mkdir()
+        self.env = {
+            **os.environ,
+            "HOME": str(self.home),
+            "XDG_CONFIG_HOME": str(self.home / "config"),
+            "ZAPTRACE_RUNTIME_DIR": str(self.home / "run"),
+        }
+        self.server: subprocess.Popen[str] | None = None
+        self.endpoint = ""
+
+    def run(self, *args: str, timeout: float = PATIENCE_S, check: bool = True, **more: Any):
+        """`zaptrace ARGS` on this host, to its end."""
+        env = {**self.env, **more.pop("env", {})}
+        try:
+            done = subprocess.run(
+                [*cli(), *args], env=env, timeout=timeout, capture_output=True, text=True,
+                stdin=subprocess.DEVNULL, check=False, **more,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as late:
+            raise FlavourError(
+                f"zaptrace {' '.join(args)}: no end after {timeout} s\n{late.stderr}"
+            ) from None
+        if check and done.returncode != 0:
+            raise FlavourError(
+                f"zaptrace {' '.join(args)} on {self.name}: exit {done.returncode}\n"
+                f"{done.stdout}{done.stderr}\n{self.log()}"
+            )
+        return done
+
+    def serve(self, *, env: dict[str, str] | None = None) -> None:
+        """Start the host server and wait until it accepts pods; a second one where the first was."""
+        self._bury_server()
+        self.endpoint = self.endpoint or f"tcp://127.0.0.1:{free_port()}"
+        with open(self.home / "server.log", "ab") as log:
+            self.server = subprocess.Popen(
+                [*cli(), "serve", "--bind", self.endpoint, "--json"],
+                env={**self.env, **(env or {})}, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=log, text=True,
+            )  # fmt: skip
+        waited.add(self.server.pid)
+        assert self.server.stdout
+        if not self.server.stdout.readline():
+            raise FlavourError(f"the host server ended at once\n{self.log()}")
+
+    def keys(self) -> Keys:
+        return Keys(self.home / "config" / "zaptrace")
+
+    def know(self, other: Host) -> None:
+        """We know the other's key, and it lets us in."""
+        mine, theirs = self.keys(), other.keys()
+        mine.remember(other.endpoint, theirs.identity.public)
+        theirs.authorize(mine.identity.text, self.name)
+
+    def pods(self) -> list[dict[str, Any]]:
+        said = self.run("ps", "--json").stdout
+        found = json.loads(said or "[]")
+        return found["pods"] if isinstance(found, dict) else found
+
+    def log(self) -> str:
+        parts = []
+        for path in sorted([self.home / "server.log", *self.home.glob("run/**/*log*")]):
+            if path.is_file():
+                tail = "\n".join(path.read_text(errors="replace").splitlines()[-25:])
+                parts.append(f"--- {path}\n{tail}")
+        return "\n".join(parts)
+
+    def close(self) -> None:
+        with contextlib.suppress(FlavourError, ValueError, KeyError, TypeError):
+            for pod in self.pods():
+                self.run("stop", "--kill", pod["name"], check=False, timeout=20)
+        self._bury_server()
+
+    def _bury_server(self) -> None:
+        if not self.server:
+            return
+        self.server.terminate()
+        try:
+            self.server.wait(10)
+        except subprocess.TimeoutExpired:
+            self.server.kill()
+            self.server.wait()
+        waited.discard(self.server.pid)
+        assert self.server.stdout
+        self.server.stdout.close()
+        self.server = None
+
+
+@contextlib.contextmanager
+def two_hosts(place: Path) -> Iterator[tuple[Host, Host]]:
+    """Both serve, and each accepts the other's pods."""
+    a, b = Host(place, "a"), Host(place, "b")
+    try:
+        a.serve()
+        b.serve()
+        a.know(b)
+        b.know(a)
+        yield a, b
+    finally:
+        a.close()
+        b.close()
+
+
+class MigratingRun(Run):
+    """A pod that every cycle moves to the other of two hosts."""
+
+    def start(self) -> None:
+        self._stack = contextlib.ExitStack()
+        self.here, self.there = self._stack.enter_context(two_hosts(self.place))
+        self.status_file = self.place / "status"
+        # The program writes to a file that it opened itself: stdio is another test's concern.
+        # The outer shell stays, to tell how it ended wherever it ends.
+        script = (
+            '"$@" >"$OUT" 2>&1 </dev/null; s=$?; echo $s >"$STATUS.new"; mv "$STATUS.new" "$STATUS"'
+        )
+        env = {**self.env, "OUT": str(self.out), "STATUS": str(self.status_file)}
+        self.here.run(
+            "run", "-d", "--name", "test", "--", "env", "-i", *(f"{k}={v}" for k, v in env.items()),
+            "/bin/sh", "-c", script, "sh", *self.argv, cwd=self.cwd,
+        )  # fmt: skip
+
+    def cycle(self) -> bool:
+        done = self.here.run("migrate", "test", self.there.endpoint, check=False)
+        if done.returncode != 0:
+            if self.wait(0.5) is not None:
+                return False
+            raise self.failed(f"migrate: exit {done.returncode}\n{done.stdout}{done.stderr}")
+        self.here, self.there = self.there, self.here
+        self.cycles += 1
+        return True
+
+    def wait(self, timeout: float) -> int | None:
+        deadline = time.monotonic() + timeout
+        while True:
+            with contextlib.suppress(OSError):
+                code = int(self.status_file.read_text())
+                return code << 8 if code < 128 else code - 128  # the shell's way to tell a signal
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(min(0.02, max(0.0, deadline - time.monotonic())))
+
+    def signal(self, number: int) -> None:
+        shell = self.processes()[0]["vpid"]
+        program = next(p["vpid"] for p in self.processes() if p["ppid"] == shell)
+        self.here.run("signal", "test", signal.Signals(number).name, "--process", str(program))
+
+    def processes(self) -> list[dict[str, Any]]:
+        return [process for pod in self.here.pods() for process in pod.get("processes", [])]
+
+    def failed(self, what: str) -> FlavourError:
+        return FlavourError(f"{super().failed(what)}\n{self.here.log()}\n{self.there.log()}")
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\r")
+
+
+class Terminal:
+    """A program in a terminal of its own, typed to and read from, as a person would."""
+
+    def __init__(self, argv: list[str], env: dict[str, str], cwd: Path | None = None):
+        self.text = ""
+        self.pid, self.master = os.forkpty()
+        if self.pid == 0:
+            try:
+                if cwd:
+                    os.chdir(cwd)
+                os.execvpe(argv[0], argv, env)
+            finally:
+                os._exit(127)
+        os.set_blocking(self.master, False)
+        waited.add(self.pid)
+        self.argv = argv
+
+    def type(self, text: str) -> None:
+        os.write(self.master, text.encode())
+
+    def wait_a_moment(self) -> None:
+        """Until a program that was just started from a shell has the terminal."""
+        time.sleep(0.3)
+
+    def expect(self, pattern: str, timeout: float = 20) -> str:
+        """Read on until `pattern` (a regular expression) appears; what came with it is used up."""
+        deadline = time.monotonic() + timeout
+        while not (found := re.search(pattern, self.text)):
+            try:
+                self.text += _ANSI.sub("", os.read(self.master, 65536).decode("utf-8", "replace"))
+                continue
+            except BlockingIOError:
+                pass
+            except OSError:
+                raise FlavourError(f"{self.argv}: ended before {pattern!r}:\n{self.text}") from None
+            if time.monotonic() > deadline:
+                raise FlavourError(f"{self.argv}: no {pattern!r} in:\n{self.text}")
+            time.sleep(0.01)
+        self.text = self.text[found.end() :]
+        return found.group()
+
+    def wait(self, timeout: float = 20) -> int:
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                self.text += os.read(self.master, 65536).decode("utf-8", "replace")
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                waited.discard(self.pid)
+                os.close(self.master)
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.02)
+        raise FlavourError(f"{self.argv}: does not end:\n{self.text}")
+
+    def close(self) -> None:
+        """Hang up, as closing the window would, and make sure."""
+        if self.pid not in waited:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGHUP)
+            time.sleep(0.1)
+        with contextlib.suppress(OSError):
+            os.close(self.master)
+        world.end(self.pid)
+        waited.discard(self.pid)

@@ -1,0 +1,154 @@
+"""The supervisor of one test pod: reads a command per line, answers a line of JSON to each.
+
+    {"verb": "launch", "argv": [...], ...}     ->  {"ok": ...}  or  {"error": traceback}
+
+It uses the Python API in its own process, as an embedding program would. SIGUSR1 prints where every
+thread of it is (to stderr, which is the test's runner.log).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import faulthandler
+import json
+import os
+import shutil
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from harness import snapshot
+from zaptrace.pod.pod import Pod, Stdio
+
+
+class Runner:
+    def __init__(self) -> None:
+        self.pod: Pod | None = None
+        self.count = 0
+        self.image: Path | None = None
+        self.before: snapshot.Snapshot | None = None
+
+    def do_launch(
+        self, argv: list[str], env: dict[str, str], cwd: str, out: str, place: str
+    ) -> int:
+        self.place = Path(place)
+        null = os.open("/dev/null", os.O_RDONLY)
+        output = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        stdio = Stdio(null, output, output, tty=False)
+        self.pod = Pod.launch(argv, name="test", cwd=cwd, env=env, stdio=stdio)
+        os.close(null)
+        os.close(output)
+        return os.getpid()
+
+    def do_checkpoint(self, then: str, compare: bool, rehearsal: bool) -> dict[str, Any] | None:
+        """With `compare`, the frozen pod is looked at before it stops or goes on."""
+        from zaptrace.image.image import Image
+        from zaptrace.image.sink import DirectorySink
+        from zaptrace.pod.checkpoint import checkpoint
+
+        assert self.pod
+        self.count += 1
+        image = self.place / f"image-{self.count}"
+        try:
+            report = checkpoint(
+                self.pod,
+                DirectorySink(image),
+                then="hold" if compare else then,
+                rehearsal=rehearsal,
+            )
+        except Exception:
+            if self.pod.wait(0) is not None:  # the program was faster than we
+                return None
+            raise
+        facts = dataclasses.asdict(report) | {"rtids": []}
+        if compare:
+            self.before = snapshot.take(self.pod)
+            facts["rtids"] = self.before.rtids
+            if then == "resume":
+                self.pod.thaw()
+            else:
+                self.pod.kill()
+        if then == "stop":
+            self.pod.close()
+            self.pod = None
+            self.image = image
+        else:
+            Image.open(image).close()
+            shutil.rmtree(image)
+        return facts
+
+    def do_restore(self, compare: bool) -> dict[str, Any]:
+        """The image is removed at once: a restored pod does not lean on it."""
+        from zaptrace.image.image import Image
+        from zaptrace.pod.restore import restore
+
+        assert self.image
+        null = os.open("/dev/null", os.O_RDWR)
+        image = Image.open(self.image)
+        try:
+            self.pod = restore(image, stdio=Stdio(null, null, null, tty=False), hold=compare)
+        finally:
+            image.close()
+            os.close(null)
+        shutil.rmtree(self.image)
+        differences: list[str] = []
+        if compare:
+            assert self.before
+            differences = snapshot.differences(self.before, snapshot.take(self.pod))
+            self.pod.thaw()
+        return {"differences": differences}
+
+    def do_fault(self, name: str) -> None:
+        """From now on this fault point is on; "" for none."""
+        os.environ["ZAPTRACE_FAULT"] = name
+
+    def do_wait(self, timeout: float) -> int | None:
+        return self.pod.wait(timeout) if self.pod else None
+
+    def do_signal(self, number: int, vpid: int | None = None) -> None:
+        assert self.pod
+        self.pod.signal(number, vpid)
+
+    def do_freeze(self) -> None:
+        assert self.pod
+        self.pod.freeze()
+
+    def do_thaw(self) -> None:
+        assert self.pod
+        self.pod.thaw()
+
+    def do_processes(self) -> list[dict[str, Any]]:
+        return [snapshot.plain(p) for p in self.pod.processes()] if self.pod else []
+
+    def do_close(self) -> None:
+        if self.pod:
+            self.pod.kill()
+            self.pod.close()
+            self.pod = None
+
+
+def main() -> None:
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    runner = Runner()
+    # Our stdout is the protocol: nothing else may write to it, nor any pod inherit it.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        try:
+            answer = {"ok": getattr(runner, f"do_{asked.pop('verb')}")(**asked)}
+        except BaseException:
+            answer = {"error": traceback.format_exc()}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

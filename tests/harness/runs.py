@@ -1,0 +1,332 @@
+"""One program in one flavour, from its start to its end: see flavours.py for the flavours."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.world import (
+    PATIENCE_S,
+    TESTS,
+    FlavourError,
+    compiled,
+    descendants,
+    environment,
+    waited,
+)
+
+
+@dataclass
+class Outcome:
+    """How a program ended."""
+
+    status: int  # as waitpid gives it
+    output: str
+    cycles: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def exit(self) -> int:
+        """As a shell shows it."""
+        return os.waitstatus_to_exitcode(self.status)
+
+
+class Run:
+    """One program in one flavour. Use `with started(...) as it:`."""
+
+    def __init__(
+        self, flavour: str, argv: Sequence[str], place: Path, env: Mapping[str, str], cwd: Path
+    ):
+        self.flavour = flavour
+        self.argv = [str(a) for a in argv]
+        self.place = place
+        self.cwd = cwd
+        self.go_file = place / "go"
+        self.env = {**env, "ZT_GO": str(self.go_file)}
+        self.out = place / "out"
+        self.cycles = 0
+        self.notes: list[str] = []
+
+    def start(self) -> None:
+        raise NotImplementedError
+
+    def cycle(self) -> bool:
+        """Do what the flavour is about, now. False when the program had ended by then."""
+        raise NotImplementedError
+
+    def wait(self, timeout: float) -> int | None:
+        """The wait status of the program, or None after `timeout` seconds."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def signal(self, number: int) -> None:
+        """A signal for the program's first process."""
+        raise NotImplementedError
+
+    def processes(self) -> list[dict[str, Any]]:
+        """vpid, rpid, ppid, comm, state, threads of each; empty where nobody can tell."""
+        return []
+
+    def output(self) -> str:
+        return self.out.read_text(encoding="utf-8", errors="replace") if self.out.exists() else ""
+
+    def go(self) -> None:
+        self.go_file.touch()
+
+    def wait_for(self, text: str, timeout: float = PATIENCE_S) -> None:
+        """Until the program has printed `text`."""
+        deadline = time.monotonic() + timeout
+        while text not in self.output():
+            if self.wait(0.01) is not None and text not in self.output():
+                raise self.failed(f"it ended before it printed {text!r}")
+            if time.monotonic() > deadline:
+                raise self.failed(f"it did not print {text!r} in {timeout:.0f} s")
+
+    def finish(self, timeout: float = PATIENCE_S) -> Outcome:
+        """Wait for its end."""
+        status = self.wait(timeout)
+        if status is None:
+            raise self.failed(f"it did not end in {timeout:.0f} s")
+        return Outcome(status, self.output(), self.cycles, self.notes)
+
+    def failed(self, what: str) -> FlavourError:
+        tail, logged = _tail(self.out, 25), _tail(self.place / "runner.log", 40)
+        return FlavourError(
+            f"{' '.join(self.argv)} as {self.flavour}, after {self.cycles} cycles: {what}\n"
+            f"processes: {self._safe_processes()}\n--- its output ends\n{tail}\n"
+            f"--- the supervisor's log ends\n{logged}"
+        )
+
+    def _safe_processes(self) -> Any:
+        try:
+            return self.processes()
+        except Exception as error:
+            return f"unknown ({error})"
+
+
+class NativeRun(Run):
+    """Without us."""
+
+    def start(self) -> None:
+        with open(self.out, "wb") as out, open("/dev/null", "rb") as null:
+            self.process = subprocess.Popen(
+                self.argv,
+                stdin=null,
+                stdout=out,
+                stderr=out,
+                env=self.env,
+                cwd=self.cwd,
+                start_new_session=True,
+            )
+        waited.add(self.process.pid)
+
+    def cycle(self) -> bool:
+        return self.process.poll() is None
+
+    def wait(self, timeout: float) -> int | None:
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return None
+        return -code if code < 0 else code << 8
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def processes(self) -> list[dict[str, Any]]:
+        return [{"rpid": pid} for pid in [self.process.pid, *descendants(self.process.pid)]]
+
+    def close(self) -> None:
+        below = descendants(self.process.pid)
+        self.process.kill()
+        self.process.wait()
+        for pid in below:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        waited.discard(self.process.pid)
+
+
+class PodRun(Run):
+    """In a pod whose supervisor is a runner.py that does as it is told, line by line."""
+
+    def start(self) -> None:
+        log = open(self.place / "runner.log", "ab")  # noqa: SIM115 - the runner's from here on
+        env = {**os.environ, "ZAPTRACE_RUNTIME_DIR": str(self.place / "run")}
+        self.runner = subprocess.Popen(
+            [sys.executable, str(TESTS / "harness" / "runner.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=env,
+            text=True,
+        )
+        log.close()
+        waited.add(self.runner.pid)
+        self.occupier: subprocess.Popen[str] | None = None
+        self.ask(
+            "launch",
+            argv=self.argv,
+            env=self.env,
+            cwd=str(self.cwd),
+            out=str(self.out),
+            place=str(self.place),
+        )
+
+    def ask(self, verb: str, patience: float = PATIENCE_S, **args: Any) -> Any:
+        """Have the runner do something; its answer, or a FlavourError with its traceback."""
+        assert self.runner.stdin and self.runner.stdout
+        try:
+            self.runner.stdin.write(json.dumps({"verb": verb, **args}) + "\n")
+            self.runner.stdin.flush()
+        except BrokenPipeError:
+            raise self._runner_gone(verb) from None
+        readable, _, _ = select.select([self.runner.stdout], [], [], patience)
+        if not readable:
+            raise FlavourError(f"{verb} did not answer in {patience:.0f} s: {self._stacks()}")
+        line = self.runner.stdout.readline()
+        if not line:
+            raise self._runner_gone(verb)
+        answer = json.loads(line)
+        if "error" in answer:
+            raise FlavourError(
+                f"{' '.join(self.argv)} as {self.flavour}, cycle {self.cycles + 1}: {verb} failed\n"
+                f"{answer['error']}\n--- its output ends\n{_tail(self.out, 25)}\n"
+                f"--- the supervisor's log ends\n{self._log()}"
+            )
+        return answer["ok"]
+
+    def cycle(self) -> bool:
+        alive = {
+            "pod": lambda: self.wait(0) is None,
+            "frozen": self._freeze,
+            "resume": lambda: self.checkpoint("resume"),
+            "rehearsed": lambda: self.checkpoint("resume", rehearsal=True),
+            "restore": self._move,
+            "shifted": lambda: self._move(occupy=True),
+            "twice": lambda: self._move(compare=False) and self._move(),
+        }[self.flavour]()
+        self.cycles += bool(alive)
+        return bool(alive)
+
+    def _freeze(self) -> bool:
+        self.ask("freeze")
+        self.ask("thaw")
+        return self.wait(0) is None
+
+    def checkpoint(
+        self, then: str, *, compare: bool = True, rehearsal: bool | None = None
+    ) -> dict[str, Any] | None:
+        """Facts of the checkpoint; None when the program had ended."""
+        rehearsal = then == "stop" if rehearsal is None else rehearsal
+        return self.ask("checkpoint", then=then, compare=compare, rehearsal=rehearsal)
+
+    def _move(self, *, compare: bool = True, occupy: bool = False) -> bool:
+        before = self.checkpoint("stop", compare=compare)
+        if before is None:
+            return False
+        if occupy:
+            self._occupy(before["rtids"])
+        self.restore(compare=compare)
+        return True
+
+    def restore(self, *, compare: bool = True) -> dict[str, Any]:
+        after = self.ask("restore", compare=compare)
+        if after["differences"]:
+            raise FlavourError(
+                f"{' '.join(self.argv)} as {self.flavour}: the restored pod is not the one that "
+                "was checkpointed:\n  " + "\n  ".join(after["differences"])
+            )
+        return after
+
+    def _occupy(self, rtids: Sequence[int]) -> None:
+        """Give the numbers that the pod had to others, as far as that can be done here."""
+        self._free()
+        if int(Path("/proc/sys/kernel/pid_max").read_text()) > 1 << 17:
+            self.notes.append("pid_max is too large to go round: the old ids stay free")
+            return
+        self.occupier = subprocess.Popen(
+            [str(compiled(TESTS / "harness" / "occupier.c")), *map(str, rtids[:64])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment(),
+        )
+        waited.add(self.occupier.pid)
+        assert self.occupier.stdout
+        self.notes.append(self.occupier.stdout.readline().strip())
+
+    def _free(self) -> None:
+        if self.occupier:
+            assert self.occupier.stdin and self.occupier.stdout
+            self.occupier.stdin.close()
+            self.occupier.wait(20)
+            self.occupier.stdout.close()
+            waited.discard(self.occupier.pid)
+            self.occupier = None
+
+    def wait(self, timeout: float) -> int | None:
+        return self.ask("wait", timeout=timeout, patience=timeout + PATIENCE_S)
+
+    def signal(self, number: int) -> None:
+        self.ask("signal", number=number)
+
+    def processes(self) -> list[dict[str, Any]]:
+        return self.ask("processes", patience=10)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError, ValueError, FlavourError):
+            if self.runner.poll() is None:
+                self.ask("close", patience=20)
+        self.runner.kill()
+        self.runner.wait()
+        for stream in (self.runner.stdin, self.runner.stdout):
+            with contextlib.suppress(OSError):
+                stream and stream.close()
+        waited.discard(self.runner.pid)
+        self._free()
+
+    def _runner_gone(self, verb: str) -> FlavourError:
+        code = self.runner.wait(10)
+        return FlavourError(
+            f"{' '.join(self.argv)} as {self.flavour}: the supervisor died at {verb} "
+            f"({_ending(code)})\n{self._log()}"
+        )
+
+    def _log(self) -> str:
+        return _tail(self.place / "runner.log", 60)
+
+    def _stacks(self) -> str:
+        """Where the runner hangs: faulthandler answers SIGUSR1 into its log."""
+        with contextlib.suppress(ProcessLookupError):
+            self.runner.send_signal(signal.SIGUSR1)
+            time.sleep(0.5)
+        threads = [
+            f"{p}: {Path(f'/proc/{p}/stat').read_text().split(') ')[1][0]} "
+            f"{Path(f'/proc/{p}/wchan').read_text()}"
+            for p in descendants(self.runner.pid)
+            if os.path.exists(f"/proc/{p}/stat")
+        ]
+        return self._log() + "\n" + "\n".join(threads)
+
+
+def _tail(path: Path, lines: int) -> str:
+    """The end of a text file that may not be there."""
+    if not path.exists():
+        return ""
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+
+def _ending(code: int) -> str:
+    return signal.Signals(-code).name if code < 0 else f"exit {code}"

@@ -1,0 +1,37 @@
+"""Waiting for supervisors, and for their end."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+
+from zaptrace.errors import PodError, WireTimeout
+from zaptrace.supervisor import control, runtime
+
+PATIENCE_S = 20.0
+
+
+def eventually(condition, what: str = "it") -> None:
+    """Wait until `condition()` holds."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come about"
+        time.sleep(0.02)
+
+
+def is_gone(pid: int) -> bool:
+    """No such process, or a zombie: we may be the one that reaps orphans."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def end_all(root: Path) -> None:
+    """End every pod of a runtime directory, and wait for their supervisors."""
+    for name in runtime.pods(root):
+        with contextlib.suppress(PodError), control.Client(name, root) as client:
+            with contextlib.suppress(PodError, WireTimeout):
+                client.call("discard", timeout=5)
+            eventually(lambda c=client: not c.alive(), f"the end of pod {name}")

@@ -1,0 +1,163 @@
+"""What the harness stands on: directories, processes, programs, and the patience of a test."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).resolve().parent.parent
+ROOT = TESTS.parent
+PROGRAMS = TESTS / "programs"
+REAL = TESTS / "real" / "programs"
+
+SEED = int(os.environ.get("ZAPTRACE_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
+ASAN = bool(os.environ.get("ZAPTRACE_TEST_ASAN"))
+PATIENCE_S = 150.0 if ASAN else 60.0
+
+_places: list[Path] = []
+
+
+class FlavourError(AssertionError):
+    """What a program in a flavour did that it should not have done, with all that is known."""
+
+
+def make_place() -> Path:
+    """A new directory with a short path; gone when the session ends."""
+    path = Path(tempfile.mkdtemp(prefix="zt-", dir=os.environ.get("TMPDIR", "/tmp")))
+    _places.append(path)
+    return path
+
+
+def remove(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(ValueError):
+        _places.remove(path)
+
+
+def remove_all(*, keep_failed: bool) -> None:
+    if not keep_failed:
+        for path in list(_places):
+            remove(path)
+
+
+def children() -> list[int]:
+    """Our child processes, adopted orphans included; zombies too."""
+    found: list[int] = []
+    for task in os.listdir("/proc/self/task"):
+        with contextlib.suppress(OSError):
+            found += map(int, Path(f"/proc/self/task/{task}/children").read_text().split())
+    return found
+
+
+waited: set[int] = set()
+"""Children that a Popen of ours waits for; `reap` leaves them alone."""
+
+
+def reap() -> None:
+    """Bury the orphans that we adopted."""
+    for pid in children():
+        if pid not in waited:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+
+
+def end(pid: int) -> None:
+    """Kill a child that should not be there any more, and bury it."""
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def describe(pid: int) -> str:
+    try:
+        argv = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, UnicodeDecodeError):
+        return f"  {pid}, gone by now"
+    return f"  {pid} {argv} {state}"
+
+
+def descendants(pid: int) -> list[int]:
+    """Processes below `pid`, itself not included."""
+    found: list[int] = []
+    below = [pid]
+    while below:
+        parent = below.pop()
+        for task in _entries(f"/proc/{parent}/task"):
+            with contextlib.suppress(OSError):
+                text = Path(f"/proc/{parent}/task/{task}/children").read_text()
+                below += (kids := [int(kid) for kid in text.split()])
+                found += kids
+    return found
+
+
+def _entries(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []
+
+
+def require(program: str, package: str | None = None) -> str:
+    """The path of a program that a test needs. Missing, it skips here and fails in CI."""
+    path = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if path is None:
+        said = f"{program} is not installed: apt-get install {package or program}"
+        if os.environ.get("CI"):
+            pytest.fail(said)
+        pytest.skip(said)
+    return path
+
+
+def environment(**more: str) -> dict[str, str]:
+    """What programs in pods get: little, and nothing of a sanitizer's."""
+    keep = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR")
+    env = {name: os.environ[name] for name in keep if name in os.environ}
+    return {**env, "LANG": "C.UTF-8", "TERM": "xterm", **more}
+
+
+def python() -> str:
+    """A Python for programs in pods: the system's own where there is one."""
+    return "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.executable
+
+
+@contextlib.contextmanager
+def only_one(target: Path) -> Iterator[Path]:
+    """`target`'s place exists, and no other pytest worker is making it: a running program's file
+    must not be replaced."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target.with_name(f".{target.name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield target
+
+
+def compiled(source: Path, *flags: str, cc: str = "cc") -> Path:
+    """The program made of one C file; made once for all pytest workers, remade when it changed."""
+    name = "-".join([source.stem, cc, *(f.strip("-").replace("/", "_") for f in flags)])
+    newest = max(p.stat().st_mtime for p in [source, *source.parent.glob("*.h")])
+    with only_one(ROOT / "build" / "programs" / name) as target:
+        if not target.exists() or target.stat().st_mtime < newest:
+            command = [cc, "-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-pthread", *flags]
+            command += ["-o", str(target), str(source), "-lrt", "-lm"]
+            built(*command)
+    return target
+
+
+def built(*command: str | Path, **env: str) -> None:
+    """Run a compiler."""
+    words = list(map(str, command))
+    done = subprocess.run(
+        words, env=environment(**env), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}{done.stderr}"

@@ -1,0 +1,325 @@
+"""The supervisor around a fake pod: births, ends, terminals, logs, and clients that misbehave."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.supervisors import PATIENCE_S, end_all, eventually, is_gone
+from harness.world import TESTS
+from zaptrace.errors import PodError
+from zaptrace.supervisor import control, runtime, starter
+from zaptrace.supervisor.starter import Job, Started
+
+
+@pytest.fixture
+def base(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
+    """A runtime directory of the test's own, empty of pods when it ends."""
+    import tempfile
+
+    # Not tmp_path: the control socket's path has to be short.
+    with tempfile.TemporaryDirectory(prefix="zt", dir="/tmp") as path:
+        monkeypatch.setenv("ZAPTRACE_RUNTIME_DIR", path)
+        monkeypatch.setattr(starter, "PROGRAM", "harness.fake_pod")
+        monkeypatch.setenv("PYTHONPATH", str(TESTS), prepend=os.pathsep)
+        root = runtime.root()
+        yield root
+        end_all(root)
+
+
+@contextlib.contextmanager
+def pod(base: Path, script: str, **more: object) -> Iterator[tuple[Started, control.Client]]:
+    job = Job(
+        "launch",
+        str(base),
+        **{"name": "web", "argv": ["sh", "-c", script], "stdio": "log", **more},
+    )
+    with starter.start(job) as started, started.connect() as client:
+        yield started, client
+
+
+class TestEnd:
+    def test_wait_gets_the_status(self, base: Path) -> None:
+        with pod(base, "sleep 0.2; exit 7") as (_, client):
+            outcome = client.wait(PATIENCE_S)
+        assert (outcome.how, outcome.status) == ("exited", 7 << 8)
+
+    def test_late_askers_get_it_too(self, base: Path) -> None:
+        with pod(base, "exit 7") as (started, client):
+            eventually(lambda: not client.alive())
+            assert client.wait(PATIENCE_S).status == 7 << 8
+            assert runtime.ended("web", base)["instance"] == started.instance
+
+    def test_nothing_stays_behind(self, base: Path) -> None:
+        with pod(base, "echo said; exit 0") as (started, client):
+            client.wait(PATIENCE_S)
+            eventually(lambda: is_gone(started.pid))
+        assert {p.name for p in base.iterdir()} == {".lock", ".ended"}
+        assert runtime.ended_log("web", base).read_text() == "said\n"
+
+    def test_processes_may_outlive_the_root(self, base: Path) -> None:
+        with pod(base, "sleep 1 & exit 3") as (_, client):
+            outcome = client.wait(PATIENCE_S)
+            assert (outcome.status, outcome.left) == (3 << 8, 1)
+            assert client.alive()
+            eventually(lambda: not client.alive())
+        assert runtime.ended("web", base)["status"] == 3 << 8
+
+    def test_sigterm_to_the_supervisor_ends_the_pod_cleanly(self, base: Path) -> None:
+        with pod(base, "trap 'echo bye; exit 5' TERM; while :; do sleep 0.05; done") as (s, client):
+            time.sleep(0.3)
+            os.kill(s.pid, signal.SIGTERM)
+            assert client.wait(PATIENCE_S).status == 5 << 8
+        assert runtime.ended_log("web", base).read_text().endswith("bye\n")
+
+    def test_stop_kills_what_ignores_sigterm(self, base: Path) -> None:
+        with pod(base, "trap '' TERM; while :; do sleep 0.05; done") as (_, client):
+            time.sleep(0.3)
+            reply = client.call("stop", grace=0.2, timeout=PATIENCE_S)
+        assert reply["outcome"]["status"] == signal.SIGKILL
+
+    def test_stop_of_a_frozen_pod(self, base: Path) -> None:
+        with pod(base, "sleep 60") as (_, client):
+            client.call("freeze", timeout=PATIENCE_S)
+            reply = client.call("stop", timeout=PATIENCE_S)
+        assert reply["outcome"]["status"] == signal.SIGTERM
+
+    def test_a_killed_supervisor_is_noticed_and_cleaned_up(self, base: Path) -> None:
+        with pod(base, "exec sleep 60") as (started, client):
+            (process,) = client.call("status", processes=True)["processes"]
+            os.kill(started.pid, signal.SIGKILL)
+            with pytest.raises(PodError, match="supervisor of pod 'web' died"):
+                client.wait(PATIENCE_S)
+            os.kill(process["rpid"], signal.SIGKILL)  # a real pod's would have died with it
+        assert runtime.pods(base) == []
+        assert not (base / "web").exists()
+
+
+class TestStart:
+    def test_the_supervisor_has_a_session_that_it_does_not_lead(self, base: Path) -> None:
+        with pod(base, "sleep 60") as (started, _):
+            # No leader, so no terminal that it opens becomes its own.
+            assert os.getsid(started.pid) not in (os.getsid(0), started.pid)
+
+    def test_a_taken_name(self, base: Path) -> None:
+        with pod(base, "sleep 60"):
+            with pytest.raises(PodError, match="name is taken"), pod(base, "true"):
+                pass
+            assert runtime.pods(base) == ["web"]
+
+    def test_names_are_made_and_numbered(self, base: Path) -> None:
+        with pod(base, "sleep 60", name=None) as (a, _), pod(base, "sleep 60", name=None) as (b, _):
+            assert (a.name, b.name) == ("sh", "sh-2")
+
+    def test_what_cannot_be_executed(self, base: Path) -> None:
+        with pytest.raises(Exception, match="cannot run") as info, pod(base, "", argv=["no/such"]):
+            pass
+        assert info.value.exit_status == 127
+        assert not (base / "web").exists()
+
+    def test_a_supervisor_that_dies_early(
+        self, base: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(starter, "PROGRAM", "no_such_module")
+        with pytest.raises(PodError, match="died before"), pod(base, "true"):
+            pass
+
+    def test_readers_of_inherited_output_see_its_end(self, base: Path) -> None:
+        reading, writing = os.pipe()
+        job = Job("launch", str(base), "web", argv=["sh", "-c", "echo a; exec >&- 2>&-; sleep 60"])
+        with starter.start(job, (0, writing, writing)):
+            os.close(writing)
+            with open(reading, "rb") as stream:
+                assert stream.read() == b"a\n"  # though the pod goes on
+
+    def test_ignored_signals_stay_ignored_and_sigpipe_is_as_usual(self, base: Path) -> None:
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            with pod(base, "grep SigIgn /proc/self/status") as (_, client):
+                client.wait(PATIENCE_S)
+        finally:
+            signal.signal(signal.SIGHUP, before)
+        log = runtime.ended_log("web", base)
+        eventually(log.exists)  # it is moved there after the end was told
+        ignored = int(log.read_text().split()[1], 16)
+        assert ignored >> (signal.SIGHUP - 1) & 1
+        assert not ignored >> (signal.SIGPIPE - 1) & 1
+
+
+class TestHeld:
+    def held(self, base: Path, tmp_path: Path) -> starter.Held:
+        with pod(base, "echo on; sleep 60") as (_, client):
+            eventually(lambda: (base / "web" / "log").read_bytes())
+            client.call("checkpoint", to=str(tmp_path / "image"), then="stop")
+            eventually(lambda: not client.alive())
+        return starter.spawn_restored(tmp_path / "image", root=base)
+
+    def test_thaw(self, base: Path, tmp_path: Path) -> None:
+        held = self.held(base, tmp_path)
+        assert held.name == "web"
+        with control.Client("web", base) as client:
+            assert client.call("status")["state"] == "held"
+            assert (base / "web" / "log").read_bytes() == b""
+            held.thaw()
+            assert client.call("status")["state"] == "running"
+            eventually(lambda: (base / "web" / "log").read_bytes() == b"on\n")
+
+    def test_discard(self, base: Path, tmp_path: Path) -> None:
+        held = self.held(base, tmp_path)
+        held.discard()
+        eventually(lambda: runtime.pods(base) == [])
+        held.discard()
+        assert runtime.ended("web", base)["how"] == "discarded"
+
+    def test_discarded_when_nobody_can_say_go(self, base: Path, tmp_path: Path) -> None:
+        held = self.held(base, tmp_path)
+        held._started.lifeline.close()
+        eventually(lambda: runtime.pods(base) == [])
+        held.client.close()
+
+
+class TestClients:
+    def test_garbage_changes_nothing(self, base: Path) -> None:
+        with pod(base, "sleep 60") as (_, client):
+            for frame in (b"", b"\xc1", b"\x93\1\2\3", os.urandom(500), control.pack({})):
+                client.socket.send(frame)
+            client.socket.send_multipart([b"many", b"frames"])
+            client.socket.send(control.pack({"verb": "no such", "id": 9}))
+            client.socket.send(control.pack({"verb": "signal", "id": "x", "signal": "y"}))
+            client.socket.send(control.pack({"verb": ["wait"], "id": {}}))
+            client.socket.send(control.pack({"verb": "ack"}))
+            client.socket.send(control.pack({"verb": "resize"}))
+            with pytest.raises(PodError, match="no verb 'nonsense'"):
+                client.call("nonsense", timeout=PATIENCE_S)
+            assert client.call("status", timeout=PATIENCE_S)["state"] == "running"
+
+    def test_another_version_is_told(self, base: Path) -> None:
+        with pod(base, "sleep 60") as (_, client):
+            client.socket.send(control.pack({"v": 99, "verb": "status", "id": 1}))
+            answer = control.unpack(client.socket.recv())
+        assert not answer["ok"] and "99" in answer["error"]["found"]
+
+    def test_a_dead_client_changes_nothing(self, base: Path) -> None:
+        with pod(base, "sleep 60") as (started, client):
+            code = (
+                "import sys, time; from zaptrace.supervisor.control import Client; c = Client('web');"
+                "c.send('wait'); print('up', flush=True); time.sleep(60)"
+            )
+            child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+            with child:
+                assert child.stdout is not None and child.stdout.readline() == b"up\n"
+                child.kill()
+            assert client.call("status", timeout=PATIENCE_S)["state"] == "running"
+            os.kill(started.pid, 0)
+
+    def test_several_at_once(self, base: Path) -> None:
+        with pod(base, "sleep 60") as (started, first), started.connect() as second:
+            waiting = [first.send("wait"), second.send("wait")]
+            assert second.call("status", timeout=PATIENCE_S)["name"] == "web"
+            first.call("stop", timeout=PATIENCE_S)
+            for client, request in zip((first, second), waiting, strict=True):
+                (reply,) = client.follow(request, PATIENCE_S)
+                assert reply["outcome"]["status"] == signal.SIGTERM
+
+    def test_one_exclusive_verb_at_a_time(self, base: Path, tmp_path: Path) -> None:
+        with pod(base, "sleep 60") as (started, first), started.connect() as second:
+            seen: list[dict] = []
+            request = first.send("checkpoint", to=str(tmp_path / "slow"), then="resume")
+            eventually(lambda: second.call("status")["state"] == "checkpointing")
+            with pytest.raises(PodError, match="a checkpoint is under way"):
+                second.call("migrate", to="tcp://nowhere:1")
+            for message in first.follow(request, PATIENCE_S):
+                seen.append(message)
+            assert len(seen) == 11 and seen[0]["progress"]["total"] == 10
+            assert second.call("status")["state"] == "running"
+
+    def test_a_pod_that_ends_under_a_verb(self, base: Path, tmp_path: Path) -> None:
+        with pod(base, "sleep 0.3; exit 4") as (_, client):
+            request = client.send("checkpoint", to=str(tmp_path / "slow"), then="resume")
+            assert [*client.follow(request, PATIENCE_S)][-1]["ok"]
+            assert client.wait(PATIENCE_S).status == 4 << 8
+
+    def test_migrated_is_how_it_ended(self, base: Path) -> None:
+        with pod(base, "sleep 60") as (started, client), started.connect() as waiting:
+            request = waiting.send("wait")
+            assert client.call("migrate", to="tcp://there:1")["report"]["bytes"] == 99
+            (reply,) = waiting.follow(request, PATIENCE_S)
+        assert (reply["outcome"]["how"], reply["outcome"]["to"]) == ("migrated", "tcp://there:1")
+
+
+class TestTerminal:
+    def attach(self, client: control.Client, tail: int = 1 << 20) -> int:
+        return client.send("attach", rows=30, cols=100, tail=tail)
+
+    def read(self, client: control.Client, request: int) -> tuple[bytes, dict]:
+        """The whole stream, acknowledged, and the reply."""
+        shown = b""
+        for message in client.follow(request, PATIENCE_S):
+            if "stream" in message:
+                shown += message["stream"]
+                client.post("ack", id=request, at=message["at"] + len(message["stream"]))
+            else:
+                return shown, message
+        raise AssertionError
+
+    def test_output_before_the_first_attach_is_kept(self, base: Path) -> None:
+        with pod(base, "tty; stty size", stdio="tty", foreground=True) as (_, client):
+            time.sleep(0.5)
+            shown, reply = self.read(client, self.attach(client))
+        assert b"/dev/pts/" in shown and b"24 80" in shown
+        assert reply["outcome"]["status"] == 0
+
+    def test_input_and_size(self, base: Path) -> None:
+        with pod(base, "read x; stty size; echo got $x", stdio="tty") as (_, client):
+            request = self.attach(client)
+            client.post("input", data=b"hello\r")
+            shown, _ = self.read(client, request)
+        assert b"got hello\r\n" in shown and b"30 100" in shown
+
+    def test_detached_it_never_blocks(self, base: Path) -> None:
+        script = "head -c 5000000 /dev/zero | tr '\\0' x; echo; echo done"
+        with pod(base, script, stdio="tty") as (_, client):
+            assert client.wait(PATIENCE_S).status == 0
+
+    def test_attached_nothing_is_lost(self, base: Path) -> None:
+        with pod(base, "read x; seq 400000", stdio="tty") as (_, client):
+            request = self.attach(client)
+            client.post("input", data=b"\r")  # it begins when we are there
+            shown, _ = self.read(client, request)
+        assert shown.split() == [b"%d" % n for n in range(1, 400001)]
+
+    def test_a_stalled_client_holds_nobody_up(self, base: Path) -> None:
+        with pod(base, "seq 1000000", stdio="tty") as (started, client):
+            self.attach(client)  # and never acknowledges
+            with started.connect() as other:
+                assert other.wait(2 * PATIENCE_S).status == 0
+
+    def test_two_viewers_and_detach(self, base: Path) -> None:
+        script = "read x; echo $x-$x; read y"
+        with pod(base, script, stdio="tty") as (started, a), started.connect() as b:
+            first, second = self.attach(a), self.attach(b)
+            eventually(lambda: a.call("status")["attached"] == 2)
+            b.post("input", data=b"ab\r")
+            for client, request in ((a, first), (b, second)):
+                shown = b""
+                for message in client.follow(request, PATIENCE_S):
+                    shown += message["stream"]
+                    if b"ab-ab" in shown:
+                        break
+            a.post("detach")
+            assert [*a.follow(first, PATIENCE_S)][-1]["detached"]
+            eventually(lambda: b.call("status")["attached"] == 1)
+            b.post("input", data=b"\r")
+            assert self.read(b, second)[1]["outcome"]["status"] == 0
+
+    def test_a_pod_without_a_terminal(self, base: Path) -> None:
+        with pod(base, "sleep 60") as (_, client), pytest.raises(PodError, match="no terminal"):
+            client.call("attach", timeout=PATIENCE_S)

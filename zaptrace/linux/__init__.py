@@ -1,0 +1,1 @@
+"""Talks to a stopped process and to this kernel."""

@@ -1,0 +1,92 @@
+"""The compiled tracer, and its errors as exceptions."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from .._native import ffi, lib
+from ..errors import HostError, TraceeGone, ZaptraceError
+
+__all__ = ["NativeError", "check", "ffi", "kcmp_files", "lib", "new_error", "read_memory"]
+
+
+class NativeError(ZaptraceError):
+    """A call of the tracer failed; `kind` is one of lib.ZT_ERR_*, `errno` the system's or 0."""
+
+    def __init__(self, what: str, kind: int = 0, errno: int = 0) -> None:
+        super().__init__(what)
+        self.kind = kind
+        self.errno = errno
+
+
+def new_error():
+    """A zt_err to hand to the tracer."""
+    return ffi.new("zt_err *")
+
+
+def check(result: int, err) -> int:
+    """`result`, unless it is negative: then what `err` says is raised.
+
+    TraceeGone when the tracee died, HostError for a refused permission, else NativeError.
+    """
+    if result >= 0:
+        return result
+    text = ffi.string(err.text).decode(errors="replace")
+    if err.kind == lib.ZT_ERR_GONE:
+        raise TraceeGone(f"a process of the pod died: {text}")
+    if err.os_errno == errno.EPERM and err.kind == lib.ZT_ERR_OS:
+        raise HostError(
+            f"this host does not allow tracing: {text}",
+            remedy="check /proc/sys/kernel/yama/ptrace_scope (0 or 1) and the container's seccomp profile",
+        )
+    raise NativeError(text, err.kind, err.os_errno)
+
+
+def read_memory(rpid: int, address: int, size: int) -> bytes:
+    """`size` bytes of a process's memory. Raises TraceeGone or NativeError(EFAULT)."""
+    buffer = bytearray(size)
+    read_memory_into(rpid, address, buffer)
+    return bytes(buffer)
+
+
+def read_memory_into(rpid: int, address: int, buffer) -> None:
+    """Fill `buffer` (writable, bytes-like) from a process's memory; errors as read_memory."""
+    view = ffi.from_buffer(buffer, require_writable=True)
+    size = len(view)
+    got = lib.zt_mem_read(rpid, address, view, size)
+    _moved_all(got, size, f"cannot read {size} bytes at {address:#x} of process {rpid}")
+
+
+def write_memory(rpid: int, address: int, data: bytes) -> None:
+    """Write into a process's memory (its own protections hold); errors as read_memory."""
+    got = lib.zt_mem_write(rpid, address, ffi.from_buffer(data), len(data))
+    _moved_all(got, len(data), f"cannot write {len(data)} bytes at {address:#x} of process {rpid}")
+
+
+def _moved_all(got: int, size: int, what: str) -> None:
+    if got == size:
+        return
+    code = ffi.errno if got < 0 else errno.EFAULT
+    if code == errno.ESRCH:
+        raise TraceeGone(f"a process of the pod died: {what}")
+    raise NativeError(f"{what}: {os.strerror(code)}", lib.ZT_ERR_OS, code)
+
+
+_KCMP_FILE = 0
+
+
+def kcmp_files(rpid1: int, fd1: int, rpid2: int, fd2: int) -> int:
+    """0 if the two are one open file description, else 1 or 2: an order (kcmp(2))."""
+    result = lib.zt_kcmp(rpid1, rpid2, _KCMP_FILE, fd1, fd2)
+    if result < 0:
+        raise NativeError(f"kcmp: {os.strerror(-result)}", lib.ZT_ERR_OS, -result)
+    return result
+
+
+def get_fd(rpid: int, fd: int) -> int:
+    """A duplicate, in our process, of a descriptor of another (pidfd_getfd(2))."""
+    result = lib.zt_pidfd_getfd(rpid, fd)
+    if result < 0:
+        raise NativeError(f"pidfd_getfd: {os.strerror(-result)}", lib.ZT_ERR_OS, -result)
+    return result

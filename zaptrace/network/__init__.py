@@ -1,0 +1,1 @@
+"""How two hosts talk: keys, channels, the wire."""

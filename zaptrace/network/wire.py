@@ -1,0 +1,329 @@
+"""How hosts reach each other: ZeroMQ sockets with CURVE keys.
+
+One side listens (a ROUTER socket), the other connects (a DEALER); after that both have a `Channel`
+with the same `send` and `recv`, see channel.py.
+
+    connecting side                           listening side
+        │   CURVE: the server proves its key; ZAP asks `authorize` about the client's
+        ├── hello {protocol 1} ──────────────►│ another protocol: error PeerVersionError, end
+        │◄────────────── hello {window 16 MiB}┤ `accept(channel)` runs in a thread of its own
+        │   ...                               │
+        ├── bye ─────────────────────────────►│
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from socket import AF_INET, getaddrinfo
+from typing import Any
+
+import zmq
+from zmq.utils import z85
+from zmq.utils.monitor import recv_monitor_message
+
+from .. import plain
+from ..errors import HostError, PeerVersionError, WireError, WireTimeout, ZaptraceError
+from ..log import log
+from .channel import MAX_DATA, MAX_HEAD, WINDOW, Channel, Hub, Timeouts, decode, natural, told
+from .keys import Identity, host_of
+
+__all__ = ["MAX_DATA", "Channel", "Listener", "Timeouts", "connect"]
+
+PROTOCOL = 1
+MAX_CONVERSATIONS = 64
+
+# The connecting side
+
+
+class _Caller(Hub):
+    """The hub of a DEALER; ends its channel as soon as the connection is cut."""
+
+    def __init__(
+        self,
+        context: zmq.Context[Any],
+        socket: zmq.Socket[Any],
+        monitor: zmq.Socket[Any],
+        ours: Timeouts,
+    ) -> None:
+        super().__init__(context, socket, ours)
+        self._monitor = monitor
+        self.poller.register(monitor, zmq.POLLIN)
+
+    def also(self, ready: dict[Any, int]) -> None:
+        if self._monitor in ready:
+            event = recv_monitor_message(self._monitor)["event"]
+            if event in (zmq.Event.DISCONNECTED, zmq.Event.CLOSED):
+                self.receive()  # what came before the cut
+                self.lose(b"", "the connection is cut")
+
+    def close_sockets(self) -> None:
+        self.socket.disable_monitor()
+        self._monitor.close(linger=0)
+        super().close_sockets()
+
+
+@contextlib.contextmanager
+def connect(
+    endpoint: str, *, identity: Identity, server_key: bytes, timeouts: Timeouts | None = None
+) -> Iterator[Channel]:
+    """A conversation with the server at `endpoint` (tcp://host:port), which must hold `server_key`.
+
+    Raises WireError when there is none, or it does not let us in; PeerVersionError.
+    """
+    timeouts = timeouts or Timeouts()
+    host = host_of(endpoint)
+    ipv6 = _only_ipv6(host)
+    context: zmq.Context[Any] = zmq.Context()
+    socket = context.socket(zmq.DEALER)
+    _prepare(socket, timeouts, ipv6=ipv6)
+    socket.curve_publickey = z85.encode(identity.public)
+    socket.curve_secretkey = z85.encode(identity.secret)
+    socket.curve_serverkey = z85.encode(server_key)
+    socket.reconnect_ivl = -1
+    monitor = socket.get_monitor_socket()
+    hub = _Caller(context, socket, monitor, timeouts)
+    try:
+        socket.connect(endpoint)
+        _wait_connected(monitor, host, identity, timeouts.connect)
+        window = _greet(socket, host, timeouts.connect)
+        channel = Channel(hub, b"", host, window, timeouts)
+        hub.add(b"", channel)
+    except BaseException:
+        hub.close_sockets()
+        hub.release()
+        raise
+    hub.start()
+    try:
+        yield channel
+    finally:
+        channel.close()
+        hub.stop()
+        hub.release()
+
+
+def _only_ipv6(host: str) -> bool:
+    """True when `host` (name:port) has no IPv4 address. A name with both gets IPv4: "localhost"
+    is often ::1 first, where a server that listens on 127.0.0.1 cannot be found."""
+    name = host.rpartition(":")[0]
+    if name.startswith("["):
+        return True
+    try:
+        families = {found[0] for found in getaddrinfo(name, None)}
+    except OSError as e:
+        raise WireError(
+            f"cannot reach {host}",
+            needed="the address of that host",
+            found=f"{name}: {e.strerror}",
+            do="look for a mistake in the name",
+            changed="nothing",
+        ) from e
+    return AF_INET not in families
+
+
+def _prepare(socket: zmq.Socket[Any], timeouts: Timeouts, *, ipv6: bool) -> None:
+    socket.ipv6 = ipv6
+    socket.linger = 0
+    socket.sndhwm = socket.rcvhwm = 0  # bounded by credit
+    socket.maxmsgsize = MAX_HEAD
+    socket.handshake_ivl = int(timeouts.connect * 1000)
+    # Frees sockets whose other end is unplugged; the conversation itself knows by its own pings.
+    socket.heartbeat_ivl = int(timeouts.ping * 2000)
+    socket.heartbeat_timeout = int(timeouts.silence * 1000)
+
+
+def _wait_connected(
+    monitor: zmq.Socket[Any], host: str, identity: Identity, timeout: float
+) -> None:
+    until = time.monotonic() + timeout
+    connected = False
+    while monitor.poll(max(0, int((until - time.monotonic()) * 1000))):
+        event = recv_monitor_message(monitor)["event"]
+        if event == zmq.Event.HANDSHAKE_SUCCEEDED:
+            return
+        if event == zmq.Event.CONNECTED:
+            connected = True
+        elif event == zmq.Event.HANDSHAKE_FAILED_AUTH:
+            raise WireError(
+                f"{host} does not let us in",
+                needed="our key in its authorized_hosts",
+                found="it does not know our key",
+                do="add this line to ~/.config/zaptrace/authorized_hosts on that host:"
+                f"\n           {identity.line}",
+                changed="nothing",
+            )
+        elif connected and event in (
+            zmq.Event.DISCONNECTED,
+            zmq.Event.HANDSHAKE_FAILED_NO_DETAIL,
+            zmq.Event.HANDSHAKE_FAILED_PROTOCOL,
+        ):
+            raise WireError(
+                f"{host} is not who we take it for",
+                needed="a host server that holds the key we know for it",
+                found="something that cannot answer to that key",
+                do="give the key that zaptrace serve prints there: --key zap-...",
+                changed="nothing",
+            )
+        elif event == zmq.Event.CLOSED:
+            raise WireError(
+                f"cannot reach {host}",
+                needed="a host server there",
+                found="nothing that accepts connections",
+                do="run zaptrace serve there, on an address that this host can reach",
+                changed="nothing",
+            )
+    raise WireTimeout(
+        f"cannot reach {host}",
+        needed="a host server there",
+        found=f"no {'handshake' if connected else 'connection'} within {timeout:g} s",
+        do="run zaptrace serve there, on an address that this host can reach",
+        changed="nothing",
+    )
+
+
+def _greet(socket: zmq.Socket[Any], host: str, timeout: float) -> int:
+    """Exchange hellos; returns the other side's window."""
+    socket.send(_hello())
+    if not socket.poll(int(timeout * 1000)):
+        raise WireTimeout(f"{host} does not say hello", found=f"nothing for {timeout:g} s")
+    try:
+        kind, fields, _, _ = decode(socket.recv_multipart(copy=False))
+        if kind == "error":
+            raise told(fields, host)
+        if kind != "hello":
+            raise ValueError(kind)
+        _check_protocol(fields, host)
+        return max(natural(fields, "window"), 1)
+    except ValueError as e:
+        raise WireError(f"{host} does not speak our language", found=str(e)) from e
+
+
+def _hello() -> bytes:
+    return plain.dumps({"kind": "hello", "protocol": PROTOCOL, "window": WINDOW})
+
+
+def _check_protocol(fields: dict[str, Any], peer: str) -> None:
+    if fields.get("protocol") != PROTOCOL:
+        raise PeerVersionError(
+            f"{peer} speaks another protocol",
+            needed=f"protocol {PROTOCOL}",
+            found=f"protocol {fields.get('protocol')}",
+            do="install the same zaptrace on both hosts",
+            changed="nothing",
+        )
+
+
+# The listening side
+
+
+class Listener(Hub):
+    """Accepts conversations at `bind` (tcp://address:port, port * or 0 for any).
+
+    authorize   who holds this public key? None: it may not come in
+    accept      called with each new Channel, in a thread of its own; the channel is closed after it
+    """
+
+    def __init__(
+        self,
+        bind: str,
+        *,
+        identity: Identity,
+        authorize: Callable[[bytes], str | None],
+        accept: Callable[[Channel], None],
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        timeouts = timeouts or Timeouts()
+        host = host_of(bind)
+        context: zmq.Context[Any] = zmq.Context()
+        # ZAP (rfc.zeromq.org/spec/27): libzmq asks here before it lets anyone in.
+        self._zap = context.socket(zmq.REP)
+        self._zap.bind("inproc://zeromq.zap.01")
+        socket = context.socket(zmq.ROUTER)
+        _prepare(socket, timeouts, ipv6=host.startswith("["))
+        socket.router_mandatory = True
+        socket.curve_server = True
+        socket.curve_secretkey = z85.encode(identity.secret)
+        socket.zap_domain = b"zaptrace"
+        super().__init__(context, socket, timeouts)
+        self.poller.register(self._zap, zmq.POLLIN)
+        self._authorize = authorize
+        self._accept = accept
+        self._threads: set[threading.Thread] = set()
+        try:
+            socket.bind(bind.replace(":0", ":*") if host.endswith(":0") else bind)
+        except zmq.ZMQError as e:
+            self.close_sockets()
+            self.release()
+            raise HostError(
+                f"cannot listen on {host}",
+                needed="an address of this host with a free port",
+                found=e.strerror,
+                remedy="choose another with --bind, or end what uses it",
+            ) from e
+        self.endpoint: str = socket.last_endpoint.rstrip(b"\0").decode()
+        """Where we listen, with the real port."""
+        self.start()
+
+    def close(self) -> None:
+        """Stop listening and end every conversation; waits for their threads."""
+        self.stop()
+        for thread in list(self._threads):
+            thread.join()
+        self.release()
+
+    def close_sockets(self) -> None:
+        self._zap.close(linger=0)
+        super().close_sockets()
+
+    def also(self, ready: dict[Any, int]) -> None:
+        if self._zap in ready:
+            self._answer_zap()
+
+    def _answer_zap(self) -> None:
+        version, request, _, address, _, mechanism, *credentials = self._zap.recv_multipart()
+        name = None
+        try:
+            if mechanism == b"CURVE" and len(credentials) == 1:
+                name = self._authorize(credentials[0])
+        except ZaptraceError as e:
+            log.error("%s", e)
+        status = (b"200", b"OK") if name is not None else (b"400", b"unknown key")
+        if name is None:
+            log.warning("refused %s: its key is not authorised", address.decode(errors="replace"))
+        user = (name or "").encode(errors="replace")[:255]
+        self._zap.send_multipart([version, request, *status, user, b""])
+
+    def stranger(
+        self, route: bytes, kind: str, fields: dict[str, Any], frames: list[zmq.Frame]
+    ) -> None:
+        if kind != "hello":
+            return  # late words of a conversation that is over
+        peer = f"{frames[0].get('User-Id')} ({frames[0].get('Peer-Address')})"
+        try:
+            _check_protocol(fields, "the server")
+            if len(self.channels) >= MAX_CONVERSATIONS:
+                raise WireError("the server is busy", found=f"{MAX_CONVERSATIONS} conversations")
+        except ZaptraceError as e:
+            self.transmit(route, [plain.dumps({"kind": "error", "error": e.to_dict()})])
+            return
+        window = max(natural(fields, "window"), 1)
+        channel = Channel(self, route, peer, window, self.timeouts)
+        self.add(route, channel)
+        self.transmit(route, [_hello()])
+        thread = threading.Thread(target=self._converse, args=(channel,), daemon=True)
+        self._threads.add(thread)
+        thread.start()
+
+    def _converse(self, channel: Channel) -> None:
+        try:
+            self._accept(channel)
+        except ZaptraceError as e:
+            channel.fail(e)
+        except Exception as e:
+            log.exception("a conversation with %s failed", channel.peer)
+            channel.fail(ZaptraceError("the server failed", found=repr(e), do="see its log"))
+        finally:
+            channel.close()
+            self._threads.discard(threading.current_thread())

@@ -1,0 +1,1 @@
+"""A pod: its life, its checkpoint, its restore."""

@@ -1,0 +1,151 @@
+"""From a running pod to an image."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .. import resources
+from ..errors import ZaptraceError
+from ..image.image import pack_states
+from ..image.sink import Sink
+from ..linux import host
+from ..log import fault
+from ..resources.room import encode_state
+from ..view.frozen import FrozenPod
+from .pod import Pod
+from .rehearsal import rehearse
+
+Then = Literal["resume", "stop", "hold"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a checkpoint took: downtime_s is how long the pod stood still (so far, for `hold`)."""
+
+    downtime_s: float
+    bytes: int
+    processes: int
+    threads: int
+
+
+def checkpoint(
+    pod: Pod,
+    sink: Sink,
+    *,
+    then: Then = "resume",
+    rehearsal: bool | None = None,
+    progress: Callable[[str, int], None] | None = None,
+) -> Report:
+    """Write the pod to a sink; afterwards let it go on, end it, or leave it frozen.
+
+    With `rehearsal` (None: when it is to end) the image is restored beside the frozen pod first,
+    and thrown away. `progress(room, bytes so far)` is called as rooms are captured.
+    Raises UnsupportedResource, ImageError, TraceeGone, PodError, and what the restore would raise;
+    then the pod is as it was, and the sink aborted.
+    """
+    was_frozen = pod.frozen
+    started = time.monotonic()
+    counting = _Counting(sink, progress)
+    try:
+        pod.freeze()
+        fault("checkpoint.frozen")
+        manifest = pod.call(_capture_all, pod, counting)
+        fault("checkpoint.captured")
+        prove = rehearse if (then == "stop" if rehearsal is None else rehearsal) else None
+        if then == "resume" and not was_frozen and prove is None:
+            pod.thaw()  # before the commit: the pod need not wait for the disk
+        downtime = time.monotonic() - started
+        sink.commit(manifest, prove)
+        if then == "resume" and not was_frozen and prove is not None:
+            pod.thaw()
+            downtime = time.monotonic() - started
+    except BaseException as error:
+        sink.abort()
+        if not was_frozen:
+            pod.thaw()
+        if isinstance(error, ZaptraceError) and error.changed is None:
+            error.changed = (
+                f"nothing; the pod is {'frozen still' if was_frozen else 'running again'}"
+            )
+        raise
+    if then == "stop":
+        pod.kill()
+    if then != "resume":
+        downtime = time.monotonic() - started
+    facts = manifest["pod"]
+    return Report(downtime, counting.total, facts["processes"], facts["threads"])
+
+
+def _capture_all(pod: Pod, counting: _Counting) -> dict[str, Any]:
+    frozen = pod.frozen_view()
+    try:
+        return _capture(frozen, counting)
+    finally:
+        frozen.close()
+
+
+def _capture(frozen: FrozenPod, sink: _Counting) -> dict[str, Any]:
+    """Every room's States and contents into the sink; the manifest without its parts."""
+    frozen.image = sink
+    if not frozen.processes:
+        raise ZaptraceError(f'cannot checkpoint pod "{frozen.name}": it has no process any more')
+    resources.claim_files(frozen)
+    packed: list[bytes] = []
+    for room in resources.ROOMS:
+        sink.room = room.NAME
+        states = [encode_state(state) for state in room.capture(frozen)]
+        packed.append(pack_states(room.NAME, states))
+    sink.room = "state"
+    with sink.part("state") as part:
+        for states in packed:
+            part.write(states)
+    return {
+        "created": time.time(),
+        "host": host.facts(),
+        "pod": {
+            "name": frozen.name,
+            "root": frozen.processes[0].vpid,
+            "tty": frozen.tty_master is not None,
+            "processes": len(frozen.processes),
+            "threads": sum(len(p.threads) for p in frozen.processes),
+        },
+    }
+
+
+class _Counting:
+    """The sink, and how many bytes went in."""
+
+    def __init__(self, sink: Sink, progress: Callable[[str, int], None] | None) -> None:
+        self._sink = sink
+        self._progress = progress
+        self.room = ""
+        self.total = 0
+
+    def part(self, name: str) -> _CountingPart:
+        return _CountingPart(self, self._sink.part(name))
+
+    def add(self, size: int) -> None:
+        self.total += size
+        if self._progress:
+            self._progress(self.room, self.total)
+
+
+class _CountingPart:
+    def __init__(self, counting: _Counting, part) -> None:
+        self._counting = counting
+        self._part = part
+        self._writer = None
+
+    def __enter__(self) -> _CountingPart:
+        self._writer = self._part.__enter__()
+        return self
+
+    def __exit__(self, *exc_info: object):
+        return self._part.__exit__(*exc_info)
+
+    def write(self, data) -> None:
+        self._writer.write(data)
+        self._counting.add(len(data))

@@ -1,0 +1,426 @@
+"""A pod of this process: launched or restored, traced by a thread of its own.
+
+The tracer thread makes every ptrace call. Everything that touches a tracee is sent to it as a
+function (`Pod.call`), so there are no locks: while it runs such a function, no stop is handled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import resource
+import shutil
+import signal as signals
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from ..errors import HostError, PodError, ZaptraceError
+from ..ids import SUPERVISOR, Rpid, Vpid
+from ..linux import procfs
+from ..linux.native import NativeError, check, ffi, lib, new_error
+from ..linux.tracee import tasks
+from ..view.build import Deferred
+from ..view.frozen import FrozenPod
+
+T = TypeVar("T")
+
+FREEZE_TIMEOUT_MS = 10_000
+_WAKE_INTERVAL_S = 0.001
+
+
+@dataclass
+class Stdio:
+    """What becomes 0, 1 and 2 of a pod's first process; -1 stays closed.
+
+    With `tty` all three are the slave of a pseudoterminal, which becomes its controlling terminal;
+    `master` is the other end, for a checkpoint to find what is pending in it.
+    """
+
+    stdin: int = 0
+    stdout: int = 1
+    stderr: int = 2
+    tty: bool = False
+    master: int | None = None
+
+    def named(self) -> dict[str, int]:
+        return {"stdin": self.stdin, "stdout": self.stdout, "stderr": self.stderr}
+
+
+class LaunchError(HostError):
+    """The program could not be executed; `status` is 127 (not found) or 126, as a shell reports."""
+
+    def __init__(self, what: str, status: int = 126, **fields: str | None) -> None:
+        super().__init__(what, **fields)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class ProcessInfo:
+    """One process as the pod and the host number it; `state` is the letter of proc(5)."""
+
+    vpid: Vpid
+    rpid: Rpid
+    ppid: Vpid
+    comm: str
+    state: str
+    threads: int
+
+
+@dataclass
+class _Job:
+    """A function for the tracer thread, and what became of it."""
+
+    work: Callable[[], Any]
+    taken: threading.Event = field(default_factory=threading.Event)
+    done: threading.Event = field(default_factory=threading.Event)
+    value: Any = None
+    error: BaseException | None = None
+
+    def run(self) -> None:
+        self.taken.set()
+        try:
+            self.value = self.work()
+        except BaseException as error:
+            self.error = error
+        self.done.set()
+
+
+class Pod:
+    """A running pod. `handle` is the tracer's, to be used on its thread only."""
+
+    def __init__(self, name: str, *, moved: bool = False, stdio: Stdio | None = None) -> None:
+        self.name = name
+        self.created = time.time()
+        self.stdio = stdio or Stdio()
+        self.tty_master = self.stdio.master
+        self.handle: Any = None
+        self.before_thaw: list[Deferred] = []
+        self._stdio_ids = _identify(self.stdio)
+        self._moved = moved
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._root_ended = threading.Event()
+        self._empty = threading.Event()
+        self._root_status = 0
+        self._closed = False
+        self._handle_lock = threading.Lock()  # against a wake of a pod that is being closed
+        started: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(
+            target=self._trace, args=(started,), name=f"tracer of {name}", daemon=True
+        )
+        self._thread.start()
+        error = started.get()
+        if error:
+            raise error
+
+    # -- the tracer thread
+
+    def _trace(self, started: queue.SimpleQueue) -> None:
+        signals.pthread_sigmask(signals.SIG_BLOCK, {signals.SIGINT, signals.SIGTERM})
+        err = new_error()
+        self.handle = lib.zt_pod_create(self._moved, 0, err)
+        if not self.handle:
+            started.put(HostError(f"cannot make a pod: {ffi.string(err.text).decode()}"))
+            return
+        started.put(None)
+        populated = False
+        while True:
+            while not self._jobs.empty():
+                job = self._jobs.get()
+                if job is None:
+                    lib.zt_loop_kill(self.handle, new_error())
+                    return
+                job.run()
+                populated = populated or lib.zt_pod_tasks(self.handle, ffi.NULL, 0) > 0
+            result = lib.zt_loop_run(self.handle, err)
+            self._note_root()
+            if result < 0:
+                # The tracer cannot go on: end the pod rather than leave it half traced.
+                lib.zt_loop_kill(self.handle, new_error())
+                self._note_root()
+            if result <= 0:
+                if populated:
+                    self._root_ended.set()
+                    self._empty.set()
+                self._wait_for_job()
+
+    def _wait_for_job(self) -> None:
+        job = self._jobs.get()
+        self._jobs.put(job)  # only this thread takes, so it is the next one, or one of the next
+
+    def _note_root(self) -> None:
+        status = ffi.new("int32_t *")
+        if lib.zt_pod_root_status(self.handle, status):
+            self._root_status = status[0]
+            self._root_ended.set()
+
+    def call(self, work: Callable[..., T], *args: Any) -> T:
+        """Run `work(*args)` on the tracer thread; its value, or its exception."""
+        if threading.current_thread() is self._thread:
+            return work(*args)
+        if self._closed:
+            raise PodError(f'pod "{self.name}" is closed')
+        job = _Job(lambda: work(*args))
+        self._jobs.put(job)
+        while not job.taken.wait(_WAKE_INTERVAL_S):
+            if not self._thread.is_alive():
+                raise PodError(f'pod "{self.name}" is closed')
+            self._wake()
+        job.done.wait()
+        if job.error:
+            raise job.error
+        return job.value
+
+    def _wake(self) -> None:
+        with self._handle_lock:
+            if self.handle:
+                lib.zt_loop_wake(self.handle)
+
+    # -- life
+
+    @classmethod
+    def launch(
+        cls,
+        argv: Sequence[str],
+        *,
+        name: str,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdio: Stdio | None = None,
+    ) -> Pod:
+        """Start a program in a new pod. Raises LaunchError when it cannot be executed."""
+        env = dict(os.environ if env is None else env)
+        path = _find(argv[0], env, cwd)
+        pod = cls(name, stdio=stdio)
+        try:
+            pod.call(pod.launch_root, path, argv, env, cwd)
+        except BaseException:
+            pod.close()
+            raise
+        return pod
+
+    def launch_root(
+        self,
+        path: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        cwd: str | None = None,
+        *,
+        vpid: int = 0,
+        hold: bool = False,
+        fds: Sequence[int] | None = None,
+        tty: bool | None = None,
+        root: bool = True,
+    ) -> Rpid:
+        """On the tracer thread: fork and execute a process of the supervisor's own."""
+        spec = ffi.new("zt_launch_spec *")
+        keep = [_c_string(path), _c_strings(argv), _c_strings(f"{k}={v}" for k, v in env.items())]
+        spec.path = keep[0]
+        spec.argv = keep[1][0]
+        spec.envp = keep[2][0]
+        if cwd is not None:
+            keep.append(_c_string(cwd))
+            spec.cwd = keep[-1]
+        spec.fds = list(fds or self.stdio.named().values())
+        spec.tty = self.stdio.tty if tty is None else tty
+        spec.vpid = vpid
+        spec.hold = hold
+        spec.root = root
+        rpid = ffi.new("int32_t *")
+        err = new_error()
+        if lib.zt_loop_launch(self.handle, spec, rpid, err) and err.kind == lib.ZT_ERR_EXEC:
+            raise _launch_error(argv[0], err.os_errno)
+        check(-1 if err.kind else 0, err)
+        return Rpid(rpid[0])
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """The wait status (waitpid(2)) of the first process once it has ended; None at a timeout."""
+        return self._root_status if self._root_ended.wait(timeout) else None
+
+    def wait_empty(self, timeout: float | None = None) -> bool:
+        """Until no process is left; False at a timeout."""
+        return self._empty.wait(timeout)
+
+    @property
+    def frozen(self) -> bool:
+        with self._handle_lock:
+            return bool(self.handle) and bool(lib.zt_loop_frozen(self.handle))
+
+    @property
+    def empty(self) -> bool:
+        return self._empty.is_set()
+
+    def freeze(self) -> None:
+        """Stop every thread; nothing if it is frozen. Raises PodError when one does not stop."""
+
+        def work() -> None:
+            if self.frozen:
+                return
+            err = new_error()
+            if lib.zt_loop_freeze(self.handle, FREEZE_TIMEOUT_MS, err):
+                raise PodError(
+                    f'cannot freeze pod "{self.name}": {ffi.string(err.text).decode()}',
+                    changed="nothing; the pod is running",
+                )
+
+        self.call(work)
+
+    def thaw(self) -> None:
+        """Let every thread go on; nothing if it is running."""
+
+        def work() -> None:
+            if not self.frozen:
+                return
+            while self.before_thaw:
+                try:
+                    self.before_thaw[0].work()
+                except OSError as error:
+                    raise PodError(
+                        f'cannot thaw pod "{self.name}": {error.strerror}',
+                        needed="the addresses and locks that it held, free on this host",
+                        found=str(error),
+                        do="end what holds them, then thaw the pod",
+                        changed="nothing; the pod is frozen still",
+                    ) from error
+                self.before_thaw.pop(0)
+            check(lib.zt_loop_thaw(self.handle, err := new_error()), err)
+
+        self.call(work)
+
+    def frozen_view(self) -> FrozenPod:
+        """On the tracer thread, frozen: what capture reads."""
+        return FrozenPod(self.handle, self.name, stdio=self._stdio_ids, tty_master=self.tty_master)
+
+    def processes(self) -> list[ProcessInfo]:
+        """Every process, oldest first."""
+        return self.call(
+            lambda: [p for p in map(self._info, self._threads_by_process().items()) if p]
+        )
+
+    def _threads_by_process(self) -> dict[Rpid, int]:
+        counts: dict[Rpid, int] = {}
+        for task in tasks(self.handle):
+            counts[task.rpid] = counts.get(task.rpid, 0) + 1
+        return counts
+
+    def _info(self, item: tuple[Rpid, int]) -> ProcessInfo | None:
+        rpid, threads = item
+        try:
+            status = procfs.status(rpid)
+        except OSError:
+            return None
+        ppid = lib.zt_ids_to_virtual(self.handle, int(status["PPid"])) or SUPERVISOR
+        vpid = lib.zt_ids_to_virtual(self.handle, rpid)
+        state = "frozen" if self.frozen else status["State"][0]
+        return ProcessInfo(Vpid(vpid), rpid, Vpid(ppid), status["Name"], state, threads)
+
+    def signal(self, sig: int, vpid: int | None = None) -> None:
+        """Send a signal to a process; None means the oldest one. PodError if there is no such."""
+
+        def work() -> None:
+            rpids = {t.vpid: t.rpid for t in tasks(self.handle)}
+            target = vpid if vpid is not None else next(iter(rpids), None)
+            if target not in rpids:
+                raise PodError(
+                    f'pod "{self.name}" has no process {target}',
+                    found=", ".join(map(str, rpids)) or "an empty pod",
+                )
+            os.kill(rpids[target], sig)
+
+        self.call(work)
+
+    def kill(self) -> None:
+        """End every process; returns when nothing is left."""
+
+        def work() -> None:
+            lib.zt_loop_kill(self.handle, new_error())
+            self._note_root()
+            self._root_ended.set()
+            self._empty.set()
+
+        self.call(work)
+
+    def close(self) -> None:
+        """End what is left of the pod, and the tracer thread."""
+        if self._closed:
+            return
+        self._closed = True
+        self._jobs.put(None)
+        while self._thread.is_alive():
+            self._wake()
+            self._thread.join(_WAKE_INTERVAL_S)
+        with self._handle_lock:
+            lib.zt_pod_destroy(self.handle)
+            self.handle = None
+        for deferred in self.before_thaw:
+            with contextlib.suppress(OSError):
+                deferred.give_up()
+        self.before_thaw.clear()
+
+    def __enter__(self) -> Pod:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def _identify(stdio: Stdio) -> dict[tuple[int, int], str]:
+    """(st_dev, st_ino) -> slot, of what was given as stdio and is not found again by its path."""
+    import stat
+
+    found: dict[tuple[int, int], str] = {}
+    for slot, fd in stdio.named().items():
+        if fd < 0 or stdio.tty:
+            continue
+        status = os.fstat(fd)
+        kind = stat.S_IFMT(status.st_mode)
+        if kind in (stat.S_IFREG, stat.S_IFDIR) or _is_well_known(status):
+            continue
+        found.setdefault((status.st_dev, status.st_ino), slot)
+    return found
+
+
+def _is_well_known(status: os.stat_result) -> bool:
+    """/dev/null and its like are the same on every host."""
+    import stat
+
+    return stat.S_ISCHR(status.st_mode) and os.major(status.st_rdev) == 1
+
+
+def _find(command: str, env: Mapping[str, str], cwd: str | None) -> str:
+    """The file that a shell would execute. Raises LaunchError."""
+    if "/" in command:
+        return command
+    path = shutil.which(command, path=env.get("PATH", os.defpath))
+    if path is None:
+        raise LaunchError(f"cannot run {command}: not found in PATH", 127)
+    return path
+
+
+def _launch_error(command: str, code: int) -> ZaptraceError:
+    import errno
+
+    status = 127 if code == errno.ENOENT else 126
+    return LaunchError(f"cannot run {command}: {os.strerror(code)}", status)
+
+
+def _c_string(text: str | bytes):
+    return ffi.new("char[]", text if isinstance(text, bytes) else os.fsencode(text))
+
+
+def _c_strings(texts):
+    """An array of C strings, with what keeps it alive."""
+    strings = [_c_string(text) for text in texts]
+    return ffi.new("char *[]", [*strings, ffi.NULL]), strings
+
+
+def raise_file_limit() -> None:
+    """Pods with many files need many descriptors in us; the soft limit is ours to raise."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+__all__ = ["LaunchError", "NativeError", "Pod", "ProcessInfo", "Stdio", "raise_file_limit"]

@@ -1,0 +1,177 @@
+"""From an image to a running pod: the rooms' work, stage by stage (see build.Stage)."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from .. import resources
+from ..errors import BadImage, RestoreError, ZaptraceError
+from ..image.image import Image
+from ..linux import host
+from ..linux.native import check, lib, new_error
+from ..log import fault
+from ..resources.room import decode_state
+from ..view.build import Build, Stage
+from .pod import Pod, Stdio, raise_file_limit
+
+FAULT_POINTS = {stage: f"restore.after_{stage.name.lower()}" for stage in Stage}
+
+
+def restore(
+    image: Image,
+    *,
+    name: str | None = None,
+    stdio: Stdio | None = None,
+    hold: bool = False,
+) -> Pod:
+    """The pod of an image, running, or (`hold`) whole but frozen until `thaw`.
+
+    With `hold`, what the pod's former self still holds on this host is taken at the thaw.
+
+    Raises RestoreError, BadImage, HostError; then nothing of the pod is left.
+    """
+    host.check_facts(image.manifest["host"])
+    pod = Pod(name or image.manifest["pod"]["name"], moved=True, stdio=stdio)
+    try:
+        contended = hold and host.is_this_one(image.manifest["host"])
+        make(pod, image, contended=contended, rehearsal=False)
+        if not hold:
+            pod.thaw()
+    except BaseException as error:
+        pod.close()
+        if isinstance(error, ZaptraceError) and error.changed is None:
+            error.changed = "nothing; what was made of the pod is gone again"
+        raise
+    return pod
+
+
+def make(pod: Pod, image: Image, *, contended: bool, rehearsal: bool) -> None:
+    """Make the pod of an image in `pod`, a moved one that is empty; it stays frozen. See Build."""
+    rooms = _read(image)
+    raise_file_limit()
+    pod.call(_make, pod, image, rooms, contended, rehearsal)
+
+
+def claim(image: Image, *, stdio: Stdio | None = None) -> list[ZaptraceError]:
+    """What stands against restoring the image here; nothing is made. For `zaptrace check`."""
+    found: list[ZaptraceError] = []
+    rooms = _read(image)
+    try:
+        host.check_facts(image.manifest["host"])
+    except ZaptraceError as error:
+        found.append(error)
+    build = Build(
+        None, image, "check", _nothing, _nothing, _nothing, None, stdio=(stdio or Stdio()).named()
+    )
+    _register(build, rooms)
+    for room, work, args in build.work(Stage.CLAIM):
+        try:
+            work(*args)
+        except RestoreError as error:
+            error.resource = error.resource or room
+            found.append(error)
+    return found
+
+
+def _nothing(*_args: object) -> int:
+    raise RestoreError("nothing is made while checking")
+
+
+def _read(image: Image) -> list[tuple[Any, list[Any]]]:
+    """Every State of the image, checked against its class."""
+    return [
+        (room, [decode_state(room.State, plain) for plain in image.states(room.NAME)])
+        for room in resources.ROOMS
+    ]
+
+
+def _register(build: Build, rooms: list[tuple[Any, list[Any]]]) -> None:
+    for room, states in rooms:
+        build.room = room.NAME
+        room.restore(states, build)
+
+
+def _make(
+    pod: Pod,
+    image: Image,
+    rooms: list[tuple[Any, list[Any]]],
+    contended: bool,
+    rehearsal: bool,
+) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    root = image.manifest["pod"]["root"]
+
+    def launch(exe: str, vpid: int) -> int:
+        return pod.launch_root(
+            exe,
+            [exe],
+            {},
+            vpid=vpid,
+            hold=True,
+            fds=[theirs.fileno(), -1, -1],
+            tty=False,
+            root=vpid == root,
+        )
+
+    def end(rpid: int, signal: int) -> None:
+        check(lib.zt_loop_end_process(pod.handle, rpid, signal, err := new_error()), err)
+
+    def stop(rpid: int, signal: int) -> None:
+        check(lib.zt_loop_stop_process(pod.handle, rpid, signal, err := new_error()), err)
+
+    build = Build(
+        pod.handle,
+        image,
+        pod.name,
+        launch,
+        end,
+        stop,
+        ours,
+        stdio=pod.stdio.named(),
+        tty_master=pod.tty_master,
+        contended=contended,
+        rehearsal=rehearsal,
+    )
+    try:
+        with ours, theirs:
+            _register(build, rooms)
+            for stage in Stage:
+                _run_stage(build, stage)
+                fault(FAULT_POINTS[stage])
+            for work in build.last:
+                work()
+        pod.tty_master = build.tty_master
+    finally:
+        pod.before_thaw = build.before_thaw
+        build.close()
+
+
+def _run_stage(build: Build, stage: Stage) -> None:
+    for room, work, args in build.work(stage):
+        try:
+            work(*args)
+        except (RestoreError, BadImage) as error:
+            if isinstance(error, RestoreError):
+                error.stage = error.stage or stage.name
+                error.resource = error.resource or room
+            raise
+        except (ZaptraceError, OSError) as error:
+            raise _failed(stage, room, error) from error
+    for process in list(build.processes.values()):
+        try:
+            process.run_stage(stage)
+        except ZaptraceError as error:
+            raise _failed(stage, "program", error, process.vpid) from error
+
+
+def _failed(stage: Stage, room: str, error: Exception, vpid: int | None = None) -> RestoreError:
+    what = error.what if isinstance(error, ZaptraceError) else str(error)
+    return RestoreError(
+        f"cannot restore the pod: {room} failed at stage {stage.name}: {what}",
+        stage=stage.name,
+        resource=room,
+        vpid=vpid,
+        found=getattr(error, "found", None),
+        do=getattr(error, "do", None),
+    )

@@ -1,0 +1,1 @@
+"""What several rooms need; no room knows another, all may use these."""

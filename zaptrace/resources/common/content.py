@@ -1,0 +1,61 @@
+"""Contents of files that travel in the image: only what holds data, holes stay holes."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ...view.build import Build
+
+_BITE = 1 << 20
+
+
+def save(fd: int, writer: Any) -> list[list[int]]:
+    """Write the data of `fd` to `writer`; returns its runs as [offset, length], in order.
+
+    Moves the offset of `fd`, which must therefore be a description of our own.
+    """
+    runs: list[list[int]] = []
+    size = os.fstat(fd).st_size
+    at = 0
+    while at < size:
+        try:
+            start = os.lseek(fd, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # nothing but a hole up to the end
+                break
+            raise
+        end = os.lseek(fd, start, os.SEEK_HOLE)
+        at = start
+        while at < end:
+            data = os.pread(fd, min(_BITE, end - at), at)
+            if not data:
+                break
+            writer.write(data)
+            at += len(data)
+        runs.append([start, at - start])
+        if at < end:  # it shrank while we read
+            break
+    return runs
+
+
+def load(build: Build, part: str, runs: list[list[int]], size: int, fd: int) -> None:
+    """Give `fd`, a new empty file, the contents that `save` wrote. Leaves its offset at 0."""
+    os.ftruncate(fd, size)
+    source = os.open(build.image.path(part), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        first = 0
+        for offset, length in runs:
+            os.lseek(fd, offset, os.SEEK_SET)
+            at, end = first, first + build.needed(length)
+            first += length
+            while at < end:
+                moved = os.sendfile(fd, source, at, end - at)
+                if not moved:
+                    raise OSError(errno.EIO, f"part {part} is shorter than its runs")
+                at += moved
+    finally:
+        os.close(source)
+        os.lseek(fd, 0, os.SEEK_SET)

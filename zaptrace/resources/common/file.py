@@ -1,0 +1,134 @@
+"""What all file kinds share: the part of an open file description that fcntl(2) sees.
+
+`described` reads it at capture, `finish` puts it on the file made at restore and hands that over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...errors import RestoreError, UnsupportedResource
+from ...view.build import Stage
+
+if TYPE_CHECKING:
+    from ...view.build import Build
+    from ...view.frozen import FrozenFile, FrozenPod
+
+_F_SETOWN_EX, _F_GETOWN_EX = 15, 16
+_F_SETSIG, _F_GETSIG = 10, 11
+_OWNER = struct.Struct("ii")  # struct f_owner_ex
+_SETTABLE = os.O_APPEND | os.O_NONBLOCK | os.O_DIRECT | os.O_NOATIME
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who is told about I/O by a signal (fcntl F_SETOWN_EX, F_SETSIG)."""
+
+    kind: int
+    """F_OWNER_TID 0, F_OWNER_PID 1 or F_OWNER_PGRP 2."""
+    vid: int
+    """The thread, process or group, as the pod sees it; 0 where only `signal` was set."""
+    signal: int
+    """0 is the default: SIGIO without siginfo."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """An open file description; the States of file kinds begin with these fields."""
+
+    file_id: int
+    flags: int
+    """O_* access mode and status flags, as in fdinfo, without O_CLOEXEC."""
+    owner: Owner | None
+
+
+def described(pod: FrozenPod, file: FrozenFile) -> dict[str, Any]:
+    """The fields of Description for `file`, as keyword arguments.
+
+    Raises UnsupportedResource where the owner of its signals is not in the pod.
+    """
+    flags = file.flags & ~os.O_CLOEXEC
+    return {"file_id": file.id, "flags": flags, "owner": _owner(pod, file)}
+
+
+def finish(build: Build, description: Description, fd: int) -> None:
+    """Set the status flags on `fd`, a new description, and hand it over to the build."""
+    wanted = description.flags & _SETTABLE
+    if wanted != fcntl.fcntl(fd, fcntl.F_GETFL) & _SETTABLE:
+        fcntl.fcntl(fd, fcntl.F_SETFL, wanted)
+    build.provide(description.file_id, fd)
+    if description.owner is not None or description.flags & os.O_ASYNC:
+        # The owner is a process of the new kernel, so it has to exist first.
+        build.at(Stage.THREADS, _set_owner, build, description)
+
+
+def unsupported(file: FrozenFile, what: str, **fields: str) -> UnsupportedResource:
+    """`cannot checkpoint process 7 (nginx), fd 12 is …` in the house form."""
+    fields.setdefault("found", file.link)
+    return UnsupportedResource(f"cannot checkpoint {file.holder} {what}", **fields)
+
+
+@contextlib.contextmanager
+def restoring(resource: str, stage: Stage, what: str, do: str | None = None) -> Iterator[None]:
+    """Turn an OSError into the RestoreError of this room: `what` could not be had."""
+    try:
+        yield
+    except OSError as error:
+        raise RestoreError(
+            f"cannot restore {what}",
+            stage=stage.name,
+            resource=resource,
+            found=error.strerror or str(error),
+            do=do,
+        ) from error
+
+
+@contextlib.contextmanager
+def opened(path: str | bytes, flags: int) -> Iterator[int]:
+    """An fd of ours on `path`, closed again at the end."""
+    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def reopen(fd: int, flags: int) -> int:
+    """A new description of the object behind `fd`, which lives in our process."""
+    return os.open(f"/proc/self/fd/{fd}", (flags & ~os.O_CREAT) | os.O_CLOEXEC | os.O_NOCTTY)
+
+
+def _owner(pod: FrozenPod, file: FrozenFile) -> Owner | None:
+    if file.flags & os.O_PATH:  # these refuse every fcntl but the plainest
+        return None
+    raw = fcntl.fcntl(file.local, _F_GETOWN_EX, bytes(_OWNER.size))
+    kind, rid = _OWNER.unpack(raw)
+    signal = fcntl.fcntl(file.local, _F_GETSIG)
+    if not rid:
+        return Owner(kind, 0, signal) if signal else None
+    vid = pod.vpid(rid)
+    if vid is None:
+        raise unsupported(
+            file,
+            "sends its signals out of the pod",
+            needed="an owner (fcntl F_SETOWN) that is in the pod",
+            found=f"process or group {rid}, which is not",
+        )
+    return Owner(kind, vid, signal)
+
+
+def _set_owner(build: Build, description: Description) -> None:
+    fd, owner = build.file(description.file_id), description.owner
+    with restoring("file", Stage.THREADS, "the owner of a file's signals"):
+        if owner is not None and owner.signal:
+            fcntl.fcntl(fd, _F_SETSIG, owner.signal)
+        if owner is not None and owner.vid:
+            fcntl.fcntl(fd, _F_SETOWN_EX, _OWNER.pack(owner.kind, build.rpid(owner.vid)))
+        if description.flags & os.O_ASYNC:
+            fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC)

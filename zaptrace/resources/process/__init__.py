@@ -1,0 +1,329 @@
+"""Processes: the tree, sessions, groups, zombies, and what a process has one of.
+
+The kernel keeps: parent, session, process group, executable, working and root directory, file mode
+mask, personality, death signal, subreaper mark, timer slack; of a zombie its end.
+Not carried: a root directory other than the host's (refused), namespaces other than the
+supervisor's (refused), a removed executable (refused), core-dump marks of zombies.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import termios
+from dataclasses import dataclass
+
+from ...errors import RestoreError, UnsupportedResource
+from ...ids import SUPERVISOR, Vpid
+from ...linux.native import lib
+from ...linux.procfs import read
+from ...linux.program import Program
+from ...view.build import Build, BuildProcess, Stage
+from ...view.frozen import FrozenPod, FrozenProcess, Zombie
+from . import tree
+
+NAME = "process"
+
+_PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG = 1, 2
+_PR_SET_TIMERSLACK, _PR_GET_TIMERSLACK = 29, 30
+_PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
+_CLD_EXITED = 1
+_SIGCHLD = int(signal.SIGCHLD)
+_WAIT_ANY_KIND = 0x40000000  # __WALL
+_P_PID, _WNOHANG, _WSTOPPED, _WNOWAIT = 1, 0x1, 0x2, 0x01000000
+_AT_FDCWD = -100
+_NAMESPACES = ("ipc", "mnt", "net", "pid", "user", "uts")
+
+
+@dataclass(frozen=True)
+class State:
+    vpid: int
+    ppid: int
+    pgid: int
+    sid: int
+    comm: str
+    zombie: bool
+    code: int  # of a zombie: CLD_EXITED, CLD_KILLED or CLD_DUMPED
+    status: int  # of a zombie: exit status, or signal
+    exe: str
+    exe_size: int
+    exe_mtime_ns: int
+    cwd: str
+    umask: int
+    personality: int
+    death_signal: int
+    timer_slack_ns: int
+    subreaper: bool
+    stop_signal: int  # of the group-stop that it is in, or 0
+    stop_told: bool  # its parent has waited for that
+
+
+# -- capture
+
+
+def capture(pod: FrozenPod) -> list[State]:
+    return [*map(_capture, pod.processes), *map(_capture_zombie, pod.zombies)]
+
+
+def _capture(process: FrozenProcess) -> State:
+    _refuse_other_views(process)
+    exe = os.stat(f"{process.proc}/exe")
+    program = Program()
+    death = program.buffer(4)
+    program.call("prctl", _PR_GET_PDEATHSIG, death)
+    reaper = program.buffer(4)
+    program.call("prctl", _PR_GET_CHILD_SUBREAPER, reaper)
+    slack = program.call("prctl", _PR_GET_TIMERSLACK, may_fail=True)
+    results = process.run(program)
+    return State(
+        vpid=process.vpid,
+        ppid=process.ppid,
+        pgid=process.pgid,
+        sid=process.sid,
+        comm=process.comm,
+        zombie=False,
+        code=0,
+        status=0,
+        exe=process.exe,
+        exe_size=exe.st_size,
+        exe_mtime_ns=exe.st_mtime_ns,
+        cwd=os.readlink(f"{process.proc}/cwd"),
+        umask=int(process.status["Umask"], 8),
+        personality=int(read(f"{process.proc}/personality"), 16),
+        death_signal=struct.unpack("<i", results.bytes(death))[0],
+        timer_slack_ns=max(results[slack], 0),
+        subreaper=struct.unpack("<i", results.bytes(reaper))[0] != 0,
+        stop_signal=process.leader.group_stop,
+        stop_told=bool(process.leader.group_stop) and _stop_told(process),
+    )
+
+
+def _stop_told(process: FrozenProcess) -> bool:
+    """Has the parent waited for the stop? Then there is nothing more to wait for."""
+    if process.ppid == SUPERVISOR:
+        return True
+    program = Program()
+    info = program.buffer(128)
+    program.call("waitid", _P_PID, process.rpid, info, _WSTOPPED | _WNOHANG | _WNOWAIT, 0)
+    raw = process.pod.process(process.ppid).run(program).bytes(info)
+    return raw == bytes(len(raw))
+
+
+def _refuse_other_views(process: FrozenProcess) -> None:
+    who = f"process {process.vpid} ({process.comm})"
+    if os.readlink(f"{process.proc}/root") != os.readlink("/proc/self/root"):
+        raise UnsupportedResource(
+            f"cannot checkpoint {who}: it has changed its root directory",
+            needed="the host's root directory",
+            found=os.readlink(f"{process.proc}/root"),
+            do="run it without chroot",
+        )
+    for name in _NAMESPACES:
+        if os.readlink(f"{process.proc}/ns/{name}") != os.readlink(f"/proc/self/ns/{name}"):
+            raise UnsupportedResource(
+                f"cannot checkpoint {who}: it is in a {name} namespace of its own",
+                needed="the namespaces of the supervisor",
+                found=os.readlink(f"{process.proc}/ns/{name}"),
+                do="run it without unshare and the like",
+            )
+    if process.exe.endswith(" (deleted)"):
+        raise UnsupportedResource(
+            f"cannot checkpoint {who}: its executable was removed or replaced",
+            needed=f"the file that it was started from, {process.exe.removesuffix(' (deleted)')}",
+            found="another file there, or none",
+            do="restart the program, which starts the new one",
+        )
+
+
+def _capture_zombie(zombie: Zombie) -> State:
+    return State(
+        vpid=zombie.vpid,
+        ppid=zombie.ppid,
+        pgid=zombie.pgid,
+        sid=zombie.sid,
+        comm=zombie.comm,
+        zombie=True,
+        code=zombie.code,
+        status=zombie.status,
+        exe="",
+        exe_size=0,
+        exe_mtime_ns=0,
+        cwd="/",
+        umask=0,
+        personality=0,
+        death_signal=0,
+        timer_slack_ns=0,
+        subreaper=False,
+        stop_signal=0,
+        stop_told=False,
+    )
+
+
+# -- restore
+
+
+def restore(states: list[State], build: Build) -> None:
+    alive = [state for state in states if not state.zombie]
+    build.at(Stage.CLAIM, _claim, alive)
+    build.at(Stage.FORK, _make_tree, states, build)
+    for state in alive:
+        build.at(Stage.FILES, _own, state, build)
+    build.at(Stage.RESUME, _end_zombies, [s for s in states if s.zombie], build)
+    for state in alive:
+        if state.stop_signal:
+            build.at(Stage.RESUME, _stop, state, build)
+
+
+def _claim(states: list[State]) -> None:
+    for state in states:
+        _claim_executable(state)
+        if not os.path.isdir(state.cwd):
+            raise _missing(state, "its working directory", state.cwd, "is not there")
+
+
+def _claim_executable(state: State) -> None:
+    try:
+        here = os.stat(state.exe)
+    except OSError as error:
+        raise _missing(state, "its executable", state.exe, error.strerror or "") from None
+    if here.st_size != state.exe_size:
+        raise _missing(state, "its executable", state.exe, "is another file (its size differs)")
+
+
+def _missing(state: State, what: str, path: str, found: str) -> RestoreError:
+    return RestoreError(
+        f"cannot restore process {state.vpid} ({state.comm})",
+        stage="CLAIM",
+        resource=NAME,
+        vpid=state.vpid,
+        needed=f"{what}, {path}",
+        found=found,
+        do="install the same files at the same paths on this host",
+        changed="nothing",
+    )
+
+
+class _Maker:
+    """Carries out the steps of a plan. All processes share descriptor 0: the way for files to come."""
+
+    def __init__(self, states: list[State], build: Build) -> None:
+        self.build = build
+        self.states = {state.vpid: state for state in states}
+        self.some_exe = next(state.exe for state in states if state.exe)
+        self.helpers: dict[int, BuildProcess] = {}
+
+    def process(self, vpid: int) -> BuildProcess:
+        return self.helpers.get(vpid) or self.build.process(vpid)
+
+    def add(self, vpid: int, rpid: int) -> None:
+        process = BuildProcess(self.build.handle, Vpid(vpid), rpid)
+        if vpid in self.states:
+            self.build.processes[Vpid(vpid)] = process
+        else:
+            self.helpers[vpid] = process
+
+    def run(self, step: tree.Step) -> None:
+        match step:
+            case tree.Launch(vpid):
+                state = self.states.get(vpid)
+                exe = state.exe if state and state.exe else self.some_exe
+                self.add(vpid, self.build.launch(exe, vpid))
+                self.take_terminal(vpid)
+            case tree.Fork(vpid, by):
+                self.add(vpid, self.fork(self.process(by), vpid))
+            case tree.Orphan(vpid, by):
+                self.make_orphan(vpid, self.process(by))
+            case tree.Setsid(vpid):
+                self.call(self.process(vpid), "setsid")
+                self.take_terminal(vpid)
+            case tree.Setpgid(vpid, pgid):
+                self.call(self.process(vpid), "setpgid", 0, self.process(pgid).rpid)
+            case tree.End(vpid, reaper):
+                self.end(self.process(vpid), self.process(reaper) if reaper else None)
+
+    @staticmethod
+    def call(process: BuildProcess, name: str, *args: int) -> int:
+        program = Program()
+        row = program.call(name, *args)
+        return process.run(program)[row]
+
+    def take_terminal(self, vpid: int) -> None:
+        path = self.build.terminals.get(vpid)
+        if path is None:
+            return
+        program = Program()
+        fd = program.call("openat", _AT_FDCWD, program.string(path), os.O_RDWR | os.O_NOCTTY, 0)
+        program.call("ioctl", fd, termios.TIOCSCTTY, 0)
+        program.call("close", fd)
+        self.process(vpid).run(program)
+
+    def fork(self, parent: BuildProcess, vpid: int) -> int:
+        lib.zt_pod_expect_vpid(self.build.handle, vpid)
+        return self.call(parent, "clone", _SIGCHLD, 0, 0, 0, 0)
+
+    def make_orphan(self, vpid: int, by: BuildProcess) -> None:
+        between = BuildProcess(self.build.handle, Vpid(0), self.fork(by, 0))
+        self.add(vpid, self.fork(between, vpid))
+        self.end(between, by)
+
+    def end(self, process: BuildProcess, reaper: BuildProcess | None) -> None:
+        program = Program()
+        program.call("exit_group", 0, may_fail=True)
+        process.run(program)
+        if reaper:
+            self.call(reaper, "wait4", process.rpid, 0, _WAIT_ANY_KIND, 0)
+
+
+def _make_tree(states: list[State], build: Build) -> None:
+    maker = _Maker(states, build)
+    nodes = [tree.Node(s.vpid, s.ppid, s.pgid, s.sid) for s in states]
+    for step in tree.plan(nodes):
+        maker.run(step)
+    for state in states:
+        if not state.zombie:
+            _execute(state, build.process(state.vpid))
+
+
+def _execute(state: State, process: BuildProcess) -> None:
+    """Its own executable: so that exe, comm and the kernel's idea of it are right."""
+    program = Program()
+    if state.personality:
+        program.call("personality", state.personality)
+    argv = program.strings([os.fsencode(state.exe)])
+    program.call("execve", program.string(state.exe), argv, program.strings([]))
+    process.run(program)
+
+
+def _own(state: State, build: Build) -> None:
+    program = build.process(state.vpid).program(Stage.FILES)
+    program.call("chdir", program.string(state.cwd))
+    program.call("umask", state.umask)
+    if state.death_signal:
+        program.call("prctl", _PR_SET_PDEATHSIG, state.death_signal)
+    if state.timer_slack_ns:
+        program.call("prctl", _PR_SET_TIMERSLACK, state.timer_slack_ns)
+    if state.subreaper:
+        program.call("prctl", _PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _end_zombies(zombies: list[State], build: Build) -> None:
+    for state in reversed(zombies):
+        process = build.processes.pop(Vpid(state.vpid))
+        program = Program()
+        if state.code == _CLD_EXITED:
+            program.call("exit_group", state.status, may_fail=True)
+            process.run(program)
+        else:
+            build.end(process.rpid, state.status)
+
+
+def _stop(state: State, build: Build) -> None:
+    """Back into its group-stop; its parent hears of it only if it had not yet."""
+    process = build.process(state.vpid)
+    build.stop(process.rpid, state.stop_signal)
+    if state.stop_told and state.ppid != SUPERVISOR:
+        program = Program()
+        info = program.buffer(128)
+        program.call("waitid", _P_PID, process.rpid, info, _WSTOPPED | _WNOHANG, 0)
+        build.process(state.ppid).run(program)

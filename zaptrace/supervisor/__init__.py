@@ -1,0 +1,1 @@
+"""One process per pod: runtime directory, control socket, verbs, terminal, logs."""

@@ -1,0 +1,261 @@
+"""The control socket of a pod: message forms, and the client half.
+
+A supervisor binds a ZeroMQ ROUTER to ipc://<runtime>/<pod>/control.sock; every client is a DEALER.
+One message is one frame, a msgpack map:
+
+    request   {"v": 1, "id": n, "verb": str, ...arguments}
+    progress  {"v": 1, "id": n, "progress": {...}}           none or more, from long verbs
+    stream    {"v": 1, "id": n, "stream": bytes, "at": int}  none or more, from "attach"
+    reply     {"v": 1, "id": n, "ok": true, ...results}      exactly one, and the last
+              {"v": 1, "id": n, "ok": false, "error": ZaptraceError.to_dict()}
+    one-way   {"v": 1, "verb": "input" | "resize" | "ack" | "detach", ...}   never answered
+
+verb        arguments                                   results
+status      processes: bool                             name state since meta attached processes[]
+wait                                                    outcome, once the pod ended (see Outcome)
+attach      rows cols tail                              outcome, once ended; {"detached": true}
+freeze                                                  frozen
+thaw                                                    frozen
+signal      signal: int, vpid: int|None, group: bool
+stop        grace: seconds, kill: bool                  outcome
+discard                                                 outcome; for a pod that was not to be
+checkpoint  to: path, then: "resume"|"stop",            report
+            codec, rehearsal: bool (true)
+try                                                     report; a checkpoint that is thrown away
+migrate     to: endpoint, options                       report; the outcome goes to who waits
+scrollback                                              data, at; what a tty pod wrote last
+
+`attach` has flow control: the client acknowledges how far it has written ("ack": at), and at most
+WINDOW bytes are under way. An argument or a key that is not known is ignored, so that both sides
+can grow; a "v" that is not known is answered with an error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import PodError, WireError, WireTimeout, ZaptraceError
+from . import runtime
+
+VERSION = 1
+WINDOW = 256 * 1024
+"""Bytes of an attached stream that may be unacknowledged."""
+MESSAGE_MAX = 8 << 20
+"""Bytes; a client that sends more is cut off."""
+_LOOK_S = 0.2
+"""How often a waiting client looks whether the supervisor still lives."""
+_SENT_LINGER_MS = 1000
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a pod's time on this host came to its end."""
+
+    how: str
+    """exited · killed (stop) · checkpointed (--stop) · migrated · discarded"""
+    status: int | None = None
+    """Wait status of the root process, as os.waitpid gives it; None when it did not end."""
+    to: str | None = None
+    """Where it went: an image or an endpoint."""
+    instance: str = ""
+    """Which pod of that name it was."""
+    left: int = 0
+    """Processes that live on after the root process ended."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a map for msgpack and JSON."""
+        return dict(vars(self))
+
+    @staticmethod
+    def from_dict(fields: dict[str, Any]) -> Outcome:
+        """The outcome that a supervisor described."""
+        return Outcome(**{k: fields[k] for k in Outcome.__dataclass_fields__ if k in fields})
+
+
+def pack(message: dict[str, Any]) -> bytes:
+    """One frame."""
+    import msgpack
+
+    # surrogateescape: argv and paths are bytes that Python shows as str.
+    return msgpack.packb({"v": VERSION, **message}, unicode_errors="surrogateescape")
+
+
+def unpack(frame: bytes) -> dict[str, Any]:
+    """The message in a frame. Raises WireError for anything that is not one."""
+    import msgpack
+
+    try:
+        message = msgpack.unpackb(frame, unicode_errors="surrogateescape", strict_map_key=False)
+    except Exception as e:  # msgpack raises a dozen kinds, all of them "not msgpack"
+        raise WireError("bad control message", needed="msgpack", found=str(e)) from None
+    if not isinstance(message, dict):
+        raise WireError("bad control message", needed="a map", found=type(message).__name__)
+    if message.get("v") != VERSION:
+        raise WireError(
+            "bad control message",
+            needed=f"protocol version {VERSION}",
+            found=repr(message.get("v")),
+            do="use the same zaptrace for the client and for the pod",
+        )
+    return message
+
+
+class Client:
+    """A connection to the supervisor of one pod. Not for use by several threads at once."""
+
+    def __init__(self, name: str, root: Path | None = None, instance: str | None = None) -> None:
+        """Connect to pod `name`; PodError when it is not running.
+
+        With `instance`, only that very pod counts, not a later one of the same name, and it may
+        have ended already: `wait` then says how.
+        """
+        import zmq
+
+        self.name = name
+        self.root = root if root is not None else runtime.root()
+        self.path = self.root / name if instance else runtime.find(name, self.root)
+        self.instance = instance or runtime.read_meta(self.path).get("instance")
+        self._next = 0
+        self._held: dict[int, list[dict[str, Any]]] = {}
+        self._zmq = zmq
+        self._context = zmq.Context()
+        self.socket = self._context.socket(zmq.DEALER)
+        self.socket.setsockopt(zmq.LINGER, _SENT_LINGER_MS)
+        # Not IMMEDIATE: it drops received messages that were not read before the peer left.
+        if self.alive():
+            self.socket.connect(f"ipc://{self.path}/control.sock")
+
+    @property
+    def closed(self) -> bool:
+        """True after `close`."""
+        return self.socket.closed
+
+    def close(self) -> None:
+        """Let go of the connection; the pod does not care."""
+        if not self.closed:
+            self.socket.close()
+            self._context.term()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def call(
+        self,
+        verb: str,
+        *,
+        timeout: float | None = None,
+        progress: Callable[[dict[str, Any]], None] | None = None,
+        **arguments: Any,
+    ) -> dict[str, Any]:
+        """Send a request and return its reply; raises the supervisor's error.
+
+        `timeout` is in seconds, None for as long as the supervisor lives.
+        """
+        for message in self.follow(self.send(verb, **arguments), timeout):
+            if "progress" in message:
+                if progress is not None:
+                    progress(message["progress"])
+            elif "ok" in message:
+                return message
+        raise AssertionError("follow ends with a reply or an error")
+
+    def send(self, verb: str, **arguments: Any) -> int:
+        """Send a request and return its id, for `follow`."""
+        self._next += 1
+        self.post(verb, id=self._next, **arguments)
+        return self._next
+
+    def post(self, verb: str, **arguments: Any) -> None:
+        """Send without expecting an answer."""
+        self._look(lambda: self.socket.poll(int(_LOOK_S * 1000), self._zmq.POLLOUT), None)
+        self.socket.send(pack({"verb": verb, **arguments}))
+
+    def follow(self, request: int, timeout: float | None = None) -> Iterator[dict[str, Any]]:
+        """The messages that answer `request`, up to and with its reply; raises its error."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            held = self._held.get(request)
+            message = held.pop(0) if held else self._receive(deadline)
+            if message.get("id") != request:
+                self._held.setdefault(int(message.get("id", 0)), []).append(message)
+                continue
+            final = "ok" in message
+            if final:
+                self._held.pop(request, None)
+                if not message["ok"]:
+                    raise ZaptraceError.from_dict(message.get("error") or {})
+            yield message
+            if final:
+                return
+
+    def receive_now(self) -> dict[str, Any] | None:
+        """A message that is already here, for callers with an event loop of their own."""
+        if self.socket.poll(0, self._zmq.POLLIN):
+            return unpack(self.socket.recv())
+        return None
+
+    def alive(self) -> bool:
+        """True while the supervisor of this very pod lives."""
+        if not runtime.is_alive(self.path):
+            return False
+        now = runtime.read_meta(self.path).get("instance")
+        return now is None or self.instance is None or now == self.instance
+
+    def wait(self, timeout: float | None = None) -> Outcome:
+        """How the pod ended, once it did; also when it ended before we asked."""
+        try:
+            return Outcome.from_dict(self.call("wait", timeout=timeout)["outcome"])
+        except PodError:
+            if (past := self.past()) is not None:
+                return past
+            raise
+
+    def past(self) -> Outcome | None:
+        """How this very pod ended, from what its supervisor left behind."""
+        fields = runtime.ended(self.name, self.root)
+        if fields is None or (self.instance and fields.get("instance") != self.instance):
+            return None
+        return Outcome.from_dict(fields)
+
+    def _receive(self, deadline: float | None) -> dict[str, Any]:
+        self._look(lambda: self.socket.poll(int(_LOOK_S * 1000), self._zmq.POLLIN), deadline)
+        return unpack(self.socket.recv())
+
+    def _look(self, ready: Callable[[], int], deadline: float | None) -> None:
+        """Wait for `ready`, but not for a supervisor that is dead, nor past the deadline."""
+        while not ready():
+            if not self.alive():
+                if ready():  # its last words
+                    return
+                raise self.gone()
+            if deadline is not None and time.monotonic() > deadline:
+                raise WireTimeout(
+                    f"pod {self.name!r} did not answer in time",
+                    needed="an answer of its supervisor",
+                    found=f"none; supervisor {runtime.supervisor_pid(self.path)} is alive",
+                )
+
+    def gone(self) -> PodError:
+        """The error for a supervisor that went away under us."""
+        if (past := self.past()) is not None:
+            return PodError(
+                f"pod {self.name!r} is not running any more",
+                found=f"it {runtime.describe_end(past.to_dict())}",
+            )
+        last = ""
+        with contextlib.suppress(OSError):
+            last = (self.path / "supervisor.log").read_text(errors="replace").strip()[-400:]
+        return PodError(
+            f"the supervisor of pod {self.name!r} died",
+            needed="a supervisor that says how its pod ended",
+            found="it is gone and left no record" + (f"; it said last: {last}" if last else ""),
+            changed="the pod's processes died with it",
+        )

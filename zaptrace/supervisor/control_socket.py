@@ -1,0 +1,85 @@
+"""The supervisor's end of the control socket: requests come in, messages go out (see control.py).
+
+Belongs to the coordinator thread. A client that went away is noticed when something is sent to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import WireError, ZaptraceError
+from ..log import log
+from . import control
+
+_TURN = 64
+"""Requests taken before others get their turn."""
+
+
+@dataclass
+class Request:
+    """A verb that a client asked for."""
+
+    client: bytes
+    id: int
+    verb: str
+    args: dict[str, Any]
+
+
+class ControlSocket:
+    """A bound ROUTER socket."""
+
+    def __init__(self, path: Path, lost: Callable[[bytes], None]) -> None:
+        """Bind at `path`; `lost(client)` is called for one that went away."""
+        import zmq
+
+        self._zmq = zmq
+        self._lost = lost
+        self._context = zmq.Context()
+        self.socket = self._context.socket(zmq.ROUTER)
+        self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # a client that left is an error we see
+        self.socket.setsockopt(zmq.SNDHWM, 0)  # bounded by control.WINDOW per client instead
+        self.socket.setsockopt(zmq.MAXMSGSIZE, control.MESSAGE_MAX)
+        self.socket.setsockopt(zmq.LINGER, 1000)
+        self.socket.bind(f"ipc://{path}")
+
+    def requests(self) -> Iterator[Request]:
+        """What has come in; rubbish is answered with an error here."""
+        for _ in range(_TURN):
+            try:
+                client, *rest = self.socket.recv_multipart(self._zmq.NOBLOCK)
+            except self._zmq.Again:
+                return
+            if not rest:
+                continue
+            try:
+                message = control.unpack(rest[-1])
+            except WireError as e:
+                log.warning("ignored a message: %s", e.what)
+                self.send(client, {"id": 0, "ok": False, "error": e.to_dict()})
+                continue
+            number = message.get("id")
+            number = number if isinstance(number, int) else 0
+            yield Request(client, number, str(message.get("verb")), message)
+
+    def send(self, client: bytes, message: dict[str, Any]) -> None:
+        """Send to a client, if it is still there."""
+        try:
+            self.socket.send_multipart([client, control.pack(message)], self._zmq.NOBLOCK)
+        except self._zmq.ZMQError:
+            self._lost(client)
+
+    def reply(self, request: Request, **results: Any) -> None:
+        """The last word to a request, a good one."""
+        self.send(request.client, {"id": request.id, "ok": True, **results})
+
+    def fail(self, request: Request, error: ZaptraceError) -> None:
+        """The last word to a request, an error."""
+        self.send(request.client, {"id": request.id, "ok": False, "error": error.to_dict()})
+
+    def close(self) -> None:
+        """Returns when what was sent has left."""
+        self.socket.close()
+        self._context.term()

@@ -1,0 +1,100 @@
+"""What a supervisor does with a pod, as five calls; the tests put another engine in its place.
+
+The heavy modules are loaded when they are needed, so that a short pod starts fast.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from .starter import Job
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+class Engine:
+    """What a supervisor does with a pod; the tests put another one in its place."""
+
+    def warm(self) -> None:
+        """Load what a restore needs."""
+        import zmq  # noqa: F401
+
+        from ..pod import pod, restore  # noqa: F401
+
+    def launch(self, job: Job, stdio: tuple[int, int, int], master: int | None) -> Any:
+        """A running pod of `job.argv`; `master` is that of the pty that `stdio` is."""
+        from ..pod.pod import Pod, Stdio
+
+        return Pod.launch(
+            job.argv,
+            name=job.name or "",
+            cwd=job.cwd,
+            env=job.env,
+            stdio=Stdio(*stdio, tty=master is not None, master=master),
+        )
+
+    def restore(self, job: Job, stdio: tuple[int, int, int], master: int | None) -> Any:
+        """The pod of `job.image`, whole but still frozen."""
+        from ..image.image import Image
+        from ..pod.pod import Stdio
+        from ..pod.restore import restore
+
+        with Image.open(str(job.image)) as image:
+            slots = Stdio(*stdio, tty=master is not None, master=master)
+            return restore(image, name=job.name, stdio=slots, hold=True)
+
+    def image_pod(self, path: str) -> dict[str, Any]:
+        """What the manifest of an image says about its pod."""
+        from ..image.image import read_manifest
+
+        return dict(read_manifest(path).get("pod") or {})
+
+    def checkpoint(
+        self,
+        pod: Any,
+        to: str,
+        then: Any,
+        codec: str | None,
+        rehearsal: bool,
+        progress: Progress,
+    ) -> dict[str, Any]:
+        """Write an image of `pod` to the path `to`; the report as a map."""
+        from ..image.sink import DirectorySink
+        from ..pod.checkpoint import checkpoint
+
+        def step(room: str, done: int) -> None:
+            progress({"step": room, "done": done})
+
+        sink = DirectorySink(to, codec=codec)
+        rehearse = rehearsal and then == "stop"
+        return as_dict(checkpoint(pod, sink, then=then, rehearsal=rehearse, progress=step))
+
+    def attempt(self, pod: Any) -> dict[str, Any]:
+        """A checkpoint of `pod`, rehearsed, that is thrown away."""
+        from ..image.sink import DirectorySink
+        from ..pod.checkpoint import checkpoint
+
+        with tempfile.TemporaryDirectory(prefix="zaptrace-try-") as directory:
+            sink = DirectorySink(f"{directory}/image")
+            return as_dict(checkpoint(pod, sink, then="resume", rehearsal=True))
+
+    def migrate(
+        self, pod: Any, to: str, options: dict[str, Any], progress: Progress
+    ) -> dict[str, Any]:
+        """Hand `pod` over to the host server at `to`; on return it is not here any more."""
+        from ..migration import send
+        from .suitability import facts_of
+
+        facts = facts_of(pod)
+        known = {k: v for k, v in options.items() if k in ("config", "key", "name", "codec")}
+        return as_dict(send(pod, to, facts=facts, progress=progress, **known))
+
+
+def as_dict(value: Any) -> dict[str, Any]:
+    """A report or a process as a map: from a dataclass, an object, or a map."""
+    if isinstance(value, dict):
+        return value
+    fields = getattr(value, "__dataclass_fields__", None) or vars(value)
+    return {name: getattr(value, name) for name in fields}

@@ -1,0 +1,289 @@
+"""The runtime directory: where the pods of one user on one host can be found.
+
+    $ZAPTRACE_RUNTIME_DIR, else $XDG_RUNTIME_DIR/zaptrace, else /tmp/zaptrace-<uid>   (0700, ours)
+    ├── .lock              held (flock) while an entry is made or cleaned away
+    ├── .ended/            what is left of pods that ended: <name>.json, <name>.log
+    ├── .<anything>        not pods; other parts of zaptrace may keep theirs here (staged images)
+    └── <pod>/             one live pod; its supervisor holds the flock on `lock`
+        ├── lock           whoever holds it is alive: a pid could be another's by now
+        ├── pid            of the supervisor
+        ├── meta           JSON: what was started, by whom, when
+        ├── control.sock   ZeroMQ, see control.py
+        ├── log            what a detached pod wrote to stdout and stderr
+        └── supervisor.log what the supervisor has to say
+
+Nobody cleans up after a SIGKILL, so whoever looks does: an entry whose lock is free is stale and is
+removed by the next `claim` or `pods`. Lock order: `.lock` before any pod's `lock`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import HostError, PodError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", re.ASCII)
+_SOCKET_PATH_MAX = 107
+"""sizeof(sockaddr_un.sun_path) less the NUL."""
+_ENDED_KEPT = 32
+_TIDY_S = 5.0
+
+
+def root(path: str | os.PathLike[str] | None = None) -> Path:
+    """The runtime directory, made when missing. Raises HostError when it is not only ours."""
+    base = Path(path) if path is not None else _wanted_root()
+    with contextlib.suppress(FileExistsError):
+        base.parent.mkdir(parents=True, exist_ok=True)
+        base.mkdir(mode=0o700)
+    there = base.lstat()
+    if not stat.S_ISDIR(there.st_mode) or there.st_uid != os.geteuid():
+        raise HostError(
+            f"cannot use {base} as the runtime directory",
+            needed=f"a directory owned by uid {os.geteuid()}",
+            found=f"{stat.filemode(there.st_mode)} owned by uid {there.st_uid}",
+            remedy="set ZAPTRACE_RUNTIME_DIR to a directory of your own",
+        )
+    if there.st_mode & 0o077:
+        base.chmod(0o700)
+    return base
+
+
+def _wanted_root() -> Path:
+    if given := os.environ.get("ZAPTRACE_RUNTIME_DIR"):
+        return Path(given).absolute()
+    if (xdg := os.environ.get("XDG_RUNTIME_DIR")) and os.access(xdg, os.W_OK):
+        return Path(xdg) / "zaptrace"
+    return Path(f"/tmp/zaptrace-{os.geteuid()}")
+
+
+def check_name(name: str) -> str:
+    """`name` itself, when it can name a pod; PodError otherwise."""
+    if _NAME.fullmatch(name):
+        return name
+    raise PodError(
+        f"{name!r} cannot name a pod",
+        needed="1 to 40 letters, digits, '.', '_' or '-', the first a letter or digit",
+        found=name,
+    )
+
+
+def free_name(argv0: str, base: Path) -> str:
+    """A name for a pod that runs `argv0`: its base name, numbered when that is taken."""
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", os.path.basename(argv0)).strip("-._")[:30] or "pod"
+    number, name = 1, stem
+    while is_running(base / name):
+        number += 1
+        name = f"{stem}-{number}"
+    return name
+
+
+@dataclass
+class PodDir:
+    """The entry of a pod that is ours: made by `claim`, held until `release`."""
+
+    path: Path
+    lock_fd: int
+
+    @property
+    def name(self) -> str:
+        """The pod's name."""
+        return self.path.name
+
+    def write_meta(self, meta: dict[str, Any]) -> None:
+        """Replace `meta` in one step."""
+        _write_json(self.path / "meta", meta)
+
+    def record_end(self, ended: dict[str, Any]) -> None:
+        """Note how the pod ended and keep its log, under `.ended`, for late askers.
+
+        From here on the name counts as free; a new `claim` waits for our `release`.
+        """
+        base = self.path.parent
+        with _locked(base):
+            kept = base / ".ended"
+            kept.mkdir(mode=0o700, exist_ok=True)
+            log = kept / f"{self.name}.log"
+            log.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                (self.path / "log").rename(log)
+            _write_json(kept / f"{self.name}.json", ended)
+            _prune(kept)
+
+    def release(self) -> None:
+        """Remove the entry."""
+        with _locked(self.path.parent):
+            shutil.rmtree(self.path, ignore_errors=True)
+            if self.lock_fd >= 0:
+                os.close(self.lock_fd)
+                self.lock_fd = -1
+
+
+def claim(name: str, base: Path) -> PodDir:
+    """Take `name` for a new pod of this process. PodError when a live pod has it."""
+    path = base / check_name(name)
+    length = len(os.fsencode(path / "control.sock"))
+    if length > _SOCKET_PATH_MAX:
+        raise HostError(
+            f"cannot make the control socket of pod {name!r}",
+            needed=f"a path of at most {_SOCKET_PATH_MAX} bytes",
+            found=f"{path}/control.sock, {length} bytes",
+            remedy="set ZAPTRACE_RUNTIME_DIR to a shorter path, or give the pod a shorter name",
+        )
+    patience = time.monotonic() + _TIDY_S
+    while is_alive(path) and not is_running(path) and time.monotonic() < patience:
+        time.sleep(0.01)  # that pod has ended, and its supervisor is tidying up
+    with _locked(base):
+        if path.exists():
+            if is_alive(path):
+                raise PodError(
+                    f"cannot start pod {name!r}: the name is taken",
+                    needed="a name that no running pod has",
+                    found=f"pod {name!r}, supervisor {supervisor_pid(path) or 'starting'}",
+                    do=f"choose another --name, or end that pod: zaptrace stop {name}",
+                    changed="nothing",
+                )
+            shutil.rmtree(path)
+        path.mkdir(mode=0o700)
+        lock_fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock_fd, fcntl.LOCK_EX)
+        (path / "pid").write_text(f"{os.getpid()}\n")
+    return PodDir(path, lock_fd)
+
+
+def is_alive(path: Path) -> bool:
+    """True while a supervisor holds the lock of the entry `path`."""
+    try:
+        fd = os.open(path / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def is_running(path: Path) -> bool:
+    """True while a supervisor holds the entry and has not recorded the end of its pod."""
+    if not is_alive(path):
+        return False
+    past = ended(path.name, path.parent)
+    return past is None or past.get("instance") != read_meta(path).get("instance", "")
+
+
+def supervisor_pid(path: Path) -> int | None:
+    """The pid noted in the entry `path`; only sure while `is_alive`."""
+    try:
+        return int((path / "pid").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def pods(base: Path) -> list[str]:
+    """The names of the live pods, sorted; stale entries are removed on the way."""
+    running, stale = [], []
+    for entry in sorted(base.iterdir()):
+        if entry.name.startswith(".") or not _NAME.fullmatch(entry.name):
+            continue
+        if is_running(entry):
+            running.append(entry.name)
+        elif not is_alive(entry):
+            stale.append(entry.name)
+    if stale:
+        with _locked(base):
+            for name in stale:
+                if not is_alive(base / name):
+                    shutil.rmtree(base / name, ignore_errors=True)
+    return running
+
+
+def find(name: str, base: Path) -> Path:
+    """The entry of the live pod `name`; PodError when there is none."""
+    path = base / check_name(name)
+    if is_running(path):
+        return path
+    others = pods(base)
+    past = ended(name, base)
+    raise PodError(
+        f"there is no pod {name!r}",
+        needed="a running pod of that name",
+        found=(f"it {describe_end(past)}; " if past else "")
+        + (f"running pods: {', '.join(others)}" if others else "no pod is running"),
+        do="zaptrace ps lists the pods",
+    )
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """What the supervisor noted about its pod; empty while it is starting."""
+    return _read_json(path / "meta") or {}
+
+
+def ended(name: str, base: Path) -> dict[str, Any] | None:
+    """How the last pod of that name ended (see supervisor.Outcome), if that is still known."""
+    return _read_json(base / ".ended" / f"{name}.json")
+
+
+def ended_log(name: str, base: Path) -> Path:
+    """Where the log of the last ended pod of that name is, if it had one."""
+    return base / ".ended" / f"{name}.log"
+
+
+def describe_end(outcome: dict[str, Any]) -> str:
+    """An outcome in words, to follow "pod web"."""
+    how, status = outcome.get("how"), outcome.get("status")
+    if how == "migrated":
+        return f"moved to {outcome.get('to')}"
+    if how == "checkpointed":
+        return f"was stopped by a checkpoint to {outcome.get('to')}"
+    if how == "discarded":
+        return "was discarded"
+    if status is None:
+        return "ended"
+    if os.WIFSIGNALED(status):
+        return f"was ended by signal {os.WTERMSIG(status)}"
+    return f"exited with status {os.waitstatus_to_exitcode(status)}"
+
+
+@contextlib.contextmanager
+def _locked(base: Path) -> Iterator[None]:
+    fd = os.open(base / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _prune(kept: Path) -> None:
+    records = sorted(kept.glob("*.json"), key=lambda p: p.stat().st_mtime, reverse=True)
+    for record in records[_ENDED_KEPT:]:
+        record.unlink(missing_ok=True)
+        record.with_suffix(".log").unlink(missing_ok=True)
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    # Beside and renamed, so that no reader sees half of it.
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(json.dumps(value | {"written": time.time()}))
+    beside.rename(path)
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None

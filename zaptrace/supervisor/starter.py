@@ -1,0 +1,300 @@
+"""Starting a supervisor: the one place where a pod's own process comes into being.
+
+The starter and the supervisor talk once, over a socket pair that the supervisor inherits:
+
+    starter                                     supervisor
+      Job (one msgpack map)        ──▶            claims the name, launches or restores
+      ◀── {"ok": true, name, instance, pid}       the pod is whole
+      ◀── {"ok": false, "error": ..., "exit"}     nothing was left behind
+      closes its end                              the lifeline is cut
+
+An open end of the pair is a **lifeline**: while it is open the supervisor of a foreground pod keeps
+the end of its pod for the client that is about to ask, and a held pod stays held. A held pod whose
+lifeline is cut is discarded: whoever could have said "go" is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import PodError, ZaptraceError
+from . import control, runtime
+
+_REFILL_S = 0.5
+PROGRAM = "zaptrace.supervisor.supervisor"
+"""The module whose main() is a supervisor; tests put one with a fake pod here."""
+
+
+@dataclass
+class Job:
+    """What a new supervisor is to do. Plain data: it crosses a process border."""
+
+    verb: str
+    """launch · restore"""
+    root: str
+    """The runtime directory."""
+    name: str | None = None
+    """None: one is made from the command, or taken from the image."""
+    argv: list[str] = field(default_factory=list)
+    cwd: str | None = None
+    env: dict[str, str] | None = None
+    image: str | None = None
+    stdio: str = "inherit"
+    """inherit: the pod gets our 0, 1, 2 · tty: a pty of its own · log: /dev/null and the log"""
+    rows: int = 24
+    cols: int = 80
+    termios: list[Any] | None = None
+    """As termios.tcgetattr gives it; None for the system's default."""
+    hold: bool = False
+    """Stay frozen once whole, until `thaw`."""
+    foreground: bool = False
+    """A client will attach or wait; keep the end of the pod for it while the lifeline is open."""
+
+
+@dataclass
+class Started:
+    """A pod that is whole, and the lifeline of its supervisor."""
+
+    name: str
+    instance: str
+    pid: int
+    root: Path
+    lifeline: socket.socket
+
+    def connect(self) -> control.Client:
+        """A client of exactly this pod."""
+        return control.Client(self.name, self.root, self.instance)
+
+    def close(self) -> None:
+        """Let go of the lifeline."""
+        self.lifeline.close()
+
+    def __enter__(self) -> Started:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Waiting:
+    """A supervisor that has no job yet. Without one it ends when it is closed, or we die."""
+
+    def __init__(self, stdio: tuple[int, int, int] | None, name: str = "", warm: bool = False):
+        """`stdio` None is /dev/null. `warm`: everything that a restore needs is loaded ahead."""
+        fill_standard_fds()
+        fds = stdio or (subprocess.DEVNULL,) * 3
+        self.lifeline, theirs = socket.socketpair()
+        argv = [name, str(theirs.fileno()), "warm" if warm else "now"]
+        try:
+            with theirs:
+                self._child = subprocess.Popen(
+                    python(PROGRAM, "main", *argv),
+                    stdin=fds[0],
+                    stdout=fds[1],
+                    stderr=fds[2],
+                    pass_fds=(theirs.fileno(),),
+                    start_new_session=True,
+                )
+        except BaseException:
+            self.lifeline.close()
+            raise
+
+    def give(self, job: Job) -> dict[str, Any]:
+        """Hand over the job; the supervisor's report."""
+        with contextlib.suppress(OSError):  # it died: the report is missing, too
+            _write_frame(self.lifeline, {"job": vars(job)})
+        report = _read_report(self.lifeline)
+        self._child.wait()  # it has forked and is gone; the supervisor is its orphan
+        return report
+
+    def close(self) -> None:
+        """Let it end, if it has no job."""
+        self.lifeline.close()
+        self._child.wait()
+
+
+def start(
+    job: Job, stdio: tuple[int, int, int] = (0, 1, 2), waiting: Waiting | None = None
+) -> Started:
+    """Start a supervisor for `job`, or take one that is waiting; returns when its pod is whole.
+
+    `stdio` are the descriptors that an "inherit" pod gets. Raises what the supervisor raised; the
+    error then has `exit_status`, what a shell would report (125, 126, 127). The supervisor is no
+    child of ours when this returns, and lives in a session of its own.
+    """
+    if waiting is None:
+        waiting = Waiting(stdio if job.stdio == "inherit" else None, job.name or "")
+    try:
+        report = waiting.give(job)
+    except BaseException:
+        waiting.lifeline.close()
+        raise
+    if not report.get("ok"):
+        waiting.lifeline.close()
+        raise _error_of(report)
+    return Started(
+        report["name"], report["instance"], report["pid"], Path(job.root), waiting.lifeline
+    )
+
+
+def python(module: str, function: str, *argv: str) -> list[str]:
+    """The command line of another Python like ours, which calls a function of our package.
+
+    It finds the package where we did, installed or not, and never in the working directory.
+    """
+    home = str(Path(__file__).resolve().parents[2])
+    code = (
+        f"import sys; p = {home!r}; p in sys.path or sys.path.insert(0, p); "
+        f"from {module} import {function}; {function}()"
+    )
+    return [sys.executable, "-P", "-c", code, *argv]
+
+
+class Held:
+    """A restored pod that is whole but frozen: the host server's handle on it."""
+
+    def __init__(self, started: Started) -> None:
+        self._started = started
+        self.name = started.name
+        self.client = started.connect()
+
+    def thaw(self) -> None:
+        """Let the pod run; from here on it needs nobody."""
+        self.client.call("thaw")
+        self._close()
+
+    def discard(self) -> None:
+        """Remove the pod; returns when nothing of it is left. Harmless when it is gone already."""
+        if self.client.closed:
+            return
+        with contextlib.suppress(PodError):
+            self.client.call("discard")
+        self._close()
+
+    def _close(self) -> None:
+        self.client.close()
+        self._started.close()
+
+
+def spawn_restored(
+    image: str | os.PathLike[str],
+    name: str | None = None,
+    root: Path | None = None,
+    waiting: Waiting | None = None,
+) -> Held:
+    """Restore `image` as a held, detached pod with a log; returns when it is whole."""
+    base = root if root is not None else runtime.root()
+    job = Job("restore", str(base), name, image=os.path.abspath(image), stdio="log", hold=True)
+    return Held(start(job, waiting=waiting))
+
+
+class Spawner:
+    """spawn_restored with a supervisor kept waiting: its start is not part of a pod's downtime.
+
+    May be called by several threads.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._lock = threading.Lock()
+        self._closed = False
+        self._spare: Waiting | None = None
+        self._refill()
+
+    def spawn(self, image: str, name: str) -> Held:
+        """Restore `image` under `name`, held."""
+        with self._lock:
+            spare, self._spare = self._spare, None
+        try:
+            return spawn_restored(image, name, self._root, spare)
+        finally:
+            # Not at once: the pod that has just come is to go on first.
+            timer = threading.Timer(_REFILL_S, self._refill)
+            timer.daemon = True
+            timer.start()
+
+    def close(self) -> None:
+        """End the one that waits."""
+        with self._lock:
+            self._closed = True
+            if self._spare is not None:
+                self._spare.close()
+                self._spare = None
+
+    def _refill(self) -> None:
+        with self._lock:
+            if self._spare is None and not self._closed:
+                self._spare = Waiting(None, "waiting", warm=True)
+
+
+def receive_job(lifeline: socket.socket) -> Job | None:
+    """The supervisor's side: read the job; None when there will be none."""
+    frame = _read_frame(lifeline)
+    return Job(**control.unpack(frame)["job"]) if frame else None
+
+
+def report(lifeline: socket.socket, **what: Any) -> None:
+    """The supervisor's side: say "whole", or what went wrong. A starter that left does not mind."""
+    with contextlib.suppress(OSError):
+        _write_frame(lifeline, what)
+
+
+def _read_report(lifeline: socket.socket) -> dict[str, Any]:
+    if frame := _read_frame(lifeline):
+        return control.unpack(frame)
+    raise PodError(
+        "the supervisor died before its pod was whole",
+        needed="a report of the supervisor",
+        found="it is gone without one",
+        changed="nothing is left of the pod",
+    )
+
+
+def _write_frame(stream: socket.socket, message: dict[str, Any]) -> None:
+    frame = control.pack(message)
+    stream.sendall(len(frame).to_bytes(4, "big") + frame)
+
+
+def _read_frame(stream: socket.socket) -> bytes:
+    """One length-prefixed frame; empty when the other side left before its end."""
+    head = _read_exactly(stream, 4)
+    length = int.from_bytes(head, "big")
+    frame = _read_exactly(stream, length) if len(head) == 4 else b""
+    return frame if len(frame) == length else b""
+
+
+def _read_exactly(stream: socket.socket, count: int) -> bytes:
+    data = b""
+    with contextlib.suppress(ConnectionResetError):  # it died without reading what we sent
+        while len(data) < count and (more := stream.recv(count - len(data))):
+            data += more
+    return data
+
+
+def _error_of(report: dict[str, Any]) -> ZaptraceError:
+    described = report.get("error") or {}
+    if described.get("class") == "LaunchError":
+        from ..pod import pod  # noqa: F401  (an error has to be known to come back as itself)
+    error = ZaptraceError.from_dict(described)
+    error.exit_status = report.get("exit", 125)  # type: ignore[attr-defined]
+    if hasattr(error, "status"):
+        error.status = error.exit_status
+    return error
+
+
+def fill_standard_fds() -> None:
+    """Open /dev/null for those of 0, 1 and 2 that are closed.
+
+    Else a pipe or socket of ours would land there, and be taken for the pod's stdio.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)

@@ -1,0 +1,140 @@
+"""Can a pod live on a host? Asked before anything is frozen, so it only looks at what shows.
+
+The source writes down facts of a running pod, the destination gives the reasons against them. The
+CLAIM stage of the restore looks again, and closer; this here saves a pod from being frozen and
+sent for nothing.
+
+    facts   {"host": host.facts(), "bytes": estimate of the image's size,
+             "files": [[path, size, mtime in ns]], "ports": [[family, address, port]]}
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from ..errors import ZaptraceError
+from ..linux import host, procfs
+from ..pod.pod import Pod
+from . import runtime
+
+_LISTEN = "0A"
+_SHOWN = 10
+"""Reasons of one kind that are spelled out."""
+
+
+def facts_of(pod: Pod) -> dict[str, Any]:
+    """What a destination has to judge about `pod`, which runs on meanwhile."""
+    files: dict[str, tuple[int, int]] = {}
+    size = 0
+    inodes: set[int] = set()
+    for process in pod.processes():
+        proc = Path("/proc") / str(process.rpid)
+        try:
+            status = procfs.status(process.rpid)
+            size += sum(int(status[k].split()[0]) << 10 for k in ("RssAnon", "RssShmem"))
+            for line in (proc / "maps").read_text(errors="surrogateescape").splitlines():
+                fields = line.split(None, 5)
+                if len(fields) == 6 and fields[5].startswith("/"):
+                    _add(files, procfs.unescape(fields[5]))
+            for fd in os.listdir(proc / "fd"):
+                inodes.add(os.stat(proc / "fd" / fd).st_ino)
+        except (OSError, KeyError, ValueError):  # it ended meanwhile
+            continue
+    return {
+        "host": host.facts(),
+        "bytes": size,
+        "files": [[path, *seen] for path, seen in sorted(files.items())],
+        "ports": _listening(inodes),
+    }
+
+
+def reasons(facts: dict[str, Any], root: Path, *, here: bool = False) -> list[str]:
+    """Why a pod with these facts cannot live on this host; empty when nothing shows.
+
+    With `here` the pod itself is on this host: its own name does not count against it.
+    """
+    found: list[str] = []
+    try:
+        host.check_facts(facts.get("host") or {})
+    except ZaptraceError as e:
+        found.append(f"{e.what}: needs {e.needed}")
+    name = facts.get("name")
+    if not here and isinstance(name, str):
+        try:
+            if runtime.is_running(root / runtime.check_name(name)):
+                found.append(f"the name {name} is taken by a pod there")
+        except ZaptraceError as e:
+            found.append(e.what)
+    found += _limited([why for entry in facts.get("files") or () if (why := _differs(entry))])
+    if not host.is_this_one(facts.get("host") or {}):  # else they are the pod's own, handed over
+        found += _limited([why for entry in facts.get("ports") or () if (why := _taken(entry))])
+    return found
+
+
+def _limited(found: list[str]) -> list[str]:
+    more = len(found) - _SHOWN
+    return found if more <= 0 else [*found[:_SHOWN], f"and {more} more"]
+
+
+def _add(files: dict[str, tuple[int, int]], path: str) -> None:
+    if path in files or path.endswith(" (deleted)") or path.startswith(("/dev/", "/memfd:")):
+        return
+    try:
+        there = os.stat(path)
+    except OSError:
+        return
+    files[path] = (there.st_size, there.st_mtime_ns)
+
+
+def _differs(entry: Any) -> str | None:
+    try:
+        path, size, mtime = entry
+        there = os.stat(path)
+    except FileNotFoundError:
+        return f"{path} is missing"
+    except (OSError, ValueError, TypeError) as e:
+        return f"{entry!r}: {e}"
+    if there.st_size != size:
+        return f"{path} is another file: {there.st_size} bytes, not {size}"
+    if there.st_mtime_ns != mtime:
+        return f"{path} is another file: written at another time"
+    return None
+
+
+def _listening(inodes: set[int]) -> list[list[Any]]:
+    """The TCP ports that these sockets listen on; /proc/net/tcp, see proc(5)."""
+    found = []
+    for family, path in ((socket.AF_INET, "tcp"), (socket.AF_INET6, "tcp6")):
+        try:
+            lines = procfs.read(f"/proc/self/net/{path}").splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if fields[3] == _LISTEN and int(fields[9]) in inodes:
+                address, _, port = fields[1].rpartition(":")
+                found.append([int(family), _address(family, address), int(port, 16)])
+    return found
+
+
+def _address(family: int, text: str) -> str:
+    words = [bytes.fromhex(text[i : i + 8])[::-1] for i in range(0, len(text), 8)]
+    return socket.inet_ntop(family, b"".join(words))
+
+
+def _taken(entry: Any) -> str | None:
+    try:
+        family, address, port = entry
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.bind((address, port))
+    except OSError as e:
+        return f"port {port} at {address}: {e.strerror}"
+    except (ValueError, TypeError) as e:
+        return f"{entry!r}: {e}"
+    return None

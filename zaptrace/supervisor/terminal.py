@@ -1,0 +1,149 @@
+"""The supervisor's half of a pod's terminal: the master side of its pty and the scrollback.
+
+The master is read all the time, attached or not, into a bounded ring: a pod that nobody looks at
+never blocks on its terminal, it only scrolls away. For those who do look see attach.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import struct
+import termios
+import time
+from typing import Any
+
+SCROLLBACK = 1 << 20
+"""Bytes kept."""
+_CHUNK = 32 * 1024
+_HUNG_UP_S = 0.25
+_INPUT_MAX = 1 << 20
+
+
+class Ring:
+    """The last `limit` bytes of a stream, addressed by their offset since its beginning."""
+
+    def __init__(self, limit: int = SCROLLBACK) -> None:
+        self.limit = limit
+        self.start = 0
+        self._data = bytearray()
+
+    @property
+    def end(self) -> int:
+        """The offset after the newest byte."""
+        return self.start + len(self._data)
+
+    def append(self, data: bytes) -> None:
+        """Add to the end and let the oldest scroll away."""
+        self._data += data
+        if len(self._data) > 2 * self.limit:  # trimmed rarely: amortised cost per byte is constant
+            self._trim()
+
+    def read(self, at: int, count: int) -> tuple[int, bytes]:
+        """Up to `count` bytes from offset `at`, or from the oldest kept: (offset, bytes)."""
+        at = min(max(at, self.start), self.end)
+        skip = at - self.start
+        return at, bytes(self._data[skip : skip + count])
+
+    def tail(self, count: int) -> int:
+        """The offset from which at most `count` bytes follow, at a line's beginning if possible."""
+        at = max(self.start, self.end - count)
+        if at == self.start:
+            return at
+        newline = self._data.find(b"\n", at - self.start)
+        return at if newline < 0 else self.start + newline + 1
+
+    def _trim(self) -> None:
+        surplus = len(self._data) - self.limit
+        del self._data[:surplus]
+        self.start += surplus
+
+
+class Terminal:
+    """The master of a pod's pty. Belongs to the coordinator thread."""
+
+    def __init__(self, master: int) -> None:
+        self.master = master
+        self.ring = Ring()
+        self.hung_up_at = 0.0
+        """When the last read found no open slave; the master is left alone for a moment then."""
+        self._input = bytearray()
+        os.set_blocking(master, False)
+        os.set_inheritable(master, False)
+
+    def is_open(self) -> bool:
+        """False for a moment after no slave was open: a hung-up master is always "ready"."""
+        return time.monotonic() - self.hung_up_at >= _HUNG_UP_S
+
+    def pump(self, most: int = 16) -> bool:
+        """Move what the pod wrote into the ring; False when there was nothing."""
+        moved = False
+        for _ in range(most):
+            try:
+                data = os.read(self.master, _CHUNK)
+            except OSError as e:
+                if e.errno == errno.EIO:  # no slave is open now; one may be opened again
+                    self.hung_up_at = time.monotonic()
+                break
+            if not data:
+                break
+            self.ring.append(data)
+            moved = True
+        return moved
+
+    def type(self, data: bytes) -> None:
+        """Queue input; what nobody reads is kept up to a bound and then dropped, as a tty does."""
+        if len(self._input) < _INPUT_MAX:
+            self._input += data
+
+    @property
+    def wants_to_write(self) -> bool:
+        """True while input is queued."""
+        return bool(self._input)
+
+    def flush(self) -> None:
+        """Give the pod as much of the queued input as its terminal takes."""
+        try:
+            del self._input[: os.write(self.master, self._input[:4096])]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._input.clear()
+
+    def resize(self, rows: int, cols: int) -> None:
+        """Set the window size; the kernel tells the foreground group when it is another."""
+        set_size(self.master, rows, cols)
+
+    def close(self) -> None:
+        """Hang up."""
+        if self.master >= 0:
+            os.close(self.master)
+            self.master = -1
+
+
+def make_pty(rows: int, cols: int, attributes: list[Any] | None) -> tuple[int, int]:
+    """A new pty as (master, slave), sized, and with the given termios."""
+    master, slave = os.openpty()
+    set_size(slave, rows, cols)
+    if attributes is not None:
+        with contextlib.suppress(termios.error, TypeError):
+            termios.tcsetattr(slave, termios.TCSANOW, attributes)
+    return master, slave
+
+
+def set_size(fd: int, rows: int, cols: int) -> None:
+    """TIOCSWINSZ; sizes that make no sense are ignored."""
+    if 0 < rows < 65536 and 0 < cols < 65536:
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
+
+
+def get_size(fd: int) -> tuple[int, int]:
+    """(rows, cols) of a terminal; (24, 80) when it does not say."""
+    try:
+        rows, cols, _, _ = struct.unpack("HHHH", fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8)))
+    except OSError:
+        return 24, 80
+    return rows or 24, cols or 80

@@ -1,0 +1,307 @@
+"""The verbs of the control socket: a method for each, from its request to its reply.
+
+They run in the coordinator thread; whatever touches the pod goes through the workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import Any, Protocol
+
+from ..errors import PodError, ZaptraceError
+from .attach import Viewers
+from .control import Outcome
+from .control_socket import ControlSocket, Request
+from .engine import Engine, Progress, as_dict
+from .logs import PodLog
+from .starter import Job
+from .terminal import Terminal
+from .workers import Workers
+
+_PROGRESS_S = 0.05
+_NAMES = {"checkpoint": "checkpointing", "migrate": "migrating"}
+
+
+class Owner(Protocol):
+    """What the verbs need of the supervisor."""
+
+    job: Job
+    engine: Engine
+    pod: Any
+    meta: dict[str, Any]
+    control_socket: ControlSocket
+    workers: Workers
+    terminal: Terminal | None
+    viewers: Viewers | None
+    pod_log: PodLog | None
+    waiting: list[Request]
+    outcome: Outcome | None
+    held: bool
+    met_client: bool
+
+    @property
+    def ending(self) -> bool:
+        """True when the pod is not here any more and the last are being told."""
+
+    def stop(self, grace: float) -> None:
+        """SIGTERM, and after `grace` seconds SIGKILL."""
+
+    def kill(self) -> None:
+        """SIGKILL to every process."""
+
+    def discard(self) -> None:
+        """End a pod that was not to be."""
+
+    def end(self, outcome: Outcome) -> None:
+        """The pod is not here any more."""
+
+
+class Verbs:
+    """What clients may ask of one supervisor."""
+
+    def __init__(self, of: Owner) -> None:
+        self._of = of
+
+    def serve(self, request: Request) -> None:
+        """Do what is asked, or answer why not."""
+        control_socket = self._of.control_socket
+        handler = getattr(self, f"do_{request.verb}", None)
+        try:
+            if handler is None:
+                raise PodError(
+                    f"the supervisor knows no verb {request.verb!r}",
+                    do="use the same zaptrace for the client and for the pod",
+                    changed="nothing",
+                )
+            handler(request, **self._arguments(request))
+        except ZaptraceError as e:
+            control_socket.fail(request, e)
+        except (TypeError, ValueError, KeyError) as e:
+            control_socket.fail(
+                request, PodError(f"bad arguments for {request.verb!r}", found=repr(e))
+            )
+
+    @staticmethod
+    def _arguments(request: Request) -> dict[str, Any]:
+        return {k: v for k, v in request.args.items() if k not in ("v", "id", "verb")}
+
+    def _run(self, request: Request, work: Any, exclusive: str | None = None) -> None:
+        """Reply with what `work` returns, or with its error."""
+        control_socket = self._of.control_socket
+        self._of.workers.run(
+            work,
+            lambda results: control_socket.reply(request, **results),
+            lambda error: control_socket.fail(request, error),
+            exclusive,
+        )
+
+    # -- looking
+
+    def do_status(self, request: Request, processes: bool = False, **_: Any) -> None:
+        """What `zaptrace ps` shows."""
+        of = self._of
+        facts = {
+            "name": of.job.name,
+            "state": self._state(),
+            "meta": of.meta,
+            "attached": len(of.viewers.all) if of.viewers else 0,
+        }
+        if processes:
+            self._run(
+                request, lambda: facts | {"processes": list(map(as_dict, of.pod.processes()))}
+            )
+        else:
+            of.control_socket.reply(request, **facts)
+
+    def _state(self) -> str:
+        of = self._of
+        if of.outcome is not None and not of.outcome.left:
+            return "ended"
+        if of.workers.busy is not None:
+            return _NAMES.get(of.workers.busy, of.workers.busy)
+        if of.held:
+            return "held"
+        return "frozen" if of.pod.frozen else "running"
+
+    def do_wait(self, request: Request, **_: Any) -> None:
+        """Answered when the pod ends."""
+        of = self._of
+        of.met_client = True
+        if of.outcome is not None and not of.ending:
+            of.control_socket.reply(request, outcome=of.outcome.to_dict())
+        else:
+            of.waiting.append(request)
+
+    def do_scrollback(self, request: Request, **_: Any) -> None:
+        """What the pod wrote last, as far as we saw it."""
+        of = self._of
+        ring = of.terminal.ring if of.terminal else of.pod_log.recent if of.pod_log else None
+        at, data = ring.read(ring.start, ring.limit) if ring else (0, b"")
+        of.control_socket.reply(request, data=data, at=at, tty=of.terminal is not None)
+
+    # -- the terminal
+
+    def do_attach(
+        self, request: Request, rows: int = 0, cols: int = 0, tail: int = 0, **_: Any
+    ) -> None:
+        """Answered with the stream, and when the pod ends or the client detaches."""
+        of = self._of
+        if of.terminal is None or of.viewers is None:
+            raise PodError(
+                f"cannot attach to pod {of.job.name!r}: it has no terminal",
+                needed="a pod that was started from a terminal, without -d",
+                found=f"its stdio is {of.meta.get('stdio')}",
+                do=f"zaptrace logs -f {of.job.name} shows the output of a detached pod",
+                changed="nothing",
+            )
+        of.met_client = True
+        of.viewers.attach(request, int(tail))
+        of.terminal.resize(int(rows), int(cols))
+
+    def do_input(self, request: Request, data: bytes = b"", **_: Any) -> None:
+        """Keys. Not answered."""
+        if self._of.terminal is not None and isinstance(data, bytes):
+            self._of.terminal.type(data)
+
+    def do_resize(self, request: Request, rows: int = 0, cols: int = 0, **_: Any) -> None:
+        """A new window size. Not answered."""
+        if self._of.terminal is not None:
+            self._of.terminal.resize(int(rows), int(cols))
+
+    def do_ack(self, request: Request, at: int = 0, **_: Any) -> None:
+        """The client has shown everything before `at`. Not answered."""
+        if self._of.viewers is not None:
+            self._of.viewers.ack(request, int(at))
+
+    def do_detach(self, request: Request, **_: Any) -> None:
+        """Ends the client's attach, which is answered."""
+        if self._of.viewers is not None:
+            self._of.viewers.detach(request.client)
+
+    # -- the pod
+
+    def do_freeze(self, request: Request, **_: Any) -> None:
+        """Stop every thread."""
+
+        def work() -> dict[str, Any]:
+            self._of.pod.freeze()
+            return {"frozen": True}
+
+        self._run(request, work, "freeze")
+
+    def do_thaw(self, request: Request, **_: Any) -> None:
+        """Let every thread go on; also a held pod."""
+        of = self._of
+
+        def then(_: Any) -> None:
+            of.held = False
+            of.control_socket.reply(request, frozen=False)
+
+        of.workers.run(of.pod.thaw, then, lambda e: of.control_socket.fail(request, e), "thaw")
+
+    def do_signal(
+        self, request: Request, signal: int, vpid: int | None = None, group: bool = False, **_: Any
+    ) -> None:
+        """To one process, or to the process group of the root process."""
+
+        def work() -> None:
+            if group:
+                self._signal_group(int(signal))
+            else:
+                self._of.pod.signal(int(signal), vpid)
+
+        self._run(request, work)
+
+    def _signal_group(self, number: int) -> None:
+        pod = self._of.pod
+        members = [p for p in pod.processes() if p.state != "Z"]
+        group = _group_of(members[0].rpid) if members else None
+        for process in members:
+            if process is members[0] or _group_of(process.rpid) == group:
+                with contextlib.suppress(ZaptraceError, ProcessLookupError):
+                    pod.signal(number, process.vpid)
+
+    def do_stop(self, request: Request, grace: float = 10.0, kill: bool = False, **_: Any) -> None:
+        """End the pod; answered when nothing is left of it."""
+        of = self._of
+        of.workers.check_free("stop")
+        of.waiting.append(request)
+        if kill:
+            of.kill()
+        else:
+            of.stop(float(grace))
+
+    def do_discard(self, request: Request, **_: Any) -> None:
+        """End a pod that was not to be; answered when nothing is left of it."""
+        self._of.waiting.append(request)
+        self._of.discard()
+
+    def do_checkpoint(
+        self,
+        request: Request,
+        to: str,
+        then: str = "resume",
+        codec: str | None = None,
+        rehearsal: bool = True,
+        **_: Any,
+    ) -> None:
+        """Write an image."""
+        of = self._of
+        if then not in ("resume", "stop"):
+            raise PodError("bad arguments for 'checkpoint'", needed="then: resume or stop")
+
+        def done(report: dict[str, Any]) -> None:
+            of.control_socket.reply(request, report=report)
+            if then == "stop":
+                of.end(Outcome("checkpointed", to=to))
+
+        of.workers.run(
+            lambda: of.engine.checkpoint(
+                of.pod, to, then, codec, bool(rehearsal), self._progress(request)
+            ),
+            done,
+            lambda error: of.control_socket.fail(request, error),
+            "checkpoint",
+        )
+
+    def do_try(self, request: Request, **_: Any) -> None:
+        """A checkpoint that is thrown away."""
+        self._run(request, lambda: {"report": self._of.engine.attempt(self._of.pod)}, "checkpoint")
+
+    def do_migrate(
+        self, request: Request, to: str, options: dict[str, Any] | None = None, **_: Any
+    ) -> None:
+        """Hand the pod over to another host."""
+        of = self._of
+
+        def done(report: dict[str, Any]) -> None:
+            of.control_socket.reply(request, report=report)
+            of.end(Outcome("migrated", to=to))
+
+        of.workers.run(
+            lambda: of.engine.migrate(of.pod, to, options or {}, self._progress(request)),
+            done,
+            lambda error: of.control_socket.fail(request, error),
+            "migrate",
+        )
+
+    def _progress(self, request: Request) -> Progress:
+        of, last = self._of, 0.0
+
+        def progress(facts: dict[str, Any]) -> None:
+            nonlocal last
+            if time.monotonic() - last < _PROGRESS_S:
+                return
+            last = time.monotonic()
+            message = {"id": request.id, "progress": facts}
+            of.workers.post(lambda: of.control_socket.send(request.client, message))
+
+        return progress
+
+
+def _group_of(rpid: int) -> int | None:
+    with contextlib.suppress(ProcessLookupError):
+        return os.getpgid(rpid)
+    return None

@@ -1,0 +1,1 @@
+"""What capture reads and what restore fills."""

@@ -1,0 +1,214 @@
+"""What restore fills.
+
+A room registers its work with `build.at(stage, ...)`. Stages are barriers: every process passes one
+before any goes on to the next.
+
+    CLAIM    every id, path, port and ability needed is there, or the restore failed with nothing changed
+    SHARED   things of no process exist: files, pipes, sockets, memory objects, in the supervisor
+    FORK     every process exists, with its parent, session and group, executing its own program
+    MEMORY   every process has its memory
+    FILES    every process has its descriptors
+    THREADS  every thread exists; what only the owner can set is set
+    RESUME   registers, signals and timers are loaded; the pod is whole, and still frozen
+"""
+
+from __future__ import annotations
+
+import array
+import enum
+import errno
+import os
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import BadImage
+from ..ids import FileId, Rpid, Vpid
+from ..linux.native import lib
+from ..linux.program import Program, Results
+from ..linux.tracee import Thread
+
+CHANNEL = 0
+"""Until its own descriptors are there, a process has this one: a socket on which files come."""
+
+
+_HELD = (errno.EADDRINUSE, errno.EAGAIN, errno.EACCES)
+"""What bind(2), flock(2) and fcntl(2) answer when somebody else holds it."""
+
+
+BULK = 1 << 16
+"""Bytes of one piece of contents above which a rehearsal leaves them out."""
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """What is done at the last moment before the thaw, or given up when no thaw comes."""
+
+    work: Callable[[], None]
+    give_up: Callable[[], None] = lambda: None
+
+
+class Stage(enum.IntEnum):
+    CLAIM = 0
+    SHARED = 1
+    FORK = 2
+    MEMORY = 3
+    FILES = 4
+    THREADS = 5
+    RESUME = 6
+
+
+@dataclass
+class BuildProcess:
+    """A process being restored. It exists from the end of FORK on."""
+
+    handle: Any
+    vpid: Vpid
+    rpid: Rpid
+    threads: dict[int, Thread] = field(default_factory=dict)
+    _programs: dict[Stage, Program] = field(default_factory=dict)
+
+    @property
+    def leader(self) -> Thread:
+        return Thread(self.handle, self.rpid, self.vpid)
+
+    def program(self, stage: Stage) -> Program:
+        """The rows of all rooms for this process, run at the end of the stage."""
+        return self._programs.setdefault(stage, Program())
+
+    def run(self, program: Program) -> Results:
+        """Run a program at once."""
+        return self.leader.run(program)
+
+    def run_stage(self, stage: Stage) -> None:
+        program = self._programs.pop(stage, None)
+        if program:
+            self.run(program)
+
+
+@dataclass
+class Build:
+    """A pod on its way from an image to life. Owns every descriptor that it was given.
+
+    `launch(exe, vpid)` makes a process of the supervisor's own, `end(rpid, signal)` ends one,
+    and `stop(rpid, signal)` puts one into a group-stop.
+    `terminals` says which terminal a session's leader has to take (filled at SHARED): before its
+    children are born, for only by birth do they get it too.
+    `contended`: the pod may still live on this very host, frozen, holding its addresses and locks.
+    `rehearsal`: it does, and goes on living: everything is made, to be thrown away, but nothing that
+    others could notice (a path, a port, a byte in a named pipe), and bulk contents are left out.
+    `last` is done when all stages are through, `before_thaw` at the last moment before the pod runs.
+    """
+
+    handle: Any
+    image: Any
+    name: str
+    launch: Callable[[str, int], int]
+    end: Callable[[int, int], None]
+    stop: Callable[[int, int], None]
+    channel: socket.socket
+    before_thaw: list[Deferred] = field(default_factory=list)
+    last: list[Callable[[], None]] = field(default_factory=list)
+    contended: bool = False
+    rehearsal: bool = False
+    stdio: dict[str, int] = field(default_factory=dict)
+    tty_master: int | None = None
+    terminals: dict[int, str] = field(default_factory=dict)
+    processes: dict[Vpid, BuildProcess] = field(default_factory=dict)
+    _work: dict[Stage, list[tuple[str, Callable, tuple]]] = field(default_factory=dict)
+    _files: dict[FileId, int] = field(default_factory=dict)
+    _inodes: dict[tuple[int, int], int] = field(default_factory=dict)
+    room: str = ""
+
+    def at(self, stage: Stage, work: Callable, *args: Any) -> None:
+        """Have `work(*args)` done at `stage`, after what earlier rooms registered for it."""
+        self._work.setdefault(stage, []).append((self.room, work, args))
+
+    def work(self, stage: Stage) -> list[tuple[str, Callable, tuple]]:
+        """What is registered for a stage: (room, function, arguments)."""
+        return self._work.get(stage, [])
+
+    def process(self, vpid: int) -> BuildProcess:
+        try:
+            return self.processes[Vpid(vpid)]
+        except KeyError:
+            raise BadImage(f"bad image: there is no process {vpid}") from None
+
+    def rpid(self, vpid: int) -> int:
+        """This host's number for an id of the pod (also of a group or session without a leader)."""
+        rpid = lib.zt_ids_to_real(self.handle, vpid)
+        if not rpid:
+            raise BadImage(f"bad image: id {vpid} belongs to nothing")
+        return rpid
+
+    def real_or_zero(self, vpid: int) -> int:
+        """The same, or 0 for an id that is in the pod no more (the sender of a signal, say)."""
+        return lib.zt_ids_to_real(self.handle, vpid)
+
+    def at_thaw(self, work: Callable[[], None], give_up: Callable[[], None] = lambda: None) -> None:
+        """Do `work` just before the pod runs; `give_up` instead if it never does."""
+        self.before_thaw.append(Deferred(work, give_up))
+
+    def needed(self, size: int) -> int:
+        """How many of `size` bytes of contents have to be in place: in a rehearsal, few of many."""
+        return min(size, BULK) if self.rehearsal else size
+
+    def or_when_free(
+        self, work: Callable[[], None], give_up: Callable[[], None] = lambda: None
+    ) -> None:
+        """Do `work`; in a contended build, what is held now is taken just before the thaw instead.
+
+        A migration within one host hands over what only one can hold: a port, a path, a lock.
+        """
+        try:
+            work()
+        except OSError as error:
+            if not self.contended or error.errno not in _HELD:
+                raise
+            self.at_thaw(work, give_up)
+
+    def provide(self, file_id: int, fd: int) -> None:
+        """`fd` is the open file description `file_id`; it is ours to close."""
+        self._files[FileId(file_id)] = fd
+
+    def file(self, file_id: int) -> int:
+        try:
+            return self._files[FileId(file_id)]
+        except KeyError:
+            raise BadImage(f"bad image: there is no open file {file_id}") from None
+
+    def provide_inode(self, device: int, inode: int, fd: int) -> None:
+        """What was this inode is now the one that `fd` opens; `fd` stays the caller's until close()."""
+        self._inodes[device, inode] = fd
+
+    def inode(self, device: int, inode: int) -> int | None:
+        """A descriptor of the object that replaces an inode of the image, or None."""
+        return self._inodes.get((device, inode))
+
+    def pass_files(self, process: BuildProcess, fds: list[int]) -> list[int]:
+        """Give a process descriptors of ours (SCM_RIGHTS); the numbers that they have there."""
+        if not fds:
+            return []
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))
+        self.channel.sendmsg([b"f"], [rights])
+        program = Program()
+        control = program.buffer(socket.CMSG_SPACE(4 * len(fds)))
+        iov = program.pointer(struct.pack("<QQ", 0, 1), {0: program.buffer(1)})
+        message = program.pointer(
+            struct.pack("<QQQQQQQ", 0, 0, 0, 1, 0, control.size, 0), {16: iov, 32: control}
+        )
+        program.call("recvmsg", CHANNEL, message, 0)
+        raw = process.run(program).bytes(control)
+        return list(struct.unpack_from(f"<{len(fds)}i", raw, socket.CMSG_LEN(0)))
+
+    def close(self) -> None:
+        """Close every descriptor that was provided."""
+        for fd in {*self._files.values(), *self._inodes.values()}:
+            try:
+                os.close(fd)
+            except OSError:
+                continue
+        self._files.clear()
+        self._inodes.clear()

@@ -1,0 +1,301 @@
+"""A frozen pod, as capture reads it.
+
+FrozenPod > FrozenProcess > FrozenThread, and FrozenFile: one open file description, however many
+descriptors in however many processes share it. Nothing here changes the pod.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import struct
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ..errors import UnsupportedResource
+from ..ids import SUPERVISOR, FileId, Rpid, Vpid
+from ..linux import native, procfs
+from ..linux.native import lib
+from ..linux.program import Program, Results
+from ..linux.tracee import TaskInfo, Thread, tasks
+
+_O_CLOEXEC = os.O_CLOEXEC
+_INFO_OF_ITSELF = {"pos", "flags", "mnt_id", "ino"}
+
+
+class FrozenThread(Thread):
+    """A thread at rest, and what the tracer noted when it stopped."""
+
+    def __init__(self, pod, info: TaskInfo, process: FrozenProcess) -> None:
+        super().__init__(pod, info.rtid, info.vtid)
+        self.group_stop = info.group_stop
+        self.left_ns = info.left_ns
+        self.interrupted = info.interrupted
+        self.process = process
+
+
+@dataclass(frozen=True)
+class Zombie:
+    """A child that has ended and was not waited for; `code` and `status` as in siginfo (waitid(2))."""
+
+    vpid: Vpid
+    ppid: Vpid
+    pgid: Vpid
+    sid: Vpid
+    code: int
+    status: int
+    comm: str
+
+
+@dataclass(frozen=True)
+class FrozenFd:
+    """A descriptor of one process."""
+
+    number: int
+    cloexec: bool
+    file: FrozenFile
+
+
+class FrozenFile:
+    """An open file description."""
+
+    def __init__(self, id_: FileId, process: FrozenProcess, fd: int, look: _Look) -> None:
+        self.id = id_
+        self.pod = process.pod
+        self.holders: list[tuple[FrozenProcess, int]] = [(process, fd)]
+        self.link = look.link
+        self.stat = look.stat
+        self.flags = look.flags
+        self.pos = look.pos
+        self.info = look.info
+        self._local: int | None = None
+
+    @property
+    def local(self) -> int:
+        """A duplicate in our process: it shares offset and flags with the pod's."""
+        if self._local is None:
+            process, fd = self.holders[0]
+            self._local = native.get_fd(process.rpid, fd)
+        return self._local
+
+    @property
+    def holder(self) -> str:
+        """`process 7 (nginx), fd 12`, for the first line of an error."""
+        if not self.holders:  # it is only under way, in a socket's queue
+            return f"open file {self.link}"
+        process, fd = self.holders[0]
+        return f"process {process.vpid} ({process.comm}), fd {fd}"
+
+    def close(self) -> None:
+        if self._local is not None:
+            os.close(self._local)
+            self._local = None
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one descriptor shows of its description."""
+
+    link: str
+    stat: os.stat_result
+    flags: int
+    pos: int
+    cloexec: bool
+    info: dict[str, list[str]]
+
+    @property
+    def key(self) -> tuple:
+        return (self.stat.st_dev, self.stat.st_ino, self.flags, self.pos, self.link)
+
+
+def _look(rpid: int, fd: int) -> _Look:
+    path = f"/proc/{rpid}/fd/{fd}"
+    info = procfs.fdinfo(rpid, fd)
+    flags = int(info["flags"][0], 8)
+    return _Look(
+        link=os.readlink(path),
+        stat=os.stat(path),
+        flags=flags & ~_O_CLOEXEC,
+        pos=int(info["pos"][0]),
+        cloexec=bool(flags & _O_CLOEXEC),
+        info={k: v for k, v in info.items() if k not in _INFO_OF_ITSELF},
+    )
+
+
+class FrozenProcess:
+    """A process whose threads are all at rest."""
+
+    def __init__(self, pod: FrozenPod, infos: list[TaskInfo]) -> None:
+        self.pod = pod
+        self.rpid = infos[0].rpid
+        self.vpid = infos[0].vpid
+        self.proc = f"/proc/{self.rpid}"
+        infos = sorted(infos, key=lambda info: info.rtid != info.rpid)
+        self.threads = [FrozenThread(pod.handle, info, self) for info in infos]
+        self.fds: dict[int, FrozenFd] = {}
+        if any(info.ended for info in infos) or infos[0].rtid != self.rpid:
+            raise UnsupportedResource(
+                f'cannot checkpoint pod "{pod.name}": process {self.vpid}: its first thread has ended',
+                needed="a first thread, whose exec makes the process again",
+                found="the first thread called pthread_exit while others go on",
+                do="have the first thread wait for the others",
+            )
+
+    @property
+    def leader(self) -> FrozenThread:
+        return self.threads[0]
+
+    @functools.cached_property
+    def status(self) -> dict[str, str]:
+        return procfs.status(self.rpid)
+
+    @functools.cached_property
+    def comm(self) -> str:
+        return procfs.read(f"{self.proc}/comm").rstrip("\n")
+
+    @functools.cached_property
+    def exe(self) -> str:
+        return os.readlink(f"{self.proc}/exe")
+
+    @functools.cached_property
+    def maps(self) -> list[procfs.Map]:
+        """Its memory map without the stub region and the kernel's own [vsyscall]."""
+        start, end = lib.zt_stub_start(), lib.zt_stub_end()
+        return [
+            m
+            for m in procfs.maps(self.rpid)
+            if not (start <= m.start < end) and m.name != "[vsyscall]"
+        ]
+
+    @property
+    def ppid(self) -> Vpid:
+        return self.pod.vpid(int(self.status["PPid"])) or SUPERVISOR
+
+    @property
+    def pgid(self) -> Vpid:
+        return self.pod.vpid(os.getpgid(self.rpid)) or Vpid(0)
+
+    @property
+    def sid(self) -> Vpid:
+        return self.pod.vpid(os.getsid(self.rpid)) or Vpid(0)
+
+    def run(self, program: Program) -> Results:
+        """Run a program in the first thread."""
+        return self.leader.run(program)
+
+    def read(self, address: int, size: int) -> bytes:
+        return native.read_memory(self.rpid, address, size)
+
+
+@dataclass
+class FrozenPod:
+    """The whole pod at rest. `handle` is the tracer's; `image` takes bulk contents while capturing."""
+
+    handle: object
+    name: str
+    stdio: dict[tuple[int, int], str] = field(default_factory=dict)
+    tty_master: int | None = None
+    image: object = None
+    processes: list[FrozenProcess] = field(init=False, default_factory=list)
+    zombies: list[Zombie] = field(init=False, default_factory=list)
+    all_files: list[FrozenFile] = field(init=False, default_factory=list)
+    _claimed: dict[str, list[FrozenFile]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        threads: dict[int, list[TaskInfo]] = defaultdict(list)
+        for info in tasks(self.handle):
+            threads[info.rpid].append(info)
+        self.processes = [FrozenProcess(self, infos) for infos in threads.values()]
+        self.processes = list(_parents_first(self.processes))
+        self._read_files()
+        self._read_zombies()
+
+    def vpid(self, rpid: int) -> Vpid | None:
+        """The pod's number for one of the host's; None for anything outside."""
+        return Vpid(lib.zt_ids_to_virtual(self.handle, rpid)) or None
+
+    def process(self, vpid: int) -> FrozenProcess:
+        return next(p for p in self.processes if p.vpid == vpid)
+
+    def notes(self) -> list[str]:
+        """What rooms of the tracer noted, to be told before a checkpoint."""
+        found: list[str] = []
+        buffer = native.ffi.new("char[]", 512)
+        while lib.zt_pod_note(self.handle, len(found), buffer, 512):
+            found.append(native.ffi.string(buffer).decode(errors="replace"))
+        return found
+
+    def files(self, room: str) -> list[FrozenFile]:
+        """The open file descriptions that a room has claimed."""
+        return self._claimed.get(room, [])
+
+    def file_at(self, vpid: int, fd: int) -> FrozenFile | None:
+        entry = self.process(vpid).fds.get(fd)
+        return entry.file if entry else None
+
+    def claim(self, room: str, file: FrozenFile) -> None:
+        self._claimed.setdefault(room, []).append(file)
+
+    def close(self) -> None:
+        """Close the duplicates in our process."""
+        for file in self.all_files:
+            file.close()
+
+    # -- reading
+
+    def _read_files(self) -> None:
+        alike: dict[tuple, list[FrozenFile]] = defaultdict(list)
+        for process in self.processes:
+            for fd in sorted(map(int, os.listdir(f"{process.proc}/fd"))):
+                look = _look(process.rpid, fd)
+                file = self._same_description(alike[look.key], process, fd)
+                if file is None:
+                    file = FrozenFile(FileId(len(self.all_files)), process, fd, look)
+                    self.all_files.append(file)
+                    alike[look.key].append(file)
+                else:
+                    file.holders.append((process, fd))
+                process.fds[fd] = FrozenFd(fd, look.cloexec, file)
+
+    @staticmethod
+    def _same_description(
+        candidates: list[FrozenFile], process: FrozenProcess, fd: int
+    ) -> FrozenFile | None:
+        for file in candidates:
+            holder, number = file.holders[0]
+            if native.kcmp_files(holder.rpid, number, process.rpid, fd) == 0:
+                return file
+        return None
+
+    def _read_zombies(self) -> None:
+        alive = {p.rpid for p in self.processes}
+        for parent in self.processes:
+            for rpid in procfs.children(parent.rpid):
+                if rpid not in alive and self.vpid(rpid):
+                    self.zombies.append(self._read_zombie(parent, Rpid(rpid)))
+
+    def _read_zombie(self, parent: FrozenProcess, rpid: Rpid) -> Zombie:
+        p_pid, nohang_exited_nowait = 1, 0x1 | 0x4 | 0x01000000
+        program = Program()
+        info = program.buffer(128)
+        program.call("waitid", p_pid, rpid, info, nohang_exited_nowait, 0)
+        raw = parent.run(program).bytes(info)
+        _signo, _errno, code = struct.unpack_from("<iii", raw)
+        (status,) = struct.unpack_from("<i", raw, 24)
+        fields = procfs.stat_fields(f"/proc/{rpid}/stat")
+        pgid, sid = (self.vpid(int(value)) or Vpid(0) for value in fields[2:4])
+        comm = procfs.read(f"/proc/{rpid}/comm").rstrip("\n")
+        return Zombie(self.vpid(rpid), parent.vpid, pgid, sid, code, status, comm)
+
+
+def _parents_first(processes: list[FrozenProcess]) -> Iterator[FrozenProcess]:
+    children: dict[int, list[FrozenProcess]] = defaultdict(list)
+    known = {p.vpid for p in processes}
+    for process in processes:
+        children[process.ppid if process.ppid in known else SUPERVISOR].append(process)
+    waiting = list(reversed(children[SUPERVISOR]))
+    while waiting:
+        process = waiting.pop()
+        yield process
+        waiting += reversed(children[process.vpid])
