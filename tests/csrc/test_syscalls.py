@@ -226,7 +226,9 @@ def test_filter_does_what_the_rows_say(nr, ip, args, moved):
     assert verdict == expected(nr, ip, args, moved=moved)
 
 
-@pytest.mark.parametrize("row", [r for r in table.ROWS if r.when or r.unmoved], ids=lambda row: row.name)
+@pytest.mark.parametrize(
+    "row", [r for r in table.ROWS if r.when or r.unmoved], ids=lambda row: row.name
+)
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_conditions_of_each_row(row, data):
