@@ -170,6 +170,8 @@ class FakeEngine(Engine):
                 do="restart the pod",
                 changed="nothing; the pod is running again",
             )
+        if "typo" in to:
+            raise TypeError("a fault\nof ours")
         if "slow" in to:
             for step in range(10):
                 progress({"step": "memory", "done": step, "total": 10})
