@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from .. import resources
 from ..errors import BadImage, RestoreError, ZaptraceError
+from ..ids import Rpid
 from ..image.image import Image
 from ..linux import host
 from ..linux.native import check, lib, new_error
 from ..log import fault
-from ..resources.room import decode_state
+from ..resources.room import Room, decode_state
 from ..view.build import Build, Stage
 from .pod import Pod, Stdio, raise_file_limit
 
 FAULT_POINTS = {stage: f"restore.after_{stage.name.lower()}" for stage in Stage}
+
+Rooms = list[tuple[Room[Any], list[Any]]]
+"""Each room with its States."""
 
 
 def restore(
@@ -63,7 +67,14 @@ def claim(image: Image, *, stdio: Stdio | None = None) -> list[ZaptraceError]:
     except ZaptraceError as error:
         found.append(error)
     build = Build(
-        None, image, "check", _nothing, _nothing, _nothing, None, stdio=(stdio or Stdio()).named()
+        None,  # type: ignore[arg-type]  # there is no pod, and CLAIM asks for none
+        image,
+        "check",
+        _nothing,
+        _nothing,
+        _nothing,
+        None,  # type: ignore[arg-type]  # nor a process to pass files to
+        stdio=(stdio or Stdio()).named(),
     )
     _register(build, rooms)
     for room, work, args in build.work(Stage.CLAIM):
@@ -75,11 +86,11 @@ def claim(image: Image, *, stdio: Stdio | None = None) -> list[ZaptraceError]:
     return found
 
 
-def _nothing(*_args: object) -> int:
+def _nothing(*_args: object) -> NoReturn:
     raise RestoreError("nothing is made while checking")
 
 
-def read(image: Image, rooms: Sequence[Any] = resources.ROOMS) -> list[tuple[Any, list[Any]]]:
+def read(image: Image, rooms: Sequence[Room[Any]] = resources.ROOMS) -> Rooms:
     """Rooms and their States in the image, checked against their classes."""
     return [
         (room, [decode_state(room.State, plain) for plain in image.states(room.NAME)])
@@ -87,7 +98,7 @@ def read(image: Image, rooms: Sequence[Any] = resources.ROOMS) -> list[tuple[Any
     ]
 
 
-def _register(build: Build, rooms: list[tuple[Any, list[Any]]]) -> None:
+def _register(build: Build, rooms: Rooms) -> None:
     for room, states in rooms:
         build.room = room.NAME
         room.restore(states, build)
@@ -96,14 +107,14 @@ def _register(build: Build, rooms: list[tuple[Any, list[Any]]]) -> None:
 def _make(
     pod: Pod,
     image: Image,
-    rooms: list[tuple[Any, list[Any]]],
+    rooms: Rooms,
     contended: bool,
     rehearsal: bool,
 ) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     root = image.manifest["pod"]["root"]
 
-    def launch(exe: str, vpid: int) -> int:
+    def launch(exe: str, vpid: int) -> Rpid:
         return pod.launch_root(
             exe,
             [exe],
@@ -143,7 +154,7 @@ def _make(
         build.close()
 
 
-def fill(build: Build, rooms: list[tuple[Any, list[Any]]]) -> None:
+def fill(build: Build, rooms: Rooms) -> None:
     """Have rooms restore their States, stage by stage."""
     _register(build, rooms)
     for stage in Stage:
