@@ -141,8 +141,7 @@ static bool timerfd_is_monotonic(const zt_task *task, int fd)
 {
     char text[512];
     int clock = -1;
-    const char *value =
-        zt_proc_fd_info(task->rtid.n, fd, text, sizeof text) ? NULL : zt_proc_value(text, "clockid");
+    const char *value = zt_proc_fd_info(task->rtid.n, fd, text, sizeof text) ? NULL : zt_proc_value(text, "clockid");
     if (value)
         sscanf(value, "%d", &clock);
     return clock == CLOCK_MONOTONIC || clock == CLOCK_BOOTTIME || clock == CLOCK_BOOTTIME_ALARM;
