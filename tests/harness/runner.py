@@ -22,7 +22,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from harness import snapshot
+from zaptrace.errors import ZaptraceError
+from zaptrace.linux.tracee import tasks
 from zaptrace.pod.pod import Pod, Stdio
+
+ENDED = "it has no process any more"
+"""How a checkpoint says that the program had ended."""
 
 
 class Runner:
@@ -45,7 +50,10 @@ class Runner:
         return os.getpid()
 
     def do_checkpoint(self, then: str, compare: bool) -> dict[str, Any] | None:
-        """With `compare`, the frozen pod is looked at before it stops or goes on."""
+        """With `compare`, the frozen pod is looked at before it stops or goes on.
+
+        None when it had ended by then. Any other error is one, whatever the program did since.
+        """
         from zaptrace.image.image import Image
         from zaptrace.image.sink import DirectorySink
         from zaptrace.pod.checkpoint import checkpoint
@@ -55,14 +63,14 @@ class Runner:
         image = self.place / f"image-{self.count}"
         try:
             report = checkpoint(self.pod, DirectorySink(image), then="hold" if compare else then)
-        except Exception:
-            if self.pod.wait(0) is not None:  # the program was faster than we
+        except ZaptraceError as error:
+            if ENDED in error.what:  # the program was faster than we
                 return None
             raise
-        facts = dataclasses.asdict(report) | {"rtids": []}
+        facts = dataclasses.asdict(report) | {"ids": []}
         if compare:
             self.before = snapshot.take(self.pod)
-            facts["rtids"] = self.before.rtids
+            facts["ids"] = self._ids()
             if then == "resume":
                 self.pod.thaw()
             else:
@@ -91,11 +99,23 @@ class Runner:
             os.close(null)
         shutil.rmtree(self.image)
         differences: list[str] = []
+        ids: list[tuple[int, int]] = []
         if compare:
             assert self.before
             differences = snapshot.differences(self.before, snapshot.take(self.pod))
+            ids = self._ids()
             self.pod.thaw()
-        return {"differences": differences}
+        return {"differences": differences, "ids": ids}
+
+    def _ids(self) -> list[tuple[int, int]]:
+        """What each thread is called: by the pod, and by the host."""
+        pod = self.pod
+        assert pod
+        return [(task.vtid, task.rtid) for task in pod.call(lambda: tasks(pod.handle))]
+
+    def do_ids(self, numbers: list[int]) -> dict[int, str]:
+        """Who has these numbers on this host, other than a process of the pod."""
+        return {number: _who_is(number) for number in numbers}
 
     def do_fault(self, name: str) -> None:
         """From now on this fault point is on; "" for none."""
@@ -124,6 +144,16 @@ class Runner:
             self.pod.kill()
             self.pod.close()
             self.pod = None
+
+
+def _who_is(number: int) -> str:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return "no such process"
+    except PermissionError:
+        pass
+    return "a stranger"
 
 
 def main() -> None:

@@ -19,9 +19,8 @@ from harness.world import (
     PATIENCE_S,
     TESTS,
     FlavourError,
-    compiled,
     descendants,
-    environment,
+    told,
     waited,
 )
 
@@ -82,6 +81,11 @@ class Run:
     def output(self) -> str:
         return self.out.read_text(encoding="utf-8", errors="replace") if self.out.exists() else ""
 
+    def note(self, text: str) -> None:
+        """What whoever reads the test's result should know."""
+        self.notes.append(text)
+        told.append(text)
+
     def go(self) -> None:
         self.go_file.touch()
 
@@ -105,7 +109,8 @@ class Run:
         tail, logged = _tail(self.out, 25), _tail(self.place / "runner.log", 40)
         return FlavourError(
             f"{' '.join(self.argv)} as {self.flavour}, after {self.cycles} cycles: {what}\n"
-            f"processes: {self._safe_processes()}\n--- its output ends\n{tail}\n"
+            f"processes: {self._safe_processes()}\nnotes: {self.notes}\n"
+            f"--- its output ends\n{tail}\n"
             f"--- the supervisor's log ends\n{logged}"
         )
 
@@ -164,7 +169,7 @@ class PodRun(Run):
     def start(self) -> None:
         log = open(self.place / "runner.log", "ab")  # noqa: SIM115 - the runner's from here on
         env = {**os.environ, "ZAPTRACE_RUNTIME_DIR": str(self.place / "run")}
-        self.runner = subprocess.Popen(
+        self.runner = self._start_runner(
             [sys.executable, str(TESTS / "harness" / "runner.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -174,7 +179,6 @@ class PodRun(Run):
         )
         log.close()
         waited.add(self.runner.pid)
-        self.occupier: subprocess.Popen[str] | None = None
         self.ask(
             "launch",
             argv=self.argv,
@@ -183,6 +187,9 @@ class PodRun(Run):
             out=str(self.out),
             place=str(self.place),
         )
+
+    def _start_runner(self, command: list[str], **options: Any) -> subprocess.Popen[str]:
+        return subprocess.Popen(command, **options)
 
     def ask(self, verb: str, patience: float = PATIENCE_S, **args: Any) -> Any:
         """Have the runner do something; its answer, or a FlavourError with its traceback."""
@@ -213,7 +220,7 @@ class PodRun(Run):
             "frozen": self._freeze,
             "resume": lambda: self.checkpoint("resume"),
             "restore": self._move,
-            "shifted": lambda: self._move(occupy=True),
+            "shifted": self._move,
             "twice": lambda: self._move(compare=False) and self._move(),
         }[self.flavour]()
         self.cycles += bool(alive)
@@ -228,14 +235,16 @@ class PodRun(Run):
         """Facts of the checkpoint; None when the program had ended."""
         return self.ask("checkpoint", then=then, compare=compare)
 
-    def _move(self, *, compare: bool = True, occupy: bool = False) -> bool:
+    def _move(self, *, compare: bool = True) -> bool:
         before = self.checkpoint("stop", compare=compare)
         if before is None:
             return False
-        if occupy:
-            self._occupy(before["rtids"])
+        self._stopped(before)
         self.restore(compare=compare)
         return True
+
+    def _stopped(self, facts: dict[str, Any]) -> None:
+        """The pod has been checkpointed, and is not there now."""
 
     def restore(self, *, compare: bool = True) -> dict[str, Any]:
         after = self.ask("restore", compare=compare)
@@ -245,32 +254,6 @@ class PodRun(Run):
                 "was checkpointed:\n  " + "\n  ".join(after["differences"])
             )
         return after
-
-    def _occupy(self, rtids: Sequence[int]) -> None:
-        """Give the numbers that the pod had to others, as far as that can be done here."""
-        self._free()
-        if int(Path("/proc/sys/kernel/pid_max").read_text()) > 1 << 17:
-            self.notes.append("pid_max is too large to go round: the old ids stay free")
-            return
-        self.occupier = subprocess.Popen(
-            [str(compiled(TESTS / "harness" / "occupier.c")), *map(str, rtids[:64])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment(),
-        )
-        waited.add(self.occupier.pid)
-        assert self.occupier.stdout
-        self.notes.append(self.occupier.stdout.readline().strip())
-
-    def _free(self) -> None:
-        if self.occupier:
-            assert self.occupier.stdin and self.occupier.stdout
-            self.occupier.stdin.close()
-            self.occupier.wait(20)
-            self.occupier.stdout.close()
-            waited.discard(self.occupier.pid)
-            self.occupier = None
 
     def wait(self, timeout: float) -> int | None:
         return self.ask("wait", timeout=timeout, patience=timeout + PATIENCE_S)
@@ -291,7 +274,6 @@ class PodRun(Run):
             with contextlib.suppress(OSError):
                 stream and stream.close()
         waited.discard(self.runner.pid)
-        self._free()
 
     def _runner_gone(self, verb: str) -> FlavourError:
         code = self.runner.wait(10)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,6 @@ _NUMBERED = re.compile(r"^(pipe|socket|anon_inode|/memfd:[^ ]*|/dev/zero|/SYSV\w
 @dataclass
 class Snapshot:
     processes: dict[int, dict[str, Any]]  # by vpid
-    rtids: list[int]
 
 
 def plain(info: Any) -> dict[str, Any]:
@@ -45,11 +45,9 @@ def take(pod: Any) -> Snapshot:
     vpid_of = {p["rpid"]: p["vpid"] for p in infos}
     names = _Names()
     processes: dict[int, dict[str, Any]] = {}
-    rtids: list[int] = []
     for info in sorted(infos, key=lambda p: p["vpid"]):
         proc = Path(f"/proc/{info['rpid']}")
         tids = sorted(map(int, os.listdir(proc / "task")))
-        rtids += tids
         stat = _stat(proc)
         seen: dict[str, Any] = {
             "comm": stat["comm"],
@@ -75,7 +73,7 @@ def take(pod: Any) -> Snapshot:
             "maps": _maps(proc),
             "threads": sorted(_thread(proc / "task" / str(tid)) for tid in tids),
         }
-    return Snapshot(processes, rtids)
+    return Snapshot(processes)
 
 
 def differences(before: Snapshot, after: Snapshot) -> list[str]:
@@ -96,10 +94,9 @@ def _compare(where: str, before: Any, after: Any, said: list[str]) -> None:
             else:
                 _compare(inner, before[key], after[key], said)
     elif isinstance(before, list) and isinstance(after, list):
-        said += [f"{where}: lost {item}"[:600] for item in before if item not in after]
-        said += [f"{where}: has more: {item}"[:600] for item in after if item not in before]
-        if len(before) != len(after):
-            said.append(f"{where}: were {len(before)}, are {len(after)}")
+        had, has = Counter(map(repr, before)), Counter(map(repr, after))
+        said += [f"{where}: lost {item}"[:600] for item in (had - has).elements()]
+        said += [f"{where}: has more: {item}"[:600] for item in (has - had).elements()]
     elif before != after:
         said.append(f"{where}: was {before!r}, is {after!r}"[:600])
 
