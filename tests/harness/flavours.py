@@ -4,6 +4,7 @@
     pod       in a pod: translation is invisible
     frozen    frozen, and thawed: a freeze shows nowhere
     resume    checkpointed, and the original goes on: capture disturbs nothing
+    rehearsed the same, after its image was restored beside it and thrown away
     restore   checkpointed, killed, restored
     shifted   the same, and its old process ids are others' by then
     twice     the restored pod is checkpointed, killed and restored again
@@ -32,9 +33,11 @@ from pathlib import Path
 from harness.runs import NativeRun, Outcome, PodRun, Run
 from harness.world import PATIENCE_S, SEED, FlavourError, environment
 
-ALL = ("native", "pod", "frozen", "resume", "restore", "shifted", "twice", "migrate")
+ALL = (
+    "native", "pod", "frozen", "resume", "rehearsed", "restore", "shifted", "twice", "migrate",
+)  # fmt: skip
 _MOVING = ("restore", "shifted", "twice", "migrate")
-_CYCLING = ("frozen", "resume", *_MOVING)
+_CYCLING = ("frozen", "resume", "rehearsed", *_MOVING)
 
 
 def known(names: str) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ class Runner:
         os.close(output)
         return os.getpid()
 
-    def do_checkpoint(self, then: str, compare: bool) -> dict[str, Any] | None:
+    def do_checkpoint(self, then: str, compare: bool, rehearsal: bool) -> dict[str, Any] | None:
         """With `compare`, the frozen pod is looked at before it stops or goes on.
 
         None when it had ended by then. Any other error is one, whatever the program did since.
@@ -62,7 +62,12 @@ class Runner:
         self.count += 1
         image = self.place / f"image-{self.count}"
         try:
-            report = checkpoint(self.pod, DirectorySink(image), then="hold" if compare else then)
+            report = checkpoint(
+                self.pod,
+                DirectorySink(image),
+                then="hold" if compare else then,
+                rehearsal=rehearsal,
+            )
         except ZaptraceError as error:
             if ENDED in error.what:  # the program was faster than we
                 return None
