@@ -2,9 +2,10 @@
 
 The kernel hands out ids upwards and round. Who wants a certain one has three ways, tried in order:
 
-    round      go round until the number comes: where pid_max is small
     namespace  a pid namespace, where the next number can be chosen: where an ordinary user may make
                one. The supervisor lives in it, without any of the capabilities that come with it
+    round      go round until the number comes: where pid_max is small. It keeps a processor busy,
+               and two that go round at once are in each other's way
     elsewhere  nobody can be given the numbers. They stay free, so that the kernel refuses them
 
 Whatever the way, `not_shifted` says if the ids of a restored pod are other ones than its old ones,
@@ -142,7 +143,7 @@ class Elsewhere(Strangers):
         pass
 
 
-WAYS: dict[str, type[Strangers]] = {c.way: c for c in (GoingRound, InNamespace, Elsewhere)}
+WAYS: dict[str, type[Strangers]] = {c.way: c for c in (InNamespace, GoingRound, Elsewhere)}
 
 
 if (CHOSEN := os.environ.get("ZAPTRACE_TEST_STRANGERS")) not in (None, *WAYS):
@@ -153,9 +154,9 @@ def strangers() -> Strangers:
     """By the way that was chosen, or the first that works here."""
     if CHOSEN:
         return WAYS[CHOSEN]()
-    if pid_max() <= SMALL_PID_MAX:
-        return GoingRound()
-    return Elsewhere() if no_namespace() else InNamespace()
+    if not no_namespace():
+        return InNamespace()
+    return GoingRound() if pid_max() <= SMALL_PID_MAX else Elsewhere()
 
 
 def pid_max() -> int:

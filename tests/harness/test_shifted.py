@@ -58,6 +58,9 @@ def test_a_large_pid_max_finds_another_way(monkeypatch: pytest.MonkeyPatch):
     found = strangers.strangers()
     assert found.way == "namespace"
     found.close()
+    monkeypatch.setattr(strangers, "pid_max", lambda: 1 << 15)
+    monkeypatch.setattr(strangers, "no_namespace", lambda: "forbidden")
+    assert strangers.strangers().way == "round"
 
 
 def test_ids_that_did_not_shift_fail(place: Path, monkeypatch: pytest.MonkeyPatch):
