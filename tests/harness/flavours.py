@@ -110,6 +110,7 @@ def run_flavour(
     """A self-checking program: ready, `moments` cycles, go, PASS and exit status 0."""
     with started(flavour, argv, place, env=env) as it:
         it.wait_for("ready", timeout)
+        it.waits = True
         for _ in range(moments):
             if not it.cycle():
                 raise it.failed("it ended while it should have waited for the go")

@@ -8,6 +8,7 @@ thread of it is (to stderr, which is the test's runner.log).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import faulthandler
 import json
@@ -16,6 +17,7 @@ import shutil
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,9 @@ class Runner:
         self.pod: Pod | None = None
         self.count = 0
         self.image: Path | None = None
+        self.untouched: snapshot.Snapshot | None = None
         self.before: snapshot.Snapshot | None = None
+        self.seen: snapshot.Snapshot | None = None
 
     def do_launch(
         self, argv: list[str], env: dict[str, str], cwd: str, out: str, place: str
@@ -62,19 +66,22 @@ class Runner:
         self.count += 1
         image = self.place / f"image-{self.count}"
         try:
-            report = checkpoint(
-                self.pod,
-                DirectorySink(image),
-                then="hold" if compare else then,
-                rehearsal=rehearsal,
-            )
+            with self._looking_first(compare):
+                report = checkpoint(
+                    self.pod,
+                    DirectorySink(image),
+                    then="hold" if compare else then,
+                    rehearsal=rehearsal,
+                )
         except ZaptraceError as error:
             if ENDED in error.what:  # the program was faster than we
                 return None
             raise
-        facts = dataclasses.asdict(report) | {"ids": []}
+        facts = dataclasses.asdict(report) | {"ids": [], "differences": []}
         if compare:
+            assert self.untouched
             self.before = snapshot.take(self.pod)
+            facts["differences"] = snapshot.differences(self.untouched, self.before, here=True)
             facts["ids"] = self._ids()
             if then == "resume":
                 self.pod.thaw()
@@ -88,6 +95,24 @@ class Runner:
             Image.open(image).close()
             shutil.rmtree(image)
         return facts
+
+    @contextlib.contextmanager
+    def _looking_first(self, compare: bool) -> Iterator[None]:
+        """The checkpoint's own freeze is followed by a look at the pod that it has not touched."""
+        pod = self.pod
+        assert pod
+        freeze = pod.freeze
+
+        def freeze_and_look() -> None:
+            freeze()
+            self.untouched = snapshot.take(pod)
+
+        if compare:
+            pod.freeze = freeze_and_look  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            pod.__dict__.pop("freeze", None)
 
     def do_restore(self, compare: bool) -> dict[str, Any]:
         """The image is removed at once: a restored pod does not lean on it."""
@@ -140,6 +165,12 @@ class Runner:
     def do_thaw(self) -> None:
         assert self.pod
         self.pod.thaw()
+
+    def do_look(self) -> list[str]:
+        """How the frozen pod differs from what it was at the last look."""
+        assert self.pod
+        last, self.seen = self.seen, snapshot.take(self.pod)
+        return snapshot.differences(last, self.seen) if last else []
 
     def do_processes(self) -> list[dict[str, Any]]:
         return [snapshot.plain(p) for p in self.pod.processes()] if self.pod else []

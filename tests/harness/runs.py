@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness import known_differences
 from harness.world import (
     PATIENCE_S,
     TESTS,
@@ -23,6 +24,8 @@ from harness.world import (
     told,
     waited,
 )
+
+MAX_SAID = int(os.environ.get("ZAPTRACE_TEST_MAX_SAID", "20"))
 
 
 @dataclass
@@ -55,6 +58,8 @@ class Run:
         self.out = place / "out"
         self.cycles = 0
         self.notes: list[str] = []
+        self.waits = False  # the program does nothing until it gets the go
+        self.known: set[str] = set()  # known differences that were seen
 
     def start(self) -> None:
         raise NotImplementedError
@@ -85,6 +90,19 @@ class Run:
         """What whoever reads the test's result should know."""
         self.notes.append(text)
         told.append(text)
+
+    def _no_differences(self, what: str, found: list[str]) -> None:
+        """Fails unless all of them are known."""
+        strange, known = known_differences.sort(found)
+        for reason, count in known.items():
+            self.note(f"known difference ({count} lines): {reason}")
+        self.known |= set(known)
+        if strange:
+            more = len(strange) - MAX_SAID
+            said = [*strange[:MAX_SAID], *([f"and {more} more"] if more > 0 else [])]
+            raise FlavourError(
+                f"{' '.join(self.argv)} as {self.flavour}: {what}:\n  " + "\n  ".join(said)
+            )
 
     def go(self) -> None:
         self.go_file.touch()
@@ -228,7 +246,15 @@ class PodRun(Run):
         return bool(alive)
 
     def _freeze(self) -> bool:
+        """Twice, if the program only waits: what it is should be the same each time."""
         self.ask("freeze")
+        if self.waits:
+            self.ask("look")
+            self.ask("thaw")
+            self.ask("freeze")
+            self._no_differences(
+                "it was frozen and thawed, and is not what it was", self.ask("look")
+            )
         self.ask("thaw")
         return self.wait(0) is None
 
@@ -237,7 +263,10 @@ class PodRun(Run):
     ) -> dict[str, Any] | None:
         """Facts of the checkpoint; None when the program had ended."""
         rehearsal = then == "stop" if rehearsal is None else rehearsal
-        return self.ask("checkpoint", then=then, compare=compare, rehearsal=rehearsal)
+        facts = self.ask("checkpoint", then=then, compare=compare, rehearsal=rehearsal)
+        if facts:
+            self._no_differences("the checkpoint changed the pod", facts["differences"])
+        return facts
 
     def _move(self, *, compare: bool = True) -> bool:
         before = self.checkpoint("stop", compare=compare)
@@ -252,11 +281,9 @@ class PodRun(Run):
 
     def restore(self, *, compare: bool = True) -> dict[str, Any]:
         after = self.ask("restore", compare=compare)
-        if after["differences"]:
-            raise FlavourError(
-                f"{' '.join(self.argv)} as {self.flavour}: the restored pod is not the one that "
-                "was checkpointed:\n  " + "\n  ".join(after["differences"])
-            )
+        self._no_differences(
+            "the restored pod is not the one that was checkpointed", after["differences"]
+        )
         return after
 
     def wait(self, timeout: float) -> int | None:
