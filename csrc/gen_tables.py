@@ -474,7 +474,7 @@ def support_table() -> str:
     """What a pod does with every call, in Markdown, by room."""
     lines = []
     for room in TABLE:
-        lines += [f"### {room.title}", ""]
+        lines += [f"## {room.title}", ""]
         noted = [row for row in room.rows if row.note]
         if noted:
             lines += ["| call | in a pod | why |", "| --- | --- | --- |"]

@@ -1,8 +1,8 @@
 """What a pod does with every system call of Linux: one row each, and nothing else decides.
 
 A row says by which *behaviour* a call is served, in which *room* the state that it touches lives,
-*when* it stops at all, and, wherever a pod differs from the bare kernel, *why* (the note: README's
-support table is made of these). csrc/gen_tables.py turns the rows into the dispatch table and the
+*when* it stops at all, and, wherever a pod differs from the bare kernel, *why* (the note:
+docs/syscalls.md is made of these). csrc/gen_tables.py turns the rows into the dispatch table and the
 seccomp filters of the C half.
 
     Pass        runs untouched, and never stops
@@ -188,7 +188,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Room:
-    """Where the state lives that these calls make or touch, with its heading in the README."""
+    """Where the state lives that these calls make or touch, with its heading in docs/syscalls.md."""
 
     name: str
     title: str
