@@ -21,6 +21,7 @@ from ...linux.procfs import read
 from ...linux.program import Program
 from ...view.build import Build, BuildProcess, Stage
 from ...view.frozen import FrozenPod, FrozenProcess, Zombie
+from ..common.ending import end_as
 from . import tree
 
 NAME = "process"
@@ -311,12 +312,8 @@ def _own(state: State, build: Build) -> None:
 def _end_zombies(zombies: list[State], build: Build) -> None:
     for state in reversed(zombies):
         process = build.processes.pop(Vpid(state.vpid))
-        program = Program()
-        if state.code == _CLD_EXITED:
-            program.call("exit_group", state.status, may_fail=True)
-            process.run(program)
-        else:
-            build.end(process.rpid, state.status)
+        exited = state.code == _CLD_EXITED
+        end_as(state.status << 8 if exited else state.status, process, build)
 
 
 def _stop(state: State, build: Build) -> None:
