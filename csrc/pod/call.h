@@ -53,8 +53,7 @@ const zt_row *zt_row_of(int32_t nr); /* never NULL: an unknown number has an emp
  * to give the program its own arguments back where others were issued. */
 static inline bool zt_row_sees_exit(const zt_row *row, const zt_call *call, bool moved)
 {
-    return row->exit || (row->result_id && moved) ||
-           memcmp(call->asked, call->issued, sizeof call->asked) != 0;
+    return row->exit || (row->result_id && moved) || memcmp(call->asked, call->issued, sizeof call->asked) != 0;
 }
 
 /* Was the call interrupted, so that the kernel will start it again (or make it EINTR)? */

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from ..linux.native import ffi, lib
+from ..linux.native import Handle, ffi, lib
 
 RECORD = "store"
 """Of its record in an image, where rooms have theirs; no room has this name."""
@@ -26,7 +25,7 @@ class Stored:
     value: bytes
 
 
-def read_store(pod: Any) -> list[Stored]:
+def read_store(pod: Handle) -> list[Stored]:
     """Every entry of a pod (the tracer's handle), in the order in which they were first put."""
     found = []
     entry = lib.zt_store_next(pod, ffi.NULL)
@@ -38,7 +37,7 @@ def read_store(pod: Any) -> list[Stored]:
     return found
 
 
-def fill_store(pod: Any, entries: Iterable[Stored]) -> None:
+def fill_store(pod: Handle, entries: Iterable[Stored]) -> None:
     """Put entries into a pod. Raises MemoryError."""
     for entry in entries:
         room, key, value = entry.room.encode(), entry.key, entry.value

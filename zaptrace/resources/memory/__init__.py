@@ -22,7 +22,7 @@ from ...errors import RestoreError, UnsupportedResource
 from ...image.writebehind import WriteBehind
 from ...linux import procfs
 from ...linux.native import NativeError, lib
-from ...linux.program import Program
+from ...linux.program import Argument, Program, Row
 from ...view.build import Build, BuildProcess, Stage
 from ...view.frozen import FrozenPod, FrozenProcess
 from .pages import Pages
@@ -321,7 +321,7 @@ def _fill(state: State, build: Build) -> None:
     fd = process.run(program)[pages]
 
     program = Program()
-    loads: list[tuple] = []
+    loads: list[tuple[Row, int]] = []
     for m in state.mappings:
         program = _map(program, m, numbers)
         for start, end, offset in m.runs:
@@ -340,7 +340,7 @@ def _fill(state: State, build: Build) -> None:
     _load(process, program, loads)
 
 
-def _load(process: BuildProcess, program: Program, loads: list[tuple]) -> None:
+def _load(process: BuildProcess, program: Program, loads: list[tuple[Row, int]]) -> None:
     results = process.run(program)
     for row, size in loads:
         if results[row] != size:
@@ -381,7 +381,7 @@ def _map(program: Program, m: Mapping, numbers: dict[tuple[int, int], int]) -> P
     if m.kind == "anonymous":
         program.call("mmap", m.start, size, protection, flags | _MAP_ANONYMOUS, -1, 0)
     elif m.kind == "object":
-        fd = numbers[m.device, m.inode]
+        fd: Argument = numbers[m.device, m.inode]
         program.call("mmap", m.start, size, protection, flags, fd, m.offset)
     else:
         mode = os.O_RDWR if m.shared and m.writable else os.O_RDONLY
