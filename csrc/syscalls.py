@@ -277,6 +277,9 @@ TIOCSPGRP = 0x5410
 TIOCGSID = 0x5429
 TTY_IOCTLS_OF_IDS = (TIOCGPGRP, TIOCSPGRP, TIOCGSID)
 
+# _IOWR(0xff, 11, struct pidfd_info), which has 64 bytes or more: the struct grows with kernels
+PIDFD_GET_INFO = tuple(0xC000_FF0B | size << 16 for size in range(64, 136, 8))
+
 SOL_SOCKET = 1
 SO_PEERCRED = 17
 
@@ -342,11 +345,6 @@ TABLE: tuple[Room, ...] = (
         Row("setpgid", Translate(args={0: PID, 1: PID}), x86_64=109, note=NOT_OF_THE_POD),
         Row("setsid", Translate(result=PID), x86_64=112, moved=True, note=OTHER_SESSION),
         Row("set_tid_address", Translate(result=PID), x86_64=218, moved=True, note=OTHER_ID),
-        Row("pidfd_open", Translate(args={0: PID}), x86_64=434, note=NOT_OF_THE_POD),
-        Row("pidfd_getfd", x86_64=438, note=BY_PIDFD),
-        Row("pidfd_send_signal", x86_64=424, note=BY_PIDFD),
-        Row("process_madvise", x86_64=440, note=BY_PIDFD),
-        Row("process_mrelease", x86_64=448, note=BY_PIDFD),
         Row("kcmp", Translate(args={0: PID, 1: PID}), x86_64=312, note=NOT_OF_THE_POD),
         Row("prctl", ENTER, x86_64=157, when=arg_in(0, *PRCTL_THAT_LOCKS_OUT),
             note="what would lock zaptrace out is noted and answered, not passed on"),
@@ -523,8 +521,11 @@ TABLE: tuple[Room, ...] = (
         Row("dup3", x86_64=292),
         Row("fcntl", BOTH, x86_64=72, moved=True, when=arg_in(1, *FCNTL_OF_OWNERS),
             note="the owner of a descriptor's signals, or of a lock, is named by its id"),
-        Row("ioctl", Share(1, {"tty": BOTH}, {"tty": TTY_IOCTLS_OF_IDS}), x86_64=16, moved=True,
-            note="a terminal names its foreground group and its session by id"),
+        Row("ioctl", Share(1, {"tty": BOTH, "pidfd": EXIT},
+                           {"tty": TTY_IOCTLS_OF_IDS, "pidfd": PIDFD_GET_INFO}),
+            x86_64=16, moved=True,
+            note="a terminal names its foreground group and its session by id, "
+                 "a pidfd its process and the parent"),
     ),
     _room(
         "file", "Open files: reading, writing, waiting",
@@ -682,6 +683,14 @@ TABLE: tuple[Room, ...] = (
         "eventfd", "Eventfd",
         Row("eventfd", x86_64=284),
         Row("eventfd2", x86_64=290),
+    ),
+    _room(
+        "pidfd", "Processes as files",
+        Row("pidfd_open", Translate(args={0: PID}), x86_64=434, note=NOT_OF_THE_POD),
+        Row("pidfd_getfd", x86_64=438, note=BY_PIDFD),
+        Row("pidfd_send_signal", x86_64=424, note=BY_PIDFD),
+        Row("process_madvise", x86_64=440, note=BY_PIDFD),
+        Row("process_mrelease", x86_64=448, note=BY_PIDFD),
     ),
     _room(
         "timerfd", "Timerfd",
