@@ -155,7 +155,9 @@ def _stable(key: str, value: str) -> str:
     if key == "lock":  # "1: POSIX ADVISORY WRITE 123 fe:00:4567 0 EOF", with the holder's rpid
         words = value.split()
         return " ".join([*words[1:4], *words[6:]])
-    if key in ("eventfd-id", "Pid", "NSpid"):
+    if key in ("Pid", "NSpid"):  # of a pidfd; -1 when it was waited for
+        return value if value == "-1" else "*"
+    if key == "eventfd-id":
         return "*"
     return value
 
