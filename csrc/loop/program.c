@@ -59,7 +59,9 @@ int zt_loop_end_process(zt_pod *pod, int32_t rtid, int32_t signal, zt_err *err)
         return zt_fail_os(err, "kill");
     do {
         int deliver = stop.kind == ZT_STOP_SIGNAL ? stop.value : 0;
-        if (signal != SIGKILL && zt_stopped_resume((zt_stopped){rtid}, ZT_TO_EVENT, deliver, err))
+        /* SIGKILL itself takes it out of any stop, but then it stops once more, at its end. */
+        if ((signal != SIGKILL || stop.kind == ZT_STOP_ENDING) &&
+            zt_stopped_resume((zt_stopped){rtid}, ZT_TO_EVENT, deliver, err))
             return -1;
         if (zt_stop_wait(rtid, &stop, err))
             return -1;
