@@ -15,6 +15,7 @@ from . import (
     file_lock,
     inet_socket,
     itimer,
+    landlock,
     memfd,
     memory,
     pidfd,
@@ -52,6 +53,7 @@ FILE_KINDS: tuple[FileKind[Any], ...] = (
 ROOMS: tuple[Room[Any], ...] = (
     clock,
     sysv_ipc,
+    landlock,
     process,
     credentials,
     memory,

@@ -38,6 +38,8 @@ class FrozenThread(Thread):
         self.group_stop = info.group_stop
         self.left_ns = info.left_ns
         self.interrupted = info.interrupted
+        self.dumpable = info.dumpable
+        self.landlocked = info.landlocked
         self.process = process
 
 
