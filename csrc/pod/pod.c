@@ -60,6 +60,11 @@ void zt_pod_destroy(zt_pod *pod)
     free(pod);
 }
 
+zt_store *zt_pod_store(zt_pod *pod)
+{
+    return &pod->store;
+}
+
 zt_task *zt_pod_task(zt_pod *pod, int32_t rtid)
 {
     return (zt_task *)zt_intmap_get(&pod->by_rtid, rtid);

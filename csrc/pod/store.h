@@ -18,4 +18,6 @@ typedef struct zt_store {
     uint32_t count;
 } zt_store;
 
+zt_store *zt_pod_store(zt_pod *pod); /* pod.c: it has one of these, and so uses this file */
+
 void zt_store_clear(zt_store *store);

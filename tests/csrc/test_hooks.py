@@ -22,6 +22,8 @@ PRELUDE = r"""
 #include <unistd.h>
 #include "resources/resource.h"
 
+zt_store *zt_pod_store(zt_pod *pod) { return &pod->store; } /* as pod.c has it */
+
 #define check(condition) \
     do { if (!(condition)) { printf("line %d: %s\n", __LINE__, #condition); return 1; } } while (0)
 """
