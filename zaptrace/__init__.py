@@ -123,10 +123,19 @@ def checkpoint(
     *,
     then: str = "resume",
     codec: str | None = None,
+    rehearsal: bool = True,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Write `pod` to the image `to`; `then` "resume" it or "stop" it. Returns the report."""
-    arguments = {"to": os.path.abspath(to), "then": then, "codec": codec}
+    """Write `pod` to the image `to`; `then` "resume" it or "stop" it. Returns the report.
+
+    Before it stops the pod, a `rehearsal` restores the image beside it and throws that away.
+    """
+    arguments = {
+        "to": os.path.abspath(to),
+        "then": then,
+        "codec": codec,
+        "rehearsal": rehearsal,
+    }
     return _call(pod, "checkpoint", progress, arguments)
 
 

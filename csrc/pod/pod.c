@@ -204,8 +204,8 @@ zt_vpid zt_pod_virtual(zt_pod *pod, int32_t real_id)
 
 bool zt_pod_virtual_sender(zt_pod *pod, siginfo_t *info)
 {
-    bool has_sender = info->si_code == SI_USER || info->si_code == SI_QUEUE || info->si_code == SI_TKILL ||
-                      info->si_code == SI_MESGQ || (info->si_signo == SIGCHLD && info->si_code > 0);
+    bool has_sender = info->si_code == SI_USER || info->si_code == SI_TKILL || info->si_code == SI_MESGQ ||
+                      (info->si_signo == SIGCHLD && info->si_code > 0);
     if (!has_sender || !info->si_pid)
         return false;
     int32_t sender = zt_pod_virtual(pod, info->si_pid).n;

@@ -55,7 +55,8 @@ zt_rpid zt_pod_real(zt_pod *pod, int32_t virtual_id);
 /* An id that the kernel gave: the virtual one; the supervisor is 1; {0} for anything outside. */
 zt_vpid zt_pod_virtual(zt_pod *pod, int32_t real_id);
 
-/* The sender in a siginfo, if it has one, as the pod numbers it. True: that is another number. */
+/* The sender in a siginfo, if the kernel wrote one, as the pod numbers it. True: that is another
+ * number. SI_QUEUE is what a program wrote by rt_sigqueueinfo(2), its own number as it knows it. */
 bool zt_pod_virtual_sender(zt_pod *pod, siginfo_t *info);
 
 /* Where a thread's rewritten arguments go, in its own memory. */

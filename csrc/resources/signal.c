@@ -61,7 +61,7 @@ void zt_read_exit(zt_pod *pod, zt_task *task, zt_call *call)
     if (!zt_hook_read(task, call->asked[1], &info, sizeof info) || !info.ssi_pid)
         return;
     bool child = info.ssi_signo == SIGCHLD && info.ssi_code > 0;
-    if (!child && info.ssi_code != SI_USER && info.ssi_code != SI_QUEUE && info.ssi_code != SI_TKILL)
+    if (!child && info.ssi_code != SI_USER && info.ssi_code != SI_TKILL)
         return;
     info.ssi_pid = (uint32_t)zt_pod_virtual(pod, (int32_t)info.ssi_pid).n;
     zt_hook_write(task, call->asked[1], &info, sizeof info);

@@ -152,7 +152,13 @@ class FakeEngine(Engine):
         )
 
     def checkpoint(
-        self, pod: FakePod, to: str, then: str, codec: str | None, progress: Any
+        self,
+        pod: FakePod,
+        to: str,
+        then: str,
+        codec: str | None,
+        rehearsal: bool,
+        progress: Any,
     ) -> dict[str, Any]:
         if "unsupported" in to:
             raise UnsupportedResource(

@@ -4,6 +4,7 @@
     pod       in a pod: translation is invisible
     frozen    frozen, and thawed: a freeze shows nowhere
     resume    checkpointed, and the original goes on: capture disturbs nothing
+    rehearsed the same, after its image was restored beside it and thrown away
     restore   checkpointed, killed, restored
     shifted   the same, and its old process ids are others' by then
     twice     the restored pod is checkpointed, killed and restored again
@@ -35,7 +36,17 @@ from harness.world import PATIENCE_S, SEED, environment
 _asked = tuple(os.environ.get("ZAPTRACE_TEST_FLAVOURS", "").split())
 """Only these flavours, for whoever hunts one fault."""
 
-FLAVOURS = _asked or ("native", "pod", "frozen", "resume", "restore", "shifted", "twice", "migrate")
+FLAVOURS = _asked or (
+    "native",
+    "pod",
+    "frozen",
+    "resume",
+    "rehearsed",
+    "restore",
+    "shifted",
+    "twice",
+    "migrate",
+)
 MOVING = _asked or ("restore", "shifted", "twice", "migrate")
 """Flavours whose program goes on in other processes than it began in."""
 

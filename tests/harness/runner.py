@@ -44,7 +44,7 @@ class Runner:
         os.close(output)
         return os.getpid()
 
-    def do_checkpoint(self, then: str, compare: bool) -> dict[str, Any] | None:
+    def do_checkpoint(self, then: str, compare: bool, rehearsal: bool) -> dict[str, Any] | None:
         """With `compare`, the frozen pod is looked at before it stops or goes on."""
         from zaptrace.image.image import Image
         from zaptrace.image.sink import DirectorySink
@@ -54,7 +54,12 @@ class Runner:
         self.count += 1
         image = self.place / f"image-{self.count}"
         try:
-            report = checkpoint(self.pod, DirectorySink(image), then="hold" if compare else then)
+            report = checkpoint(
+                self.pod,
+                DirectorySink(image),
+                then="hold" if compare else then,
+                rehearsal=rehearsal,
+            )
         except Exception:
             if self.pod.wait(0) is not None:  # the program was faster than we
                 return None

@@ -212,6 +212,7 @@ class PodRun(Run):
             "pod": lambda: self.wait(0) is None,
             "frozen": self._freeze,
             "resume": lambda: self.checkpoint("resume"),
+            "rehearsed": lambda: self.checkpoint("resume", rehearsal=True),
             "restore": self._move,
             "shifted": lambda: self._move(occupy=True),
             "twice": lambda: self._move(compare=False) and self._move(),
@@ -224,9 +225,12 @@ class PodRun(Run):
         self.ask("thaw")
         return self.wait(0) is None
 
-    def checkpoint(self, then: str, *, compare: bool = True) -> dict[str, Any] | None:
+    def checkpoint(
+        self, then: str, *, compare: bool = True, rehearsal: bool | None = None
+    ) -> dict[str, Any] | None:
         """Facts of the checkpoint; None when the program had ended."""
-        return self.ask("checkpoint", then=then, compare=compare)
+        rehearsal = then == "stop" if rehearsal is None else rehearsal
+        return self.ask("checkpoint", then=then, compare=compare, rehearsal=rehearsal)
 
     def _move(self, *, compare: bool = True, occupy: bool = False) -> bool:
         before = self.checkpoint("stop", compare=compare)

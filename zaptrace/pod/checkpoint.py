@@ -16,6 +16,7 @@ from ..log import fault
 from ..resources.room import encode_state
 from ..view.frozen import FrozenPod
 from .pod import Pod
+from .rehearsal import rehearse
 
 Then = Literal["resume", "stop", "hold"]
 
@@ -35,12 +36,15 @@ def checkpoint(
     sink: Sink,
     *,
     then: Then = "resume",
+    rehearsal: bool | None = None,
     progress: Callable[[str, int], None] | None = None,
 ) -> Report:
     """Write the pod to a sink; afterwards let it go on, end it, or leave it frozen.
 
-    `progress(room, bytes so far)` is called as rooms are captured. Raises UnsupportedResource,
-    ImageError, TraceeGone, PodError; then the pod is as it was, and the sink aborted.
+    With `rehearsal` (None: when it is to end) the image is restored beside the frozen pod first,
+    and thrown away. `progress(room, bytes so far)` is called as rooms are captured.
+    Raises UnsupportedResource, ImageError, TraceeGone, PodError, and what the restore would raise;
+    then the pod is as it was, and the sink aborted.
     """
     was_frozen = pod.frozen
     started = time.monotonic()
@@ -50,10 +54,14 @@ def checkpoint(
         fault("checkpoint.frozen")
         manifest = pod.call(_capture_all, pod, counting)
         fault("checkpoint.captured")
-        if then == "resume" and not was_frozen:
+        prove = rehearse if (then == "stop" if rehearsal is None else rehearsal) else None
+        if then == "resume" and not was_frozen and prove is None:
             pod.thaw()  # before the commit: the pod need not wait for the disk
         downtime = time.monotonic() - started
-        sink.commit(manifest)
+        sink.commit(manifest, prove)
+        if then == "resume" and not was_frozen and prove is not None:
+            pod.thaw()
+            downtime = time.monotonic() - started
     except BaseException as error:
         sink.abort()
         if not was_frozen:

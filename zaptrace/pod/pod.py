@@ -6,6 +6,7 @@ function (`Pod.call`), so there are no locks: while it runs such a function, no 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import resource
@@ -22,6 +23,7 @@ from ..ids import SUPERVISOR, Rpid, Vpid
 from ..linux import procfs
 from ..linux.native import NativeError, check, ffi, lib, new_error
 from ..linux.tracee import tasks
+from ..view.build import Deferred
 from ..view.frozen import FrozenPod
 
 T = TypeVar("T")
@@ -96,7 +98,7 @@ class Pod:
         self.stdio = stdio or Stdio()
         self.tty_master = self.stdio.master
         self.handle: Any = None
-        self.before_thaw: list[Callable[[], None]] = []
+        self.before_thaw: list[Deferred] = []
         self._stdio_ids = _identify(self.stdio)
         self._moved = moved
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -274,7 +276,7 @@ class Pod:
                 return
             while self.before_thaw:
                 try:
-                    self.before_thaw[0]()
+                    self.before_thaw[0].work()
                 except OSError as error:
                     raise PodError(
                         f'cannot thaw pod "{self.name}": {error.strerror}',
@@ -353,6 +355,10 @@ class Pod:
         with self._handle_lock:
             lib.zt_pod_destroy(self.handle)
             self.handle = None
+        for deferred in self.before_thaw:
+            with contextlib.suppress(OSError):
+                deferred.give_up()
+        self.before_thaw.clear()
 
     def __enter__(self) -> Pod:
         return self

@@ -15,6 +15,8 @@ from ..resources.room import decode_state
 from ..view.build import Build, Stage
 from .pod import Pod, Stdio, raise_file_limit
 
+FAULT_POINTS = {stage: f"restore.after_{stage.name.lower()}" for stage in Stage}
+
 
 def restore(
     image: Image,
@@ -29,12 +31,11 @@ def restore(
 
     Raises RestoreError, BadImage, HostError; then nothing of the pod is left.
     """
-    rooms = _read(image)
     host.check_facts(image.manifest["host"])
-    raise_file_limit()
     pod = Pod(name or image.manifest["pod"]["name"], moved=True, stdio=stdio)
     try:
-        pod.call(_restore, pod, image, rooms, hold)
+        contended = hold and host.is_this_one(image.manifest["host"])
+        make(pod, image, contended=contended, rehearsal=False)
         if not hold:
             pod.thaw()
     except BaseException as error:
@@ -43,6 +44,13 @@ def restore(
             error.changed = "nothing; what was made of the pod is gone again"
         raise
     return pod
+
+
+def make(pod: Pod, image: Image, *, contended: bool, rehearsal: bool) -> None:
+    """Make the pod of an image in `pod`, a moved one that is empty; it stays frozen. See Build."""
+    rooms = _read(image)
+    raise_file_limit()
+    pod.call(_make, pod, image, rooms, contended, rehearsal)
 
 
 def claim(image: Image, *, stdio: Stdio | None = None) -> list[ZaptraceError]:
@@ -84,7 +92,13 @@ def _register(build: Build, rooms: list[tuple[Any, list[Any]]]) -> None:
         room.restore(states, build)
 
 
-def _restore(pod: Pod, image: Image, rooms: list[tuple[Any, list[Any]]], hold: bool) -> None:
+def _make(
+    pod: Pod,
+    image: Image,
+    rooms: list[tuple[Any, list[Any]]],
+    contended: bool,
+    rehearsal: bool,
+) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     root = image.manifest["pod"]["root"]
 
@@ -116,19 +130,20 @@ def _restore(pod: Pod, image: Image, rooms: list[tuple[Any, list[Any]]], hold: b
         ours,
         stdio=pod.stdio.named(),
         tty_master=pod.tty_master,
-        contended=hold and host.is_this_one(image.manifest["host"]),
+        contended=contended,
+        rehearsal=rehearsal,
     )
     try:
         with ours, theirs:
             _register(build, rooms)
             for stage in Stage:
                 _run_stage(build, stage)
-                fault(f"restore.after_{stage.name.lower()}")
+                fault(FAULT_POINTS[stage])
             for work in build.last:
                 work()
         pod.tty_master = build.tty_master
-        pod.before_thaw = build.before_thaw
     finally:
+        pod.before_thaw = build.before_thaw
         build.close()
 
 

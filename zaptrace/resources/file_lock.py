@@ -124,7 +124,8 @@ def _struct_flock(state: State) -> bytes:
 def _lock(state: State, build: Build) -> None:
     do = "end what holds the lock now, then restore again"
     with restoring(NAME, Stage.FILES, f"the {state.kind} lock of file {state.file_id}", do):
-        build.or_when_free(partial(_take, state, os.dup(build.file(state.file_id))))
+        fd = os.dup(build.file(state.file_id))
+        build.or_when_free(partial(_take, state, fd), partial(os.close, fd))
 
 
 def _take(state: State, fd: int) -> None:

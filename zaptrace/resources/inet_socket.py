@@ -18,7 +18,7 @@ import select
 import socket
 import stat
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -226,6 +226,9 @@ def _shown(address: Address) -> str:
 
 def restore(states: list[State], build: Build) -> None:
     for state in states:
+        if build.rehearsal and state.local is not None:
+            # The original has the port, and the clients: with SO_REUSEPORT we would take some.
+            state = replace(state, local=replace(state.local, port=0))
         if state.local is not None and state.status != ENDED:
             build.at(Stage.CLAIM, _claim, state, build)
         build.at(Stage.SHARED, _make, state, build)
@@ -284,7 +287,8 @@ def _make(state: State, build: Build) -> None:
         if state.status == ENDED:
             _end(sock)
         else:
-            build.or_when_free(partial(_place, state, sock.dup()))
+            again = sock.dup()
+            build.or_when_free(partial(_place, state, again), again.close)
         finish(build, state, sock.detach())
 
 

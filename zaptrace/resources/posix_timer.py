@@ -119,7 +119,7 @@ def _make(state: State, build: Build) -> None:
     if end:
         process.run(end)
     # As late as can be, and after the pod's clock was set: none of its time has passed.
-    build.before_thaw.append(partial(_start, state, build))
+    build.at_thaw(partial(_start, state, build))
 
 
 def _start(state: State, build: Build) -> None:

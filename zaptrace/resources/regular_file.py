@@ -290,7 +290,7 @@ def _make_nameless(state: State, build: Build, made: dict[tuple[int, int], int])
         temporary = flags & os.O_TMPFILE == os.O_TMPFILE
         if key not in made:
             made[key] = _unlinked(state.path, temporary)
-            load(build.image, inode.part, inode.runs, state.size, made[key])
+            load(build, inode.part, inode.runs, state.size, made[key])
             build.provide_inode(inode.dev, inode.ino, os.dup(made[key]))
             if temporary and flags & os.O_ACCMODE == os.O_RDWR:
                 fd = os.dup(made[key])  # the description itself, whose flags say O_TMPFILE too

@@ -126,7 +126,7 @@ def _arm(state: State, build: Build) -> None:
     _start(state, fd, state.at_ns)
     # The build closes its files before that, so we keep one of our own.
     timer = os.fdopen(os.dup(fd), "rb", buffering=0)
-    build.before_thaw.append(partial(_arm_again, state, timer, build.handle))
+    build.at_thaw(partial(_arm_again, state, timer, build.handle), timer.close)
 
 
 def _arm_again(state: State, timer: BinaryIO, handle: Any) -> None:

@@ -52,7 +52,13 @@ class Engine:
         return dict(read_manifest(path).get("pod") or {})
 
     def checkpoint(
-        self, pod: Any, to: str, then: Any, codec: str | None, progress: Progress
+        self,
+        pod: Any,
+        to: str,
+        then: Any,
+        codec: str | None,
+        rehearsal: bool,
+        progress: Progress,
     ) -> dict[str, Any]:
         """Write an image of `pod` to the path `to`; the report as a map."""
         from ..image.sink import DirectorySink
@@ -61,15 +67,18 @@ class Engine:
         def step(room: str, done: int) -> None:
             progress({"step": room, "done": done})
 
-        return as_dict(checkpoint(pod, DirectorySink(to, codec=codec), then=then, progress=step))
+        sink = DirectorySink(to, codec=codec)
+        rehearse = rehearsal and then == "stop"
+        return as_dict(checkpoint(pod, sink, then=then, rehearsal=rehearse, progress=step))
 
     def attempt(self, pod: Any) -> dict[str, Any]:
-        """A checkpoint of `pod` that is thrown away."""
+        """A checkpoint of `pod`, rehearsed, that is thrown away."""
         from ..image.sink import DirectorySink
         from ..pod.checkpoint import checkpoint
 
         with tempfile.TemporaryDirectory(prefix="zaptrace-try-") as directory:
-            return as_dict(checkpoint(pod, DirectorySink(f"{directory}/image"), then="resume"))
+            sink = DirectorySink(f"{directory}/image")
+            return as_dict(checkpoint(pod, sink, then="resume", rehearsal=True))
 
     def migrate(
         self, pod: Any, to: str, options: dict[str, Any], progress: Progress

@@ -244,6 +244,7 @@ class Verbs:
         to: str,
         then: str = "resume",
         codec: str | None = None,
+        rehearsal: bool = True,
         **_: Any,
     ) -> None:
         """Write an image."""
@@ -257,7 +258,9 @@ class Verbs:
                 of.end(Outcome("checkpointed", to=to))
 
         of.workers.run(
-            lambda: of.engine.checkpoint(of.pod, to, then, codec, self._progress(request)),
+            lambda: of.engine.checkpoint(
+                of.pod, to, then, codec, bool(rehearsal), self._progress(request)
+            ),
             done,
             lambda error: of.control_socket.fail(request, error),
             "checkpoint",

@@ -38,6 +38,18 @@ _HELD = (errno.EADDRINUSE, errno.EAGAIN, errno.EACCES)
 """What bind(2), flock(2) and fcntl(2) answer when somebody else holds it."""
 
 
+BULK = 1 << 16
+"""Bytes of one piece of contents above which a rehearsal leaves them out."""
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """What is done at the last moment before the thaw, or given up when no thaw comes."""
+
+    work: Callable[[], None]
+    give_up: Callable[[], None] = lambda: None
+
+
 class Stage(enum.IntEnum):
     CLAIM = 0
     SHARED = 1
@@ -85,6 +97,8 @@ class Build:
     `terminals` says which terminal a session's leader has to take (filled at SHARED): before its
     children are born, for only by birth do they get it too.
     `contended`: the pod may still live on this very host, frozen, holding its addresses and locks.
+    `rehearsal`: it does, and goes on living: everything is made, to be thrown away, but nothing that
+    others could notice (a path, a port, a byte in a named pipe), and bulk contents are left out.
     `last` is done when all stages are through, `before_thaw` at the last moment before the pod runs.
     """
 
@@ -95,9 +109,10 @@ class Build:
     end: Callable[[int, int], None]
     stop: Callable[[int, int], None]
     channel: socket.socket
-    before_thaw: list[Callable[[], None]] = field(default_factory=list)
+    before_thaw: list[Deferred] = field(default_factory=list)
     last: list[Callable[[], None]] = field(default_factory=list)
     contended: bool = False
+    rehearsal: bool = False
     stdio: dict[str, int] = field(default_factory=dict)
     tty_master: int | None = None
     terminals: dict[int, str] = field(default_factory=dict)
@@ -132,7 +147,17 @@ class Build:
         """The same, or 0 for an id that is in the pod no more (the sender of a signal, say)."""
         return lib.zt_ids_to_real(self.handle, vpid)
 
-    def or_when_free(self, work: Callable[[], None]) -> None:
+    def at_thaw(self, work: Callable[[], None], give_up: Callable[[], None] = lambda: None) -> None:
+        """Do `work` just before the pod runs; `give_up` instead if it never does."""
+        self.before_thaw.append(Deferred(work, give_up))
+
+    def needed(self, size: int) -> int:
+        """How many of `size` bytes of contents have to be in place: in a rehearsal, few of many."""
+        return min(size, BULK) if self.rehearsal else size
+
+    def or_when_free(
+        self, work: Callable[[], None], give_up: Callable[[], None] = lambda: None
+    ) -> None:
         """Do `work`; in a contended build, what is held now is taken just before the thaw instead.
 
         A migration within one host hands over what only one can hold: a port, a path, a lock.
@@ -142,7 +167,7 @@ class Build:
         except OSError as error:
             if not self.contended or error.errno not in _HELD:
                 raise
-            self.before_thaw.append(work)
+            self.at_thaw(work, give_up)
 
     def provide(self, file_id: int, fd: int) -> None:
         """`fd` is the open file description `file_id`; it is ours to close."""

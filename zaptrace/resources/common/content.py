@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ...image.image import Image
+    from ...view.build import Build
 
 _BITE = 1 << 20
 
@@ -41,15 +41,16 @@ def save(fd: int, writer: Any) -> list[list[int]]:
     return runs
 
 
-def load(image: Image, part: str, runs: list[list[int]], size: int, fd: int) -> None:
+def load(build: Build, part: str, runs: list[list[int]], size: int, fd: int) -> None:
     """Give `fd`, a new empty file, the contents that `save` wrote. Leaves its offset at 0."""
     os.ftruncate(fd, size)
-    source = os.open(image.path(part), os.O_RDONLY | os.O_CLOEXEC)
+    source = os.open(build.image.path(part), os.O_RDONLY | os.O_CLOEXEC)
     try:
-        at = 0
+        first = 0
         for offset, length in runs:
             os.lseek(fd, offset, os.SEEK_SET)
-            end = at + length
+            at, end = first, first + build.needed(length)
+            first += length
             while at < end:
                 moved = os.sendfile(fd, source, at, end - at)
                 if not moved:

@@ -301,7 +301,7 @@ def _make_object(object_: Object, build: Build) -> None:
     try:
         at = 0
         for offset, length in object_.runs:
-            os.pwrite(fd, os.pread(source, length, at), offset)
+            os.pwrite(fd, os.pread(source, build.needed(length), at), offset)
             at += length
     finally:
         os.close(source)
@@ -325,8 +325,9 @@ def _fill(state: State, build: Build) -> None:
     for m in state.mappings:
         program = _map(program, m, numbers)
         for start, end, offset in m.runs:
-            row = program.call("pread64", fd, start, end - start, offset)
-            loads.append((row, end - start))
+            size = build.needed(end - start)
+            row = program.call("pread64", fd, start, size, offset)
+            loads.append((row, size))
         if m.runs and not m.protection & _PROT_WRITE:
             program.call("mprotect", m.start, m.end - m.start, m.protection)
         program = _advise(program, m)

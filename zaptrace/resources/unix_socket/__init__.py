@@ -17,8 +17,9 @@ import contextlib
 import os
 import socket
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -165,8 +166,12 @@ def _place(file: FrozenFile, name: bytes) -> tuple[bytes, int]:
 
 
 def restore(states: list[State], build: Build) -> None:
-    if states:
-        build.at(Stage.CLAIM, _claim, states, build)
+    if not states:
+        return
+    build.at(Stage.CLAIM, _claim, states, build)
+    if build.rehearsal:
+        build.at(Stage.SHARED, _rehearse, states, build)
+    else:
         build.at(Stage.SHARED, _make, states, build)
 
 
@@ -226,6 +231,32 @@ def _make(states: list[State], build: Build) -> None:
         _Maker(states).run(build)
 
 
+def _rehearse(states: list[State], build: Build) -> None:
+    """The same under other names: the real ones are the original's, and others know them."""
+    with tempfile.TemporaryDirectory(prefix="zt-") as home:
+        names = {name for state in states for name in (state.name, state.peer_name) if name}
+        outside = {s.peer_name for s in states if s.status == CONNECTED and not s.peer}
+        aliases = {
+            name: (b"\0" if name.startswith(b"\0") else b"") + os.fsencode(f"{home}/{n}")
+            for n, name in enumerate(sorted(names - outside))
+        }
+        _make(
+            [
+                replace(
+                    state,
+                    name=aliases.get(state.name, state.name),
+                    peer_name=aliases.get(state.peer_name, state.peer_name),
+                    queue=[
+                        replace(message, source=aliases.get(message.source, message.source))
+                        for message in state.queue
+                    ],
+                )
+                for state in states
+            ],
+            build,
+        )
+
+
 class _Maker:
     """All unix sockets of a pod are made together, since they are each other's peers."""
 
@@ -277,7 +308,8 @@ class _Maker:
         if not state.name:
             return
         if build.contended and state.name.startswith(b"\0") and _is_taken(state):
-            build.before_thaw.append(partial(_take_name, state, sock.dup()))
+            again = sock.dup()
+            build.at_thaw(partial(_take_name, state, again), again.close)
         else:
             self.by_name[state.name] = state
             _take_name(state, sock.dup())
@@ -419,7 +451,7 @@ def _path_lent(state: State, build: Build) -> Iterator[None]:
         yield
         if os.path.lexists(path):
             os.rename(path, next_)
-            build.before_thaw.append(partial(os.rename, next_, path))
+            build.at_thaw(partial(os.rename, next_, path), partial(os.unlink, next_))
     finally:
         os.rename(former, path)
 
