@@ -113,7 +113,8 @@ int zt_xstate_get(zt_pod *pod, int32_t rtid, void *ret, uint64_t capacity, uint6
 int zt_xstate_set(zt_pod *pod, int32_t rtid, const void *state, uint64_t size, zt_err *err);
 int zt_sigmask_get(zt_pod *pod, int32_t rtid, uint64_t *ret, zt_err *err);
 int zt_sigmask_set(zt_pod *pod, int32_t rtid, uint64_t mask, zt_err *err);
-int zt_siginfo_peek(zt_pod *pod, int32_t rtid, int32_t shared, void *ret, int32_t most, int32_t *ret_count, zt_err *err);
+int zt_siginfo_peek(zt_pod *pod, int32_t rtid, int32_t shared, void *ret, int32_t most, int32_t *ret_count,
+                    zt_err *err);
 int zt_rseq_get(zt_pod *pod, int32_t rtid, zt_rseq *ret, zt_err *err); /* address 0: none */
 /* The timed call that its registers show as interrupted shall go on for left_ns (-1: as it was asked). */
 int zt_call_reissue(zt_pod *pod, int32_t rtid, int64_t left_ns, zt_err *err);
@@ -139,8 +140,8 @@ int64_t zt_mem_write(int32_t rpid, uint64_t address, const void *from, uint64_t 
 int zt_mem_pages(int pagemap_fd, uint64_t start, uint64_t end, int32_t what, zt_page_run *ret, int32_t capacity,
                  uint64_t *ret_next, zt_err *err);
 /* The pages of a range that are all held, as ZT_RUN_HELD (mapped here alone) and ZT_RUN_OFTEN. */
-int zt_mem_often(int pagemap_fd, uint64_t start, uint64_t end, zt_page_run *ret, int32_t capacity,
-                 uint64_t *ret_next, zt_err *err);
+int zt_mem_often(int pagemap_fd, uint64_t start, uint64_t end, zt_page_run *ret, int32_t capacity, uint64_t *ret_next,
+                 zt_err *err);
 /* All bytes of some runs, one after the other. Those of kind ZT_RUN_HELD by process_vm_readv, which
  * is fast but pins pages, and so makes the kernel copy those that others share; all others by
  * /proc/PID/mem (mem_fd). Returns how many runs were read: fewer than count, that one is unreadable. */

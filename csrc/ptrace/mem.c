@@ -73,8 +73,8 @@ static bool add_run(zt_page_run *runs, int *count, int32_t capacity, uint64_t st
     return true;
 }
 
-static int scan(int fd, uint64_t start, uint64_t end, int32_t what, bool guards, zt_page_run *ret,
-                int32_t capacity, uint64_t *ret_next, zt_err *err)
+static int scan(int fd, uint64_t start, uint64_t end, int32_t what, bool guards, zt_page_run *ret, int32_t capacity,
+                uint64_t *ret_next, zt_err *err)
 {
     struct scan_region regions[SCAN_BATCH];
     const uint64_t not_those = IS_PFNZERO | (what == ZT_PAGES_UNLIKE_FILE ? IS_FILE : 0);
@@ -149,8 +149,8 @@ int zt_mem_pages(int pagemap_fd, uint64_t start, uint64_t end, int32_t what, zt_
     return runs;
 }
 
-int zt_mem_often(int pagemap_fd, uint64_t start, uint64_t end, zt_page_run *ret, int32_t capacity,
-                 uint64_t *ret_next, zt_err *err)
+int zt_mem_often(int pagemap_fd, uint64_t start, uint64_t end, zt_page_run *ret, int32_t capacity, uint64_t *ret_next,
+                 zt_err *err)
 {
     uint64_t entries[SCAN_BATCH];
     int runs = 0;

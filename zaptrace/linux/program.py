@@ -18,7 +18,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from .native import NativeError, check, ffi, lib, new_error
+from .native import Array, Handle, NativeError, ProgramRow, check, ffi, lib, new_error
 
 _ROW_SIZE = ffi.sizeof("zt_program_row")
 _PIECE = 1 << 18  # of a program that is too large: what the stub touches stays in the process
@@ -109,7 +109,7 @@ class Program:
     def __bool__(self) -> bool:
         return bool(self.rows)
 
-    def run(self, pod, rtid: int) -> Results:
+    def run(self, pod: Handle, rtid: int) -> Results:
         """Run it in a thread that is at rest. `pod` is the tracer's.
 
         What is more than the stub takes at once is run in pieces, one after the other.
@@ -165,7 +165,13 @@ class Program:
         return -(-(self._end_of(start) - start) // 16) * 16
 
     def _run_piece(
-        self, pod, rtid: int, first: int, end: int, places: dict[int, int], earlier: list[int]
+        self,
+        pod: Handle,
+        rtid: int,
+        first: int,
+        end: int,
+        places: dict[int, int],
+        earlier: list[int],
     ) -> list[int]:
         base = lib.zt_stub_data(end - first)
         rows = ffi.new("zt_program_row[]", end - first)
@@ -202,7 +208,9 @@ class Program:
             self._data[start : start + size] = data[place : place + size]
         return [row.result for row in rows]
 
-    def _call(self, pod, rtid: int, rows, first: int, data: bytearray) -> None:
+    def _call(
+        self, pod: Handle, rtid: int, rows: Array[ProgramRow], first: int, data: bytearray
+    ) -> None:
         count = len(rows)
         done = ffi.new("uint32_t *")
         err = new_error()
@@ -230,7 +238,9 @@ class Results:
 class ProgramError(NativeError):
     """A row that had to succeed did not; `trace` shows the rows up to it."""
 
-    def __init__(self, program: Program, rtid: int, piece: int, failed: int, rows) -> None:
+    def __init__(
+        self, program: Program, rtid: int, piece: int, failed: int, rows: Array[ProgramRow]
+    ) -> None:
         name = program.rows[piece + failed][0]
         code = -rows[failed].result
         symbol = errno.errorcode.get(code, str(code))

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from .. import resources
 from ..errors import BadImage, RestoreError, ZaptraceError
+from ..ids import Rpid
 from ..image.image import Image
 from ..linux import host
 from ..linux.native import check, lib, new_error
 from ..log import fault
-from ..resources.room import decode_state
+from ..resources.room import Room, decode_state
 from ..view.build import Build, Stage
 from .pod import Pod, Stdio, raise_file_limit
 
 FAULT_POINTS = {stage: f"restore.after_{stage.name.lower()}" for stage in Stage}
+
+Rooms = list[tuple[Room[Any], list[Any]]]
+"""Each room with its States."""
 
 
 def restore(
@@ -48,7 +53,7 @@ def restore(
 
 def make(pod: Pod, image: Image, *, contended: bool, rehearsal: bool) -> None:
     """Make the pod of an image in `pod`, a moved one that is empty; it stays frozen. See Build."""
-    rooms = _read(image)
+    rooms = read(image)
     raise_file_limit()
     pod.call(_make, pod, image, rooms, contended, rehearsal)
 
@@ -56,13 +61,20 @@ def make(pod: Pod, image: Image, *, contended: bool, rehearsal: bool) -> None:
 def claim(image: Image, *, stdio: Stdio | None = None) -> list[ZaptraceError]:
     """What stands against restoring the image here; nothing is made. For `zaptrace check`."""
     found: list[ZaptraceError] = []
-    rooms = _read(image)
+    rooms = read(image)
     try:
         host.check_facts(image.manifest["host"])
     except ZaptraceError as error:
         found.append(error)
     build = Build(
-        None, image, "check", _nothing, _nothing, _nothing, None, stdio=(stdio or Stdio()).named()
+        None,  # type: ignore[arg-type]  # there is no pod, and CLAIM asks for none
+        image,
+        "check",
+        _nothing,
+        _nothing,
+        _nothing,
+        None,  # type: ignore[arg-type]  # nor a process to pass files to
+        stdio=(stdio or Stdio()).named(),
     )
     _register(build, rooms)
     for room, work, args in build.work(Stage.CLAIM):
@@ -74,19 +86,19 @@ def claim(image: Image, *, stdio: Stdio | None = None) -> list[ZaptraceError]:
     return found
 
 
-def _nothing(*_args: object) -> int:
+def _nothing(*_args: object) -> NoReturn:
     raise RestoreError("nothing is made while checking")
 
 
-def _read(image: Image) -> list[tuple[Any, list[Any]]]:
-    """Every State of the image, checked against its class."""
+def read(image: Image, rooms: Sequence[Room[Any]] = resources.ROOMS) -> Rooms:
+    """Rooms and their States in the image, checked against their classes."""
     return [
         (room, [decode_state(room.State, plain) for plain in image.states(room.NAME)])
-        for room in resources.ROOMS
+        for room in rooms
     ]
 
 
-def _register(build: Build, rooms: list[tuple[Any, list[Any]]]) -> None:
+def _register(build: Build, rooms: Rooms) -> None:
     for room, states in rooms:
         build.room = room.NAME
         room.restore(states, build)
@@ -95,14 +107,14 @@ def _register(build: Build, rooms: list[tuple[Any, list[Any]]]) -> None:
 def _make(
     pod: Pod,
     image: Image,
-    rooms: list[tuple[Any, list[Any]]],
+    rooms: Rooms,
     contended: bool,
     rehearsal: bool,
 ) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     root = image.manifest["pod"]["root"]
 
-    def launch(exe: str, vpid: int) -> int:
+    def launch(exe: str, vpid: int) -> Rpid:
         return pod.launch_root(
             exe,
             [exe],
@@ -135,16 +147,21 @@ def _make(
     )
     try:
         with ours, theirs:
-            _register(build, rooms)
-            for stage in Stage:
-                _run_stage(build, stage)
-                fault(FAULT_POINTS[stage])
-            for work in build.last:
-                work()
+            fill(build, rooms)
         pod.tty_master = build.tty_master
     finally:
         pod.before_thaw = build.before_thaw
         build.close()
+
+
+def fill(build: Build, rooms: Rooms) -> None:
+    """Have rooms restore their States, stage by stage."""
+    _register(build, rooms)
+    for stage in Stage:
+        _run_stage(build, stage)
+        fault(FAULT_POINTS[stage])
+    for work in build.last:
+        work()
 
 
 def _run_stage(build: Build, stage: Stage) -> None:

@@ -44,7 +44,10 @@ class User:
         self.map = m
         self.start = m.offset
         self.end = m.offset + m.size
-        hidden = [Span(*map(self.offset, span), True) for span in sorted([*own, *guards])]
+        hidden = [
+            Span(self.offset(start), self.offset(end), True)
+            for start, end in sorted([*own, *guards])
+        ]
         self.seen = without([Span(self.start, self.end, True)], hidden)
         """What shows the object: not pages of the process's own, nor guard pages."""
         self.within = max((self.offset(end) for _, end in own), default=self.start)
@@ -128,7 +131,7 @@ class _Look:
         self.resident = without(self.resident, [Span(self.end, max(self.end, user.end), True)])
 
     def _find(self) -> int:
-        """Every page before it can be read, as far as it is seen, and none behind it; 0: all is."""
+        """Every page seen before it can be read, and none behind it; 0: it lies before all."""
         offsets = [
             range(max(span.start, self._user.within), span.end, PAGE)
             for span in self._user.seen

@@ -8,11 +8,10 @@ there are asked for, as reading makes a page where there was none.
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Callable
-from typing import Any
 
 from ...errors import UnsupportedResource
+from ...image.sink import Writer
 from ...image.writebehind import BITE, WriteBehind
 from ...linux.native import check, ffi, lib, new_error
 from ...view.frozen import FrozenProcess
@@ -22,7 +21,6 @@ Piece = tuple[int, int, int]
 """Start, end, and a kind: lib.ZT_RUN_HELD, ZT_RUN_OFTEN or ZT_RUN_GUARD."""
 
 _RUNS = 1024
-_RUN = struct.Struct("<QQI4x")
 
 
 class Pages:
@@ -95,8 +93,9 @@ class Pages:
 
     def gather(self, pieces: list[Piece], into: memoryview) -> None:
         """The bytes of all pieces, one after the other."""
-        raw = b"".join(_RUN.pack(*piece) for piece in pieces)
-        runs = ffi.cast("zt_page_run *", ffi.from_buffer(raw))
+        runs = ffi.new("zt_page_run[]", len(pieces))
+        for run, piece in zip(runs, pieces, strict=True):
+            run.start, run.end, run.kind = piece
         view = ffi.from_buffer(into, require_writable=True)
         read = lib.zt_mem_gather(self.process.rpid, self.mem, runs, len(pieces), view)
         if read < len(pieces):
@@ -121,7 +120,7 @@ class Saver:
     most one write under way. Small pieces are gathered until they fill a bite.
     """
 
-    def __init__(self, pages: Pages, writer: Any, pipe: WriteBehind) -> None:
+    def __init__(self, pages: Pages, writer: Writer, pipe: WriteBehind) -> None:
         self._pages = pages
         self._writer = writer
         self._pipe = pipe

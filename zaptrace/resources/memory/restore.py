@@ -258,7 +258,8 @@ class _Filling:
         return self._parts[owner]
 
     def finish(self) -> None:
-        for fd in (*self._parts.values(), *self._objects.values()):
+        opened: list[Argument] = [*self._parts.values(), *self._objects.values()]
+        for fd in opened:
             self.program.call("close", fd)
         results = self._process.run(self.program)
         for row, size, address in self._reads:

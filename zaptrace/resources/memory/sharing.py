@@ -10,9 +10,9 @@ up among the pages of all others by a hash, and compared.
 
 from __future__ import annotations
 
-from ...ids import SUPERVISOR, Vpid
+from ...ids import SUPERVISOR
 from ...linux.native import lib
-from ...view.frozen import FrozenPod
+from ...view.frozen import FrozenPod, FrozenProcess
 from .pages import Pages, Piece, Saver
 from .runs import Run, Span, split, without
 
@@ -25,9 +25,9 @@ Spans = list[Span[int]]
 
 class Sharing:
     def __init__(self, pod: FrozenPod) -> None:
-        self._parent = {p.vpid: p.ppid for p in pod.processes}
+        self._parent: dict[int, int] = {p.vpid: p.ppid for p in pod.processes}
         self._alone = len(pod.processes) == 1
-        self._processes = {p.vpid: p for p in pod.processes}
+        self._processes: dict[int, FrozenProcess] = {p.vpid: p for p in pod.processes}
         self._opened: Pages | None = None
         self._owned: dict[int, Spans] = {}
         self._index: dict[tuple[int, int], tuple[int, int]] = {}
@@ -112,7 +112,7 @@ class Sharing:
         """The memory of another process; one at a time is kept open."""
         if self._opened is None or self._opened.process.vpid != vpid:
             self.close()
-            self._opened = Pages(self._processes[Vpid(vpid)])
+            self._opened = Pages(self._processes[vpid])
         return self._opened
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ import termios
 from dataclasses import dataclass
 
 from ...errors import RestoreError, UnsupportedResource
-from ...ids import SUPERVISOR, Vpid
+from ...ids import SUPERVISOR, Rpid, Vpid
 from ...linux.native import lib
 from ...linux.procfs import read, stat_fields
 from ...linux.program import Program
@@ -249,7 +249,7 @@ class _Maker:
     def process(self, vpid: int) -> BuildProcess:
         return self.helpers.get(vpid) or self.build.process(vpid)
 
-    def add(self, vpid: int, rpid: int) -> None:
+    def add(self, vpid: int, rpid: Rpid) -> None:
         """A process that was just made becomes what it was: before it makes others."""
         process = BuildProcess(self.build.handle, Vpid(vpid), rpid)
         state = self.states.get(vpid)
@@ -297,9 +297,9 @@ class _Maker:
         program.call("close", fd)
         self.process(vpid).run(program)
 
-    def fork(self, parent: BuildProcess, vpid: int) -> int:
+    def fork(self, parent: BuildProcess, vpid: int) -> Rpid:
         lib.zt_pod_expect_vpid(self.build.handle, vpid)
-        return self.call(parent, "clone", _SIGCHLD, 0, 0, 0, 0)
+        return Rpid(self.call(parent, "clone", _SIGCHLD, 0, 0, 0, 0))
 
     def make_orphan(self, vpid: int, by: BuildProcess) -> None:
         between = BuildProcess(self.build.handle, Vpid(0), self.fork(by, 0))
