@@ -91,7 +91,8 @@ class _Restore:
 
     def fill(self, state: State) -> None:
         process = self._build.process(state.vpid)
-        fill(state, self._seeds.grown(state.vpid), process, self._build)
+        memory = self._seeds.grown(state.vpid)
+        fill(state.mappings, state.of, memory, process, self._build)
 
 
 def _claim(state: State) -> None:

@@ -4,16 +4,18 @@ No descriptor of theirs is at hand (those that have one are carried by its room)
 through the mappings. Of memory that is a file in memory, only what is resident is read: reading a
 hole would fill it. What cannot be read is beyond the end of the object, and nothing else: where that
 end is, is found by looking, and everything before it has to be readable.
-Not carried: the bytes under a private page that was written, when nobody maps that part of the
-object otherwise (they read as zeros when such a page is dropped by MADV_DONTNEED).
+Not carried: the bytes under a written page, or a guard page, of a private mapping, when nobody maps
+that part of the object otherwise (they read as zeros when such a page is dropped).
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ...image.sink import Writer
 from ...image.writebehind import BITE
 from ...linux import procfs
 from ...linux.native import lib
@@ -21,13 +23,14 @@ from ...linux.program import Program
 from ...view.frozen import FrozenPod, FrozenProcess
 from .mappings import PAGE, Object
 from .pages import Pages, unreadable
-from .runs import Run, Span, pack, unpack, without
+from .runs import Run, Span, pack, split, unpack, without
 
 if TYPE_CHECKING:
     from ...view.build import Build
 
 _LOOK = 1 << 20  # pages that are asked about in one program
 _ZEROS = bytes(BITE)
+_MREMAP_MAYMOVE = 1
 
 
 class User:
@@ -44,14 +47,15 @@ class User:
         self.map = m
         self.start = m.offset
         self.end = m.offset + m.size
-        hidden = [
-            Span(self.offset(start), self.offset(end), True)
-            for start, end in sorted([*own, *guards])
-        ]
+        self.guards = self._spans(guards)
+        hidden = sorted([*self._spans(own), *self.guards])
         self.seen = without([Span(self.start, self.end, True)], hidden)
         """What shows the object: not pages of the process's own, nor guard pages."""
         self.within = max((self.offset(end) for _, end in own), default=self.start)
         """The object does not end before: behind its end a process has no pages of its own."""
+
+    def _spans(self, ranges: list[tuple[int, int]]) -> list[Span[bool]]:
+        return [Span(self.offset(start), self.offset(end), True) for start, end in ranges]
 
     def offset(self, address: int) -> int:
         return address - self.map.start + self.map.offset
@@ -84,39 +88,75 @@ class Objects:
 
     def _object(self, key: tuple[int, int], users: list[User]) -> Object:
         part = f"object-{key[0]:x}-{key[1]}"
-        name = users[0].map.name
-        sparse = self._is_in_memory(users[0].map)
-        end = 0
-        runs: list[Run] = []
-        done: list[Span[bool]] = []
+        name = users[0].map.name.removesuffix(" (deleted)")
         with self._pod.image.part(part) as writer:
-            written = 0
+            reader = _Reader(writer, self._is_in_memory(users[0].map))
             for user in users:
-                pages = Pages(user.process)
-                try:
-                    here = _Look(user, pages, sparse)
-                    end = max(end, here.end)
-                    for start, stop, _ in without(here.resident, done):
-                        for at in range(start, stop, BITE):
-                            size = min(BITE, stop - at)
-                            data = memoryview(bytearray(size))
-                            address = user.address(at)
-                            pages.gather([(address, address + size, lib.ZT_RUN_OFTEN)], data)
-                            if data.tobytes() != _ZEROS[:size]:
-                                writer.write(data)
-                                runs.append(Run(at, at + size, 0, written))
-                                written += size
-                    done = sorted([*done, *without(here.resident, done)])
-                finally:
-                    pages.close()
-        if runs:
-            end = max(end, max(run.end for run in runs))
-        return Object(*key, name.removesuffix(" (deleted)"), end, part, pack(sorted(runs)))
+                reader.read(user)
+            for user in users:
+                reader.read_behind_guards(user)
+        return Object(*key, name, reader.end, part, pack(sorted(reader.runs)))
 
     def _is_in_memory(self, m: procfs.Map) -> bool:
         """Whether what is not resident (nor swapped out) is a hole."""
         internal = m.name.startswith(("/memfd:", "/dev/zero"))
         return internal or m.device in self._in_memory
+
+
+class _Reader:
+    """Saves an object, of which each user shows something. `end` is the object's, as far as known."""
+
+    def __init__(self, writer: Writer, sparse: bool) -> None:
+        self._writer = writer
+        self._sparse = sparse
+        self._seen: list[Span[bool]] = []
+        self._written = 0
+        self.end = 0
+        self.runs: list[Run] = []
+
+    def read(self, user: User) -> None:
+        self.end = max(self.end, user.within if user.within > user.start else 0)
+        new = without(user.seen, self._seen)
+        if not new:
+            return
+        pages = Pages(user.process)
+        try:
+            here = _Look(user, pages, self._sparse)
+            self.end = max(self.end, here.end)
+            for start, stop, _, unseen in split(here.resident, new):
+                if unseen:
+                    self._save(user, pages, start, stop)
+        finally:
+            pages.close()
+        self._seen = sorted([*self._seen, *new])
+
+    def _save(self, user: User, pages: Pages, start: int, stop: int) -> None:
+        for at in range(start, stop, BITE):
+            size = min(BITE, stop - at)
+            data = memoryview(bytearray(size))
+            address = user.address(at)
+            pages.gather([(address, address + size, lib.ZT_RUN_OFTEN)], data)
+            if data.tobytes() != _ZEROS[:size]:
+                self._writer.write(data)
+                self.runs.append(Run(at, at + size, 0, self._written))
+                self._written += size
+
+    def read_behind_guards(self, user: User) -> None:
+        """What nobody sees now, through another mapping, made for a moment."""
+        if not user.map.shared:
+            return
+        for start, end, _ in without(user.guards, self._seen):
+            program = Program()
+            size = end - start
+            row = program.call("mremap", user.address(start), 0, size, _MREMAP_MAYMOVE, 0)
+            address = user.process.run(program)[row]
+            try:
+                twin = replace(user.map, start=address, end=address + size, offset=start)
+                self.read(User(user.process, twin, [], []))
+            finally:
+                program = Program()
+                program.call("munmap", address, size)
+                user.process.run(program)
 
 
 class _Look:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Hashable, Iterable
-from typing import TYPE_CHECKING
 
 from ...errors import RestoreError
 from ...image.writebehind import BITE
@@ -16,9 +15,6 @@ from . import attributes
 from .mappings import PROT_READ, PROT_WRITE, Mapping
 from .runs import Span, split, unpack, unpack_pairs, within, without
 from .seeds import Bytes, Memory, Seeds
-
-if TYPE_CHECKING:
-    from . import State
 
 _AT_FDCWD = -100
 _TASK_SIZE = 0x7FFFFFFFF000
@@ -46,14 +42,20 @@ def sow(vpid: int, seeds: Seeds, process: BuildProcess, build: Build) -> None:
     filling.finish()
 
 
-def fill(state: State, memory: Memory, process: BuildProcess, build: Build) -> None:
+def fill(
+    mappings: list[Mapping],
+    of: attributes.Attributes,
+    memory: Memory,
+    process: BuildProcess,
+    build: Build,
+) -> None:
     """Stage MEMORY: all of it. `memory` is what lies in the process already."""
     filling = _Filling(process, build)
-    kept = {m.start for m in state.mappings if _is_kept(m, memory)}
-    filling.clear([Span(m.start, m.end, m) for m in state.mappings if m.start in kept])
-    filling.receive(m for m in state.mappings if m.start not in kept)
-    keys = attributes.Keys(filling.program, state.of.keys, state.mappings)
-    for m in state.mappings:
+    kept = {m.start for m in mappings if _is_kept(m, memory)}
+    filling.clear([Span(m.start, m.end, m) for m in mappings if m.start in kept])
+    filling.receive(m for m in mappings if m.start not in kept)
+    keys = attributes.Keys(filling.program, of.keys, mappings)
+    for m in mappings:
         runs = [
             Span(run.start, run.end, Bytes(run.owner, run.offset - run.start))
             for run in unpack(m.runs, m.start, m.end)
@@ -62,10 +64,10 @@ def fill(state: State, memory: Memory, process: BuildProcess, build: Build) -> N
         keys.protect(m)
         attributes.after_contents(filling.program, m, unpack_pairs(m.guards, m.start, m.end))
     keys.finish()
-    attributes.load(filling.program, state.of)
+    attributes.load(filling.program, of)
     filling.finish()
     last = Program()
-    attributes.seal(last, state.mappings)
+    attributes.seal(last, mappings)
     if last:
         process.run(last)
 
