@@ -28,7 +28,7 @@ from .runs import Run, Span, pack, split, unpack, without
 if TYPE_CHECKING:
     from ...view.build import Build
 
-_LOOK = 1 << 20  # pages that are asked about in one program
+_LOOK = 1 << 14  # pages that are asked about in one program
 _ZEROS = bytes(BITE)
 _MREMAP_MAYMOVE = 1
 
