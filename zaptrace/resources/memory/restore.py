@@ -85,7 +85,7 @@ def _fill_mapping(filling: _Filling, m: Mapping, runs: _Spans, kept: Memory | No
         # Memory that was not accounted as writable is not made so for a moment either.
         protection = m.protection | (PROT_WRITE if m.has("ac") and not m.shared else 0)
         filling.map(m, m.start, m.end, protection)
-        if protection != m.protection and not runs:
+        if protection != m.protection and not runs and m.kind == "anonymous":
             filling.touch(m)
     attributes.before_contents(filling.program, m, m.start, m.end)
     if protection & PROT_WRITE:
