@@ -66,7 +66,7 @@ class Mapping:
 
 @dataclass(frozen=True)
 class Object:
-    """Shared memory without a path, or a file that has none any more."""
+    """Shared memory without a path, a file that has none any more, or that may not be read."""
 
     device: int
     inode: int
@@ -96,6 +96,8 @@ def kind_of(process: FrozenProcess, m: procfs.Map) -> tuple[str, str, os.stat_re
     if status is None or status.st_ino != m.inode:
         # Removed behind another name, or replaced: what is mapped is not what the path says.
         return "object", "", None
+    if not m.shared and not os.access(m.name, os.R_OK):
+        return "object", "", None  # of a program that may be executed only: none can map it
     return "file", m.name, status
 
 
