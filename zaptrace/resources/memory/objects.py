@@ -19,7 +19,7 @@ from ...image.sink import Writer
 from ...image.writebehind import BITE
 from ...linux import procfs
 from ...linux.native import lib
-from ...linux.program import Program
+from ...linux.program import Program, give_back
 from ...view.frozen import FrozenPod, FrozenProcess
 from .mappings import PAGE, Object
 from .pages import Pages, unreadable
@@ -230,6 +230,9 @@ def _resident(user: User) -> Iterator[Span[bool]]:
                 at = stop
         if since is not None:
             yield Span(since, end, True)
+    program = Program()
+    give_back(program)
+    user.process.run(program)
 
 
 def _in_memory_devices() -> set[int]:
