@@ -8,7 +8,6 @@ test fails until the entry is removed.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,17 +21,61 @@ class Known:
     """A program, and a flavour."""
 
 
-KNOWN: tuple[Known, ...] = ()
+_MAPS = r"process \d+ maps \S+ "
+
+KNOWN: tuple[Known, ...] = (
+    Known(
+        _MAPS + "shares copies: was True, is False",
+        "a checkpoint un-shares copy-on-write memory",
+        ("fork_tree", "resume"),
+    ),
+    Known(
+        _MAPS + "(Pss|Pss_Dirty|Private_Clean|Private_Dirty|Shared_Clean|Shared_Dirty|Referenced"
+        "|Locked): .*",
+        "a checkpoint un-shares copy-on-write memory: the bytes",
+        ("fork_tree", "resume"),
+    ),
+    Known(
+        rf"({_MAPS}Rss|process \d+ status (VmRSS|VmHWM|RssShmem|RssFile)): .*",
+        "a checkpoint makes holes of shared memory resident",
+        ("memory_kinds", "resume"),
+    ),
+    Known(
+        _MAPS + "VmFlags: was 'ac gd me mr mw rd wr', is 'ac gd me mr mw nh rd wr'",
+        "a restored stack never gets huge pages: it is mapped with MAP_STACK",
+        ("eventfd", "restore"),
+    ),
+    Known(
+        _MAPS + "VmFlags: was 'ac .*', is '(?!ac ).*'",
+        "memory that was writable once, and never written, is not accounted for when restored",
+        ("memory_protected", "restore"),
+    ),
+    Known(
+        _MAPS + r"is: was '(/dev/zero|removed file) \d+', is '/memfd:.*'",
+        "shared memory without a descriptor comes back as a memfd, by name",
+        ("memory_kinds", "restore"),
+    ),
+    Known(
+        r"process \d+ fds \d+ options SOL_SOCKET 17: .* is 'pid outside the pod or gone .*",
+        "SO_PEERCRED of a restored unix socket is the supervisor's",
+        ("socketpair", "restore"),
+    ),
+    Known(
+        r"process \d+ (fds \d+ info lock|locks): (lost 'FLOCK .*|has more: 'FLOCK .*outside .*)",
+        "flock(2): the lock's owner is the supervisor",
+        ("flock", "restore"),
+    ),
+)
 
 
-def sort(found: Sequence[str]) -> tuple[list[str], Counter[str]]:
-    """The lines that nobody knows, and how many of each known reason there are."""
+def sort(found: Sequence[str]) -> tuple[list[str], set[str]]:
+    """The lines that nobody knows, and the reasons for the others."""
     strange: list[str] = []
-    known: Counter[str] = Counter()
+    known: set[str] = set()
     for line in found:
         entry = next((k for k in KNOWN if re.fullmatch(k.pattern, line, re.DOTALL)), None)
         if entry:
-            known[entry.reason] += 1
+            known.add(entry.reason)
         else:
             strange.append(line)
     return strange, known

@@ -19,9 +19,14 @@ KERNELS_OWN = ("[vvar]", "[vvar_vclock]", "[vdso]", "[vsyscall]")
 RESIDENT = (
     "Rss", "Pss", "Pss_Dirty", "Pss_Anon", "Pss_File", "Pss_Shmem", "Shared_Clean", "Shared_Dirty",
     "Private_Clean", "Private_Dirty", "Referenced", "KSM", "LazyFree", "AnonHugePages",
-    "ShmemPmdMapped", "FilePmdMapped", "Swap", "SwapPss", "Anonymous",
+    "ShmemPmdMapped", "FilePmdMapped", "Swap", "SwapPss", "Anonymous", "Locked",
 )  # fmt: skip
 """Sizes that say what is resident at the moment, and how: those of `here`."""
+OTHERS_TOO = (
+    "Pss", "Pss_Dirty", "Shared_Clean", "Shared_Dirty", "Private_Clean", "Private_Dirty", "SwapPss",
+    "Locked", "Referenced",
+)  # fmt: skip
+"""Of a mapped file these depend on who else on this host maps it."""
 
 _HEAD = re.compile(
     r"([0-9a-f]+)-([0-9a-f]+) (....) ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+) *(.*)"
@@ -136,4 +141,7 @@ def _policies(rpid: int) -> dict[int, str]:
 
 
 def here(rpid: int) -> dict[str, dict[str, Any]]:
-    return {m.key: {**m.sizes, **m.others} for m in _mappings(rpid)}
+    return {
+        m.key: {k: v for k, v in m.sizes.items() if m.inode == 0 or k not in OTHERS_TOO}
+        for m in _mappings(rpid)
+    }
