@@ -143,6 +143,7 @@ class Row:
     when    the call stops only if all of these hold; otherwise it runs untouched
     moved   it stops only in pods that were restored; in one that never moved, every id and clock is
             still the kernel's own
+    unmoved it does stop in those, too, but only if this holds as well
     note    why it is not simply passed, or what to know if it is
     """
 
@@ -153,11 +154,20 @@ class Row:
     room: str = ""  # the TABLE fills it in
     when: Condition | tuple[Condition, ...] = ()
     moved: bool = False
+    unmoved: Condition | None = None
     note: str = ""
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
         return self.when if isinstance(self.when, tuple) else (self.when,)
+
+    def stops_if(self, *, moved: bool) -> tuple[Condition, ...] | None:
+        """What must hold for it to stop in such a pod; None: it never does."""
+        if isinstance(self.behaviour, Pass):
+            return None
+        if moved or not self.moved:
+            return self.conditions
+        return (*self.conditions, self.unmoved) if self.unmoved else None
 
     @property
     def enter(self) -> str | None:
@@ -201,6 +211,8 @@ CLONE_NAMESPACES = (
     | 0x2000_0000  # CLONE_NEWPID
     | 0x4000_0000  # CLONE_NEWNET
 )  # not CLONE_NEWTIME (0x80), which is clone3's alone: in clone it is part of the exit signal
+
+WNOHANG = 1
 
 PR_GET_DUMPABLE = 3
 PR_SET_DUMPABLE = 4
@@ -267,7 +279,10 @@ NAMED_BY_ID = "another process is named by its id; 0 is the caller and runs unto
 WHO = "who is a process, a group or a user, as which says; 0 is the caller"
 OTHER_ID = "the kernel knows the process by another id"
 OTHER_SESSION = "the kernel knows the session by another id"
-WAITED = "the id to wait for, and the id that is reported, have changed"
+WAITED = (
+    "the id to wait for, and the id that is reported, have changed; with WNOHANG, a child that has "
+    "ended is to be found, though zaptrace hears of its end first"
+)
 BY_PIDFD = "names the process by a pidfd, which pidfd_open has checked"
 DEADLINE = "the deadline is a moment on the pod's monotonic clock"
 EXPIRY = "the moment to expire is on the pod's clock"
@@ -308,8 +323,8 @@ TABLE: tuple[Room, ...] = (
         Row("execveat", x86_64=322, note=EXEC_EVENT),
         Row("exit", x86_64=60),
         Row("exit_group", x86_64=231),
-        Row("wait4", BOTH, x86_64=61, moved=True, note=WAITED),
-        Row("waitid", BOTH, x86_64=247, moved=True, note=WAITED),
+        Row("wait4", BOTH, x86_64=61, moved=True, unmoved=arg_mask(2, WNOHANG), note=WAITED),
+        Row("waitid", BOTH, x86_64=247, moved=True, unmoved=arg_mask(3, WNOHANG), note=WAITED),
         Row("getpid", Translate(result=PID), x86_64=39, moved=True, note=OTHER_ID),
         Row("gettid", Translate(result=PID), x86_64=186, moved=True, note=OTHER_ID),
         Row("getppid", Answer(), x86_64=110,

@@ -14,6 +14,7 @@ typedef struct zt_call {
     uint64_t asked[6];
     uint64_t issued[6];
     int64_t answer;
+    bool asks_for_ends; /* it does not wait for what it asks for: all ends that have come are to be known */
 } zt_call;
 
 typedef enum zt_verdict {

@@ -126,7 +126,7 @@ class Program:
         data = ffi.from_buffer(self._data) if self._data else ffi.NULL
         done = ffi.new("uint32_t *")
         err = new_error()
-        failed = lib.zt_program_run(pod, rtid, rows, count, data, len(self._data), done, err)
+        failed = lib.zt_loop_run_program(pod, rtid, rows, count, data, len(self._data), done, err)
         if failed and err.kind == lib.ZT_ERR_PROGRAM and done[0] < count:
             raise ProgramError(self, rtid, done[0], -rows[done[0]].result, rows)
         check(failed, err)

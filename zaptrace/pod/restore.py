@@ -127,10 +127,10 @@ def _make(
         )
 
     def end(rpid: int, signal: int) -> None:
-        check(lib.zt_task_end(pod.handle, rpid, signal, err := new_error()), err)
+        check(lib.zt_loop_end_process(pod.handle, rpid, signal, err := new_error()), err)
 
     def stop(rpid: int, signal: int) -> None:
-        check(lib.zt_task_stop(pod.handle, rpid, signal, err := new_error()), err)
+        check(lib.zt_loop_stop_process(pod.handle, rpid, signal, err := new_error()), err)
 
     build = Build(
         pod.handle,

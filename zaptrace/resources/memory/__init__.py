@@ -2,7 +2,8 @@
 
 The kernel keeps: mappings with their protection, advice and locks; the limits of code, data, heap,
 stack, arguments and environment; the auxiliary vector.
-Kinds of mapping here: `anonymous` (private, and private copies of removed files: contents travel),
+Kinds of mapping here: `anonymous` (private, and private copies of files that are removed or may not
+be read: contents travel),
 `file` (private or shared; only pages that differ from the file travel), `object` (shared memory
 without a path: its contents travel once, whoever maps it).
 Not carried: device memory, huge-page files, AIO rings, userfaultfd registrations, protection keys
@@ -180,6 +181,8 @@ class _Capture:
         if status is None or status.st_ino != m.inode:
             # Removed behind another name, or replaced: what is mapped is not what the path says.
             return ("object" if m.shared else "anonymous"), "", None
+        if not m.shared and not os.access(m.name, os.R_OK):
+            return "anonymous", "", None  # of a program that may be executed only: none can map it
         return "file", m.name, status
 
     def objects(self) -> list[Object]:
