@@ -298,7 +298,7 @@ class Verbs:
         self,
         request: Request,
         to: str,
-        then: Then = "resume",
+        then: str = "resume",
         codec: str | None = None,
         rehearsal: bool = True,
         **_: object,
@@ -307,6 +307,7 @@ class Verbs:
         of = self._of
         if then not in ("resume", "stop"):
             raise PodError("bad arguments for 'checkpoint'", needed="then: resume or stop")
+        next_: Then = "stop" if then == "stop" else "resume"
 
         def done(report: dict[str, Any]) -> None:
             of.control_socket.reply(request, report=report)
@@ -315,7 +316,7 @@ class Verbs:
 
         of.workers.run(
             lambda: of.engine.checkpoint(
-                of.pod, to, then, codec, bool(rehearsal), self._progress(request)
+                of.pod, to, next_, codec, bool(rehearsal), self._progress(request)
             ),
             done,
             lambda error: of.control_socket.fail(request, error),
