@@ -4,11 +4,9 @@
 #include <sys/types.h>
 
 #include "../base/intmap.h"
+#include "../base/wake.h"
 #include "../ptrace/hostvdso.h"
 #include "tracee.h"
-
-/* The signal that makes the tracer's waitpid return; it carries nothing else. */
-#define ZT_WAKE_SIGNAL (SIGRTMIN + 7)
 
 /* Something that a room noticed and capture must hear of. */
 typedef struct zt_note {

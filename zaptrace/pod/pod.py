@@ -31,6 +31,9 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 FREEZE_TIMEOUT_MS = 10_000
+_CUT_AFTER_S = 1.0
+_CLOSE_S = 40.0
+"""Longer than the tracer waits for the end of a process (zt_loop_kill)."""
 _WAKE_AGAIN_S = 0.001
 """A wake that comes just before the tracer goes to sleep is lost (zt_loop_wake): so once more."""
 
@@ -218,7 +221,11 @@ class Pod:
             self._root_ended.set()
 
     def call(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
-        """Run `work(*args)` on the tracer thread; its value, or its exception."""
+        """Run `work(*args)` on the tracer thread; its value, or its exception.
+
+        It takes as long as the work does. No wait of the tracer for a thread is without an end
+        (zt_stop_wait), and `cut` makes those end at once that are for processes of the pod.
+        """
         if threading.current_thread() is self._thread:
             return work(*args)
         if self._closed:
@@ -416,15 +423,34 @@ class Pod:
 
         self.call(work)
 
-    def close(self) -> None:
-        """End what is left of the pod, and the tracer thread."""
+    @staticmethod
+    def cut() -> None:
+        """From any thread: SIGKILL to every process that this process traces, whatever the tracer does.
+
+        What it waits for then is over, so the work that it does fails, as if they had been killed.
+        """
+        for rpid in procfs.traced_by({int(tid) for tid in os.listdir("/proc/self/task")}):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(rpid, signals.SIGKILL)
+
+    def close(self, patience: float = _CLOSE_S) -> None:
+        """End what is left of the pod, and the tracer thread; leave it alone after `patience` seconds.
+
+        Then its processes end with ours (PTRACE_O_EXITKILL).
+        """
         if self._closed:
             return
         self._closed = True
         self._jobs.put(None)
-        while self._thread.is_alive():
+        began, cut = time.monotonic(), False
+        while self._thread.is_alive() and (waited := time.monotonic() - began) < patience:
             self._wake()
             self._thread.join(_WAKE_AGAIN_S)
+            if waited > _CUT_AFTER_S and not cut:
+                cut = True
+                self.cut()
+        if self._thread.is_alive():
+            log.error("the tracer of pod %s does not end", self.name)
         for deferred in self.before_thaw:
             with contextlib.suppress(OSError):
                 deferred.give_up()

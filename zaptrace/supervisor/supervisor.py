@@ -49,7 +49,15 @@ __all__ = ["Engine", "Held", "Supervisor", "main", "spawn_restored"]
 _SETTLE_S = 0.05
 """How long processes may take to follow their root before we say that they live on."""
 _GRACE_S = 10.0
+_LAST_RESORT_S = 15.0
+"""After this long, work that was cut short has still not ended: so we do, and the pod with us."""
+_ABANDON_S = 5.0
+"""The same for a pod that is being made."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+
+
+class _AskedToEnd(BaseException):
+    """By a signal, before the pod was whole."""
 
 
 class Supervisor:
@@ -91,7 +99,8 @@ class Supervisor:
             self.workers = Workers(self.entry.name)
             _log_to(self.entry.path / "supervisor.log")
             self.control_socket = ControlSocket(self.entry.path / "control.sock", self._lost)
-            self._make_pod()
+            with _ended_by_signals():
+                self._make_pod()
         except BaseException:
             self._abandon()
             raise
@@ -274,8 +283,14 @@ class Supervisor:
     # -- the end
 
     def stop(self, grace: float) -> None:
-        """SIGTERM to every process, and SIGKILL to those that are left after `grace` seconds."""
+        """SIGTERM to every process, and SIGKILL to those that are left after `grace` seconds.
 
+        Exclusive work that is under way has as long to end, and is cut short then.
+        """
+        self._cut_short_after(grace)
+        self.workers.when_free(lambda: None if self.ending else self._stop(grace))
+
+    def _stop(self, grace: float) -> None:
         def work() -> None:
             self._signal_everyone(signal.SIGTERM)
             self.pod.thaw()
@@ -287,9 +302,38 @@ class Supervisor:
         self.workers.run(work, failed=self._cannot_end, doing="stop")
 
     def kill(self) -> None:
-        """SIGKILL to every process."""
+        """SIGKILL to every process; exclusive work that is under way is cut short."""
+        self._cut_short_after(0)
         self.held = False
         self.workers.run(self.pod.kill, failed=self._cannot_end, doing="kill")
+
+    def _cut_short_after(self, grace: float) -> None:
+        """Stopping always works: what is under way has `grace` seconds."""
+        if self.workers.busy is None:
+            return
+
+        def work() -> None:
+            if self.workers.free.wait(grace):
+                return
+            log.warning("work on the pod is cut short")
+            self.pod.cut()
+            if not self.workers.free.wait(_LAST_RESORT_S):
+                self.workers.post(self._last_resort)
+
+        self.workers.run(work, doing="cut short the work on")
+
+    def _last_resort(self) -> None:
+        """Whatever hangs is in this process, and the kernel ends the pod with it."""
+        log.error(
+            "work on the pod that was cut short does not end: the pod ends with its supervisor"
+        )
+        self.outcome = Outcome(
+            "failed",
+            instance=self.instance,
+            why="its supervisor hung and was ended by zaptrace stop",
+        )
+        self._leave(patience=0.0)
+        os._exit(1)
 
     def _cannot_end(self, error: ZaptraceError) -> None:
         log.error("%s", error)
@@ -321,11 +365,8 @@ class Supervisor:
     def _asked_to_end(self) -> None:
         log.info("asked to end by a signal")
 
-        def stop() -> None:
-            if not self.ending:
-                self.stop(_GRACE_S)
-
-        self.workers.when_free(stop)
+        if not self.ending:
+            self.stop(_GRACE_S)
 
     def _wait_for_end(self) -> None:
         try:
@@ -387,10 +428,13 @@ class Supervisor:
 
     def _close(self) -> None:
         """Record how it ended, tell who waits, and leave nothing behind."""
-        assert self.outcome is not None and self.entry is not None
         log.info("ended: %s", self.outcome)
+        self._leave()
+
+    def _leave(self, **patience: float) -> None:
+        assert self.outcome is not None and self.entry is not None
         with contextlib.suppress(Exception):
-            self.pod.close()
+            self.pod.close(**patience)
         # The record first: who asks from now on finds it, who asked before is answered.
         self.entry.record_end(self.outcome.to_dict() | {"name": self.job.name, "meta": self.meta})
         self._tell()
@@ -415,13 +459,17 @@ def main(engine: Engine | None = None) -> None:
             os._exit(0)
         supervisor = Supervisor(job, lifeline, engine)
         supervisor.start()
+    except _AskedToEnd:
+        error = PodError("the pod was ended by a signal to its supervisor before it was whole")
+        starter.report(lifeline, ok=False, error=error.to_dict(), exit=125)
+        os._exit(1)
     except ZaptraceError as e:
         status = getattr(e, "status", 125) if isinstance(e, HostError) else 125
         starter.report(lifeline, ok=False, error=e.to_dict(), exit=status)
         os._exit(1)
     except BaseException as e:
-        error = unforeseen("start the pod", e, changed="nothing is left of the pod")
-        starter.report(lifeline, ok=False, error=error.to_dict(), exit=125)
+        fault = unforeseen("start the pod", e, changed="nothing is left of the pod")
+        starter.report(lifeline, ok=False, error=fault.to_dict(), exit=125)
         os._exit(1)
     starter.report(
         lifeline, ok=True, name=supervisor.job.name, instance=supervisor.instance, pid=os.getpid()
@@ -448,6 +496,29 @@ def _to_background(errors: Path) -> None:
     for fd in (nothing, ours):
         if fd > 2:
             os.close(fd)
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """A pod that is being made is abandoned when we are asked to end: what was made is removed.
+
+    If that takes too long we are gone all the same, and the kernel removes the pod.
+    """
+
+    def end(*_: object) -> None:
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
+        signal.setitimer(signal.ITIMER_REAL, _ABANDON_S)
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        raise _AskedToEnd
+
+    before = {n: signal.getsignal(n) for n in _SIGNALS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, end)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -280,9 +280,8 @@ class Verbs:
     def do_stop(
         self, request: Request, grace: float = 10.0, kill: bool = False, **_: object
     ) -> None:
-        """End the pod; answered when nothing is left of it."""
+        """End the pod; answered when nothing is left of it. What is under way has as long to end."""
         of = self._of
-        of.workers.check_free("stop")
         of.waiting.append(request)
         if kill:
             of.kill()
