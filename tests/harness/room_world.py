@@ -64,7 +64,7 @@ class _Door:
         """The tracer takes this process for the supervisor."""
         return VPID if rpid == os.getpid() else lib.zt_ids_to_virtual(pod, rpid)
 
-    def zt_program_run(
+    def zt_loop_run_program(
         self, pod: Any, rtid: int, rows: Any, count: int, data: Any, size: int, done: Any, err: Any
     ) -> int:
         _map_stub_region()

@@ -91,7 +91,8 @@ def test_both_ways_agree(quiet: Stdio, place: Path, monkeypatch: pytest.MonkeyPa
         by_numbers, after = pod.call(look)
         assert by_order == by_numbers
         assert before == after and sorted(set(before)) == [0, 12, 33]
-        # Each is in three processes, every seventh twice in each; and 20 in each of two children, and one of its own in each.
+        # Each is in three processes, every seventh twice in each; and 20 in each of two children.
+        # One file of its own is in each, too.
         sizes = sorted(len(group) for group in by_order)
         assert sizes.count(1) == 43 and sizes.count(6) == -(-count // 7)
 

@@ -7,6 +7,7 @@ function (`Pod.call`), so there are no locks: while it runs such a function, no 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import queue
 import resource
@@ -265,7 +266,8 @@ class Pod:
         path = _find(argv[0], env, cwd)
         pod = cls(name, stdio=stdio)
         try:
-            pod.call(pod.launch_root, path, argv, env, cwd)
+            limit = raise_file_limit()
+            pod.call(lambda: pod.launch_root(path, argv, env, cwd, nofile=limit))
         except BaseException:
             pod.close()
             raise
@@ -283,8 +285,12 @@ class Pod:
         fds: Sequence[int] | None = None,
         tty: bool | None = None,
         root: bool = True,
+        nofile: int = 0,
     ) -> Rpid:
-        """On the tracer thread: fork and execute a process of the supervisor's own."""
+        """On the tracer thread: fork and execute a process of the supervisor's own.
+
+        `nofile` is its soft limit on open files; 0 for ours.
+        """
         spec = ffi.new("zt_launch_spec *")
         c_argv, c_env = _c_strings(argv), _c_strings(f"{k}={v}" for k, v in env.items())
         keep = [_c_string(path)]
@@ -298,6 +304,7 @@ class Pod:
         spec.tty = self.stdio.tty if tty is None else tty
         spec.vpid = vpid
         spec.hold = hold
+        spec.nofile = nofile
         spec.root = root
         rpid = ffi.new("int32_t *")
         err = new_error()
@@ -513,10 +520,12 @@ def _c_strings(texts: Iterable[str | bytes]) -> tuple[Strings, list[Bytes]]:
     return ffi.new("char *[]", [*strings, ffi.NULL]), strings
 
 
-def raise_file_limit() -> None:
-    """Pods with many files need many descriptors in us; the soft limit is ours to raise."""
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+@functools.cache
+def raise_file_limit() -> int:
+    """Pods with many files need many descriptors in us; the soft limit that we had before, not 0."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return soft
 
 
 __all__ = ["LaunchError", "NativeError", "Pod", "ProcessInfo", "Stdio", "raise_file_limit"]

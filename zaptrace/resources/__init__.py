@@ -51,7 +51,6 @@ ROOMS: tuple[Room[Any], ...] = (
     clock,
     sysv_ipc,
     process,
-    credentials,
     memory,
     *FILE_KINDS,
     fdtable,
@@ -60,6 +59,7 @@ ROOMS: tuple[Room[Any], ...] = (
     posix_timer,
     signal,
     thread,
+    credentials,
 )
 
 

@@ -16,30 +16,40 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import itertools
 import os
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ..errors import TraceeGone, UnsupportedResource
 from ..linux import native
 from ..linux.native import NativeError
-from ..linux.program import Program
-
-if TYPE_CHECKING:
-    from .frozen import FrozenProcess
+from ..linux.program import Program, Results
 
 _F_SETSIG, _F_GETSIG = 10, 11
 _BASE = 64
 _MOST_ROWS = 8000
 
 
+class Holder(Protocol):
+    """The process that has a descriptor."""
+
+    @property
+    def rpid(self) -> int: ...
+    @property
+    def vpid(self) -> int: ...
+    @property
+    def comm(self) -> str: ...
+    def run(self, program: Program, /) -> Results: ...
+
+
 @dataclass(frozen=True)
 class Descriptor:
     """`signals`: its description's signal may be raised at any time, so it must not be changed."""
 
-    process: FrozenProcess
+    process: Holder
     fd: int
     shows: Hashable
     path_only: bool = False
@@ -70,7 +80,7 @@ def _by_order(descriptors: Sequence[Descriptor], indices: list[int], first: list
         return (0, -1, 1)[native.kcmp_files(a.process.rpid, a.fd, b.process.rpid, b.fd)]
 
     ordered = sorted(indices, key=functools.cmp_to_key(compare))  # stable: the first stays first
-    for before, index in zip(ordered, ordered[1:], strict=False):
+    for before, index in itertools.pairwise(ordered):
         if compare(before, index) == 0:
             first[index] = first[before]
 
@@ -106,7 +116,7 @@ class _Signals:
 
     def __init__(self, descriptors: Sequence[Descriptor], indices: list[int]) -> None:
         self._descriptors = descriptors
-        self._of: dict[FrozenProcess, list[int]] = defaultdict(list)
+        self._of: dict[Holder, list[int]] = defaultdict(list)
         for index in indices:
             self._of[descriptors[index].process].append(index)
         self._before: list[tuple[int, int]] = []
@@ -133,7 +143,7 @@ class _Signals:
             found |= self._get(process)
         return found
 
-    def _get(self, process: FrozenProcess) -> dict[int, int]:
+    def _get(self, process: Holder) -> dict[int, int]:
         found: dict[int, int] = {}
         for some in _pieces(self._of[process]):
             program = Program()
@@ -142,7 +152,7 @@ class _Signals:
             found |= {index: results[row] for index, row in zip(some, rows, strict=True)}
         return found
 
-    def _set(self, process: FrozenProcess, values: dict[int, int]) -> None:
+    def _set(self, process: Holder, values: dict[int, int]) -> None:
         for some in _pieces(self._of[process]):
             program = Program()
             for index in some:
