@@ -75,19 +75,32 @@ typedef struct zt_page_run {
     uint64_t start, end;
 } zt_page_run;
 
+/* An entry of the store; good until it is put again or removed. */
+typedef struct zt_stored {
+    const char *room;
+    const uint8_t *key, *value;
+    uint32_t key_size, value_size;
+} zt_stored;
+
 /* --- pod */
 zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err);
 void zt_pod_destroy(zt_pod *pod);
 int zt_pod_tasks(zt_pod *pod, zt_task_info *ret, int32_t capacity); /* returns how many there are */
 int zt_pod_root_status(zt_pod *pod, int32_t *ret_status);           /* 1 when it has ended */
-int zt_pod_note(zt_pod *pod, int32_t index, char *ret, int32_t size); /* 1 while index exists */
-int zt_pod_add_note(zt_pod *pod, const char *text);
 /* The next thing that people are to be told, such as that a process had to be ended; each is given
  * once. 0: there is none. The loop returns as woken when there is one. */
 int zt_pod_told(zt_pod *pod, char *ret, int32_t size);
 void zt_pod_expect_vpid(zt_pod *pod, int32_t vpid); /* of the next task made */
 void zt_pod_set_clock(zt_pod *pod, int64_t offset_ns);
 int64_t zt_pod_clock(zt_pod *pod);
+
+/* --- the store: what rooms of the tracer note, see pod/store.h */
+int zt_store_put(zt_pod *pod, const char *room, const void *key, uint32_t key_size, const void *value,
+                 uint32_t value_size); /* replaces; 0 or -ENOMEM, and then nothing has changed */
+const zt_stored *zt_store_get(zt_pod *pod, const char *room, const void *key, uint32_t key_size); /* or NULL */
+void zt_store_remove(zt_pod *pod, const char *room, const void *key, uint32_t key_size);
+/* All entries of all rooms, oldest first: the one after `after` (NULL: the first), NULL at the end. */
+const zt_stored *zt_store_next(zt_pod *pod, const zt_stored *after);
 
 /* --- loop */
 int zt_loop_launch(zt_pod *pod, const zt_launch_spec *spec, int32_t *ret_rpid, zt_err *err);

@@ -40,7 +40,7 @@ C_FLOORS = ("vdso api.h", "base", "arch", "ptrace", "pod", "resources", "loop", 
 """Folders and files at the top of csrc/, lowest first. The vDSO is a program of its own, that
 nothing here is linked with."""
 
-C_GENERATED = re.compile(r"zt_(tables|filter|hooks|vdso_image)\.h")
+C_GENERATED = re.compile(r"zt_(tables|shared|filter|hooks|vdso_image)\.h")
 
 
 @cache

@@ -38,10 +38,7 @@ static zt_verdict decide(zt_pod *pod, zt_task *task, const zt_row *row, zt_call 
         call->answer = -ESRCH;
         return ZT_ANSWERED;
     }
-    if (row->enter)
-        return row->enter(pod, task, call);
-    bool changed = memcmp(call->asked, call->issued, sizeof call->asked) != 0;
-    return row->exit || changed || (row->result_id && pod->moved) ? ZT_GO_EXIT : ZT_GO;
+    return row->enter ? row->enter(pod, task, call) : ZT_GO;
 }
 
 int zt_loop_enter(zt_pod *pod, zt_task *task, zt_onward *ret, zt_err *err)
@@ -68,7 +65,7 @@ int zt_loop_enter(zt_pod *pod, zt_task *task, zt_onward *ret, zt_err *err)
     } else {
         zt_arch_set_args(&regs, call->issued);
     }
-    task->in_call = verdict == ZT_GO_EXIT;
+    task->in_call = verdict == ZT_GO && zt_row_sees_exit(task->row, call, pod->moved);
     if (call->asks_for_ends)
         *ret = ZT_ONWARD_RUN_AFTER_ENDS;
     return zt_stopped_set_regs(thread, &regs, err);

@@ -39,8 +39,7 @@ static int make_fit(zt_pod *pod, zt_task *task, zt_stop *rest, zt_err *err)
     return zt_stub_install(thread, &pod->host, pod->clock_offset_ns, err);
 }
 
-int zt_loop_executed(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_stop *ret_rest, zt_task **ret_freed,
-                     zt_err *err)
+int zt_loop_executed(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_stop *ret_rest, zt_task **ret_freed, zt_err *err)
 {
     zt_stopped thread = {stop.rtid};
     unsigned long former;

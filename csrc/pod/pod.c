@@ -31,12 +31,12 @@ zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err)
     return pod;
 }
 
-static void free_notes(zt_note *note)
+static void free_tidings(zt_tiding *tiding)
 {
-    while (note) {
-        zt_note *next = note->next;
-        free(note);
-        note = next;
+    while (tiding) {
+        zt_tiding *next = tiding->next;
+        free(tiding);
+        tiding = next;
     }
 }
 
@@ -46,8 +46,8 @@ void zt_pod_destroy(zt_pod *pod)
         return;
     while (pod->tasks)
         zt_pod_remove_task(pod, pod->tasks);
-    free_notes(pod->notes);
-    free_notes(pod->tidings);
+    free_tidings(pod->tidings);
+    zt_store_clear(&pod->store);
     zt_intmap_destroy(&pod->by_rtid);
     zt_intmap_destroy(&pod->early);
     zt_idtable_destroy(&pod->ids);
@@ -219,49 +219,24 @@ uint64_t zt_task_scratch(const zt_task *task)
 
 void zt_pod_tell(zt_pod *pod, const char *text)
 {
-    zt_note *note = malloc(sizeof *note + strlen(text) + 1), **end = &pod->tidings;
-    if (!note)
+    zt_tiding *tiding = malloc(sizeof *tiding + strlen(text) + 1), **end = &pod->tidings;
+    if (!tiding)
         return; /* it is lost; the pod is not */
-    strcpy(note->text, text);
-    note->next = NULL;
+    strcpy(tiding->text, text);
+    tiding->next = NULL;
     while (*end)
         end = &(*end)->next;
-    *end = note;
+    *end = tiding;
     atomic_store(&pod->woken, true); /* somebody is to hear of it now */
 }
 
 int zt_pod_told(zt_pod *pod, char *ret, int32_t size)
 {
-    zt_note *note = pod->tidings;
-    if (!note)
+    zt_tiding *tiding = pod->tidings;
+    if (!tiding)
         return 0;
-    snprintf(ret, (size_t)size, "%s", note->text);
-    pod->tidings = note->next;
-    free(note);
-    return 1;
-}
-
-int zt_pod_add_note(zt_pod *pod, const char *text)
-{
-    for (zt_note *note = pod->notes; note; note = note->next)
-        if (strcmp(note->text, text) == 0)
-            return 0;
-    zt_note *note = malloc(sizeof *note + strlen(text) + 1);
-    if (!note)
-        return -1;
-    strcpy(note->text, text);
-    note->next = pod->notes;
-    pod->notes = note;
-    return 0;
-}
-
-int zt_pod_note(zt_pod *pod, int32_t index, char *ret, int32_t size)
-{
-    zt_note *note = pod->notes;
-    while (note && index--)
-        note = note->next;
-    if (!note)
-        return 0;
-    snprintf(ret, (size_t)size, "%s", note->text);
+    snprintf(ret, (size_t)size, "%s", tiding->text);
+    pod->tidings = tiding->next;
+    free(tiding);
     return 1;
 }

@@ -6,13 +6,14 @@
 #include "../base/intmap.h"
 #include "../base/wake.h"
 #include "../ptrace/hostvdso.h"
+#include "store.h"
 #include "tracee.h"
 
-/* Something that a room noticed and capture must hear of. */
-typedef struct zt_note {
-    struct zt_note *next;
+/* Something that people are to be told. */
+typedef struct zt_tiding {
+    struct zt_tiding *next;
     char text[];
-} zt_note;
+} zt_tiding;
 
 struct zt_pod {
     zt_task *tasks;       /* oldest first */
@@ -32,9 +33,9 @@ struct zt_pod {
 
     atomic_bool freezing; /* threads that come to rest stay so */
     int32_t expected_vpid;
-    zt_note *notes;
-    zt_note *tidings; /* for people, oldest first: zt_pod_tell */
-    zt_err broken;    /* kind 0, or why the loop cannot go on: a thread is in a state that nobody knows */
+    zt_store store;
+    zt_tiding *tidings; /* oldest first: zt_pod_tell */
+    zt_err broken;      /* kind 0, or why the loop cannot go on: a thread is in a state that nobody knows */
 
     int64_t frozen_at_ns; /* host's monotonic clock */
     pid_t tracer_tid;

@@ -124,8 +124,8 @@ static int open_by(zt_stopped thread, uint64_t distance, int32_t *ret_dumpable, 
         return -1;
     const uint64_t insn = regs.rip + distance;
     if (zt_fresh_call(thread, insn, SYS_prctl, GET_DUMPABLE, &before, err) ||
-        zt_fresh_call(thread, insn, SYS_prctl, SET_DUMPABLE, &result, err) ||
-        zt_stopped_set_regs(thread, &regs, err) || zt_stopped_rest(thread, ret_rest, err))
+        zt_fresh_call(thread, insn, SYS_prctl, SET_DUMPABLE, &result, err) || zt_stopped_set_regs(thread, &regs, err) ||
+        zt_stopped_rest(thread, ret_rest, err))
         return -1;
     *ret_dumpable = (int32_t)before;
     if (ret_rest->kind != ZT_STOP_EXITED && zt_closed_is(thread))

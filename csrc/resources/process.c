@@ -28,7 +28,7 @@ zt_verdict zt_clone_enter(zt_pod *pod, zt_task *task, zt_call *call)
     if (flags & (NEW_NAMESPACES & ~0xffull)) /* the low byte is the exit signal here */
         return zt_hook_answer(call, -EPERM);
     call->issued[0] = flags & ~(uint64_t)CLONE_UNTRACED;
-    return call->issued[0] == flags ? ZT_GO : ZT_GO_EXIT;
+    return ZT_GO;
 }
 
 /* clone3(args, size). What is read here is what the loop goes by when the child is there: by then
@@ -65,7 +65,7 @@ zt_verdict zt_wait4_enter(zt_pod *pod, zt_task *task, zt_call *call)
             return zt_hook_answer(call, -ECHILD);
         call->issued[0] = (uint64_t)(int64_t)(which > 0 ? real.n : -real.n);
     }
-    return pod->moved ? ZT_GO_EXIT : ZT_GO;
+    return ZT_GO;
 }
 
 void zt_wait4_exit(zt_pod *pod, zt_task *task, zt_call *call)
@@ -86,7 +86,7 @@ zt_verdict zt_waitid_enter(zt_pod *pod, zt_task *task, zt_call *call)
             return zt_hook_answer(call, -ECHILD);
         call->issued[1] = (uint64_t)real.n;
     }
-    return pod->moved ? ZT_GO_EXIT : ZT_GO;
+    return ZT_GO;
 }
 
 void zt_waitid_exit(zt_pod *pod, zt_task *task, zt_call *call)
@@ -109,7 +109,7 @@ static zt_verdict translate_who(zt_pod *pod, zt_call *call, uint64_t user_class)
     if (!real.n)
         return zt_hook_answer(call, -ESRCH);
     call->issued[1] = (uint64_t)real.n;
-    return call->issued[1] == call->asked[1] ? ZT_GO : ZT_GO_EXIT;
+    return ZT_GO;
 }
 
 zt_verdict zt_getpriority_enter(zt_pod *pod, zt_task *task, zt_call *call)

@@ -34,7 +34,7 @@ zt_verdict zt_kill_enter(zt_pod *pod, zt_task *task, zt_call *call)
     if (!real.n)
         return zt_hook_answer(call, -ESRCH);
     call->issued[0] = (uint64_t)(int64_t)(whom > 0 ? real.n : -real.n);
-    return (int32_t)call->issued[0] == whom ? ZT_GO : ZT_GO_EXIT;
+    return ZT_GO;
 }
 
 void zt_rt_sigtimedwait_exit(zt_pod *pod, zt_task *task, zt_call *call)

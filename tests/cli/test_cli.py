@@ -20,7 +20,6 @@ from pathlib import Path
 import pytest
 
 from harness.supervisors import PATIENCE_S, end_all, eventually, is_gone
-from zaptrace import cli
 from zaptrace.cli import VERBS
 from zaptrace.supervisor import runtime
 
@@ -483,21 +482,3 @@ class TestTheRest:
         )
         loaded = set(done.stdout.split())
         assert not loaded & {"zmq", "rich", "msgpack", "asyncio", "zaptrace._native"}
-
-
-def test_nobody_is_shown_a_traceback(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    def pods(root: Path) -> list[str]:
-        raise TypeError("ours")
-
-    monkeypatch.setattr(runtime, "pods", pods)
-    assert cli.call(["ps"]) == 1
-    out, err = capfd.readouterr()
-    first, *rest = err.splitlines()
-    assert first == "zaptrace: cannot do zaptrace ps: a fault in zaptrace itself (TypeError: ours)"
-    assert [line.split()[0] for line in rest] == ["do", "changed"]
-    report = Path(rest[0].split()[-1])
-    assert "Traceback" in report.read_text()
-    report.unlink()
-    assert not out

@@ -27,6 +27,7 @@ from ..linux.tracee import tasks
 from ..log import fault, log, unforeseen
 from ..view.build import Deferred
 from ..view.frozen import FrozenPod
+from .stdio import Stdio
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -37,24 +38,6 @@ _CLOSE_S = 40.0
 """Longer than the tracer waits for the end of a process (zt_loop_kill)."""
 _WAKE_AGAIN_S = 0.001
 """A wake that comes just before the tracer goes to sleep is lost (zt_loop_wake): so once more."""
-
-
-@dataclass
-class Stdio:
-    """What becomes 0, 1 and 2 of a pod's first process; -1 stays closed.
-
-    With `tty` all three are the slave of a pseudoterminal, which becomes its controlling terminal;
-    `master` is the other end, for a checkpoint to find what is pending in it.
-    """
-
-    stdin: int = 0
-    stdout: int = 1
-    stderr: int = 2
-    tty: bool = False
-    master: int | None = None
-
-    def named(self) -> dict[str, int]:
-        return {"stdin": self.stdin, "stdout": self.stdout, "stderr": self.stderr}
 
 
 class LaunchError(HostError):
@@ -110,7 +93,7 @@ class Pod:
         """Why the tracer had to end the pod, if it had to."""
         self.told: list[str] = []
         """What the tracer had to say to people, oldest first; also in the log."""
-        self._stdio_ids = _identify(self.stdio)
+        self._stdio_ids = self.stdio.identify()
         self._moved = moved
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._root_ended = threading.Event()
@@ -468,29 +451,6 @@ class Pod:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-
-def _identify(stdio: Stdio) -> dict[tuple[int, int], str]:
-    """(st_dev, st_ino) -> slot, of what was given as stdio and is not found again by its path."""
-    import stat
-
-    found: dict[tuple[int, int], str] = {}
-    for slot, fd in stdio.named().items():
-        if fd < 0 or stdio.tty:
-            continue
-        status = os.fstat(fd)
-        kind = stat.S_IFMT(status.st_mode)
-        if kind in (stat.S_IFREG, stat.S_IFDIR) or _is_well_known(status):
-            continue
-        found.setdefault((status.st_dev, status.st_ino), slot)
-    return found
-
-
-def _is_well_known(status: os.stat_result) -> bool:
-    """/dev/null and its like are the same on every host."""
-    import stat
-
-    return stat.S_ISCHR(status.st_mode) and os.major(status.st_rdev) == 1
 
 
 def _find(command: str, env: Mapping[str, str], cwd: str | None) -> str:

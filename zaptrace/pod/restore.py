@@ -15,6 +15,7 @@ from ..linux.native import check, lib, new_error
 from ..log import fault
 from ..resources.room import Room, decode_state
 from ..view.build import Build, Stage
+from ..view.store import RECORD, Stored, fill_store
 from .pod import Pod, Stdio, raise_file_limit
 
 FAULT_POINTS = {stage: f"restore.after_{stage.name.lower()}" for stage in Stage}
@@ -53,9 +54,9 @@ def restore(
 
 def make(pod: Pod, image: Image, *, contended: bool, rehearsal: bool) -> None:
     """Make the pod of an image in `pod`, a moved one that is empty; it stays frozen. See Build."""
-    rooms = read(image)
+    rooms, stored = read(image), _read_store(image)
     raise_file_limit()
-    pod.call(_make, pod, image, rooms, contended, rehearsal)
+    pod.call(_make, pod, image, rooms, stored, contended, rehearsal)
 
 
 def claim(image: Image, *, stdio: Stdio | None = None) -> list[ZaptraceError]:
@@ -75,6 +76,7 @@ def claim(image: Image, *, stdio: Stdio | None = None) -> list[ZaptraceError]:
         _nothing,
         None,  # type: ignore[arg-type]  # nor a process to pass files to
         stdio=(stdio or Stdio()).named(),
+        stored=_read_store(image),
     )
     _register(build, rooms)
     for room, work, args in build.work(Stage.CLAIM):
@@ -98,6 +100,18 @@ def read(image: Image, rooms: Sequence[Room[Any]] = resources.ROOMS) -> Rooms:
     ]
 
 
+def _read_store(image: Image) -> list[Stored]:
+    stored = [decode_state(Stored, plain) for plain in image.states(RECORD)]
+    unknown = {entry.room for entry in stored} - {room.NAME for room in resources.ROOMS}
+    if unknown:
+        raise BadImage(
+            "bad image: it has notes of a room that there is not",
+            needed=", ".join(room.NAME for room in resources.ROOMS),
+            found=", ".join(map(repr, sorted(unknown))),
+        )
+    return stored
+
+
 def _register(build: Build, rooms: Rooms) -> None:
     for room, states in rooms:
         build.room = room.NAME
@@ -108,9 +122,11 @@ def _make(
     pod: Pod,
     image: Image,
     rooms: Rooms,
+    stored: list[Stored],
     contended: bool,
     rehearsal: bool,
 ) -> None:
+    fill_store(pod.handle, stored)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     root = image.manifest["pod"]["root"]
 
@@ -142,6 +158,7 @@ def _make(
         ours,
         stdio=pod.stdio.named(),
         tty_master=pod.tty_master,
+        stored=stored,
         contended=contended,
         rehearsal=rehearsal,
     )

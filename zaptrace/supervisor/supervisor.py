@@ -15,7 +15,6 @@ send rubbish. If this process dies, the kernel kills the pod with it (PTRACE_O_E
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import socket
@@ -30,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import HostError, PodError, ZaptraceError
 from ..log import log, unforeseen
-from . import runtime, starter
+from . import own_process, runtime, starter
 from .attach import Viewers
 from .control import Outcome
 from .control_socket import ControlSocket, Request
@@ -51,13 +50,7 @@ _SETTLE_S = 0.05
 _GRACE_S = 10.0
 _LAST_RESORT_S = 15.0
 """After this long, work that was cut short has still not ended: so we do, and the pod with us."""
-_ABANDON_S = 5.0
-"""The same for a pod that is being made."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-
-
-class _AskedToEnd(BaseException):
-    """By a signal, before the pod was whole."""
 
 
 class Supervisor:
@@ -97,9 +90,9 @@ class Supervisor:
         try:
             self.entry = self._claim(Path(self.job.root))
             self.workers = Workers(self.entry.name)
-            _log_to(self.entry.path / "supervisor.log")
+            own_process.log_to(self.entry.path / "supervisor.log")
             self.control_socket = ControlSocket(self.entry.path / "control.sock", self._lost)
-            with _ended_by_signals():
+            with own_process.ended_by(_SIGNALS):
                 self._make_pod()
         except BaseException:
             self._abandon()
@@ -107,7 +100,7 @@ class Supervisor:
         if self.terminal is not None:
             self.viewers = Viewers(self.terminal, self.control_socket)
         self._watch_signals()
-        _to_background(self.entry.path / "supervisor.log")
+        own_process.to_background(self.entry.path / "supervisor.log")
         threading.Thread(target=self._wait_for_end, name="wait", daemon=True).start()
 
     def _claim(self, base: Path) -> runtime.PodDir:
@@ -124,7 +117,7 @@ class Supervisor:
     def _make_pod(self) -> None:
         job = self.job
         make = self.engine.launch if job.verb == "launch" else self.engine.restore
-        with self._stdio() as (stdio, master), _default_sigpipe():
+        with self._stdio() as (stdio, master), own_process.default_sigpipe():
             self.pod = make(job, stdio, master)
             self._adopt_terminal(master)
         if job.verb == "restore":
@@ -459,7 +452,7 @@ def main(engine: Engine | None = None) -> None:
             os._exit(0)
         supervisor = Supervisor(job, lifeline, engine)
         supervisor.start()
-    except _AskedToEnd:
+    except own_process.AskedToEnd:
         error = PodError("the pod was ended by a signal to its supervisor before it was whole")
         starter.report(lifeline, ok=False, error=error.to_dict(), exit=125)
         os._exit(1)
@@ -476,57 +469,3 @@ def main(engine: Engine | None = None) -> None:
     )
     supervisor.run()
     os._exit(0)
-
-
-def _log_to(path: Path) -> None:
-    handler = logging.FileHandler(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log.addHandler(handler)
-    log.setLevel(os.environ.get("ZAPTRACE_LOG", "INFO").upper())
-
-
-def _to_background(errors: Path) -> None:
-    # The pod has its stdio; were we to keep a copy, readers of its output would see no EOF.
-    os.chdir("/")
-    nothing = os.open(os.devnull, os.O_RDWR)
-    ours = os.open(errors, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    os.dup2(nothing, 0)
-    os.dup2(ours, 1)
-    os.dup2(ours, 2)
-    for fd in (nothing, ours):
-        if fd > 2:
-            os.close(fd)
-
-
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """A pod that is being made is abandoned when we are asked to end: what was made is removed.
-
-    If that takes too long we are gone all the same, and the kernel removes the pod.
-    """
-
-    def end(*_: object) -> None:
-        signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
-        signal.setitimer(signal.ITIMER_REAL, _ABANDON_S)
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-        raise _AskedToEnd
-
-    before = {n: signal.getsignal(n) for n in _SIGNALS}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, end)
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _default_sigpipe() -> Iterator[None]:
-    # Python ignores these two from its start on, and an exec would pass that on to the pod.
-    before = {n: signal.signal(n, signal.SIG_DFL) for n in (signal.SIGPIPE, signal.SIGXFSZ)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -73,8 +73,8 @@ def _checked(handler: Callable[..., None], request: Request) -> dict[str, Any]:
     Only what a client sent is looked at here: whatever else goes wrong is our own fault.
     """
     ours = ("v", "id", "verb", "self", "request")
-    arguments = {k: v for k, v in request.args.items() if isinstance(k, str) and k not in ours}
-    hints = get_type_hints(handler)
+    arguments = {str(k): v for k, v in request.args.items() if k not in ours}
+    hints = get_type_hints(handler, localns={"Then": str})  # a Literal, which the verb looks at
     known = inspect.signature(handler).parameters
     wrong = [
         f"{name}: {arguments[name]!r}"

@@ -7,8 +7,9 @@ before any goes on to the next.
     SHARED   things of no process exist: files, pipes, sockets, memory objects, in the supervisor
     FORK     every process exists, with its parent, session and group, executing its own program
     MEMORY   every process has its memory
+    THREADS  every thread exists
     FILES    every process has its descriptors
-    THREADS  every thread exists; what only the owner can set is set
+    OWN      what only a process itself can set, or what names one as an owner, is set
     RESUME   registers, signals and timers are loaded; the pod is whole, and still frozen
 """
 
@@ -30,6 +31,7 @@ from ..linux.native import Handle, lib
 from ..linux.program import Program, Results
 from ..linux.tracee import Thread
 from .files import Files
+from .store import Stored, of_room
 
 if TYPE_CHECKING:
     from ..image.image import Image
@@ -64,9 +66,10 @@ class Stage(enum.IntEnum):
     SHARED = 1
     FORK = 2
     MEMORY = 3
-    FILES = 4
-    THREADS = 5
-    RESUME = 6
+    THREADS = 4
+    FILES = 5
+    OWN = 6
+    RESUME = 7
 
 
 @dataclass
@@ -105,6 +108,7 @@ class Build:
     and `stop(rpid, signal)` puts one into a group-stop.
     `terminals` says which terminal a session's leader has to take (filled at SHARED): before its
     children are born, for only by birth do they get it too.
+    `stored` is the store of the pod, which the tracer has already.
     `contended`: the pod may still live on this very host, frozen, holding its addresses and locks.
     `rehearsal`: it does, and goes on living: everything is made, to be thrown away, but nothing that
     others could notice (a path, a port, a byte in a named pipe), and bulk contents are left out.
@@ -125,6 +129,7 @@ class Build:
     stdio: dict[str, int] = field(default_factory=dict)
     tty_master: int | None = None
     terminals: dict[int, str] = field(default_factory=dict)
+    stored: list[Stored] = field(default_factory=list)
     processes: dict[Vpid, BuildProcess] = field(default_factory=dict)
     _work: dict[Stage, list[Work]] = field(default_factory=dict)
     _files: Files = field(default_factory=Files)
@@ -138,6 +143,10 @@ class Build:
     def work(self, stage: Stage) -> list[Work]:
         """What is registered for a stage."""
         return self._work.get(stage, [])
+
+    def store(self, room: str) -> dict[bytes, bytes]:
+        """What the lower half of a room had noted, and has again, oldest first."""
+        return of_room(self.stored, room)
 
     def process(self, vpid: int) -> BuildProcess:
         try:

@@ -13,15 +13,12 @@ import os
 import socket
 import struct
 from collections import OrderedDict
-from typing import TYPE_CHECKING
 
 from ..errors import HostError
 from ..linux import native
 from ..linux.native import NativeError
 from ..linux.program import Program, ProgramError
-
-if TYPE_CHECKING:
-    from .frozen import FrozenFile, FrozenProcess
+from .descriptions import Holder
 
 _SENT_BY = socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, 0
 
@@ -32,24 +29,23 @@ class Duplicates:
     MOST = 256
 
     def __init__(self) -> None:
-        self._of: OrderedDict[FrozenFile, int] = OrderedDict()
+        self._of: OrderedDict[int, int] = OrderedDict()
 
-    def of(self, file: FrozenFile) -> int:
+    def of(self, file_id: int, process: Holder, fd: int) -> int:
         """A descriptor of ours, which may be closed when MOST others were asked for."""
-        if file not in self._of:
-            process, fd = file.holders[0]
-            self._of[file] = take(process, fd)
-        self._of.move_to_end(file)
+        if file_id not in self._of:
+            self._of[file_id] = take(process, fd)
+        self._of.move_to_end(file_id)
         while len(self._of) > self.MOST:
             os.close(self._of.popitem(last=False)[1])
-        return self._of[file]
+        return self._of[file_id]
 
     def close(self) -> None:
         while self._of:
             os.close(self._of.popitem()[1])
 
 
-def take(process: FrozenProcess, fd: int) -> int:
+def take(process: Holder, fd: int) -> int:
     """A duplicate of a descriptor, which is the caller's to close."""
     try:
         return native.get_fd(process.rpid, fd)
@@ -59,7 +55,7 @@ def take(process: FrozenProcess, fd: int) -> int:
         return _sent(process, fd)
 
 
-def _sent(process: FrozenProcess, fd: int) -> int:
+def _sent(process: Holder, fd: int) -> int:
     """Have the process send it to a socket of ours, which has a name only for that long."""
     with socket.socket(*_SENT_BY) as ours:
         ours.bind(b"")  # an abstract name that the kernel chooses
@@ -87,7 +83,7 @@ def _sent(process: FrozenProcess, fd: int) -> int:
         return array.array("i", data[:4])[0]
 
 
-def _refused(process: FrozenProcess, fd: int, code: int) -> HostError:
+def _refused(process: Holder, fd: int, code: int) -> HostError:
     return HostError(
         f"cannot look at fd {fd} of process {process.vpid} ({process.comm})",
         needed="pidfd_getfd(2), or that the process can send it to us by a socket",

@@ -23,6 +23,7 @@ from ..linux.program import Program, Results
 from ..linux.tracee import TaskInfo, Thread, tasks
 from .descriptions import Descriptor, same
 from .duplicates import Duplicates
+from .store import Stored, of_room, read_store
 
 if TYPE_CHECKING:
     from ..image.sink import Parts, Writer
@@ -83,7 +84,7 @@ class FrozenFile:
 
         Good until many other files have been asked for theirs: ask anew instead of keeping it.
         """
-        return self.pod.duplicates.of(self)
+        return self.pod.duplicates.of(self.id, *self.holders[0])
 
     @property
     def holder(self) -> str:
@@ -240,13 +241,14 @@ class FrozenPod:
     def _by_vpid(self) -> dict[Vpid, FrozenProcess]:
         return {process.vpid: process for process in self.processes}
 
-    def notes(self) -> list[str]:
-        """What rooms of the tracer noted, to be told before a checkpoint."""
-        found: list[str] = []
-        buffer = native.ffi.new("char[]", 512)
-        while lib.zt_pod_note(self.handle, len(found), buffer, 512):
-            found.append(native.ffi.string(buffer).decode(errors="replace"))
-        return found
+    @functools.cached_property
+    def stored(self) -> list[Stored]:
+        """What the lower halves of all rooms noted."""
+        return read_store(self.handle)
+
+    def store(self, room: str) -> dict[bytes, bytes]:
+        """What the lower half of a room noted, oldest first."""
+        return of_room(self.stored, room)
 
     def files(self, room: str) -> list[FrozenFile]:
         """The open file descriptions that a room has claimed."""

@@ -21,6 +21,7 @@ from ...linux.procfs import read
 from ...linux.program import Program
 from ...view.build import Build, BuildProcess, Stage
 from ...view.frozen import FrozenPod, FrozenProcess, Zombie
+from ..common.ending import end_as
 from . import tree
 
 NAME = "process"
@@ -168,7 +169,7 @@ def restore(states: list[State], build: Build) -> None:
     build.at(Stage.CLAIM, _claim, alive)
     build.at(Stage.FORK, _make_tree, states, build)
     for state in alive:
-        build.at(Stage.FILES, _own, state, build)
+        build.at(Stage.FORK, _own, state, build)
     build.at(Stage.RESUME, _end_zombies, [s for s in states if s.zombie], build)
     for state in alive:
         if state.stop_signal:
@@ -296,7 +297,8 @@ def _execute(state: State, process: BuildProcess) -> None:
 
 
 def _own(state: State, build: Build) -> None:
-    program = build.process(state.vpid).program(Stage.FILES)
+    """Before there are other threads, which inherit some of it."""
+    program = build.process(state.vpid).program(Stage.FORK)
     program.call("chdir", program.string(state.cwd))
     program.call("umask", state.umask)
     if state.death_signal:
@@ -310,12 +312,8 @@ def _own(state: State, build: Build) -> None:
 def _end_zombies(zombies: list[State], build: Build) -> None:
     for state in reversed(zombies):
         process = build.processes.pop(Vpid(state.vpid))
-        program = Program()
-        if state.code == _CLD_EXITED:
-            program.call("exit_group", state.status, may_fail=True)
-            process.run(program)
-        else:
-            build.end(process.rpid, state.status)
+        exited = state.code == _CLD_EXITED
+        end_as(state.status << 8 if exited else state.status, process, build)
 
 
 def _stop(state: State, build: Build) -> None:
