@@ -58,6 +58,7 @@ typedef struct zt_launch_spec {
     int32_t tty;     /* fd 0 becomes the controlling terminal */
     int32_t vpid;    /* 0: the kernel's number */
     int32_t root;    /* its end is what zt_pod_root_status tells */
+    int64_t nofile;  /* its soft limit on open files; 0: ours */
     int32_t hold;    /* leave it stopped at its first instruction, the pod frozen */
 } zt_launch_spec;
 

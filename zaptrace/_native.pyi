@@ -104,6 +104,7 @@ class zt_launch_spec(CData):
     tty: int
     vpid: int
     root: int
+    nofile: int
     hold: int
 
 class zt_task_info(CData):

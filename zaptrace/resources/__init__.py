@@ -55,7 +55,6 @@ ROOMS: tuple[Room[Any], ...] = (
     sysv_ipc,
     landlock,
     process,
-    credentials,
     memory,
     *FILE_KINDS,
     fdtable,
@@ -64,6 +63,7 @@ ROOMS: tuple[Room[Any], ...] = (
     posix_timer,
     signal,
     thread,
+    credentials,
 )
 
 

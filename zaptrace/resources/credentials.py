@@ -9,6 +9,7 @@ No C half: nothing of it is translated; the ids of calls that name a process are
 
 from __future__ import annotations
 
+import functools
 import os
 import resource
 from dataclasses import dataclass
@@ -80,6 +81,8 @@ def restore(states: list[State], build: Build) -> None:
     for state in states:
         build.at(Stage.CLAIM, _claim, state)
         build.at(Stage.RESUME, _load, state, build)
+        # The last of all: they may be lower than what is in use, or than what is still to be made.
+        build.at(Stage.RESUME, build.last.append, functools.partial(_set_limits, state, build))
 
 
 def _claim(state: State) -> None:
@@ -98,14 +101,17 @@ def _claim(state: State) -> None:
 
 def _load(state: State, build: Build) -> None:
     process = build.process(state.vpid)
-    for which, (soft, hard) in zip(_LIMITS, state.limits, strict=True):
-        _limit(process.rpid, which, soft, hard)
     if state.oom_score_adj > 0:
         with open(f"/proc/{process.rpid}/oom_score_adj", "w") as file:
             file.write(str(state.oom_score_adj))
     for thread in state.threads:
         rtid = build.rpid(thread.vtid)
         _schedule(thread, rtid, state.vpid)
+
+
+def _set_limits(state: State, build: Build) -> None:
+    for which, (soft, hard) in zip(_LIMITS, state.limits, strict=True):
+        _limit(build.process(state.vpid).rpid, which, soft, hard)
 
 
 def _limit(rpid: int, which: int, soft: int, hard: int) -> None:
