@@ -275,11 +275,12 @@ def fate(row: Row | None, *, moved: bool) -> Fate:
     """What the filter does with a row, in pods that moved or in those that did not."""
     if row is None:
         return UNKNOWN
-    if isinstance(row.behaviour, Pass) or (row.moved and not moved):
+    conditions = row.stops_if(moved=moved)
+    if conditions is None:
         return ALLOWED
     if isinstance(row.behaviour, Refuse):
-        return Fate(RET_ERRNO | row.behaviour.number, row.conditions)
-    return Fate(RET_TRACE, row.conditions)
+        return Fate(RET_ERRNO | row.behaviour.number, conditions)
+    return Fate(RET_TRACE, conditions)
 
 
 def _emit_tree(asm: Assembler, runs: Sequence[tuple[int, Fate]]) -> None:
@@ -423,6 +424,12 @@ def filter_header(rows: Sequence[Row] = ROWS) -> str:
 # -- the support table, and the door ---------------------------------------------------------------
 
 
+def _where(row: Row) -> str:
+    if not row.moved:
+        return ""
+    return " (always in restored pods)" if row.unmoved else " (in restored pods)"
+
+
 def _in_words(row: Row) -> str:
     match row.behaviour:
         case Pass():
@@ -438,14 +445,14 @@ def _in_words(row: Row) -> str:
             )
         case Refuse(errno=name):
             what = f"refused: `{name}`"
-    return what + (" (in restored pods)" if row.moved else "")
+    return what + _where(row)
 
 
 def support_table() -> str:
     """What a pod does with every call, in Markdown, by room."""
     lines = []
     for room in TABLE:
-        lines += [f"### {room.title}", ""]
+        lines += [f"## {room.title}", ""]
         noted = [row for row in room.rows if row.note]
         if noted:
             lines += ["| call | in a pod | why |", "| --- | --- | --- |"]

@@ -46,18 +46,12 @@ class CType:
     fields: list[tuple[str, object]]
 
 class zt_pod(CData): ...
+class zt_store(CData): ...
 
 class zt_err(CData):
     kind: int
     os_errno: int
     text: Bytes
-
-class zt_stored(CData):
-    room: Bytes
-    key: Bytes
-    value: Bytes
-    key_size: int
-    value_size: int
 
 class zt_program_row(CData):
     nr: int
@@ -110,6 +104,7 @@ class zt_launch_spec(CData):
     tty: int
     vpid: int
     root: int
+    nofile: int
     hold: int
 
 class zt_task_info(CData):
@@ -122,10 +117,20 @@ class zt_task_info(CData):
     ended: int
     interrupted: int
     left_ns: int
+    dumpable: int
+    landlocked: int
 
 class zt_page_run(CData):
     start: int
     end: int
+    kind: int
+
+class zt_stored(CData):
+    room: Bytes
+    key: Bytes
+    value: Bytes
+    key_size: int
+    value_size: int
 
 class _FFI:
     CData: type[CData]
@@ -148,6 +153,8 @@ class _FFI:
     @overload
     def new(self, cdecl: Literal["zt_page_run[]"], init: int) -> Array[zt_page_run]: ...
     @overload
+    def new(self, cdecl: Literal["uint64_t[]"], init: int) -> Array[int]: ...
+    @overload
     def new(self, cdecl: Literal["char[]"], init: int | bytes) -> Bytes: ...
     @overload
     def new(self, cdecl: Literal["char *[]"], init: Sequence[Bytes | Null]) -> Strings: ...
@@ -164,30 +171,32 @@ class _Lib:
     ZT_ERR_PROGRAM: int
     ZT_ERR_TIMEOUT: int
     ZT_ERR_EXEC: int
+    ZT_ERR_UNFIT: int
     ZT_ROW_MUST: int
+    ZT_RUN_HELD: int
+    ZT_RUN_OFTEN: int
+    ZT_RUN_GUARD: int
+    ZT_PAGES_OWN: int
+    ZT_PAGES_UNLIKE_FILE: int
+    ZT_PAGES_GUARD: int
 
     # pod
     def zt_pod_create(self, moved: int, clock_offset_ns: int, err: zt_err, /) -> zt_pod: ...
     def zt_pod_destroy(self, pod: zt_pod, /) -> None: ...
-    def zt_pod_launch(
-        self, pod: zt_pod, spec: zt_launch_spec, ret_rpid: Pointer[int], err: zt_err, /
-    ) -> int: ...
     def zt_pod_tasks(
         self, pod: zt_pod, ret: Array[zt_task_info] | Null, capacity: int, /
     ) -> int: ...
     def zt_pod_root_status(self, pod: zt_pod, ret_status: Pointer[int], /) -> int: ...
+    def zt_pod_told(self, pod: zt_pod, ret: Bytes, size: int, /) -> int: ...
     def zt_pod_expect_vpid(self, pod: zt_pod, vpid: int, /) -> None: ...
     def zt_pod_set_clock(self, pod: zt_pod, offset_ns: int, /) -> None: ...
     def zt_pod_clock(self, pod: zt_pod, /) -> int: ...
-    def zt_pod_freeze(self, pod: zt_pod, timeout_ms: int, err: zt_err, /) -> int: ...
-    def zt_pod_thaw(self, pod: zt_pod, err: zt_err, /) -> int: ...
-    def zt_pod_frozen(self, pod: zt_pod, /) -> int: ...
-    def zt_pod_kill(self, pod: zt_pod, /) -> int: ...
 
-    # the store
+    # store
+    def zt_pod_store(self, pod: zt_pod, /) -> zt_store: ...
     def zt_store_put(
         self,
-        pod: zt_pod,
+        store: zt_store,
         room: bytes,
         key: bytes,
         key_size: int,
@@ -195,17 +204,31 @@ class _Lib:
         value_size: int,
         /,
     ) -> int: ...
-    def zt_store_get(self, pod: zt_pod, room: bytes, key: bytes, key_size: int, /) -> zt_stored: ...
-    def zt_store_remove(self, pod: zt_pod, room: bytes, key: bytes, key_size: int, /) -> None: ...
-    def zt_store_next(self, pod: zt_pod, after: zt_stored | Null, /) -> zt_stored: ...
+    def zt_store_get(
+        self, store: zt_store, room: bytes, key: bytes, key_size: int, /
+    ) -> zt_stored: ...
+    def zt_store_remove(
+        self, store: zt_store, room: bytes, key: bytes, key_size: int, /
+    ) -> None: ...
+    def zt_store_next(self, store: zt_store, after: zt_stored | Null, /) -> zt_stored: ...
 
     # loop
+    def zt_loop_launch(
+        self, pod: zt_pod, spec: zt_launch_spec, ret_rpid: Pointer[int], err: zt_err, /
+    ) -> int: ...
     def zt_loop_run(self, pod: zt_pod, err: zt_err, /) -> int: ...
+    def zt_loop_freeze(self, pod: zt_pod, timeout_ms: int, err: zt_err, /) -> int: ...
+    def zt_loop_thaw(self, pod: zt_pod, err: zt_err, /) -> int: ...
+    def zt_loop_kill(self, pod: zt_pod, err: zt_err, /) -> int: ...
+
+    # from any thread
     def zt_loop_wake(self, pod: zt_pod, /) -> None: ...
+    def zt_loop_frozen(self, pod: zt_pod, /) -> int: ...
 
     # ids
     def zt_ids_to_real(self, pod: zt_pod, vpid: int, /) -> int: ...
     def zt_ids_to_virtual(self, pod: zt_pod, rpid: int, /) -> int: ...
+    def zt_pod_set_dumpable(self, pod: zt_pod, rpid: int, dumpable: int, /) -> None: ...
     def zt_ids_bind(self, pod: zt_pod, vpid: int, rpid: int, /) -> int: ...
     def zt_ids_peer(self, pod: zt_pod, rpid: int, /) -> int: ...
     def zt_ids_stood_in(self, pod: zt_pod, vpid: int, rpid: int, /) -> int: ...
@@ -241,7 +264,7 @@ class _Lib:
     ) -> int: ...
     def zt_rseq_get(self, pod: zt_pod, rtid: int, ret: zt_rseq, err: zt_err, /) -> int: ...
     def zt_call_reissue(self, pod: zt_pod, rtid: int, left_ns: int, err: zt_err, /) -> int: ...
-    def zt_program_run(
+    def zt_loop_run_program(
         self,
         pod: zt_pod,
         rtid: int,
@@ -253,8 +276,8 @@ class _Lib:
         err: zt_err,
         /,
     ) -> int: ...
-    def zt_task_end(self, pod: zt_pod, rtid: int, signal: int, err: zt_err, /) -> int: ...
-    def zt_task_stop(self, pod: zt_pod, rpid: int, signal: int, err: zt_err, /) -> int: ...
+    def zt_loop_end_process(self, pod: zt_pod, rtid: int, signal: int, err: zt_err, /) -> int: ...
+    def zt_loop_stop_process(self, pod: zt_pod, rpid: int, signal: int, err: zt_err, /) -> int: ...
 
     # the table of system calls
     def zt_call_name(self, nr: int, /) -> Bytes: ...
@@ -272,13 +295,39 @@ class _Lib:
         pagemap_fd: int,
         start: int,
         end: int,
-        private_file: int,
+        what: int,
         ret: Array[zt_page_run],
         capacity: int,
         ret_next: Pointer[int],
         err: zt_err,
         /,
     ) -> int: ...
+    def zt_mem_often(
+        self,
+        pagemap_fd: int,
+        start: int,
+        end: int,
+        ret: Array[zt_page_run],
+        capacity: int,
+        ret_next: Pointer[int],
+        err: zt_err,
+        /,
+    ) -> int: ...
+    def zt_mem_gather(
+        self, rpid: int, mem_fd: int, runs: Array[zt_page_run], count: int, ret: Bytes, /
+    ) -> int: ...
+    def zt_mem_equal(
+        self,
+        mem_fd1: int,
+        mem_fd2: int,
+        start: int,
+        end: int,
+        ret: Array[zt_page_run],
+        capacity: int,
+        ret_next: Pointer[int],
+        /,
+    ) -> int: ...
+    def zt_mem_hashes(self, mem_fd: int, start: int, end: int, ret: Array[int], /) -> int: ...
     def zt_kcmp(self, rpid1: int, rpid2: int, type: int, idx1: int, idx2: int, /) -> int: ...
     def zt_pidfd_getfd(self, rpid: int, fd: int, /) -> int: ...
 

@@ -15,6 +15,7 @@ typedef struct zt_call {
     uint64_t asked[6];
     uint64_t issued[6];
     int64_t answer;
+    bool asks_for_ends; /* it does not wait for what it asks for: all ends that have come are to be known */
 } zt_call;
 
 /* What an enter half says. If the exit half runs is not its to say: the row does. */

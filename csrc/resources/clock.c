@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include "../base/proc.h"
 #include "resource.h"
 
 enum { NS_PER_S = 1000000000 };
@@ -137,14 +138,11 @@ zt_verdict zt_futex_waitv_enter(zt_pod *pod, zt_task *task, zt_call *call)
 /* timerfd_settime(fd, TFD_TIMER_ABSTIME, new, old): which clock it is of, the fd knows. */
 static bool timerfd_is_monotonic(const zt_task *task, int fd)
 {
-    char path[64], line[128];
+    char text[512];
     int clock = -1;
-    snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", task->rtid.n, fd);
-    FILE *info = fopen(path, "re");
-    while (info && clock < 0 && fgets(line, sizeof line, info))
-        sscanf(line, "clockid: %d", &clock);
-    if (info)
-        fclose(info);
+    const char *value = zt_proc_fd_info(task->rtid.n, fd, text, sizeof text) ? NULL : zt_proc_value(text, "clockid");
+    if (value)
+        sscanf(value, "%d", &clock);
     return clock == CLOCK_MONOTONIC || clock == CLOCK_BOOTTIME || clock == CLOCK_BOOTTIME_ALARM;
 }
 
@@ -168,10 +166,9 @@ zt_verdict zt_timerfd_settime_enter(zt_pod *pod, zt_task *task, zt_call *call)
 
 static bool posix_timer_is_monotonic(const zt_task *task, int id)
 {
-    char path[48], line[128];
+    char line[128];
     int current = -1, clock = -1;
-    snprintf(path, sizeof path, "/proc/%d/timers", task->process->rpid.n);
-    FILE *timers = fopen(path, "re");
+    FILE *timers = zt_proc_open(task->process->rpid.n, "timers");
     while (timers && fgets(line, sizeof line, timers)) {
         sscanf(line, "ID: %d", &current);
         if (current == id && sscanf(line, "ClockID: %d", &clock) == 1)

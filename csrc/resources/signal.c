@@ -1,10 +1,9 @@
 /* Sending signals within the pod, and who sent the one that was waited for. */
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <unistd.h>
 
+#include "../base/proc.h"
 #include "resource.h"
 
 /* kill(-1): everything of the pod but the caller; nothing of the rest of the host. */
@@ -51,12 +50,12 @@ void zt_rt_sigtimedwait_exit(zt_pod *pod, zt_task *task, zt_call *call)
 /* read(2) of one struct signalfd_siginfo, if it is one. */
 void zt_read_exit(zt_pod *pod, zt_task *task, zt_call *call)
 {
-    char path[64], target[40] = "";
+    char target[40];
     struct signalfd_siginfo info;
     if (call->answer != sizeof info)
         return;
-    snprintf(path, sizeof path, "/proc/%d/fd/%d", task->rtid.n, (int)call->asked[0]);
-    if (readlink(path, target, sizeof target - 1) < 0 || strcmp(target, "anon_inode:[signalfd]") != 0)
+    if (zt_proc_fd_link(task->rtid.n, (int)call->asked[0], target, sizeof target) ||
+        strcmp(target, "anon_inode:[signalfd]") != 0)
         return;
     if (!zt_hook_read(task, call->asked[1], &info, sizeof info) || !info.ssi_pid)
         return;

@@ -7,10 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
-#include <unistd.h>
 
+#include "../base/proc.h"
 #include "resource.h"
 
 static const char ROOM[] = "unix_socket";
@@ -43,7 +42,7 @@ static bool add(inodes *list, uint64_t inode)
 /* Every unix socket of the host, in order. */
 static bool living(inodes *ret)
 {
-    FILE *file = fopen("/proc/net/unix", "re");
+    FILE *file = zt_proc_open(ZT_PROC_SELF, "net/unix");
     if (!file)
         return false;
     char *line = NULL;
@@ -69,8 +68,8 @@ static void forget_closed(zt_pod *pod)
         return;
     if (living(&alive)) {
         pod->binds_noted = 0;
-        for (const zt_stored *note = zt_store_next(pod, NULL), *next; note; note = next) {
-            next = zt_store_next(pod, note);
+        for (const zt_stored *note = zt_store_next(&pod->store, NULL), *next; note; note = next) {
+            next = zt_store_next(&pod->store, note);
             uint64_t inode;
             if (strcmp(note->room, ROOM))
                 continue;
@@ -78,42 +77,33 @@ static void forget_closed(zt_pod *pod)
             if (alive.count && bsearch(&inode, alive.of, alive.count, sizeof inode, by_number))
                 pod->binds_noted++;
             else
-                zt_store_remove(pod, ROOM, &inode, sizeof inode);
+                zt_store_remove(&pod->store, ROOM, &inode, sizeof inode);
         }
     }
     free(alive.of);
     pod->sweep_binds_at = pod->binds_noted * 2;
 }
 
-/* A directory of the thread's process, /proc/TID/`link`, as the host names it: its length, or -1. */
-static ssize_t directory(const zt_task *task, const char *link, char ret[PATH_MAX])
-{
-    char path[48];
-    snprintf(path, sizeof path, "/proc/%d/%s", task->rtid.n, link);
-    return readlink(path, ret, PATH_MAX);
-}
-
 void zt_bind_exit(zt_pod *pod, zt_task *task, zt_call *call)
 {
     struct sockaddr_un address = {0};
-    struct stat socket;
-    char path[48], at[PATH_MAX];
+    char link[64], at[PATH_MAX];
+    unsigned long number;
     const uint64_t least = offsetof(struct sockaddr_un, sun_path) + 1;
     if (call->answer || (uint32_t)call->asked[2] < least || !zt_hook_read(task, call->asked[1], &address, least) ||
         address.sun_family != AF_UNIX || !address.sun_path[0])
         return;
-    snprintf(path, sizeof path, "/proc/%d/fd/%d", task->rtid.n, (int)call->asked[0]);
-    if (stat(path, &socket))
+    if (zt_proc_fd_link(task->rtid.n, (int)call->asked[0], link, sizeof link) ||
+        sscanf(link, "socket:[%lu]", &number) != 1)
         return; /* another thread has closed it meanwhile */
-    const uint64_t inode = socket.st_ino;
-    ssize_t length = directory(task, address.sun_path[0] == '/' ? "root" : "cwd", at);
-    if (length == 1 && at[0] == '/') {
-        zt_store_remove(pod, ROOM, &inode, sizeof inode); /* of one that had this number before */
+    const uint64_t inode = number;
+    if (zt_proc_link(task->rtid.n, address.sun_path[0] == '/' ? "root" : "cwd", at, sizeof at))
+        return;
+    if (!strcmp(at, "/")) {
+        zt_store_remove(&pod->store, ROOM, &inode, sizeof inode); /* of one that had this number before */
         return;
     }
-    if (length < 0)
-        return;
-    zt_hook_store(pod, call, ROOM, &inode, sizeof inode, at, (uint32_t)length);
+    zt_hook_store(pod, call, ROOM, &inode, sizeof inode, at, (uint32_t)strlen(at));
     forget_closed(pod);
 }
 

@@ -1,6 +1,7 @@
 """A pod of one process, which is the test itself: captured, killed and restored without ptrace.
 
     world.hold(fd, ...)         these fds are the pod's
+    world.store(room, key, ...) what the room's C half would have noted
     world.capture(room)         its States, as they come back from an image
     world.kill()                the pod's fds are closed; their numbers stay taken
     world.restore(room, states) the numbers are the restored files
@@ -35,11 +36,11 @@ from zaptrace.image.sink import DirectorySink
 from zaptrace.linux import procfs
 from zaptrace.linux.native import check, ffi, lib, new_error
 from zaptrace.pod.checkpoint import Counting, capture
-from zaptrace.pod.restore import fill, read, read_store
+from zaptrace.pod.restore import fill, read, stored_in
 from zaptrace.resources import fdtable
 from zaptrace.view.build import CHANNEL, Build, BuildProcess, Stage
 from zaptrace.view.frozen import FrozenFile, FrozenPod
-from zaptrace.view.store import fill_store
+from zaptrace.view.store import Stored, fill_store
 
 VPID = 7
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -68,7 +69,7 @@ class _Door:
     def zt_ids_peer(self, pod: Any, rpid: int) -> int:
         return VPID if rpid == os.getpid() else lib.zt_ids_peer(pod, rpid)
 
-    def zt_program_run(
+    def zt_loop_run_program(
         self, pod: Any, rtid: int, rows: Any, count: int, data: Any, size: int, done: Any, err: Any
     ) -> int:
         _map_stub_region()
@@ -139,6 +140,10 @@ class World:
         assert file is not None
         return file
 
+    def store(self, room: ModuleType, key: bytes, value: bytes) -> None:
+        """As the room's C half would have done at a call."""
+        fill_store(self.handle, [Stored(room.NAME, key, value)])
+
     def capture(self, room: ModuleType) -> list[Any]:
         self._refresh()
         told: list[Any] = []
@@ -172,13 +177,13 @@ class World:
 
     def restore(self, room: ModuleType, states: list[Any], **given: Any) -> Build:
         """Fields of the build can be `given`."""
-        given["stored"] = read_store(self.image)
-        fill_store(self.handle, given["stored"])
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         stdin = os.dup(CHANNEL)
-        self.build = build = Build(
-            self.handle, self.image, "world", _nothing, _nothing, _nothing, ours, **given
-        )
+        stored = stored_in(self.image)
+        fill_store(self.handle, stored)
+        nobody = {"launch": _nothing, "end": _nothing, "stop": _nothing}
+        made = {**nobody, "stored": stored, **given}
+        self.build = build = Build(self.handle, self.image, "world", channel=ours, **made)
         build.processes[Vpid(VPID)] = BuildProcess(self.handle, Vpid(VPID), Rpid(os.getpid()))
         for file_id, fd in self._kept.items():
             build.provide(file_id, fd)

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from harness.room_world import VPID, World
-from zaptrace.linux.native import lib
 from zaptrace.linux.program import Program, ProgramError
 from zaptrace.resources import eventfd
 
@@ -56,13 +55,3 @@ def test_descriptors_of_one_description(world: World) -> None:
     assert os.eventfd_read(again) == 3
     os.eventfd_write(one, 5)
     assert [os.eventfd_read(fd) for fd in (again, other)] == [5, 3]
-
-
-def test_what_a_lower_half_noted(world: World) -> None:
-    assert not lib.zt_store_put(world.handle, b"eventfd", b"key", 3, b"value", 5)
-    world.capture(eventfd)
-    world.kill()
-    build = world.restore(eventfd, [])
-    assert build.store("eventfd") == {b"key": b"value"}
-    world.capture(eventfd)
-    assert world.pod.store("eventfd") == {b"key": b"value"}

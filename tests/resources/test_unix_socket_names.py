@@ -26,7 +26,8 @@ def note(world: World, sock: socket.socket, directory: Path) -> None:
     """As the lower half does at a bind to a relative path."""
     key = struct.pack("=Q", os.fstat(sock.fileno()).st_ino)
     at = os.fsencode(directory)
-    assert not lib.zt_store_put(world.handle, b"unix_socket", key, len(key), at, len(at))
+    store = lib.zt_pod_store(world.handle)
+    assert not lib.zt_store_put(store, b"unix_socket", key, len(key), at, len(at))
 
 
 def stream_at(path: Path | str) -> socket.socket:

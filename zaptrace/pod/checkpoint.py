@@ -15,7 +15,7 @@ from ..image.image import MAX_STATE, pack_states
 from ..image.sink import Buffer, PartWriter, Sink
 from ..linux import host
 from ..log import fault
-from ..resources.room import encode_state
+from ..resources.room import Room, encode_state
 from ..view.frozen import FrozenPod
 from ..view.store import RECORD
 from .pod import Pod
@@ -91,7 +91,7 @@ def _capture_all(pod: Pod, counting: Counting) -> dict[str, Any]:
 
 
 def capture(
-    frozen: FrozenPod, sink: Counting, rooms: Sequence[Any] = resources.ROOMS
+    frozen: FrozenPod, sink: Counting, rooms: Sequence[Room[Any]] = resources.ROOMS
 ) -> dict[str, Any]:
     """The States and contents of rooms into the sink; the manifest without its parts."""
     frozen.image = sink

@@ -20,7 +20,7 @@ from .pod import Pod, Stdio, raise_file_limit
 
 FAULT_POINTS = {stage: f"restore.after_{stage.name.lower()}" for stage in Stage}
 
-_Rooms = list[tuple[Room[Any], list[Any]]]
+Rooms = list[tuple[Room[Any], list[Any]]]
 """Each room with its States."""
 
 
@@ -54,7 +54,7 @@ def restore(
 
 def make(pod: Pod, image: Image, *, contended: bool, rehearsal: bool) -> None:
     """Make the pod of an image in `pod`, a moved one that is empty; it stays frozen. See Build."""
-    rooms, stored = read(image), read_store(image)
+    rooms, stored = read(image), stored_in(image)
     raise_file_limit()
     pod.call(_make, pod, image, rooms, stored, contended, rehearsal)
 
@@ -76,7 +76,7 @@ def claim(image: Image, *, stdio: Stdio | None = None) -> list[ZaptraceError]:
         _nothing,
         None,  # type: ignore[arg-type]  # nor a process to pass files to
         stdio=(stdio or Stdio()).named(),
-        stored=read_store(image),
+        stored=stored_in(image),
     )
     _register(build, rooms)
     for room, work, args in build.work(Stage.CLAIM):
@@ -92,7 +92,7 @@ def _nothing(*_args: object) -> NoReturn:
     raise RestoreError("nothing is made while checking")
 
 
-def read(image: Image, rooms: Sequence[Room[Any]] = resources.ROOMS) -> _Rooms:
+def read(image: Image, rooms: Sequence[Room[Any]] = resources.ROOMS) -> Rooms:
     """Rooms and their States in the image, checked against their classes."""
     return [
         (room, [decode_state(room.State, plain) for plain in image.states(room.NAME)])
@@ -100,7 +100,7 @@ def read(image: Image, rooms: Sequence[Room[Any]] = resources.ROOMS) -> _Rooms:
     ]
 
 
-def read_store(image: Image) -> list[Stored]:
+def stored_in(image: Image) -> list[Stored]:
     stored = [decode_state(Stored, plain) for plain in image.states(RECORD)]
     unknown = {entry.room for entry in stored} - {room.NAME for room in resources.ROOMS}
     if unknown:
@@ -112,7 +112,7 @@ def read_store(image: Image) -> list[Stored]:
     return stored
 
 
-def _register(build: Build, rooms: _Rooms) -> None:
+def _register(build: Build, rooms: Rooms) -> None:
     for room, states in rooms:
         build.room = room.NAME
         room.restore(states, build)
@@ -121,7 +121,7 @@ def _register(build: Build, rooms: _Rooms) -> None:
 def _make(
     pod: Pod,
     image: Image,
-    rooms: _Rooms,
+    rooms: Rooms,
     stored: list[Stored],
     contended: bool,
     rehearsal: bool,
@@ -143,10 +143,10 @@ def _make(
         )
 
     def end(rpid: int, signal: int) -> None:
-        check(lib.zt_task_end(pod.handle, rpid, signal, err := new_error()), err)
+        check(lib.zt_loop_end_process(pod.handle, rpid, signal, err := new_error()), err)
 
     def stop(rpid: int, signal: int) -> None:
-        check(lib.zt_task_stop(pod.handle, rpid, signal, err := new_error()), err)
+        check(lib.zt_loop_stop_process(pod.handle, rpid, signal, err := new_error()), err)
 
     build = Build(
         pod.handle,
@@ -171,7 +171,7 @@ def _make(
         build.close()
 
 
-def fill(build: Build, rooms: list[tuple[Any, list[Any]]]) -> None:
+def fill(build: Build, rooms: Rooms) -> None:
     """Have rooms restore their States, stage by stage."""
     _register(build, rooms)
     for stage in Stage:

@@ -15,8 +15,10 @@ from . import (
     file_lock,
     inet_socket,
     itimer,
+    landlock,
     memfd,
     memory,
+    pidfd,
     pipe,
     posix_timer,
     process,
@@ -40,6 +42,7 @@ FILE_KINDS: tuple[FileKind[Any], ...] = (
     eventfd,
     timerfd,
     signalfd,
+    pidfd,
     memfd,
     unix_socket,
     inet_socket,
@@ -50,8 +53,8 @@ FILE_KINDS: tuple[FileKind[Any], ...] = (
 ROOMS: tuple[Room[Any], ...] = (
     clock,
     sysv_ipc,
+    landlock,
     process,
-    credentials,
     memory,
     *FILE_KINDS,
     fdtable,
@@ -60,6 +63,7 @@ ROOMS: tuple[Room[Any], ...] = (
     posix_timer,
     signal,
     thread,
+    credentials,
 )
 
 

@@ -21,6 +21,8 @@ from ..linux import native, procfs
 from ..linux.native import Handle, lib
 from ..linux.program import Program, Results
 from ..linux.tracee import TaskInfo, Thread, tasks
+from .descriptions import OURSELVES, Descriptor, same
+from .duplicates import Duplicates
 from .store import Stored, of_room, read_store
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ class FrozenThread(Thread):
         self.group_stop = info.group_stop
         self.left_ns = info.left_ns
         self.interrupted = info.interrupted
+        self.dumpable = info.dumpable
+        self.landlocked = info.landlocked
         self.process = process
 
 
@@ -66,25 +70,33 @@ class FrozenFd:
 class FrozenFile:
     """An open file description."""
 
-    def __init__(self, id_: FileId, pod: FrozenPod, look: _Look, local: int | None = None) -> None:
+    def __init__(self, id_: FileId, pod: FrozenPod, look: _Look, ours: int = -1) -> None:
         self.id = id_
         self.pod = pod
         self.holders: list[tuple[FrozenProcess, int]] = []
-        """Empty for one that is only under way, in a socket's queue."""
+        """Empty for one that is only under way, in a socket's queue; then we have a copy."""
+        self._ours = ours
         self.link = look.link
         self.stat = look.stat
         self.flags = look.flags
         self.pos = look.pos
         self.info = look.info
-        self._local = local
+        self.signals = look.signals
 
     @property
     def local(self) -> int:
-        """A duplicate in our process: it shares offset and flags with the pod's."""
-        if self._local is None:
-            process, fd = self.holders[0]
-            self._local = native.get_fd(process.rpid, fd)
-        return self._local
+        """A duplicate in our process: it shares offset and flags with the pod's.
+
+        Good until many other files have been asked for theirs: ask anew instead of keeping it.
+        """
+        if not self.holders:
+            return self._ours
+        return self.pod.duplicates.of(self.id, *self.holders[0])
+
+    def descriptor(self, shows: _Key) -> Descriptor:
+        """One that leads to it."""
+        process, fd = self.holders[0] if self.holders else (OURSELVES, self._ours)
+        return Descriptor(process, fd, shows, bool(self.flags & os.O_PATH), self.signals)
 
     @property
     def holder(self) -> str:
@@ -95,9 +107,10 @@ class FrozenFile:
         return f"process {process.vpid} ({process.comm}), fd {fd}"
 
     def close(self) -> None:
-        if self._local is not None:
-            os.close(self._local)
-            self._local = None
+        """Close the copy that we have of one that is under way."""
+        if self._ours >= 0:
+            os.close(self._ours)
+            self._ours = -1
 
 
 _Key = tuple[int, int, int, int, str]
@@ -117,6 +130,12 @@ class _Look:
     @property
     def key(self) -> _Key:
         return (self.stat.st_dev, self.stat.st_ino, self.flags, self.pos, self.link)
+
+    @property
+    def signals(self) -> bool:
+        """May its description's signal (F_SETSIG) be raised by what others do?"""
+        leased = any("LEASE" in line for line in self.info.get("lock", []))
+        return bool(self.flags & os.O_ASYNC) or leased
 
 
 def _look(rpid: int, fd: int) -> _Look:
@@ -217,6 +236,7 @@ class FrozenPod:
     processes: list[FrozenProcess] = field(init=False, default_factory=list)
     zombies: list[Zombie] = field(init=False, default_factory=list)
     all_files: list[FrozenFile] = field(init=False, default_factory=list)
+    duplicates: Duplicates = field(init=False, default_factory=Duplicates)
     _claimed: dict[str, list[FrozenFile]] = field(init=False, default_factory=dict)
     _alike: dict[_Key, list[FrozenFile]] = field(
         init=False, default_factory=lambda: defaultdict(list)
@@ -240,7 +260,11 @@ class FrozenPod:
         return Vpid(lib.zt_ids_peer(self.handle, rpid))
 
     def process(self, vpid: int) -> FrozenProcess:
-        return next(p for p in self.processes if p.vpid == vpid)
+        return self._by_vpid[Vpid(vpid)]
+
+    @functools.cached_property
+    def _by_vpid(self) -> dict[Vpid, FrozenProcess]:
+        return {process.vpid: process for process in self.processes}
 
     @functools.cached_property
     def stored(self) -> list[Stored]:
@@ -264,18 +288,37 @@ class FrozenPod:
 
     def close(self) -> None:
         """Close the duplicates in our process."""
+        self.duplicates.close()
         for file in self.all_files:
             file.close()
 
     # -- reading
 
     def _read_files(self) -> None:
-        for process in self.processes:
-            for fd in procfs.fds(process.rpid):
-                look = _look(process.rpid, fd)
-                file = self._same_description(look, process.rpid, fd) or self._new_file(look)
-                file.holders.append((process, fd))
-                process.fds[fd] = FrozenFd(fd, look.cloexec, file)
+        seen = [
+            (process, fd, _look(process.rpid, fd))
+            for process in self.processes
+            for fd in procfs.fds(process.rpid)
+        ]
+        first = same(
+            [
+                Descriptor(process, fd, look.key, bool(look.flags & os.O_PATH), look.signals)
+                for process, fd, look in seen
+            ]
+        )
+        files: dict[int, FrozenFile] = {}
+        for (process, fd, look), index in zip(seen, first, strict=True):
+            file = files.get(index)
+            if file is None:
+                file = files[index] = self._new_file(look)
+            file.holders.append((process, fd))
+            process.fds[fd] = FrozenFd(fd, look.cloexec, file)
+
+    def _new_file(self, look: _Look, ours: int = -1) -> FrozenFile:
+        file = FrozenFile(FileId(len(self.all_files)), self, look, ours)
+        self.all_files.append(file)
+        self._alike[look.key].append(file)
+        return file
 
     def under_way(self, fd: int) -> FrozenFile:
         """The open file of a descriptor that waits in a socket, and that we were given a copy of.
@@ -284,25 +327,15 @@ class FrozenPod:
         behind all others in `all_files`.
         """
         look = _look(os.getpid(), fd)
-        file = self._same_description(look, os.getpid(), fd)
-        if file is None:
+        alike = self._alike[look.key]
+        descriptors = [file.descriptor(look.key) for file in alike]
+        path_only = bool(look.flags & os.O_PATH)
+        descriptors.append(Descriptor(OURSELVES, fd, look.key, path_only, look.signals))
+        first = same(descriptors)[-1]
+        if first == len(alike):
             return self._new_file(look, fd)
         os.close(fd)
-        return file
-
-    def _new_file(self, look: _Look, local: int | None = None) -> FrozenFile:
-        file = FrozenFile(FileId(len(self.all_files)), self, look, local)
-        self.all_files.append(file)
-        self._alike[look.key].append(file)
-        return file
-
-    def _same_description(self, look: _Look, rpid: int, fd: int) -> FrozenFile | None:
-        for file in self._alike[look.key]:
-            where = ((p.rpid, number) for p, number in file.holders)
-            holder, number = next(where, (os.getpid(), file.local))
-            if native.kcmp_files(holder, number, rpid, fd) == 0:
-                return file
-        return None
+        return alike[first]
 
     def _read_zombies(self) -> None:
         alive = {p.rpid for p in self.processes}

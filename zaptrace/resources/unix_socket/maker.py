@@ -85,8 +85,9 @@ class Maker:
 
     def run(self) -> None:
         """Make all, and hand them over to the build."""
+        store = lib.zt_pod_store(self.build.handle)
         for key in self.build.store(NAME):  # of sockets of the pod's former self
-            lib.zt_store_remove(self.build.handle, NAME.encode(), key, len(key))
+            lib.zt_store_remove(store, NAME.encode(), key, len(key))
         states = list(self.states.values())
         pairs, connections = self._ends()
         ends = {end.ino for pair in pairs for end in pair if end}
@@ -273,7 +274,13 @@ class Maker:
         return stranger
 
     def _send(self, sock: socket.socket, message: Message, to: Address | None = None) -> None:
-        data, files = message.data, [self._file(file_id) for file_id in message.files]
+        with self._files(message.files) as files:
+            self._send_pieces(sock, message, files, to)
+
+    def _send_pieces(
+        self, sock: socket.socket, message: Message, files: list[int], to: Address | None
+    ) -> None:
+        data = message.data
         whole = sock.type != socket.SOCK_STREAM
         while True:
             piece, data = (data, b"") if whole else (data[:_PIECE], data[_PIECE:])
@@ -287,10 +294,19 @@ class Maker:
             if not data:
                 return
 
-    def _file(self, file_id: int) -> int:
-        """Ours of an open file, which may be a socket that is being made."""
-        ino = self.by_file.get(file_id)
-        return self.build.file(file_id) if ino is None else self.made[ino].fileno()
+    @contextlib.contextmanager
+    def _files(self, file_ids: list[int]) -> Iterator[list[int]]:
+        """Descriptors of ours for open files, some of which may be sockets that are being made."""
+        fds: list[int] = []
+        try:
+            for file_id in file_ids:
+                ino = self.by_file.get(file_id)
+                ours = self.build.file(file_id) if ino is None else self.made[ino].fileno()
+                fds.append(os.dup(ours))  # of ours, others may be given away meanwhile
+            yield fds
+        finally:
+            for fd in fds:
+                os.close(fd)
 
     # datagram sockets that connect(2) to another
 
@@ -395,6 +411,6 @@ def _take_name(state: Socket, sock: socket.socket, build: Build) -> None:
 def _note(build: Build, sock: socket.socket, directory: bytes) -> None:
     """As the lower half notes it at the call."""
     key = struct.pack("=Q", os.fstat(sock.fileno()).st_ino)
-    room = NAME.encode()
-    if lib.zt_store_put(build.handle, room, key, len(key), directory, len(directory)):
+    room, store = NAME.encode(), lib.zt_pod_store(build.handle)
+    if lib.zt_store_put(store, room, key, len(key), directory, len(directory)):
         raise MemoryError

@@ -1,0 +1,80 @@
+"""Differences between a pod and its restored self that we know of, and mean to mend or to live with.
+
+`KNOWN` is the only list. Each entry has a reason, and a witness: a program of tests/programs in a
+flavour, in which the difference has to show. When it does not any more the entry is stale, and that
+test fails until the entry is removed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Known:
+    pattern: str
+    """A regular expression for a whole line of snapshot.differences."""
+    reason: str
+    witness: tuple[str, str]
+    """A program, and a flavour."""
+
+
+_MAPPED = r"process \d+ maps [0-9a-f-]+"
+
+KNOWN: tuple[Known, ...] = (
+    Known(
+        _MAPPED + r" is: was '/dev/zero \d+', is '/memfd:zero \d+'",
+        "shared memory without a path comes back as a memfd: nothing else can be handed over",
+        ("sparse_shared", "restore"),
+    ),
+    Known(
+        _MAPPED + r" is: was 'removed file \d+', is '/memfd:[^']*'",
+        "so does a removed file of which only mappings are left",
+        ("map_beyond_end", "restore"),
+    ),
+    Known(
+        _MAPPED + r" shares copies: was True, is False",
+        "memory that is locked is not shared by copy-on-write again: to lock it is to copy it",
+        ("memory_kinds", "restore"),
+    ),
+    Known(
+        _MAPPED + r" VmFlags: was 'ac gd me mr mw rd wr', is 'ac gd me mr mw nh rd wr'",
+        "a restored stack never gets huge pages: it is mapped with MAP_STACK",
+        ("eventfd", "restore"),
+    ),
+    Known(
+        _MAPPED + r" VmFlags: was 'ac .*', is '(?!ac ).*'",
+        "memory that was writable once, and never written, is not accounted for when restored",
+        ("memory_protected", "restore"),
+    ),
+    Known(
+        r"process \d+ fds \d+ options SOL_SOCKET 17: .* is 'pid outside the pod or gone .*",
+        "SO_PEERCRED of a restored unix socket is the supervisor's",
+        ("socketpair", "restore"),
+    ),
+    Known(
+        r"process \d+ (fds \d+ info lock|locks): (lost 'FLOCK .*|has more: 'FLOCK .*outside .*)",
+        "flock(2): the lock's owner is the supervisor",
+        ("flock", "restore"),
+    ),
+)
+
+
+def sort(found: Sequence[str]) -> tuple[list[str], set[str]]:
+    """The lines that nobody knows, and the reasons for the others."""
+    strange: list[str] = []
+    known: set[str] = set()
+    for line in found:
+        entry = next((k for k in KNOWN if re.fullmatch(k.pattern, line, re.DOTALL)), None)
+        if entry:
+            known.add(entry.reason)
+        else:
+            strange.append(line)
+    return strange, known
+
+
+def stale(program: str, flavour: str, seen: set[str]) -> list[str]:
+    """Entries whose witness this is, and that it has not seen."""
+    return [k.reason for k in KNOWN if k.witness == (program, flavour) and k.reason not in seen]
