@@ -89,3 +89,9 @@ int zt_proc_fd_link(int32_t id, int fd, char *ret, size_t size)
     snprintf(name, sizeof name, "fd/%d", fd);
     return zt_proc_link(id, name, ret, size);
 }
+
+DIR *zt_proc_open_fds(int32_t id)
+{
+    char path[PATH_SIZE];
+    return opendir(path_of(id, "fd", path));
+}

@@ -1,6 +1,7 @@
 /* What /proc tells of a process or thread. The only reader of it: a tracee can die at any moment, so
  * each of these may find nothing, and says so. */
 #pragma once
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,3 +30,5 @@ bool zt_proc_get_stat(int32_t id, zt_proc_stat *ret); /* false: there is no such
 /* As /proc/ID/fdinfo/FD and fd/FD, of the descriptor `fd`. */
 int zt_proc_fd_info(int32_t id, int fd, char *ret, size_t size);
 int zt_proc_fd_link(int32_t id, int fd, char *ret, size_t size);
+/* /proc/ID/fd, to be listed. NULL with errno. */
+DIR *zt_proc_open_fds(int32_t id);

@@ -35,7 +35,7 @@ struct zt_pod {
     atomic_bool freezing; /* threads that come to rest stay so */
     int32_t expected_vpid;
     zt_store store;
-    uint32_t binds_noted, sweep_binds_at; /* see resources/unix_socket.c */
+    uint32_t socket_notes, tidy_sockets_at; /* see pod/socket_notes.h */
     zt_tiding *tidings; /* oldest first: zt_pod_tell */
     zt_err broken;      /* kind 0, or why the loop cannot go on: a thread is in a state that nobody knows */
 

@@ -1,4 +1,4 @@
-"""What the socket rooms share: options that are compared with a fresh socket's, and queues."""
+"""What the socket rooms share: options (the tables are in options.py), filters, queues."""
 
 from __future__ import annotations
 
@@ -14,43 +14,12 @@ from collections.abc import Iterator
 from functools import partial
 
 from .libc import checked, libc
-
-Table = dict[str, tuple[int, int, int]]
-"""Option name -> (level, option, bytes)."""
+from .options import DOUBLED, Table
 
 _SOL = socket.SOL_SOCKET
 _SO_ATTACH_FILTER = _SO_GET_FILTER = 26
+_SO_BUF_LOCK = 72
 _INSTRUCTION = 8  # struct sock_filter
-GENERAL: Table = {
-    "SO_REUSEADDR": (_SOL, 2, 4),
-    "SO_DONTROUTE": (_SOL, 5, 4),
-    "SO_BROADCAST": (_SOL, 6, 4),
-    "SO_KEEPALIVE": (_SOL, 9, 4),
-    "SO_OOBINLINE": (_SOL, 10, 4),
-    "SO_PRIORITY": (_SOL, 12, 4),
-    "SO_LINGER": (_SOL, 13, 8),
-    "SO_REUSEPORT": (_SOL, 15, 4),
-    "SO_PASSCRED": (_SOL, 16, 4),
-    "SO_RCVLOWAT": (_SOL, 18, 4),
-    "SO_RCVTIMEO": (_SOL, 20, 16),
-    "SO_SNDTIMEO": (_SOL, 21, 16),
-    "SO_BINDTODEVICE": (_SOL, 25, 16),
-    "SO_TIMESTAMP": (_SOL, 29, 4),
-    "SO_PASSSEC": (_SOL, 34, 4),
-    "SO_TIMESTAMPNS": (_SOL, 35, 4),
-    "SO_MARK": (_SOL, 36, 4),
-    "SO_RXQ_OVFL": (_SOL, 40, 4),
-    "SO_LOCK_FILTER": (_SOL, 44, 4),
-    "SO_PEEK_OFF": (_SOL, 42, 4),
-    "SO_BUSY_POLL": (_SOL, 46, 4),
-    "SO_ZEROCOPY": (_SOL, 60, 4),
-    "SO_PASSPIDFD": (_SOL, 76, 4),
-    "SO_SNDBUF": (_SOL, socket.SO_SNDBUF, 4),
-    "SO_RCVBUF": (_SOL, socket.SO_RCVBUF, 4),
-    "SO_BUF_LOCK": (_SOL, 72, 4),
-}
-_DOUBLED = ("SO_SNDBUF", "SO_RCVBUF")
-"""The kernel doubles what is set (socket(7)), so half of what it shows gives it back."""
 
 
 @contextlib.contextmanager
@@ -88,10 +57,14 @@ def set_options(sock: socket.socket, values: dict[str, bytes], table: Table) -> 
     """Set what `options` found. Raises OSError for one that is not allowed here."""
     for name, value in values.items():
         level, option, _ = table[name]
-        if name in _DOUBLED:
+        if name in DOUBLED:
             sock.setsockopt(level, option, int.from_bytes(value, "little") // 2)
         else:
             sock.setsockopt(level, option, value)
+    if "SO_BUF_LOCK" not in values and any(name in values for name in DOUBLED):
+        # To set a size is to keep the kernel from changing it, which here it had done itself.
+        with contextlib.suppress(OSError):  # before Linux 5.14 nobody can tell
+            sock.setsockopt(_SOL, _SO_BUF_LOCK, 0)
 
 
 def get_filter(sock: socket.socket) -> bytes:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from ...log import log
 from ..common.file import described, unsupported
-from ..common.socket import GENERAL, borrowed, get_filter, name_bytes, options
+from ..common.options import GENERAL
+from ..common.socket import borrowed, get_filter, name_bytes, options
 from . import diag as diag
 from .names import path_of
 from .place import find, in_use

@@ -21,7 +21,8 @@ from ...linux.native import lib
 from ...linux.program import Program
 from ..common.file import finish, opened
 from ..common.libc import checked, libc
-from ..common.socket import GENERAL, set_filter, set_options
+from ..common.options import GENERAL
+from ..common.socket import set_filter, set_options
 from . import diag as diag
 from .actors import NOBODY, Actors, Address
 from .names import bind
