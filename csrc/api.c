@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "pod/blocked.h"
+#include "ptrace/filter.h"
 #include "ptrace/stop.h"
 #include "ptrace/stub.h"
 
@@ -79,6 +82,27 @@ int64_t zt_pod_clock(zt_pod *pod)
 zt_store *zt_pod_store(zt_pod *pod)
 {
     return &pod->store;
+}
+
+void zt_pod_show_senders(zt_pod *pod)
+{
+    pod->senders = true;
+}
+
+int zt_pod_wants_senders(zt_pod *pod)
+{
+    const bool wants = pod->wants_senders;
+    pod->wants_senders = false;
+    return wants;
+}
+
+int32_t zt_filter_code(void *ret, int32_t capacity)
+{
+    const struct sock_fprog *filter = zt_filter_of_senders();
+    const int32_t size = (int32_t)(filter->len * sizeof *filter->filter);
+    if (size <= capacity)
+        memcpy(ret, filter->filter, (size_t)size);
+    return size;
 }
 
 int32_t zt_ids_to_real(zt_pod *pod, int32_t vpid)

@@ -136,6 +136,11 @@ int32_t zt_ids_peer(zt_pod *pod, int32_t rpid);
 int zt_ids_stood_in(zt_pod *pod, int32_t vpid, int32_t rpid);
 void zt_pod_set_dumpable(zt_pod *pod, int32_t rpid, int32_t dumpable); /* what a process is told of itself */
 
+/* --- senders of messages (SO_PASSCRED) in a pod that moved: calls that tell them stop only where needed */
+void zt_pod_show_senders(zt_pod *pod);  /* in all processes that are made from now on */
+int zt_pod_wants_senders(zt_pod *pod);  /* 1, and then 0 again: somebody has asked, and awaits a freeze */
+int32_t zt_filter_code(void *ret, int32_t capacity); /* what makes them stop, as BPF: its bytes */
+
 /* --- one stopped thread */
 int zt_regs_get(zt_pod *pod, int32_t rtid, zt_regs *ret, zt_err *err);
 int zt_regs_set(zt_pod *pod, int32_t rtid, const zt_regs *regs, zt_err *err);

@@ -2,7 +2,7 @@
 
     zt_hooks.h     every hook that a room must define
     zt_tables.h    zt_rows[]: what to do at a stop, by number       (one C file includes it)
-    zt_filter.h    zt_filter_fresh[], zt_filter_moved[]: which calls stop at all
+    zt_filter.h    zt_filter_fresh[], zt_filter_moved[], zt_filter_senders[]: which calls stop at all
 
 They are made in the build and never committed: `python csrc/gen_tables.py OUT_DIR`.
 
@@ -328,8 +328,17 @@ def _emit_conditions(asm: Assembler, fate: Fate) -> None:
 
 def build_filter(rows: Iterable[Row] = ROWS, *, moved: bool) -> list[Insn]:
     by_number = {row.x86_64: row for row in rows}
-    fates = [fate(by_number.get(nr), moved=moved) for nr in range(max(by_number) + 1)]
+    return _build([fate(by_number.get(nr), moved=moved) for nr in range(max(by_number) + 1)])
 
+
+def build_senders_filter(rows: Iterable[Row] = ROWS) -> list[Insn]:
+    """What stops besides, where senders are shown."""
+    shown = {row.x86_64 for row in rows if row.senders}
+    newest = max(row.x86_64 for row in rows)
+    return _build([Fate(RET_TRACE) if nr in shown else ALLOWED for nr in range(newest + 1)])
+
+
+def _build(fates: Sequence[Fate]) -> list[Insn]:
     runs = [(nr, fates[nr]) for nr in range(len(fates)) if nr == 0 or fates[nr] != fates[nr - 1]]
     guarded = [fate for fate in dict.fromkeys(fates) if fate.but_stub]
 
@@ -417,6 +426,9 @@ def filter_header(rows: Sequence[Row] = ROWS) -> str:
             "/* For a pod that was restored. */",
             *_array("zt_filter_moved", build_filter(rows, moved=True)),
             "",
+            "/* Besides, where senders are shown. */",
+            *_array("zt_filter_senders", build_senders_filter(rows)),
+            "",
         ]
     )
 
@@ -425,6 +437,8 @@ def filter_header(rows: Sequence[Row] = ROWS) -> str:
 
 
 def _where(row: Row) -> str:
+    if row.senders:
+        return " (in restored pods that ask for senders)"
     if not row.moved:
         return ""
     return " (always in restored pods)" if row.unmoved else " (in restored pods)"

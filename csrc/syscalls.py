@@ -156,6 +156,8 @@ class Row:
     moved   it stops only in pods that were restored; in one that never moved, every id and clock is
             still the kernel's own
     unmoved it does stop in those, too, but only if this holds as well
+    senders it stops only in pods that were restored and are shown senders (SO_PASSCRED): a filter of
+            its own says so, which can be put on later
     note    why it is not simply passed, or what to know if it is
     """
 
@@ -167,6 +169,7 @@ class Row:
     when: Condition | tuple[Condition, ...] = ()
     moved: bool = False
     unmoved: Condition | None = None
+    senders: bool = False
     note: str = ""
 
     @property
@@ -179,7 +182,7 @@ class Row:
 
     def stops_if(self, *, moved: bool) -> tuple[Condition, ...] | None:
         """What must hold for it to stop in such a pod; None: it never does."""
-        if isinstance(self.behaviour, Pass):
+        if isinstance(self.behaviour, Pass) or self.senders:
             return None
         if moved or not self.moved:
             return self.conditions
@@ -296,9 +299,7 @@ PIDFD_GET_INFO = tuple(0xC000_FF0B | size << 16 for size in range(64, 136, 8))
 
 SOL_SOCKET = 1
 SO_PEERCRED = 17
-IPPROTO_IP = 0
-IPPROTO_TCP = 6
-# Of one of the three, each. csrc/resources/inet_socket.c knows which.
+# What getsockopt does not show, each of one level: csrc/resources/inet_socket.c knows which.
 UNSEEN_OPTIONS = (
     14,  # TCP_MD5SIG
     32,  # IP_MULTICAST_IF, TCP_MD5SIG_EXT
@@ -306,6 +307,11 @@ UNSEEN_OPTIONS = (
     51,  # SO_ATTACH_REUSEPORT_CBPF
     52,  # SO_ATTACH_REUSEPORT_EBPF
     68,  # SO_DETACH_REUSEPORT_BPF
+)
+# To be shown senders. csrc/resources/unix_socket.c has the same set.
+SENDER_OPTIONS = (
+    16,  # SO_PASSCRED
+    76,  # SO_PASSPIDFD
 )
 
 
@@ -331,7 +337,8 @@ RING = "the state of a ring cannot be carried; programs fall back to epoll or th
 ONE_SET = "a pod has one set of namespaces, and cannot take new ones along"
 CAPABILITY = "needs a capability"
 HOSTS_CLOCK = "setting the host's clock needs a capability"
-SCM = "ids inside SCM_CREDENTIALS are not translated yet"
+SCM = "an id that a program writes into SCM_CREDENTIALS itself is not translated yet"
+SENDERS = "senders are named by their ids"
 IDS_READ = "ids inside what is read from it are not translated yet"
 SIGEV = "the thread of SIGEV_THREAD_ID is not translated yet"
 IN_HEADER = "an id other than 0 inside the header is not translated yet"
@@ -346,6 +353,11 @@ TRAMPOLINE = "for trampolines that the kernel makes, never for programs"
 ENTER = Hook()
 EXIT = Hook(enter=False, exit=True)
 BOTH = Hook(enter=True, exit=True)
+SETSOCKOPT = Share(
+    2,
+    {"inet_socket": EXIT, "unix_socket": BOTH},
+    {"inet_socket": UNSEEN_OPTIONS, "unix_socket": SENDER_OPTIONS},
+)
 
 # fmt: off
 TABLE: tuple[Room, ...] = (
@@ -686,18 +698,17 @@ TABLE: tuple[Room, ...] = (
         Row("shutdown", x86_64=48),
         Row("getsockname", x86_64=51),
         Row("getpeername", x86_64=52),
-        Row("setsockopt", EXIT, x86_64=54,
-            when=(arg_in(1, IPPROTO_IP, SOL_SOCKET, IPPROTO_TCP), arg_in(2, *UNSEEN_OPTIONS)),
-            note="noted: what getsockopt does not show"),
+        Row("setsockopt", SETSOCKOPT, x86_64=54,
+            note="noted: what getsockopt does not show, and that senders shall be shown"),
         Row("getsockopt", EXIT, x86_64=55, moved=True,
             when=(arg_in(1, SOL_SOCKET), arg_in(2, SO_PEERCRED)),
             note="the peer is named by its id"),
         Row("sendto", x86_64=44),
         Row("recvfrom", x86_64=45),
         Row("sendmsg", x86_64=46, note=SCM),
-        Row("recvmsg", x86_64=47, note=SCM),
+        Row("recvmsg", EXIT, x86_64=47, senders=True, note=SENDERS),
         Row("sendmmsg", x86_64=307, note=SCM),
-        Row("recvmmsg", x86_64=299, note=SCM),
+        Row("recvmmsg", EXIT, x86_64=299, senders=True, note=SENDERS),
     ),
     _room(
         "epoll", "Epoll",

@@ -35,6 +35,8 @@ struct zt_pod {
     atomic_bool freezing; /* threads that come to rest stay so */
     int32_t expected_vpid;
     zt_store store;
+    bool senders;       /* processes stop where they are told who has sent a message (ptrace/filter.h) */
+    bool wants_senders; /* they should, and do not yet: somebody awaits a freeze */
     uint32_t socket_notes, tidy_sockets_at; /* see pod/socket_notes.h */
     zt_tiding *tidings; /* oldest first: zt_pod_tell */
     zt_err broken;      /* kind 0, or why the loop cannot go on: a thread is in a state that nobody knows */
@@ -53,7 +55,7 @@ void zt_pod_remove_task(zt_pod *pod, zt_task *task); /* and its process with its
 /* Shall it come to rest? Not between vfork and exec: it runs on its maker's memory. */
 static inline bool zt_pod_shall_rest(const zt_pod *pod, const zt_task *task)
 {
-    return pod->freezing && !task->process->vfork_maker;
+    return (pod->freezing || task->awaits_freeze) && !task->process->vfork_maker;
 }
 
 /* Tell whoever runs the pod something that he should know, as it is nobody's answer. */

@@ -60,6 +60,7 @@ typedef struct zt_task {
         zt_call call;
     } reissue;
     int32_t restart_nr;  /* the call that the kernel goes on with as restart_syscall */
+    bool awaits_freeze;  /* rests until the next freeze is over */
     bool interrupted;    /* by the freeze alone, in a call that shows it */
     int64_t deadline_ns; /* of its timed call, host's monotonic clock; 0: it is in none */
 } zt_task;

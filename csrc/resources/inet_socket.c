@@ -41,7 +41,7 @@ static void note_filter(zt_pod *pod, const zt_task *task, zt_call *call, key abo
     note(pod, call, about, code, (uint32_t)(program.len * sizeof *code));
 }
 
-void zt_setsockopt_exit(zt_pod *pod, zt_task *task, zt_call *call)
+void zt_setsockopt_inet_socket_exit(zt_pod *pod, zt_task *task, zt_call *call)
 {
     key about = {.level = (uint32_t)call->asked[1], .option = (uint32_t)call->asked[2]};
     uint8_t value[64];

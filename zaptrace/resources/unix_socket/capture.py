@@ -19,14 +19,24 @@ from . import diag as diag
 from .names import path_of
 from .place import find, in_use
 from .queue import Message, look
-from .state import CONNECTED, LISTENING, NAME, ORPHANED, UNCONNECTED, Peer, Socket, is_path, shown
+from .state import (
+    CONNECTED,
+    LISTENING,
+    NAME,
+    NOTED,
+    ORPHANED,
+    UNCONNECTED,
+    Peer,
+    Socket,
+    is_path,
+    shown,
+)
 
 if TYPE_CHECKING:
     from ...view.frozen import FrozenFile, FrozenPod
 
 _SO_PEERGROUPS = 59
 _UCRED = struct.Struct("=iII")
-_NOTED = struct.Struct("=Q")
 
 
 def find_files_under_way(pod: FrozenPod, file: FrozenFile) -> None:
@@ -62,7 +72,7 @@ class _Sight:
     notes: dict[bytes, bytes]
 
     def directory(self, ino: int) -> bytes:
-        return self.notes.get(_NOTED.pack(ino), b"")
+        return self.notes.get(NOTED.pack(ino), b"")
 
 
 def _known(file: FrozenFile) -> diag.UnixSocket:

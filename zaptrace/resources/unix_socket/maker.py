@@ -27,7 +27,7 @@ from . import diag as diag
 from .actors import NOBODY, Actors, Address
 from .names import bind
 from .queue import Message
-from .state import CONNECTED, LISTENING, NAME, ORPHANED, Socket, is_path
+from .state import CONNECTED, LISTENING, NAME, NOTED, ORPHANED, Socket, is_path
 
 if TYPE_CHECKING:
     from ...view.build import Build
@@ -87,7 +87,8 @@ class Maker:
     def run(self) -> None:
         """Make all, and hand them over to the build."""
         store = lib.zt_pod_store(self.build.handle)
-        for key in self.build.store(NAME):  # of sockets of the pod's former self
+        former = [key for key in self.build.store(NAME) if len(key) == NOTED.size]
+        for key in former:  # of sockets of the pod's former self
             lib.zt_store_remove(store, NAME.encode(), key, len(key))
         states = list(self.states.values())
         pairs, connections = self._ends()
@@ -411,7 +412,7 @@ def _take_name(state: Socket, sock: socket.socket, build: Build) -> None:
 
 def _note(build: Build, sock: socket.socket, directory: bytes) -> None:
     """As the lower half notes it at the call."""
-    key = struct.pack("=Q", os.fstat(sock.fileno()).st_ino)
+    key = NOTED.pack(os.fstat(sock.fileno()).st_ino)
     room, store = NAME.encode(), lib.zt_pod_store(build.handle)
     if lib.zt_store_put(store, room, key, len(key), directory, len(directory)):
         raise MemoryError

@@ -10,13 +10,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...errors import RestoreError
+from ...linux.native import lib
 from ...view.build import Stage
 from ..common.file import restoring
 from . import diag as diag
 from .maker import Maker
 from .names import nearest, path_of
 from .place import beneath, in_use
-from .state import CONNECTED, LISTENING, NAME, Socket, is_path, shown
+from .state import CONNECTED, LISTENING, NAME, SENDERS, Socket, is_path, shown
 
 if TYPE_CHECKING:
     from ...view.build import Build
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 def register(states: list[Socket], build: Build) -> None:
     """At FILES, and before descriptors are handed over: calls are made by those who made them once,
     and all files are there that wait in queues."""
+    if SENDERS in build.store(NAME) or any("SO_PASSCRED" in state.options for state in states):
+        build.at(Stage.SHARED, lib.zt_pod_show_senders, build.handle)
     if not states:
         return
     build.at(Stage.CLAIM, _claim, states, build)

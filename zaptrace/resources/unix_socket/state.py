@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import struct
 from dataclasses import dataclass
 
 from ..common.file import Description
 from .queue import Message
 
 NAME = "unix_socket"
+
+# What the lower half notes (csrc/resources/unix_socket.c): by a socket's inode where its path begins,
+NOTED = struct.Struct("=Q")
+# and that somebody has asked for senders.
+SENDERS = b"senders"
 
 LISTENING, CONNECTED, ORPHANED, UNCONNECTED = "listening", "connected", "orphaned", "unconnected"
 
