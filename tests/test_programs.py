@@ -29,3 +29,11 @@ def test_program(source: Path, flavour: str, place: Path):
 def test_program_three_times_over(source: Path, place: Path):
     """What is restored can be checkpointed again, and again."""
     run_flavour("restore", [compiled(source)], place, moments=3)
+
+
+@pytest.mark.tracer
+@pytest.mark.parametrize("flavour", [f for f in ("native", "pod", "frozen") if f in FLAVOURS])
+@pytest.mark.parametrize("source", sorted(PROGRAMS.glob("frozen/*.c")), ids=lambda p: p.stem)
+def test_program_that_is_frozen_only(source: Path, flavour: str, place: Path):
+    """What they hold cannot be carried yet, or never will be."""
+    run_flavour(flavour, [compiled(source)], place)

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "../pod/blocked.h"
+#include "../pod/blocked/blocked.h"
 #include "loop.h"
 
 /* The pod is being frozen: the call has not been made yet. */
@@ -52,9 +52,8 @@ int zt_loop_enter(zt_pod *pod, zt_task *task, zt_err *err)
     zt_regs regs;
     if (zt_stopped_get_regs(thread, &regs, err))
         return -1;
-    if (task->reissue.active && task->reissue.entered)
-        return zt_loop_go_on(pod, task, 0, err); /* its arguments are the kernel's already */
-    if (zt_loop_shall_rest(pod, task))
+    bool again = task->reissue.active && task->reissue.entered; /* then it is unmade on its way out */
+    if (zt_loop_shall_rest(pod, task) && !again)
         return unmake_call(pod, task, &regs, err);
 
     zt_call *call = &task->call;
@@ -98,9 +97,7 @@ static int on_exit_of_call(zt_pod *pod, zt_task *task, zt_err *err)
         zt_arch_set_args(&regs, call->asked); /* the program's registers stay as they were */
     }
     task->in_call = false;
-    if (zt_stopped_set_regs(thread, &regs, err))
-        return -1;
-    return zt_loop_go_on(pod, task, 0, err);
+    return zt_stopped_set_regs(thread, &regs, err);
 }
 
 int zt_loop_call(zt_pod *pod, zt_task *task, zt_err *err)
@@ -108,10 +105,9 @@ int zt_loop_call(zt_pod *pod, zt_task *task, zt_err *err)
     bool entering;
     if (zt_stopped_entering(zt_task_stopped(task), &entering, err))
         return -1;
-    if (task->reissue.active && !task->in_call) {
-        if (zt_blocked_call(task, entering, err))
-            return -1;
-        return zt_loop_go_on(pod, task, 0, err);
-    }
-    return entering ? zt_loop_go_on(pod, task, 0, err) : on_exit_of_call(pod, task, err);
+    if (!entering && (task->in_call || task->made.n) && on_exit_of_call(pod, task, err))
+        return -1;
+    if (task->reissue.active && zt_blocked_call(task, entering, err))
+        return -1;
+    return zt_loop_go_on(pod, task, 0, err);
 }

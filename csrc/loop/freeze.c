@@ -3,10 +3,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
-#include "../pod/blocked.h"
+#include "../pod/blocked/blocked.h"
 #include "loop.h"
 
 /* A leader that has ended while its threads go on never stops again. */
@@ -30,6 +32,27 @@ static int32_t not_at_rest(const zt_pod *pod, const zt_task **ret_first)
         if (task->state != ZT_TASK_REST && task->state != ZT_TASK_ENDED && !count++)
             *ret_first = task;
     return count;
+}
+
+/* What the freeze has left in sockets, other threads and a capture would find. */
+static int take_out_errors(zt_pod *pod, zt_err *err)
+{
+    int fd;
+    uint32_t ran;
+    for (zt_task *task = pod->tasks, *next; task; task = next) {
+        next = task->next;
+        if (task->state != ZT_TASK_REST || !zt_blocked_left_error(task, &fd))
+            continue;
+        int32_t data[] = {0, sizeof(int32_t)}; /* the error, and its size */
+        const uint64_t at = zt_stub_data(1);
+        zt_program_row row = {.nr = SYS_getsockopt,
+                              .args = {(uint64_t)fd, SOL_SOCKET, SO_ERROR, at, at + sizeof *data}};
+        if (!zt_program_run(pod, task->rtid.n, &row, 1, data, sizeof data, &ran, err))
+            zt_blocked_error_was(task, data[0]);
+        else if (err->kind != ZT_ERR_GONE)
+            return -1;
+    }
+    return 0;
 }
 
 int zt_pod_freeze(zt_pod *pod, int32_t timeout_ms, zt_err *err)
@@ -81,7 +104,7 @@ int zt_pod_freeze(zt_pod *pod, int32_t timeout_ms, zt_err *err)
                            vfork ? "it is between vfork and exec" : "it is in a call that cannot be interrupted");
         }
     }
-    return 0;
+    return take_out_errors(pod, err);
 }
 
 int zt_pod_thaw(zt_pod *pod, zt_err *err)

@@ -235,6 +235,8 @@ class _Maker:
         self.by_name: dict[bytes, State] = {}
         self.mates: dict[int, socket.socket] = {}
         """By ino: peers that fill the queue of an orphaned socket and are then closed."""
+        self.filled: list[tuple[socket.socket, int]] = []
+        """Those with more room than usual, and how much is usual (SO_SNDBUF)."""
 
     def run(self, build: Build) -> None:
         with contextlib.ExitStack() as stack:
@@ -253,6 +255,8 @@ class _Maker:
                     self._joined(state)
             for state in self.states.values():
                 self._fill(state)
+            for sock, usual in self.filled:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, usual // 2)
             for state in self.states.values():
                 self._connect(state)
             for sock in self.mates.values():
@@ -295,7 +299,9 @@ class _Maker:
         else:
             self.mates[state.ino] = other
         for sock in (mine, other):
-            # Room for the filling; the options of the State come last.
+            # Room for the filling, given back after it (the kernel doubles what is set).
+            usual = sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+            self.filled.append((sock, usual))
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM)
 
     def _pair(self, state: State, peer: State | None) -> tuple[socket.socket, socket.socket]:
