@@ -31,6 +31,19 @@ def test_program_three_times_over(source: Path, place: Path):
     run_flavour("restore", [compiled(source)], place, moments=3)
 
 
+def halfway_and_running() -> list[Path]:
+    return [
+        p for p in sorted(PROGRAMS.glob("*.c")) if "_halfway_" in p.stem or "running_" in p.stem
+    ]
+
+
+@pytest.mark.tracer
+@pytest.mark.parametrize("source", halfway_and_running(), ids=lambda p: p.stem)
+def test_program_frozen_again_and_again(source: Path, place: Path):
+    """A call that goes on after a freeze is frozen anew, wherever it is by then."""
+    run_flavour("frozen", [compiled(source)], place, moments=60)
+
+
 @pytest.mark.tracer
 @pytest.mark.parametrize("flavour", [f for f in ("native", "pod", "frozen") if f in FLAVOURS])
 @pytest.mark.parametrize("source", sorted(PROGRAMS.glob("frozen/*.c")), ids=lambda p: p.stem)

@@ -10,7 +10,7 @@
 
 enum { FIRST = 70, WHOLE = 100, COUNT = 4, MINIMUM = 20 };
 
-static int plain[2], message[2], datagrams, master, slave;
+static int plain[2], message[2], local[2], datagrams, master, slave;
 static struct sockaddr_in address;
 
 static void has_bytes(const char *got, int from, int to)
@@ -54,7 +54,7 @@ static void by_recvmsg(void)
 	zt_same(header.msg_iovlen, 5);
 }
 
-static void by_recvmmsg(void)
+static void gets_messages(int from)
 {
 	char got[COUNT][16] = {0};
 	struct iovec bodies[COUNT];
@@ -66,14 +66,17 @@ static void by_recvmmsg(void)
 		headers[i].msg_hdr.msg_iov = &bodies[i];
 		headers[i].msg_hdr.msg_iovlen = 1;
 	}
-	zt_same(recvmmsg(datagrams, headers, COUNT, 0, NULL), COUNT);
+	zt_same(recvmmsg(from, headers, COUNT, 0, NULL), COUNT);
 	for (int i = 0; i < COUNT; i++) {
 		zt_same(headers[i].msg_len, 5 + i);
 		zt_same(memcmp(got[i], zt_bytes + i, 5 + (size_t)i), 0);
 	}
-	zt_must(getsockopt(datagrams, SOL_SOCKET, SO_ERROR, &error, &size));
+	zt_must(getsockopt(from, SOL_SOCKET, SO_ERROR, &error, &size));
 	zt_same(error, 0);
 }
+
+static void by_recvmmsg(void) { gets_messages(datagrams); }
+static void by_local_recvmmsg(void) { gets_messages(local[0]); }
 
 static void by_terminal(void)
 {
@@ -122,6 +125,12 @@ static void free_datagrams(void)
 	sends_datagram(3);
 }
 
+static void free_local(void)
+{
+	sends(local[1], 2, 9);
+	sends(local[1], 3, 11);
+}
+
 static void free_terminal(void) { zt_same(write(master, zt_bytes + 7, MINIMUM - 7), MINIMUM - 7); }
 
 static void open_terminal(void)
@@ -155,12 +164,16 @@ int main(void)
 		{by_recv, free_plain},
 		{by_recvmsg, free_message},
 		{by_recvmmsg, free_datagrams},
+		{by_local_recvmmsg, free_local},
 		{by_terminal, free_terminal},
 	};
 	zt_fill();
 	zt_must(socketpair(AF_UNIX, SOCK_STREAM, 0, plain));
 	zt_must(socketpair(AF_UNIX, SOCK_STREAM, 0, message));
+	zt_must(socketpair(AF_UNIX, SOCK_DGRAM, 0, local));
 	sends(plain[1], 0, FIRST);
+	sends(local[1], 0, 5);
+	sends(local[1], 1, 7);
 	sends(message[1], 0, FIRST);
 	open_datagrams();
 	open_terminal();

@@ -42,8 +42,9 @@ int zt_blocked_at_rest(zt_pod *pod, zt_task *task, zt_err *err)
         task->interrupted = true;
         return zt_reissue_unmake(task, &regs, err);
     }
-    /* A process that its program's signal has stopped was interrupted by that. */
-    task->interrupted = !task->group_stop && shows_it(task, &regs) && !zt_signal_waits(task->rtid.n);
+    /* A process that a signal has stopped was interrupted by that. One that still waits is looked for
+     * when it goes on: in a restored process it may take the call again to let it in (epoll_pwait). */
+    task->interrupted = !task->group_stop && shows_it(task, &regs);
     return 0;
 }
 
@@ -69,7 +70,7 @@ int zt_blocked_thaw(zt_task *task, zt_err *err)
 {
     bool interrupted = task->interrupted;
     task->interrupted = false;
-    if (interrupted && !zt_signal_waits(task->rtid.n)) { /* else: now there is a reason for EINTR */
+    if (interrupted && !zt_signal_waits(task->rtid.n)) { /* else that is the reason */
         int64_t left = task->deadline_ns ? task->deadline_ns - zt_now_ns() : -1;
         if (zt_blocked_reissue(task, task->deadline_ns && left < 0 ? 0 : left, err))
             return -1;

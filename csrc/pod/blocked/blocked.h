@@ -40,7 +40,7 @@ void zt_blocked_calibrate(zt_blocked_clocks *clocks);
 /* Before the interrupt: note since when, and until when, a thread waits. */
 void zt_blocked_look(zt_blocked_clocks *clocks, zt_task *task);
 
-/* At rest: note whether the freeze alone interrupted a call, in a way that would show. */
+/* At rest: note whether it is in a call that shows that it was interrupted. */
 int zt_blocked_at_rest(zt_pod *pod, zt_task *task, zt_err *err);
 
 /* All are at rest: has the freeze left an error in the socket `*ret_fd` of its call? Then that is to be

@@ -96,9 +96,11 @@ void zt_blocked_look(zt_blocked_clocks *clocks, zt_task *task)
 {
     long nr;
     uint64_t args[6];
+    if (task->reissue.active)
+        return; /* we made it go on: what was noted then stands */
     bool asleep = zt_seen_call(task->rtid.n, &nr, args);
-    if (asleep && (nr == SYS_restart_syscall || task->reissue.active))
-        return; /* the kernel, or we, made it go on: what was noted then stands */
+    if (asleep && nr == SYS_restart_syscall)
+        return; /* the kernel did */
     const zt_row *row = asleep ? zt_row_of((int32_t)nr) : NULL;
     task->deadline_ns = row ? deadline(clocks, task, row, args) : 0;
     task->control_size = row ? zt_part_control_size(task, row, args) : 0;
