@@ -22,9 +22,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from syscalls import ROWS, ArgIn, ArgMask, ArgPtr, Condition, Pass, Refuse, Row
-
-GENERATED = "/* Made by csrc/gen_tables.py from csrc/syscalls.py. Do not edit. */\n"
+from gen_hooks import GENERATED
+from syscalls import ROWS, ArgIn, ArgMask, ArgPtr, Condition, Refuse, Row
 
 # -- a small assembler for classic BPF -------------------------------------------------------------
 # A jump names its target by label. Conditional jumps reach 255 instructions only: one that must go
@@ -197,11 +196,12 @@ def fate(row: Row | None, *, moved: bool) -> Fate:
     """What the filter does with a row, in pods that moved or in those that did not."""
     if row is None:
         return UNKNOWN
-    if isinstance(row.behaviour, Pass) or (row.moved and not moved):
+    conditions = row.stops_if(moved=moved)
+    if conditions is None:
         return ALLOWED
     if isinstance(row.behaviour, Refuse):
-        return Fate(RET_ERRNO | row.behaviour.number, row.conditions)
-    return Fate(RET_TRACE, row.conditions)
+        return Fate(RET_ERRNO | row.behaviour.number, conditions)
+    return Fate(RET_TRACE, conditions)
 
 
 def _emit_tree(asm: Assembler, runs: Sequence[tuple[int, Fate]]) -> None:

@@ -13,7 +13,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from gen_filter import GENERATED, filter_header
+from gen_filter import filter_header
+from gen_hooks import GENERATED, hooks_header, shared_header
 from syscalls import (
     ROWS,
     TABLE,
@@ -25,6 +26,7 @@ from syscalls import (
     Pass,
     Refuse,
     Row,
+    Share,
     Translate,
 )
 
@@ -35,6 +37,7 @@ CLASSES = {
     Translate: "ZT_TRANSLATE",
     Answer: "ZT_ANSWER",
     Hook: "ZT_HOOK",
+    Share: "ZT_HOOK",
     Refuse: "ZT_REFUSE",
 }
 
@@ -100,6 +103,7 @@ def tables_header(rows: Iterable[Row] = ROWS) -> str:
             "#include <stdbool.h>",
             "",
             '#include "zt_hooks.h" /* and pod/call.h before it, for the types */',
+            '#include "zt_shared.h"',
             "",
             f"#define ZT_NR_COUNT {rows[-1].x86_64 + 1}",
             "",
@@ -112,33 +116,13 @@ def tables_header(rows: Iterable[Row] = ROWS) -> str:
     )
 
 
-def hooks_header(rows: Iterable[Row] = ROWS) -> str:
-    declarations = []
-    for row in rows:
-        if row.enter:
-            declarations.append(
-                f"zt_verdict {row.enter}(struct zt_pod *, struct zt_task *, struct zt_call *);"
-            )
-        if row.exit:
-            declarations.append(
-                f"void {row.exit}(struct zt_pod *, struct zt_task *, struct zt_call *);"
-            )
-    return "\n".join(
-        [
-            GENERATED,
-            "#pragma once",
-            "",
-            "struct zt_pod;",
-            "struct zt_task;",
-            "struct zt_call;",
-            "",
-            *declarations,
-            "",
-        ]
-    )
-
-
 # -- the support table, and the door ---------------------------------------------------------------
+
+
+def _where(row: Row) -> str:
+    if not row.moved:
+        return ""
+    return " (always in restored pods)" if row.unmoved else " (in restored pods)"
 
 
 def _in_words(row: Row) -> str:
@@ -150,18 +134,20 @@ def _in_words(row: Row) -> str:
             what = "ids translated: " + ", ".join(swapped)
         case Answer():
             what = "answered by zaptrace"
-        case Hook(enter=enter, exit=exit):
-            what = "looked at " + " and ".join(["before"] * enter + ["after"] * exit)
+        case Hook() | Share():
+            what = "looked at " + " and ".join(
+                ["before"] * bool(row.enter) + ["after"] * bool(row.exit)
+            )
         case Refuse(errno=name):
             what = f"refused: `{name}`"
-    return what + (" (in restored pods)" if row.moved else "")
+    return what + _where(row)
 
 
 def support_table() -> str:
     """What a pod does with every call, in Markdown, by room."""
     lines = []
     for room in TABLE:
-        lines += [f"### {room.title}", ""]
+        lines += [f"## {room.title}", ""]
         noted = [row for row in room.rows if row.note]
         if noted:
             lines += ["| call | in a pod | why |", "| --- | --- | --- |"]
@@ -174,10 +160,11 @@ def support_table() -> str:
 
 
 def generate(out_dir: str | Path) -> None:
-    """Write zt_hooks.h, zt_tables.h and zt_filter.h into `out_dir`."""
+    """Write zt_hooks.h, zt_shared.h, zt_tables.h and zt_filter.h into `out_dir`."""
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
     (out / "zt_hooks.h").write_text(hooks_header())
+    (out / "zt_shared.h").write_text(shared_header())
     (out / "zt_tables.h").write_text(tables_header())
     (out / "zt_filter.h").write_text(filter_header())
 

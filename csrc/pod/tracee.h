@@ -21,6 +21,11 @@ typedef enum zt_step {
     ZT_STEP_REST,  /* all of the rest */
 } zt_step;
 
+/* The head of struct clone_args (include/uapi/linux/sched.h). */
+typedef struct zt_clone_asked {
+    uint64_t flags, pidfd, child_tid, parent_tid;
+} zt_clone_asked;
+
 /* Shared by the threads of a process. */
 typedef struct zt_process {
     zt_rpid rpid;
@@ -28,7 +33,7 @@ typedef struct zt_process {
     int32_t threads;
     int32_t next_slot;          /* of the scratch area */
     struct zt_task *vfork_maker; /* waits for us to execute or end */
-    bool not_dumpable;          /* as it asked by prctl; the kernel is not told */
+    int32_t dumpable;           /* PR_GET_DUMPABLE as it is told; for the kernel it is always 1 */
     bool ready;                 /* has a stub (false between exec and its installation) */
 } zt_process;
 
@@ -47,6 +52,7 @@ typedef struct zt_task {
     bool in_call;
     zt_call call;
     const zt_row *row;
+    zt_clone_asked clone_asked; /* by the clone3 that it is in */
     zt_vpid made;      /* the child that it just made, if its number is not the kernel's */
 
     /* The call that it is in was interrupted and is made again, or what is left of it: blocked/. */

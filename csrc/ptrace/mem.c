@@ -21,6 +21,22 @@ int64_t zt_mem_write(int32_t rpid, uint64_t address, const void *from, uint64_t 
     return process_vm_writev(rpid, &here, 1, &there, 1, 0);
 }
 
+int64_t zt_mem_read_string(int32_t rpid, uint64_t address, char *ret, uint64_t size)
+{
+    enum { PAGE = 4096 };
+    for (uint64_t got = 0; got < size;) {
+        uint64_t bite = PAGE - (address + got) % PAGE;
+        bite = bite < size - got ? bite : size - got;
+        if (zt_mem_read(rpid, address + got, ret + got, bite) != (int64_t)bite)
+            return -EFAULT;
+        const char *end = memchr(ret + got, 0, bite);
+        if (end)
+            return end - ret;
+        got += bite;
+    }
+    return -ENAMETOOLONG;
+}
+
 static int moved_all(int64_t moved, uint64_t size, const char *what, zt_err *err)
 {
     if (moved == (int64_t)size)
@@ -89,8 +105,8 @@ static int scan(int fd, uint64_t start, uint64_t end, bool private_file, zt_page
 
 /* The same by reading /proc/PID/pagemap, for kernels before 6.7: bit 63 present, 62 swapped, 61
  * file page or shared. The zero page cannot be told apart there; it is saved as what it reads as. */
-static int read_pagemap(int fd, uint64_t start, uint64_t end, bool private_file, zt_page_run *ret,
-                        int32_t capacity, uint64_t *ret_next, zt_err *err)
+static int read_pagemap(int fd, uint64_t start, uint64_t end, bool private_file, zt_page_run *ret, int32_t capacity,
+                        uint64_t *ret_next, zt_err *err)
 {
     enum { PAGE = 4096 };
     uint64_t entries[SCAN_BATCH];
@@ -119,8 +135,8 @@ static int read_pagemap(int fd, uint64_t start, uint64_t end, bool private_file,
     return runs;
 }
 
-int zt_mem_pages(int pagemap_fd, uint64_t start, uint64_t end, int32_t private_file,
-                 zt_page_run *ret, int32_t capacity, uint64_t *ret_next, zt_err *err)
+int zt_mem_pages(int pagemap_fd, uint64_t start, uint64_t end, int32_t private_file, zt_page_run *ret, int32_t capacity,
+                 uint64_t *ret_next, zt_err *err)
 {
     int runs = scan(pagemap_fd, start, end, private_file, ret, capacity, ret_next, err);
     if (runs < 0 && (err->os_errno == ENOTTY || err->os_errno == EINVAL))

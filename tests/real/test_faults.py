@@ -15,7 +15,7 @@ from harness.hosts import Host
 from harness.runs import PodRun
 from harness.world import REAL, FlavourError, compiled, python
 
-HANDLED = ("checkpoint", "restore", "migrate", "server", "wire", "image")
+HANDLED = ("checkpoint", "restore", "migrate", "server", "wire", "image", "tracer")
 
 
 def test_every_fault_point_is_visited():
@@ -23,9 +23,12 @@ def test_every_fault_point_is_visited():
     assert not strange, f"no test visits these: {strange}"
 
 
-@pytest.mark.parametrize("point", fault_points.of("checkpoint", "image"))
+@pytest.mark.parametrize("point", fault_points.of("checkpoint", "restore"))
 def test_checkpoint_fails(point: str, place: Path):
-    """The pod goes on, there is no image, and the next checkpoint is a good one."""
+    """The pod goes on, there is no image, and the next checkpoint is a good one.
+
+    The points of a restore are those of the rehearsal.
+    """
     with started("restore", [compiled(REAL / "many.c"), "processes", "5"], place) as it:
         assert isinstance(it, PodRun)
         it.wait_for("ready")
@@ -56,7 +59,7 @@ def test_restore_fails(point: str, place: Path):
         assert it.finish().exit == 0
 
 
-@pytest.mark.parametrize("point", fault_points.of("checkpoint", "image", "restore"))
+@pytest.mark.parametrize("point", fault_points.of("checkpoint", "restore"))
 def test_supervisor_dies_there(point: str, place: Path):
     with started("restore", [compiled(REAL / "many.c"), "processes", "5"], place) as it:
         assert isinstance(it, PodRun)

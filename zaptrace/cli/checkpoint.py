@@ -15,8 +15,13 @@ from ._common import POD, as_json, connect, print_json, progress_bar, size, span
 @click.option("--resume", "then", flag_value="resume", default="resume", help="Go on (default).")
 @click.option("--stop", "then", flag_value="stop", help="End the pod when the image is safe.")
 @click.option("--codec", type=click.Choice(["none", "lz4", "zstd"]), default="none")
+@click.option(
+    "--rehearsal/--no-rehearsal",
+    default=True,
+    help="With --stop: restore the image beside the pod first, as a trial (default).",
+)
 @as_json
-def command(pod: str, to: str, then: str, codec: str, as_json: bool) -> None:
+def command(pod: str, to: str, then: str, codec: str, rehearsal: bool, as_json: bool) -> None:
     """Write POD to an image.
 
     \b
@@ -24,7 +29,9 @@ def command(pod: str, to: str, then: str, codec: str, as_json: bool) -> None:
     zaptrace checkpoint web --to web.zap --stop    the pod goes on from the image only
     zaptrace show web.zap                          look at it
 
-    The image is complete, or not there at all; when anything fails the pod goes on.
+    The image is complete, or not there at all; when anything fails the pod goes on. Before --stop
+    ends the pod, the image is restored beside it and thrown away: an image that would not come back
+    is refused while the pod can still go on.
     """
     to = os.path.abspath(to)
     with connect(pod) as client, progress_bar(f"checkpoint {pod}") as show:
@@ -33,6 +40,7 @@ def command(pod: str, to: str, then: str, codec: str, as_json: bool) -> None:
             to=to,
             then=then,
             codec=None if codec == "none" else codec,
+            rehearsal=rehearsal,
             progress=show,
         )
     report = reply["report"]

@@ -31,6 +31,7 @@ from .manifest import CODECS, FILE, FORMAT, Part, check, check_part_name, pack
 from .writebehind import BITE
 
 Buffer = bytes | bytearray | memoryview
+Prove = Callable[[str], None]
 
 _ZSTD_LEVEL = 3
 
@@ -75,14 +76,29 @@ class PartWriter:
             self.stored += len(view)
 
 
+class Writer(Protocol):
+    """What a room sees of a PartWriter."""
+
+    def write(self, data: Buffer) -> None: ...
+
+
+class Parts(Protocol):
+    """What a room sees of a sink: where its bulk contents go."""
+
+    def part(self, name: str) -> contextlib.AbstractContextManager[Writer]: ...
+
+
 class Sink(Protocol):
     """What a checkpoint writes to. Parts may be open at the same time, in one thread."""
 
     def part(self, name: str) -> contextlib.AbstractContextManager[PartWriter]:
         """A new part; it is in the image when the block ends without an exception."""
 
-    def commit(self, manifest: dict[str, Any]) -> None:
-        """Make all of it an image. `manifest` needs "created", "host" and "pod"."""
+    def commit(self, manifest: dict[str, Any], prove: Prove | None = None) -> None:
+        """Make all of it an image, unless `prove`, which is given its path, raises.
+
+        `manifest` needs "created", "host" and "pod".
+        """
 
     def abort(self) -> None:
         """Take all of it back. Does nothing the second time, or after a commit."""
@@ -125,10 +141,13 @@ class DirectorySink:
         """
         return self._part(name, None, lambda emit: PartWriter(name, None, emit))
 
-    def commit(self, manifest: dict[str, Any]) -> None:
-        """Sync all of it and give it its name. ImageError, and nothing left, when that fails."""
+    def commit(self, manifest: dict[str, Any], prove: Prove | None = None) -> None:
+        """Sync all of it and give it its name. ImageError, and nothing left, when that fails.
+
+        `prove` is called with the path of the image while it has no name yet.
+        """
         table = {name: part.to_dict() for name, part in self.parts.items()}
-        self._commit(check({**manifest, "format": FORMAT, "parts": table}))
+        self._commit(check({**manifest, "format": FORMAT, "parts": table}), prove)
 
     def commit_parts(self, manifest: dict[str, Any], parts: dict[str, Part]) -> None:
         """Commit `manifest`, complete as its maker wrote it, if `parts` are what came here."""
@@ -186,13 +205,15 @@ class DirectorySink:
             while done < len(view):
                 done += os.write(fd, view[done:])
 
-    def _commit(self, manifest: dict[str, Any]) -> None:
+    def _commit(self, manifest: dict[str, Any], prove: Prove | None = None) -> None:
         temp = self._need_temp()
         if self._writing:
             raise ValueError(f"part {min(self._writing)} is still open")
+        with self._failing_as_image_error(), open(os.path.join(temp, FILE), "xb") as f:
+            f.write(pack(manifest))
+        if prove is not None:
+            prove(temp)
         with self._failing_as_image_error():
-            with open(os.path.join(temp, FILE), "xb") as f:
-                f.write(pack(manifest))
             for name in (FILE, *self.parts):
                 _sync(os.path.join(temp, name))
             _sync(temp)

@@ -47,7 +47,7 @@ def unescape(path: str) -> str:
 def maps(rpid: int) -> list[Map]:
     """The memory map, with VmFlags. One read of smaps; cheap flags for the kernel's own mappings."""
     found: list[Map] = []
-    head: tuple | None = None
+    head: tuple[str, ...] | None = None
     for line in read(f"/proc/{rpid}/smaps").split("\n"):
         match = _MAP.fullmatch(line)
         if match:
@@ -87,6 +87,11 @@ def children(rpid: int) -> list[int]:
     for tid in os.listdir(f"/proc/{rpid}/task"):
         found += map(int, read(f"/proc/{rpid}/task/{tid}/children").split())
     return found
+
+
+def fds(rpid: int) -> list[int]:
+    """The descriptors of a process, lowest first."""
+    return sorted(map(int, os.listdir(f"/proc/{rpid}/fd")))
 
 
 def fdinfo(rpid: int, fd: int) -> dict[str, list[str]]:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from ..errors import WireError, ZaptraceError
 from ..image.manifest import FORMAT, Part, check, check_part_name
-from ..image.sink import PartWriter, Sink
+from ..image.sink import PartWriter, Prove, Sink
 from ..log import fault, log
 from ..network import wire
 from ..network.keys import Keys
@@ -132,9 +132,11 @@ def send(
     )
 
 
-def _checkpoint_of(pod: Any) -> Callable[[Sink], object]:
+def _checkpoint_of(pod: LeavingPod) -> Callable[[Sink], object]:
     from ..pod.checkpoint import checkpoint  # here, because a host server needs no tracer
+    from ..pod.pod import Pod
 
+    assert isinstance(pod, Pod), "another kind of pod comes with a capture of its own"
     return lambda sink: checkpoint(pod, sink, then="hold")
 
 
@@ -313,8 +315,11 @@ class WireSink:
         self._channel.send("end", n=number)
         fault("migrate.source.part_sent")
 
-    def commit(self, manifest: dict[str, Any]) -> None:
-        """Send the manifest; returns when the other side has all of it, unchanged, on disk."""
+    def commit(self, manifest: dict[str, Any], prove: Prove | None = None) -> None:
+        """Send the manifest; returns when the other side has all of it, unchanged, on disk.
+
+        There is nothing to `prove` here: the destination restores it before we let go.
+        """
         self._over = True
         table = {name: part.to_dict() for name, part in self.parts.items()}
         manifest = check({**manifest, "format": FORMAT, "parts": table})

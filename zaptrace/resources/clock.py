@@ -30,7 +30,7 @@ def capture(pod: FrozenPod) -> list[State]:
 
 def restore(states: list[State], build: Build) -> None:
     for state in states:
-        build.at(Stage.RESUME, build.before_thaw.append, lambda state=state: _set(state, build))
+        build.at(Stage.RESUME, build.at_thaw, lambda state=state: _set(state, build))
 
 
 def _set(state: State, build: Build) -> None:

@@ -74,7 +74,7 @@ def restore(states: list[State], build: Build) -> None:
         if state.kind == "posix" and build.contended:
             build.at(Stage.RESUME, _take_as_owner, state, build)
         elif state.kind == "posix":
-            build.at(Stage.THREADS, _program, state, build)
+            build.at(Stage.OWN, _program, state, build)
         else:
             build.at(Stage.FILES, _lock, state, build)
 
@@ -124,7 +124,8 @@ def _struct_flock(state: State) -> bytes:
 def _lock(state: State, build: Build) -> None:
     do = "end what holds the lock now, then restore again"
     with restoring(NAME, Stage.FILES, f"the {state.kind} lock of file {state.file_id}", do):
-        build.or_when_free(partial(_take, state, os.dup(build.file(state.file_id))))
+        fd = os.dup(build.file(state.file_id))
+        build.or_when_free(partial(_take, state, fd), partial(os.close, fd))
 
 
 def _take(state: State, fd: int) -> None:
@@ -138,7 +139,7 @@ def _take(state: State, fd: int) -> None:
 
 def _program(state: State, build: Build) -> None:
     """POSIX locks belong to a process, so it locks by itself."""
-    program = build.process(state.vpid).program(Stage.THREADS)
+    program = build.process(state.vpid).program(Stage.OWN)
     program.call("fcntl", state.fd, fcntl.F_SETLK, program.data(_struct_flock(state)))
 
 

@@ -18,9 +18,9 @@ import select
 import socket
 import stat
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import RestoreError
 from ..log import log
@@ -210,7 +210,7 @@ def _both_ends(sock: socket.socket) -> str:
     return " to ".join(ends)
 
 
-def _address(raw: Any) -> Address:
+def _address(raw: tuple[str, int] | tuple[str, int, int, int]) -> Address:
     host, port, *rest = raw
     flow, scope = rest or (0, 0)
     return Address(host, port, flow, scope)
@@ -226,6 +226,9 @@ def _shown(address: Address) -> str:
 
 def restore(states: list[State], build: Build) -> None:
     for state in states:
+        if build.rehearsal and state.local is not None:
+            # The original has the port, and the clients: with SO_REUSEPORT we would take some.
+            state = replace(state, local=replace(state.local, port=0))
         if state.local is not None and state.status != ENDED:
             build.at(Stage.CLAIM, _claim, state, build)
         build.at(Stage.SHARED, _make, state, build)
@@ -261,7 +264,7 @@ def _open(state: State) -> socket.socket:
         return sock
 
 
-def _raw(state: State, address: Address) -> Any:
+def _raw(state: State, address: Address) -> tuple[str, int] | tuple[str, int, int, int]:
     if state.family == socket.AF_INET:
         return (address.host, address.port)
     return (address.host, address.port, address.flow, address.scope)
@@ -284,7 +287,8 @@ def _make(state: State, build: Build) -> None:
         if state.status == ENDED:
             _end(sock)
         else:
-            build.or_when_free(partial(_place, state, sock.dup()))
+            again = sock.dup()
+            build.or_when_free(partial(_place, state, again), again.close)
         finish(build, state, sock.detach())
 
 

@@ -47,7 +47,7 @@ def _capture(pod: FrozenPod, process: FrozenProcess) -> State:
 def restore(states: list[State], build: Build) -> None:
     for state in states:
         # As late as can be, and after the pod's clock was set: none of its time has passed.
-        build.at(Stage.RESUME, build.before_thaw.append, partial(_set, state, build))
+        build.at(Stage.RESUME, build.at_thaw, partial(_set, state, build))
 
 
 def _set(state: State, build: Build) -> None:

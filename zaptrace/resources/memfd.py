@@ -105,7 +105,7 @@ def _make(state: State, build: Build) -> None:
         if state.seals & _F_SEAL_EXEC:
             flags |= _MFD_NOEXEC_SEAL
         first = os.memfd_create(os.fsdecode(state.name), flags)
-        load(build.image, state.part, state.runs, state.size, first)
+        load(build, state.part, state.runs, state.size, first)
         for one in state.opened:
             fd = reopen(first, one.flags)
             os.lseek(fd, one.pos, os.SEEK_SET)

@@ -18,7 +18,7 @@ import os
 import select
 import stat
 import termios
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import RestoreError
@@ -133,7 +133,8 @@ def _lost_writers(fd: int) -> bool:
     # pipe says 0 where no writer is left and EAGAIN where one is.
     scratch_r, scratch_w = os.pipe()
     try:
-        return libc.tee(fd, scratch_w, 1, _SPLICE_F_NONBLOCK) == 0
+        teed: int = libc.tee(fd, scratch_w, 1, _SPLICE_F_NONBLOCK)
+        return teed == 0
     finally:
         os.close(scratch_r)
         os.close(scratch_w)
@@ -194,6 +195,8 @@ def _claim(state: State) -> None:
 
 def _make(state: State, build: Build) -> None:
     with restoring(NAME, Stage.SHARED, "a pipe"):
+        if build.rehearsal:  # a named one is the original's, whose ends and bytes may not change
+            state = replace(state, path=None)
         if state.path is None:
             r, w = os.pipe2(os.O_CLOEXEC)
         else:  # O_RDWR first: no open of a named pipe waits when both ends are there
@@ -206,8 +209,9 @@ def _make(state: State, build: Build) -> None:
             try:
                 packets = os.O_DIRECT if state.packets else 0  # not to be had from open(2)
                 fcntl.fcntl(filler, fcntl.F_SETFL, os.O_NONBLOCK | packets)
-                for chunk in state.contents:
-                    _fill(filler, chunk)
+                if not _queued(r):  # else the named pipe of a former self, who holds it still
+                    for chunk in state.contents:
+                        _fill(filler, chunk)
             finally:
                 os.close(filler)
             made = set()

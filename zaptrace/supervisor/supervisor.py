@@ -26,10 +26,10 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import HostError, PodError, ZaptraceError
-from ..log import log
+from ..log import log, unforeseen
 from . import runtime, starter
 from .attach import Viewers
 from .control import Outcome
@@ -39,7 +39,10 @@ from .logs import PodLog
 from .starter import Held, Job, spawn_restored
 from .terminal import Terminal, make_pty
 from .verbs import Verbs
-from .workers import Workers
+from .workers import Event, Workers
+
+if TYPE_CHECKING:
+    from ..pod.pod import Pod
 
 __all__ = ["Engine", "Held", "Supervisor", "main", "spawn_restored"]
 
@@ -57,7 +60,7 @@ class Supervisor:
         self.engine = engine
         self.instance = uuid.uuid4().hex
         self.meta: dict[str, Any] = {}
-        self.pod: Any = None
+        self.pod: Pod
         self.entry: runtime.PodDir | None = None
         self.terminal: Terminal | None = None
         self.viewers: Viewers | None = None
@@ -180,7 +183,7 @@ class Supervisor:
                 signal.signal(number, lambda *_: self.workers.post(self._asked_to_end))
 
     def _abandon(self) -> None:
-        if self.pod is not None:
+        if hasattr(self, "pod"):
             with contextlib.suppress(Exception):
                 self.pod.close()
         if self.entry is not None:
@@ -281,12 +284,18 @@ class Supervisor:
                 self.pod.kill()
 
         self.held = False
-        self.workers.run(work)
+        self.workers.run(work, failed=self._cannot_end, doing="stop")
 
     def kill(self) -> None:
         """SIGKILL to every process."""
         self.held = False
-        self.workers.run(self.pod.kill)
+        self.workers.run(self.pod.kill, failed=self._cannot_end, doing="kill")
+
+    def _cannot_end(self, error: ZaptraceError) -> None:
+        log.error("%s", error)
+        waiting, self.waiting = self.waiting, []
+        for request in waiting:
+            self.control_socket.fail(request, error)
 
     def discard(self) -> None:
         """As `kill`, of a pod that was not to be."""
@@ -311,7 +320,12 @@ class Supervisor:
 
     def _asked_to_end(self) -> None:
         log.info("asked to end by a signal")
-        self.workers.when_free(lambda: self.ending or self.stop(_GRACE_S))
+
+        def stop() -> None:
+            if not self.ending:
+                self.stop(_GRACE_S)
+
+        self.workers.when_free(stop)
 
     def _wait_for_end(self) -> None:
         try:
@@ -328,13 +342,21 @@ class Supervisor:
         self._empty.set()
         self._post_when_free(lambda: self.end(self.outcome or Outcome("exited")))
 
-    def _post_when_free(self, event: Any) -> None:
+    def _post_when_free(self, event: Event) -> None:
         self.workers.post(lambda: self.workers.when_free(event))
 
     def _root_ended(self, status: int | None, left: int) -> None:
         if self.outcome is not None:
             return
-        self.outcome = Outcome("exited", status, instance=self.instance, left=left)
+        why = str(self.pod.failure or "")
+        self.outcome = Outcome(
+            "failed" if why else "exited",
+            status,
+            instance=self.instance,
+            left=left,
+            why=why,
+            told=self.pod.told,
+        )
         if left:
             log.info("the root process ended, %d processes live on", left)
             if self.terminal is not None:
@@ -398,8 +420,7 @@ def main(engine: Engine | None = None) -> None:
         starter.report(lifeline, ok=False, error=e.to_dict(), exit=status)
         os._exit(1)
     except BaseException as e:
-        log.exception("the supervisor failed")
-        error = PodError(f"the supervisor failed: {type(e).__name__}: {e}", changed="nothing")
+        error = unforeseen("start the pod", e, changed="nothing is left of the pod")
         starter.report(lifeline, ok=False, error=error.to_dict(), exit=125)
         os._exit(1)
     starter.report(

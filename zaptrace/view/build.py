@@ -7,8 +7,9 @@ before any goes on to the next.
     SHARED   things of no process exist: files, pipes, sockets, memory objects, in the supervisor
     FORK     every process exists, with its parent, session and group, executing its own program
     MEMORY   every process has its memory
+    THREADS  every thread exists
     FILES    every process has its descriptors
-    THREADS  every thread exists; what only the owner can set is set
+    OWN      what only a process itself can set, or what names one as an owner, is set
     RESUME   registers, signals and timers are loaded; the pod is whole, and still frozen
 """
 
@@ -22,13 +23,22 @@ import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, TypeVarTuple
 
 from ..errors import BadImage
 from ..ids import FileId, Rpid, Vpid
-from ..linux.native import lib
+from ..linux.native import Handle, lib
 from ..linux.program import Program, Results
 from ..linux.tracee import Thread
+from .store import Stored, of_room
+
+if TYPE_CHECKING:
+    from ..image.image import Image
+
+Ts = TypeVarTuple("Ts")
+
+Work = tuple[str, Callable[..., object], tuple[object, ...]]
+"""The room that registered it, a function, and its arguments."""
 
 CHANNEL = 0
 """Until its own descriptors are there, a process has this one: a socket on which files come."""
@@ -38,21 +48,34 @@ _HELD = (errno.EADDRINUSE, errno.EAGAIN, errno.EACCES)
 """What bind(2), flock(2) and fcntl(2) answer when somebody else holds it."""
 
 
+BULK = 1 << 16
+"""Bytes of one piece of contents above which a rehearsal leaves them out."""
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """What is done at the last moment before the thaw, or given up when no thaw comes."""
+
+    work: Callable[[], None]
+    give_up: Callable[[], None] = lambda: None
+
+
 class Stage(enum.IntEnum):
     CLAIM = 0
     SHARED = 1
     FORK = 2
     MEMORY = 3
-    FILES = 4
-    THREADS = 5
-    RESUME = 6
+    THREADS = 4
+    FILES = 5
+    OWN = 6
+    RESUME = 7
 
 
 @dataclass
 class BuildProcess:
     """A process being restored. It exists from the end of FORK on."""
 
-    handle: Any
+    handle: Handle
     vpid: Vpid
     rpid: Rpid
     threads: dict[int, Thread] = field(default_factory=dict)
@@ -84,36 +107,45 @@ class Build:
     and `stop(rpid, signal)` puts one into a group-stop.
     `terminals` says which terminal a session's leader has to take (filled at SHARED): before its
     children are born, for only by birth do they get it too.
+    `stored` is the store of the pod, which the tracer has already.
     `contended`: the pod may still live on this very host, frozen, holding its addresses and locks.
+    `rehearsal`: it does, and goes on living: everything is made, to be thrown away, but nothing that
+    others could notice (a path, a port, a byte in a named pipe), and bulk contents are left out.
     `last` is done when all stages are through, `before_thaw` at the last moment before the pod runs.
     """
 
-    handle: Any
-    image: Any
+    handle: Handle
+    image: Image
     name: str
-    launch: Callable[[str, int], int]
+    launch: Callable[[str, int], Rpid]
     end: Callable[[int, int], None]
     stop: Callable[[int, int], None]
     channel: socket.socket
-    before_thaw: list[Callable[[], None]] = field(default_factory=list)
+    before_thaw: list[Deferred] = field(default_factory=list)
     last: list[Callable[[], None]] = field(default_factory=list)
     contended: bool = False
+    rehearsal: bool = False
     stdio: dict[str, int] = field(default_factory=dict)
     tty_master: int | None = None
     terminals: dict[int, str] = field(default_factory=dict)
+    stored: list[Stored] = field(default_factory=list)
     processes: dict[Vpid, BuildProcess] = field(default_factory=dict)
-    _work: dict[Stage, list[tuple[str, Callable, tuple]]] = field(default_factory=dict)
+    _work: dict[Stage, list[Work]] = field(default_factory=dict)
     _files: dict[FileId, int] = field(default_factory=dict)
     _inodes: dict[tuple[int, int], int] = field(default_factory=dict)
     room: str = ""
 
-    def at(self, stage: Stage, work: Callable, *args: Any) -> None:
+    def at(self, stage: Stage, work: Callable[[*Ts], object], *args: *Ts) -> None:
         """Have `work(*args)` done at `stage`, after what earlier rooms registered for it."""
         self._work.setdefault(stage, []).append((self.room, work, args))
 
-    def work(self, stage: Stage) -> list[tuple[str, Callable, tuple]]:
-        """What is registered for a stage: (room, function, arguments)."""
+    def work(self, stage: Stage) -> list[Work]:
+        """What is registered for a stage."""
         return self._work.get(stage, [])
+
+    def store(self, room: str) -> dict[bytes, bytes]:
+        """What the lower half of a room had noted, and has again, oldest first."""
+        return of_room(self.stored, room)
 
     def process(self, vpid: int) -> BuildProcess:
         try:
@@ -132,7 +164,17 @@ class Build:
         """The same, or 0 for an id that is in the pod no more (the sender of a signal, say)."""
         return lib.zt_ids_to_real(self.handle, vpid)
 
-    def or_when_free(self, work: Callable[[], None]) -> None:
+    def at_thaw(self, work: Callable[[], None], give_up: Callable[[], None] = lambda: None) -> None:
+        """Do `work` just before the pod runs; `give_up` instead if it never does."""
+        self.before_thaw.append(Deferred(work, give_up))
+
+    def needed(self, size: int) -> int:
+        """How many of `size` bytes of contents have to be in place: in a rehearsal, few of many."""
+        return min(size, BULK) if self.rehearsal else size
+
+    def or_when_free(
+        self, work: Callable[[], None], give_up: Callable[[], None] = lambda: None
+    ) -> None:
         """Do `work`; in a contended build, what is held now is taken just before the thaw instead.
 
         A migration within one host hands over what only one can hold: a port, a path, a lock.
@@ -142,7 +184,7 @@ class Build:
         except OSError as error:
             if not self.contended or error.errno not in _HELD:
                 raise
-            self.before_thaw.append(work)
+            self.at_thaw(work, give_up)
 
     def provide(self, file_id: int, fd: int) -> None:
         """`fd` is the open file description `file_id`; it is ours to close."""

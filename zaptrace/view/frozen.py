@@ -6,19 +6,25 @@ descriptors in however many processes share it. Nothing here changes the pod.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import struct
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ..errors import UnsupportedResource
 from ..ids import SUPERVISOR, FileId, Rpid, Vpid
 from ..linux import native, procfs
-from ..linux.native import lib
+from ..linux.native import Handle, lib
 from ..linux.program import Program, Results
 from ..linux.tracee import TaskInfo, Thread, tasks
+from .store import Stored, of_room, read_store
+
+if TYPE_CHECKING:
+    from ..image.sink import Parts, Writer
 
 _O_CLOEXEC = os.O_CLOEXEC
 _INFO_OF_ITSELF = {"pos", "flags", "mnt_id", "ino"}
@@ -27,7 +33,7 @@ _INFO_OF_ITSELF = {"pos", "flags", "mnt_id", "ino"}
 class FrozenThread(Thread):
     """A thread at rest, and what the tracer noted when it stopped."""
 
-    def __init__(self, pod, info: TaskInfo, process: FrozenProcess) -> None:
+    def __init__(self, pod: Handle, info: TaskInfo, process: FrozenProcess) -> None:
         super().__init__(pod, info.rtid, info.vtid)
         self.group_stop = info.group_stop
         self.left_ns = info.left_ns
@@ -94,6 +100,9 @@ class FrozenFile:
             self._local = None
 
 
+_Key = tuple[int, int, int, int, str]
+
+
 @dataclass(frozen=True)
 class _Look:
     """What one descriptor shows of its description."""
@@ -106,7 +115,7 @@ class _Look:
     info: dict[str, list[str]]
 
     @property
-    def key(self) -> tuple:
+    def key(self) -> _Key:
         return (self.stat.st_dev, self.stat.st_ino, self.flags, self.pos, self.link)
 
 
@@ -189,15 +198,22 @@ class FrozenProcess:
         return native.read_memory(self.rpid, address, size)
 
 
+class _Nowhere:
+    """The image of a pod that is only looked at."""
+
+    def part(self, name: str) -> contextlib.AbstractContextManager[Writer]:
+        raise ValueError(f"there is no image for part {name}")
+
+
 @dataclass
 class FrozenPod:
     """The whole pod at rest. `handle` is the tracer's; `image` takes bulk contents while capturing."""
 
-    handle: object
+    handle: Handle
     name: str
     stdio: dict[tuple[int, int], str] = field(default_factory=dict)
     tty_master: int | None = None
-    image: object = None
+    image: Parts = field(default_factory=_Nowhere)
     processes: list[FrozenProcess] = field(init=False, default_factory=list)
     zombies: list[Zombie] = field(init=False, default_factory=list)
     all_files: list[FrozenFile] = field(init=False, default_factory=list)
@@ -219,13 +235,14 @@ class FrozenPod:
     def process(self, vpid: int) -> FrozenProcess:
         return next(p for p in self.processes if p.vpid == vpid)
 
-    def notes(self) -> list[str]:
-        """What rooms of the tracer noted, to be told before a checkpoint."""
-        found: list[str] = []
-        buffer = native.ffi.new("char[]", 512)
-        while lib.zt_pod_note(self.handle, len(found), buffer, 512):
-            found.append(native.ffi.string(buffer).decode(errors="replace"))
-        return found
+    @functools.cached_property
+    def stored(self) -> list[Stored]:
+        """What the lower halves of all rooms noted."""
+        return read_store(self.handle)
+
+    def store(self, room: str) -> dict[bytes, bytes]:
+        """What the lower half of a room noted, oldest first."""
+        return of_room(self.stored, room)
 
     def files(self, room: str) -> list[FrozenFile]:
         """The open file descriptions that a room has claimed."""
@@ -246,9 +263,9 @@ class FrozenPod:
     # -- reading
 
     def _read_files(self) -> None:
-        alike: dict[tuple, list[FrozenFile]] = defaultdict(list)
+        alike: dict[_Key, list[FrozenFile]] = defaultdict(list)
         for process in self.processes:
-            for fd in sorted(map(int, os.listdir(f"{process.proc}/fd"))):
+            for fd in procfs.fds(process.rpid):
                 look = _look(process.rpid, fd)
                 file = self._same_description(alike[look.key], process, fd)
                 if file is None:
@@ -273,10 +290,10 @@ class FrozenPod:
         alive = {p.rpid for p in self.processes}
         for parent in self.processes:
             for rpid in procfs.children(parent.rpid):
-                if rpid not in alive and self.vpid(rpid):
-                    self.zombies.append(self._read_zombie(parent, Rpid(rpid)))
+                if rpid not in alive and (vpid := self.vpid(rpid)):
+                    self.zombies.append(self._read_zombie(parent, Rpid(rpid), vpid))
 
-    def _read_zombie(self, parent: FrozenProcess, rpid: Rpid) -> Zombie:
+    def _read_zombie(self, parent: FrozenProcess, rpid: Rpid, vpid: Vpid) -> Zombie:
         p_pid, nohang_exited_nowait = 1, 0x1 | 0x4 | 0x01000000
         program = Program()
         info = program.buffer(128)
@@ -287,7 +304,7 @@ class FrozenPod:
         fields = procfs.stat_fields(f"/proc/{rpid}/stat")
         pgid, sid = (self.vpid(int(value)) or Vpid(0) for value in fields[2:4])
         comm = procfs.read(f"/proc/{rpid}/comm").rstrip("\n")
-        return Zombie(self.vpid(rpid), parent.vpid, pgid, sid, code, status, comm)
+        return Zombie(vpid, parent.vpid, pgid, sid, code, status, comm)
 
 
 def _parents_first(processes: list[FrozenProcess]) -> Iterator[FrozenProcess]:

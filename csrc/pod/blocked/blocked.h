@@ -9,7 +9,7 @@
  * All this unless a signal of the program's own is the reason: then it shows what it natively shows.
  * Which call is what, is in its row: csrc/syscalls.py, `timeout`, `eintr` and `part`.
  *
- *   blocked.c     when a thread is stopped or let go: what interrupted it?
+ *   interrupted.c when a thread is stopped or let go: what interrupted it?
  *   reissue.c     a call, or what is left of it, is made again
  *   part.c        what had been moved, and the call that moves the rest
  *   descriptor.c  what a descriptor is: was the call cut short, or done?

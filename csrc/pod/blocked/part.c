@@ -104,8 +104,7 @@ static bool holds_descriptors(const zt_task *task, const struct msghdr *message)
     struct msghdr here = {.msg_control = control, .msg_controllen = message->msg_controllen};
     if (message->msg_flags & MSG_CTRUNC || message->msg_controllen > MOST)
         return true; /* perhaps: they had no room */
-    if (!message->msg_controllen ||
-        !read_from(task, (uint64_t)message->msg_control, control, message->msg_controllen))
+    if (!message->msg_controllen || !read_from(task, (uint64_t)message->msg_control, control, message->msg_controllen))
         return false;
     for (struct cmsghdr *each = CMSG_FIRSTHDR(&here); each; each = CMSG_NXTHDR(&here, each))
         if (each->cmsg_level == SOL_SOCKET && each->cmsg_type == SCM_RIGHTS)
@@ -128,8 +127,7 @@ static uint64_t message_at(const zt_row *row, const uint64_t *args, int64_t inde
 }
 
 /* The last one that is done, which may be so in part only. */
-static bool read_last(const zt_task *task, const zt_row *row, const uint64_t *args, int64_t done,
-                      struct mmsghdr *ret)
+static bool read_last(const zt_task *task, const zt_row *row, const uint64_t *args, int64_t done, struct mmsghdr *ret)
 {
     return read_from(task, message_at(row, args, done - 1), ret, sizeof *ret);
 }
@@ -230,8 +228,7 @@ static bool next_of_vector(zt_task *task, const zt_part *part)
     uint64_t done = (uint64_t)task->reissue.done;
     struct msghdr message;
     if (!(task->reissue.on & ZT_ON_SOCKET))
-        return rest_of_vector(task, issued[part->at], issued[part->size], done, &issued[part->at],
-                              &issued[part->size]);
+        return rest_of_vector(task, issued[part->at], issued[part->size], done, &issued[part->at], &issued[part->size]);
     task->reissue.issued_nr = SYS_sendmsg;
     issued[2] = MSG_NOSIGNAL;
     return rest_in_message(task, issued[1], task->reissue.call.asked[2], done, &message) &&

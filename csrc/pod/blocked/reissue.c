@@ -63,8 +63,7 @@ int zt_blocked_reissue(zt_task *task, int64_t left_ns, zt_err *err)
 /* A handler that runs first makes calls of its own; let them be. */
 static int on_the_way_in(zt_task *task, zt_regs *regs, zt_err *err)
 {
-    task->reissue.entered = regs->rsp == task->reissue.rsp &&
-                            regs->rip == task->reissue.rip + ZT_ARCH_SYSCALL_BYTES &&
+    task->reissue.entered = regs->rsp == task->reissue.rsp && regs->rip == task->reissue.rip + ZT_ARCH_SYSCALL_BYTES &&
                             zt_arch_call_nr(regs) == task->reissue.call.nr;
     if (!task->reissue.entered)
         return 0;

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ...image.image import Image
+    from ...image.sink import Writer
+    from ...view.build import Build
 
 _BITE = 1 << 20
 
 
-def save(fd: int, writer: Any) -> list[list[int]]:
+def save(fd: int, writer: Writer) -> list[list[int]]:
     """Write the data of `fd` to `writer`; returns its runs as [offset, length], in order.
 
     Moves the offset of `fd`, which must therefore be a description of our own.
@@ -41,15 +42,16 @@ def save(fd: int, writer: Any) -> list[list[int]]:
     return runs
 
 
-def load(image: Image, part: str, runs: list[list[int]], size: int, fd: int) -> None:
+def load(build: Build, part: str, runs: list[list[int]], size: int, fd: int) -> None:
     """Give `fd`, a new empty file, the contents that `save` wrote. Leaves its offset at 0."""
     os.ftruncate(fd, size)
-    source = os.open(image.path(part), os.O_RDONLY | os.O_CLOEXEC)
+    source = os.open(build.image.path(part), os.O_RDONLY | os.O_CLOEXEC)
     try:
-        at = 0
+        first = 0
         for offset, length in runs:
             os.lseek(fd, offset, os.SEEK_SET)
-            end = at + length
+            at, end = first, first + build.needed(length)
+            first += length
             while at < end:
                 moved = os.sendfile(fd, source, at, end - at)
                 if not moved:

@@ -6,15 +6,16 @@ import signal
 import struct
 from collections.abc import Callable
 
-_SI_USER, _SI_QUEUE, _SI_MESGQ, _SI_TKILL = 0, -1, -3, -6
+_SI_USER, _SI_MESGQ, _SI_TKILL = 0, -3, -6
 _PID_OFFSET = 16
 
 
 def _has_sender(info: bytes) -> bool:
+    """Did the kernel write a sender? That of SI_QUEUE is what a program wrote, and stays so."""
     number, _error, code = struct.unpack_from("<iii", info)
     if number == signal.SIGCHLD and code > 0:
         return True
-    return code in (_SI_USER, _SI_QUEUE, _SI_MESGQ, _SI_TKILL)
+    return code in (_SI_USER, _SI_MESGQ, _SI_TKILL)
 
 
 def _with_sender(info: bytes, change: Callable[[int], int | None]) -> bytes:

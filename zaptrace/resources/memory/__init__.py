@@ -2,7 +2,8 @@
 
 The kernel keeps: mappings with their protection, advice and locks; the limits of code, data, heap,
 stack, arguments and environment; the auxiliary vector.
-Kinds of mapping here: `anonymous` (private, and private copies of removed files: contents travel),
+Kinds of mapping here: `anonymous` (private, and private copies of files that are removed or may not
+be read: contents travel),
 `file` (private or shared; only pages that differ from the file travel), `object` (shared memory
 without a path: its contents travel once, whoever maps it).
 Not carried: device memory, huge-page files, AIO rings, userfaultfd registrations, protection keys
@@ -22,7 +23,7 @@ from ...errors import RestoreError, UnsupportedResource
 from ...image.writebehind import WriteBehind
 from ...linux import procfs
 from ...linux.native import NativeError, lib
-from ...linux.program import Program
+from ...linux.program import Argument, Program, Row
 from ...view.build import Build, BuildProcess, Stage
 from ...view.frozen import FrozenPod, FrozenProcess
 from .pages import Pages
@@ -180,6 +181,8 @@ class _Capture:
         if status is None or status.st_ino != m.inode:
             # Removed behind another name, or replaced: what is mapped is not what the path says.
             return ("object" if m.shared else "anonymous"), "", None
+        if not m.shared and not os.access(m.name, os.R_OK):
+            return "anonymous", "", None  # of a program that may be executed only: none can map it
         return "file", m.name, status
 
     def objects(self) -> list[Object]:
@@ -301,7 +304,7 @@ def _make_object(object_: Object, build: Build) -> None:
     try:
         at = 0
         for offset, length in object_.runs:
-            os.pwrite(fd, os.pread(source, length, at), offset)
+            os.pwrite(fd, os.pread(source, build.needed(length), at), offset)
             at += length
     finally:
         os.close(source)
@@ -321,12 +324,13 @@ def _fill(state: State, build: Build) -> None:
     fd = process.run(program)[pages]
 
     program = Program()
-    loads: list[tuple] = []
+    loads: list[tuple[Row, int]] = []
     for m in state.mappings:
         program = _map(program, m, numbers)
         for start, end, offset in m.runs:
-            row = program.call("pread64", fd, start, end - start, offset)
-            loads.append((row, end - start))
+            size = build.needed(end - start)
+            row = program.call("pread64", fd, start, size, offset)
+            loads.append((row, size))
         if m.runs and not m.protection & _PROT_WRITE:
             program.call("mprotect", m.start, m.end - m.start, m.protection)
         program = _advise(program, m)
@@ -339,7 +343,7 @@ def _fill(state: State, build: Build) -> None:
     _load(process, program, loads)
 
 
-def _load(process: BuildProcess, program: Program, loads: list[tuple]) -> None:
+def _load(process: BuildProcess, program: Program, loads: list[tuple[Row, int]]) -> None:
     results = process.run(program)
     for row, size in loads:
         if results[row] != size:
@@ -380,7 +384,7 @@ def _map(program: Program, m: Mapping, numbers: dict[tuple[int, int], int]) -> P
     if m.kind == "anonymous":
         program.call("mmap", m.start, size, protection, flags | _MAP_ANONYMOUS, -1, 0)
     elif m.kind == "object":
-        fd = numbers[m.device, m.inode]
+        fd: Argument = numbers[m.device, m.inode]
         program.call("mmap", m.start, size, protection, flags, fd, m.offset)
     else:
         mode = os.O_RDWR if m.shared and m.writable else os.O_RDONLY

@@ -15,12 +15,13 @@ import termios
 from dataclasses import dataclass
 
 from ...errors import RestoreError, UnsupportedResource
-from ...ids import SUPERVISOR, Vpid
+from ...ids import SUPERVISOR, Rpid, Vpid
 from ...linux.native import lib
 from ...linux.procfs import read
 from ...linux.program import Program
 from ...view.build import Build, BuildProcess, Stage
 from ...view.frozen import FrozenPod, FrozenProcess, Zombie
+from ..common.ending import end_as
 from . import tree
 
 NAME = "process"
@@ -168,7 +169,7 @@ def restore(states: list[State], build: Build) -> None:
     build.at(Stage.CLAIM, _claim, alive)
     build.at(Stage.FORK, _make_tree, states, build)
     for state in alive:
-        build.at(Stage.FILES, _own, state, build)
+        build.at(Stage.FORK, _own, state, build)
     build.at(Stage.RESUME, _end_zombies, [s for s in states if s.zombie], build)
     for state in alive:
         if state.stop_signal:
@@ -216,7 +217,7 @@ class _Maker:
     def process(self, vpid: int) -> BuildProcess:
         return self.helpers.get(vpid) or self.build.process(vpid)
 
-    def add(self, vpid: int, rpid: int) -> None:
+    def add(self, vpid: int, rpid: Rpid) -> None:
         process = BuildProcess(self.build.handle, Vpid(vpid), rpid)
         if vpid in self.states:
             self.build.processes[Vpid(vpid)] = process
@@ -258,9 +259,9 @@ class _Maker:
         program.call("close", fd)
         self.process(vpid).run(program)
 
-    def fork(self, parent: BuildProcess, vpid: int) -> int:
+    def fork(self, parent: BuildProcess, vpid: int) -> Rpid:
         lib.zt_pod_expect_vpid(self.build.handle, vpid)
-        return self.call(parent, "clone", _SIGCHLD, 0, 0, 0, 0)
+        return Rpid(self.call(parent, "clone", _SIGCHLD, 0, 0, 0, 0))
 
     def make_orphan(self, vpid: int, by: BuildProcess) -> None:
         between = BuildProcess(self.build.handle, Vpid(0), self.fork(by, 0))
@@ -296,7 +297,8 @@ def _execute(state: State, process: BuildProcess) -> None:
 
 
 def _own(state: State, build: Build) -> None:
-    program = build.process(state.vpid).program(Stage.FILES)
+    """Before there are other threads, which inherit some of it."""
+    program = build.process(state.vpid).program(Stage.FORK)
     program.call("chdir", program.string(state.cwd))
     program.call("umask", state.umask)
     if state.death_signal:
@@ -310,12 +312,8 @@ def _own(state: State, build: Build) -> None:
 def _end_zombies(zombies: list[State], build: Build) -> None:
     for state in reversed(zombies):
         process = build.processes.pop(Vpid(state.vpid))
-        program = Program()
-        if state.code == _CLD_EXITED:
-            program.call("exit_group", state.status, may_fail=True)
-            process.run(program)
-        else:
-            build.end(process.rpid, state.status)
+        exited = state.code == _CLD_EXITED
+        end_as(state.status << 8 if exited else state.status, process, build)
 
 
 def _stop(state: State, build: Build) -> None:

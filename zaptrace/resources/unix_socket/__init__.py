@@ -17,8 +17,9 @@ import contextlib
 import os
 import socket
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -91,7 +92,8 @@ def _capture(pod: FrozenPod, file: FrozenFile, inside: set[int]) -> State:
         with contextlib.suppress(OSError):
             peer_name = name_bytes(sock.getpeername())
         directory, path_mode = _place(file, name)
-        reset, queue = False, []
+        reset = False
+        queue: list[Message] = []
         if status != LISTENING:
             reset, queue = look(file, sock, known)
         if queue and status == UNCONNECTED and not name:
@@ -110,7 +112,8 @@ def _capture(pod: FrozenPod, file: FrozenFile, inside: set[int]) -> State:
             shutdown=known.shutdown,
             queue=queue,
             reset=reset,
-            options=options(sock, GENERAL),
+            options=options(sock, GENERAL)
+            | {"SO_SNDBUF": sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4)},
         )
 
 
@@ -165,8 +168,12 @@ def _place(file: FrozenFile, name: bytes) -> tuple[bytes, int]:
 
 
 def restore(states: list[State], build: Build) -> None:
-    if states:
-        build.at(Stage.CLAIM, _claim, states, build)
+    if not states:
+        return
+    build.at(Stage.CLAIM, _claim, states, build)
+    if build.rehearsal:
+        build.at(Stage.SHARED, _rehearse, states, build)
+    else:
         build.at(Stage.SHARED, _make, states, build)
 
 
@@ -226,6 +233,32 @@ def _make(states: list[State], build: Build) -> None:
         _Maker(states).run(build)
 
 
+def _rehearse(states: list[State], build: Build) -> None:
+    """The same under other names: the real ones are the original's, and others know them."""
+    with tempfile.TemporaryDirectory(prefix="zt-") as home:
+        names = {name for state in states for name in (state.name, state.peer_name) if name}
+        outside = {s.peer_name for s in states if s.status == CONNECTED and not s.peer}
+        aliases = {
+            name: (b"\0" if name.startswith(b"\0") else b"") + os.fsencode(f"{home}/{n}")
+            for n, name in enumerate(sorted(names - outside))
+        }
+        _make(
+            [
+                replace(
+                    state,
+                    name=aliases.get(state.name, state.name),
+                    peer_name=aliases.get(state.peer_name, state.peer_name),
+                    queue=[
+                        replace(message, source=aliases.get(message.source, message.source))
+                        for message in state.queue
+                    ],
+                )
+                for state in states
+            ],
+            build,
+        )
+
+
 class _Maker:
     """All unix sockets of a pod are made together, since they are each other's peers."""
 
@@ -235,8 +268,6 @@ class _Maker:
         self.by_name: dict[bytes, State] = {}
         self.mates: dict[int, socket.socket] = {}
         """By ino: peers that fill the queue of an orphaned socket and are then closed."""
-        self.filled: list[tuple[socket.socket, int]] = []
-        """Those with more room than usual, and how much is usual (SO_SNDBUF)."""
 
     def run(self, build: Build) -> None:
         with contextlib.ExitStack() as stack:
@@ -255,8 +286,6 @@ class _Maker:
                     self._joined(state)
             for state in self.states.values():
                 self._fill(state)
-            for sock, usual in self.filled:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, usual // 2)
             for state in self.states.values():
                 self._connect(state)
             for sock in self.mates.values():
@@ -281,7 +310,8 @@ class _Maker:
         if not state.name:
             return
         if build.contended and state.name.startswith(b"\0") and _is_taken(state):
-            build.before_thaw.append(partial(_take_name, state, sock.dup()))
+            again = sock.dup()
+            build.at_thaw(partial(_take_name, state, again), again.close)
         else:
             self.by_name[state.name] = state
             _take_name(state, sock.dup())
@@ -299,9 +329,7 @@ class _Maker:
         else:
             self.mates[state.ino] = other
         for sock in (mine, other):
-            # Room for the filling, given back after it (the kernel doubles what is set).
-            usual = sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-            self.filled.append((sock, usual))
+            # Room for the filling, which the options of the State take back.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM)
 
     def _pair(self, state: State, peer: State | None) -> tuple[socket.socket, socket.socket]:
@@ -425,7 +453,7 @@ def _path_lent(state: State, build: Build) -> Iterator[None]:
         yield
         if os.path.lexists(path):
             os.rename(path, next_)
-            build.before_thaw.append(partial(os.rename, next_, path))
+            build.at_thaw(partial(os.rename, next_, path), partial(os.unlink, next_))
     finally:
         os.rename(former, path)
 

@@ -1,0 +1,55 @@
+"""A restore beside the frozen original, before the original ends.
+
+A checkpoint that stops the pod, or a check, makes the pod of the image just written: every process,
+every mapping, every descriptor, every row of every program. No instruction of it runs, and it is
+thrown away. So what would make the restore fail is known while the pod can still go on.
+
+Two things are not what a real restore does. Bulk contents are left out (Build.needed), so the cost
+does not grow with memory. And what only one can have, a port, a path, a lock, the bytes of a named
+pipe, is the original's: it is made under another name or not taken (Build.rehearsal).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from ..errors import ZaptraceError
+from ..image.image import Image
+from .pod import Pod, Stdio
+from .restore import make
+
+
+def rehearse(path: str) -> None:
+    """Restore the image at `path`, whose pod is frozen on this host, and throw it away.
+
+    Raises what the restore would raise, with what is to be done by who wants to stop the pod.
+    """
+    try:
+        with Image.just_written(path) as image, _stdio() as stdio:
+            _rehearse(image, stdio)
+    except ZaptraceError as error:
+        error.what = f"the image would not restore: {error.what}"
+        error.do = error.do or "report this; --no-rehearsal stops the pod all the same"
+        error.changed = None  # who has frozen the pod knows
+        raise
+
+
+def _rehearse(image: Image, stdio: Stdio) -> None:
+    pod = Pod(image.manifest["pod"]["name"], moved=True, stdio=stdio)
+    try:
+        make(pod, image, contended=True, rehearsal=True)
+    finally:
+        pod.close()
+
+
+@contextlib.contextmanager
+def _stdio() -> Iterator[Stdio]:
+    """Pipes that nobody uses, in place of what the user gave to the pod."""
+    pipes = [*os.pipe(), *os.pipe()]
+    try:
+        yield Stdio(pipes[0], pipes[1], pipes[3])
+    finally:
+        for fd in pipes:
+            os.close(fd)
