@@ -38,9 +38,18 @@ int zt_pod_tasks(zt_pod *pod, zt_task_info *ret, int32_t capacity)
             .interrupted = task->interrupted,
             .left_ns = zt_blocked_left(pod, task),
             .control_size = task->control_size,
+            .dumpable = task->process->dumpable,
+            .landlocked = task->landlocked,
         };
     }
     return count;
+}
+
+void zt_pod_set_dumpable(zt_pod *pod, int32_t rpid, int32_t dumpable)
+{
+    zt_process *process = zt_pod_process(pod, (zt_rpid){rpid});
+    if (process)
+        process->dumpable = dumpable;
 }
 
 int zt_pod_root_status(zt_pod *pod, int32_t *ret_status)
@@ -66,6 +75,11 @@ void zt_pod_set_clock(zt_pod *pod, int64_t offset_ns)
 int64_t zt_pod_clock(zt_pod *pod)
 {
     return pod->clock_offset_ns;
+}
+
+zt_store *zt_pod_store(zt_pod *pod)
+{
+    return &pod->store;
 }
 
 int32_t zt_ids_to_real(zt_pod *pod, int32_t vpid)

@@ -31,6 +31,8 @@ class TaskInfo:
     interrupted: bool
     left_ns: int
     control_size: int
+    dumpable: int
+    landlocked: bool
 
 
 def tasks(pod: Handle) -> list[TaskInfo]:
@@ -54,6 +56,8 @@ def tasks(pod: Handle) -> list[TaskInfo]:
             bool(i.interrupted),
             i.left_ns,
             i.control_size,
+            i.dumpable,
+            bool(i.landlocked),
         )
         for i in infos[0:count]
     ]

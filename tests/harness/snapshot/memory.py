@@ -19,7 +19,7 @@ KERNELS_OWN = ("[vvar]", "[vvar_vclock]", "[vdso]", "[vsyscall]")
 RESIDENT = (
     "Rss", "Pss", "Pss_Dirty", "Pss_Anon", "Pss_File", "Pss_Shmem", "Shared_Clean", "Shared_Dirty",
     "Private_Clean", "Private_Dirty", "Referenced", "KSM", "LazyFree", "AnonHugePages",
-    "ShmemPmdMapped", "FilePmdMapped", "Swap", "SwapPss", "Anonymous",
+    "ShmemPmdMapped", "FilePmdMapped", "Swap", "SwapPss", "Anonymous", "Locked",
 )  # fmt: skip
 """Sizes that say what is resident at the moment, and how: those of `here`."""
 
@@ -136,4 +136,16 @@ def _policies(rpid: int) -> dict[int, str]:
 
 
 def here(rpid: int) -> dict[str, dict[str, Any]]:
-    return {m.key: {**m.sizes, **m.others} for m in _mappings(rpid)}
+    """Of a mapped file all but copies of its pages depends on others, and on what was read of it.
+
+    That it was read shows at every page: the kernel marks it as referenced. The stub is ours.
+    """
+    return {
+        m.key: {
+            key: value
+            for key, value in {**m.sizes, **m.others}.items()
+            if key != "Referenced" and (key not in RESIDENT or not m.inode or key == "Anonymous")
+        }
+        for m in _mappings(rpid)
+        if not lib.zt_stub_start() <= m.start < lib.zt_stub_end()
+    }
