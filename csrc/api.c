@@ -37,9 +37,18 @@ int zt_pod_tasks(zt_pod *pod, zt_task_info *ret, int32_t capacity)
             .ended = task->state == ZT_TASK_ENDED,
             .interrupted = task->interrupted,
             .left_ns = zt_blocked_left(pod, task),
+            .dumpable = task->process->dumpable,
+            .landlocked = task->landlocked,
         };
     }
     return count;
+}
+
+void zt_pod_set_dumpable(zt_pod *pod, int32_t rpid, int32_t dumpable)
+{
+    zt_process *process = zt_pod_process(pod, (zt_rpid){rpid});
+    if (process)
+        process->dumpable = dumpable;
 }
 
 int zt_pod_root_status(zt_pod *pod, int32_t *ret_status)
@@ -65,6 +74,11 @@ void zt_pod_set_clock(zt_pod *pod, int64_t offset_ns)
 int64_t zt_pod_clock(zt_pod *pod)
 {
     return pod->clock_offset_ns;
+}
+
+zt_store *zt_pod_store(zt_pod *pod)
+{
+    return &pod->store;
 }
 
 int32_t zt_ids_to_real(zt_pod *pod, int32_t vpid)
@@ -121,12 +135,10 @@ int zt_sigmask_set(zt_pod *pod, int32_t rtid, uint64_t mask, zt_err *err)
     return at_rest(pod, rtid, &thread, err) ? -1 : zt_stopped_set_mask(thread, mask, err);
 }
 
-int zt_siginfo_peek(zt_pod *pod, int32_t rtid, int32_t shared, void *ret, int32_t most, int32_t *ret_count,
-                    zt_err *err)
+int zt_siginfo_peek(zt_pod *pod, int32_t rtid, int32_t shared, void *ret, int32_t most, int32_t *ret_count, zt_err *err)
 {
     zt_stopped thread;
-    return at_rest(pod, rtid, &thread, err) ? -1
-                                            : zt_stopped_peek_siginfo(thread, shared, ret, most, ret_count, err);
+    return at_rest(pod, rtid, &thread, err) ? -1 : zt_stopped_peek_siginfo(thread, shared, ret, most, ret_count, err);
 }
 
 int zt_rseq_get(zt_pod *pod, int32_t rtid, zt_rseq *ret, zt_err *err)

@@ -1,8 +1,9 @@
 /* The door between C and Python: declarations only. This file is also the cffi cdef,
  * so it includes nothing, and each name is declared once, here.
  *
- * Every call but zt_loop_wake, zt_mem_* and zt_kcmp must come from the one thread that
- * created the pod (ptrace belongs to a thread). Fallible calls return 0, or -1 with *err filled. */
+ * A call that takes a pod must come from the one thread that created it (ptrace belongs to a
+ * thread); those in the part "from any thread" may come from any. That a pod is not destroyed
+ * meanwhile is for the callers to see to. Fallible calls return 0, or -1 with *err filled. */
 #pragma once
 #include <stdint.h>
 
@@ -13,6 +14,7 @@
 #define ZT_ERR_PROGRAM 4 /* a row of a program that had to succeed did not */
 #define ZT_ERR_TIMEOUT 5 /* the pod did not come to rest in time */
 #define ZT_ERR_EXEC 6    /* the program to launch could not be executed: os_errno */
+#define ZT_ERR_UNFIT 7   /* a program that cannot be in a pod was executed, and has been ended */
 
 typedef struct zt_err {
     int32_t kind;
@@ -21,6 +23,7 @@ typedef struct zt_err {
 } zt_err;
 
 typedef struct zt_pod zt_pod;
+typedef struct zt_store zt_store;
 
 /* One row of a syscall program, as the stub reads it (csrc/ptrace/stub.c). */
 #define ZT_ROW_MUST 0x100 /* stop the program when this row fails */
@@ -55,6 +58,7 @@ typedef struct zt_launch_spec {
     int32_t tty;     /* fd 0 becomes the controlling terminal */
     int32_t vpid;    /* 0: the kernel's number */
     int32_t root;    /* its end is what zt_pod_root_status tells */
+    int64_t nofile;  /* its soft limit on open files; 0: ours */
     int32_t hold;    /* leave it stopped at its first instruction, the pod frozen */
 } zt_launch_spec;
 
@@ -65,37 +69,68 @@ typedef struct zt_task_info {
     int32_t ended;      /* a leader that ended before its other threads */
     int32_t interrupted; /* in a call that would show the freeze: zt_call_reissue after a restore */
     int64_t left_ns;    /* time left of the timed call that it was in; -1: none, or not known */
+    int32_t dumpable;   /* of its process, as it is told (PR_GET_DUMPABLE) */
+    int32_t landlocked; /* in a Landlock sandbox */
 } zt_task_info;
 
-/* A run of pages that hold something. */
+/* A run of pages of one kind. */
+#define ZT_RUN_HELD 0  /* they hold something */
+#define ZT_RUN_OFTEN 1 /* they may be mapped by more than one process (copy-on-write) */
+#define ZT_RUN_GUARD 2 /* whoever touches them gets SIGSEGV (MADV_GUARD_INSTALL) */
 typedef struct zt_page_run {
     uint64_t start, end;
+    uint32_t kind;
 } zt_page_run;
+
+/* What zt_mem_pages looks for. */
+#define ZT_PAGES_OWN 0         /* pages that hold something, and guard pages */
+#define ZT_PAGES_UNLIKE_FILE 1 /* the same, but pages of the file that is mapped */
+#define ZT_PAGES_GUARD 2       /* guard pages alone */
+
+/* An entry of the store; good until it is put again or removed. */
+typedef struct zt_stored {
+    const char *room;
+    const uint8_t *key, *value;
+    uint32_t key_size, value_size;
+} zt_stored;
 
 /* --- pod */
 zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err);
 void zt_pod_destroy(zt_pod *pod);
-int zt_pod_launch(zt_pod *pod, const zt_launch_spec *spec, int32_t *ret_rpid, zt_err *err);
 int zt_pod_tasks(zt_pod *pod, zt_task_info *ret, int32_t capacity); /* returns how many there are */
 int zt_pod_root_status(zt_pod *pod, int32_t *ret_status);           /* 1 when it has ended */
-int zt_pod_note(zt_pod *pod, int32_t index, char *ret, int32_t size); /* 1 while index exists */
-int zt_pod_add_note(zt_pod *pod, const char *text);
+/* The next thing that people are to be told, such as that a process had to be ended; each is given
+ * once. 0: there is none. The loop returns as woken when there is one. */
+int zt_pod_told(zt_pod *pod, char *ret, int32_t size);
 void zt_pod_expect_vpid(zt_pod *pod, int32_t vpid); /* of the next task made */
 void zt_pod_set_clock(zt_pod *pod, int64_t offset_ns);
 int64_t zt_pod_clock(zt_pod *pod);
-int zt_pod_freeze(zt_pod *pod, int32_t timeout_ms, zt_err *err);
-int zt_pod_thaw(zt_pod *pod, zt_err *err);
-int zt_pod_frozen(zt_pod *pod);
-int zt_pod_kill(zt_pod *pod); /* SIGKILL to all; returns when nothing is left */
+
+/* --- the store: what rooms of the tracer note, see pod/store.h */
+zt_store *zt_pod_store(zt_pod *pod);
+int zt_store_put(zt_store *store, const char *room, const void *key, uint32_t key_size, const void *value,
+                 uint32_t value_size); /* replaces; 0 or -ENOMEM, and then nothing has changed */
+const zt_stored *zt_store_get(zt_store *store, const char *room, const void *key, uint32_t key_size); /* or NULL */
+void zt_store_remove(zt_store *store, const char *room, const void *key, uint32_t key_size);
+/* All entries of all rooms, oldest first: the one after `after` (NULL: the first), NULL at the end. */
+const zt_stored *zt_store_next(zt_store *store, const zt_stored *after);
 
 /* --- loop */
-int zt_loop_run(zt_pod *pod, zt_err *err); /* until woken or empty; 1: woken, 0: empty */
-void zt_loop_wake(zt_pod *pod);
+int zt_loop_launch(zt_pod *pod, const zt_launch_spec *spec, int32_t *ret_rpid, zt_err *err);
+int zt_loop_run(zt_pod *pod, zt_err *err); /* until woken or empty; 1: woken, 0: empty, -1: it cannot go on */
+int zt_loop_freeze(zt_pod *pod, int32_t timeout_ms, zt_err *err); /* ZT_ERR_TIMEOUT: it is running again */
+int zt_loop_thaw(zt_pod *pod, zt_err *err);
+int zt_loop_kill(zt_pod *pod, zt_err *err); /* SIGKILL to all; returns when nothing is left, or it takes too long */
+
+/* --- from any thread */
+void zt_loop_wake(zt_pod *pod);   /* zt_loop_run returns soon; after a wake just before it began, perhaps not */
+int zt_loop_frozen(zt_pod *pod);
 
 /* --- ids */
 int32_t zt_ids_to_real(zt_pod *pod, int32_t vpid);    /* 0: not in the pod */
 int32_t zt_ids_to_virtual(zt_pod *pod, int32_t rpid); /* 0: not in the pod */
 int zt_ids_bind(zt_pod *pod, int32_t vpid, int32_t rpid);
+void zt_pod_set_dumpable(zt_pod *pod, int32_t rpid, int32_t dumpable); /* what a process is told of itself */
 
 /* --- one stopped thread */
 int zt_regs_get(zt_pod *pod, int32_t rtid, zt_regs *ret, zt_err *err);
@@ -104,16 +139,17 @@ int zt_xstate_get(zt_pod *pod, int32_t rtid, void *ret, uint64_t capacity, uint6
 int zt_xstate_set(zt_pod *pod, int32_t rtid, const void *state, uint64_t size, zt_err *err);
 int zt_sigmask_get(zt_pod *pod, int32_t rtid, uint64_t *ret, zt_err *err);
 int zt_sigmask_set(zt_pod *pod, int32_t rtid, uint64_t mask, zt_err *err);
-int zt_siginfo_peek(zt_pod *pod, int32_t rtid, int32_t shared, void *ret, int32_t most, int32_t *ret_count, zt_err *err);
+int zt_siginfo_peek(zt_pod *pod, int32_t rtid, int32_t shared, void *ret, int32_t most, int32_t *ret_count,
+                    zt_err *err);
 int zt_rseq_get(zt_pod *pod, int32_t rtid, zt_rseq *ret, zt_err *err); /* address 0: none */
 /* The timed call that its registers show as interrupted shall go on for left_ns (-1: as it was asked). */
 int zt_call_reissue(zt_pod *pod, int32_t rtid, int64_t left_ns, zt_err *err);
-int zt_program_run(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
-                   uint32_t *ret_done, zt_err *err);
+int zt_loop_run_program(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
+                        uint32_t *ret_done, zt_err *err);
 /* End a process by a signal that it does not handle; its parent finds it so. */
-int zt_task_end(zt_pod *pod, int32_t rtid, int32_t signal, zt_err *err);
+int zt_loop_end_process(zt_pod *pod, int32_t rtid, int32_t signal, zt_err *err);
 /* Put all threads of a process into the group-stop that a signal makes by default. */
-int zt_task_stop(zt_pod *pod, int32_t rpid, int32_t signal, zt_err *err);
+int zt_loop_stop_process(zt_pod *pod, int32_t rpid, int32_t signal, zt_err *err);
 
 /* --- the table of system calls (csrc/syscalls.py) */
 const char *zt_call_name(int32_t nr); /* NULL: no row */
@@ -126,7 +162,20 @@ uint64_t zt_stub_data(uint32_t rows);  /* where the data of a program of so many
 uint32_t zt_stub_capacity(void);       /* bytes for rows and data together */
 int64_t zt_mem_read(int32_t rpid, uint64_t address, void *ret, uint64_t size);
 int64_t zt_mem_write(int32_t rpid, uint64_t address, const void *from, uint64_t size);
-int zt_mem_pages(int pagemap_fd, uint64_t start, uint64_t end, int32_t private_file,
-                 zt_page_run *ret, int32_t capacity, uint64_t *ret_next, zt_err *err);
+/* Runs of a range, at most `capacity`; their number. *ret_next is where to go on. */
+int zt_mem_pages(int pagemap_fd, uint64_t start, uint64_t end, int32_t what, zt_page_run *ret, int32_t capacity,
+                 uint64_t *ret_next, zt_err *err);
+/* The pages of a range that are all held, as ZT_RUN_HELD (mapped here alone) and ZT_RUN_OFTEN. */
+int zt_mem_often(int pagemap_fd, uint64_t start, uint64_t end, zt_page_run *ret, int32_t capacity, uint64_t *ret_next,
+                 zt_err *err);
+/* All bytes of some runs, one after the other. Those of kind ZT_RUN_HELD by process_vm_readv, which
+ * is fast but pins pages, and so makes the kernel copy those that others share; all others by
+ * /proc/PID/mem (mem_fd). Returns how many runs were read: fewer than count, that one is unreadable. */
+int32_t zt_mem_gather(int32_t rpid, int mem_fd, const zt_page_run *runs, int32_t count, void *ret);
+/* Pages of a range that are equal in two processes, as runs; a page that one of them lacks is not. */
+int zt_mem_equal(int mem_fd1, int mem_fd2, uint64_t start, uint64_t end, zt_page_run *ret, int32_t capacity,
+                 uint64_t *ret_next);
+/* A hash of every page of a range, to find candidates by; -1: one is unreadable. */
+int32_t zt_mem_hashes(int mem_fd, uint64_t start, uint64_t end, uint64_t *ret);
 int zt_kcmp(int32_t rpid1, int32_t rpid2, int32_t type, uint64_t idx1, uint64_t idx2);
 int zt_pidfd_getfd(int32_t rpid, int32_t fd);

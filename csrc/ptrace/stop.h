@@ -39,8 +39,21 @@ typedef struct zt_stop {
 
 zt_stop zt_stop_of(int32_t rtid, int wait_status);
 
-/* Wait for the next stop of one thread. */
+/* About to get a signal that its next instruction would raise again? */
+static inline bool zt_stop_is_fault(zt_stop stop)
+{
+    return stop.kind == ZT_STOP_SIGNAL &&
+           (stop.value == SIGSEGV || stop.value == SIGBUS || stop.value == SIGILL || stop.value == SIGFPE);
+}
+
+/* Wait for the next stop of one thread that is on its way there. ZT_ERR_TIMEOUT when it sleeps instead,
+ * so many seconds on end; one that runs or waits for a disk gets there, or ends by a signal that
+ * nobody can block. */
+#define ZT_STUCK_AFTER_S 15
 int zt_stop_wait(int32_t rtid, zt_stop *ret, zt_err *err);
+
+/* The same for one that may not stop: ZT_ERR_TIMEOUT after so long. */
+int zt_stop_wait_for(int32_t rtid, int32_t timeout_ms, zt_stop *ret, zt_err *err);
 
 typedef enum zt_resume {
     ZT_TO_EVENT,  /* until something that we trap */
@@ -49,9 +62,9 @@ typedef enum zt_resume {
     ZT_TO_LISTEN, /* stay in the group-stop, but hear of its end */
 } zt_resume;
 
-#define ZT_PTRACE_OPTIONS                                                                              \
-    (PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACESECCOMP | PTRACE_O_TRACEFORK |          \
-     PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC)
+#define ZT_PTRACE_OPTIONS                                                                                              \
+    (PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACESECCOMP | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |    \
+     PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC)
 
 /* With see_ends, it and what it makes stop also before they end. */
 int zt_seize(int32_t rtid, bool see_ends, zt_err *err);

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "../vdso/params.h"
+#include "fresh.h"
 #include "mem.h"
 #include "zt_vdso_image.h"
 
@@ -44,13 +45,29 @@ uint32_t zt_stub_capacity(void)
 
 typedef enum run_end { RUN_DONE, RUN_TAKEN } run_end;
 
-/* Let the thread run until the interpreter makes its last call, or `event` ends it. */
+/* Bring a thread that sleeps in a row out of it. */
+static int cut_short(zt_stopped thread, zt_stop *ret, zt_err *err)
+{
+    if (zt_interrupt(thread.rtid, err) || zt_stop_wait(thread.rtid, ret, err))
+        return -1;
+    bool at_rest = ret->kind == ZT_STOP_REST || ret->kind == ZT_STOP_GROUP;
+    return at_rest || !zt_stopped_rest(thread, ret, err) ? 0 : -1;
+}
+
+/* Let the thread run until the interpreter makes its last call, or `event` ends it. ZT_ERR_TIMEOUT: it
+ * slept in a row, and is at rest there. */
 static int run_to_end(zt_stopped thread, zt_stub_event *event, void *context, run_end *ret, zt_err *err)
 {
     for (;;) {
         zt_stop stop;
-        if (zt_stopped_resume(thread, ZT_TO_EVENT, 0, err) || zt_stop_wait(thread.rtid, &stop, err))
+        if (zt_stopped_resume(thread, ZT_TO_EVENT, 0, err))
             return -1;
+        if (zt_stop_wait(thread.rtid, &stop, err)) {
+            const zt_err why = *err;
+            if (why.kind == ZT_ERR_TIMEOUT && !cut_short(thread, &stop, err) && stop.kind != ZT_STOP_EXITED)
+                *err = why;
+            return -1;
+        }
         switch (stop.kind) {
         case ZT_STOP_SECCOMP:
             *ret = RUN_DONE;
@@ -75,6 +92,11 @@ static int run_to_end(zt_stopped thread, zt_stub_event *event, void *context, ru
     }
 }
 
+static int come_back(zt_stopped thread, const zt_regs *regs, uint64_t mask, zt_err *err)
+{
+    return zt_stopped_set_regs(thread, regs, err) || zt_stopped_set_mask(thread, mask, err) ? -1 : 0;
+}
+
 /* From the interpreter's last call back to rest, as if nothing had been. */
 static int run_leave(zt_stopped thread, const zt_regs *regs, uint64_t mask, zt_err *err)
 {
@@ -85,9 +107,7 @@ static int run_leave(zt_stopped thread, const zt_regs *regs, uint64_t mask, zt_e
         return -1;
     if (stop.kind == ZT_STOP_EXITED)
         return zt_fail(err, ZT_ERR_GONE, ESRCH, "thread %d was killed", thread.rtid);
-    if (zt_stopped_set_regs(thread, regs, err))
-        return -1;
-    return zt_stopped_set_mask(thread, mask, err);
+    return come_back(thread, regs, mask, err);
 }
 
 int zt_stub_run(zt_stopped thread, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
@@ -100,7 +120,7 @@ int zt_stub_run(zt_stopped thread, zt_program_row *rows, uint32_t count, void *d
 
     *ret_done = 0;
     if (rows_size + size > ZT_STUB_DATA_SIZE)
-        return zt_fail(err, ZT_ERR_PROGRAM, E2BIG, "a program of %u rows and %u bytes is too large", count, size);
+        return zt_fail(err, ZT_ERR_STATE, E2BIG, "a program of %u rows and %u bytes is too large", count, size);
     if (zt_stopped_get_regs(thread, &before, err) || zt_stopped_get_mask(thread, &mask, err))
         return -1;
     if (zt_mem_put(thread.rtid, ZT_STUB_DATA, rows, rows_size, err))
@@ -111,8 +131,12 @@ int zt_stub_run(zt_stopped thread, zt_program_row *rows, uint32_t count, void *d
     zt_arch_enter_program(&run, ZT_STUB_DATA, count);
     if (zt_stopped_set_mask(thread, ALL_SIGNALS, err) || zt_stopped_set_regs(thread, &run, err))
         return -1;
-    if (run_to_end(thread, event, context, &end, err))
+    if (run_to_end(thread, event, context, &end, err)) {
+        const zt_err why = *err;
+        if (why.kind == ZT_ERR_TIMEOUT && !come_back(thread, &before, mask, err))
+            *err = why;
         return -1;
+    }
     if (end == RUN_TAKEN) {
         *ret_done = count;
         return 0;
@@ -132,63 +156,6 @@ int zt_stub_run(zt_stopped thread, zt_program_row *rows, uint32_t count, void *d
 }
 
 /* --- installing it */
-
-/* Where on its new stack a program's auxv has the entry of this kind; 0 in *ret if nowhere. */
-static int find_auxv(zt_stopped thread, uint64_t sp, uint64_t kind, uint64_t *ret, uint64_t *ret_value, zt_err *err)
-{
-    enum { BITE = 512 }; /* words; argv and envp end with NULL each, then come pairs up to AT_NULL */
-    uint64_t words[BITE];
-    uint64_t at = sp + 8;
-    int nulls = 0;
-    bool second = false;
-    uint64_t key = 0;
-    *ret = 0;
-    for (;;) {
-        int64_t got = zt_mem_read(thread.rtid, at, words, sizeof words);
-        if (got < 8)
-            return zt_fail(err, ZT_ERR_OS, EFAULT, "cannot read the stack of a new program");
-        for (int64_t i = 0; i < got / 8; i++, at += 8) {
-            if (nulls < 2) {
-                nulls += words[i] == 0;
-            } else if (!second) {
-                key = words[i];
-                second = true;
-                if (key == AT_NULL)
-                    return 0;
-            } else {
-                second = false;
-                if (key == kind) {
-                    *ret = at;
-                    *ret_value = words[i];
-                    return 0;
-                }
-            }
-        }
-    }
-}
-
-/* One system call by the host's vDSO, before there is a stub. */
-static int call_once(zt_stopped thread, uint64_t insn, long nr, const uint64_t *args, int64_t *ret, zt_err *err)
-{
-    zt_regs regs;
-    zt_stop stop;
-    if (zt_stopped_get_regs(thread, &regs, err))
-        return -1;
-    zt_arch_enter_call(&regs, insn, nr, args);
-    if (zt_stopped_set_regs(thread, &regs, err))
-        return -1;
-    for (int way = 0; way < 2;) {
-        if (zt_stopped_resume(thread, ZT_TO_CALL, 0, err) || zt_stop_wait(thread.rtid, &stop, err))
-            return -1;
-        if (stop.kind == ZT_STOP_EXITED)
-            return zt_fail(err, ZT_ERR_GONE, ESRCH, "thread %d was killed", thread.rtid);
-        way += stop.kind == ZT_STOP_CALL;
-    }
-    if (zt_stopped_get_regs(thread, &regs, err))
-        return -1;
-    *ret = zt_arch_result(&regs);
-    return 0;
-}
 
 static uint64_t at_host(const zt_host_vdso *host, uint64_t offset)
 {
@@ -238,13 +205,13 @@ int zt_stub_install(zt_stopped thread, const zt_host_vdso *host, int64_t clock_o
 
     if (zt_stopped_get_regs(thread, &before, err) || zt_stopped_get_mask(thread, &mask, err))
         return -1;
-    if (find_auxv(thread, before.rsp, AT_SYSINFO_EHDR, &entry, &vdso, err))
+    if (zt_fresh_auxv(thread, before.rsp, AT_SYSINFO_EHDR, &entry, &vdso, err))
         return -1;
     if (!entry)
         return zt_fail(err, ZT_ERR_OS, 0, "a new program has no vDSO");
     if (zt_stopped_set_mask(thread, ALL_SIGNALS, err))
         return -1;
-    if (call_once(thread, vdso + host->syscall_insn, zt_arch_nr(ZT_NR_MMAP), map_args, &mapped, err))
+    if (zt_fresh_call(thread, vdso + host->syscall_insn, zt_arch_nr(ZT_NR_MMAP), map_args, &mapped, err))
         return -1;
     if (mapped != (int64_t)ZT_STUB_BASE)
         return zt_fail(err, ZT_ERR_OS, (int)-mapped, "cannot map the stub region: %s", strerror((int)-mapped));
@@ -262,8 +229,7 @@ int zt_stub_install(zt_stopped thread, const zt_host_vdso *host, int64_t clock_o
             .nr = (uint32_t)zt_arch_nr(ZT_NR_MREMAP),
             .flags = ZT_ROW_MUST,
             .args = {vdso + (uint64_t)host->part[i].offset, host->part[i].size, host->part[i].size,
-                     MREMAP_MAYMOVE | MREMAP_FIXED,
-                     ZT_STUB_HOST + (uint64_t)(host->part[i].offset - host->lowest)},
+                     MREMAP_MAYMOVE | MREMAP_FIXED, ZT_STUB_HOST + (uint64_t)(host->part[i].offset - host->lowest)},
         };
     /* The host's parts keep the protection that the kernel gave them. */
     rows[count++] = protect(ZT_STUB_BASE, ZT_STUB_BASE + ZT_STUB_TEXT_SIZE, PROT_READ | PROT_EXEC);

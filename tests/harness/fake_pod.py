@@ -16,7 +16,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from zaptrace.errors import HostError, UnsupportedResource, ZaptraceError
 from zaptrace.supervisor import starter, supervisor
@@ -41,6 +41,8 @@ class FakeProcess:
 
 class FakePod:
     tty_master = None
+    failure = None
+    told: ClassVar[list[str]] = []
 
     def __init__(self, name: str, argv: list[str], child: subprocess.Popen[bytes]) -> None:
         self.name = name
@@ -100,7 +102,10 @@ class FakePod:
             time.sleep(0.01)
         return True
 
-    def close(self) -> None:
+    def cut(self) -> None:
+        self._everyone(signal.SIGKILL)
+
+    def close(self, patience: float = 0.0) -> None:
         pass
 
 
@@ -168,6 +173,10 @@ class FakeEngine(Engine):
                 do="restart the pod",
                 changed="nothing; the pod is running again",
             )
+        if "typo" in to:
+            raise TypeError("a fault\nof ours")
+        if "endless" in to:
+            time.sleep(3600)
         if "slow" in to:
             for step in range(10):
                 progress({"step": "memory", "done": step, "total": 10})

@@ -21,39 +21,33 @@ class Known:
     """A program, and a flavour."""
 
 
-_MAPS = r"process \d+ maps \S+ "
+_MAPPED = r"process \d+ maps [0-9a-f-]+"
 
 KNOWN: tuple[Known, ...] = (
     Known(
-        _MAPS + "shares copies: was True, is False",
-        "a checkpoint un-shares copy-on-write memory",
-        ("fork_tree", "resume"),
+        _MAPPED + r" is: was '/dev/zero \d+', is '/memfd:zero \d+'",
+        "shared memory without a path comes back as a memfd: nothing else can be handed over",
+        ("sparse_shared", "restore"),
     ),
     Known(
-        _MAPS + "(Pss|Pss_Dirty|Private_Clean|Private_Dirty|Shared_Clean|Shared_Dirty|Referenced"
-        "|Locked): .*",
-        "a checkpoint un-shares copy-on-write memory: the bytes",
-        ("fork_tree", "resume"),
+        _MAPPED + r" is: was 'removed file \d+', is '/memfd:[^']*'",
+        "so does a removed file of which only mappings are left",
+        ("map_beyond_end", "restore"),
     ),
     Known(
-        rf"({_MAPS}Rss|process \d+ status (VmRSS|VmHWM|RssShmem|RssFile)): .*",
-        "a checkpoint makes holes of shared memory resident",
-        ("memory_kinds", "resume"),
+        _MAPPED + r" shares copies: was True, is False",
+        "memory that is locked is not shared by copy-on-write again: to lock it is to copy it",
+        ("memory_kinds", "restore"),
     ),
     Known(
-        _MAPS + "VmFlags: was 'ac gd me mr mw rd wr', is 'ac gd me mr mw nh rd wr'",
+        _MAPPED + r" VmFlags: was 'ac gd me mr mw rd wr', is 'ac gd me mr mw nh rd wr'",
         "a restored stack never gets huge pages: it is mapped with MAP_STACK",
         ("eventfd", "restore"),
     ),
     Known(
-        _MAPS + "VmFlags: was 'ac .*', is '(?!ac ).*'",
+        _MAPPED + r" VmFlags: was 'ac .*', is '(?!ac ).*'",
         "memory that was writable once, and never written, is not accounted for when restored",
         ("memory_protected", "restore"),
-    ),
-    Known(
-        _MAPS + r"is: was '(/dev/zero|removed file) \d+', is '/memfd:.*'",
-        "shared memory without a descriptor comes back as a memfd, by name",
-        ("memory_kinds", "restore"),
     ),
     Known(
         r"process \d+ fds \d+ options SOL_SOCKET 17: .* is 'pid outside the pod or gone .*",

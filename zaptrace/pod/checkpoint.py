@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, Literal
 
 from .. import resources
-from ..errors import ZaptraceError
-from ..image.image import pack_states
-from ..image.sink import Sink
+from ..errors import ImageError, ZaptraceError
+from ..image.image import MAX_STATE, pack_states
+from ..image.sink import Buffer, PartWriter, Sink
 from ..linux import host
 from ..log import fault
-from ..resources.room import encode_state
+from ..resources.room import Room, encode_state
 from ..view.frozen import FrozenPod
+from ..view.store import RECORD
 from .pod import Pod
 from .rehearsal import rehearse
 
@@ -48,7 +51,7 @@ def checkpoint(
     """
     was_frozen = pod.frozen
     started = time.monotonic()
-    counting = _Counting(sink, progress)
+    counting = Counting(sink, progress)
     try:
         pod.freeze()
         fault("checkpoint.frozen")
@@ -79,29 +82,33 @@ def checkpoint(
     return Report(downtime, counting.total, facts["processes"], facts["threads"])
 
 
-def _capture_all(pod: Pod, counting: _Counting) -> dict[str, Any]:
+def _capture_all(pod: Pod, counting: Counting) -> dict[str, Any]:
     frozen = pod.frozen_view()
     try:
-        return _capture(frozen, counting)
+        return capture(frozen, counting)
     finally:
         frozen.close()
 
 
-def _capture(frozen: FrozenPod, sink: _Counting) -> dict[str, Any]:
-    """Every room's States and contents into the sink; the manifest without its parts."""
+def capture(
+    frozen: FrozenPod, sink: Counting, rooms: Sequence[Room[Any]] = resources.ROOMS
+) -> dict[str, Any]:
+    """The States and contents of rooms into the sink; the manifest without its parts."""
     frozen.image = sink
     if not frozen.processes:
         raise ZaptraceError(f'cannot checkpoint pod "{frozen.name}": it has no process any more')
     resources.claim_files(frozen)
     packed: list[bytes] = []
-    for room in resources.ROOMS:
+    for room in rooms:
         sink.room = room.NAME
         states = [encode_state(state) for state in room.capture(frozen)]
         packed.append(pack_states(room.NAME, states))
+    packed.append(pack_states(RECORD, map(encode_state, frozen.stored)))
+    _refuse_too_much(sum(map(len, packed)))
     sink.room = "state"
     with sink.part("state") as part:
-        for states in packed:
-            part.write(states)
+        for record in packed:
+            part.write(record)
     return {
         "created": time.time(),
         "host": host.facts(),
@@ -115,7 +122,18 @@ def _capture(frozen: FrozenPod, sink: _Counting) -> dict[str, Any]:
     }
 
 
-class _Counting:
+def _refuse_too_much(size: int) -> None:
+    """Nobody would read it again."""
+    if size > MAX_STATE:
+        raise ImageError(
+            "cannot write the image: the pod has too much state besides its memory",
+            needed=f"at most {MAX_STATE} bytes",
+            found=f"{size} bytes",
+            do="let the program close or remove some of what it has open, watched or queued",
+        )
+
+
+class Counting:
     """The sink, and how many bytes went in."""
 
     def __init__(self, sink: Sink, progress: Callable[[str, int], None] | None) -> None:
@@ -134,18 +152,23 @@ class _Counting:
 
 
 class _CountingPart:
-    def __init__(self, counting: _Counting, part) -> None:
+    def __init__(self, counting: Counting, part: AbstractContextManager[PartWriter]) -> None:
         self._counting = counting
         self._part = part
-        self._writer = None
+        self._writer: PartWriter
 
     def __enter__(self) -> _CountingPart:
         self._writer = self._part.__enter__()
         return self
 
-    def __exit__(self, *exc_info: object):
-        return self._part.__exit__(*exc_info)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        return self._part.__exit__(kind, error, traceback)
 
-    def write(self, data) -> None:
+    def write(self, data: Buffer) -> None:
         self._writer.write(data)
         self._counting.add(len(data))

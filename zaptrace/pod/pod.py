@@ -7,6 +7,7 @@ function (`Pod.call`), so there are no locks: while it runs such a function, no 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import queue
 import resource
@@ -14,40 +15,29 @@ import shutil
 import signal as signals
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 from ..errors import HostError, PodError, ZaptraceError
 from ..ids import SUPERVISOR, Rpid, Vpid
 from ..linux import procfs
-from ..linux.native import NativeError, check, ffi, lib, new_error
+from ..linux.native import Bytes, Handle, NativeError, Strings, check, ffi, lib, new_error
 from ..linux.tracee import tasks
+from ..log import fault, log, unforeseen
 from ..view.build import Deferred
 from ..view.frozen import FrozenPod
+from .stdio import Stdio
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 FREEZE_TIMEOUT_MS = 10_000
-_WAKE_INTERVAL_S = 0.001
-
-
-@dataclass
-class Stdio:
-    """What becomes 0, 1 and 2 of a pod's first process; -1 stays closed.
-
-    With `tty` all three are the slave of a pseudoterminal, which becomes its controlling terminal;
-    `master` is the other end, for a checkpoint to find what is pending in it.
-    """
-
-    stdin: int = 0
-    stdout: int = 1
-    stderr: int = 2
-    tty: bool = False
-    master: int | None = None
-
-    def named(self) -> dict[str, int]:
-        return {"stdin": self.stdin, "stdout": self.stdout, "stderr": self.stderr}
+_CUT_AFTER_S = 1.0
+_CLOSE_S = 40.0
+"""Longer than the tracer waits for the end of a process (zt_loop_kill)."""
+_WAKE_AGAIN_S = 0.001
+"""A wake that comes just before the tracer goes to sleep is lost (zt_loop_wake): so once more."""
 
 
 class LaunchError(HostError):
@@ -60,7 +50,7 @@ class LaunchError(HostError):
 
 @dataclass(frozen=True)
 class ProcessInfo:
-    """One process as the pod and the host number it; `state` is the letter of proc(5)."""
+    """One process as the pod and the host number it; `state` is the letter of proc(5), or "frozen"."""
 
     vpid: Vpid
     rpid: Rpid
@@ -74,7 +64,7 @@ class ProcessInfo:
 class _Job:
     """A function for the tracer thread, and what became of it."""
 
-    work: Callable[[], Any]
+    work: Callable[[], object]
     taken: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)
     value: Any = None
@@ -97,16 +87,20 @@ class Pod:
         self.created = time.time()
         self.stdio = stdio or Stdio()
         self.tty_master = self.stdio.master
-        self.handle: Any = None
+        self._handle: Handle | None = None
         self.before_thaw: list[Deferred] = []
-        self._stdio_ids = _identify(self.stdio)
+        self.failure: ZaptraceError | None = None
+        """Why the tracer had to end the pod, if it had to."""
+        self.told: list[str] = []
+        """What the tracer had to say to people, oldest first; also in the log."""
+        self._stdio_ids = self.stdio.identify()
         self._moved = moved
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._root_ended = threading.Event()
         self._empty = threading.Event()
         self._root_status = 0
         self._closed = False
-        self._handle_lock = threading.Lock()  # against a wake of a pod that is being closed
+        self._handle_lock = threading.Lock()  # for other threads: it is there while they look
         started: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self._thread = threading.Thread(
             target=self._trace, args=(started,), name=f"tracer of {name}", daemon=True
@@ -116,36 +110,89 @@ class Pod:
         if error:
             raise error
 
+    @property
+    def handle(self) -> Handle:
+        if not self._handle:
+            raise PodError(f'pod "{self.name}" is closed')
+        return self._handle
+
     # -- the tracer thread
 
-    def _trace(self, started: queue.SimpleQueue) -> None:
+    def _trace(self, started: queue.SimpleQueue[BaseException | None]) -> None:
         signals.pthread_sigmask(signals.SIG_BLOCK, {signals.SIGINT, signals.SIGTERM})
         err = new_error()
-        self.handle = lib.zt_pod_create(self._moved, 0, err)
-        if not self.handle:
+        self._handle = lib.zt_pod_create(self._moved, 0, err)
+        if not self._handle:
             started.put(HostError(f"cannot make a pod: {ffi.string(err.text).decode()}"))
             return
         started.put(None)
+        try:
+            self._serve()
+        except Exception as error:
+            self.failure = unforeseen(f'trace pod "{self.name}"', error, "the pod was ended")
+            self._root_ended.set()
+            self._empty.set()
+        finally:
+            with self._handle_lock:
+                lib.zt_pod_destroy(self.handle)
+                self._handle = None
+
+    def _serve(self) -> None:
+        """Jobs and stops, until the job that ends it all."""
         populated = False
         while True:
             while not self._jobs.empty():
                 job = self._jobs.get()
                 if job is None:
-                    lib.zt_pod_kill(self.handle)
+                    self._kill_all()
                     return
                 job.run()
                 populated = populated or lib.zt_pod_tasks(self.handle, ffi.NULL, 0) > 0
-            result = lib.zt_loop_run(self.handle, err)
-            self._note_root()
-            if result < 0:
-                # The tracer cannot go on: end the pod rather than leave it half traced.
-                lib.zt_pod_kill(self.handle)
-                self._note_root()
-            if result <= 0:
+            if not self._turn(populated):
                 if populated:
                     self._root_ended.set()
                     self._empty.set()
                 self._wait_for_job()
+
+    def _turn(self, populated: bool) -> bool:
+        """Handle stops until somebody wants us; False when nothing is left of the pod."""
+        going = False
+        try:
+            if populated:
+                fault("tracer.turn")
+            err = new_error()
+            going = check(lib.zt_loop_run(self.handle, err), err) > 0
+        except ZaptraceError as error:
+            self._give_up(error)
+        self._take_told()
+        self._note_root()
+        return going
+
+    def _give_up(self, error: ZaptraceError) -> None:
+        """The tracer cannot go on: end the pod rather than leave it half traced."""
+        left = self._kill_all()
+        if self.failure is None:
+            self.failure = PodError(
+                f'pod "{self.name}" was ended, because its tracer cannot go on: {error.what}',
+                do="report this; zaptrace restore brings back the last checkpoint, if there is one",
+                changed=left or "every process of the pod was ended by SIGKILL",
+            )
+        log.error("%s", self.failure)
+
+    def _kill_all(self) -> str | None:
+        """End every process; what is still there after a long time, if anything is."""
+        err = new_error()
+        if not lib.zt_loop_kill(self.handle, err):
+            return None
+        text = ffi.string(err.text).decode(errors="replace")
+        log.error("cannot end pod %s: %s", self.name, text)
+        return text
+
+    def _take_told(self) -> None:
+        text = ffi.new("char[]", 512)
+        while lib.zt_pod_told(self.handle, text, len(text)):
+            self.told.append(ffi.string(text).decode(errors="replace"))
+            log.warning("%s", self.told[-1])
 
     def _wait_for_job(self) -> None:
         job = self._jobs.get()
@@ -157,27 +204,33 @@ class Pod:
             self._root_status = status[0]
             self._root_ended.set()
 
-    def call(self, work: Callable[..., T], *args: Any) -> T:
-        """Run `work(*args)` on the tracer thread; its value, or its exception."""
+    def call(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Run `work(*args)` on the tracer thread; its value, or its exception.
+
+        It takes as long as the work does. No wait of the tracer for a thread is without an end
+        (zt_stop_wait), and `cut` makes those end at once that are for processes of the pod.
+        """
         if threading.current_thread() is self._thread:
             return work(*args)
         if self._closed:
             raise PodError(f'pod "{self.name}" is closed')
         job = _Job(lambda: work(*args))
         self._jobs.put(job)
-        while not job.taken.wait(_WAKE_INTERVAL_S):
+        self._wake()
+        while not job.taken.wait(_WAKE_AGAIN_S):
             if not self._thread.is_alive():
                 raise PodError(f'pod "{self.name}" is closed')
             self._wake()
         job.done.wait()
         if job.error:
             raise job.error
-        return job.value
+        value: T = job.value
+        return value
 
     def _wake(self) -> None:
         with self._handle_lock:
-            if self.handle:
-                lib.zt_loop_wake(self.handle)
+            if self._handle:
+                lib.zt_loop_wake(self._handle)
 
     # -- life
 
@@ -196,7 +249,8 @@ class Pod:
         path = _find(argv[0], env, cwd)
         pod = cls(name, stdio=stdio)
         try:
-            pod.call(pod.launch_root, path, argv, env, cwd)
+            limit = raise_file_limit()
+            pod.call(lambda: pod.launch_root(path, argv, env, cwd, nofile=limit))
         except BaseException:
             pod.close()
             raise
@@ -214,13 +268,18 @@ class Pod:
         fds: Sequence[int] | None = None,
         tty: bool | None = None,
         root: bool = True,
+        nofile: int = 0,
     ) -> Rpid:
-        """On the tracer thread: fork and execute a process of the supervisor's own."""
+        """On the tracer thread: fork and execute a process of the supervisor's own.
+
+        `nofile` is its soft limit on open files; 0 for ours.
+        """
         spec = ffi.new("zt_launch_spec *")
-        keep = [_c_string(path), _c_strings(argv), _c_strings(f"{k}={v}" for k, v in env.items())]
+        c_argv, c_env = _c_strings(argv), _c_strings(f"{k}={v}" for k, v in env.items())
+        keep = [_c_string(path)]
         spec.path = keep[0]
-        spec.argv = keep[1][0]
-        spec.envp = keep[2][0]
+        spec.argv = c_argv[0]
+        spec.envp = c_env[0]
         if cwd is not None:
             keep.append(_c_string(cwd))
             spec.cwd = keep[-1]
@@ -228,10 +287,11 @@ class Pod:
         spec.tty = self.stdio.tty if tty is None else tty
         spec.vpid = vpid
         spec.hold = hold
+        spec.nofile = nofile
         spec.root = root
         rpid = ffi.new("int32_t *")
         err = new_error()
-        if lib.zt_pod_launch(self.handle, spec, rpid, err) and err.kind == lib.ZT_ERR_EXEC:
+        if lib.zt_loop_launch(self.handle, spec, rpid, err) and err.kind == lib.ZT_ERR_EXEC:
             raise _launch_error(argv[0], err.os_errno)
         check(-1 if err.kind else 0, err)
         return Rpid(rpid[0])
@@ -247,7 +307,7 @@ class Pod:
     @property
     def frozen(self) -> bool:
         with self._handle_lock:
-            return bool(self.handle) and bool(lib.zt_pod_frozen(self.handle))
+            return bool(self._handle) and bool(lib.zt_loop_frozen(self.handle))
 
     @property
     def empty(self) -> bool:
@@ -260,10 +320,12 @@ class Pod:
             if self.frozen:
                 return
             err = new_error()
-            if lib.zt_pod_freeze(self.handle, FREEZE_TIMEOUT_MS, err):
+            if lib.zt_loop_freeze(self.handle, FREEZE_TIMEOUT_MS, err):
+                late = err.kind == lib.ZT_ERR_TIMEOUT
                 raise PodError(
                     f'cannot freeze pod "{self.name}": {ffi.string(err.text).decode()}',
-                    changed="nothing; the pod is running",
+                    do="try again when it is done with that" if late else None,
+                    changed="nothing; the pod is running" if late else "the pod is being ended",
                 )
 
         self.call(work)
@@ -286,7 +348,7 @@ class Pod:
                         changed="nothing; the pod is frozen still",
                     ) from error
                 self.before_thaw.pop(0)
-            check(lib.zt_pod_thaw(self.handle, err := new_error()), err)
+            check(lib.zt_loop_thaw(self.handle, err := new_error()), err)
 
         self.call(work)
 
@@ -314,7 +376,9 @@ class Pod:
             return None
         ppid = lib.zt_ids_to_virtual(self.handle, int(status["PPid"])) or SUPERVISOR
         vpid = lib.zt_ids_to_virtual(self.handle, rpid)
-        state = "frozen" if self.frozen else status["State"][0]
+        state = status["State"][0]
+        if self.frozen and state != "Z":
+            state = "frozen"
         return ProcessInfo(Vpid(vpid), rpid, Vpid(ppid), status["Name"], state, threads)
 
     def signal(self, sig: int, vpid: int | None = None) -> None:
@@ -322,8 +386,8 @@ class Pod:
 
         def work() -> None:
             rpids = {t.vpid: t.rpid for t in tasks(self.handle)}
-            target = vpid if vpid is not None else next(iter(rpids), None)
-            if target not in rpids:
+            target = Vpid(vpid) if vpid is not None else next(iter(rpids), None)
+            if target is None or target not in rpids:
                 raise PodError(
                     f'pod "{self.name}" has no process {target}',
                     found=", ".join(map(str, rpids)) or "an empty pod",
@@ -336,25 +400,47 @@ class Pod:
         """End every process; returns when nothing is left."""
 
         def work() -> None:
-            lib.zt_pod_kill(self.handle)
+            left = self._kill_all()
             self._note_root()
+            if left:
+                raise PodError(
+                    f'cannot end pod "{self.name}": {left}',
+                    do="its processes end when what they wait for comes, or at the host's next boot",
+                    changed="every process of the pod has been sent SIGKILL",
+                )
             self._root_ended.set()
             self._empty.set()
 
         self.call(work)
 
-    def close(self) -> None:
-        """End what is left of the pod, and the tracer thread."""
+    @staticmethod
+    def cut() -> None:
+        """From any thread: SIGKILL to every process that this process traces, whatever the tracer does.
+
+        What it waits for then is over, so the work that it does fails, as if they had been killed.
+        """
+        for rpid in procfs.traced_by({int(tid) for tid in os.listdir("/proc/self/task")}):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(rpid, signals.SIGKILL)
+
+    def close(self, patience: float = _CLOSE_S) -> None:
+        """End what is left of the pod, and the tracer thread; leave it alone after `patience` seconds.
+
+        Then its processes end with ours (PTRACE_O_EXITKILL).
+        """
         if self._closed:
             return
         self._closed = True
         self._jobs.put(None)
-        while self._thread.is_alive():
+        began, cut = time.monotonic(), False
+        while self._thread.is_alive() and (waited := time.monotonic() - began) < patience:
             self._wake()
-            self._thread.join(_WAKE_INTERVAL_S)
-        with self._handle_lock:
-            lib.zt_pod_destroy(self.handle)
-            self.handle = None
+            self._thread.join(_WAKE_AGAIN_S)
+            if waited > _CUT_AFTER_S and not cut:
+                cut = True
+                self.cut()
+        if self._thread.is_alive():
+            log.error("the tracer of pod %s does not end", self.name)
         for deferred in self.before_thaw:
             with contextlib.suppress(OSError):
                 deferred.give_up()
@@ -365,29 +451,6 @@ class Pod:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-
-def _identify(stdio: Stdio) -> dict[tuple[int, int], str]:
-    """(st_dev, st_ino) -> slot, of what was given as stdio and is not found again by its path."""
-    import stat
-
-    found: dict[tuple[int, int], str] = {}
-    for slot, fd in stdio.named().items():
-        if fd < 0 or stdio.tty:
-            continue
-        status = os.fstat(fd)
-        kind = stat.S_IFMT(status.st_mode)
-        if kind in (stat.S_IFREG, stat.S_IFDIR) or _is_well_known(status):
-            continue
-        found.setdefault((status.st_dev, status.st_ino), slot)
-    return found
-
-
-def _is_well_known(status: os.stat_result) -> bool:
-    """/dev/null and its like are the same on every host."""
-    import stat
-
-    return stat.S_ISCHR(status.st_mode) and os.major(status.st_rdev) == 1
 
 
 def _find(command: str, env: Mapping[str, str], cwd: str | None) -> str:
@@ -407,20 +470,22 @@ def _launch_error(command: str, code: int) -> ZaptraceError:
     return LaunchError(f"cannot run {command}: {os.strerror(code)}", status)
 
 
-def _c_string(text: str | bytes):
+def _c_string(text: str | bytes) -> Bytes:
     return ffi.new("char[]", text if isinstance(text, bytes) else os.fsencode(text))
 
 
-def _c_strings(texts):
+def _c_strings(texts: Iterable[str | bytes]) -> tuple[Strings, list[Bytes]]:
     """An array of C strings, with what keeps it alive."""
     strings = [_c_string(text) for text in texts]
     return ffi.new("char *[]", [*strings, ffi.NULL]), strings
 
 
-def raise_file_limit() -> None:
-    """Pods with many files need many descriptors in us; the soft limit is ours to raise."""
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+@functools.cache
+def raise_file_limit() -> int:
+    """Pods with many files need many descriptors in us; the soft limit that we had before, not 0."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return soft
 
 
 __all__ = ["LaunchError", "NativeError", "Pod", "ProcessInfo", "Stdio", "raise_file_limit"]

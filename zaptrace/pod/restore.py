@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from .. import resources
 from ..errors import BadImage, RestoreError, ZaptraceError
+from ..ids import Rpid
 from ..image.image import Image
 from ..linux import host
 from ..linux.native import check, lib, new_error
 from ..log import fault
-from ..resources.room import decode_state
+from ..resources.room import Room, decode_state
 from ..view.build import Build, Stage
+from ..view.store import RECORD, Stored, fill_store
 from .pod import Pod, Stdio, raise_file_limit
 
 FAULT_POINTS = {stage: f"restore.after_{stage.name.lower()}" for stage in Stage}
+
+Rooms = list[tuple[Room[Any], list[Any]]]
+"""Each room with its States."""
 
 
 def restore(
@@ -48,21 +54,29 @@ def restore(
 
 def make(pod: Pod, image: Image, *, contended: bool, rehearsal: bool) -> None:
     """Make the pod of an image in `pod`, a moved one that is empty; it stays frozen. See Build."""
-    rooms = _read(image)
+    rooms, stored = read(image), stored_in(image)
     raise_file_limit()
-    pod.call(_make, pod, image, rooms, contended, rehearsal)
+    pod.call(_make, pod, image, rooms, stored, contended, rehearsal)
 
 
 def claim(image: Image, *, stdio: Stdio | None = None) -> list[ZaptraceError]:
     """What stands against restoring the image here; nothing is made. For `zaptrace check`."""
     found: list[ZaptraceError] = []
-    rooms = _read(image)
+    rooms = read(image)
     try:
         host.check_facts(image.manifest["host"])
     except ZaptraceError as error:
         found.append(error)
     build = Build(
-        None, image, "check", _nothing, _nothing, _nothing, None, stdio=(stdio or Stdio()).named()
+        None,  # type: ignore[arg-type]  # there is no pod, and CLAIM asks for none
+        image,
+        "check",
+        _nothing,
+        _nothing,
+        _nothing,
+        None,  # type: ignore[arg-type]  # nor a process to pass files to
+        stdio=(stdio or Stdio()).named(),
+        stored=stored_in(image),
     )
     _register(build, rooms)
     for room, work, args in build.work(Stage.CLAIM):
@@ -74,19 +88,31 @@ def claim(image: Image, *, stdio: Stdio | None = None) -> list[ZaptraceError]:
     return found
 
 
-def _nothing(*_args: object) -> int:
+def _nothing(*_args: object) -> NoReturn:
     raise RestoreError("nothing is made while checking")
 
 
-def _read(image: Image) -> list[tuple[Any, list[Any]]]:
-    """Every State of the image, checked against its class."""
+def read(image: Image, rooms: Sequence[Room[Any]] = resources.ROOMS) -> Rooms:
+    """Rooms and their States in the image, checked against their classes."""
     return [
         (room, [decode_state(room.State, plain) for plain in image.states(room.NAME)])
-        for room in resources.ROOMS
+        for room in rooms
     ]
 
 
-def _register(build: Build, rooms: list[tuple[Any, list[Any]]]) -> None:
+def stored_in(image: Image) -> list[Stored]:
+    stored = [decode_state(Stored, plain) for plain in image.states(RECORD)]
+    unknown = {entry.room for entry in stored} - {room.NAME for room in resources.ROOMS}
+    if unknown:
+        raise BadImage(
+            "bad image: it has notes of a room that there is not",
+            needed=", ".join(room.NAME for room in resources.ROOMS),
+            found=", ".join(map(repr, sorted(unknown))),
+        )
+    return stored
+
+
+def _register(build: Build, rooms: Rooms) -> None:
     for room, states in rooms:
         build.room = room.NAME
         room.restore(states, build)
@@ -95,14 +121,16 @@ def _register(build: Build, rooms: list[tuple[Any, list[Any]]]) -> None:
 def _make(
     pod: Pod,
     image: Image,
-    rooms: list[tuple[Any, list[Any]]],
+    rooms: Rooms,
+    stored: list[Stored],
     contended: bool,
     rehearsal: bool,
 ) -> None:
+    fill_store(pod.handle, stored)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     root = image.manifest["pod"]["root"]
 
-    def launch(exe: str, vpid: int) -> int:
+    def launch(exe: str, vpid: int) -> Rpid:
         return pod.launch_root(
             exe,
             [exe],
@@ -115,10 +143,10 @@ def _make(
         )
 
     def end(rpid: int, signal: int) -> None:
-        check(lib.zt_task_end(pod.handle, rpid, signal, err := new_error()), err)
+        check(lib.zt_loop_end_process(pod.handle, rpid, signal, err := new_error()), err)
 
     def stop(rpid: int, signal: int) -> None:
-        check(lib.zt_task_stop(pod.handle, rpid, signal, err := new_error()), err)
+        check(lib.zt_loop_stop_process(pod.handle, rpid, signal, err := new_error()), err)
 
     build = Build(
         pod.handle,
@@ -130,21 +158,27 @@ def _make(
         ours,
         stdio=pod.stdio.named(),
         tty_master=pod.tty_master,
+        stored=stored,
         contended=contended,
         rehearsal=rehearsal,
     )
     try:
         with ours, theirs:
-            _register(build, rooms)
-            for stage in Stage:
-                _run_stage(build, stage)
-                fault(FAULT_POINTS[stage])
-            for work in build.last:
-                work()
+            fill(build, rooms)
         pod.tty_master = build.tty_master
     finally:
         pod.before_thaw = build.before_thaw
         build.close()
+
+
+def fill(build: Build, rooms: Rooms) -> None:
+    """Have rooms restore their States, stage by stage."""
+    _register(build, rooms)
+    for stage in Stage:
+        _run_stage(build, stage)
+        fault(FAULT_POINTS[stage])
+    for work in build.last:
+        work()
 
 
 def _run_stage(build: Build, stage: Stage) -> None:

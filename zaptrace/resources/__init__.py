@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..errors import UnsupportedResource
 from ..view.frozen import FrozenFile, FrozenPod
 from . import (
@@ -13,8 +15,10 @@ from . import (
     file_lock,
     inet_socket,
     itimer,
+    landlock,
     memfd,
     memory,
+    pidfd,
     pipe,
     posix_timer,
     process,
@@ -28,8 +32,9 @@ from . import (
     tty,
     unix_socket,
 )
+from .room import FileKind, Room
 
-FILE_KINDS = (
+FILE_KINDS: tuple[FileKind[Any], ...] = (
     stdio,
     tty,
     regular_file,
@@ -37,6 +42,7 @@ FILE_KINDS = (
     eventfd,
     timerfd,
     signalfd,
+    pidfd,
     memfd,
     unix_socket,
     inet_socket,
@@ -44,11 +50,11 @@ FILE_KINDS = (
 )
 """Rooms of open file descriptions; the first that claims one has it."""
 
-ROOMS = (
+ROOMS: tuple[Room[Any], ...] = (
     clock,
     sysv_ipc,
+    landlock,
     process,
-    credentials,
     memory,
     *FILE_KINDS,
     fdtable,
@@ -57,6 +63,7 @@ ROOMS = (
     posix_timer,
     signal,
     thread,
+    credentials,
 )
 
 
@@ -66,7 +73,7 @@ def claim_files(pod: FrozenPod) -> None:
         pod.claim(_room_of(file).NAME, file)
 
 
-def _room_of(file: FrozenFile):
+def _room_of(file: FrozenFile) -> FileKind[Any]:
     for room in FILE_KINDS:
         if room.claims(file):
             return room

@@ -96,7 +96,9 @@ def restore(states: list[State], build: Build) -> None:
 
 
 def _capture(pod: FrozenPod, file: FrozenFile, saved: dict[tuple[int, int], Inode]) -> State:
-    path, vids, nameless = os.fsencode(file.link), [], None
+    path = os.fsencode(file.link)
+    vids: list[int] = []
+    nameless: Inode | None = None
     if path.startswith(b"/proc/"):
         path, vids = _proc_path(pod, file, path)
     elif not _is_at(file, path):
@@ -188,7 +190,7 @@ def _proc_path(pod: FrozenPod, file: FrozenFile, path: bytes) -> tuple[bytes, li
     found = _PROC_ID.match(path)
     if found is None:
         return path, []
-    vids = []
+    vids: list[int] = []
     for rid in filter(None, found.groups()):
         vid = pod.vpid(int(rid))
         if vid is None:
@@ -279,6 +281,7 @@ def _make_nameless(state: State, build: Build, made: dict[tuple[int, int], int])
     assert inode is not None
     shown = os.fsdecode(state.path)
     with restoring(NAME, Stage.SHARED, f"the open file {shown}, which has no name any more"):
+        fd: int | None
         if stat.S_ISDIR(state.mode):
             name = tempfile.mkdtemp()
             fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -35,7 +35,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ class Outcome:
     """How a pod's time on this host came to its end."""
 
     how: str
-    """exited · killed (stop) · checkpointed (--stop) · migrated · discarded"""
+    """exited · failed (we had to end it) · killed (stop) · checkpointed (--stop) · migrated · discarded"""
     status: int | None = None
     """Wait status of the root process, as os.waitpid gives it; None when it did not end."""
     to: str | None = None
@@ -66,6 +66,10 @@ class Outcome:
     """Which pod of that name it was."""
     left: int = 0
     """Processes that live on after the root process ended."""
+    why: str = ""
+    """Of `failed`: what ended it."""
+    told: list[str] = field(default_factory=list)
+    """What its tracer had to say meanwhile, such as that a process had to be ended."""
 
     def to_dict(self) -> dict[str, Any]:
         """As a map for msgpack and JSON."""
@@ -82,7 +86,8 @@ def pack(message: dict[str, Any]) -> bytes:
     import msgpack
 
     # surrogateescape: argv and paths are bytes that Python shows as str.
-    return msgpack.packb({"v": VERSION, **message}, unicode_errors="surrogateescape")
+    frame: bytes = msgpack.packb({"v": VERSION, **message}, unicode_errors="surrogateescape")
+    return frame
 
 
 def unpack(frame: bytes) -> dict[str, Any]:
@@ -153,7 +158,7 @@ class Client:
         *,
         timeout: float | None = None,
         progress: Callable[[dict[str, Any]], None] | None = None,
-        **arguments: Any,
+        **arguments: object,
     ) -> dict[str, Any]:
         """Send a request and return its reply; raises the supervisor's error.
 
@@ -167,13 +172,13 @@ class Client:
                 return message
         raise AssertionError("follow ends with a reply or an error")
 
-    def send(self, verb: str, **arguments: Any) -> int:
+    def send(self, verb: str, **arguments: object) -> int:
         """Send a request and return its id, for `follow`."""
         self._next += 1
         self.post(verb, id=self._next, **arguments)
         return self._next
 
-    def post(self, verb: str, **arguments: Any) -> None:
+    def post(self, verb: str, **arguments: object) -> None:
         """Send without expecting an answer."""
         self._look(lambda: self.socket.poll(int(_LOOK_S * 1000), self._zmq.POLLOUT), None)
         self.socket.send(pack({"verb": verb, **arguments}))

@@ -6,11 +6,16 @@ They run in the coordinator thread; whatever touches the pod goes through the wo
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
+import signal as signals
 import time
-from typing import Any, Protocol
+from collections.abc import Callable
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Protocol, get_args, get_origin, get_type_hints
 
 from ..errors import PodError, ZaptraceError
+from ..log import unforeseen
 from .attach import Viewers
 from .control import Outcome
 from .control_socket import ControlSocket, Request
@@ -18,7 +23,11 @@ from .engine import Engine, Progress, as_dict
 from .logs import PodLog
 from .starter import Job
 from .terminal import Terminal
-from .workers import Workers
+from .workers import Results, Workers
+
+if TYPE_CHECKING:
+    from ..pod.checkpoint import Then
+    from ..pod.pod import Pod
 
 _PROGRESS_S = 0.05
 _NAMES = {"checkpoint": "checkpointing", "migrate": "migrating"}
@@ -29,7 +38,7 @@ class Owner(Protocol):
 
     job: Job
     engine: Engine
-    pod: Any
+    pod: Pod
     meta: dict[str, Any]
     control_socket: ControlSocket
     workers: Workers
@@ -58,6 +67,46 @@ class Owner(Protocol):
         """The pod is not here any more."""
 
 
+def _checked(handler: Callable[..., None], request: Request) -> dict[str, Any]:
+    """The arguments of a request, if they are such as the verb takes. Raises PodError.
+
+    Only what a client sent is looked at here: whatever else goes wrong is our own fault.
+    """
+    ours = ("v", "id", "verb", "self", "request")
+    arguments = {str(k): v for k, v in request.args.items() if k not in ours}
+    hints = get_type_hints(handler, localns={"Then": str})  # a Literal, which the verb looks at
+    known = inspect.signature(handler).parameters
+    wrong = [
+        f"{name}: {arguments[name]!r}"
+        for name in arguments
+        if name in known and not _is_a(arguments[name], hints[name])
+    ]
+    wrong += [
+        f"no {name}"
+        for name, parameter in known.items()
+        if name != "request"
+        and parameter.kind is not parameter.VAR_KEYWORD
+        and parameter.default is parameter.empty
+        and name not in arguments
+    ]
+    if wrong:
+        raise PodError(
+            f"bad arguments for {request.verb!r}", found=", ".join(wrong), changed="nothing"
+        )
+    return arguments
+
+
+def _is_a(value: Any, hint: Any) -> bool:
+    """Is it of the type of an annotation: a class, a union of them, dict[...], Any?"""
+    if hint is Any:
+        return True
+    if isinstance(hint, UnionType):
+        return any(_is_a(value, option) for option in get_args(hint))
+    if hint is float:
+        return isinstance(value, int | float)
+    return isinstance(value, get_origin(hint) or hint)
+
+
 class Verbs:
     """What clients may ask of one supervisor."""
 
@@ -75,19 +124,16 @@ class Verbs:
                     do="use the same zaptrace for the client and for the pod",
                     changed="nothing",
                 )
-            handler(request, **self._arguments(request))
+            handler(request, **_checked(handler, request))
         except ZaptraceError as e:
             control_socket.fail(request, e)
-        except (TypeError, ValueError, KeyError) as e:
-            control_socket.fail(
-                request, PodError(f"bad arguments for {request.verb!r}", found=repr(e))
-            )
+        except Exception as e:
+            doing = f"{request.verb} pod {self._of.job.name!r}"
+            control_socket.fail(request, unforeseen(doing, e))
 
-    @staticmethod
-    def _arguments(request: Request) -> dict[str, Any]:
-        return {k: v for k, v in request.args.items() if k not in ("v", "id", "verb")}
-
-    def _run(self, request: Request, work: Any, exclusive: str | None = None) -> None:
+    def _run(
+        self, request: Request, work: Callable[[], Results | None], exclusive: str | None = None
+    ) -> None:
         """Reply with what `work` returns, or with its error."""
         control_socket = self._of.control_socket
         self._of.workers.run(
@@ -95,11 +141,12 @@ class Verbs:
             lambda results: control_socket.reply(request, **results),
             lambda error: control_socket.fail(request, error),
             exclusive,
+            request.verb,
         )
 
     # -- looking
 
-    def do_status(self, request: Request, processes: bool = False, **_: Any) -> None:
+    def do_status(self, request: Request, processes: bool = False, **_: object) -> None:
         """What `zaptrace ps` shows."""
         of = self._of
         facts = {
@@ -125,7 +172,7 @@ class Verbs:
             return "held"
         return "frozen" if of.pod.frozen else "running"
 
-    def do_wait(self, request: Request, **_: Any) -> None:
+    def do_wait(self, request: Request, **_: object) -> None:
         """Answered when the pod ends."""
         of = self._of
         of.met_client = True
@@ -134,7 +181,7 @@ class Verbs:
         else:
             of.waiting.append(request)
 
-    def do_scrollback(self, request: Request, **_: Any) -> None:
+    def do_scrollback(self, request: Request, **_: object) -> None:
         """What the pod wrote last, as far as we saw it."""
         of = self._of
         ring = of.terminal.ring if of.terminal else of.pod_log.recent if of.pod_log else None
@@ -144,7 +191,7 @@ class Verbs:
     # -- the terminal
 
     def do_attach(
-        self, request: Request, rows: int = 0, cols: int = 0, tail: int = 0, **_: Any
+        self, request: Request, rows: int = 0, cols: int = 0, tail: int = 0, **_: object
     ) -> None:
         """Answered with the stream, and when the pod ends or the client detaches."""
         of = self._of
@@ -160,29 +207,29 @@ class Verbs:
         of.viewers.attach(request, int(tail))
         of.terminal.resize(int(rows), int(cols))
 
-    def do_input(self, request: Request, data: bytes = b"", **_: Any) -> None:
+    def do_input(self, request: Request, data: bytes = b"", **_: object) -> None:
         """Keys. Not answered."""
         if self._of.terminal is not None and isinstance(data, bytes):
             self._of.terminal.type(data)
 
-    def do_resize(self, request: Request, rows: int = 0, cols: int = 0, **_: Any) -> None:
+    def do_resize(self, request: Request, rows: int = 0, cols: int = 0, **_: object) -> None:
         """A new window size. Not answered."""
         if self._of.terminal is not None:
             self._of.terminal.resize(int(rows), int(cols))
 
-    def do_ack(self, request: Request, at: int = 0, **_: Any) -> None:
+    def do_ack(self, request: Request, at: int = 0, **_: object) -> None:
         """The client has shown everything before `at`. Not answered."""
         if self._of.viewers is not None:
             self._of.viewers.ack(request, int(at))
 
-    def do_detach(self, request: Request, **_: Any) -> None:
+    def do_detach(self, request: Request, **_: object) -> None:
         """Ends the client's attach, which is answered."""
         if self._of.viewers is not None:
             self._of.viewers.detach(request.client)
 
     # -- the pod
 
-    def do_freeze(self, request: Request, **_: Any) -> None:
+    def do_freeze(self, request: Request, **_: object) -> None:
         """Stop every thread."""
 
         def work() -> dict[str, Any]:
@@ -191,20 +238,27 @@ class Verbs:
 
         self._run(request, work, "freeze")
 
-    def do_thaw(self, request: Request, **_: Any) -> None:
+    def do_thaw(self, request: Request, **_: object) -> None:
         """Let every thread go on; also a held pod."""
         of = self._of
 
-        def then(_: Any) -> None:
+        def then(_: object) -> None:
             of.held = False
             of.control_socket.reply(request, frozen=False)
 
         of.workers.run(of.pod.thaw, then, lambda e: of.control_socket.fail(request, e), "thaw")
 
     def do_signal(
-        self, request: Request, signal: int, vpid: int | None = None, group: bool = False, **_: Any
+        self,
+        request: Request,
+        signal: int,
+        vpid: int | None = None,
+        group: bool = False,
+        **_: object,
     ) -> None:
         """To one process, or to the process group of the root process."""
+        if signal and signal not in signals.valid_signals():
+            raise PodError(f"there is no signal {signal}", changed="nothing")
 
         def work() -> None:
             if group:
@@ -223,17 +277,18 @@ class Verbs:
                 with contextlib.suppress(ZaptraceError, ProcessLookupError):
                     pod.signal(number, process.vpid)
 
-    def do_stop(self, request: Request, grace: float = 10.0, kill: bool = False, **_: Any) -> None:
-        """End the pod; answered when nothing is left of it."""
+    def do_stop(
+        self, request: Request, grace: float = 10.0, kill: bool = False, **_: object
+    ) -> None:
+        """End the pod; answered when nothing is left of it. What is under way has as long to end."""
         of = self._of
-        of.workers.check_free("stop")
         of.waiting.append(request)
         if kill:
             of.kill()
         else:
             of.stop(float(grace))
 
-    def do_discard(self, request: Request, **_: Any) -> None:
+    def do_discard(self, request: Request, **_: object) -> None:
         """End a pod that was not to be; answered when nothing is left of it."""
         self._of.waiting.append(request)
         self._of.discard()
@@ -245,12 +300,13 @@ class Verbs:
         then: str = "resume",
         codec: str | None = None,
         rehearsal: bool = True,
-        **_: Any,
+        **_: object,
     ) -> None:
         """Write an image."""
         of = self._of
         if then not in ("resume", "stop"):
             raise PodError("bad arguments for 'checkpoint'", needed="then: resume or stop")
+        next_: Then = "stop" if then == "stop" else "resume"
 
         def done(report: dict[str, Any]) -> None:
             of.control_socket.reply(request, report=report)
@@ -259,19 +315,19 @@ class Verbs:
 
         of.workers.run(
             lambda: of.engine.checkpoint(
-                of.pod, to, then, codec, bool(rehearsal), self._progress(request)
+                of.pod, to, next_, codec, bool(rehearsal), self._progress(request)
             ),
             done,
             lambda error: of.control_socket.fail(request, error),
             "checkpoint",
         )
 
-    def do_try(self, request: Request, **_: Any) -> None:
+    def do_try(self, request: Request, **_: object) -> None:
         """A checkpoint that is thrown away."""
         self._run(request, lambda: {"report": self._of.engine.attempt(self._of.pod)}, "checkpoint")
 
     def do_migrate(
-        self, request: Request, to: str, options: dict[str, Any] | None = None, **_: Any
+        self, request: Request, to: str, options: dict[str, Any] | None = None, **_: object
     ) -> None:
         """Hand the pod over to another host."""
         of = self._of

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import PodError, ZaptraceError
-from ..log import log
+from ..log import unforeseen
 
 Event = Callable[[], object]
 Results = dict[str, Any]
@@ -30,6 +30,9 @@ class Workers:
         """Readable when there are events."""
         self.busy: str | None = None
         """The exclusive work that is under way."""
+        self.free = threading.Event()
+        """Set while there is none; for threads that wait for that."""
+        self.free.set()
         self._pod = pod
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._when_free: list[Event] = []
@@ -74,15 +77,21 @@ class Workers:
         then: Callable[[Results], object] | None = None,
         failed: Callable[[ZaptraceError], object] | None = None,
         exclusive: str | None = None,
+        doing: str | None = None,
     ) -> None:
-        """Call `work` in a thread of its own, and then `then` or `failed` in the coordinator."""
+        """Call `work` in a thread of its own, and then `then` or `failed` in the coordinator.
+
+        `doing` is what it does, if that is not what `exclusive` says: "signal".
+        """
         if exclusive is not None:
             self.check_free(exclusive)
             self.busy = exclusive
+            self.free.clear()
 
         def finished(results: Results, error: ZaptraceError | None) -> None:
             if exclusive is not None:
                 self.busy = None
+                self.free.set()
             if error is None and then is not None:
                 then(results)
             elif error is not None and failed is not None:
@@ -98,11 +107,7 @@ class Workers:
             except ZaptraceError as e:
                 error = e
             except Exception as e:
-                log.exception("a worker failed")
-                error = PodError(
-                    f"zaptrace failed: {type(e).__name__}: {e}",
-                    do=f"this is a bug; the traceback is in the log of supervisor {os.getpid()}",
-                )
+                error = unforeseen(f"{doing or exclusive or 'do that to'} pod {self._pod!r}", e)
             self.post(lambda: finished(results, error))
 
         threading.Thread(target=worker, daemon=True).start()

@@ -7,8 +7,9 @@ before any goes on to the next.
     SHARED   things of no process exist: files, pipes, sockets, memory objects, in the supervisor
     FORK     every process exists, with its parent, session and group, executing its own program
     MEMORY   every process has its memory
+    THREADS  every thread exists
     FILES    every process has its descriptors
-    THREADS  every thread exists; what only the owner can set is set
+    OWN      what only a process itself can set, or what names one as an owner, is set
     RESUME   registers, signals and timers are loaded; the pod is whole, and still frozen
 """
 
@@ -22,13 +23,23 @@ import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, TypeVarTuple
 
-from ..errors import BadImage
+from ..errors import BadImage, RestoreError
 from ..ids import FileId, Rpid, Vpid
-from ..linux.native import lib
+from ..linux.native import Handle, lib
 from ..linux.program import Program, Results
 from ..linux.tracee import Thread
+from .files import Files
+from .store import Stored, of_room
+
+if TYPE_CHECKING:
+    from ..image.image import Image
+
+Ts = TypeVarTuple("Ts")
+
+Work = tuple[str, Callable[..., object], tuple[object, ...]]
+"""The room that registered it, a function, and its arguments."""
 
 CHANNEL = 0
 """Until its own descriptors are there, a process has this one: a socket on which files come."""
@@ -55,16 +66,17 @@ class Stage(enum.IntEnum):
     SHARED = 1
     FORK = 2
     MEMORY = 3
-    FILES = 4
-    THREADS = 5
-    RESUME = 6
+    THREADS = 4
+    FILES = 5
+    OWN = 6
+    RESUME = 7
 
 
 @dataclass
 class BuildProcess:
     """A process being restored. It exists from the end of FORK on."""
 
-    handle: Any
+    handle: Handle
     vpid: Vpid
     rpid: Rpid
     threads: dict[int, Thread] = field(default_factory=dict)
@@ -96,16 +108,20 @@ class Build:
     and `stop(rpid, signal)` puts one into a group-stop.
     `terminals` says which terminal a session's leader has to take (filled at SHARED): before its
     children are born, for only by birth do they get it too.
+    `makers` says which processes are forked from which and execute nothing, and `sow` what has to be
+    done to a process before it makes others: pages that are there then are shared by copy-on-write
+    (filled at SHARED, in this order).
+    `stored` is the store of the pod, which the tracer has already.
     `contended`: the pod may still live on this very host, frozen, holding its addresses and locks.
     `rehearsal`: it does, and goes on living: everything is made, to be thrown away, but nothing that
     others could notice (a path, a port, a byte in a named pipe), and bulk contents are left out.
     `last` is done when all stages are through, `before_thaw` at the last moment before the pod runs.
     """
 
-    handle: Any
-    image: Any
+    handle: Handle
+    image: Image
     name: str
-    launch: Callable[[str, int], int]
+    launch: Callable[[str, int], Rpid]
     end: Callable[[int, int], None]
     stop: Callable[[int, int], None]
     channel: socket.socket
@@ -116,19 +132,26 @@ class Build:
     stdio: dict[str, int] = field(default_factory=dict)
     tty_master: int | None = None
     terminals: dict[int, str] = field(default_factory=dict)
+    makers: dict[int, int] = field(default_factory=dict)
+    sow: dict[int, Callable[[BuildProcess], None]] = field(default_factory=dict)
+    stored: list[Stored] = field(default_factory=list)
     processes: dict[Vpid, BuildProcess] = field(default_factory=dict)
-    _work: dict[Stage, list[tuple[str, Callable, tuple]]] = field(default_factory=dict)
-    _files: dict[FileId, int] = field(default_factory=dict)
+    _work: dict[Stage, list[Work]] = field(default_factory=dict)
+    _files: Files = field(default_factory=Files)
     _inodes: dict[tuple[int, int], int] = field(default_factory=dict)
     room: str = ""
 
-    def at(self, stage: Stage, work: Callable, *args: Any) -> None:
+    def at(self, stage: Stage, work: Callable[[*Ts], object], *args: *Ts) -> None:
         """Have `work(*args)` done at `stage`, after what earlier rooms registered for it."""
         self._work.setdefault(stage, []).append((self.room, work, args))
 
-    def work(self, stage: Stage) -> list[tuple[str, Callable, tuple]]:
-        """What is registered for a stage: (room, function, arguments)."""
+    def work(self, stage: Stage) -> list[Work]:
+        """What is registered for a stage."""
         return self._work.get(stage, [])
+
+    def store(self, room: str) -> dict[bytes, bytes]:
+        """What the lower half of a room had noted, and has again, oldest first."""
+        return of_room(self.stored, room)
 
     def process(self, vpid: int) -> BuildProcess:
         try:
@@ -171,13 +194,18 @@ class Build:
 
     def provide(self, file_id: int, fd: int) -> None:
         """`fd` is the open file description `file_id`; it is ours to close."""
-        self._files[FileId(file_id)] = fd
+        self._files.provide(FileId(file_id), fd)
 
     def file(self, file_id: int) -> int:
+        """A descriptor of ours for it, good until many others are asked for."""
+        return self.files([file_id])[0]
+
+    def files(self, file_ids: list[int]) -> list[int]:
+        """The same for at most 200."""
         try:
-            return self._files[FileId(file_id)]
-        except KeyError:
-            raise BadImage(f"bad image: there is no open file {file_id}") from None
+            return self._files.get([FileId(file_id) for file_id in file_ids])
+        except KeyError as error:
+            raise BadImage(f"bad image: there is no open file {error}") from None
 
     def provide_inode(self, device: int, inode: int, fd: int) -> None:
         """What was this inode is now the one that `fd` opens; `fd` stays the caller's until close()."""
@@ -201,14 +229,23 @@ class Build:
         )
         program.call("recvmsg", CHANNEL, message, 0)
         raw = process.run(program).bytes(control)
+        (size,) = struct.unpack_from("<Q", raw)  # of what there was room for in its table
+        if size != socket.CMSG_LEN(4 * len(fds)):
+            raise RestoreError(
+                f"cannot restore process {process.vpid}: it has no room for its open files",
+                vpid=process.vpid,
+                needed="a number for each, and one that is free until all are there",
+                found="the hard limit on open files of this host (ulimit -Hn)",
+                do="raise it, or have the program close one",
+            )
         return list(struct.unpack_from(f"<{len(fds)}i", raw, socket.CMSG_LEN(0)))
 
     def close(self) -> None:
         """Close every descriptor that was provided."""
-        for fd in {*self._files.values(), *self._inodes.values()}:
+        self._files.close()
+        for fd in {*self._inodes.values()}:
             try:
                 os.close(fd)
             except OSError:
                 continue
-        self._files.clear()
         self._inodes.clear()

@@ -6,19 +6,27 @@ descriptors in however many processes share it. Nothing here changes the pod.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import struct
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ..errors import UnsupportedResource
 from ..ids import SUPERVISOR, FileId, Rpid, Vpid
 from ..linux import native, procfs
-from ..linux.native import lib
+from ..linux.native import Handle, lib
 from ..linux.program import Program, Results
 from ..linux.tracee import TaskInfo, Thread, tasks
+from .descriptions import Descriptor, same
+from .duplicates import Duplicates
+from .store import Stored, of_room, read_store
+
+if TYPE_CHECKING:
+    from ..image.sink import Parts, Writer
 
 _O_CLOEXEC = os.O_CLOEXEC
 _INFO_OF_ITSELF = {"pos", "flags", "mnt_id", "ino"}
@@ -27,11 +35,13 @@ _INFO_OF_ITSELF = {"pos", "flags", "mnt_id", "ino"}
 class FrozenThread(Thread):
     """A thread at rest, and what the tracer noted when it stopped."""
 
-    def __init__(self, pod, info: TaskInfo, process: FrozenProcess) -> None:
+    def __init__(self, pod: Handle, info: TaskInfo, process: FrozenProcess) -> None:
         super().__init__(pod, info.rtid, info.vtid)
         self.group_stop = info.group_stop
         self.left_ns = info.left_ns
         self.interrupted = info.interrupted
+        self.dumpable = info.dumpable
+        self.landlocked = info.landlocked
         self.process = process
 
 
@@ -69,15 +79,14 @@ class FrozenFile:
         self.flags = look.flags
         self.pos = look.pos
         self.info = look.info
-        self._local: int | None = None
 
     @property
     def local(self) -> int:
-        """A duplicate in our process: it shares offset and flags with the pod's."""
-        if self._local is None:
-            process, fd = self.holders[0]
-            self._local = native.get_fd(process.rpid, fd)
-        return self._local
+        """A duplicate in our process: it shares offset and flags with the pod's.
+
+        Good until many other files have been asked for theirs: ask anew instead of keeping it.
+        """
+        return self.pod.duplicates.of(self.id, *self.holders[0])
 
     @property
     def holder(self) -> str:
@@ -87,10 +96,8 @@ class FrozenFile:
         process, fd = self.holders[0]
         return f"process {process.vpid} ({process.comm}), fd {fd}"
 
-    def close(self) -> None:
-        if self._local is not None:
-            os.close(self._local)
-            self._local = None
+
+_Key = tuple[int, int, int, int, str]
 
 
 @dataclass(frozen=True)
@@ -105,8 +112,14 @@ class _Look:
     info: dict[str, list[str]]
 
     @property
-    def key(self) -> tuple:
+    def key(self) -> _Key:
         return (self.stat.st_dev, self.stat.st_ino, self.flags, self.pos, self.link)
+
+    @property
+    def signals(self) -> bool:
+        """May its description's signal (F_SETSIG) be raised by what others do?"""
+        leased = any("LEASE" in line for line in self.info.get("lock", []))
+        return bool(self.flags & os.O_ASYNC) or leased
 
 
 def _look(rpid: int, fd: int) -> _Look:
@@ -188,18 +201,26 @@ class FrozenProcess:
         return native.read_memory(self.rpid, address, size)
 
 
+class _Nowhere:
+    """The image of a pod that is only looked at."""
+
+    def part(self, name: str) -> contextlib.AbstractContextManager[Writer]:
+        raise ValueError(f"there is no image for part {name}")
+
+
 @dataclass
 class FrozenPod:
     """The whole pod at rest. `handle` is the tracer's; `image` takes bulk contents while capturing."""
 
-    handle: object
+    handle: Handle
     name: str
     stdio: dict[tuple[int, int], str] = field(default_factory=dict)
     tty_master: int | None = None
-    image: object = None
+    image: Parts = field(default_factory=_Nowhere)
     processes: list[FrozenProcess] = field(init=False, default_factory=list)
     zombies: list[Zombie] = field(init=False, default_factory=list)
     all_files: list[FrozenFile] = field(init=False, default_factory=list)
+    duplicates: Duplicates = field(init=False, default_factory=Duplicates)
     _claimed: dict[str, list[FrozenFile]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -216,15 +237,20 @@ class FrozenPod:
         return Vpid(lib.zt_ids_to_virtual(self.handle, rpid)) or None
 
     def process(self, vpid: int) -> FrozenProcess:
-        return next(p for p in self.processes if p.vpid == vpid)
+        return self._by_vpid[Vpid(vpid)]
 
-    def notes(self) -> list[str]:
-        """What rooms of the tracer noted, to be told before a checkpoint."""
-        found: list[str] = []
-        buffer = native.ffi.new("char[]", 512)
-        while lib.zt_pod_note(self.handle, len(found), buffer, 512):
-            found.append(native.ffi.string(buffer).decode(errors="replace"))
-        return found
+    @functools.cached_property
+    def _by_vpid(self) -> dict[Vpid, FrozenProcess]:
+        return {process.vpid: process for process in self.processes}
+
+    @functools.cached_property
+    def stored(self) -> list[Stored]:
+        """What the lower halves of all rooms noted."""
+        return read_store(self.handle)
+
+    def store(self, room: str) -> dict[bytes, bytes]:
+        """What the lower half of a room noted, oldest first."""
+        return of_room(self.stored, room)
 
     def files(self, room: str) -> list[FrozenFile]:
         """The open file descriptions that a room has claimed."""
@@ -239,43 +265,40 @@ class FrozenPod:
 
     def close(self) -> None:
         """Close the duplicates in our process."""
-        for file in self.all_files:
-            file.close()
+        self.duplicates.close()
 
     # -- reading
 
     def _read_files(self) -> None:
-        alike: dict[tuple, list[FrozenFile]] = defaultdict(list)
-        for process in self.processes:
-            for fd in sorted(map(int, os.listdir(f"{process.proc}/fd"))):
-                look = _look(process.rpid, fd)
-                file = self._same_description(alike[look.key], process, fd)
-                if file is None:
-                    file = FrozenFile(FileId(len(self.all_files)), process, fd, look)
-                    self.all_files.append(file)
-                    alike[look.key].append(file)
-                else:
-                    file.holders.append((process, fd))
-                process.fds[fd] = FrozenFd(fd, look.cloexec, file)
-
-    @staticmethod
-    def _same_description(
-        candidates: list[FrozenFile], process: FrozenProcess, fd: int
-    ) -> FrozenFile | None:
-        for file in candidates:
-            holder, number = file.holders[0]
-            if native.kcmp_files(holder.rpid, number, process.rpid, fd) == 0:
-                return file
-        return None
+        seen = [
+            (process, fd, _look(process.rpid, fd))
+            for process in self.processes
+            for fd in procfs.fds(process.rpid)
+        ]
+        first = same(
+            [
+                Descriptor(process, fd, look.key, bool(look.flags & os.O_PATH), look.signals)
+                for process, fd, look in seen
+            ]
+        )
+        files: dict[int, FrozenFile] = {}
+        for (process, fd, look), index in zip(seen, first, strict=True):
+            file = files.get(index)
+            if file is None:
+                file = files[index] = FrozenFile(FileId(len(self.all_files)), process, fd, look)
+                self.all_files.append(file)
+            else:
+                file.holders.append((process, fd))
+            process.fds[fd] = FrozenFd(fd, look.cloexec, file)
 
     def _read_zombies(self) -> None:
         alive = {p.rpid for p in self.processes}
         for parent in self.processes:
             for rpid in procfs.children(parent.rpid):
-                if rpid not in alive and self.vpid(rpid):
-                    self.zombies.append(self._read_zombie(parent, Rpid(rpid)))
+                if rpid not in alive and (vpid := self.vpid(rpid)):
+                    self.zombies.append(self._read_zombie(parent, Rpid(rpid), vpid))
 
-    def _read_zombie(self, parent: FrozenProcess, rpid: Rpid) -> Zombie:
+    def _read_zombie(self, parent: FrozenProcess, rpid: Rpid, vpid: Vpid) -> Zombie:
         p_pid, nohang_exited_nowait = 1, 0x1 | 0x4 | 0x01000000
         program = Program()
         info = program.buffer(128)
@@ -286,7 +309,7 @@ class FrozenPod:
         fields = procfs.stat_fields(f"/proc/{rpid}/stat")
         pgid, sid = (self.vpid(int(value)) or Vpid(0) for value in fields[2:4])
         comm = procfs.read(f"/proc/{rpid}/comm").rstrip("\n")
-        return Zombie(self.vpid(rpid), parent.vpid, pgid, sid, code, status, comm)
+        return Zombie(vpid, parent.vpid, pgid, sid, code, status, comm)
 
 
 def _parents_first(processes: list[FrozenProcess]) -> Iterator[FrozenProcess]:

@@ -22,11 +22,6 @@ RESIDENT = (
     "ShmemPmdMapped", "FilePmdMapped", "Swap", "SwapPss", "Anonymous", "Locked",
 )  # fmt: skip
 """Sizes that say what is resident at the moment, and how: those of `here`."""
-OTHERS_TOO = (
-    "Pss", "Pss_Dirty", "Shared_Clean", "Shared_Dirty", "Private_Clean", "Private_Dirty", "SwapPss",
-    "Locked", "Referenced",
-)  # fmt: skip
-"""Of a mapped file these depend on who else on this host maps it."""
 
 _HEAD = re.compile(
     r"([0-9a-f]+)-([0-9a-f]+) (....) ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+) *(.*)"
@@ -141,7 +136,16 @@ def _policies(rpid: int) -> dict[int, str]:
 
 
 def here(rpid: int) -> dict[str, dict[str, Any]]:
+    """Of a mapped file all but copies of its pages depends on others, and on what was read of it.
+
+    That it was read shows at every page: the kernel marks it as referenced. The stub is ours.
+    """
     return {
-        m.key: {k: v for k, v in m.sizes.items() if m.inode == 0 or k not in OTHERS_TOO}
+        m.key: {
+            key: value
+            for key, value in {**m.sizes, **m.others}.items()
+            if key != "Referenced" and (key not in RESIDENT or not m.inode or key == "Anonymous")
+        }
         for m in _mappings(rpid)
+        if not lib.zt_stub_start() <= m.start < lib.zt_stub_end()
     }

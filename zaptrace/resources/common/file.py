@@ -11,7 +11,7 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from ...errors import RestoreError, UnsupportedResource
 from ...view.build import Stage
@@ -48,8 +48,16 @@ class Description:
     owner: Owner | None
 
 
-def described(pod: FrozenPod, file: FrozenFile) -> dict[str, Any]:
-    """The fields of Description for `file`, as keyword arguments.
+class Described(TypedDict):
+    """The fields of Description, as keyword arguments."""
+
+    file_id: int
+    flags: int
+    owner: Owner | None
+
+
+def described(pod: FrozenPod, file: FrozenFile) -> Described:
+    """The fields of Description for `file`.
 
     Raises UnsupportedResource where the owner of its signals is not in the pod.
     """
@@ -65,7 +73,7 @@ def finish(build: Build, description: Description, fd: int) -> None:
     build.provide(description.file_id, fd)
     if description.owner is not None or description.flags & os.O_ASYNC:
         # The owner is a process of the new kernel, so it has to exist first.
-        build.at(Stage.THREADS, _set_owner, build, description)
+        build.at(Stage.OWN, _set_owner, build, description)
 
 
 def unsupported(file: FrozenFile, what: str, **fields: str) -> UnsupportedResource:
@@ -125,7 +133,7 @@ def _owner(pod: FrozenPod, file: FrozenFile) -> Owner | None:
 
 def _set_owner(build: Build, description: Description) -> None:
     fd, owner = build.file(description.file_id), description.owner
-    with restoring("file", Stage.THREADS, "the owner of a file's signals"):
+    with restoring("file", Stage.OWN, "the owner of a file's signals"):
         if owner is not None and owner.signal:
             fcntl.fcntl(fd, _F_SETSIG, owner.signal)
         if owner is not None and owner.vid:

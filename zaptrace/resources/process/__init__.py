@@ -1,7 +1,7 @@
 """Processes: the tree, sessions, groups, zombies, and what a process has one of.
 
 The kernel keeps: parent, session, process group, executable, working and root directory, file mode
-mask, personality, death signal, subreaper mark, timer slack; of a zombie its end.
+mask, personality, death signal, subreaper mark, dumpable mark; of a zombie its end.
 Not carried: a root directory other than the host's (refused), namespaces other than the
 supervisor's (refused), a removed executable (refused), core-dump marks of zombies.
 """
@@ -15,24 +15,26 @@ import termios
 from dataclasses import dataclass
 
 from ...errors import RestoreError, UnsupportedResource
-from ...ids import SUPERVISOR, Vpid
+from ...ids import SUPERVISOR, Rpid, Vpid
 from ...linux.native import lib
-from ...linux.procfs import read
+from ...linux.procfs import read, stat_fields
 from ...linux.program import Program
 from ...view.build import Build, BuildProcess, Stage
 from ...view.frozen import FrozenPod, FrozenProcess, Zombie
+from ..common.ending import end_as
 from . import tree
 
 NAME = "process"
 
 _PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG = 1, 2
-_PR_SET_TIMERSLACK, _PR_GET_TIMERSLACK = 29, 30
 _PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
 _CLD_EXITED = 1
 _SIGCHLD = int(signal.SIGCHLD)
 _WAIT_ANY_KIND = 0x40000000  # __WALL
 _P_PID, _WNOHANG, _WSTOPPED, _WNOWAIT = 1, 0x1, 0x2, 0x01000000
 _AT_FDCWD = -100
+_STAT_FIRST, _STAT_FLAGS = 3, 9  # proc(5)
+_PF_FORKNOEXEC = 0x40
 _NAMESPACES = ("ipc", "mnt", "net", "pid", "user", "uts")
 
 
@@ -49,11 +51,13 @@ class State:
     exe: str
     exe_size: int
     exe_mtime_ns: int
+    forked: bool  # it has executed nothing since it was forked
     cwd: str
     umask: int
     personality: int
     death_signal: int
-    timer_slack_ns: int
+    dumpable: int
+    """As PR_GET_DUMPABLE tells it; for the kernel it is always 1."""
     subreaper: bool
     stop_signal: int  # of the group-stop that it is in, or 0
     stop_told: bool  # its parent has waited for that
@@ -74,7 +78,6 @@ def _capture(process: FrozenProcess) -> State:
     program.call("prctl", _PR_GET_PDEATHSIG, death)
     reaper = program.buffer(4)
     program.call("prctl", _PR_GET_CHILD_SUBREAPER, reaper)
-    slack = program.call("prctl", _PR_GET_TIMERSLACK, may_fail=True)
     results = process.run(program)
     return State(
         vpid=process.vpid,
@@ -88,15 +91,21 @@ def _capture(process: FrozenProcess) -> State:
         exe=process.exe,
         exe_size=exe.st_size,
         exe_mtime_ns=exe.st_mtime_ns,
+        forked=_has_only_forked(process),
         cwd=os.readlink(f"{process.proc}/cwd"),
         umask=int(process.status["Umask"], 8),
         personality=int(read(f"{process.proc}/personality"), 16),
         death_signal=struct.unpack("<i", results.bytes(death))[0],
-        timer_slack_ns=max(results[slack], 0),
+        dumpable=process.leader.dumpable,
         subreaper=struct.unpack("<i", results.bytes(reaper))[0] != 0,
         stop_signal=process.leader.group_stop,
         stop_told=bool(process.leader.group_stop) and _stop_told(process),
     )
+
+
+def _has_only_forked(process: FrozenProcess) -> bool:
+    flags = int(stat_fields(f"{process.proc}/stat")[_STAT_FLAGS - _STAT_FIRST])
+    return bool(flags & _PF_FORKNOEXEC)
 
 
 def _stop_told(process: FrozenProcess) -> bool:
@@ -149,11 +158,12 @@ def _capture_zombie(zombie: Zombie) -> State:
         exe="",
         exe_size=0,
         exe_mtime_ns=0,
+        forked=True,
         cwd="/",
         umask=0,
         personality=0,
         death_signal=0,
-        timer_slack_ns=0,
+        dumpable=1,
         subreaper=False,
         stop_signal=0,
         stop_told=False,
@@ -166,9 +176,10 @@ def _capture_zombie(zombie: Zombie) -> State:
 def restore(states: list[State], build: Build) -> None:
     alive = [state for state in states if not state.zombie]
     build.at(Stage.CLAIM, _claim, alive)
+    build.at(Stage.SHARED, _find_makers, states, build)
     build.at(Stage.FORK, _make_tree, states, build)
     for state in alive:
-        build.at(Stage.FILES, _own, state, build)
+        build.at(Stage.FORK, _own, state, build)
     build.at(Stage.RESUME, _end_zombies, [s for s in states if s.zombie], build)
     for state in alive:
         if state.stop_signal:
@@ -204,6 +215,28 @@ def _missing(state: State, what: str, path: str, found: str) -> RestoreError:
     )
 
 
+def _find_makers(states: list[State], build: Build) -> None:
+    """Who is restored by a fork alone: it then has what its maker had, its executable too."""
+    alive = {state.vpid: state for state in states if not state.zombie}
+    for step in _plan(states):
+        if not isinstance(step, tree.Fork | tree.Orphan) or step.vpid not in alive:
+            continue
+        state, maker = alive[step.vpid], alive.get(step.by)
+        if state.forked and maker and _same_program(state, maker):
+            build.makers[step.vpid] = step.by
+
+
+def _same_program(one: State, other: State) -> bool:
+    def program(state: State) -> tuple[object, ...]:
+        return (state.exe, state.exe_size, state.exe_mtime_ns, state.personality)
+
+    return program(one) == program(other)
+
+
+def _plan(states: list[State]) -> list[tree.Step]:
+    return tree.plan([tree.Node(s.vpid, s.ppid, s.pgid, s.sid) for s in states])
+
+
 class _Maker:
     """Carries out the steps of a plan. All processes share descriptor 0: the way for files to come."""
 
@@ -216,12 +249,18 @@ class _Maker:
     def process(self, vpid: int) -> BuildProcess:
         return self.helpers.get(vpid) or self.build.process(vpid)
 
-    def add(self, vpid: int, rpid: int) -> None:
+    def add(self, vpid: int, rpid: Rpid) -> None:
+        """A process that was just made becomes what it was: before it makes others."""
         process = BuildProcess(self.build.handle, Vpid(vpid), rpid)
-        if vpid in self.states:
-            self.build.processes[Vpid(vpid)] = process
-        else:
+        state = self.states.get(vpid)
+        if state is None:
             self.helpers[vpid] = process
+            return
+        self.build.processes[Vpid(vpid)] = process
+        if not state.zombie and vpid not in self.build.makers:
+            _execute(state, process)
+        if sow := self.build.sow.get(vpid):
+            sow(process)
 
     def run(self, step: tree.Step) -> None:
         match step:
@@ -258,9 +297,9 @@ class _Maker:
         program.call("close", fd)
         self.process(vpid).run(program)
 
-    def fork(self, parent: BuildProcess, vpid: int) -> int:
+    def fork(self, parent: BuildProcess, vpid: int) -> Rpid:
         lib.zt_pod_expect_vpid(self.build.handle, vpid)
-        return self.call(parent, "clone", _SIGCHLD, 0, 0, 0, 0)
+        return Rpid(self.call(parent, "clone", _SIGCHLD, 0, 0, 0, 0))
 
     def make_orphan(self, vpid: int, by: BuildProcess) -> None:
         between = BuildProcess(self.build.handle, Vpid(0), self.fork(by, 0))
@@ -277,12 +316,8 @@ class _Maker:
 
 def _make_tree(states: list[State], build: Build) -> None:
     maker = _Maker(states, build)
-    nodes = [tree.Node(s.vpid, s.ppid, s.pgid, s.sid) for s in states]
-    for step in tree.plan(nodes):
+    for step in _plan(states):
         maker.run(step)
-    for state in states:
-        if not state.zombie:
-            _execute(state, build.process(state.vpid))
 
 
 def _execute(state: State, process: BuildProcess) -> None:
@@ -296,13 +331,13 @@ def _execute(state: State, process: BuildProcess) -> None:
 
 
 def _own(state: State, build: Build) -> None:
-    program = build.process(state.vpid).program(Stage.FILES)
+    """Before there are other threads, which inherit some of it."""
+    program = build.process(state.vpid).program(Stage.FORK)
     program.call("chdir", program.string(state.cwd))
     program.call("umask", state.umask)
+    lib.zt_pod_set_dumpable(build.handle, build.rpid(state.vpid), state.dumpable)
     if state.death_signal:
         program.call("prctl", _PR_SET_PDEATHSIG, state.death_signal)
-    if state.timer_slack_ns:
-        program.call("prctl", _PR_SET_TIMERSLACK, state.timer_slack_ns)
     if state.subreaper:
         program.call("prctl", _PR_SET_CHILD_SUBREAPER, 1)
 
@@ -310,12 +345,8 @@ def _own(state: State, build: Build) -> None:
 def _end_zombies(zombies: list[State], build: Build) -> None:
     for state in reversed(zombies):
         process = build.processes.pop(Vpid(state.vpid))
-        program = Program()
-        if state.code == _CLD_EXITED:
-            program.call("exit_group", state.status, may_fail=True)
-            process.run(program)
-        else:
-            build.end(process.rpid, state.status)
+        exited = state.code == _CLD_EXITED
+        end_as(state.status << 8 if exited else state.status, process, build)
 
 
 def _stop(state: State, build: Build) -> None:
