@@ -6,12 +6,14 @@ descriptors in however many processes share it. Nothing here changes the pod.
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import struct
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..errors import UnsupportedResource
 from ..ids import SUPERVISOR, FileId, Rpid, Vpid
@@ -109,18 +111,33 @@ class _Look:
         return (self.stat.st_dev, self.stat.st_ino, self.flags, self.pos, self.link)
 
 
-def _look(rpid: int, fd: int) -> _Look:
-    path = f"/proc/{rpid}/fd/{fd}"
-    info = procfs.fdinfo(rpid, fd)
+def _look(process: FrozenProcess, fd: int) -> _Look:
+    path = f"{process.proc}/fd/{fd}"
+    info = procfs.fdinfo(process.rpid, fd)
     flags = int(info["flags"][0], 8)
     return _Look(
-        link=os.readlink(path),
+        link=_link(process, fd, path),
         stat=os.stat(path),
         flags=flags & ~_O_CLOEXEC,
         pos=int(info["pos"][0]),
         cloexec=bool(flags & _O_CLOEXEC),
         info={k: v for k, v in info.items() if k not in _INFO_OF_ITSELF},
     )
+
+
+def _link(process: FrozenProcess, fd: int, path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise UnsupportedResource(
+            f"cannot checkpoint process {process.vpid} ({process.comm}), fd {fd} is a file whose "
+            "path cannot be told",
+            needed="a path of less than 4096 bytes",
+            found=error.strerror or str(error),
+            do="let the program close it, or run it in a directory that is less deep",
+        ) from error
 
 
 class FrozenProcess:
@@ -200,6 +217,8 @@ class FrozenPod:
     processes: list[FrozenProcess] = field(init=False, default_factory=list)
     zombies: list[Zombie] = field(init=False, default_factory=list)
     all_files: list[FrozenFile] = field(init=False, default_factory=list)
+    worked_out: dict[Any, Any] = field(init=False, default_factory=dict)
+    """What rooms find out once for all of them, by its class."""
     _claimed: dict[str, list[FrozenFile]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -248,7 +267,7 @@ class FrozenPod:
         alike: dict[tuple, list[FrozenFile]] = defaultdict(list)
         for process in self.processes:
             for fd in sorted(map(int, os.listdir(f"{process.proc}/fd"))):
-                look = _look(process.rpid, fd)
+                look = _look(process, fd)
                 file = self._same_description(alike[look.key], process, fd)
                 if file is None:
                     file = FrozenFile(FileId(len(self.all_files)), process, fd, look)

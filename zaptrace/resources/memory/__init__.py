@@ -2,9 +2,9 @@
 
 The kernel keeps: mappings with their protection, advice and locks; the limits of code, data, heap,
 stack, arguments and environment; the auxiliary vector.
-Kinds of mapping here: `anonymous` (private, and private copies of removed files: contents travel),
-`file` (private or shared; only pages that differ from the file travel), `object` (shared memory
-without a path: its contents travel once, whoever maps it).
+Kinds of mapping here: `anonymous` (private; contents travel), `file` (private or shared; only pages
+that differ from the file travel), `object` (a file or shared memory without a name: its contents
+travel once, whoever maps it, and of private mappings the pages that differ).
 Not carried: device memory, huge-page files, AIO rings, userfaultfd registrations, protection keys
 (refused); which pages were resident.
 
@@ -13,24 +13,32 @@ No C half: addresses are the process's own.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap as mm
 import os
+import stat
 from dataclasses import dataclass
 
 from ...errors import RestoreError, UnsupportedResource
 from ...image.writebehind import WriteBehind
 from ...linux import procfs
-from ...linux.native import NativeError, lib
+from ...linux.native import lib
 from ...linux.program import Program
 from ...view.build import Build, BuildProcess, Stage
 from ...view.frozen import FrozenPod, FrozenProcess
+from ..common import sameness
+from ..common.file import opened
+from ..common.inode import Inode, Inodes
+from ..common.permission import can_open, may_open, open_anyway
+from .objects import Object, User, make_object, save_object
 from .pages import Pages
 
 NAME = "memory"
 
 PAGE = mm.PAGESIZE
 _ROWS = 4096  # of one program, at most
+_PASSED = 200  # descriptors at once
 
 _MAP_SHARED, _MAP_PRIVATE, _MAP_ANONYMOUS = 0x1, 0x2, 0x20
 _MAP_GROWSDOWN, _MAP_NORESERVE, _MAP_STACK = 0x100, 0x4000, 0x20000
@@ -65,12 +73,10 @@ class Mapping:
     protection: int
     kind: str  # "anonymous", "file", "object"
     shared: bool
-    path: str
+    path: bytes
     offset: int
     device: int
     inode: int
-    size: int  # of the file
-    mtime_ns: int
     writable: bool  # the file was opened for writing (a shared mapping may become writable)
     grows_down: bool
     no_reserve: bool
@@ -81,24 +87,21 @@ class Mapping:
 
 
 @dataclass(frozen=True)
-class Object:
-    """Shared memory without a path."""
+class MappedFile:
+    """A file that has a name."""
 
-    device: int
-    inode: int
-    name: str
-    size: int
-    part: str
-    runs: list[list[int]]  # [offset, length], in the order of the part
+    path: bytes
+    print: sameness.Print
 
 
 @dataclass(frozen=True)
 class State:
-    vpid: int  # 0: only objects
+    vpid: int  # 0: only files and objects
     part: str
     mappings: list[Mapping]
     layout: dict[str, int]
     auxv: bytes
+    files: list[MappedFile]
     objects: list[Object]
 
 
@@ -106,19 +109,18 @@ class State:
 
 
 def capture(pod: FrozenPod) -> list[State]:
-    carried_by_files = {(f.stat.st_dev, f.stat.st_ino) for f in pod.all_files}
     with WriteBehind() as pipe:
-        capture_ = _Capture(pod, carried_by_files, pipe)
+        capture_ = _Capture(pod, pipe)
         states = [capture_.process(process) for process in pod.processes]
-        return [State(0, "", [], {}, b"", capture_.objects()), *states]
+        return [State(0, "", [], {}, b"", capture_.files(), capture_.objects()), *states]
 
 
 class _Capture:
-    def __init__(self, pod: FrozenPod, carried: set[tuple[int, int]], pipe: WriteBehind) -> None:
+    def __init__(self, pod: FrozenPod, pipe: WriteBehind) -> None:
         self.pod = pod
-        self.carried = carried
         self.pipe = pipe
-        self.mapped: dict[tuple[int, int], list[tuple[FrozenProcess, procfs.Map]]] = {}
+        self.inodes = Inodes.of(pod)
+        self.mapped: dict[Inode, list[User]] = {}
 
     def process(self, process: FrozenProcess) -> State:
         part = f"pages-{process.vpid}"
@@ -134,29 +136,25 @@ class _Capture:
             os.close(pagemap)
         with open(f"{process.proc}/auxv", "rb") as file:
             auxv = file.read()
-        return State(process.vpid, part, mappings, _layout(process), auxv, [])
+        return State(process.vpid, part, mappings, _layout(process), auxv, [], [])
 
     def mapping(self, process: FrozenProcess, m: procfs.Map, pages: Pages) -> Mapping:
-        _refuse(process, m)
-        kind, path, status = self.kind(process, m)
-        runs: list[list[int]] = []
-        if kind == "object":
-            self.mapped.setdefault((m.device, m.inode), []).append((process, m))
-        elif not m.shared:
-            carried = kind == "anonymous" and m.inode != 0
-            runs = pages.save_all(m) if carried else pages.save(m, private_file=kind == "file")
+        inode = self.inodes.mapped(m) if m.inode else None
+        kind = _kind(inode)
+        _refuse(process, m, inode)
+        runs = [] if m.shared else pages.save(m, private_file=kind != "anonymous")
+        if inode is not None:
+            self.mapped.setdefault(inode, []).append(User(process, m, runs))
         return Mapping(
             start=m.start,
             end=m.end,
             protection=_protection(m),
             kind=kind,
             shared=m.shared,
-            path=path,
+            path=inode.path if inode and inode.path is not None else b"",
             offset=m.offset,
-            device=m.device,
-            inode=m.inode,
-            size=status.st_size if status else 0,
-            mtime_ns=status.st_mtime_ns if status else 0,
+            device=inode.key[0] if inode else 0,
+            inode=inode.key[1] if inode else 0,
             writable="mw" in m.flags,
             grows_down="gd" in m.flags,
             no_reserve="nr" in m.flags,
@@ -166,53 +164,30 @@ class _Capture:
             runs=runs,
         )
 
-    def kind(self, process: FrozenProcess, m: procfs.Map) -> tuple[str, str, os.stat_result | None]:
-        if m.inode == 0 or m.name.startswith(("[anon:", "[heap]", "[stack")):
-            if m.shared:
-                raise _unsupported(process, m, "shared memory of an unknown kind")
-            return "anonymous", "", None
-        if m.name.endswith(" (deleted)") or m.name.startswith("/memfd:"):
-            return ("object" if m.shared else "anonymous"), "", None
-        try:
-            status = os.stat(m.name)
-        except OSError:
-            status = None
-        if status is None or status.st_ino != m.inode:
-            # Removed behind another name, or replaced: what is mapped is not what the path says.
-            return ("object" if m.shared else "anonymous"), "", None
-        return "file", m.name, status
+    def files(self) -> list[MappedFile]:
+        found = []
+        for inode, users in self.mapped.items():
+            if inode.path is not None and inode.status and stat.S_ISREG(inode.status.st_mode):
+                private = any(not user.map.shared for user in users)
+                kind = sameness.CONSTANT if private else sameness.DATA
+                code = any("x" in user.map.permissions for user in users)
+                print_ = sameness.take(inode.path, inode.status, kind, code=code)
+                found.append(MappedFile(inode.path, print_))
+        return found
 
     def objects(self) -> list[Object]:
-        return [self.object(*item) for item in self.mapped.items() if item[0] not in self.carried]
-
-    def object(self, key: tuple[int, int], users: list[tuple[FrozenProcess, procfs.Map]]) -> Object:
-        """Its contents as far as somebody maps them; a hole and a page of zeros are the same."""
-        part = f"object-{key[0]:x}-{key[1]}"
-        runs: list[list[int]] = []
-        done = 0
-        with self.pod.image.part(part) as writer:
-            for process, m in sorted(users, key=lambda user: user[1].offset):
-                begin = max(m.offset, done)
-                for at in range(begin, m.offset + m.size, PAGE * 64):
-                    size = min(PAGE * 64, m.offset + m.size - at)
-                    data = _read(process, m.start + at - m.offset, size)
-                    if data.count(0) != len(data):
-                        writer.write(data)
-                        runs.append([at, size])
-                done = max(done, m.offset + m.size)
-        name = users[0][1].name.removesuffix(" (deleted)")
-        return Object(key[0], key[1], name, done, part, runs)
+        """Those that no descriptor of the pod leads to."""
+        return [
+            save_object(self.pod, inode, users)
+            for inode, users in self.mapped.items()
+            if inode.path is None and not inode.files
+        ]
 
 
-def _read(process: FrozenProcess, address: int, size: int) -> bytes:
-    """Shared memory; pages beyond the object's end (SIGBUS for the program) read as zeros."""
-    try:
-        return process.read(address, size)
-    except NativeError:
-        if size == PAGE:
-            return bytes(PAGE)
-        half = size // 2 // PAGE * PAGE
-        return _read(process, address, half) + _read(process, address + half, size - half)
+def _kind(inode: Inode | None) -> str:
+    if inode is None:
+        return "anonymous"
+    return "object" if inode.path is None else "file"
 
 
 def _protection(m: procfs.Map) -> int:
@@ -220,12 +195,26 @@ def _protection(m: procfs.Map) -> int:
     return sum(bit for letter, bit in bits.items() if letter in m.permissions)
 
 
-def _refuse(process: FrozenProcess, m: procfs.Map) -> None:
+def _refuse(process: FrozenProcess, m: procfs.Map, inode: Inode | None) -> None:
     for flag, what in _REFUSED.items():
         if flag in m.flags:
             raise _unsupported(process, m, what)
-    if m.name.startswith(("/SYSV", "/[aio]", "anon_inode:")) or m.name == "[uprobes]":
-        raise _unsupported(process, m, m.name)
+    if inode is None:
+        if m.name == "[uprobes]":
+            raise _unsupported(process, m, m.name)
+        if m.shared:
+            raise _unsupported(process, m, "shared memory of an unknown kind")
+    elif inode.path is None:
+        if m.name.startswith(("/SYSV", "/[aio]", "anon_inode:")):
+            raise _unsupported(process, m, m.name)
+        if inode.hidden:
+            raise _unsupported(process, m, "a file that cannot be reached by its name")
+    elif not may_open(inode.path, _open_mode(m.shared and "mw" in m.flags)):
+        raise _unsupported(process, m, "a file that its mode forbids to open so again")
+
+
+def _open_mode(writable: bool) -> int:
+    return os.O_RDWR if writable else os.O_RDONLY
 
 
 def _unsupported(process: FrozenProcess, m: procfs.Map, what: str) -> UnsupportedResource:
@@ -252,32 +241,54 @@ def _layout(process: FrozenProcess) -> dict[str, int]:
 
 def restore(states: list[State], build: Build) -> None:
     for state in states:
-        build.at(Stage.CLAIM, _claim, state)
+        build.at(Stage.CLAIM, _claim, state, build)
         for object_ in state.objects:
-            build.at(Stage.SHARED, _make_object, object_, build)
+            build.at(Stage.SHARED, make_object, object_, build)
         if state.vpid:
+            build.at(Stage.SHARED, _open_closed, state, build)
             build.at(Stage.MEMORY, _fill, state, build)
 
 
-def _claim(state: State) -> None:
+def _claim(state: State, build: Build) -> None:
     start, end = lib.zt_stub_start(), lib.zt_stub_end()
     for m in state.mappings:
         if m.start < end and start < m.end:
             raise _cannot(state, m, "its place free", "the stub region of this zaptrace lies there")
-        if m.kind == "file":
-            _claim_file(state, m)
+        if m.kind == "file" and not may_open(m.path, _open_mode(m.shared and m.writable)):
+            here = os.path.exists(m.path)
+            found = "Permission denied" if here else "No such file or directory"
+            raise _cannot(state, m, f"the file {os.fsdecode(m.path)}", found)
+    for file in state.files:
+        if file.path not in build.allow_changed:
+            _claim_file(file)
 
 
-def _claim_file(state: State, m: Mapping) -> None:
+def _claim_file(file: MappedFile) -> None:
+    path = os.fsdecode(file.path)
     try:
-        here = os.stat(m.path)
+        found = sameness.difference(file.print, file.path)
     except OSError as error:
-        raise _cannot(state, m, f"the file {m.path}", error.strerror or "") from None
-    if m.shared and m.writable:
-        return  # data, as open files are; the program's own business
-    if here.st_size != m.size:
-        found = f"another file there (size {here.st_size}, was {m.size})"
-        raise _cannot(state, m, f"the same file {m.path}", found)
+        found = error.strerror or str(error)
+    if found is not None:
+        raise RestoreError(
+            f"cannot restore a mapping of {path}",
+            stage="CLAIM",
+            resource=NAME,
+            needed="the same file, or one whose contents begin with the old ones",
+            found=found,
+            do="install the same files at the same paths on this host, or, if it holds data that may "
+            f"be other data, restore with --allow-changed {path}",
+            changed="nothing",
+        )
+
+
+def _open_closed(state: State, build: Build) -> None:
+    """Files that a process could not open by itself, because of their mode."""
+    for m in state.mappings:
+        mode = _open_mode(m.shared and m.writable)
+        if m.kind == "file" and not can_open(m.path, mode) and not build.inode(m.device, m.inode):
+            fd = open_anyway(m.path, mode | os.O_CLOEXEC, rehearsal=build.rehearsal)
+            build.provide_inode(m.device, m.inode, fd)
 
 
 def _cannot(state: State, m: Mapping, needed: str, found: str) -> RestoreError:
@@ -293,23 +304,9 @@ def _cannot(state: State, m: Mapping, needed: str, found: str) -> RestoreError:
     )
 
 
-def _make_object(object_: Object, build: Build) -> None:
-    fd = os.memfd_create(object_.name.rpartition("/")[2].removeprefix("memfd:") or "shared")
-    build.provide_inode(object_.device, object_.inode, fd)
-    os.ftruncate(fd, object_.size)
-    source = os.open(build.image.path(object_.part), os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        at = 0
-        for offset, length in object_.runs:
-            os.pwrite(fd, os.pread(source, build.needed(length), at), offset)
-            at += length
-    finally:
-        os.close(source)
-
-
 def _fill(state: State, build: Build) -> None:
     process = build.process(state.vpid)
-    objects = sorted({(m.device, m.inode) for m in state.mappings if m.kind == "object"})
+    objects = sorted({_object_of(m) for m in state.mappings if _is_passed(m, build)})
     numbers = dict(zip(objects, _receive_objects(process, build, objects), strict=True))
 
     program = Program()
@@ -351,40 +348,56 @@ def _load(process: BuildProcess, program: Program, loads: list[tuple]) -> None:
             )
 
 
+def _object_of(m: Mapping) -> tuple[int, int, bool]:
+    """(device, inode, is it to be open for writing?)"""
+    return m.device, m.inode, m.shared and m.writable
+
+
+def _is_passed(m: Mapping, build: Build) -> bool:
+    """Does the process receive the file from us, rather than open it by its path?"""
+    if m.kind == "file":
+        return build.inode(m.device, m.inode) is not None
+    return m.kind == "object"
+
+
 def _receive_objects(
-    process: BuildProcess, build: Build, objects: list[tuple[int, int]]
+    process: BuildProcess, build: Build, objects: list[tuple[int, int, bool]]
 ) -> list[int]:
-    fds = []
-    for device, inode in objects:
-        fd = build.inode(device, inode)
-        if fd is None:
-            raise RestoreError(
-                f"cannot restore process {process.vpid}: a shared object that it maps is missing",
-                resource=NAME,
-                vpid=process.vpid,
-                needed=f"the object that was inode {inode}",
-                found="no room that provides it",
-            )
-        fds.append(fd)
     received: list[int] = []
-    for first in range(0, len(fds), 200):
-        received += build.pass_files(process, fds[first : first + 200])
+    for first in range(0, len(objects), _PASSED):
+        with contextlib.ExitStack() as stack:
+            fds = []
+            for device, inode, writable in objects[first : first + _PASSED]:
+                fd = build.inode(device, inode)
+                if fd is None:
+                    raise RestoreError(
+                        f"cannot restore process {process.vpid}: an object that it maps is missing",
+                        resource=NAME,
+                        vpid=process.vpid,
+                        needed=f"the object that was inode {inode}",
+                        found="no room that provides it",
+                    )
+                if not writable:  # a mapping that may not become writable comes from such a file
+                    with contextlib.suppress(PermissionError):
+                        fd = stack.enter_context(opened(f"/proc/self/fd/{fd}", os.O_RDONLY))
+                fds.append(fd)
+            received += build.pass_files(process, fds)
     return received
 
 
-def _map(program: Program, m: Mapping, numbers: dict[tuple[int, int], int]) -> Program:
+def _map(program: Program, m: Mapping, numbers: dict[tuple[int, int, bool], int]) -> Program:
     size = m.end - m.start
     flags = _MAP_FIXED_NOREPLACE | (_MAP_SHARED if m.shared else _MAP_PRIVATE)
     flags |= _MAP_NORESERVE if m.no_reserve else 0
     flags |= _MAP_GROWSDOWN | _MAP_STACK if m.grows_down else 0
     protection = m.protection | (_PROT_WRITE if m.runs else 0)
+    received = numbers.get(_object_of(m))
     if m.kind == "anonymous":
         program.call("mmap", m.start, size, protection, flags | _MAP_ANONYMOUS, -1, 0)
-    elif m.kind == "object":
-        fd = numbers[m.device, m.inode]
-        program.call("mmap", m.start, size, protection, flags, fd, m.offset)
+    elif received is not None:
+        program.call("mmap", m.start, size, protection, flags, received, m.offset)
     else:
-        mode = os.O_RDWR if m.shared and m.writable else os.O_RDONLY
+        mode = _open_mode(m.shared and m.writable)
         fd = program.call("openat", -100, program.string(m.path), mode | os.O_CLOEXEC, 0)
         program.call("mmap", m.start, size, protection, flags, fd, m.offset)
         program.call("close", fd)
