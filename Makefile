@@ -1,7 +1,7 @@
 # make demo    watch a pod move between two host servers and back
 # make test    everything that has to hold
 # make build   the .venv with zaptrace in it, ready to use: .venv/bin/zaptrace
-# make lint    ruff
+# make lint    ruff, the types (mypy, strict for zaptrace/), and the layout of csrc/ (clang-format)
 # make asan    the tracer's tests with the extension under ASan and UBSan
 # make bench   what things cost, next to a plain rival; JSON in bench/results/
 # make table   refresh the README's table of system calls
@@ -55,6 +55,8 @@ build: $(VENV)/.built
 lint: $(VENV)/.built
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.[ch]')
 
 $(VENV)/.built: $(SOURCES) | $(VENV)/bin/pip
 	@rm -rf build/lib.* build/temp.*
@@ -76,5 +78,5 @@ table: $(VENV)/.built
 	@$(BIN)/python scripts/support_table.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info bench/results zaptrace/_native.c .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info bench/results zaptrace/_native.c .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name '__pycache__' -prune -exec rm -rf {} + -o \( -name '*.so' -o -path './csrc/*.o' \) -exec rm -f {} +

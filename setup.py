@@ -9,7 +9,9 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 
 TEST = [
+    "clang-format~=23.1",
     "hypothesis>=6.80",
+    "mypy>=1.11",
     "pytest>=7.4",
     "pytest-timeout>=2.1",
     "pytest-xdist>=3.3",
@@ -26,6 +28,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=find_packages(include=["zaptrace", "zaptrace.*"]),
+    package_data={"zaptrace": ["_native.pyi", "py.typed"]},
     cffi_modules=["csrc/build.py:ffibuilder"],
     install_requires=[
         "blake3>=0.4",

@@ -121,12 +121,10 @@ int zt_sigmask_set(zt_pod *pod, int32_t rtid, uint64_t mask, zt_err *err)
     return at_rest(pod, rtid, &thread, err) ? -1 : zt_stopped_set_mask(thread, mask, err);
 }
 
-int zt_siginfo_peek(zt_pod *pod, int32_t rtid, int32_t shared, void *ret, int32_t most, int32_t *ret_count,
-                    zt_err *err)
+int zt_siginfo_peek(zt_pod *pod, int32_t rtid, int32_t shared, void *ret, int32_t most, int32_t *ret_count, zt_err *err)
 {
     zt_stopped thread;
-    return at_rest(pod, rtid, &thread, err) ? -1
-                                            : zt_stopped_peek_siginfo(thread, shared, ret, most, ret_count, err);
+    return at_rest(pod, rtid, &thread, err) ? -1 : zt_stopped_peek_siginfo(thread, shared, ret, most, ret_count, err);
 }
 
 int zt_rseq_get(zt_pod *pod, int32_t rtid, zt_rseq *ret, zt_err *err)

@@ -104,7 +104,8 @@ int zt_xstate_get(zt_pod *pod, int32_t rtid, void *ret, uint64_t capacity, uint6
 int zt_xstate_set(zt_pod *pod, int32_t rtid, const void *state, uint64_t size, zt_err *err);
 int zt_sigmask_get(zt_pod *pod, int32_t rtid, uint64_t *ret, zt_err *err);
 int zt_sigmask_set(zt_pod *pod, int32_t rtid, uint64_t mask, zt_err *err);
-int zt_siginfo_peek(zt_pod *pod, int32_t rtid, int32_t shared, void *ret, int32_t most, int32_t *ret_count, zt_err *err);
+int zt_siginfo_peek(zt_pod *pod, int32_t rtid, int32_t shared, void *ret, int32_t most, int32_t *ret_count,
+                    zt_err *err);
 int zt_rseq_get(zt_pod *pod, int32_t rtid, zt_rseq *ret, zt_err *err); /* address 0: none */
 /* The timed call that its registers show as interrupted shall go on for left_ns (-1: as it was asked). */
 int zt_call_reissue(zt_pod *pod, int32_t rtid, int64_t left_ns, zt_err *err);
@@ -126,7 +127,7 @@ uint64_t zt_stub_data(uint32_t rows);  /* where the data of a program of so many
 uint32_t zt_stub_capacity(void);       /* bytes for rows and data together */
 int64_t zt_mem_read(int32_t rpid, uint64_t address, void *ret, uint64_t size);
 int64_t zt_mem_write(int32_t rpid, uint64_t address, const void *from, uint64_t size);
-int zt_mem_pages(int pagemap_fd, uint64_t start, uint64_t end, int32_t private_file,
-                 zt_page_run *ret, int32_t capacity, uint64_t *ret_next, zt_err *err);
+int zt_mem_pages(int pagemap_fd, uint64_t start, uint64_t end, int32_t private_file, zt_page_run *ret, int32_t capacity,
+                 uint64_t *ret_next, zt_err *err);
 int zt_kcmp(int32_t rpid1, int32_t rpid2, int32_t type, uint64_t idx1, uint64_t idx2);
 int zt_pidfd_getfd(int32_t rpid, int32_t fd);

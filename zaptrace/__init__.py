@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .supervisor.control import Outcome
+    from .supervisor.starter import Job
 
 __all__ = ["PodHandle", "checkpoint", "connect", "launch", "migrate", "restore"]
 __version__ = "0.1.0"
@@ -151,13 +152,13 @@ def checkpoint(
 
 
 def migrate(
-    pod: PodHandle | str, to: str, *, progress: Progress | None = None, **options: Any
+    pod: PodHandle | str, to: str, *, progress: Progress | None = None, **options: object
 ) -> dict[str, Any]:
     """Move `pod` to the host server at `to` (tcp://host:port). Returns the report."""
     return _call(pod, "migrate", progress, {"to": to, "options": options})
 
 
-def _start(job: Any, stdio: tuple[int, int, int] | None) -> PodHandle:
+def _start(job: Job, stdio: tuple[int, int, int] | None) -> PodHandle:
     from .supervisor.starter import start
 
     job.stdio = "log" if stdio is None else "inherit"
@@ -171,4 +172,5 @@ def _call(
     if isinstance(pod, str):
         with connect(pod) as handle:
             return _call(handle, verb, progress, arguments)
-    return pod._client.call(verb, progress=progress, **arguments)["report"]
+    report: dict[str, Any] = pod._client.call(verb, progress=progress, **arguments)["report"]
+    return report

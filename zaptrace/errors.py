@@ -35,6 +35,9 @@ _FIELDS = ("needed", "found", "do", "changed")
 class ZaptraceError(Exception):
     """Something that a user has to know; `str()` gives the house form without the prefix."""
 
+    exit_status: int
+    """What a shell would report. Only an error of starting a pod has it."""
+
     def __init__(
         self,
         what: str,

@@ -8,6 +8,7 @@
 /* The interpreter of syscall programs. Uses no stack and no memory but its rows:
  *   r12 the row, r13 the end of the rows, r14 the first row, ebx the row's flags.
  * Offsets are those of zt_program_row: nr 0, flags 4, args 8.., result 56; a row is 64 bytes. */
+/* clang-format off */
 #define RESOLVE(bit, reg)                                                                      \
     "    bt $" #bit ", %ebx\n    jnc 1f\n    shl $6, %" #reg "\n    mov 56(%r14,%" #reg "), %" #reg "\n1:\n"
 __asm__(".section .rodata\n"
@@ -41,11 +42,13 @@ __asm__(".section .rodata\n"
         "    ud2\n"
         "zt_arch_stub_end:\n"
         ".previous\n");
+/* clang-format on */
 
 const unsigned char zt_arch_syscall_insn[ZT_ARCH_SYSCALL_BYTES] = {0x0f, 0x05};
 
 long zt_arch_nr(enum zt_arch_nr which)
 {
+    /* clang-format off */
     static const long numbers[] = {
         [ZT_NR_MMAP] = SYS_mmap,
         [ZT_NR_MPROTECT] = SYS_mprotect,
@@ -53,6 +56,7 @@ long zt_arch_nr(enum zt_arch_nr which)
         [ZT_NR_CLONE] = SYS_clone,
         [ZT_NR_CLONE3] = 435,
     };
+    /* clang-format on */
     return numbers[which];
 }
 

@@ -9,8 +9,10 @@
 #include "intmap.h"
 
 /* One-member structs, so that mixing the two does not compile. */
+/* clang-format off */
 typedef struct zt_vpid { int32_t n; } zt_vpid;
 typedef struct zt_rpid { int32_t n; } zt_rpid;
+/* clang-format on */
 
 typedef struct zt_idtable {
     zt_intmap real_of;

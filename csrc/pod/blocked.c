@@ -171,8 +171,8 @@ void zt_blocked_look(zt_blocked_clocks *clocks, zt_task *task)
     long nr;
     uint64_t args[6];
     if (read_proc(task->rtid.n, "syscall", text, sizeof text) ||
-        sscanf(text, "%ld %lx %lx %lx %lx %lx %lx", &nr, &args[0], &args[1], &args[2], &args[3], &args[4],
-               &args[5]) != 7) {
+        sscanf(text, "%ld %lx %lx %lx %lx %lx %lx", &nr, &args[0], &args[1], &args[2], &args[3], &args[4], &args[5]) !=
+            7) {
         task->deadline_ns = 0; /* running, or in no call */
         return;
     }

@@ -89,8 +89,8 @@ static int scan(int fd, uint64_t start, uint64_t end, bool private_file, zt_page
 
 /* The same by reading /proc/PID/pagemap, for kernels before 6.7: bit 63 present, 62 swapped, 61
  * file page or shared. The zero page cannot be told apart there; it is saved as what it reads as. */
-static int read_pagemap(int fd, uint64_t start, uint64_t end, bool private_file, zt_page_run *ret,
-                        int32_t capacity, uint64_t *ret_next, zt_err *err)
+static int read_pagemap(int fd, uint64_t start, uint64_t end, bool private_file, zt_page_run *ret, int32_t capacity,
+                        uint64_t *ret_next, zt_err *err)
 {
     enum { PAGE = 4096 };
     uint64_t entries[SCAN_BATCH];
@@ -119,8 +119,8 @@ static int read_pagemap(int fd, uint64_t start, uint64_t end, bool private_file,
     return runs;
 }
 
-int zt_mem_pages(int pagemap_fd, uint64_t start, uint64_t end, int32_t private_file,
-                 zt_page_run *ret, int32_t capacity, uint64_t *ret_next, zt_err *err)
+int zt_mem_pages(int pagemap_fd, uint64_t start, uint64_t end, int32_t private_file, zt_page_run *ret, int32_t capacity,
+                 uint64_t *ret_next, zt_err *err)
 {
     int runs = scan(pagemap_fd, start, end, private_file, ret, capacity, ret_next, err);
     if (runs < 0 && (err->os_errno == ENOTTY || err->os_errno == EINVAL))

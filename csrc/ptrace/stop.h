@@ -49,9 +49,9 @@ typedef enum zt_resume {
     ZT_TO_LISTEN, /* stay in the group-stop, but hear of its end */
 } zt_resume;
 
-#define ZT_PTRACE_OPTIONS                                                                              \
-    (PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACESECCOMP | PTRACE_O_TRACEFORK |          \
-     PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC)
+#define ZT_PTRACE_OPTIONS                                                                                              \
+    (PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACESECCOMP | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |    \
+     PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC)
 
 /* With see_ends, it and what it makes stop also before they end. */
 int zt_seize(int32_t rtid, bool see_ends, zt_err *err);

@@ -262,8 +262,7 @@ int zt_stub_install(zt_stopped thread, const zt_host_vdso *host, int64_t clock_o
             .nr = (uint32_t)zt_arch_nr(ZT_NR_MREMAP),
             .flags = ZT_ROW_MUST,
             .args = {vdso + (uint64_t)host->part[i].offset, host->part[i].size, host->part[i].size,
-                     MREMAP_MAYMOVE | MREMAP_FIXED,
-                     ZT_STUB_HOST + (uint64_t)(host->part[i].offset - host->lowest)},
+                     MREMAP_MAYMOVE | MREMAP_FIXED, ZT_STUB_HOST + (uint64_t)(host->part[i].offset - host->lowest)},
         };
     /* The host's parts keep the protection that the kernel gave them. */
     rows[count++] = protect(ZT_STUB_BASE, ZT_STUB_BASE + ZT_STUB_TEXT_SIZE, PROT_READ | PROT_EXEC);

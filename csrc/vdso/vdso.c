@@ -45,19 +45,15 @@ static inline long syscall3(long nr, long a, long b, long c)
 {
     long result;
 
-    __asm__ volatile("syscall"
-             : "=a"(result)
-             : "a"(nr), "D"(a), "S"(b), "d"(c)
-             : "rcx", "r11", "memory");
+    __asm__ volatile("syscall" : "=a"(result) : "a"(nr), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
     return result;
 }
 
 /* The clocks that start with the host; csrc/syscalls.py has the same set (SHIFTED_CLOCKS). */
 static inline int starts_with_host(clockid_t clock)
 {
-    const unsigned set = 1u << CLOCK_MONOTONIC | 1u << CLOCK_MONOTONIC_RAW |
-                 1u << CLOCK_MONOTONIC_COARSE | 1u << CLOCK_BOOTTIME |
-                 1u << CLOCK_BOOTTIME_ALARM;
+    const unsigned set = 1u << CLOCK_MONOTONIC | 1u << CLOCK_MONOTONIC_RAW | 1u << CLOCK_MONOTONIC_COARSE |
+                         1u << CLOCK_BOOTTIME | 1u << CLOCK_BOOTTIME_ALARM;
 
     return (unsigned)clock < 32 && (set >> clock & 1);
 }
@@ -72,8 +68,7 @@ static inline int host_clock_gettime(clockid_t clock, struct timespec *time)
 }
 
 /* Apart from the common case, so that that needs no stack frame. */
-static __attribute__((noinline)) int pod_clock_gettime(clockid_t clock, struct timespec *time,
-                                                       int64_t offset)
+static __attribute__((noinline)) int pod_clock_gettime(clockid_t clock, struct timespec *time, int64_t offset)
 {
     const int result = host_clock_gettime(clock, time);
 
@@ -140,8 +135,7 @@ EXPORT int __vdso_getcpu(unsigned *cpu, unsigned *node, void *unused)
 }
 
 /* The kernel's vDSO has these names too. */
-#define ALIAS(name) \
-    EXPORT extern __typeof__(__vdso_##name) name __attribute__((weak, alias("__vdso_" #name)))
+#define ALIAS(name) EXPORT extern __typeof__(__vdso_##name) name __attribute__((weak, alias("__vdso_" #name)))
 
 int clock_gettime(clockid_t, struct timespec *);
 int clock_getres(clockid_t, struct timespec *);

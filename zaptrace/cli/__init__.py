@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Any
 
 import click
 
@@ -44,7 +43,8 @@ class Verbs(click.Group):
         """Load the verb's file."""
         if cmd_name not in VERBS:
             return None
-        return importlib.import_module(f".{cmd_name}", __name__).command
+        command: click.Command = importlib.import_module(f".{cmd_name}", __name__).command
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of verbs, without loading them."""
@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
 def call(argv: list[str]) -> int:
     """Run the command line and return its exit status."""
     try:
-        result: Any = group.main(argv, prog_name="zaptrace", standalone_mode=False)
+        result: object = group.main(argv, prog_name="zaptrace", standalone_mode=False)
     except click.exceptions.Exit as e:
         return e.exit_code
     except click.Abort:

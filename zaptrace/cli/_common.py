@@ -15,15 +15,24 @@ from ..errors import ZaptraceError
 from ..supervisor import runtime
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from ..supervisor.control import Client, Outcome
 
+    TextType = click.ParamType[str]
+    NumberType = click.ParamType[int]
+else:  # a generic only from click 8.4 on
+    TextType = NumberType = click.ParamType
 
-class PodName(click.ParamType):
+
+class PodName(TextType):
     """The name of a pod; completes to the pods that run."""
 
     name = "pod"
 
-    def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> list[Any]:
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
         """Only looks at the runtime directory: no socket, no ZeroMQ."""
         from click.shell_completion import CompletionItem
 
@@ -53,12 +62,12 @@ def connect(name: str) -> Client:
     return Client(name)
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     """One JSON document on stdout; bytes become hex."""
     click.echo(json.dumps(value, indent=2, default=_jsonable))
 
 
-def _jsonable(value: Any) -> Any:
+def _jsonable(value: object) -> str:
     return value.hex() if isinstance(value, bytes) else str(value)
 
 
@@ -91,7 +100,7 @@ def span(seconds: float) -> str:
     return f"{int(days)} d {int(hours % 24)} h"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Columns on stdout; coloured by rich on a terminal, plain otherwise."""
     cells = [[str(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():

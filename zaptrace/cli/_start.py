@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import termios
 from collections.abc import Callable
-from typing import Any
 
 import click
 
@@ -16,7 +15,7 @@ from ..supervisor.terminal import SCROLLBACK, get_size
 from ._foreground import Signals, follow, on_terminal
 
 
-def bring_up(job: Job, detach: bool, print_json: Callable[[Any], None] | None) -> int:
+def bring_up(job: Job, detach: bool, print_json: Callable[[object], None] | None) -> int:
     """Start the supervisor for `job`; returns the exit status for our caller."""
     fill_standard_fds()
     try:
@@ -27,11 +26,11 @@ def bring_up(job: Job, detach: bool, print_json: Callable[[Any], None] | None) -
         return _in_foreground(job)
     except ZaptraceError as e:
         if not hasattr(e, "exit_status"):
-            e.exit_status = 125  # type: ignore[attr-defined]
+            e.exit_status = 125
         raise
 
 
-def _in_background(job: Job, print_json: Callable[[Any], None] | None) -> int:
+def _in_background(job: Job, print_json: Callable[[object], None] | None) -> int:
     job.stdio = "log"
     with start(job) as started:
         if print_json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from typing import IO
 
 import click
 
@@ -51,7 +52,7 @@ def command(pod: str, follow: bool) -> None:
         _copy(stream, path if follow else None)
 
 
-def _copy(stream: object, path: Path | None) -> None:
+def _copy(stream: IO[bytes], path: Path | None) -> None:
     out = sys.stdout.buffer
     instance = runtime.read_meta(path).get("instance") if path else None
     while True:
@@ -61,7 +62,7 @@ def _copy(stream: object, path: Path | None) -> None:
             and runtime.is_alive(path)
             and runtime.read_meta(path).get("instance") == instance
         )
-        while data := stream.read(65536):  # type: ignore[attr-defined]
+        while data := stream.read(65536):
             out.write(data)
             out.flush()
         if not alive:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import signal
+from typing import TYPE_CHECKING
 
 import click
 
-from ._common import POD, connect
+from ._common import POD, NumberType, connect
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
-class SignalName(click.ParamType):
+class SignalName(NumberType):
     """USR1, SIGUSR1 or 10."""
 
     name = "signal"
@@ -26,7 +30,7 @@ class SignalName(click.ParamType):
         except KeyError:
             self.fail(f"{value!r} is no signal")
 
-    def shell_complete(self, ctx: object, param: object, incomplete: str) -> list:
+    def shell_complete(self, ctx: object, param: object, incomplete: str) -> list[CompletionItem]:
         """The names without SIG."""
         from click.shell_completion import CompletionItem
 

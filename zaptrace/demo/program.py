@@ -18,6 +18,10 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Callable
+from typing import TypeVarTuple
+
+Ts = TypeVarTuple("Ts")
 
 NUMBER = struct.Struct("<Q")
 RESULT = struct.Struct("<Q16sIB")  # at most PIPE_BUF, so that writes and reads are whole
@@ -81,7 +85,7 @@ def print_in_order(results: int) -> tuple[int, str]:
     return last, running
 
 
-def child(main, *arguments, close: list[int]) -> int:
+def child(main: Callable[[*Ts], object], *arguments: *Ts, close: list[int]) -> int:
     """Run `main` in a process of its own; its pid."""
     pid = os.fork()
     if pid == 0:

@@ -13,7 +13,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import lz4.frame
 import zstandard
@@ -335,7 +335,11 @@ class _Lz4Reader:
         return b""
 
 
-def _decoder(codec: str | None, source: IO[bytes]) -> contextlib.AbstractContextManager[Any]:
+class _Reader(Protocol):
+    def read(self, n: int, /) -> bytes: ...
+
+
+def _decoder(codec: str | None, source: IO[bytes]) -> contextlib.AbstractContextManager[_Reader]:
     if codec == "zstd":
         decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW)
         return decompressor.stream_reader(source, read_across_frames=False)

@@ -76,6 +76,18 @@ class PartWriter:
             self.stored += len(view)
 
 
+class Writer(Protocol):
+    """What a room sees of a PartWriter."""
+
+    def write(self, data: Buffer) -> None: ...
+
+
+class Parts(Protocol):
+    """What a room sees of a sink: where its bulk contents go."""
+
+    def part(self, name: str) -> contextlib.AbstractContextManager[Writer]: ...
+
+
 class Sink(Protocol):
     """What a checkpoint writes to. Parts may be open at the same time, in one thread."""
 

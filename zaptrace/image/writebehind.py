@@ -18,7 +18,7 @@ class WriteBehind:
         self._buffers = [memoryview(b""), memoryview(b"")]
         self._turn = 0
         self._beside = ThreadPoolExecutor(1, "write-behind")
-        self._under_way: Future | None = None
+        self._under_way: Future[object] | None = None
 
     def buffer(self, size: int = BITE) -> memoryview:
         """One to fill, of at most BITE bytes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,7 +129,7 @@ def _probe_tracing() -> Ability:
         lib.zt_pod_destroy(pod)
 
 
-def _probe_file(name: str, attempt, remedy: str) -> Ability:
+def _probe_file(name: str, attempt: Callable[[], None], remedy: str) -> Ability:
     try:
         attempt()
     except (OSError, ValueError) as error:

@@ -4,11 +4,40 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import TYPE_CHECKING
 
 from .._native import ffi, lib
 from ..errors import HostError, TraceeGone, ZaptraceError
 
-__all__ = ["NativeError", "check", "ffi", "kcmp_files", "lib", "new_error", "read_memory"]
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from .._native import Array, Bytes, Strings
+    from .._native import zt_err as Err
+    from .._native import zt_pod as Handle
+    from .._native import zt_program_row as ProgramRow
+    from .._native import zt_regs as Registers
+    from .._native import zt_rseq as Rseq
+else:  # cffi has one class for whatever is C's
+    Array = Bytes = Strings = Err = Handle = ProgramRow = Registers = Rseq = ffi.CData
+
+__all__ = [
+    "Array",
+    "Bytes",
+    "Err",
+    "Handle",
+    "NativeError",
+    "ProgramRow",
+    "Registers",
+    "Rseq",
+    "Strings",
+    "check",
+    "ffi",
+    "kcmp_files",
+    "lib",
+    "new_error",
+    "read_memory",
+]
 
 
 class NativeError(ZaptraceError):
@@ -20,12 +49,12 @@ class NativeError(ZaptraceError):
         self.errno = errno
 
 
-def new_error():
+def new_error() -> Err:
     """A zt_err to hand to the tracer."""
     return ffi.new("zt_err *")
 
 
-def check(result: int, err) -> int:
+def check(result: int, err: Err) -> int:
     """`result`, unless it is negative: then what `err` says is raised.
 
     TraceeGone when the tracee died, HostError for a refused permission, else NativeError.
@@ -50,7 +79,7 @@ def read_memory(rpid: int, address: int, size: int) -> bytes:
     return bytes(buffer)
 
 
-def read_memory_into(rpid: int, address: int, buffer) -> None:
+def read_memory_into(rpid: int, address: int, buffer: Buffer) -> None:
     """Fill `buffer` (writable, bytes-like) from a process's memory; errors as read_memory."""
     view = ffi.from_buffer(buffer, require_writable=True)
     size = len(view)

@@ -42,7 +42,7 @@ def read(path: str) -> str:
 def maps(rpid: int) -> list[Map]:
     """The memory map, with VmFlags. One read of smaps; cheap flags for the kernel's own mappings."""
     found: list[Map] = []
-    head: tuple | None = None
+    head: tuple[str, ...] | None = None
     for line in read(f"/proc/{rpid}/smaps").split("\n"):
         match = _MAP.fullmatch(line)
         if match:

@@ -16,7 +16,7 @@ import functools
 import struct
 from dataclasses import dataclass, field
 
-from .native import NativeError, check, ffi, lib, new_error
+from .native import Array, Handle, NativeError, ProgramRow, check, ffi, lib, new_error
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Program:
     def __bool__(self) -> bool:
         return bool(self.rows)
 
-    def run(self, pod, rtid: int) -> Results:
+    def run(self, pod: Handle, rtid: int) -> Results:
         """Run it in a thread that is at rest. `pod` is the tracer's.
 
         Raises ProgramError when a row that must succeed fails, TraceeGone when the thread dies.
@@ -150,7 +150,9 @@ class Results:
 class ProgramError(NativeError):
     """A row that had to succeed did not; `trace` shows the rows up to it."""
 
-    def __init__(self, program: Program, rtid: int, failed: int, code: int, rows) -> None:
+    def __init__(
+        self, program: Program, rtid: int, failed: int, code: int, rows: Array[ProgramRow]
+    ) -> None:
         name = program.rows[failed][0]
         symbol = errno.errorcode.get(code, str(code))
         super().__init__(f"{name} in process {rtid} failed with {symbol}", lib.ZT_ERR_PROGRAM, code)

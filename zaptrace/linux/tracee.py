@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..ids import Rpid, Vpid
-from .native import check, ffi, lib, new_error
+from .native import Handle, Registers, Rseq, check, ffi, lib, new_error
 from .program import Program, Results
 
 _SIGINFO_SIZE = 128
@@ -32,7 +32,7 @@ class TaskInfo:
     left_ns: int
 
 
-def tasks(pod) -> list[TaskInfo]:
+def tasks(pod: Handle) -> list[TaskInfo]:
     """All threads of a pod (the tracer's handle), oldest first."""
     capacity = 256
     while True:
@@ -60,18 +60,18 @@ def tasks(pod) -> list[TaskInfo]:
 class Thread:
     """One thread at rest. Every method raises TraceeGone when it has been killed."""
 
-    def __init__(self, pod, rtid: int, vtid: int) -> None:
+    def __init__(self, pod: Handle, rtid: int, vtid: int) -> None:
         self._pod = pod
         self.rtid = Rpid(rtid)
         self.vtid = Vpid(vtid)
 
-    def registers(self):
+    def registers(self) -> Registers:
         """A zt_regs: fields named as in user_regs_struct, to be changed and given to set_registers."""
         regs = ffi.new("zt_regs *")
         check(lib.zt_regs_get(self._pod, self.rtid, regs, err := new_error()), err)
         return regs
 
-    def set_registers(self, regs) -> None:
+    def set_registers(self, regs: Registers) -> None:
         check(lib.zt_regs_set(self._pod, self.rtid, regs, err := new_error()), err)
 
     def xstate(self) -> bytes:
@@ -116,7 +116,7 @@ class Thread:
         size = _SIGINFO_SIZE
         return [bytes(buffer[i * size : (i + 1) * size]) for i in range(count[0])]
 
-    def rseq(self):
+    def rseq(self) -> Rseq:
         """A zt_rseq; address 0 when none is registered."""
         config = ffi.new("zt_rseq *")
         check(lib.zt_rseq_get(self._pod, self.rtid, config, err := new_error()), err)

@@ -132,9 +132,11 @@ def send(
     )
 
 
-def _checkpoint_of(pod: Any) -> Callable[[Sink], object]:
+def _checkpoint_of(pod: LeavingPod) -> Callable[[Sink], object]:
     from ..pod.checkpoint import checkpoint  # here, because a host server needs no tracer
+    from ..pod.pod import Pod
 
+    assert isinstance(pod, Pod), "another kind of pod comes with a capture of its own"
     return lambda sink: checkpoint(pod, sink, then="hold")
 
 

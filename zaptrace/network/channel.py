@@ -30,13 +30,15 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import zmq
 
 from .. import plain
 from ..errors import PeerGone, WireError, WireTimeout, ZaptraceError
 from ..log import log
+
+T = TypeVar("T")
 
 WINDOW = 16 << 20
 """Bytes that may be on the way to us, in one conversation."""
@@ -80,7 +82,7 @@ class Message:
     """The raw bytes; good until the next `recv`."""
     cost: int = 0
 
-    def get(self, name: str, kind: type) -> Any:
+    def get(self, name: str, kind: type[T]) -> T:
         """The field `name`, which has to be a `kind`; WireError otherwise."""
         value = self.fields.get(name)
         if type(value) is not kind:
@@ -220,7 +222,9 @@ def _cost(head: int, data: int, window: int) -> int:
 class Hub(threading.Thread):
     """The thread that owns a socket, and shares what arrives out to the channels."""
 
-    def __init__(self, context: zmq.Context[Any], socket: zmq.Socket[Any], ours: Timeouts) -> None:
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], socket: zmq.Socket[bytes], ours: Timeouts
+    ) -> None:
         super().__init__(name="zaptrace-wire", daemon=True)
         self.timeouts = ours
         self.context = context
@@ -279,7 +283,7 @@ class Hub(threading.Thread):
         """The loop."""
         try:
             while not self._stopping:
-                ready = dict(self.poller.poll(self.timeouts.ping * 500))
+                ready = dict(self.poller.poll(int(self.timeouts.ping * 500)))
                 if self._wake in ready:
                     with contextlib.suppress(BlockingIOError):
                         os.eventfd_read(self._wake)

@@ -43,9 +43,9 @@ class _Caller(Hub):
 
     def __init__(
         self,
-        context: zmq.Context[Any],
-        socket: zmq.Socket[Any],
-        monitor: zmq.Socket[Any],
+        context: zmq.Context[zmq.Socket[bytes]],
+        socket: zmq.Socket[bytes],
+        monitor: zmq.Socket[bytes],
         ours: Timeouts,
     ) -> None:
         super().__init__(context, socket, ours)
@@ -76,7 +76,7 @@ def connect(
     timeouts = timeouts or Timeouts()
     host = host_of(endpoint)
     ipv6 = _only_ipv6(host)
-    context: zmq.Context[Any] = zmq.Context()
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     socket = context.socket(zmq.DEALER)
     _prepare(socket, timeouts, ipv6=ipv6)
     socket.curve_publickey = z85.encode(identity.public)
@@ -123,7 +123,7 @@ def _only_ipv6(host: str) -> bool:
     return AF_INET not in families
 
 
-def _prepare(socket: zmq.Socket[Any], timeouts: Timeouts, *, ipv6: bool) -> None:
+def _prepare(socket: zmq.Socket[bytes], timeouts: Timeouts, *, ipv6: bool) -> None:
     socket.ipv6 = ipv6
     socket.linger = 0
     socket.sndhwm = socket.rcvhwm = 0  # bounded by credit
@@ -135,7 +135,7 @@ def _prepare(socket: zmq.Socket[Any], timeouts: Timeouts, *, ipv6: bool) -> None
 
 
 def _wait_connected(
-    monitor: zmq.Socket[Any], host: str, identity: Identity, timeout: float
+    monitor: zmq.Socket[bytes], host: str, identity: Identity, timeout: float
 ) -> None:
     until = time.monotonic() + timeout
     connected = False
@@ -183,7 +183,7 @@ def _wait_connected(
     )
 
 
-def _greet(socket: zmq.Socket[Any], host: str, timeout: float) -> int:
+def _greet(socket: zmq.Socket[bytes], host: str, timeout: float) -> int:
     """Exchange hellos; returns the other side's window."""
     socket.send(_hello())
     if not socket.poll(int(timeout * 1000)):
@@ -236,7 +236,7 @@ class Listener(Hub):
     ) -> None:
         timeouts = timeouts or Timeouts()
         host = host_of(bind)
-        context: zmq.Context[Any] = zmq.Context()
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         # ZAP (rfc.zeromq.org/spec/27): libzmq asks here before it lets anyone in.
         self._zap = context.socket(zmq.REP)
         self._zap.bind("inproc://zeromq.zap.01")
@@ -262,7 +262,7 @@ class Listener(Hub):
                 found=e.strerror,
                 remedy="choose another with --bind, or end what uses it",
             ) from e
-        self.endpoint: str = socket.last_endpoint.rstrip(b"\0").decode()
+        self.endpoint: str = socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
         """Where we listen, with the real port."""
         self.start()
 

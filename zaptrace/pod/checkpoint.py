@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, Literal
 
 from .. import resources
 from ..errors import ZaptraceError
 from ..image.image import pack_states
-from ..image.sink import Sink
+from ..image.sink import Buffer, PartWriter, Sink
 from ..linux import host
 from ..log import fault
 from ..resources.room import encode_state
@@ -100,8 +102,8 @@ def _capture(frozen: FrozenPod, sink: _Counting) -> dict[str, Any]:
         packed.append(pack_states(room.NAME, states))
     sink.room = "state"
     with sink.part("state") as part:
-        for states in packed:
-            part.write(states)
+        for record in packed:
+            part.write(record)
     return {
         "created": time.time(),
         "host": host.facts(),
@@ -134,18 +136,23 @@ class _Counting:
 
 
 class _CountingPart:
-    def __init__(self, counting: _Counting, part) -> None:
+    def __init__(self, counting: _Counting, part: AbstractContextManager[PartWriter]) -> None:
         self._counting = counting
         self._part = part
-        self._writer = None
+        self._writer: PartWriter
 
     def __enter__(self) -> _CountingPart:
         self._writer = self._part.__enter__()
         return self
 
-    def __exit__(self, *exc_info: object):
-        return self._part.__exit__(*exc_info)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        return self._part.__exit__(kind, error, traceback)
 
-    def write(self, data) -> None:
+    def write(self, data: Buffer) -> None:
         self._writer.write(data)
         self._counting.add(len(data))

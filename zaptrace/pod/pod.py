@@ -14,19 +14,20 @@ import shutil
 import signal as signals
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 from ..errors import HostError, PodError, ZaptraceError
 from ..ids import SUPERVISOR, Rpid, Vpid
 from ..linux import procfs
-from ..linux.native import NativeError, check, ffi, lib, new_error
+from ..linux.native import Bytes, Handle, NativeError, Strings, check, ffi, lib, new_error
 from ..linux.tracee import tasks
 from ..view.build import Deferred
 from ..view.frozen import FrozenPod
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 FREEZE_TIMEOUT_MS = 10_000
 _WAKE_INTERVAL_S = 0.001
@@ -74,7 +75,7 @@ class ProcessInfo:
 class _Job:
     """A function for the tracer thread, and what became of it."""
 
-    work: Callable[[], Any]
+    work: Callable[[], object]
     taken: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)
     value: Any = None
@@ -97,7 +98,7 @@ class Pod:
         self.created = time.time()
         self.stdio = stdio or Stdio()
         self.tty_master = self.stdio.master
-        self.handle: Any = None
+        self._handle: Handle | None = None
         self.before_thaw: list[Deferred] = []
         self._stdio_ids = _identify(self.stdio)
         self._moved = moved
@@ -116,13 +117,19 @@ class Pod:
         if error:
             raise error
 
+    @property
+    def handle(self) -> Handle:
+        if not self._handle:
+            raise PodError(f'pod "{self.name}" is closed')
+        return self._handle
+
     # -- the tracer thread
 
-    def _trace(self, started: queue.SimpleQueue) -> None:
+    def _trace(self, started: queue.SimpleQueue[BaseException | None]) -> None:
         signals.pthread_sigmask(signals.SIG_BLOCK, {signals.SIGINT, signals.SIGTERM})
         err = new_error()
-        self.handle = lib.zt_pod_create(self._moved, 0, err)
-        if not self.handle:
+        self._handle = lib.zt_pod_create(self._moved, 0, err)
+        if not self._handle:
             started.put(HostError(f"cannot make a pod: {ffi.string(err.text).decode()}"))
             return
         started.put(None)
@@ -157,7 +164,7 @@ class Pod:
             self._root_status = status[0]
             self._root_ended.set()
 
-    def call(self, work: Callable[..., T], *args: Any) -> T:
+    def call(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
         """Run `work(*args)` on the tracer thread; its value, or its exception."""
         if threading.current_thread() is self._thread:
             return work(*args)
@@ -172,12 +179,13 @@ class Pod:
         job.done.wait()
         if job.error:
             raise job.error
-        return job.value
+        value: T = job.value
+        return value
 
     def _wake(self) -> None:
         with self._handle_lock:
-            if self.handle:
-                lib.zt_loop_wake(self.handle)
+            if self._handle:
+                lib.zt_loop_wake(self._handle)
 
     # -- life
 
@@ -217,10 +225,11 @@ class Pod:
     ) -> Rpid:
         """On the tracer thread: fork and execute a process of the supervisor's own."""
         spec = ffi.new("zt_launch_spec *")
-        keep = [_c_string(path), _c_strings(argv), _c_strings(f"{k}={v}" for k, v in env.items())]
+        c_argv, c_env = _c_strings(argv), _c_strings(f"{k}={v}" for k, v in env.items())
+        keep = [_c_string(path)]
         spec.path = keep[0]
-        spec.argv = keep[1][0]
-        spec.envp = keep[2][0]
+        spec.argv = c_argv[0]
+        spec.envp = c_env[0]
         if cwd is not None:
             keep.append(_c_string(cwd))
             spec.cwd = keep[-1]
@@ -247,7 +256,7 @@ class Pod:
     @property
     def frozen(self) -> bool:
         with self._handle_lock:
-            return bool(self.handle) and bool(lib.zt_pod_frozen(self.handle))
+            return bool(self._handle) and bool(lib.zt_pod_frozen(self.handle))
 
     @property
     def empty(self) -> bool:
@@ -322,8 +331,8 @@ class Pod:
 
         def work() -> None:
             rpids = {t.vpid: t.rpid for t in tasks(self.handle)}
-            target = vpid if vpid is not None else next(iter(rpids), None)
-            if target not in rpids:
+            target = Vpid(vpid) if vpid is not None else next(iter(rpids), None)
+            if target is None or target not in rpids:
                 raise PodError(
                     f'pod "{self.name}" has no process {target}',
                     found=", ".join(map(str, rpids)) or "an empty pod",
@@ -354,7 +363,7 @@ class Pod:
             self._thread.join(_WAKE_INTERVAL_S)
         with self._handle_lock:
             lib.zt_pod_destroy(self.handle)
-            self.handle = None
+            self._handle = None
         for deferred in self.before_thaw:
             with contextlib.suppress(OSError):
                 deferred.give_up()
@@ -407,11 +416,11 @@ def _launch_error(command: str, code: int) -> ZaptraceError:
     return LaunchError(f"cannot run {command}: {os.strerror(code)}", status)
 
 
-def _c_string(text: str | bytes):
+def _c_string(text: str | bytes) -> Bytes:
     return ffi.new("char[]", text if isinstance(text, bytes) else os.fsencode(text))
 
 
-def _c_strings(texts):
+def _c_strings(texts: Iterable[str | bytes]) -> tuple[Strings, list[Bytes]]:
     """An array of C strings, with what keeps it alive."""
     strings = [_c_string(text) for text in texts]
     return ffi.new("char *[]", [*strings, ffi.NULL]), strings

@@ -5,19 +5,23 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NoReturn
 
 from .. import resources
 from ..errors import BadImage, RestoreError, ZaptraceError
+from ..ids import Rpid
 from ..image.image import Image
 from ..linux import host
 from ..linux.native import check, lib, new_error
 from ..log import fault
-from ..resources.room import decode_state
+from ..resources.room import Room, decode_state
 from ..view.build import Build, Stage
 from .pod import Pod, Stdio, raise_file_limit
 
 FAULT_POINTS = {stage: f"restore.after_{stage.name.lower()}" for stage in Stage}
+
+_Rooms = list[tuple[Room[Any], list[Any]]]
+"""Each room with its States."""
 
 
 def restore(
@@ -86,13 +90,13 @@ def claim(
     except ZaptraceError as error:
         found.append(error)
     build = Build(
-        None,
+        None,  # type: ignore[arg-type]  # there is no pod, and CLAIM asks for none
         image,
         "check",
         _nothing,
         _nothing,
         _nothing,
-        None,
+        None,  # type: ignore[arg-type]  # nor a process to pass files to
         stdio=(stdio or Stdio()).named(),
         allow_changed=_paths(allow_changed),
     )
@@ -106,11 +110,11 @@ def claim(
     return found
 
 
-def _nothing(*_args: object) -> int:
+def _nothing(*_args: object) -> NoReturn:
     raise RestoreError("nothing is made while checking")
 
 
-def _read(image: Image) -> list[tuple[Any, list[Any]]]:
+def _read(image: Image) -> _Rooms:
     """Every State of the image, checked against its class."""
     return [
         (room, [decode_state(room.State, plain) for plain in image.states(room.NAME)])
@@ -118,7 +122,7 @@ def _read(image: Image) -> list[tuple[Any, list[Any]]]:
     ]
 
 
-def _register(build: Build, rooms: list[tuple[Any, list[Any]]]) -> None:
+def _register(build: Build, rooms: _Rooms) -> None:
     for room, states in rooms:
         build.room = room.NAME
         room.restore(states, build)
@@ -127,7 +131,7 @@ def _register(build: Build, rooms: list[tuple[Any, list[Any]]]) -> None:
 def _make(
     pod: Pod,
     image: Image,
-    rooms: list[tuple[Any, list[Any]]],
+    rooms: _Rooms,
     contended: bool,
     rehearsal: bool,
     allow_changed: frozenset[bytes],
@@ -135,7 +139,7 @@ def _make(
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     root = image.manifest["pod"]["root"]
 
-    def launch(exe: str, vpid: int) -> int:
+    def launch(exe: str, vpid: int) -> Rpid:
         return pod.launch_root(
             exe,
             [exe],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..errors import UnsupportedResource
 from ..view.frozen import FrozenFile, FrozenPod
 from . import (
@@ -28,8 +30,9 @@ from . import (
     tty,
     unix_socket,
 )
+from .room import FileKind, Room
 
-FILE_KINDS = (
+FILE_KINDS: tuple[FileKind[Any], ...] = (
     stdio,
     tty,
     regular_file,
@@ -44,7 +47,7 @@ FILE_KINDS = (
 )
 """Rooms of open file descriptions; the first that claims one has it."""
 
-ROOMS = (
+ROOMS: tuple[Room[Any], ...] = (
     clock,
     sysv_ipc,
     process,
@@ -66,7 +69,7 @@ def claim_files(pod: FrozenPod) -> None:
         pod.claim(_room_of(file).NAME, file)
 
 
-def _room_of(file: FrozenFile):
+def _room_of(file: FrozenFile) -> FileKind[Any]:
     for room in FILE_KINDS:
         if room.claims(file):
             return room

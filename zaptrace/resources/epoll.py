@@ -155,7 +155,7 @@ def _is_target(candidate: FrozenFile, epoll: FrozenFile, number: int, nth: int) 
     """Ask kcmp(2); where it is not allowed, that they look alike has to do."""
     slot = struct.pack("=III", epoll.local, number, nth)
     us = os.getpid()
-    differs = libc.syscall(_SYS_KCMP, us, us, _KCMP_EPOLL_TFD, candidate.local, slot)
+    differs: int = libc.syscall(_SYS_KCMP, us, us, _KCMP_EPOLL_TFD, candidate.local, slot)
     return differs <= 0
 
 

@@ -44,7 +44,7 @@ def capture(pod: FrozenPod) -> list[State]:
 
 
 def _refuse_shared_tables(processes: list[FrozenProcess]) -> None:
-    alike: dict[tuple, FrozenProcess] = {}
+    alike: dict[tuple[tuple[int, int], ...], FrozenProcess] = {}
     for process in processes:
         key = tuple((fd.number, fd.file.id) for fd in process.fds.values())
         other = alike.setdefault(key, process)

@@ -20,7 +20,7 @@ import stat
 import struct
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import RestoreError
 from ..log import log
@@ -210,7 +210,7 @@ def _both_ends(sock: socket.socket) -> str:
     return " to ".join(ends)
 
 
-def _address(raw: Any) -> Address:
+def _address(raw: tuple[str, int] | tuple[str, int, int, int]) -> Address:
     host, port, *rest = raw
     flow, scope = rest or (0, 0)
     return Address(host, port, flow, scope)
@@ -264,7 +264,7 @@ def _open(state: State) -> socket.socket:
         return sock
 
 
-def _raw(state: State, address: Address) -> Any:
+def _raw(state: State, address: Address) -> tuple[str, int] | tuple[str, int, int, int]:
     if state.family == socket.AF_INET:
         return (address.host, address.port)
     return (address.host, address.port, address.flow, address.scope)

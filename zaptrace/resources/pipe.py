@@ -144,7 +144,8 @@ def _lost_writers(fd: int) -> bool:
     # pipe says 0 where no writer is left and EAGAIN where one is.
     scratch_r, scratch_w = os.pipe()
     try:
-        return libc.tee(fd, scratch_w, 1, _SPLICE_F_NONBLOCK) == 0
+        teed: int = libc.tee(fd, scratch_w, 1, _SPLICE_F_NONBLOCK)
+        return teed == 0
     finally:
         os.close(scratch_r)
         os.close(scratch_w)

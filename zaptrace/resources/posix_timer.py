@@ -17,7 +17,7 @@ from functools import partial
 from ..errors import UnsupportedResource
 from ..linux import procfs
 from ..linux.program import Program, Row
-from ..view.build import Build, Stage
+from ..view.build import Build, BuildProcess, Stage
 from ..view.frozen import FrozenPod, FrozenProcess
 from .common.timer import pod_now, shortened
 
@@ -131,7 +131,7 @@ def _start(state: State, build: Build) -> None:
     build.process(state.vpid).run(program)
 
 
-def _create(timer: Timer, build: Build, process) -> int:
+def _create(timer: Timer, build: Build, process: BuildProcess) -> int:
     program = Program()
     tid = build.rpid(timer.vtid) if timer.vtid else 0
     event = struct.pack("<Qiii", timer.value, timer.signal, timer.how, tid)
@@ -141,4 +141,5 @@ def _create(timer: Timer, build: Build, process) -> int:
     )
     results = process.run(program)
     assert results[made] == 0
-    return struct.unpack("<i", results.bytes(id_))[0]
+    number: int = struct.unpack("<i", results.bytes(id_))[0]
+    return number

@@ -109,7 +109,10 @@ def restore(states: list[State], build: Build) -> None:
 
 
 def _capture(pod: FrozenPod, file: FrozenFile, saved: dict[Inode, Nameless]) -> State:
-    path, vids, gone, print_ = os.fsencode(file.link), [], None, None
+    path = os.fsencode(file.link)
+    vids: list[int] = []
+    gone: Nameless | None = None
+    print_: sameness.Print | None = None
     if path.startswith(b"/proc/"):
         path, vids = _proc_path(pod, file, path)
     else:
@@ -216,7 +219,7 @@ def _proc_path(pod: FrozenPod, file: FrozenFile, path: bytes) -> tuple[bytes, li
     found = _PROC_ID.match(path)
     if found is None:
         return path, []
-    vids = []
+    vids: list[int] = []
     for rid in filter(None, found.groups()):
         vid = pod.vpid(int(rid))
         if vid is None:

@@ -19,16 +19,39 @@ import dataclasses
 import functools
 import types
 import typing
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..errors import BadImage
 
+if TYPE_CHECKING:
+    from ..view.build import Build
+    from ..view.frozen import FrozenFile, FrozenPod
+
 T = TypeVar("T")
+
+
+class Room(Protocol[T]):
+    """A room whose States are of class T."""
+
+    @property
+    def NAME(self) -> str: ...
+    @property
+    def State(self) -> type[T]: ...
+
+    def capture(self, pod: FrozenPod, /) -> list[T]: ...
+    def restore(self, states: list[T], build: Build, /) -> None: ...
+
+
+class FileKind(Room[T], Protocol[T]):
+    """A room of open file descriptions."""
+
+    def claims(self, file: FrozenFile, /) -> bool: ...
+
 
 _SCALARS = frozenset({int, str, bytes, bool, type(None)})
 
 
-def encode_state(state: Any) -> Any:
+def encode_state(state: object) -> Any:
     """`state` as maps, lists, ints, strings and bytes."""
     if type(state) in _SCALARS:
         return state
@@ -43,7 +66,8 @@ def encode_state(state: Any) -> Any:
 
 def decode_state(cls: type[T], plain: Any) -> T:
     """The dataclass `cls` that `plain` describes. Raises BadImage where the two do not agree."""
-    return _build(cls, plain, cls.__name__)
+    decoded: T = _build(cls, plain, cls.__name__)
+    return decoded
 
 
 @functools.cache
@@ -52,7 +76,7 @@ def _hints(cls: type) -> dict[str, Any]:
 
 
 def _build(kind: Any, plain: Any, place: str) -> Any:
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         if not isinstance(plain, dict):
             raise _mismatch(place, kind.__name__, plain)
         hints = _hints(kind)
@@ -89,7 +113,7 @@ def _build(kind: Any, plain: Any, place: str) -> Any:
     return plain
 
 
-def _mismatch(place: str, needed: str, found: Any) -> BadImage:
+def _mismatch(place: str, needed: str, found: object) -> BadImage:
     return BadImage(
         f"bad image: {place} has the wrong type", needed=needed, found=type(found).__name__
     )

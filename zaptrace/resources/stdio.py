@@ -73,7 +73,8 @@ def _slot(pod: FrozenPod, file: FrozenFile) -> str | None:
 
 
 def _slave_device(master: int) -> int:
-    return struct.unpack("I", fcntl.ioctl(master, _TIOCGDEV, bytes(4)))[0]
+    device: int = struct.unpack("I", fcntl.ioctl(master, _TIOCGDEV, bytes(4)))[0]
+    return device
 
 
 def _give(state: State, build: Build) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from ..errors import HostError, RestoreError
 from ..ids import Vpid
-from ..linux.native import NativeError, ffi, lib
+from ..linux.native import NativeError, Registers, ffi, lib
 from ..linux.procfs import read
 from ..linux.program import Program
 from ..linux.tracee import Thread
@@ -101,7 +101,7 @@ def _capture(pod: FrozenPod, thread: FrozenThread) -> State:
 _REGISTERS = [name for name, _ in ffi.typeof("zt_regs").fields]
 
 
-def _registers_as_dict(registers) -> dict[str, int]:
+def _registers_as_dict(registers: Registers) -> dict[str, int]:
     return {name: getattr(registers, name) for name in _REGISTERS}
 
 

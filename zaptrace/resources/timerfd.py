@@ -18,7 +18,7 @@ import struct
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from ..view.build import Stage
 from .common.file import Description, described, finish, restoring
@@ -26,6 +26,7 @@ from .common.libc import checked, libc
 from .common.timer import pod_now
 
 if TYPE_CHECKING:
+    from ..linux.native import Handle
     from ..view.build import Build
     from ..view.frozen import FrozenFile, FrozenPod
 
@@ -129,7 +130,7 @@ def _arm(state: State, build: Build) -> None:
     build.at_thaw(partial(_arm_again, state, timer, build.handle), timer.close)
 
 
-def _arm_again(state: State, timer: BinaryIO, handle: Any) -> None:
+def _arm_again(state: State, timer: BinaryIO, handle: Handle) -> None:
     """... and with the time that is right when it runs."""
     with timer:
         _start(state, timer.fileno(), pod_now(handle))

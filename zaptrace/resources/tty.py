@@ -161,7 +161,8 @@ def _capture(pod: FrozenPod, index: int, files: list[FrozenFile]) -> State:
 
 
 def _int(fd: int, request: int) -> int:
-    return struct.unpack("=i", fcntl.ioctl(fd, request, bytes(4)))[0]
+    value: int = struct.unpack("=i", fcntl.ioctl(fd, request, bytes(4)))[0]
+    return value
 
 
 def _index(fd: int) -> int:

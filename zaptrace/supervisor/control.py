@@ -82,7 +82,8 @@ def pack(message: dict[str, Any]) -> bytes:
     import msgpack
 
     # surrogateescape: argv and paths are bytes that Python shows as str.
-    return msgpack.packb({"v": VERSION, **message}, unicode_errors="surrogateescape")
+    frame: bytes = msgpack.packb({"v": VERSION, **message}, unicode_errors="surrogateescape")
+    return frame
 
 
 def unpack(frame: bytes) -> dict[str, Any]:
@@ -153,7 +154,7 @@ class Client:
         *,
         timeout: float | None = None,
         progress: Callable[[dict[str, Any]], None] | None = None,
-        **arguments: Any,
+        **arguments: object,
     ) -> dict[str, Any]:
         """Send a request and return its reply; raises the supervisor's error.
 
@@ -167,13 +168,13 @@ class Client:
                 return message
         raise AssertionError("follow ends with a reply or an error")
 
-    def send(self, verb: str, **arguments: Any) -> int:
+    def send(self, verb: str, **arguments: object) -> int:
         """Send a request and return its id, for `follow`."""
         self._next += 1
         self.post(verb, id=self._next, **arguments)
         return self._next
 
-    def post(self, verb: str, **arguments: Any) -> None:
+    def post(self, verb: str, **arguments: object) -> None:
         """Send without expecting an answer."""
         self._look(lambda: self.socket.poll(int(_LOOK_S * 1000), self._zmq.POLLOUT), None)
         self.socket.send(pack({"verb": verb, **arguments}))

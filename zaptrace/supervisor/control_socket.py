@@ -71,7 +71,7 @@ class ControlSocket:
         except self._zmq.ZMQError:
             self._lost(client)
 
-    def reply(self, request: Request, **results: Any) -> None:
+    def reply(self, request: Request, **results: object) -> None:
         """The last word to a request, a good one."""
         self.send(request.client, {"id": request.id, "ok": True, **results})
 

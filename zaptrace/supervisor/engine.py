@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .starter import Job
+
+if TYPE_CHECKING:
+    from ..pod.checkpoint import Then
+    from ..pod.pod import Pod
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -23,7 +27,7 @@ class Engine:
 
         from ..pod import pod, restore  # noqa: F401
 
-    def launch(self, job: Job, stdio: tuple[int, int, int], master: int | None) -> Any:
+    def launch(self, job: Job, stdio: tuple[int, int, int], master: int | None) -> Pod:
         """A running pod of `job.argv`; `master` is that of the pty that `stdio` is."""
         from ..pod.pod import Pod, Stdio
 
@@ -35,7 +39,7 @@ class Engine:
             stdio=Stdio(*stdio, tty=master is not None, master=master),
         )
 
-    def restore(self, job: Job, stdio: tuple[int, int, int], master: int | None) -> Any:
+    def restore(self, job: Job, stdio: tuple[int, int, int], master: int | None) -> Pod:
         """The pod of `job.image`, whole but still frozen."""
         from ..image.image import Image
         from ..pod.pod import Stdio
@@ -55,9 +59,9 @@ class Engine:
 
     def checkpoint(
         self,
-        pod: Any,
+        pod: Pod,
         to: str,
-        then: Any,
+        then: Then,
         codec: str | None,
         rehearsal: bool,
         progress: Progress,
@@ -73,7 +77,7 @@ class Engine:
         rehearse = rehearsal and then == "stop"
         return as_dict(checkpoint(pod, sink, then=then, rehearsal=rehearse, progress=step))
 
-    def attempt(self, pod: Any) -> dict[str, Any]:
+    def attempt(self, pod: Pod) -> dict[str, Any]:
         """A checkpoint of `pod`, rehearsed, that is thrown away."""
         from ..image.sink import DirectorySink
         from ..pod.checkpoint import checkpoint
@@ -83,7 +87,7 @@ class Engine:
             return as_dict(checkpoint(pod, sink, then="resume", rehearsal=True))
 
     def migrate(
-        self, pod: Any, to: str, options: dict[str, Any], progress: Progress
+        self, pod: Pod, to: str, options: dict[str, Any], progress: Progress
     ) -> dict[str, Any]:
         """Hand `pod` over to the host server at `to`; on return it is not here any more."""
         from ..migration import send
@@ -94,7 +98,7 @@ class Engine:
         return as_dict(send(pod, to, facts=facts, progress=progress, **known))
 
 
-def as_dict(value: Any) -> dict[str, Any]:
+def as_dict(value: object) -> dict[str, Any]:
     """A report or a process as a map: from a dataclass, an object, or a map."""
     if isinstance(value, dict):
         return value

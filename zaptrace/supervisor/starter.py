@@ -243,7 +243,7 @@ def receive_job(lifeline: socket.socket) -> Job | None:
     return Job(**control.unpack(frame)["job"]) if frame else None
 
 
-def report(lifeline: socket.socket, **what: Any) -> None:
+def report(lifeline: socket.socket, **what: object) -> None:
     """The supervisor's side: say "whole", or what went wrong. A starter that left does not mind."""
     with contextlib.suppress(OSError):
         _write_frame(lifeline, what)
@@ -286,7 +286,7 @@ def _error_of(report: dict[str, Any]) -> ZaptraceError:
     if described.get("class") == "LaunchError":
         from ..pod import pod  # noqa: F401  (an error has to be known to come back as itself)
     error = ZaptraceError.from_dict(described)
-    error.exit_status = report.get("exit", 125)  # type: ignore[attr-defined]
+    error.exit_status = report.get("exit", 125)
     if hasattr(error, "status"):
         error.status = error.exit_status
     return error

@@ -104,9 +104,9 @@ def _differs(entry: Any) -> str | None:
     return None
 
 
-def _listening(inodes: set[int]) -> list[list[Any]]:
+def _listening(inodes: set[int]) -> list[list[int | str]]:
     """The TCP ports that these sockets listen on; /proc/net/tcp, see proc(5)."""
-    found = []
+    found: list[list[int | str]] = []
     for family, path in ((socket.AF_INET, "tcp"), (socket.AF_INET6, "tcp6")):
         try:
             lines = procfs.read(f"/proc/self/net/{path}").splitlines()[1:]

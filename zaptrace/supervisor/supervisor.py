@@ -26,7 +26,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import HostError, PodError, ZaptraceError
 from ..log import log
@@ -39,7 +39,10 @@ from .logs import PodLog
 from .starter import Held, Job, spawn_restored
 from .terminal import Terminal, make_pty
 from .verbs import Verbs
-from .workers import Workers
+from .workers import Event, Workers
+
+if TYPE_CHECKING:
+    from ..pod.pod import Pod
 
 __all__ = ["Engine", "Held", "Supervisor", "main", "spawn_restored"]
 
@@ -57,7 +60,7 @@ class Supervisor:
         self.engine = engine
         self.instance = uuid.uuid4().hex
         self.meta: dict[str, Any] = {}
-        self.pod: Any = None
+        self.pod: Pod
         self.entry: runtime.PodDir | None = None
         self.terminal: Terminal | None = None
         self.viewers: Viewers | None = None
@@ -180,7 +183,7 @@ class Supervisor:
                 signal.signal(number, lambda *_: self.workers.post(self._asked_to_end))
 
     def _abandon(self) -> None:
-        if self.pod is not None:
+        if hasattr(self, "pod"):
             with contextlib.suppress(Exception):
                 self.pod.close()
         if self.entry is not None:
@@ -311,7 +314,12 @@ class Supervisor:
 
     def _asked_to_end(self) -> None:
         log.info("asked to end by a signal")
-        self.workers.when_free(lambda: self.ending or self.stop(_GRACE_S))
+
+        def stop() -> None:
+            if not self.ending:
+                self.stop(_GRACE_S)
+
+        self.workers.when_free(stop)
 
     def _wait_for_end(self) -> None:
         try:
@@ -328,7 +336,7 @@ class Supervisor:
         self._empty.set()
         self._post_when_free(lambda: self.end(self.outcome or Outcome("exited")))
 
-    def _post_when_free(self, event: Any) -> None:
+    def _post_when_free(self, event: Event) -> None:
         self.workers.post(lambda: self.workers.when_free(event))
 
     def _root_ended(self, status: int | None, left: int) -> None:

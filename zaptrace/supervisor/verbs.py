@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import PodError, ZaptraceError
 from .attach import Viewers
@@ -18,7 +19,11 @@ from .engine import Engine, Progress, as_dict
 from .logs import PodLog
 from .starter import Job
 from .terminal import Terminal
-from .workers import Workers
+from .workers import Results, Workers
+
+if TYPE_CHECKING:
+    from ..pod.checkpoint import Then
+    from ..pod.pod import Pod
 
 _PROGRESS_S = 0.05
 _NAMES = {"checkpoint": "checkpointing", "migrate": "migrating"}
@@ -29,7 +34,7 @@ class Owner(Protocol):
 
     job: Job
     engine: Engine
-    pod: Any
+    pod: Pod
     meta: dict[str, Any]
     control_socket: ControlSocket
     workers: Workers
@@ -87,7 +92,9 @@ class Verbs:
     def _arguments(request: Request) -> dict[str, Any]:
         return {k: v for k, v in request.args.items() if k not in ("v", "id", "verb")}
 
-    def _run(self, request: Request, work: Any, exclusive: str | None = None) -> None:
+    def _run(
+        self, request: Request, work: Callable[[], Results | None], exclusive: str | None = None
+    ) -> None:
         """Reply with what `work` returns, or with its error."""
         control_socket = self._of.control_socket
         self._of.workers.run(
@@ -99,7 +106,7 @@ class Verbs:
 
     # -- looking
 
-    def do_status(self, request: Request, processes: bool = False, **_: Any) -> None:
+    def do_status(self, request: Request, processes: bool = False, **_: object) -> None:
         """What `zaptrace ps` shows."""
         of = self._of
         facts = {
@@ -125,7 +132,7 @@ class Verbs:
             return "held"
         return "frozen" if of.pod.frozen else "running"
 
-    def do_wait(self, request: Request, **_: Any) -> None:
+    def do_wait(self, request: Request, **_: object) -> None:
         """Answered when the pod ends."""
         of = self._of
         of.met_client = True
@@ -134,7 +141,7 @@ class Verbs:
         else:
             of.waiting.append(request)
 
-    def do_scrollback(self, request: Request, **_: Any) -> None:
+    def do_scrollback(self, request: Request, **_: object) -> None:
         """What the pod wrote last, as far as we saw it."""
         of = self._of
         ring = of.terminal.ring if of.terminal else of.pod_log.recent if of.pod_log else None
@@ -144,7 +151,7 @@ class Verbs:
     # -- the terminal
 
     def do_attach(
-        self, request: Request, rows: int = 0, cols: int = 0, tail: int = 0, **_: Any
+        self, request: Request, rows: int = 0, cols: int = 0, tail: int = 0, **_: object
     ) -> None:
         """Answered with the stream, and when the pod ends or the client detaches."""
         of = self._of
@@ -160,29 +167,29 @@ class Verbs:
         of.viewers.attach(request, int(tail))
         of.terminal.resize(int(rows), int(cols))
 
-    def do_input(self, request: Request, data: bytes = b"", **_: Any) -> None:
+    def do_input(self, request: Request, data: bytes = b"", **_: object) -> None:
         """Keys. Not answered."""
         if self._of.terminal is not None and isinstance(data, bytes):
             self._of.terminal.type(data)
 
-    def do_resize(self, request: Request, rows: int = 0, cols: int = 0, **_: Any) -> None:
+    def do_resize(self, request: Request, rows: int = 0, cols: int = 0, **_: object) -> None:
         """A new window size. Not answered."""
         if self._of.terminal is not None:
             self._of.terminal.resize(int(rows), int(cols))
 
-    def do_ack(self, request: Request, at: int = 0, **_: Any) -> None:
+    def do_ack(self, request: Request, at: int = 0, **_: object) -> None:
         """The client has shown everything before `at`. Not answered."""
         if self._of.viewers is not None:
             self._of.viewers.ack(request, int(at))
 
-    def do_detach(self, request: Request, **_: Any) -> None:
+    def do_detach(self, request: Request, **_: object) -> None:
         """Ends the client's attach, which is answered."""
         if self._of.viewers is not None:
             self._of.viewers.detach(request.client)
 
     # -- the pod
 
-    def do_freeze(self, request: Request, **_: Any) -> None:
+    def do_freeze(self, request: Request, **_: object) -> None:
         """Stop every thread."""
 
         def work() -> dict[str, Any]:
@@ -191,18 +198,23 @@ class Verbs:
 
         self._run(request, work, "freeze")
 
-    def do_thaw(self, request: Request, **_: Any) -> None:
+    def do_thaw(self, request: Request, **_: object) -> None:
         """Let every thread go on; also a held pod."""
         of = self._of
 
-        def then(_: Any) -> None:
+        def then(_: object) -> None:
             of.held = False
             of.control_socket.reply(request, frozen=False)
 
         of.workers.run(of.pod.thaw, then, lambda e: of.control_socket.fail(request, e), "thaw")
 
     def do_signal(
-        self, request: Request, signal: int, vpid: int | None = None, group: bool = False, **_: Any
+        self,
+        request: Request,
+        signal: int,
+        vpid: int | None = None,
+        group: bool = False,
+        **_: object,
     ) -> None:
         """To one process, or to the process group of the root process."""
 
@@ -223,7 +235,9 @@ class Verbs:
                 with contextlib.suppress(ZaptraceError, ProcessLookupError):
                     pod.signal(number, process.vpid)
 
-    def do_stop(self, request: Request, grace: float = 10.0, kill: bool = False, **_: Any) -> None:
+    def do_stop(
+        self, request: Request, grace: float = 10.0, kill: bool = False, **_: object
+    ) -> None:
         """End the pod; answered when nothing is left of it."""
         of = self._of
         of.workers.check_free("stop")
@@ -233,7 +247,7 @@ class Verbs:
         else:
             of.stop(float(grace))
 
-    def do_discard(self, request: Request, **_: Any) -> None:
+    def do_discard(self, request: Request, **_: object) -> None:
         """End a pod that was not to be; answered when nothing is left of it."""
         self._of.waiting.append(request)
         self._of.discard()
@@ -242,10 +256,10 @@ class Verbs:
         self,
         request: Request,
         to: str,
-        then: str = "resume",
+        then: Then = "resume",
         codec: str | None = None,
         rehearsal: bool = True,
-        **_: Any,
+        **_: object,
     ) -> None:
         """Write an image."""
         of = self._of
@@ -266,12 +280,12 @@ class Verbs:
             "checkpoint",
         )
 
-    def do_try(self, request: Request, **_: Any) -> None:
+    def do_try(self, request: Request, **_: object) -> None:
         """A checkpoint that is thrown away."""
         self._run(request, lambda: {"report": self._of.engine.attempt(self._of.pod)}, "checkpoint")
 
     def do_migrate(
-        self, request: Request, to: str, options: dict[str, Any] | None = None, **_: Any
+        self, request: Request, to: str, options: dict[str, Any] | None = None, **_: object
     ) -> None:
         """Hand the pod over to another host."""
         of = self._of

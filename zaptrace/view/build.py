@@ -22,13 +22,21 @@ import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, TypeVarTuple
 
 from ..errors import BadImage
 from ..ids import FileId, Rpid, Vpid
-from ..linux.native import lib
+from ..linux.native import Handle, lib
 from ..linux.program import Program, Results
 from ..linux.tracee import Thread
+
+if TYPE_CHECKING:
+    from ..image.image import Image
+
+Ts = TypeVarTuple("Ts")
+
+Work = tuple[str, Callable[..., object], tuple[object, ...]]
+"""The room that registered it, a function, and its arguments."""
 
 CHANNEL = 0
 """Until its own descriptors are there, a process has this one: a socket on which files come."""
@@ -64,7 +72,7 @@ class Stage(enum.IntEnum):
 class BuildProcess:
     """A process being restored. It exists from the end of FORK on."""
 
-    handle: Any
+    handle: Handle
     vpid: Vpid
     rpid: Rpid
     threads: dict[int, Thread] = field(default_factory=dict)
@@ -103,10 +111,10 @@ class Build:
     `last` is done when all stages are through, `before_thaw` at the last moment before the pod runs.
     """
 
-    handle: Any
-    image: Any
+    handle: Handle
+    image: Image
     name: str
-    launch: Callable[[str, int], int]
+    launch: Callable[[str, int], Rpid]
     end: Callable[[int, int], None]
     stop: Callable[[int, int], None]
     channel: socket.socket
@@ -119,17 +127,17 @@ class Build:
     tty_master: int | None = None
     terminals: dict[int, str] = field(default_factory=dict)
     processes: dict[Vpid, BuildProcess] = field(default_factory=dict)
-    _work: dict[Stage, list[tuple[str, Callable, tuple]]] = field(default_factory=dict)
+    _work: dict[Stage, list[Work]] = field(default_factory=dict)
     _files: dict[FileId, int] = field(default_factory=dict)
     _inodes: dict[tuple[int, int], int] = field(default_factory=dict)
     room: str = ""
 
-    def at(self, stage: Stage, work: Callable, *args: Any) -> None:
+    def at(self, stage: Stage, work: Callable[[*Ts], object], *args: *Ts) -> None:
         """Have `work(*args)` done at `stage`, after what earlier rooms registered for it."""
         self._work.setdefault(stage, []).append((self.room, work, args))
 
-    def work(self, stage: Stage) -> list[tuple[str, Callable, tuple]]:
-        """What is registered for a stage: (room, function, arguments)."""
+    def work(self, stage: Stage) -> list[Work]:
+        """What is registered for a stage."""
         return self._work.get(stage, [])
 
     def process(self, vpid: int) -> BuildProcess:

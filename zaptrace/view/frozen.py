@@ -6,6 +6,7 @@ descriptors in however many processes share it. Nothing here changes the pod.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
@@ -13,14 +14,17 @@ import struct
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UnsupportedResource
 from ..ids import SUPERVISOR, FileId, Rpid, Vpid
 from ..linux import native, procfs
-from ..linux.native import lib
+from ..linux.native import Handle, lib
 from ..linux.program import Program, Results
 from ..linux.tracee import TaskInfo, Thread, tasks
+
+if TYPE_CHECKING:
+    from ..image.sink import Parts, Writer
 
 _O_CLOEXEC = os.O_CLOEXEC
 _INFO_OF_ITSELF = {"pos", "flags", "mnt_id", "ino"}
@@ -29,7 +33,7 @@ _INFO_OF_ITSELF = {"pos", "flags", "mnt_id", "ino"}
 class FrozenThread(Thread):
     """A thread at rest, and what the tracer noted when it stopped."""
 
-    def __init__(self, pod, info: TaskInfo, process: FrozenProcess) -> None:
+    def __init__(self, pod: Handle, info: TaskInfo, process: FrozenProcess) -> None:
         super().__init__(pod, info.rtid, info.vtid)
         self.group_stop = info.group_stop
         self.left_ns = info.left_ns
@@ -95,6 +99,9 @@ class FrozenFile:
             self._local = None
 
 
+_Key = tuple[int, int, int, int, str]
+
+
 @dataclass(frozen=True)
 class _Look:
     """What one descriptor shows of its description."""
@@ -107,7 +114,7 @@ class _Look:
     info: dict[str, list[str]]
 
     @property
-    def key(self) -> tuple:
+    def key(self) -> _Key:
         return (self.stat.st_dev, self.stat.st_ino, self.flags, self.pos, self.link)
 
 
@@ -205,15 +212,22 @@ class FrozenProcess:
         return native.read_memory(self.rpid, address, size)
 
 
+class _Nowhere:
+    """The image of a pod that is only looked at."""
+
+    def part(self, name: str) -> contextlib.AbstractContextManager[Writer]:
+        raise ValueError(f"there is no image for part {name}")
+
+
 @dataclass
 class FrozenPod:
     """The whole pod at rest. `handle` is the tracer's; `image` takes bulk contents while capturing."""
 
-    handle: object
+    handle: Handle
     name: str
     stdio: dict[tuple[int, int], str] = field(default_factory=dict)
     tty_master: int | None = None
-    image: object = None
+    image: Parts = field(default_factory=_Nowhere)
     processes: list[FrozenProcess] = field(init=False, default_factory=list)
     zombies: list[Zombie] = field(init=False, default_factory=list)
     all_files: list[FrozenFile] = field(init=False, default_factory=list)
@@ -264,7 +278,7 @@ class FrozenPod:
     # -- reading
 
     def _read_files(self) -> None:
-        alike: dict[tuple, list[FrozenFile]] = defaultdict(list)
+        alike: dict[_Key, list[FrozenFile]] = defaultdict(list)
         for process in self.processes:
             for fd in sorted(map(int, os.listdir(f"{process.proc}/fd"))):
                 look = _look(process, fd)
@@ -291,10 +305,10 @@ class FrozenPod:
         alive = {p.rpid for p in self.processes}
         for parent in self.processes:
             for rpid in procfs.children(parent.rpid):
-                if rpid not in alive and self.vpid(rpid):
-                    self.zombies.append(self._read_zombie(parent, Rpid(rpid)))
+                if rpid not in alive and (vpid := self.vpid(rpid)):
+                    self.zombies.append(self._read_zombie(parent, Rpid(rpid), vpid))
 
-    def _read_zombie(self, parent: FrozenProcess, rpid: Rpid) -> Zombie:
+    def _read_zombie(self, parent: FrozenProcess, rpid: Rpid, vpid: Vpid) -> Zombie:
         p_pid, nohang_exited_nowait = 1, 0x1 | 0x4 | 0x01000000
         program = Program()
         info = program.buffer(128)
@@ -305,7 +319,7 @@ class FrozenPod:
         fields = procfs.stat_fields(f"/proc/{rpid}/stat")
         pgid, sid = (self.vpid(int(value)) or Vpid(0) for value in fields[2:4])
         comm = procfs.read(f"/proc/{rpid}/comm").rstrip("\n")
-        return Zombie(self.vpid(rpid), parent.vpid, pgid, sid, code, status, comm)
+        return Zombie(vpid, parent.vpid, pgid, sid, code, status, comm)
 
 
 def _parents_first(processes: list[FrozenProcess]) -> Iterator[FrozenProcess]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ...image.sink import Writer
     from ...view.build import Build
 
 _BITE, _SMALL_BITE = 1 << 20, 1 << 16
 
 
-def save(fd: int, writer: Any) -> list[list[int]]:
+def save(fd: int, writer: Writer) -> list[list[int]]:
     """Write the data of `fd` to `writer`; returns its runs as [offset, length], in order.
 
     Moves the offset of `fd`, which must therefore be a description of our own.

@@ -11,7 +11,7 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from ...errors import RestoreError, UnsupportedResource
 from ...view.build import Stage
@@ -48,8 +48,16 @@ class Description:
     owner: Owner | None
 
 
-def described(pod: FrozenPod, file: FrozenFile) -> dict[str, Any]:
-    """The fields of Description for `file`, as keyword arguments.
+class Described(TypedDict):
+    """The fields of Description, as keyword arguments."""
+
+    file_id: int
+    flags: int
+    owner: Owner | None
+
+
+def described(pod: FrozenPod, file: FrozenFile) -> Described:
+    """The fields of Description for `file`.
 
     Raises UnsupportedResource where the owner of its signals is not in the pod.
     """

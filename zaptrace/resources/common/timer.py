@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import struct
 import time
-from typing import Any
 
-from ...linux.native import lib
+from ...linux.native import Handle, lib
 
 _NS = 1_000_000_000
 
 
-def pod_now(handle: Any) -> int:
+def pod_now(handle: Handle) -> int:
     """The pod's monotonic time, in ns."""
     return time.monotonic_ns() + lib.zt_pod_clock(handle)
 

@@ -24,7 +24,7 @@ from ...errors import RestoreError, UnsupportedResource
 from ...image.writebehind import WriteBehind
 from ...linux import procfs
 from ...linux.native import lib
-from ...linux.program import Program
+from ...linux.program import Argument, Program, Row
 from ...view.build import Build, BuildProcess, Stage
 from ...view.frozen import FrozenPod, FrozenProcess
 from ..common import sameness
@@ -318,7 +318,7 @@ def _fill(state: State, build: Build) -> None:
     fd = process.run(program)[pages]
 
     program = Program()
-    loads: list[tuple] = []
+    loads: list[tuple[Row, int]] = []
     for m in state.mappings:
         program = _map(program, m, numbers)
         for start, end, offset in m.runs:
@@ -337,7 +337,7 @@ def _fill(state: State, build: Build) -> None:
     _load(process, program, loads)
 
 
-def _load(process: BuildProcess, program: Program, loads: list[tuple]) -> None:
+def _load(process: BuildProcess, program: Program, loads: list[tuple[Row, int]]) -> None:
     results = process.run(program)
     for row, size in loads:
         if results[row] != size:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from ...image.sink import Writer
 from ...image.writebehind import BITE, WriteBehind
 from ...linux import procfs
 from ...linux.native import NativeError, check, ffi, lib, new_error, read_memory_into
@@ -20,7 +21,9 @@ class Pages:
     most one write under way.
     """
 
-    def __init__(self, process: FrozenProcess, pagemap: int, writer, pipe: WriteBehind) -> None:
+    def __init__(
+        self, process: FrozenProcess, pagemap: int, writer: Writer, pipe: WriteBehind
+    ) -> None:
         self.process = process
         self.pagemap = pagemap
         self.writer = writer

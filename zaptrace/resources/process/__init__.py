@@ -18,7 +18,7 @@ import termios
 from dataclasses import dataclass
 
 from ...errors import RestoreError, UnsupportedResource
-from ...ids import SUPERVISOR, Vpid
+from ...ids import SUPERVISOR, Rpid, Vpid
 from ...linux.native import lib
 from ...linux.procfs import read
 from ...linux.program import Program
@@ -274,7 +274,7 @@ class _Maker:
     def process(self, vpid: int) -> BuildProcess:
         return self.helpers.get(vpid) or self.build.process(vpid)
 
-    def add(self, vpid: int, rpid: int) -> None:
+    def add(self, vpid: int, rpid: Rpid) -> None:
         process = BuildProcess(self.build.handle, Vpid(vpid), rpid)
         if vpid in self.states:
             self.build.processes[Vpid(vpid)] = process
@@ -316,9 +316,9 @@ class _Maker:
         program.call("close", fd)
         self.process(vpid).run(program)
 
-    def fork(self, parent: BuildProcess, vpid: int) -> int:
+    def fork(self, parent: BuildProcess, vpid: int) -> Rpid:
         lib.zt_pod_expect_vpid(self.build.handle, vpid)
-        return self.call(parent, "clone", _SIGCHLD, 0, 0, 0, 0)
+        return Rpid(self.call(parent, "clone", _SIGCHLD, 0, 0, 0, 0))
 
     def make_orphan(self, vpid: int, by: BuildProcess) -> None:
         between = BuildProcess(self.build.handle, Vpid(0), self.fork(by, 0))

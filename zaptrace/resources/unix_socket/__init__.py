@@ -92,7 +92,8 @@ def _capture(pod: FrozenPod, file: FrozenFile, inside: set[int]) -> State:
         with contextlib.suppress(OSError):
             peer_name = name_bytes(sock.getpeername())
         directory, path_mode = _place(file, name)
-        reset, queue = False, []
+        reset = False
+        queue: list[Message] = []
         if status != LISTENING:
             reset, queue = look(file, sock, known)
         if queue and status == UNCONNECTED and not name:

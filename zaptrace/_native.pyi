@@ -1,0 +1,264 @@
+"""What csrc/api.h declares, as Python's type checkers see it: the module is made by cffi.
+
+A pointer to a struct has the struct's fields, as cffi lets us write it; what is used of cffi itself
+is here too. tests/linux/test_native_stub.py compares this file with the compiled module.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Generic, Literal, TypeVar, overload
+
+from typing_extensions import Buffer
+
+T = TypeVar("T")
+
+class CData:
+    """Anything of C's. False when it is a NULL pointer."""
+
+    def __bool__(self) -> bool: ...
+
+class Null(CData): ...
+
+class Array(CData, Generic[T]):
+    """An array, or a pointer of which [0] is used."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[T]: ...
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> Array[T]: ...
+    def __setitem__(self, index: int, value: T) -> None: ...
+
+class Pointer(CData, Generic[T]):
+    """One number, for C to fill."""
+
+    def __getitem__(self, index: Literal[0]) -> T: ...
+
+class Bytes(CData):
+    """Memory of Python's, or a `char[]`."""
+
+    def __len__(self) -> int: ...
+
+class Strings(CData):
+    """A `char *[]`; it does not keep its strings alive."""
+
+class CType:
+    fields: list[tuple[str, object]]
+
+class zt_pod(CData): ...
+
+class zt_err(CData):
+    kind: int
+    os_errno: int
+    text: Bytes
+
+class zt_program_row(CData):
+    nr: int
+    flags: int
+    args: Array[int]
+    result: int
+
+class zt_regs(CData):
+    r15: int
+    r14: int
+    r13: int
+    r12: int
+    rbp: int
+    rbx: int
+    r11: int
+    r10: int
+    r9: int
+    r8: int
+    rax: int
+    rcx: int
+    rdx: int
+    rsi: int
+    rdi: int
+    orig_rax: int
+    rip: int
+    cs: int
+    eflags: int
+    rsp: int
+    ss: int
+    fs_base: int
+    gs_base: int
+    ds: int
+    es: int
+    fs: int
+    gs: int
+
+class zt_rseq(CData):
+    address: int
+    size: int
+    signature: int
+    flags: int
+    pad: int
+
+class zt_launch_spec(CData):
+    path: Bytes
+    argv: Strings
+    envp: Strings
+    cwd: Bytes
+    fds: Sequence[int]
+    tty: int
+    vpid: int
+    root: int
+    hold: int
+
+class zt_task_info(CData):
+    rtid: int
+    vtid: int
+    rpid: int
+    vpid: int
+    stopped: int
+    group_stop: int
+    ended: int
+    interrupted: int
+    left_ns: int
+
+class zt_page_run(CData):
+    start: int
+    end: int
+
+class _FFI:
+    CData: type[CData]
+    NULL: Null
+    errno: int
+    @overload
+    def new(self, cdecl: Literal["zt_err *"]) -> zt_err: ...
+    @overload
+    def new(self, cdecl: Literal["zt_regs *"]) -> zt_regs: ...
+    @overload
+    def new(self, cdecl: Literal["zt_rseq *"]) -> zt_rseq: ...
+    @overload
+    def new(self, cdecl: Literal["zt_launch_spec *"]) -> zt_launch_spec: ...
+    @overload
+    def new(self, cdecl: Literal["int32_t *", "uint32_t *", "uint64_t *"]) -> Pointer[int]: ...
+    @overload
+    def new(self, cdecl: Literal["zt_task_info[]"], init: int) -> Array[zt_task_info]: ...
+    @overload
+    def new(self, cdecl: Literal["zt_program_row[]"], init: int) -> Array[zt_program_row]: ...
+    @overload
+    def new(self, cdecl: Literal["zt_page_run[]"], init: int) -> Array[zt_page_run]: ...
+    @overload
+    def new(self, cdecl: Literal["char[]"], init: int | bytes) -> Bytes: ...
+    @overload
+    def new(self, cdecl: Literal["char *[]"], init: Sequence[Bytes | Null]) -> Strings: ...
+    def string(self, cdata: Bytes) -> bytes: ...
+    def buffer(self, cdata: Bytes, size: int = -1) -> Buffer: ...
+    def from_buffer(self, python_buffer: Buffer, require_writable: bool = False) -> Bytes: ...
+    def sizeof(self, cdecl: str) -> int: ...
+    def typeof(self, cdecl: str) -> CType: ...
+
+class _Lib:
+    ZT_ERR_OS: int
+    ZT_ERR_GONE: int
+    ZT_ERR_STATE: int
+    ZT_ERR_PROGRAM: int
+    ZT_ERR_TIMEOUT: int
+    ZT_ERR_EXEC: int
+    ZT_ROW_MUST: int
+
+    # pod
+    def zt_pod_create(self, moved: int, clock_offset_ns: int, err: zt_err, /) -> zt_pod: ...
+    def zt_pod_destroy(self, pod: zt_pod, /) -> None: ...
+    def zt_pod_launch(
+        self, pod: zt_pod, spec: zt_launch_spec, ret_rpid: Pointer[int], err: zt_err, /
+    ) -> int: ...
+    def zt_pod_tasks(
+        self, pod: zt_pod, ret: Array[zt_task_info] | Null, capacity: int, /
+    ) -> int: ...
+    def zt_pod_root_status(self, pod: zt_pod, ret_status: Pointer[int], /) -> int: ...
+    def zt_pod_note(self, pod: zt_pod, index: int, ret: Bytes, size: int, /) -> int: ...
+    def zt_pod_add_note(self, pod: zt_pod, text: bytes, /) -> int: ...
+    def zt_pod_expect_vpid(self, pod: zt_pod, vpid: int, /) -> None: ...
+    def zt_pod_set_clock(self, pod: zt_pod, offset_ns: int, /) -> None: ...
+    def zt_pod_clock(self, pod: zt_pod, /) -> int: ...
+    def zt_pod_freeze(self, pod: zt_pod, timeout_ms: int, err: zt_err, /) -> int: ...
+    def zt_pod_thaw(self, pod: zt_pod, err: zt_err, /) -> int: ...
+    def zt_pod_frozen(self, pod: zt_pod, /) -> int: ...
+    def zt_pod_kill(self, pod: zt_pod, /) -> int: ...
+
+    # loop
+    def zt_loop_run(self, pod: zt_pod, err: zt_err, /) -> int: ...
+    def zt_loop_wake(self, pod: zt_pod, /) -> None: ...
+
+    # ids
+    def zt_ids_to_real(self, pod: zt_pod, vpid: int, /) -> int: ...
+    def zt_ids_to_virtual(self, pod: zt_pod, rpid: int, /) -> int: ...
+    def zt_ids_bind(self, pod: zt_pod, vpid: int, rpid: int, /) -> int: ...
+
+    # one stopped thread
+    def zt_regs_get(self, pod: zt_pod, rtid: int, ret: zt_regs, err: zt_err, /) -> int: ...
+    def zt_regs_set(self, pod: zt_pod, rtid: int, regs: zt_regs, err: zt_err, /) -> int: ...
+    def zt_xstate_get(
+        self,
+        pod: zt_pod,
+        rtid: int,
+        ret: Bytes,
+        capacity: int,
+        ret_size: Pointer[int],
+        err: zt_err,
+        /,
+    ) -> int: ...
+    def zt_xstate_set(
+        self, pod: zt_pod, rtid: int, state: Bytes, size: int, err: zt_err, /
+    ) -> int: ...
+    def zt_sigmask_get(self, pod: zt_pod, rtid: int, ret: Pointer[int], err: zt_err, /) -> int: ...
+    def zt_sigmask_set(self, pod: zt_pod, rtid: int, mask: int, err: zt_err, /) -> int: ...
+    def zt_siginfo_peek(
+        self,
+        pod: zt_pod,
+        rtid: int,
+        shared: int,
+        ret: Bytes,
+        most: int,
+        ret_count: Pointer[int],
+        err: zt_err,
+        /,
+    ) -> int: ...
+    def zt_rseq_get(self, pod: zt_pod, rtid: int, ret: zt_rseq, err: zt_err, /) -> int: ...
+    def zt_call_reissue(self, pod: zt_pod, rtid: int, left_ns: int, err: zt_err, /) -> int: ...
+    def zt_program_run(
+        self,
+        pod: zt_pod,
+        rtid: int,
+        rows: Array[zt_program_row],
+        count: int,
+        data: Bytes | Null,
+        size: int,
+        ret_done: Pointer[int],
+        err: zt_err,
+        /,
+    ) -> int: ...
+    def zt_task_end(self, pod: zt_pod, rtid: int, signal: int, err: zt_err, /) -> int: ...
+    def zt_task_stop(self, pod: zt_pod, rpid: int, signal: int, err: zt_err, /) -> int: ...
+
+    # the table of system calls
+    def zt_call_name(self, nr: int, /) -> Bytes: ...
+    def zt_call_count(self) -> int: ...
+
+    # addresses of the stub region, and memory
+    def zt_stub_start(self) -> int: ...
+    def zt_stub_end(self) -> int: ...
+    def zt_stub_data(self, rows: int, /) -> int: ...
+    def zt_stub_capacity(self) -> int: ...
+    def zt_mem_read(self, rpid: int, address: int, ret: Bytes, size: int, /) -> int: ...
+    def zt_mem_write(self, rpid: int, address: int, from_: Bytes, size: int, /) -> int: ...
+    def zt_mem_pages(
+        self,
+        pagemap_fd: int,
+        start: int,
+        end: int,
+        private_file: int,
+        ret: Array[zt_page_run],
+        capacity: int,
+        ret_next: Pointer[int],
+        err: zt_err,
+        /,
+    ) -> int: ...
+    def zt_kcmp(self, rpid1: int, rpid2: int, type: int, idx1: int, idx2: int, /) -> int: ...
+    def zt_pidfd_getfd(self, rpid: int, fd: int, /) -> int: ...
+
+ffi: _FFI
+lib: _Lib
