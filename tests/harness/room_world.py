@@ -1,314 +1,241 @@
 """A pod of one process, which is the test itself: captured, killed and restored without ptrace.
 
-    world.hold(fd, ...)         these fds are the pod's; fds of one description in one call
-    world.capture(room)         States, after a trip through msgpack
+    world.hold(fd, ...)         these fds are the pod's
+    world.capture(room)         its States, as they come back from an image
     world.kill()                the pod's fds are closed; their numbers stay taken
     world.restore(room, states) the numbers are the restored files
 
 `round_trip(room)` does all of it, so a test looks at the same fd numbers before and after.
+
+FrozenPod, Build, the image and the engine between them are the real ones. Not so what lies below:
+the tracer, which has no process (`_Door`), and which fds and children a process shows in /proc.
+Descriptors come and go by the fdtable room. A file of another room than the one under test
+outlives kill(): restore() has it, as that room would have made it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
+import functools
+import mmap
 import os
-from collections import defaultdict
-from dataclasses import dataclass, field
+import socket
+import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import msgpack
+import pytest
 
-from zaptrace.resources.room import decode_state, encode_state
-from zaptrace.view.build import Stage
+from zaptrace import resources
+from zaptrace.ids import Rpid, Vpid
+from zaptrace.image.image import Image
+from zaptrace.image.sink import DirectorySink
+from zaptrace.linux import procfs
+from zaptrace.linux.native import check, ffi, lib, new_error
+from zaptrace.pod.checkpoint import Counting, capture
+from zaptrace.pod.restore import fill, read
+from zaptrace.resources import fdtable
+from zaptrace.view.build import CHANNEL, Build, BuildProcess, Stage
+from zaptrace.view.frozen import FrozenFile, FrozenPod
 
 VPID = 7
-_OURS = 500
-"""Fds of the build lie from here on, out of the way of the pod's, which are in this process too."""
 _libc = ctypes.CDLL(None, use_errno=True)
-_NUMBERS = {
-    "close": 3,
-    "ioctl": 16,
-    "fcntl": 72,
-    "epoll_ctl": 233,
-    "openat": 257,
-    "epoll_pwait": 281,
-    "dup3": 292,
-}
+_libc.mmap.restype = ctypes.c_void_p
+_MAP_FIXED_NOREPLACE = 0x100000
+_SOURCES = ("zaptrace._native", "zaptrace.linux.native")
+"""Where modules have `lib` from; one that is loaded during a test shall not keep ours."""
 
 
-@dataclass
-class FakeFile:
-    id: int
-    pod: FakePod
-    holders: list[tuple[FakeProcess, int]]
-    link: str
-    stat: os.stat_result
-    flags: int
-    pos: int
-    info: dict[str, list[str]]
-    local: int
+class _Door:
+    """csrc/api.h, for a pod whose one process is this one, and makes its system calls by itself."""
 
-    @property
-    def holder(self) -> str:
-        """As FrozenFile has it."""
-        if not self.holders:
-            return f"open file {self.link}"
-        process, number = self.holders[0]
-        return f"process {process.vpid} ({process.comm}), fd {number}"
+    def __getattr__(self, name: str) -> Any:
+        return getattr(lib, name)
 
+    def zt_pod_tasks(self, pod: Any, infos: Any, capacity: int) -> int:
+        us, task = os.getpid(), infos[0]
+        task.rtid, task.vtid, task.rpid, task.vpid = us, VPID, us, VPID
+        task.stopped, task.left_ns = 1, -1
+        return 1
 
-@dataclass
-class FakeFd:
-    number: int
-    cloexec: bool
-    file: FakeFile
+    def zt_ids_to_virtual(self, pod: Any, rpid: int) -> int:
+        """The tracer takes this process for the supervisor."""
+        return VPID if rpid == os.getpid() else lib.zt_ids_to_virtual(pod, rpid)
 
-
-@dataclass
-class FakeProcess:
-    vpid: int = VPID
-    rpid: int = field(default_factory=os.getpid)
-    comm: str = "test"
-    proc: str = field(default_factory=lambda: f"/proc/{os.getpid()}")
-    fds: dict[int, FakeFd] = field(default_factory=dict)
+    def zt_program_run(
+        self, pod: Any, rtid: int, rows: Any, count: int, data: Any, size: int, done: Any, err: Any
+    ) -> int:
+        _map_stub_region()
+        there = ffi.cast("void *", lib.zt_stub_data(count))
+        ffi.memmove(there, data, size)
+        for done[0] in range(count):
+            row = rows[done[0]]
+            args = [rows[a].result if row.flags >> i & 1 else a for i, a in enumerate(row.args)]
+            result = _libc.syscall(*map(ctypes.c_long, (row.nr, *args)))
+            row.result = result if result != -1 else -ctypes.get_errno()
+            if row.result < 0 and row.flags & lib.ZT_ROW_MUST:
+                err.kind = lib.ZT_ERR_PROGRAM
+                return -1
+        done[0] = count
+        ffi.memmove(data, there, size)
+        return 0
 
 
-class FakeImage:
-    """Parts in a directory, for writing and for reading."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-
-    @contextlib.contextmanager
-    def part(self, name: str):
-        with open(self.home / name, "xb") as file:
-            yield file
-
-    def path(self, name: str) -> str:
-        return str(self.home / name)
-
-
-@dataclass
-class FakeHandle:
-    """Of the tracer's pod; the monotonic clock of the pod is so far from the host's."""
-
-    offset_ns: int = 0
-
-
-class FakePod:
-    def __init__(self, image: FakeImage) -> None:
-        self.handle = FakeHandle()
-        self.name = "fake"
-        self.image = image
-        self.stdio: dict[tuple[int, int], str] = {}
-        self.tty_master: int | None = None
-        self.processes = [FakeProcess()]
-        self.every: list[FakeFile] = []
-        self.room: ModuleType | None = None
-        self.vids = {os.getpid(): VPID}
-
-    def files(self, name: str) -> list[FakeFile]:
-        assert self.room is not None
-        assert name == self.room.NAME
-        return [file for file in self.every if self.room.claims(file)]
-
-    def vpid(self, rpid: int) -> int | None:
-        return self.vids.get(rpid)
-
-
-class FakeProgram:
-    """Rows that are made by the test's own process."""
-
-    def __init__(self) -> None:
-        self.rows: list[tuple[str, tuple[Any, ...], bool]] = []
-
-    def call(self, name: str, *args: Any, may_fail: bool = False) -> _Row:
-        self.rows.append((name, args, may_fail))
-        return _Row(len(self.rows) - 1)
-
-    def data(self, content: bytes) -> Any:
-        return ctypes.create_string_buffer(content, len(content))
-
-    def buffer(self, size: int) -> Any:
-        return ctypes.create_string_buffer(size)
-
-    def string(self, text: str) -> Any:
-        return ctypes.create_string_buffer(text.encode())
-
-    def run(self) -> None:
-        results: list[int] = []
-        for name, args, may_fail in self.rows:
-            real = [results[a.index] if isinstance(a, _Row) else a for a in args]
-            real = [ctypes.c_long(a) if isinstance(a, int) else a for a in real]
-            results.append(_libc.syscall(_NUMBERS[name], *real))
-            if results[-1] == -1 and not may_fail:
-                raise OSError(ctypes.get_errno(), f"row {name}{args}")
-
-
-@dataclass
-class _Row:
-    index: int
-
-
-class FakeBuild:
-    def __init__(self, image: FakeImage, pod: FakePod) -> None:
-        self.image = image
-        self.pod = pod
-        self.handle = FakeHandle()
-        self.before_thaw: list[Any] = []
-        self.stdio: dict[str, int] = {}
-        self.tty_master: int | None = None
-        self.terminals: dict[int, str] = {}
-        self.contended = False
-        self.work: dict[Stage, list[Any]] = defaultdict(list)
-        self.provided: dict[int, int] = {}
-        self.inodes: dict[tuple[int, int], int] = {}
-        self.programs: dict[Stage, FakeProgram] = defaultdict(FakeProgram)
-
-    def at(self, stage: Stage, fn: Any, *args: Any) -> None:
-        self.work[stage].append((fn, args))
-
-    def or_when_free(self, work: Any) -> None:
-        work()
-
-    def provide(self, file_id: int, fd: int) -> None:
-        assert file_id not in self.provided
-        self.provided[file_id] = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _OURS)
-        os.close(fd)
-
-    def file(self, file_id: int) -> int:
-        return self.provided[file_id]
-
-    def provide_inode(self, dev: int, ino: int, fd: int) -> None:
-        self.inodes[dev, ino] = fd
-
-    def inode(self, dev: int, ino: int) -> int | None:
-        return self.inodes.get((dev, ino))
-
-    def rpid(self, vid: int) -> int:
-        return next(rid for rid, known in self.pod.vids.items() if known == vid)
-
-    def process(self, vpid: int) -> _FakeBuildProcess:
-        assert vpid == VPID
-        return _FakeBuildProcess(self.programs)
-
-    def run(self) -> None:
-        for stage in Stage:
-            for fn, args in self.work[stage]:
-                fn(*args)
-            if stage == Stage.FILES:
-                for file in self.pod.every:
-                    for _, number in file.holders:
-                        if file.id in self.provided:
-                            os.dup2(self.provided[file.id], number)
-            if stage in self.programs:
-                self.programs[stage].run()
-        for work in self.before_thaw:
-            work()
-
-
-@dataclass
-class _FakeBuildProcess:
-    programs: dict[Stage, FakeProgram]
-
-    def program(self, stage: Stage) -> FakeProgram:
-        return self.programs[stage]
+@functools.cache
+def _map_stub_region() -> None:
+    """Where programs have their data; every process of a pod has it."""
+    start, end = lib.zt_stub_start(), lib.zt_stub_end()
+    access = mmap.PROT_READ | mmap.PROT_WRITE
+    kind = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_FIXED_NOREPLACE
+    address = ctypes.c_void_p(start)
+    got = _libc.mmap(address, ctypes.c_size_t(end - start), access, kind, -1, ctypes.c_long(0))
+    assert got == start, "the addresses of the stub region are taken"
 
 
 class World:
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.image = FakeImage(home)
-        self.pod = FakePod(self.image)
-        self.open: list[int] = []
-        self.build: FakeBuild | None = None
+    """`stdio` and `tty_master` are the pod's; `build` is that of the last restore."""
 
-    def hold(self, *fds: int) -> FakeFile:
-        """`fds`, duplicates of one description, are the pod's."""
-        file = _freeze(self.pod, len(self.pod.every) + 1, fds)
-        self.pod.every.append(file)
-        self.open += [file.local, *fds]
+    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._tracers: list[Any] = []
+        self._start_tracer(moved=False)
+        door = _Door()
+        for name, module in list(sys.modules.items()):
+            if name.startswith("zaptrace.") and name not in _SOURCES and hasattr(module, "lib"):
+                monkeypatch.setattr(module, "lib", door)
+        monkeypatch.setattr(procfs, "fds", lambda rpid: sorted(self._held))
+        monkeypatch.setattr(procfs, "children", lambda rpid: [])
+        self.home = home
+        self.stdio: dict[tuple[int, int], str] = {}
+        self.tty_master: int | None = None
+        self.build: Build | None = None
+        self.provided: set[int] = set()
+        """The files that the room has made in the last restore, ..."""
+        self.inodes: list[tuple[int, int]] = []
+        """... and the inodes that it has replaced."""
+        self._held: set[int] = set()
+        self._images: list[Image] = []
+        self._kept: dict[int, int] = {}
+        self._tables: list[fdtable.State] = []
+        self._lost: list[fdtable.State] = []
+        self._room: ModuleType | None = None
+        self.pod = self._look()
+
+    @property
+    def image(self) -> Image:
+        """The last one."""
+        return self._images[-1]
+
+    def hold(self, *fds: int) -> FrozenFile:
+        """These are the pod's; the open file of the first."""
+        self._held.update(fds)
+        self._refresh()
+        file = self.pod.file_at(VPID, fds[0])
+        assert file is not None
         return file
 
-    def refresh(self) -> None:
-        """Look at all files again, as a later freeze would."""
-        every, self.pod.every = self.pod.every, []
-        self.pod.processes[0].fds.clear()
-        for file in every:
-            os.close(file.local)
-            self.open.remove(file.local)
-            self.pod.every.append(_freeze(self.pod, file.id, [n for _, n in file.holders]))
-            self.open.append(self.pod.every[-1].local)
-
     def capture(self, room: ModuleType) -> list[Any]:
-        self.refresh()
-        self.pod.room = room
-        for part in self.home.iterdir():
-            if part.name.startswith(("file-", "memfd-")):
-                part.unlink()
-        return [through_msgpack(state) for state in room.capture(self.pod)]
+        self._refresh()
+        told: list[Any] = []
+
+        def tell(pod: FrozenPod) -> list[Any]:
+            told.extend(room.capture(pod))
+            return told
+
+        rooms = [SimpleNamespace(NAME=room.NAME, capture=tell), fdtable]
+        path = self.home / str(len(self._images))
+        with DirectorySink(path) as sink:
+            sink.commit(capture(self.pod, Counting(sink, None), rooms))
+        self._images.append(Image.open(path))
+        (_, states), (_, self._tables) = read(self.image, [room, fdtable])
+        assert states == told
+        self._room = room
+        return states
 
     def kill(self) -> None:
+        assert self._room is not None
+        ours = self.pod.files(self._room.NAME)
+        others = [file for file in self.pod.all_files if file not in ours]
+        self._kept = {file.id: os.dup(file.local) for file in others}
+        self._lost = self._tables
+        self.pod.close()
+        self._start_tracer(moved=True)
         null = os.open(os.devnull, os.O_RDWR)
-        for file in self.pod.every:
-            for number in (file.local, *(n for _, n in file.holders)):
-                os.dup2(null, number)
+        for number in self._held:
+            os.dup2(null, number)
         os.close(null)
 
-    def restore(self, room: ModuleType, states: list[Any], **given: Any) -> FakeBuild:
-        self.build = FakeBuild(self.image, self.pod)
-        vars(self.build).update(given)
-        room.restore(states, self.build)
+    def restore(self, room: ModuleType, states: list[Any], **given: Any) -> Build:
+        """Fields of the build can be `given`."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        stdin = os.dup(CHANNEL)
+        self.build = build = Build(
+            self.handle, self.image, "world", _nothing, _nothing, _nothing, ours, **given
+        )
+        build.processes[Vpid(VPID)] = BuildProcess(self.handle, Vpid(VPID), Rpid(os.getpid()))
+        for file_id, fd in self._kept.items():
+            build.provide(file_id, fd)
+        # Files come through the channel, so our own 0 is away until they are there.
+        back = SimpleNamespace(
+            NAME="stdin", restore=lambda _, build: build.at(Stage.FILES, os.dup2, stdin, CHANNEL)
+        )
+        rooms: list[tuple[Any, list[Any]]] = [(fdtable, self._lost), (back, [])]
+        earlier = resources.ROOMS.index(room) < resources.ROOMS.index(fdtable)
+        rooms.insert(0 if earlier else len(rooms), (room, states))
+        self._lost = []
+        os.dup2(theirs.fileno(), CHANNEL)
         try:
-            self.build.run()
+            with ours, theirs:
+                fill(build, rooms)
+        except BaseException:
+            for deferred in build.before_thaw:
+                deferred.give_up()
+            raise
         finally:
-            for fd in [*self.build.provided.values(), *self.build.inodes.values()]:
-                os.close(fd)
-        return self.build
+            self.provided, self.inodes = {*build._files} - {*self._kept}, list(build._inodes)
+            self._kept = {}
+            os.dup2(stdin, CHANNEL)
+            os.close(stdin)
+            build.close()
+        for deferred in build.before_thaw:
+            deferred.work()
+        return build
 
     def round_trip(self, room: ModuleType, **given: Any) -> list[Any]:
         states = self.capture(room)
         self.kill()
         self.restore(room, states, **given)
-        self.refresh()
         return states
 
     def close(self) -> None:
-        for fd in self.open:
+        self.pod.close()
+        for fd in (*self._held, *self._kept.values()):
             with contextlib.suppress(OSError):
                 os.close(fd)
+        for handle in self._tracers:
+            lib.zt_pod_destroy(handle)
+
+    @property
+    def handle(self) -> Any:
+        """The tracer's, of the pod as it lives now."""
+        return self._tracers[-1]
+
+    def _start_tracer(self, *, moved: bool) -> None:
+        """It knows our number, and nothing of what the one before knew."""
+        handle = lib.zt_pod_create(moved, 0, err := new_error())
+        check(0 if handle else -1, err)
+        lib.zt_ids_bind(handle, VPID, os.getpid())
+        self._tracers.append(handle)
+
+    def _look(self) -> FrozenPod:
+        return FrozenPod(self.handle, "world", stdio=self.stdio, tty_master=self.tty_master)
+
+    def _refresh(self) -> None:
+        """Look at it again, as a later freeze would."""
+        self.pod.close()
+        self.pod = self._look()
 
 
-def through_msgpack(state: Any) -> Any:
-    """`state` as it comes back from an image."""
-    packed = msgpack.packb(encode_state(state))
-    again = decode_state(type(state), msgpack.unpackb(packed))
-    assert again == state
-    return again
-
-
-def _freeze(pod: FakePod, file_id: int, fds: Any) -> FakeFile:
-    process, first = pod.processes[0], fds[0]
-    info: dict[str, list[str]] = defaultdict(list)
-    with open(f"/proc/self/fdinfo/{first}", encoding="ascii") as lines:
-        for line in lines:
-            key, _, value = line.partition(":")
-            info[key].append(value.strip())
-    file = FakeFile(
-        id=file_id,
-        pod=pod,
-        holders=[(process, fd) for fd in fds],
-        link=os.readlink(f"/proc/self/fd/{first}"),
-        stat=os.fstat(first),
-        flags=int(info["flags"][0], 8) & ~os.O_CLOEXEC,
-        pos=int(info["pos"][0]),
-        info=dict(info),
-        local=fcntl.fcntl(first, fcntl.F_DUPFD_CLOEXEC, _OURS),
-    )
-    for fd in fds:
-        process.fds[fd] = FakeFd(fd, not os.get_inheritable(fd), file)
-    return file
+def _nothing(*_args: object) -> int:
+    raise AssertionError("the world has one process")

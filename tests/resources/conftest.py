@@ -11,9 +11,9 @@ from harness.room_world import World
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     home = tmp_path / "image"
     home.mkdir()
-    made = World(home)
+    made = World(home, monkeypatch)
     yield made
     made.close()

@@ -37,15 +37,10 @@ def test_watches_come_back(world: World, ep: int) -> None:
     add(ep, r, select.EPOLLIN)
     add(ep, w, select.EPOLLOUT | select.EPOLLET)
     add(ep, event, select.EPOLLIN | select.EPOLLONESHOT)
-    own = world.hold(ep)
+    world.hold(ep)
     for fd in (r, w, event):
         world.hold(fd)
-    # Only the epoll room's work is under test, so the targets stay as they are.
-    states = world.capture(epoll)
-    keep = {file.id: os.dup(file.holders[0][1]) for file in world.pod.every if file.id != own.id}
-    os.close(ep)
-    os.close(own.local)
-    _restore(world, states, keep)
+    world.round_trip(epoll)
     assert wait(ep) == [(w, select.EPOLLOUT)]
     os.write(w, b"x")
     os.eventfd_write(event, 1)
@@ -61,7 +56,8 @@ def test_a_number_that_was_closed(world: World, ep: int, taken: bool) -> None:
     old = fcntl.fcntl(event, fcntl.F_DUPFD_CLOEXEC, 300)
     add(ep, old, select.EPOLLIN)
     os.close(old)
-    own, target = world.hold(ep), world.hold(event)
+    world.hold(ep)
+    world.hold(event)
     if taken:
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, old, inheritable=False)
@@ -69,10 +65,8 @@ def test_a_number_that_was_closed(world: World, ep: int, taken: bool) -> None:
     states = world.capture(epoll)
     (watch,) = states[0].watches
     assert (watch.number, watch.file_fd, watch.taken) == (old, event, taken)
-    keep = {target.id: os.dup(event)}
-    os.close(ep)
-    os.close(own.local)
-    _restore(world, states, keep)
+    world.kill()
+    world.restore(epoll, states)
     assert wait(ep) == [(old, select.EPOLLIN)]
     if taken:
         assert not os.get_inheritable(old)
@@ -84,13 +78,9 @@ def test_a_spent_oneshot_stays_spent(world: World, ep: int) -> None:
     add(ep, event, select.EPOLLIN | select.EPOLLONESHOT)
     assert wait(ep) == [(event, select.EPOLLIN)]
     add(ep, other, select.EPOLLIN | select.EPOLLONESHOT)
-    world.hold(ep)
-    target, second = world.hold(event), world.hold(other)
-    before = world.capture(epoll)
-    keep = {target.id: os.dup(event), second.id: os.dup(other)}
-    os.close(ep)
-    os.dup2(event, world.pod.every[0].local)
-    _restore(world, before, keep)
+    for fd in (ep, event, other):
+        world.hold(fd)
+    before = world.round_trip(epoll)
     (after,) = world.capture(epoll)
     assert {w.data: w.events for w in after.watches} == {
         w.data: w.events for w in before[0].watches
@@ -114,14 +104,13 @@ def test_files_of_one_kind_are_told_apart(world: World, ep: int) -> None:
 def test_a_watch_that_no_holder_has(world: World, ep: int) -> None:
     event = os.eventfd(1)
     add(ep, event, select.EPOLLIN)
-    own, target = world.hold(ep), world.hold(event)
+    world.hold(ep)
+    world.hold(event)
     (state,) = world.capture(epoll)
     watch = epoll.Watch(**{**vars(state.watches[0]), "vpid": 0, "epoll_fd": 0, "file_fd": 0})
     state = epoll.State(**{**vars(state), "watches": [watch]})
-    keep = {target.id: os.dup(event)}
-    os.close(ep)
-    os.close(own.local)
-    _restore(world, [state], keep)
+    world.kill()
+    world.restore(epoll, [state])
     assert wait(ep) == [(event, select.EPOLLIN)]
 
 
@@ -139,17 +128,7 @@ def test_nested(world: World, ep: int) -> None:
     event = os.eventfd(1)
     inner.register(event, select.EPOLLIN)
     add(ep, inner.fileno(), select.EPOLLIN)
-    world.hold(ep)
-    world.hold(inner.fileno())
-    target = world.hold(event)
-    states = world.capture(epoll)
-    keep = {target.id: os.dup(event)}
-    world.pod.every.remove(target)
-    world.kill()
-    _restore(world, states, keep)
+    for fd in (ep, inner.fileno(), event):
+        world.hold(fd)
+    world.round_trip(epoll)
     assert wait(ep) == [(inner.fileno(), select.EPOLLIN)]
-
-
-def _restore(world: World, states: list[epoll.State], keep: dict[int, int]) -> None:
-    """`keep` are the targets, as the rooms of their kinds would have made them."""
-    world.restore(epoll, states, provided=keep)

@@ -50,19 +50,9 @@ def relock(world: World, fd: int) -> list[file_lock.State]:
     fcntl.flock(fd, fcntl.LOCK_UN)
     fcntl.lockf(fd, fcntl.LOCK_UN)
     fcntl.fcntl(fd, 37, struct.pack("=hh4xqqi4x", fcntl.F_UNLCK, 0, 0, 0, 0))
-    keep = {file.id: os.dup(file.holders[0][1]) for file in world.pod.every}
-    world.restore(file_lock, states, provided=keep)
+    world.kill()
+    world.restore(file_lock, states)
     return states
-
-
-def capture(world: World) -> list[file_lock.State]:
-    world.refresh()
-    return file_lock.capture(world.pod)
-
-
-@pytest.fixture(autouse=True)
-def _no_claims(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_lock, "claims", lambda file: False, raising=False)
 
 
 def test_flock(world: World, path: Path) -> None:
@@ -79,23 +69,16 @@ def test_posix(world: World, path: Path) -> None:
     fd = os.open(path, os.O_RDWR)
     fcntl.lockf(fd, fcntl.LOCK_EX, 10, 5)
     fcntl.lockf(fd, fcntl.LOCK_SH, 0, 50)
-    keep = os.dup(fd)  # closing any fd of the file drops the locks, so the fakes' come first
-    world.hold(keep, fd)
-    fcntl.lockf(fd, fcntl.LOCK_EX, 10, 5)
-    fcntl.lockf(fd, fcntl.LOCK_SH, 0, 50)
-    states = [
-        file_lock._parse(world.pod.every[0], line, 7, fd)
-        for line in file_lock._lines(f"/proc/self/fdinfo/{fd}")
-    ]
+    world.hold(fd, os.dup(fd))
+    states = world.capture(file_lock)
     assert [(s.kind, s.exclusive, s.start, s.length) for s in states] == [
         ("posix", True, 5, 10),
         ("posix", False, 50, 0),
     ]
     fcntl.lockf(fd, fcntl.LOCK_UN)
     assert others(path, "5+10") == ["free"]
-    build = type(world)(world.home)
-    build.pod = world.pod
-    build.restore(file_lock, states)
+    # The descriptors stay, for we would lose the locks with any that is closed.
+    world.restore(file_lock, states)
     assert others(path, "0+5", "5+1", "14+1", "15+35", "50+1", "900+1") == [
         "free", "held", "held", "free", "held", "held"
     ]  # fmt: skip
@@ -115,7 +98,7 @@ def test_lease_is_refused(world: World, path: Path) -> None:
     fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     world.hold(fd)
     with pytest.raises(UnsupportedResource, match="lease"):
-        capture(world)
+        world.capture(file_lock)
     fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
 
@@ -127,7 +110,7 @@ def test_a_lock_that_somebody_else_has_now(world: World, path: Path) -> None:
     fcntl.flock(fd, fcntl.LOCK_UN)
     other = os.open(path, os.O_RDWR)
     fcntl.flock(other, fcntl.LOCK_EX)
-    keep = {world.pod.every[0].id: os.dup(fd)}
+    world.kill()
     with pytest.raises(RestoreError, match="flock lock"):
-        world.restore(file_lock, states, provided=keep)
+        world.restore(file_lock, states)
     os.close(other)

@@ -74,8 +74,8 @@ def test_deleted_file_travels(world: World, tmp_path: Path, writable: bool) -> N
     world.kill()
     if not writable:
         home.rmdir()
-    build = world.restore(regular_file, states)
-    assert list(build.inodes) == [(first.stat.st_dev, first.stat.st_ino)]
+    world.restore(regular_file, states)
+    assert world.inodes == [(first.stat.st_dev, first.stat.st_ino)]
     assert os.read(fd, 100) == b"tail"
     assert os.read(second, 4) == b"head"
     os.pwrite(fd, b"HEAD", 0)
@@ -184,5 +184,4 @@ def test_claim(world: World, tmp_path: Path, what: str) -> None:
     with pytest.raises(RestoreError, match="cannot restore the open file") as raised:
         world.restore(regular_file, states)
     assert raised.value.stage == "CLAIM"
-    assert world.build is not None
-    assert not world.build.provided
+    assert not world.provided

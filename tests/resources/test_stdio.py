@@ -15,7 +15,7 @@ def test_pipe_and_log(world: World, tmp_path: Path) -> None:
     log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for fd, slot in ((r, "stdin"), (log, "stdout")):
         found = os.fstat(fd)
-        world.pod.stdio[found.st_dev, found.st_ino] = slot
+        world.stdio[found.st_dev, found.st_ino] = slot
         world.hold(fd)
     again = os.open(f"/proc/self/fd/{log}", os.O_WRONLY)  # as /dev/stdout does
     world.hold(again)
@@ -34,14 +34,14 @@ def test_pipe_and_log(world: World, tmp_path: Path) -> None:
 def test_null_is_opened_by_path(world: World) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     found = os.fstat(null)
-    world.pod.stdio[found.st_dev, found.st_ino] = "stdin"
+    world.stdio[found.st_dev, found.st_ino] = "stdin"
     assert not stdio.claims(world.hold(null))
 
 
 def test_terminals(world: World) -> None:
     master, slave = pty.openpty()
     found = os.fstat(slave)
-    world.pod.stdio[found.st_dev, found.st_ino] = "stdin"
+    world.stdio[found.st_dev, found.st_ino] = "stdin"
     file = world.hold(slave)
     assert stdio.claims(file)  # the user's
     world.pod.tty_master = master

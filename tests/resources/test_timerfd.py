@@ -10,15 +10,10 @@ import time
 
 import pytest
 
-from harness.room_world import FakeHandle, World
+from harness.room_world import World
+from zaptrace.linux.native import lib
 from zaptrace.resources import timerfd
 from zaptrace.resources.common.libc import checked, libc
-
-
-@pytest.fixture(autouse=True)
-def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timerfd, "pod_now", lambda pod: time.monotonic_ns() + pod.offset_ns)
-
 
 _SPEC = struct.Struct("=qqqq")
 
@@ -64,7 +59,8 @@ def test_it_is_the_pods_time_that_counts(world: World) -> None:
     world.hold(fd)
     states = world.capture(timerfd)
     world.kill()
-    world.restore(timerfd, states, handle=FakeHandle(offset_ns=10_000_000_000))
+    lib.zt_pod_set_clock(world.handle, 10_000_000_000)
+    world.restore(timerfd, states)
     assert 39 < left(fd)[0] <= 40
 
 
@@ -84,7 +80,8 @@ def test_time_that_passes_while_it_is_an_image_does_not_count(world: World) -> N
     states = world.capture(timerfd)
     world.kill()
     time.sleep(0.25)
-    world.restore(timerfd, states, handle=FakeHandle(offset_ns=-250_000_000))
+    lib.zt_pod_set_clock(world.handle, -250_000_000)
+    world.restore(timerfd, states)
     assert 0.1 < left(fd)[0] <= 0.2
     assert select.select([fd], [], [], 2)[0]
     assert ticks(fd) == 1

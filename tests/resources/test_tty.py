@@ -13,7 +13,7 @@ import time
 import pytest
 
 from harness.room_world import World
-from zaptrace.errors import UnsupportedResource
+from zaptrace.errors import RestoreError, UnsupportedResource
 from zaptrace.resources import tty
 
 
@@ -139,14 +139,14 @@ def test_output(world: World, ends: tuple[int, int]) -> None:
 def test_own_terminal(world: World) -> None:
     master, slave = pty.openpty()
     world.hold(slave)
-    world.pod.tty_master = master
+    world.tty_master = master
     os.write(master, b"half a li")
     time.sleep(0.02)
     echo = os.read(master, 99)
     states = world.capture(tty)
     world.kill()
     os.close(master)
-    world.pod.tty_master = None
+    world.tty_master = None
     build = world.restore(tty, states)
     assert build.tty_master is not None
     os.write(build.tty_master, b"ne\n")
@@ -193,7 +193,7 @@ def test_a_session_gets_its_terminal_and_foreground_group(world: World) -> None:
     (state,) = world.capture(tty)
     state = tty.State(**{**vars(state), "session": 7, "foreground": 7})
     world.kill()
-    with pytest.raises(OSError, match="ioctl"):  # it is not the terminal of our session
+    with pytest.raises(RestoreError, match="ioctl"):  # it is not the terminal of our session
         world.restore(tty, [state])
     assert world.build is not None
     assert world.build.terminals == {7: os.ttyname(slave)}

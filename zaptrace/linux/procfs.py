@@ -105,6 +105,11 @@ def children(rpid: int) -> list[int]:
     return found
 
 
+def fds(rpid: int) -> list[int]:
+    """The descriptors of a process, lowest first."""
+    return sorted(map(int, os.listdir(f"/proc/{rpid}/fd")))
+
+
 def fdinfo(rpid: int, fd: int) -> dict[str, list[str]]:
     """/proc/PID/fdinfo/FD as key -> values, in the order of the lines."""
     found: dict[str, list[str]] = {}

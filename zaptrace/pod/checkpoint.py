@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
@@ -15,7 +15,7 @@ from ..image.image import pack_states
 from ..image.sink import Buffer, PartWriter, Sink
 from ..linux import host
 from ..log import fault
-from ..resources.room import encode_state
+from ..resources.room import Room, encode_state
 from ..view.frozen import FrozenPod
 from .pod import Pod
 from .rehearsal import rehearse
@@ -50,7 +50,7 @@ def checkpoint(
     """
     was_frozen = pod.frozen
     started = time.monotonic()
-    counting = _Counting(sink, progress)
+    counting = Counting(sink, progress)
     try:
         pod.freeze()
         fault("checkpoint.frozen")
@@ -81,22 +81,24 @@ def checkpoint(
     return Report(downtime, counting.total, facts["processes"], facts["threads"])
 
 
-def _capture_all(pod: Pod, counting: _Counting) -> dict[str, Any]:
+def _capture_all(pod: Pod, counting: Counting) -> dict[str, Any]:
     frozen = pod.frozen_view()
     try:
-        return _capture(frozen, counting)
+        return capture(frozen, counting)
     finally:
         frozen.close()
 
 
-def _capture(frozen: FrozenPod, sink: _Counting) -> dict[str, Any]:
-    """Every room's States and contents into the sink; the manifest without its parts."""
+def capture(
+    frozen: FrozenPod, sink: Counting, rooms: Sequence[Room[Any]] = resources.ROOMS
+) -> dict[str, Any]:
+    """The States and contents of rooms into the sink; the manifest without its parts."""
     frozen.image = sink
     if not frozen.processes:
         raise ZaptraceError(f'cannot checkpoint pod "{frozen.name}": it has no process any more')
     resources.claim_files(frozen)
     packed: list[bytes] = []
-    for room in resources.ROOMS:
+    for room in rooms:
         sink.room = room.NAME
         states = [encode_state(state) for state in room.capture(frozen)]
         packed.append(pack_states(room.NAME, states))
@@ -117,7 +119,7 @@ def _capture(frozen: FrozenPod, sink: _Counting) -> dict[str, Any]:
     }
 
 
-class _Counting:
+class Counting:
     """The sink, and how many bytes went in."""
 
     def __init__(self, sink: Sink, progress: Callable[[str, int], None] | None) -> None:
@@ -136,7 +138,7 @@ class _Counting:
 
 
 class _CountingPart:
-    def __init__(self, counting: _Counting, part: AbstractContextManager[PartWriter]) -> None:
+    def __init__(self, counting: Counting, part: AbstractContextManager[PartWriter]) -> None:
         self._counting = counting
         self._part = part
         self._writer: PartWriter

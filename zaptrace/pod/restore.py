@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, NoReturn
 
 from .. import resources
@@ -20,7 +20,7 @@ from .pod import Pod, Stdio, raise_file_limit
 
 FAULT_POINTS = {stage: f"restore.after_{stage.name.lower()}" for stage in Stage}
 
-_Rooms = list[tuple[Room[Any], list[Any]]]
+Rooms = list[tuple[Room[Any], list[Any]]]
 """Each room with its States."""
 
 
@@ -69,7 +69,7 @@ def make(
     allow_changed: frozenset[bytes] = frozenset(),
 ) -> None:
     """Make the pod of an image in `pod`, a moved one that is empty; it stays frozen. See Build."""
-    rooms = _read(image)
+    rooms = read(image)
     raise_file_limit()
     pod.call(_make, pod, image, rooms, contended, rehearsal, allow_changed)
 
@@ -84,7 +84,7 @@ def claim(
 ) -> list[ZaptraceError]:
     """What stands against restoring the image here; nothing is made. For `zaptrace check`."""
     found: list[ZaptraceError] = []
-    rooms = _read(image)
+    rooms = read(image)
     try:
         host.check_facts(image.manifest["host"])
     except ZaptraceError as error:
@@ -114,15 +114,15 @@ def _nothing(*_args: object) -> NoReturn:
     raise RestoreError("nothing is made while checking")
 
 
-def _read(image: Image) -> _Rooms:
-    """Every State of the image, checked against its class."""
+def read(image: Image, rooms: Sequence[Room[Any]] = resources.ROOMS) -> Rooms:
+    """Rooms and their States in the image, checked against their classes."""
     return [
         (room, [decode_state(room.State, plain) for plain in image.states(room.NAME)])
-        for room in resources.ROOMS
+        for room in rooms
     ]
 
 
-def _register(build: Build, rooms: _Rooms) -> None:
+def _register(build: Build, rooms: Rooms) -> None:
     for room, states in rooms:
         build.room = room.NAME
         room.restore(states, build)
@@ -131,7 +131,7 @@ def _register(build: Build, rooms: _Rooms) -> None:
 def _make(
     pod: Pod,
     image: Image,
-    rooms: _Rooms,
+    rooms: Rooms,
     contended: bool,
     rehearsal: bool,
     allow_changed: frozenset[bytes],
@@ -173,16 +173,21 @@ def _make(
     )
     try:
         with ours, theirs:
-            _register(build, rooms)
-            for stage in Stage:
-                _run_stage(build, stage)
-                fault(FAULT_POINTS[stage])
-            for work in build.last:
-                work()
+            fill(build, rooms)
         pod.tty_master = build.tty_master
     finally:
         pod.before_thaw = build.before_thaw
         build.close()
+
+
+def fill(build: Build, rooms: Rooms) -> None:
+    """Have rooms restore their States, stage by stage."""
+    _register(build, rooms)
+    for stage in Stage:
+        _run_stage(build, stage)
+        fault(FAULT_POINTS[stage])
+    for work in build.last:
+        work()
 
 
 def _run_stage(build: Build, stage: Stage) -> None:

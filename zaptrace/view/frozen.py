@@ -280,7 +280,7 @@ class FrozenPod:
     def _read_files(self) -> None:
         alike: dict[_Key, list[FrozenFile]] = defaultdict(list)
         for process in self.processes:
-            for fd in sorted(map(int, os.listdir(f"{process.proc}/fd"))):
+            for fd in procfs.fds(process.rpid):
                 look = _look(process, fd)
                 file = self._same_description(alike[look.key], process, fd)
                 if file is None:

@@ -42,7 +42,7 @@ def save(fd: int, writer: Writer) -> list[list[int]]:
     return runs
 
 
-def save_by_reading(fd: int, writer: Any) -> list[list[int]]:
+def save_by_reading(fd: int, writer: Writer) -> list[list[int]]:
     """The same for an `fd` that shares its offset with others, and leaves that alone.
 
     What is a hole cannot be asked then: bites of zeros count as holes.

@@ -24,7 +24,7 @@ from ...errors import RestoreError, UnsupportedResource
 from ...image.writebehind import WriteBehind
 from ...linux import procfs
 from ...linux.native import lib
-from ...linux.program import Argument, Program, Row
+from ...linux.program import Program, Row
 from ...view.build import Build, BuildProcess, Stage
 from ...view.frozen import FrozenPod, FrozenProcess
 from ..common import sameness
