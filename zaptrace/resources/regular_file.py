@@ -32,6 +32,7 @@ from .common.inode import Inodes
 from .common.permission import may_open, open_anyway
 
 if TYPE_CHECKING:
+    from ..image.sink import Writer
     from ..view.build import Build
     from ..view.frozen import FrozenFile, FrozenPod
     from .common.inode import Inode
@@ -192,7 +193,7 @@ def _save(pod: FrozenPod, file: FrozenFile, inode: Inode, saved: dict[Inode, Nam
     return saved[inode]
 
 
-def _contents(file: FrozenFile, inode: Inode, writer) -> list[list[int]]:
+def _contents(file: FrozenFile, inode: Inode, writer: Writer) -> list[list[int]]:
     """Through a description of our own, or, where its mode forbids one, through one of the pod's."""
     try:
         with opened(f"/proc/self/fd/{file.local}", os.O_RDONLY) as own:
@@ -316,7 +317,7 @@ def _make_nameless(states: list[State], build: Build) -> None:
     assert gone is not None
     what = f"the open file {os.fsdecode(some.path)}, which has no name any more"
     with restoring(NAME, Stage.SHARED, what), contextlib.ExitStack() as stack:
-        first = None
+        first = -1
         temporary = next((s for s in states if s.flags & os.O_TMPFILE == os.O_TMPFILE), None)
         if not stat.S_ISREG(some.mode):
             file = stack.enter_context(

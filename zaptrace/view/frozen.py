@@ -231,7 +231,7 @@ class FrozenPod:
     processes: list[FrozenProcess] = field(init=False, default_factory=list)
     zombies: list[Zombie] = field(init=False, default_factory=list)
     all_files: list[FrozenFile] = field(init=False, default_factory=list)
-    worked_out: dict[Any, Any] = field(init=False, default_factory=dict)
+    worked_out: dict[type, object] = field(init=False, default_factory=dict)
     """What rooms find out once for all of them, by its class."""
     _claimed: dict[str, list[FrozenFile]] = field(init=False, default_factory=dict)
 

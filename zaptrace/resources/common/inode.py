@@ -97,9 +97,10 @@ class Inodes:
 
     @classmethod
     def of(cls, pod: FrozenPod) -> Inodes:
-        if cls not in pod.worked_out:
-            pod.worked_out[cls] = cls(pod)
-        return pod.worked_out[cls]
+        found = pod.worked_out.get(cls) or cls(pod)
+        assert isinstance(found, cls)
+        pod.worked_out[cls] = found
+        return found
 
     def opened(self, file: FrozenFile) -> Inode:
         return self._files[_key(file.stat)]
@@ -155,7 +156,7 @@ class Inodes:
     def _compare_files(self, unknown: set[Key]) -> None:
         """Is one of them a file that is open too? Only where rows show other numbers than stat."""
         for key, inode in self._files.items():
-            if key in self._rows or not inode.files or not stat.S_ISREG(inode.status.st_mode):
+            if key in self._rows or not any(stat.S_ISREG(f.stat.st_mode) for f in inode.files):
                 continue
             row = row_of_path(b"/proc/self/fd/%d" % inode.files[0].local)
             if row in unknown:

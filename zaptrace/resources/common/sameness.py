@@ -150,7 +150,7 @@ def _born(path: bytes) -> int:
             (mask,) = _STATX_MASK.unpack_from(raw)
             if mask & _STATX_BTIME:
                 seconds, ns = _STATX_TIME.unpack_from(raw, _STATX_BTIME_AT)
-                return seconds * 10**9 + ns
+                return int(seconds * 10**9 + ns)
     generation = bytes(8)
     with contextlib.suppress(OSError), opened(path, os.O_RDONLY | os.O_NONBLOCK) as fd:
         generation = fcntl.ioctl(fd, _FS_IOC_GETVERSION, generation)

@@ -157,13 +157,6 @@ def _executable(process: FrozenProcess) -> tuple[bytes, sameness.Print]:
             found="another file there, or none",
             do="restart the program, which starts the new one",
         )
-    if not os.access(path, os.X_OK, effective_ids=True):
-        raise UnsupportedResource(
-            f"cannot checkpoint {who}: its executable may not be executed again",
-            needed=f"permission to execute {os.fsdecode(path)}",
-            found=f"mode {stat.S_IMODE(status.st_mode):04o}",
-            do=f"chmod +x {os.fsdecode(path)}",
-        )
     return path, sameness.take(path, status, sameness.CONSTANT, code=True)
 
 
@@ -371,17 +364,17 @@ def _own(state: State, build: Build) -> None:
 
 def _enter(process: BuildProcess, was: bytes, gone: Gone, build: Build) -> None:
     """A removed directory: the one that a descriptor of the pod leads to, if there is one."""
-    if build.inode(gone.device, gone.inode) is None:
+    made = build.inode(gone.device, gone.inode)
+    if made is None:
         what = f"the working directory {os.fsdecode(was)}, which was removed"
         with (
             restoring(NAME, Stage.FILES, what),
             nameless.other(was, gone.mode, b"", quiet=build.rehearsal) as directory,
         ):
-            build.provide_inode(
-                gone.device, gone.inode, directory.open(os.O_RDONLY | os.O_DIRECTORY)
-            )
+            made = directory.open(os.O_RDONLY | os.O_DIRECTORY)
+            build.provide_inode(gone.device, gone.inode, made)
             os.chmod(f"/proc/self/fd/{directory.fd}", stat.S_IMODE(gone.mode))
-    (fd,) = build.pass_files(process, [build.inode(gone.device, gone.inode)])
+    (fd,) = build.pass_files(process, [made])
     program = Program()
     program.call("fchdir", fd)
     program.call("close", fd)
