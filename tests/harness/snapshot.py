@@ -21,6 +21,7 @@ STATUS = (
 IGNORED_STATUS = ("SigQ", "Seccomp")  # of the uid's, not the process's; ours, not the program's
 IGNORED_FDINFO = ("mnt_id", "ino", "scm_fds", "clockid_offset", "tty-index")
 MOVING_FDINFO = ("it_value",)  # goes on by itself
+GONE = " (deleted)"
 MAX_SAID = 12
 _NUMBERED = re.compile(r"^(pipe|socket|anon_inode|/memfd:[^ ]*|/dev/zero|/SYSV\w+)")
 
@@ -72,7 +73,7 @@ def take(pod: Any) -> Snapshot:
             "oom_score_adj": (proc / "oom_score_adj").read_text().strip(),
             "status": _status(proc),
             "fds": _fds(proc, names, vpid_of),
-            "maps": _maps(proc),
+            "maps": _maps(proc, names),
             "threads": sorted(_thread(proc / "task" / str(tid)) for tid in tids),
         }
     return Snapshot(processes, rtids)
@@ -113,14 +114,31 @@ class _Names:
 
     def of(self, link: str, identity: str) -> str:
         kind = re.sub(r"\[\d+\]", "", link)
-        if link.startswith("/") and link.endswith(" (deleted)") and not _NUMBERED.match(link):
-            kind = "deleted file"  # made again it has another name, that is none either
-        elif not _NUMBERED.match(link) or link.startswith("anon_inode"):
+        if not _NUMBERED.match(link) or link.startswith("anon_inode"):
             return kind if link.startswith(("pipe", "socket")) else link
         if identity not in self._seen:
             self._count[kind] = self._count.get(kind, 0) + 1
             self._seen[identity] = f"{kind} {self._count[kind]}"
         return self._seen[identity]
+
+    def nameless(self, what: str, inode: str) -> str:
+        """An inode without a name; the same number wherever it is open or mapped."""
+        if inode not in self._seen:
+            self._count[""] = self._count.get("", 0) + 1
+            self._seen[inode] = f"#{self._count['']}"
+        return f"deleted {what} {self._seen[inode]}"
+
+
+def _living(shown: str, device: int, inode: int) -> str | None:
+    """A name of a file of which the kernel shows one that is gone, if it has one nearby."""
+    top = os.path.dirname(shown)
+    for home, _, files in os.walk(top):
+        for name in files:
+            path = os.path.join(home, name)
+            there = os.lstat(path)
+            if (there.st_dev, there.st_ino) == (device, inode):
+                return path
+    return None
 
 
 def _fds(proc: Path, names: _Names, vpid_of: dict[int, int]) -> dict[int, dict[str, Any]]:
@@ -139,13 +157,25 @@ def _fds(proc: Path, names: _Names, vpid_of: dict[int, int]) -> dict[int, dict[s
         if found_in := re.match(r"/proc/(\d+)(/.*|$)", link):
             link = f"/proc/{_as_vpid(int(found_in[1]), vpid_of)}{found_in[2]}"
         link = re.sub(r"/#\d+ \(deleted\)$", "/#* (deleted)", link)  # O_TMPFILE: an inode number
+        link = link.removesuffix(".zt-next")  # a socket's file, which has its name from the thaw on
+        is_ = ""
+        if link.endswith(GONE) and link.startswith("/"):
+            status = os.stat(proc / "fd" / str(number))
+            identity = f"{status.st_dev}:{status.st_ino}"
+            memory = link.startswith("/memfd:")
+            living = None if memory else _living(link, status.st_dev, status.st_ino)
+            # Made again it may have another name, that is none either.
+            is_ = living or names.nameless(link if memory else "file", identity)
         if link.startswith("/dev/pts/"):
             link = "/dev/pts/*"
         if link.startswith(("socket:", "pipe:")):
             info.pop("pos", None)
         if link == "/dev/null":  # where a supervisor's stdio may stand in for what was there
             info.pop("flags", None)
-        found[number] = {"is": names.of(link, link), **{k: sorted(v) for k, v in info.items()}}
+        found[number] = {
+            "is": is_ or names.of(link, link),
+            **{k: sorted(v) for k, v in info.items()},
+        }
     return found
 
 
@@ -160,18 +190,21 @@ def _stable(key: str, value: str) -> str:
     return value
 
 
-def _maps(proc: Path) -> list[str]:
+def _maps(proc: Path, names: _Names) -> list[str]:
     """Neighbours that only history keeps apart are joined; inode numbers are left out."""
     joined: list[list[Any]] = []
     for line in (proc / "maps").read_text().splitlines():
-        span, perms, offset, _device, inode, *rest = line.split(None, 5)
+        span, perms, offset, device, inode, *rest = line.split(None, 5)
         start, end = (int(part, 16) for part in span.split("-"))
         name = rest[0] if rest else ""
         if name in ("[vvar]", "[vvar_vclock]", "[vdso]", "[vsyscall]"):
             continue
-        if name.endswith(" (deleted)"):  # memory without a path may have another name for none
-            name = f"deleted {name.removesuffix(' (deleted)').rpartition('/')[2]}"
-            name = name.replace("memfd:", "")
+        if name.endswith(GONE):  # memory without a path may have another name for none
+            number = os.makedev(*(int(part, 16) for part in device.split(":")))
+            what = name.removesuffix(GONE).rpartition("/")[2].replace("memfd:", "")
+            memory = name.startswith(("/memfd:", "/dev/zero", "/SYSV"))
+            living = None if memory else _living(name, number, int(inode))
+            name = living or names.nameless(what, f"{number}:{inode}")
         anonymous = inode == "0" and not name.startswith("[stack")
         if last := joined and joined[-1]:
             follows = last[1] == start and last[2] == perms and last[4] == name

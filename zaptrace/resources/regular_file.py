@@ -98,7 +98,7 @@ def restore(states: list[State], build: Build) -> None:
         elif state.vids:
             build.at(Stage.FILES, _open_proc, state, build)
         elif stat.S_ISSOCK(state.mode):  # its file is made when the socket is bound
-            build.at(Stage.FILES, _open, state, build, state.path, Stage.FILES)
+            build.at(Stage.FILES, _open_socket, state, build)
         else:
             build.at(Stage.CLAIM, _claim, state, build)
             build.at(Stage.SHARED, _open, state, build, state.path, Stage.SHARED)
@@ -293,6 +293,11 @@ def _open(state: State, build: Build, path: bytes, stage: Stage) -> None:
     with restoring(NAME, stage, f"the open file {os.fsdecode(path)}"):
         fd = open_anyway(path, _open_flags(state), rehearsal=build.rehearsal)
         _hand_over(state, build, fd)
+
+
+def _open_socket(state: State, build: Build) -> None:
+    path = build.meanwhile.get(state.path, state.path)
+    _open(state, build, path, Stage.FILES)
 
 
 def _open_proc(state: State, build: Build) -> None:
