@@ -23,6 +23,8 @@ class Map:
     inode: int
     name: str  # path, "[heap]", ... exactly as the kernel writes it: see common/inode
     flags: frozenset[str]  # VmFlags, two letters each
+    key: int = 0  # memory protection key
+    swapped: bool = False  # some of it is in swap space
 
     @property
     def size(self) -> int:
@@ -42,12 +44,10 @@ def read(path: str) -> str:
 def maps(rpid: int) -> list[Map]:
     """The memory map, with VmFlags. One read of smaps; cheap flags for the kernel's own mappings."""
     found: list[Map] = []
-    head: tuple[str, ...] | None = None
+    head: tuple[str, ...] = ()
+    key, swapped = 0, False
     for line in read(f"/proc/{rpid}/smaps").split("\n"):
-        match = _MAP.fullmatch(line)
-        if match:
-            head = match.groups()
-        elif line.startswith("VmFlags:") and head:
+        if line.startswith("VmFlags:") and head:
             start, end, permissions, offset, major, minor, inode, name = head
             found.append(
                 Map(
@@ -59,9 +59,17 @@ def maps(rpid: int) -> list[Map]:
                     int(inode),
                     name,
                     frozenset(line.split()[1:]),
+                    key,
+                    swapped,
                 )
             )
-            head = None
+            head, key, swapped = (), 0, False
+        elif line.startswith("ProtectionKey:"):
+            key = int(line.split()[1])
+        elif line.startswith("Swap:"):
+            swapped = int(line.split()[1]) > 0
+        elif not head and (match := _MAP.fullmatch(line)):
+            head = match.groups()
     return found
 
 

@@ -104,6 +104,9 @@ class Build:
     and `stop(rpid, signal)` puts one into a group-stop.
     `terminals` says which terminal a session's leader has to take (filled at SHARED): before its
     children are born, for only by birth do they get it too.
+    `makers` says which processes are forked from which and execute nothing, and `sow` what has to be
+    done to a process before it makes others: pages that are there then are shared by copy-on-write
+    (filled at SHARED, in this order).
     `contended`: the pod may still live on this very host, frozen, holding its addresses and locks.
     `rehearsal`: it does, and goes on living: everything is made, to be thrown away, but nothing that
     others could notice (a path, a port, a byte in a named pipe), and bulk contents are left out.
@@ -128,6 +131,8 @@ class Build:
     stdio: dict[str, int] = field(default_factory=dict)
     tty_master: int | None = None
     terminals: dict[int, str] = field(default_factory=dict)
+    makers: dict[int, int] = field(default_factory=dict)
+    sow: dict[int, Callable[[BuildProcess], None]] = field(default_factory=dict)
     processes: dict[Vpid, BuildProcess] = field(default_factory=dict)
     _work: dict[Stage, list[Work]] = field(default_factory=dict)
     _files: dict[FileId, int] = field(default_factory=dict)

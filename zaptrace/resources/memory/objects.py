@@ -1,163 +1,263 @@
-"""What is mapped and has no name, nor a descriptor in the pod: shared memory and removed files.
+"""Shared memory and files without a path: their contents travel once, whoever maps them.
 
-It is read through the processes that map it: first where it is mapped shared, then the pages that a
-private mapping has not written, and only where there is nothing else a process's own copy. A page
-that cannot be read lies beyond its end. What nobody maps nobody can see: it is left out.
+No descriptor of theirs is at hand (those that have one are carried by its room), so they are read
+through the mappings. Of memory that is a file in memory, only what is resident is read: reading a
+hole would fill it. What cannot be read is beyond the end of the object, and nothing else: where that
+end is, is found by looking, and everything before it has to be readable.
+Not carried: the bytes under a written page, or a guard page, of a private mapping, when nobody maps
+that part of the object otherwise (they read as zeros when such a page is dropped).
 """
 
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from ...linux.native import NativeError
-from ...linux.procfs import Map
-from ...view.build import Build
+from ...image.sink import Writer
+from ...image.writebehind import BITE
+from ...linux import procfs
+from ...linux.native import lib
+from ...linux.program import Program
 from ...view.frozen import FrozenPod, FrozenProcess
 from ..common import nameless
-from ..common.content import load
 from ..common.inode import Inode
+from .mappings import PAGE, Object
+from .pages import Pages, unreadable
+from .runs import Run, Span, pack, split, unpack, without
 
-PAGE = mmap.PAGESIZE
-_BITE = PAGE * 64
+if TYPE_CHECKING:
+    from ...view.build import Build
+
+_LOOK = 1 << 20  # pages that are asked about in one program
+_ZEROS = bytes(BITE)
+_MREMAP_MAYMOVE = 1
 _MEMORY = (b"/memfd:", b"/dev/zero")
 """Names of what never was a file."""
 
 
-@dataclass(frozen=True)
-class Object:
-    device: int
-    inode: int
-    path: bytes
-    """Where a removed file was; empty for memory."""
-    name: str
-    code: bool
-    size: int
-    part: str
-    runs: list[list[int]]  # [offset, length], in the order of the part
-
-
-@dataclass(frozen=True)
 class User:
-    """A mapping of it; `own` are the pages of a private one that differ, as [start, end, ...]."""
+    """A mapping of an object; offsets are of the object."""
 
-    process: FrozenProcess
-    map: Map
-    own: list[list[int]]
+    def __init__(
+        self,
+        process: FrozenProcess,
+        m: procfs.Map,
+        own: list[tuple[int, int]],
+        guards: list[tuple[int, int]],
+    ) -> None:
+        self.process = process
+        self.map = m
+        self.start = m.offset
+        self.end = m.offset + m.size
+        self.guards = self._spans(guards)
+        hidden = sorted([*self._spans(own), *self.guards])
+        self.seen = without([Span(self.start, self.end, True)], hidden)
+        """What shows the object: not pages of the process's own, nor guard pages."""
+        self.within = max((self.offset(end) for _, end in own), default=self.start)
+        """The object does not end before: behind its end a process has no pages of its own."""
 
+    def _spans(self, ranges: list[tuple[int, int]]) -> list[Span[bool]]:
+        return [Span(self.offset(start), self.offset(end), True) for start, end in ranges]
 
-@dataclass(frozen=True)
-class _Window:
-    """A stretch of the object, and where it shows in a process."""
+    def offset(self, address: int) -> int:
+        return address - self.map.start + self.map.offset
 
-    begin: int
-    end: int
-    process: FrozenProcess
-    address: int
-
-
-def save_object(pod: FrozenPod, inode: Inode, users: list[User]) -> Object:
-    part = f"object-{inode.key[0]:x}-{inode.key[1]}"
-    runs: list[list[int]] = []
-    size = 0
-    with pod.image.part(part) as writer:
-        for window in _windows(users):
-            for begin in range(window.begin, window.end, _BITE):
-                length = min(_BITE, window.end - begin)
-                address = window.address + begin - window.begin
-                for at, data in _read(window.process, address, length):
-                    offset = begin + at - address
-                    size = max(size, offset + len(data))
-                    if data.count(0) != len(data):  # a hole and a page of zeros are the same
-                        writer.write(data)
-                        if runs and sum(runs[-1]) == offset:
-                            runs[-1][1] += len(data)
-                        else:
-                            runs.append([offset, len(data)])
-    was = inode.was
-    is_memory = not was or was.startswith(_MEMORY)
-    return Object(
-        device=inode.key[0],
-        inode=inode.key[1],
-        path=b"" if is_memory else was,
-        name=os.fsdecode(was.rpartition(b"/")[2].removeprefix(b"memfd:")) or "shared",
-        code=any("x" in user.map.permissions for user in users),
-        size=size,
-        part=part,
-        runs=runs,
-    )
+    def address(self, offset: int) -> int:
+        return offset - self.map.offset + self.map.start
 
 
-def _windows(users: list[User]) -> list[_Window]:
-    """Each stretch that somebody maps, once, in order."""
-    found: list[_Window] = []
-    for showing in (_shared, _unwritten, _own):
-        for user in users:
-            for start, end in showing(user):
-                begin = user.map.offset + start - user.map.start
-                for first, last in _gaps(found, begin, begin + end - start):
-                    address = start + first - begin
-                    found.append(_Window(first, last, user.process, address))
-        found.sort(key=lambda window: window.begin)
+class Objects:
+    def __init__(self, pod: FrozenPod) -> None:
+        self._pod = pod
+        self._users: dict[Inode, list[User]] = {}
+        self._in_memory = _in_memory_devices()
+
+    def add(
+        self,
+        inode: Inode,
+        process: FrozenProcess,
+        m: procfs.Map,
+        own: list[tuple[int, int]],
+        guards: list[tuple[int, int]],
+    ) -> None:
+        """`m` maps an object, but has its own pages and guard pages in these address ranges."""
+        if not inode.files:
+            self._users.setdefault(inode, []).append(User(process, m, own, guards))
+
+    def capture(self) -> list[Object]:
+        return [self._object(*item) for item in self._users.items()]
+
+    def _object(self, inode: Inode, users: list[User]) -> Object:
+        part = f"object-{inode.key[0]:x}-{inode.key[1]}"
+        with self._pod.image.part(part) as writer:
+            reader = _Reader(writer, self._is_in_memory(users[0].map))
+            for user in users:
+                reader.read(user)
+            for user in users:
+                reader.read_behind_guards(user)
+        return Object(
+            device=inode.key[0],
+            inode=inode.key[1],
+            path=b"" if not inode.was or inode.was.startswith(_MEMORY) else inode.was,
+            name=os.fsdecode(inode.was.rpartition(b"/")[2].removeprefix(b"memfd:")) or "shared",
+            code=any("x" in user.map.permissions for user in users),
+            size=reader.end,
+            part=part,
+            runs=pack(sorted(reader.runs)),
+        )
+
+    def _is_in_memory(self, m: procfs.Map) -> bool:
+        """Whether what is not resident (nor swapped out) is a hole."""
+        internal = m.name.startswith(("/memfd:", "/dev/zero"))
+        return internal or m.device in self._in_memory
+
+
+class _Reader:
+    """Saves an object, of which each user shows something. `end` is the object's, as far as known."""
+
+    def __init__(self, writer: Writer, sparse: bool) -> None:
+        self._writer = writer
+        self._sparse = sparse
+        self._seen: list[Span[bool]] = []
+        self._written = 0
+        self.end = 0
+        self.runs: list[Run] = []
+
+    def read(self, user: User) -> None:
+        self.end = max(self.end, user.within if user.within > user.start else 0)
+        new = without(user.seen, self._seen)
+        if not new:
+            return
+        pages = Pages(user.process)
+        try:
+            here = _Look(user, pages, self._sparse)
+            self.end = max(self.end, here.end)
+            for start, stop, _, unseen in split(here.resident, new):
+                if unseen:
+                    self._save(user, pages, start, stop)
+        finally:
+            pages.close()
+        self._seen = sorted([*self._seen, *new])
+
+    def _save(self, user: User, pages: Pages, start: int, stop: int) -> None:
+        for at in range(start, stop, BITE):
+            size = min(BITE, stop - at)
+            data = memoryview(bytearray(size))
+            address = user.address(at)
+            pages.gather([(address, address + size, lib.ZT_RUN_OFTEN)], data)
+            if data.tobytes() != _ZEROS[:size]:
+                self._writer.write(data)
+                self.runs.append(Run(at, at + size, 0, self._written))
+                self._written += size
+
+    def read_behind_guards(self, user: User) -> None:
+        """What nobody sees now, through another mapping, made for a moment."""
+        if not user.map.shared:
+            return
+        for start, end, _ in without(user.guards, self._seen):
+            program = Program()
+            size = end - start
+            row = program.call("mremap", user.address(start), 0, size, _MREMAP_MAYMOVE, 0)
+            address = user.process.run(program)[row]
+            try:
+                twin = replace(user.map, start=address, end=address + size, offset=start)
+                self.read(User(user.process, twin, [], []))
+            finally:
+                program = Program()
+                program.call("munmap", address, size)
+                user.process.run(program)
+
+
+class _Look:
+    """What of its object a mapping shows: `resident` holds data, as far as `end`, the object's."""
+
+    def __init__(self, user: User, pages: Pages, sparse: bool) -> None:
+        self._user = user
+        self._pages = pages
+        looked = sparse and not user.map.swapped
+        self.resident = list(_resident(user)) if looked else user.seen
+        self.end = self._find()
+        self.resident = without(self.resident, [Span(self.end, max(self.end, user.end), True)])
+
+    def _find(self) -> int:
+        """Every page seen before it can be read, and none behind it; 0: it lies before all."""
+        offsets = [
+            range(max(span.start, self._user.within), span.end, PAGE)
+            for span in self._user.seen
+            if span.end > self._user.within
+        ]
+        count = sum(map(len, offsets))
+        if not count or self._readable(offsets[-1][-1]):
+            return self._user.end
+        low, high = 0, count - 1
+        while low < high:
+            middle = (low + high) // 2
+            if self._readable(_nth(offsets, middle)):
+                low = middle + 1
+            else:
+                high = middle
+        for page in range(low, count):
+            if self._readable(at := _nth(offsets, page)):
+                address = self._user.address(_nth(offsets, low))
+                raise unreadable(self._user.process, address, self._user.address(at))
+        if low:
+            return _nth(offsets, low - 1) + PAGE
+        return self._user.within if self._user.within > self._user.start else 0
+
+    def _readable(self, offset: int) -> bool:
+        return self._pages.readable(self._user.address(offset))
+
+
+def _nth(ranges: list[range], index: int) -> int:
+    for one in ranges:
+        if index < len(one):
+            return one[index]
+        index -= len(one)
+    raise IndexError(index)
+
+
+def _resident(user: User) -> Iterator[Span[bool]]:
+    """What is in memory of what the mapping shows, by mincore(2)."""
+    for start, end, _ in user.seen:
+        since: int | None = None
+        for first in range(start, end, _LOOK * PAGE):
+            size = min(_LOOK * PAGE, end - first)
+            program = Program()
+            vector = program.buffer(size // PAGE)
+            program.call("mincore", user.address(first), size, vector)
+            found = user.process.run(program).bytes(vector)
+            at = 0
+            while at < len(found):
+                here = found[at] & 1
+                stop = found.find(b"\0" if here else b"\1", at)
+                stop = len(found) if stop < 0 else stop
+                if here and since is None:
+                    since = first + at * PAGE
+                if not here and since is not None:
+                    yield Span(since, first + at * PAGE, True)
+                    since = None
+                at = stop
+        if since is not None:
+            yield Span(since, end, True)
+
+
+def _in_memory_devices() -> set[int]:
+    found: set[int] = set()
+    for line in procfs.read("/proc/self/mountinfo").splitlines():
+        before, _, after = line.partition(" - ")
+        if after.split()[0] == "tmpfs":
+            major, minor = map(int, before.split()[2].split(":"))
+            found.add(os.makedev(major, minor))
     return found
 
 
-def _shared(user: User) -> Iterator[tuple[int, int]]:
-    if user.map.shared:
-        yield user.map.start, user.map.end
+# -- restore
 
 
-def _unwritten(user: User) -> Iterator[tuple[int, int]]:
-    if user.map.shared:
-        return
-    at = user.map.start
-    for start, end, *_ in user.own:
-        if at < start:
-            yield at, start
-        at = end
-    if at < user.map.end:
-        yield at, user.map.end
-
-
-def _own(user: User) -> Iterator[tuple[int, int]]:
-    for start, end, *_ in user.own:
-        yield start, end
-
-
-def _gaps(found: list[_Window], begin: int, end: int) -> list[tuple[int, int]]:
-    """What of begin..end no window shows yet."""
-    gaps = []
-    for window in sorted(found, key=lambda window: window.begin):
-        if window.end <= begin or window.begin >= end:
-            continue
-        if begin < window.begin:
-            gaps.append((begin, window.begin))
-        begin = max(begin, window.end)
-    if begin < end:
-        gaps.append((begin, end))
-    return gaps
-
-
-def _read(process: FrozenProcess, address: int, size: int) -> Iterator[tuple[int, bytes]]:
-    """(address, data) of what can be read."""
-    with contextlib.suppress(NativeError):
-        yield address, process.read(address, size)
-        return
-    if size > PAGE:
-        half = size // 2 // PAGE * PAGE
-        yield from _read(process, address, half)
-        yield from _read(process, address + half, size - half)
-        return
-    with contextlib.suppress(OSError), open(f"{process.proc}/mem", "rb", buffering=0) as memory:
-        data = os.pread(memory.fileno(), size, address)  # without permission to read, too (proc(5))
-        if len(data) == size:
-            yield address, data
-
-
-def make_object(object_: Object, build: Build) -> None:
+def make(object_: Object, build: Build) -> None:
     with contextlib.ExitStack() as stack:
         fd = None
         if object_.path:
@@ -167,4 +267,21 @@ def make_object(object_: Object, build: Build) -> None:
         if fd is None:
             fd = os.memfd_create(object_.name)
         build.provide_inode(object_.device, object_.inode, fd)
-        load(build, object_.part, object_.runs, object_.size, fd)
+        _load(object_, build, fd)
+
+
+def _load(object_: Object, build: Build, fd: int) -> None:
+    os.ftruncate(fd, object_.size)
+    source = os.open(build.image.path(object_.part), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        for run in unpack(object_.runs, 0, object_.size):
+            at, left = run.offset, build.needed(run.end - run.start)
+            while left:
+                data = os.pread(source, min(BITE, left), at)
+                if not data:
+                    raise OSError(f"part {object_.part} is shorter than its runs")
+                os.pwrite(fd, data, run.start + at - run.offset)
+                at += len(data)
+                left -= len(data)
+    finally:
+        os.close(source)

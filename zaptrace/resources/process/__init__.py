@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from ...errors import RestoreError, UnsupportedResource
 from ...ids import SUPERVISOR, Rpid, Vpid
 from ...linux.native import lib
-from ...linux.procfs import read
+from ...linux.procfs import read, stat_fields
 from ...linux.program import Program
 from ...view.build import Build, BuildProcess, Stage
 from ...view.frozen import FrozenPod, FrozenProcess, Zombie
@@ -39,6 +39,8 @@ _SIGCHLD = int(signal.SIGCHLD)
 _WAIT_ANY_KIND = 0x40000000  # __WALL
 _P_PID, _WNOHANG, _WSTOPPED, _WNOWAIT = 1, 0x1, 0x2, 0x01000000
 _AT_FDCWD = -100
+_STAT_FIRST, _STAT_FLAGS = 3, 9  # proc(5)
+_PF_FORKNOEXEC = 0x40
 _NAMESPACES = ("ipc", "mnt", "net", "pid", "user", "uts")
 
 
@@ -63,6 +65,7 @@ class State:
     status: int  # of a zombie: exit status, or signal
     exe: bytes
     exe_print: sameness.Print | None  # None of a zombie
+    forked: bool  # it has executed nothing since it was forked
     cwd: bytes
     cwd_gone: Gone | None
     umask: int
@@ -103,6 +106,7 @@ def _capture(process: FrozenProcess) -> State:
         status=0,
         exe=exe,
         exe_print=exe_print,
+        forked=_has_only_forked(process),
         cwd=cwd,
         cwd_gone=cwd_gone,
         umask=int(process.status["Umask"], 8),
@@ -113,6 +117,11 @@ def _capture(process: FrozenProcess) -> State:
         stop_signal=process.leader.group_stop,
         stop_told=bool(process.leader.group_stop) and _stop_told(process),
     )
+
+
+def _has_only_forked(process: FrozenProcess) -> bool:
+    flags = int(stat_fields(f"{process.proc}/stat")[_STAT_FLAGS - _STAT_FIRST])
+    return bool(flags & _PF_FORKNOEXEC)
 
 
 def _stop_told(process: FrozenProcess) -> bool:
@@ -197,6 +206,7 @@ def _capture_zombie(zombie: Zombie) -> State:
         status=zombie.status,
         exe=b"",
         exe_print=None,
+        forked=True,
         cwd=b"/",
         cwd_gone=None,
         umask=0,
@@ -215,6 +225,7 @@ def _capture_zombie(zombie: Zombie) -> State:
 def restore(states: list[State], build: Build) -> None:
     alive = [state for state in states if not state.zombie]
     build.at(Stage.CLAIM, _claim, alive, build)
+    build.at(Stage.SHARED, _find_makers, states, build)
     build.at(Stage.FORK, _make_tree, states, build)
     for state in alive:
         build.at(Stage.FILES, _own, state, build)
@@ -255,6 +266,28 @@ def _missing(state: State, what: str, path: bytes, found: str) -> RestoreError:
     )
 
 
+def _find_makers(states: list[State], build: Build) -> None:
+    """Who is restored by a fork alone: it then has what its maker had, its executable too."""
+    alive = {state.vpid: state for state in states if not state.zombie}
+    for step in _plan(states):
+        if not isinstance(step, tree.Fork | tree.Orphan) or step.vpid not in alive:
+            continue
+        state, maker = alive[step.vpid], alive.get(step.by)
+        if state.forked and maker and _same_program(state, maker):
+            build.makers[step.vpid] = step.by
+
+
+def _same_program(one: State, other: State) -> bool:
+    def program(state: State) -> tuple[object, ...]:
+        return (state.exe, state.exe_print, state.personality)
+
+    return program(one) == program(other)
+
+
+def _plan(states: list[State]) -> list[tree.Step]:
+    return tree.plan([tree.Node(s.vpid, s.ppid, s.pgid, s.sid) for s in states])
+
+
 class _Maker:
     """Carries out the steps of a plan. All processes share descriptor 0: the way for files to come."""
 
@@ -268,11 +301,17 @@ class _Maker:
         return self.helpers.get(vpid) or self.build.process(vpid)
 
     def add(self, vpid: int, rpid: Rpid) -> None:
+        """A process that was just made becomes what it was: before it makes others."""
         process = BuildProcess(self.build.handle, Vpid(vpid), rpid)
-        if vpid in self.states:
-            self.build.processes[Vpid(vpid)] = process
-        else:
+        state = self.states.get(vpid)
+        if state is None:
             self.helpers[vpid] = process
+            return
+        self.build.processes[Vpid(vpid)] = process
+        if not state.zombie and vpid not in self.build.makers:
+            _execute(state, process)
+        if sow := self.build.sow.get(vpid):
+            sow(process)
 
     def run(self, step: tree.Step) -> None:
         match step:
@@ -328,12 +367,8 @@ class _Maker:
 
 def _make_tree(states: list[State], build: Build) -> None:
     maker = _Maker(states, build)
-    nodes = [tree.Node(s.vpid, s.ppid, s.pgid, s.sid) for s in states]
-    for step in tree.plan(nodes):
+    for step in _plan(states):
         maker.run(step)
-    for state in states:
-        if not state.zombie:
-            _execute(state, build.process(state.vpid))
 
 
 def _execute(state: State, process: BuildProcess) -> None:

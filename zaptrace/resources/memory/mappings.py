@@ -1,0 +1,136 @@
+"""Mappings as an image keeps them, and what mapping is of what."""
+
+from __future__ import annotations
+
+import mmap as mm
+import os
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from ...errors import UnsupportedResource
+from ...linux import procfs
+from ...view.frozen import FrozenProcess
+from ..common import sameness
+from ..common.inode import Inode
+from ..common.permission import may_open
+
+PAGE = mm.PAGESIZE
+PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
+
+_REFUSED = {
+    "io": "memory of a device",
+    "pf": "memory of a device",
+    "sf": "memory of a DAX file",
+    "ht": "huge pages of hugetlbfs",
+    "ss": "a shadow stack",
+    "um": "a userfaultfd registration",
+    "uw": "a userfaultfd registration",
+    "ui": "a userfaultfd registration",
+}
+
+
+@dataclass(frozen=True)
+class Mapping:
+    start: int
+    end: int
+    protection: int
+    kind: str  # "anonymous", "file", "object"
+    shared: bool
+    path: bytes
+    offset: int
+    device: int
+    inode: int
+    flags: str  # VmFlags of /proc/PID/smaps
+    key: int  # memory protection key
+    name: str  # of an anonymous mapping (PR_SET_VMA_ANON_NAME)
+    guards: bytes  # pairs of addresses: ranges of guard pages
+    runs: bytes  # of private pages that hold something of their own
+
+    def has(self, flag: str) -> bool:
+        return flag in self.flags.split()
+
+    @property
+    def may_write(self) -> bool:
+        """A shared mapping of something opened for writing: it may be made writable."""
+        return self.has("mw")
+
+    @property
+    def open_mode(self) -> int:
+        """What open(2) of its file takes."""
+        return open_mode(self.shared and self.may_write)
+
+    @property
+    def backing(self) -> Hashable:
+        """What the bytes are of and how they are accounted; equal for mappings that may be one."""
+        of: Hashable = None
+        if self.kind == "file":
+            of = (self.path, self.offset - self.start)
+        elif self.kind == "object":
+            of = (self.device, self.inode, self.offset - self.start)
+        return (self.kind, of, *(self.has(flag) for flag in ("gd", "nr", "dp")))
+
+
+@dataclass(frozen=True)
+class Object:
+    """Shared memory without a path, or a file that has none any more."""
+
+    device: int
+    inode: int
+    path: bytes
+    """Where a removed file was; empty for memory."""
+    name: str
+    code: bool
+    size: int
+    part: str
+    runs: bytes  # offsets in the object
+
+
+@dataclass(frozen=True)
+class MappedFile:
+    """A file that has a name."""
+
+    path: bytes
+    print: sameness.Print
+
+
+def protection(m: procfs.Map) -> int:
+    bits = {"r": PROT_READ, "w": PROT_WRITE, "x": PROT_EXEC}
+    return sum(bit for letter, bit in bits.items() if letter in m.permissions)
+
+
+def open_mode(writable: bool) -> int:
+    return os.O_RDWR if writable else os.O_RDONLY
+
+
+def kind_of(inode: Inode | None) -> str:
+    if inode is None:
+        return "anonymous"
+    return "object" if inode.path is None else "file"
+
+
+def refuse(process: FrozenProcess, m: procfs.Map, inode: Inode | None) -> None:
+    for flag, what in _REFUSED.items():
+        if flag in m.flags:
+            raise unsupported(process, m, what)
+    if inode is None:
+        if m.name == "[uprobes]":
+            raise unsupported(process, m, m.name)
+        if m.shared:
+            raise unsupported(process, m, "shared memory of an unknown kind")
+    elif inode.path is None:
+        if m.name.startswith(("/SYSV", "/[aio]", "anon_inode:")):
+            raise unsupported(process, m, m.name)
+        if inode.hidden:
+            raise unsupported(process, m, "a file that cannot be reached by its name")
+    elif not may_open(inode.path, open_mode(m.shared and "mw" in m.flags)):
+        raise unsupported(process, m, "a file that its mode forbids to open so again")
+
+
+def unsupported(process: FrozenProcess, m: procfs.Map, what: str) -> UnsupportedResource:
+    return UnsupportedResource(
+        f"cannot checkpoint process {process.vpid} ({process.comm}): "
+        f"it maps {what} at {m.start:#x}",
+        needed="memory whose contents can be read and made again",
+        found=f"{m.name or 'a mapping without a name'}, {m.size >> 10} KiB",
+        do="run the program without it, if it can do so",
+    )
