@@ -4,7 +4,7 @@
 # make lint    ruff, the types (mypy, strict for zaptrace/), and the layout of csrc/ (clang-format)
 # make asan    the tracer's tests with the extension under ASan and UBSan
 # make bench   what things cost, next to a plain rival; JSON in bench/results/
-# make table   refresh the README's table of system calls
+# make table   refresh docs/syscalls.md, the table of system calls
 # make clean   back to a fresh clone
 #
 # Everything that is made goes into .venv and build/. Root's demo, test, asan and bench run as an

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
+import sys
+
+from .common import Late, asked
 
 NAMES = ("trap_cost", "freeze_time", "checkpoint_speed")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*NAMES, []], metavar="NAME", help=str(NAMES))
-    for name in parser.parse_args().names or NAMES:
-        importlib.import_module(f"bench.{name}").main()
+    for name in asked(sys.argv[1:], NAMES):
+        try:
+            importlib.import_module(f"bench.{name}").main()
+        except Late as late:
+            raise SystemExit(f"bench: {name}: {late}") from None
 
 
 if __name__ == "__main__":

@@ -12,7 +12,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .common import Line, compiled, launch, ms, report, restored, scratch, timed, wait_for_ready
+from .common import (
+    Line,
+    asked,
+    compiled,
+    launch,
+    ms,
+    report,
+    restored,
+    scratch,
+    timed,
+    wait_for_ready,
+)
 
 CASES = {
     "small": (["bytes", "0"], 15),
@@ -92,8 +103,7 @@ def measure_one(name: str, rounds: int | None = None) -> list[Line]:
 
 
 def main(argv: Sequence[str] = ()) -> None:
-    names = [name for name in argv if name in CASES] or list(CASES)
-    report("checkpoint_speed", measure(names))
+    report("checkpoint_speed", measure(asked(argv, list(CASES))))
 
 
 if __name__ == "__main__":

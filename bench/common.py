@@ -104,12 +104,32 @@ def scratch() -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def wait_for_ready(out: Path, patience_s: float = 120.0) -> None:
+class Late(Exception):
+    """A time limit struck: there is no number, and this says whose."""
+
+
+def until(
+    condition: Callable[[], bool], what: str, patience_s: float = 120.0, *, pause: float
+) -> None:
+    """Until `condition()` holds, looked at every `pause` seconds; raises Late."""
     deadline = time.monotonic() + patience_s
-    while "ready" not in out.read_text():
+    while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"no ready in {out}")
-        time.sleep(0.005)
+            raise Late(f"{what} did not come about in {patience_s:.0f} s")
+        time.sleep(pause)
+
+
+def wait_for_ready(out: Path, patience_s: float = 120.0) -> None:
+    until(lambda: "ready" in out.read_text(), f"ready in {out}", patience_s, pause=0.005)
+
+
+def asked(argv: Sequence[str], known: Sequence[str]) -> list[str]:
+    """The names on a command line, all when there is none; SystemExit for one that is unknown."""
+    if unknown := [name for name in argv if name not in known]:
+        raise SystemExit(
+            f"bench: nothing is called {', '.join(unknown)}; there are {', '.join(known)}"
+        )
+    return list(argv or known)
 
 
 @contextlib.contextmanager

@@ -5,25 +5,37 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from .common import Line, compiled, ms, pod, report, scratch, wait_for_ready
+from .common import Line, compiled, ms, pod, report, scratch, until, wait_for_ready
 
 ROUNDS = 15
 LOADS = (("processes", 1), ("processes", 50), ("processes", 200), ("threads", 1000))
 
 
-def stopped(pids: list[int]) -> bool:
-    return all(
-        Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T" for pid in pids
-    )
+def tree(root: int) -> list[int]:
+    """A process and all below it."""
+    found = [root]
+    for pid in found:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    return found
 
 
-def stop_plainly(group: int, pids: list[int]) -> None:
+def states(pids: Sequence[int]) -> list[str]:
+    """The state of every thread of these processes, a letter each."""
+    return [
+        (task / "stat").read_text().rpartition(")")[2].split()[0]
+        for pid in pids
+        for task in Path(f"/proc/{pid}/task").iterdir()
+    ]
+
+
+def stop_plainly(group: int, pids: Sequence[int]) -> None:
+    """Until no thread of any process runs; `pids` are all of the group."""
     os.killpg(group, signal.SIGSTOP)
-    while not stopped(pids):
-        time.sleep(0)
+    until(lambda: set(states(pids)) == {"T"}, "the stop of a group", pause=0)
 
 
 def measure(rounds: int = ROUNDS) -> list[Line]:
@@ -38,8 +50,7 @@ def measure(rounds: int = ROUNDS) -> list[Line]:
                 plain = subprocess.Popen(command, stdout=out, start_new_session=True)
             try:
                 wait_for_ready(plain_out)
-                kids = Path(f"/proc/{plain.pid}/task/{plain.pid}/children").read_text()
-                pids = [plain.pid, *map(int, kids.split())]
+                pids = tree(plain.pid)
                 for _ in range(rounds):
                     freeze.ours.append(ms(it.freeze))
                     thaw.ours.append(ms(it.thaw))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from .common import Line, compiled, launch, report, scratch
+from .common import Late, Line, compiled, launch, report, scratch
 
 ROUNDS = 5
+PATIENCE_S = 600
 
 
 def parse(text: str) -> dict[str, list[float]]:
@@ -22,11 +23,21 @@ def in_pod(command: list[str], place: Path) -> str:
     out = place / "out"
     pod = launch(command, out)
     try:
-        pod.wait(600)
+        if pod.wait(PATIENCE_S) is None:
+            raise Late(f"the end of {' '.join(command)} in a pod did not come in {PATIENCE_S} s")
     finally:
         pod.kill()
         pod.close()
     return out.read_text()
+
+
+def natively(command: list[str]) -> str:
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=PATIENCE_S
+        ).stdout
+    except subprocess.TimeoutExpired:
+        raise Late(f"the end of {' '.join(command)} did not come in {PATIENCE_S} s") from None
 
 
 def measure(rounds: int = ROUNDS) -> list[Line]:
@@ -35,7 +46,7 @@ def measure(rounds: int = ROUNDS) -> list[Line]:
     theirs: dict[str, list[float]] = {}
     with scratch() as place:
         for _ in range(rounds):
-            plain = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            plain = natively(command)
             for kept, text in ((theirs, plain), (ours, in_pod(command, place))):
                 for name, samples in parse(text).items():
                     kept.setdefault(name, []).extend(samples)

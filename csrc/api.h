@@ -1,8 +1,9 @@
 /* The door between C and Python: declarations only. This file is also the cffi cdef,
  * so it includes nothing, and each name is declared once, here.
  *
- * Every call but zt_loop_wake, zt_mem_* and zt_kcmp must come from the one thread that
- * created the pod (ptrace belongs to a thread). Fallible calls return 0, or -1 with *err filled. */
+ * A call that takes a pod must come from the one thread that created it (ptrace belongs to a
+ * thread); those in the part "from any thread" may come from any. That a pod is not destroyed
+ * meanwhile is for the callers to see to. Fallible calls return 0, or -1 with *err filled. */
 #pragma once
 #include <stdint.h>
 
@@ -13,6 +14,7 @@
 #define ZT_ERR_PROGRAM 4 /* a row of a program that had to succeed did not */
 #define ZT_ERR_TIMEOUT 5 /* the pod did not come to rest in time */
 #define ZT_ERR_EXEC 6    /* the program to launch could not be executed: os_errno */
+#define ZT_ERR_UNFIT 7   /* a program that cannot be in a pod was executed, and has been ended */
 
 typedef struct zt_err {
     int32_t kind;
@@ -81,25 +83,43 @@ typedef struct zt_page_run {
 #define ZT_PAGES_UNLIKE_FILE 1 /* the same, but pages of the file that is mapped */
 #define ZT_PAGES_GUARD 2       /* guard pages alone */
 
+/* An entry of the store; good until it is put again or removed. */
+typedef struct zt_stored {
+    const char *room;
+    const uint8_t *key, *value;
+    uint32_t key_size, value_size;
+} zt_stored;
+
 /* --- pod */
 zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err);
 void zt_pod_destroy(zt_pod *pod);
-int zt_pod_launch(zt_pod *pod, const zt_launch_spec *spec, int32_t *ret_rpid, zt_err *err);
 int zt_pod_tasks(zt_pod *pod, zt_task_info *ret, int32_t capacity); /* returns how many there are */
 int zt_pod_root_status(zt_pod *pod, int32_t *ret_status);           /* 1 when it has ended */
-int zt_pod_note(zt_pod *pod, int32_t index, char *ret, int32_t size); /* 1 while index exists */
-int zt_pod_add_note(zt_pod *pod, const char *text);
+/* The next thing that people are to be told, such as that a process had to be ended; each is given
+ * once. 0: there is none. The loop returns as woken when there is one. */
+int zt_pod_told(zt_pod *pod, char *ret, int32_t size);
 void zt_pod_expect_vpid(zt_pod *pod, int32_t vpid); /* of the next task made */
 void zt_pod_set_clock(zt_pod *pod, int64_t offset_ns);
 int64_t zt_pod_clock(zt_pod *pod);
-int zt_pod_freeze(zt_pod *pod, int32_t timeout_ms, zt_err *err);
-int zt_pod_thaw(zt_pod *pod, zt_err *err);
-int zt_pod_frozen(zt_pod *pod);
-int zt_pod_kill(zt_pod *pod); /* SIGKILL to all; returns when nothing is left */
+
+/* --- the store: what rooms of the tracer note, see pod/store.h */
+int zt_store_put(zt_pod *pod, const char *room, const void *key, uint32_t key_size, const void *value,
+                 uint32_t value_size); /* replaces; 0 or -ENOMEM, and then nothing has changed */
+const zt_stored *zt_store_get(zt_pod *pod, const char *room, const void *key, uint32_t key_size); /* or NULL */
+void zt_store_remove(zt_pod *pod, const char *room, const void *key, uint32_t key_size);
+/* All entries of all rooms, oldest first: the one after `after` (NULL: the first), NULL at the end. */
+const zt_stored *zt_store_next(zt_pod *pod, const zt_stored *after);
 
 /* --- loop */
-int zt_loop_run(zt_pod *pod, zt_err *err); /* until woken or empty; 1: woken, 0: empty */
-void zt_loop_wake(zt_pod *pod);
+int zt_loop_launch(zt_pod *pod, const zt_launch_spec *spec, int32_t *ret_rpid, zt_err *err);
+int zt_loop_run(zt_pod *pod, zt_err *err); /* until woken or empty; 1: woken, 0: empty, -1: it cannot go on */
+int zt_loop_freeze(zt_pod *pod, int32_t timeout_ms, zt_err *err); /* ZT_ERR_TIMEOUT: it is running again */
+int zt_loop_thaw(zt_pod *pod, zt_err *err);
+int zt_loop_kill(zt_pod *pod, zt_err *err); /* SIGKILL to all; returns when nothing is left, or it takes too long */
+
+/* --- from any thread */
+void zt_loop_wake(zt_pod *pod);   /* zt_loop_run returns soon; after a wake just before it began, perhaps not */
+int zt_loop_frozen(zt_pod *pod);
 
 /* --- ids */
 int32_t zt_ids_to_real(zt_pod *pod, int32_t vpid);    /* 0: not in the pod */
@@ -118,12 +138,12 @@ int zt_siginfo_peek(zt_pod *pod, int32_t rtid, int32_t shared, void *ret, int32_
 int zt_rseq_get(zt_pod *pod, int32_t rtid, zt_rseq *ret, zt_err *err); /* address 0: none */
 /* The timed call that its registers show as interrupted shall go on for left_ns (-1: as it was asked). */
 int zt_call_reissue(zt_pod *pod, int32_t rtid, int64_t left_ns, zt_err *err);
-int zt_program_run(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
-                   uint32_t *ret_done, zt_err *err);
+int zt_loop_run_program(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
+                        uint32_t *ret_done, zt_err *err);
 /* End a process by a signal that it does not handle; its parent finds it so. */
-int zt_task_end(zt_pod *pod, int32_t rtid, int32_t signal, zt_err *err);
+int zt_loop_end_process(zt_pod *pod, int32_t rtid, int32_t signal, zt_err *err);
 /* Put all threads of a process into the group-stop that a signal makes by default. */
-int zt_task_stop(zt_pod *pod, int32_t rpid, int32_t signal, zt_err *err);
+int zt_loop_stop_process(zt_pod *pod, int32_t rpid, int32_t signal, zt_err *err);
 
 /* --- the table of system calls (csrc/syscalls.py) */
 const char *zt_call_name(int32_t nr); /* NULL: no row */

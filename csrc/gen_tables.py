@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from gen_hooks import GENERATED, hooks_header, shared_header
 from syscalls import (
     ROWS,
     TABLE,
@@ -42,10 +43,9 @@ from syscalls import (
     Pass,
     Refuse,
     Row,
+    Share,
     Translate,
 )
-
-GENERATED = "/* Made by csrc/gen_tables.py from csrc/syscalls.py. Do not edit. */\n"
 
 # -- the dispatch table ----------------------------------------------------------------------------
 
@@ -54,6 +54,7 @@ CLASSES = {
     Translate: "ZT_TRANSLATE",
     Answer: "ZT_ANSWER",
     Hook: "ZT_HOOK",
+    Share: "ZT_HOOK",
     Refuse: "ZT_REFUSE",
 }
 
@@ -90,6 +91,7 @@ def tables_header(rows: Iterable[Row] = ROWS) -> str:
             "#include <stdbool.h>",
             "",
             '#include "zt_hooks.h" /* and pod/call.h before it, for the types */',
+            '#include "zt_shared.h"',
             "",
             f"#define ZT_NR_COUNT {rows[-1].x86_64 + 1}",
             "",
@@ -97,32 +99,6 @@ def tables_header(rows: Iterable[Row] = ROWS) -> str:
             "static const struct zt_row zt_rows[ZT_NR_COUNT] = {",
             *map(_initialiser, rows),
             "};",
-            "",
-        ]
-    )
-
-
-def hooks_header(rows: Iterable[Row] = ROWS) -> str:
-    declarations = []
-    for row in rows:
-        if row.enter:
-            declarations.append(
-                f"zt_verdict {row.enter}(struct zt_pod *, struct zt_task *, struct zt_call *);"
-            )
-        if row.exit:
-            declarations.append(
-                f"void {row.exit}(struct zt_pod *, struct zt_task *, struct zt_call *);"
-            )
-    return "\n".join(
-        [
-            GENERATED,
-            "#pragma once",
-            "",
-            "struct zt_pod;",
-            "struct zt_task;",
-            "struct zt_call;",
-            "",
-            *declarations,
             "",
         ]
     )
@@ -299,11 +275,12 @@ def fate(row: Row | None, *, moved: bool) -> Fate:
     """What the filter does with a row, in pods that moved or in those that did not."""
     if row is None:
         return UNKNOWN
-    if isinstance(row.behaviour, Pass) or (row.moved and not moved):
+    conditions = row.stops_if(moved=moved)
+    if conditions is None:
         return ALLOWED
     if isinstance(row.behaviour, Refuse):
-        return Fate(RET_ERRNO | row.behaviour.number, row.conditions)
-    return Fate(RET_TRACE, row.conditions)
+        return Fate(RET_ERRNO | row.behaviour.number, conditions)
+    return Fate(RET_TRACE, conditions)
 
 
 def _emit_tree(asm: Assembler, runs: Sequence[tuple[int, Fate]]) -> None:
@@ -447,6 +424,12 @@ def filter_header(rows: Sequence[Row] = ROWS) -> str:
 # -- the support table, and the door ---------------------------------------------------------------
 
 
+def _where(row: Row) -> str:
+    if not row.moved:
+        return ""
+    return " (always in restored pods)" if row.unmoved else " (in restored pods)"
+
+
 def _in_words(row: Row) -> str:
     match row.behaviour:
         case Pass():
@@ -456,18 +439,20 @@ def _in_words(row: Row) -> str:
             what = "ids translated: " + ", ".join(swapped)
         case Answer():
             what = "answered by zaptrace"
-        case Hook(enter=enter, exit=exit):
-            what = "looked at " + " and ".join(["before"] * enter + ["after"] * exit)
+        case Hook() | Share():
+            what = "looked at " + " and ".join(
+                ["before"] * bool(row.enter) + ["after"] * bool(row.exit)
+            )
         case Refuse(errno=name):
             what = f"refused: `{name}`"
-    return what + (" (in restored pods)" if row.moved else "")
+    return what + _where(row)
 
 
 def support_table() -> str:
     """What a pod does with every call, in Markdown, by room."""
     lines = []
     for room in TABLE:
-        lines += [f"### {room.title}", ""]
+        lines += [f"## {room.title}", ""]
         noted = [row for row in room.rows if row.note]
         if noted:
             lines += ["| call | in a pod | why |", "| --- | --- | --- |"]
@@ -480,10 +465,11 @@ def support_table() -> str:
 
 
 def generate(out_dir: str | Path) -> None:
-    """Write zt_hooks.h, zt_tables.h and zt_filter.h into `out_dir`."""
+    """Write zt_hooks.h, zt_shared.h, zt_tables.h and zt_filter.h into `out_dir`."""
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
     (out / "zt_hooks.h").write_text(hooks_header())
+    (out / "zt_shared.h").write_text(shared_header())
     (out / "zt_tables.h").write_text(tables_header())
     (out / "zt_filter.h").write_text(filter_header())
 

@@ -1,8 +1,8 @@
 """What a pod does with every system call of Linux: one row each, and nothing else decides.
 
 A row says by which *behaviour* a call is served, in which *room* the state that it touches lives,
-*when* it stops at all, and, wherever a pod differs from the bare kernel, *why* (the note: README's
-support table is made of these). csrc/gen_tables.py turns the rows into the dispatch table and the
+*when* it stops at all, and, wherever a pod differs from the bare kernel, *why* (the note:
+docs/syscalls.md is made of these). csrc/gen_tables.py turns the rows into the dispatch table and the
 seccomp filters of the C half.
 
     Pass        runs untouched, and never stops
@@ -69,6 +69,18 @@ class Hook:
 
 
 @dataclass(frozen=True)
+class Share:
+    """Argument `arg` says whose call it is: each room has hooks of its own for its `values`.
+
+    They are named `zt_<name>_<room>_enter` and `_exit`; with any other value the call runs untouched.
+    """
+
+    arg: int
+    hooks: Mapping[str, Hook]
+    values: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
 class Refuse:
     """Fails with this errno, given by name."""
 
@@ -79,7 +91,7 @@ class Refuse:
         return getattr(errno, self.errno)
 
 
-Behaviour = Pass | Translate | Answer | Hook | Refuse
+Behaviour = Pass | Translate | Answer | Hook | Share | Refuse
 
 
 # -- conditions: what the filter can see of a call -------------------------------------------------
@@ -143,6 +155,7 @@ class Row:
     when    the call stops only if all of these hold; otherwise it runs untouched
     moved   it stops only in pods that were restored; in one that never moved, every id and clock is
             still the kernel's own
+    unmoved it does stop in those, too, but only if this holds as well
     note    why it is not simply passed, or what to know if it is
     """
 
@@ -153,17 +166,32 @@ class Row:
     room: str = ""  # the TABLE fills it in
     when: Condition | tuple[Condition, ...] = ()
     moved: bool = False
+    unmoved: Condition | None = None
     note: str = ""
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
-        return self.when if isinstance(self.when, tuple) else (self.when,)
+        own = self.when if isinstance(self.when, tuple) else (self.when,)
+        if isinstance(self.behaviour, Share):
+            spoken = [v for values in self.behaviour.values.values() for v in values]
+            return (*own, arg_in(self.behaviour.arg, *spoken))
+        return own
+
+    def stops_if(self, *, moved: bool) -> tuple[Condition, ...] | None:
+        """What must hold for it to stop in such a pod; None: it never does."""
+        if isinstance(self.behaviour, Pass):
+            return None
+        if moved or not self.moved:
+            return self.conditions
+        return (*self.conditions, self.unmoved) if self.unmoved else None
 
     @property
     def enter(self) -> str | None:
         """The name of the C function that sees the call before the kernel does."""
         match self.behaviour:
             case Answer() | Hook(enter=True):
+                return f"zt_{self.name}_enter"
+            case Share(hooks=hooks) if any(hook.enter for hook in hooks.values()):
                 return f"zt_{self.name}_enter"
         return None
 
@@ -173,12 +201,14 @@ class Row:
         match self.behaviour:
             case Hook(exit=True):
                 return f"zt_{self.name}_exit"
+            case Share(hooks=hooks) if any(hook.exit for hook in hooks.values()):
+                return f"zt_{self.name}_exit"
         return None
 
 
 @dataclass(frozen=True)
 class Room:
-    """Where the state lives that these calls make or touch, with its heading in the README."""
+    """Where the state lives that these calls make or touch, with its heading in docs/syscalls.md."""
 
     name: str
     title: str
@@ -201,6 +231,8 @@ CLONE_NAMESPACES = (
     | 0x2000_0000  # CLONE_NEWPID
     | 0x4000_0000  # CLONE_NEWNET
 )  # not CLONE_NEWTIME (0x80), which is clone3's alone: in clone it is part of the exit signal
+
+WNOHANG = 1
 
 PR_GET_DUMPABLE = 3
 PR_SET_DUMPABLE = 4
@@ -255,6 +287,10 @@ FCNTL_OF_OWNERS = (F_GETLK, F_SETOWN, F_GETOWN, F_SETOWN_EX, F_GETOWN_EX, F_OFD_
 TIOCGPGRP = 0x540F
 TIOCSPGRP = 0x5410
 TIOCGSID = 0x5429
+TTY_IOCTLS_OF_IDS = (TIOCGPGRP, TIOCSPGRP, TIOCGSID)
+
+# _IOWR(0xff, 11, struct pidfd_info), which has 64 bytes or more: the struct grows with kernels
+PIDFD_GET_INFO = tuple(0xC000_FF0B | size << 16 for size in range(64, 136, 8))
 
 SOL_SOCKET = 1
 SO_PEERCRED = 17
@@ -267,13 +303,17 @@ NAMED_BY_ID = "another process is named by its id; 0 is the caller and runs unto
 WHO = "who is a process, a group or a user, as which says; 0 is the caller"
 OTHER_ID = "the kernel knows the process by another id"
 OTHER_SESSION = "the kernel knows the session by another id"
-WAITED = "the id to wait for, and the id that is reported, have changed"
+WAITED = (
+    "the id to wait for, and the id that is reported, have changed; with WNOHANG, a child that has "
+    "ended is to be found, though zaptrace hears of its end first"
+)
 BY_PIDFD = "names the process by a pidfd, which pidfd_open has checked"
 DEADLINE = "the deadline is a moment on the pod's monotonic clock"
 EXPIRY = "the moment to expire is on the pod's clock"
 CLONE_EVENT = "the clone event of ptrace tells the new id"
 EXEC_EVENT = "the exec event of ptrace is enough"
 OPEN_REFUSED = "refused at a checkpoint that finds its descriptor open"
+FANOTIFY = "watches this host's file systems, so never carried: " + OPEN_REFUSED
 RING = "the state of a ring cannot be carried; programs fall back to epoll or threads"
 ONE_SET = "a pod has one set of namespaces, and cannot take new ones along"
 CAPABILITY = "needs a capability"
@@ -308,8 +348,8 @@ TABLE: tuple[Room, ...] = (
         Row("execveat", x86_64=322, note=EXEC_EVENT),
         Row("exit", x86_64=60),
         Row("exit_group", x86_64=231),
-        Row("wait4", BOTH, x86_64=61, moved=True, note=WAITED),
-        Row("waitid", BOTH, x86_64=247, moved=True, note=WAITED),
+        Row("wait4", BOTH, x86_64=61, moved=True, unmoved=arg_mask(2, WNOHANG), note=WAITED),
+        Row("waitid", BOTH, x86_64=247, moved=True, unmoved=arg_mask(3, WNOHANG), note=WAITED),
         Row("getpid", Translate(result=PID), x86_64=39, moved=True, note=OTHER_ID),
         Row("gettid", Translate(result=PID), x86_64=186, moved=True, note=OTHER_ID),
         Row("getppid", Answer(), x86_64=110,
@@ -320,11 +360,6 @@ TABLE: tuple[Room, ...] = (
         Row("setpgid", Translate(args={0: PID, 1: PID}), x86_64=109, note=NOT_OF_THE_POD),
         Row("setsid", Translate(result=PID), x86_64=112, moved=True, note=OTHER_SESSION),
         Row("set_tid_address", Translate(result=PID), x86_64=218, moved=True, note=OTHER_ID),
-        Row("pidfd_open", Translate(args={0: PID}), x86_64=434, note=NOT_OF_THE_POD),
-        Row("pidfd_getfd", x86_64=438, note=BY_PIDFD),
-        Row("pidfd_send_signal", x86_64=424, note=BY_PIDFD),
-        Row("process_madvise", x86_64=440, note=BY_PIDFD),
-        Row("process_mrelease", x86_64=448, note=BY_PIDFD),
         Row("kcmp", Translate(args={0: PID, 1: PID}), x86_64=312, note=NOT_OF_THE_POD),
         Row("prctl", ENTER, x86_64=157, when=arg_in(0, *PRCTL_THAT_LOCKS_OUT),
             note="what would lock zaptrace out is noted and answered, not passed on"),
@@ -501,8 +536,11 @@ TABLE: tuple[Room, ...] = (
         Row("dup3", x86_64=292),
         Row("fcntl", BOTH, x86_64=72, moved=True, when=arg_in(1, *FCNTL_OF_OWNERS),
             note="the owner of a descriptor's signals, or of a lock, is named by its id"),
-        Row("ioctl", BOTH, x86_64=16, moved=True, when=arg_in(1, TIOCGPGRP, TIOCSPGRP, TIOCGSID),
-            note="a terminal names its foreground group and its session by id"),
+        Row("ioctl", Share(1, {"tty": BOTH, "pidfd": EXIT},
+                           {"tty": TTY_IOCTLS_OF_IDS, "pidfd": PIDFD_GET_INFO}),
+            x86_64=16, moved=True,
+            note="a terminal names its foreground group and its session by id, "
+                 "a pidfd its process and the parent"),
     ),
     _room(
         "file", "Open files: reading, writing, waiting",
@@ -662,6 +700,14 @@ TABLE: tuple[Room, ...] = (
         Row("eventfd2", x86_64=290),
     ),
     _room(
+        "pidfd", "Processes as files",
+        Row("pidfd_open", Translate(args={0: PID}), x86_64=434, note=NOT_OF_THE_POD),
+        Row("pidfd_getfd", x86_64=438, note=BY_PIDFD),
+        Row("pidfd_send_signal", x86_64=424, note=BY_PIDFD),
+        Row("process_madvise", x86_64=440, note=BY_PIDFD),
+        Row("process_mrelease", x86_64=448, note=BY_PIDFD),
+    ),
+    _room(
         "timerfd", "Timerfd",
         Row("timerfd_create", x86_64=283),
         Row("timerfd_settime", ENTER, x86_64=286, moved=True, when=arg_mask(1, TIMER_ABSTIME),
@@ -683,8 +729,8 @@ TABLE: tuple[Room, ...] = (
         Row("inotify_init1", x86_64=294),
         Row("inotify_add_watch", x86_64=254),
         Row("inotify_rm_watch", x86_64=255),
-        Row("fanotify_init", x86_64=300, note=OPEN_REFUSED),
-        Row("fanotify_mark", x86_64=301, note=OPEN_REFUSED),
+        Row("fanotify_init", x86_64=300, note=FANOTIFY),
+        Row("fanotify_mark", x86_64=301, note=FANOTIFY),
     ),
     _room(
         "tty", "Terminals",

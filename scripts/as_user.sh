@@ -36,10 +36,16 @@ processes_of_user() {
     find /proc -maxdepth 1 -uid "$uid" -name '[0-9]*' -printf '%f\n' 2>/dev/null || true
 }
 
+kept=/tmp/zap-kept-$uid-$$
+
 clean() {
     local pid
     for pid in $(processes_of_user); do kill -KILL "$pid" 2>/dev/null || true; done
     rm -rf "$place"
+    if [ -d "$kept" ] && ! rmdir "$kept" 2>/dev/null; then
+        chown -Rh 0:0 "$kept"
+        echo "as_user.sh: what failed tests left is in $kept" >&2
+    fi
 }
 trap clean EXIT
 trap 'exit 130' INT
@@ -59,6 +65,8 @@ fi
 chown -R "$uid:$uid" "$place"
 chmod 0700 "$place/run" "$place/home"
 chmod 0755 "$place"
+mkdir -m 0700 "$kept" # fails where somebody else has made it
+chown "$uid:$uid" "$kept"
 
 as_user=(setpriv --reuid "$uid" --regid "$uid" --clear-groups --inh-caps=-all --bounding-set=-all
     --no-new-privs)
@@ -71,20 +79,72 @@ for directory in $PATH; do
 done
 unset IFS
 
+in_place() {
+    env -u PIP_CONFIG_FILE -u PIP_CACHE_DIR -u XDG_CONFIG_HOME -u XDG_CACHE_HOME -u XDG_DATA_HOME \
+        -u XDG_STATE_HOME -u PYTHONPATH -u PYTHONHOME -u VIRTUAL_ENV -u MAKEFLAGS -u MAKELEVEL \
+        -u MFLAGS -u OLDPWD -u ZAPTRACE_RUNTIME_DIR -u KEEP \
+        HOME="$place/home" USER=zap LOGNAME=zap PATH="$path" ZAPTRACE_TEST_KEEP="$kept" \
+        XDG_RUNTIME_DIR="$place/run" TMPDIR="$place/t" \
+        "${as_user[@]}" "$@"
+}
+
+# What the virtual environment is made of, as one word; nothing where it cannot be made.
+venv_key() {
+    local python
+    python=$(in_place scripts/find_python.sh 2>/dev/null) || return 0
+    {
+        find csrc setup.py pyproject.toml Makefile -type f -not -name '*.pyc' -print0 | sort -z |
+            xargs -0 sha256sum
+        echo "$python" "$(in_place "$python" -VV)" "$(uname -m)"
+        in_place "${CC:-cc}" --version
+    } | sha256sum | cut -c1-32
+}
+
+# Lays the kept environment into the tree; fails when there is none. Its files name the tree that it
+# was built in.
+take_venv() {
+    local from
+    [ -d "$1" ] && from=$(cat "$1/origin") && touch "$1" &&
+        cp -a "$1/.venv" .venv && cp -a "$1"/_native*.so zaptrace/ && touch .venv/.built &&
+        chown -Rh "$uid:$uid" .venv zaptrace || return 1
+    [ "$from" = "$PWD" ] ||
+        in_place sh -c 'grep -rlIFZ -e "$1" .venv | xargs -0 sed -i "s|$1|$2|g"' sh "$from" "$PWD"
+}
+
+put_venv_by() {
+    local new="$cache/new-$$"
+    rm -rf "$new"
+    mkdir "$new"
+    cp -a .venv "$new/.venv"
+    cp -a zaptrace/_native*.so "$new/"
+    echo "$PWD" >"$new/origin"
+    chown -Rh 0:0 "$new"
+    mv -T "$new" "$1"
+    # The last few stay.
+    find "$cache" -mindepth 1 -maxdepth 1 -type d -printf '%T@ %p\n' | sort -rn | tail -n +5 |
+        cut -d' ' -f2- | xargs -r rm -rf
+}
+
 echo "running as root: continuing as ordinary user $uid, without capabilities, in $place" >&2
 cd "$place/tree"
-status=0
-env -u PIP_CONFIG_FILE -u PIP_CACHE_DIR -u XDG_CONFIG_HOME -u XDG_CACHE_HOME -u XDG_DATA_HOME \
-    -u XDG_STATE_HOME -u PYTHONPATH -u PYTHONHOME -u VIRTUAL_ENV -u MAKEFLAGS -u MAKELEVEL -u MFLAGS \
-    -u OLDPWD -u ZAPTRACE_RUNTIME_DIR \
-    HOME="$place/home" USER=zap LOGNAME=zap PATH="$path" \
-    XDG_RUNTIME_DIR="$place/run" TMPDIR="$place/t" \
-    "${as_user[@]}" "$@" || status=$?
+cache=$(getent passwd 0 | cut -d: -f6)/.cache/zaptrace/as_user # root's own, whatever HOME says
+mkdir -p -m 0700 "$cache"
+if key=$(venv_key) && [ -n "$key" ] && ! take_venv "$cache/$key"; then
+    exec 9>"$cache/lock"
+    flock 9
+    if ! take_venv "$cache/$key" && in_place "${MAKE:-make}" --no-print-directory build 9>&-; then
+        put_venv_by "$cache/$key"
+    fi
+    exec 9>&-
+fi
 
-for kept in ${KEEP:-}; do
-    [ -e "$place/tree/$kept" ] || continue
-    mkdir -p "$source/$(dirname "$kept")"
-    cp -r --no-preserve=ownership -T "$place/tree/$kept" "$source/$kept"
+status=0
+in_place "$@" || status=$?
+
+for result in ${KEEP:-}; do
+    [ -e "$place/tree/$result" ] || continue
+    mkdir -p "$source/$(dirname "$result")"
+    cp -r --no-preserve=ownership -T "$place/tree/$result" "$source/$result"
 done
 
 # A process that is just ending gets a moment.

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,10 @@ MARKS = {
 def pytest_configure(config: pytest.Config) -> None:
     for name, meaning in MARKS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
+    try:
+        from harness import flavours, strangers  # noqa: F401 - they look at what was asked for
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     # A shell starts `&` jobs with these two ignored, and every child would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -47,14 +52,34 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
-    """A failed test keeps its directory, and says where it is."""
+    """A failed test keeps its directory, and says where it is; any test tells what it noted."""
     outcome = yield
     report = outcome.get_result()
+    report.user_properties += [(_NOTE, text) for text in world.told]
+    world.told.clear()
     if report.failed:
         item.stash[_FAILED] = True
         place = item.funcargs.get("place") if hasattr(item, "funcargs") else None
         if place is not None:
-            report.sections.append(("kept", str(place)))
+            report.sections.append(("kept", str(world.kept_at(place))))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests noted, equal ones once."""
+    reports = [r for found in terminalreporter.stats.values() for r in found]
+    notes = Counter(
+        value for r in reports for key, value in getattr(r, "user_properties", ()) if key == _NOTE
+    )
+    if notes:
+        terminalreporter.section("notes")
+        for text, count in notes.most_common(_MAX_NOTES):
+            terminalreporter.line(f"{count:4} times: {text}")
+        if len(notes) > _MAX_NOTES:
+            terminalreporter.line(f"     and {len(notes) - _MAX_NOTES} others")
+
+
+_NOTE = "zaptrace note"
+_MAX_NOTES = 40
 
 
 _FAILED = pytest.StashKey[bool]()
@@ -65,7 +90,9 @@ def place(request: pytest.FixtureRequest):
     """A directory of the test's own, with a path short enough for sockets."""
     path = world.make_place()
     yield path
-    if not request.node.stash.get(_FAILED, False):
+    if request.node.stash.get(_FAILED, False):
+        world.keep(path)
+    else:
         world.remove(path)
 
 
@@ -85,10 +112,6 @@ def nothing_stays():
     assert not said, "left running by this test:\n" + "\n".join(said)
     left_shm = _shm() - shm
     assert not left_shm, f"left in /dev/shm: {sorted(left_shm)}"
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    world.remove_all(keep_failed=session.testsfailed > 0)
 
 
 def _shm() -> set[str]:

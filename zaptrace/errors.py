@@ -8,6 +8,7 @@
     ├── ImageError
     │   ├── BadImage             damaged, cut short, or not an image
     │   └── ImageVersionError    made by a zaptrace that speaks another format
+    ├── InternalError            (.report) zaptrace itself is at fault
     ├── RestoreError             (.stage .resource .vpid) the pod could not be made here
     └── WireError
         ├── PeerGone             the other side went away
@@ -130,6 +131,16 @@ class RestoreError(ZaptraceError):
         self.stage = stage
         self.resource = resource
         self.vpid = vpid
+
+
+class InternalError(ZaptraceError):
+    """A fault of zaptrace itself; `report` is the file that holds the traceback."""
+
+    _extra = ("report",)
+
+    def __init__(self, what: str, *, report: str | None = None, **fields: str | None) -> None:
+        super().__init__(what, **fields)
+        self.report = report
 
 
 class WireError(ZaptraceError):

@@ -1,15 +1,18 @@
-"""Logging, and the named fault points that tests use to break things on purpose."""
+"""Logging, reports of faults of ours, and the fault points that tests use to break things."""
 
 from __future__ import annotations
 
 import logging
 import os
 import signal
+import tempfile
 import time
+import traceback
 
-from .errors import ZaptraceError
+from .errors import InternalError, ZaptraceError
 
 log = logging.getLogger("zaptrace")
+log.addHandler(logging.NullHandler())  # else what nobody asked to see goes to stderr
 
 _STALL_S = 3600.0
 
@@ -28,3 +31,31 @@ def fault(name: str) -> None:
         time.sleep(_STALL_S)
         return
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def unforeseen(doing: str, error: BaseException, changed: str | None = None) -> InternalError:
+    """An exception that is a fault of ours, as an error to show: nobody is shown a traceback.
+
+    `doing` is what we could not do, as a verb: "checkpoint the pod". The traceback goes into a file
+    of its own, which is still there when a pod's log is not.
+    """
+    found = " ".join(f"{type(error).__name__}: {error}".split())
+    report = _write_report(doing, error)
+    where = f"see {report}" if report else "".join(traceback.format_exception(error))
+    log.error("cannot %s: a fault in zaptrace itself (%s); %s", doing, found, where)
+    return InternalError(
+        f"cannot {doing}: a fault in zaptrace itself ({found})",
+        do=f"report it, with {report}" if report else "report it",
+        changed=changed,
+        report=report,
+    )
+
+
+def _write_report(doing: str, error: BaseException) -> str | None:
+    try:
+        fd, path = tempfile.mkstemp(prefix="zaptrace-fault-", suffix=".txt", text=True)
+        with open(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"cannot {doing}\n\n{''.join(traceback.format_exception(error))}")
+    except OSError:  # no place for it; then it goes to the log
+        return None
+    return path

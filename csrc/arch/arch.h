@@ -50,6 +50,10 @@ extern const unsigned char zt_arch_stub_end[];
 extern const unsigned char zt_arch_syscall_insn[ZT_ARCH_SYSCALL_BYTES];
 
 /* Registers, by role. */
+static inline bool zt_arch_in_stub(const zt_regs *regs) /* in the interpreter or our vDSO */
+{
+    return regs->rip >= ZT_STUB_BASE && regs->rip < ZT_STUB_BASE + ZT_STUB_TEXT_SIZE;
+}
 long zt_arch_call_nr(const zt_regs *regs); /* -1: not in a system call */
 void zt_arch_set_call_nr(zt_regs *regs, long nr);
 void zt_arch_get_args(const zt_regs *regs, uint64_t *ret);

@@ -1,41 +1,34 @@
-/* Processes and threads being made. The kernel tells of it twice, in any order: the maker stops in a
- * fork event, and the child in its first stop. A child runs only when both have been seen. */
+#include "births.h"
+
 #include <errno.h>
 #include <sched.h>
-#include <stdio.h>
 #include <sys/wait.h>
 
+#include "../base/proc.h"
 #include "../ptrace/mem.h"
-#include "loop.h"
 
-typedef struct clone_asked {
-    uint64_t flags, child_tid, parent_tid;
-} clone_asked;
-
-static int get_clone_asked(zt_task *maker, clone_asked *ret, zt_err *err)
+/* What the maker asked for. A program's own clone3 was looked at before the call (the room notes
+ * it): by now another thread may have taken its memory away. The stub's memory is ours. */
+static int get_asked(zt_task *maker, zt_clone_asked *ret, zt_err *err)
 {
     zt_regs regs;
     uint64_t args[6];
     if (zt_stopped_get_regs(zt_task_stopped(maker), &regs, err))
         return -1;
     zt_arch_get_args(&regs, args);
-    *ret = (clone_asked){0};
+    *ret = (zt_clone_asked){0};
     long nr = zt_arch_call_nr(&regs);
-    if (nr == zt_arch_nr(ZT_NR_CLONE)) {
-        *ret = (clone_asked){args[0] & ~0xffull, args[3], args[2]};
-    } else if (nr == zt_arch_nr(ZT_NR_CLONE3)) {
-        struct {
-            uint64_t flags, pidfd, child_tid, parent_tid;
-        } asked; /* the head of struct clone_args */
-        if (zt_mem_get(maker->rtid.n, args[0], &asked, sizeof asked, err))
-            return -1;
-        *ret = (clone_asked){asked.flags, asked.child_tid, asked.parent_tid};
-    }
+    if (nr == zt_arch_nr(ZT_NR_CLONE))
+        *ret = (zt_clone_asked){.flags = args[0] & ~0xffull, .child_tid = args[3], .parent_tid = args[2]};
+    else if (nr == zt_arch_nr(ZT_NR_CLONE3) && zt_arch_in_stub(&regs))
+        return zt_mem_get(maker->rtid.n, args[0], ret, sizeof *ret, err);
+    else if (nr == zt_arch_nr(ZT_NR_CLONE3))
+        *ret = maker->clone_asked;
     return 0;
 }
 
 /* The kernel wrote its own number for the child into memory; the pod has another one for it. */
-static void correct_tid_words(const zt_task *maker, const zt_task *child, const clone_asked *asked)
+static void correct_tid_words(const zt_task *maker, const zt_task *child, const zt_clone_asked *asked)
 {
     int32_t vtid = child->vtid.n;
     zt_err ignored; /* the program may have given a bad address: then the kernel did not write either */
@@ -45,82 +38,85 @@ static void correct_tid_words(const zt_task *maker, const zt_task *child, const 
         zt_mem_put(child->rtid.n, asked->child_tid, &vtid, sizeof vtid, &ignored);
 }
 
-/* Wait until a newborn is in its first stop. */
-static int await_birth(zt_pod *pod, int32_t rtid, int *ret, zt_err *err)
+/* Wait until a newborn is in its first stop: it is on the way there, or dies. */
+static int await_birth(zt_pod *pod, int32_t rtid, zt_stop *ret, zt_err *err)
 {
-    *ret = (int)zt_intmap_get(&pod->early, rtid) - 1;
-    if (*ret >= 0) {
-        zt_intmap_remove(&pod->early, rtid);
-        return 0;
-    }
-    pid_t got;
-    do
-        got = waitpid(rtid, ret, __WALL);
-    while (got < 0 && errno == EINTR);
-    return got < 0 ? zt_fail_os(err, "waitpid of a new process") : 0;
+    int status = (int)zt_intmap_get(&pod->early, rtid) - 1;
+    if (status < 0)
+        return zt_stop_wait(rtid, ret, err);
+    zt_intmap_remove(&pod->early, rtid);
+    *ret = zt_stop_of(rtid, status);
+    return 0;
 }
 
-int zt_loop_forked(zt_pod *pod, zt_task *maker, bool vfork, zt_err *err)
+/* It was killed before its first stop was seen with its maker's: its number can be waited for. */
+static int name_dead_child(zt_pod *pod, zt_task *maker, int32_t rtid, zt_err *err)
+{
+    zt_vpid vpid = zt_idtable_choose(&pod->ids, (zt_rpid){rtid});
+    if (zt_idtable_bind(&pod->ids, vpid, (zt_rpid){rtid}))
+        return zt_fail(err, ZT_ERR_OS, ENOMEM, "no memory for a new process");
+    if (vpid.n != rtid)
+        maker->made = vpid;
+    return 0;
+}
+
+int zt_loop_forked(zt_pod *pod, zt_task *maker, bool vfork, zt_stop *ret_child, zt_onward *ret, zt_err *err)
 {
     unsigned long message;
-    clone_asked asked;
-    int status;
-    if (zt_stopped_message(zt_task_stopped(maker), &message, err) || get_clone_asked(maker, &asked, err))
+    zt_clone_asked asked;
+    *ret_child = (zt_stop){0};
+    *ret = ZT_ONWARD_RUN;
+    if (zt_stopped_message(zt_task_stopped(maker), &message, err) || get_asked(maker, &asked, err))
         return -1;
     int32_t rtid = (int32_t)message;
     if (zt_pod_task(pod, rtid))
         return 0; /* adopted already, when it seemed that nobody would tell of it */
-    if (await_birth(pod, rtid, &status, err))
-        return -1;
+    if (await_birth(pod, rtid, ret_child, err)) {
+        *ret_child = (zt_stop){0};
+        return err->kind == ZT_ERR_GONE ? name_dead_child(pod, maker, rtid, err) : -1;
+    }
     bool thread = asked.flags & CLONE_THREAD;
     zt_task *child = zt_pod_add_task(pod, thread ? maker->process : NULL, rtid);
     child->known = true;
     child->process->ready = maker->process->ready;
-    if (vfork)
+    child->process->dumpable = maker->process->dumpable;
+    if (vfork) {
         child->process->vfork_maker = maker;
+        maker->state = ZT_TASK_VFORK;
+        *ret = ZT_ONWARD_HOLD;
+    }
     if (child->vtid.n != child->rtid.n) {
         maker->made = child->vtid;
         correct_tid_words(maker, child, &asked);
     }
-    return zt_loop_dispatch(pod, zt_stop_of(rtid, status), err);
+    return 0;
 }
 
-static void read_status(int32_t rtid, int32_t *ret_tgid, int32_t *ret_ppid)
+/* A newborn process whose maker died before its event could be seen. (A thread dies with its
+ * maker.) */
+static bool is_orphan(zt_pod *pod, int32_t rtid)
 {
-    char path[64], line[128];
-    snprintf(path, sizeof path, "/proc/%d/status", rtid);
-    *ret_tgid = *ret_ppid = 0;
-    FILE *file = fopen(path, "re");
-    while (file && fgets(line, sizeof line, file) && !*ret_ppid) {
-        sscanf(line, "Tgid: %d", ret_tgid);
-        sscanf(line, "PPid: %d", ret_ppid);
-    }
-    if (file)
-        fclose(file);
+    char status[512];
+    int32_t tgid = 0, parent = 0;
+    if (zt_proc_read(rtid, "status", status, sizeof status))
+        return false;
+    const char *tgid_at = zt_proc_value(status, "Tgid"), *parent_at = zt_proc_value(status, "PPid");
+    if (!tgid_at || !parent_at || sscanf(tgid_at, "%d", &tgid) != 1 || sscanf(parent_at, "%d", &parent) != 1)
+        return false;
+    return tgid == rtid && !zt_pod_process(pod, (zt_rpid){parent});
 }
 
-/* A newborn process whose maker died before its event could be seen: nobody will tell of it. (A
- * thread dies with its maker.) */
-static bool is_forsaken(zt_pod *pod, int32_t rtid)
-{
-    int32_t tgid, ppid;
-    read_status(rtid, &tgid, &ppid);
-    return tgid == rtid && !zt_pod_process(pod, (zt_rpid){ppid});
-}
-
-int zt_loop_adopt_forsaken(zt_pod *pod, zt_err *err)
+bool zt_loop_adopt_orphan(zt_pod *pod, zt_stop *ret_child)
 {
     for (uint32_t i = 0; pod->early.used && i <= pod->early.mask; i++) {
         int32_t rtid = pod->early.slots[i].key;
-        if (!rtid || !is_forsaken(pod, rtid))
+        if (!rtid || !is_orphan(pod, rtid))
             continue;
-        int status = (int)pod->early.slots[i].value - 1;
+        *ret_child = zt_stop_of(rtid, (int)pod->early.slots[i].value - 1);
         zt_intmap_remove(&pod->early, rtid);
         zt_task *task = zt_pod_add_task(pod, NULL, rtid);
         task->known = task->process->ready = true;
-        if (zt_loop_dispatch(pod, zt_stop_of(rtid, status), err))
-            return -1;
-        i = UINT32_MAX; /* the table has changed: from the start */
+        return true;
     }
-    return 0;
+    return false;
 }

@@ -1,18 +1,16 @@
-/* System calls of tracees: what the table and the rooms say to them, on the way in and out. */
+#include "calls.h"
+
 #include <errno.h>
 #include <string.h>
 
 #include "../pod/blocked.h"
-#include "loop.h"
 
 /* The pod is being frozen: the call has not been made yet. */
-static int unmake_call(zt_pod *pod, zt_task *task, zt_regs *regs, zt_err *err)
+static int unmake_call(zt_task *task, zt_regs *regs, zt_err *err)
 {
     zt_arch_rewind_call(regs, zt_arch_call_nr(regs));
     task->in_call = false;
-    if (zt_stopped_set_regs(zt_task_stopped(task), regs, err))
-        return -1;
-    return zt_loop_go_on(pod, task, 0, err);
+    return zt_stopped_set_regs(zt_task_stopped(task), regs, err);
 }
 
 /* Swap the ids in the arguments. False: one of them is not in the pod. */
@@ -40,22 +38,20 @@ static zt_verdict decide(zt_pod *pod, zt_task *task, const zt_row *row, zt_call 
         call->answer = -ESRCH;
         return ZT_ANSWERED;
     }
-    if (row->enter)
-        return row->enter(pod, task, call);
-    bool changed = memcmp(call->asked, call->issued, sizeof call->asked) != 0;
-    return row->exit || changed || (row->result_id && pod->moved) ? ZT_GO_EXIT : ZT_GO;
+    return row->enter ? row->enter(pod, task, call) : ZT_GO;
 }
 
-int zt_loop_enter(zt_pod *pod, zt_task *task, zt_err *err)
+int zt_loop_enter(zt_pod *pod, zt_task *task, zt_onward *ret, zt_err *err)
 {
     zt_stopped thread = zt_task_stopped(task);
     zt_regs regs;
+    *ret = ZT_ONWARD_RUN;
     if (zt_stopped_get_regs(thread, &regs, err))
         return -1;
     if (task->reissue.active && task->reissue.entered)
-        return zt_loop_go_on(pod, task, 0, err); /* its arguments are the kernel's already */
-    if (zt_loop_shall_rest(pod, task))
-        return unmake_call(pod, task, &regs, err);
+        return 0; /* its arguments are the kernel's already */
+    if (zt_pod_shall_rest(pod, task))
+        return unmake_call(task, &regs, err);
 
     zt_call *call = &task->call;
     *call = (zt_call){.nr = (int32_t)zt_arch_call_nr(&regs), .ip = regs.rip};
@@ -69,10 +65,10 @@ int zt_loop_enter(zt_pod *pod, zt_task *task, zt_err *err)
     } else {
         zt_arch_set_args(&regs, call->issued);
     }
-    task->in_call = verdict == ZT_GO_EXIT;
-    if (zt_stopped_set_regs(thread, &regs, err))
-        return -1;
-    return zt_loop_go_on(pod, task, 0, err);
+    task->in_call = verdict == ZT_GO && zt_row_sees_exit(task->row, call, pod->moved);
+    if (call->asks_for_ends)
+        *ret = ZT_ONWARD_RUN_AFTER_ENDS;
+    return zt_stopped_set_regs(thread, &regs, err);
 }
 
 static int on_exit_of_call(zt_pod *pod, zt_task *task, zt_err *err)
@@ -98,9 +94,7 @@ static int on_exit_of_call(zt_pod *pod, zt_task *task, zt_err *err)
         zt_arch_set_args(&regs, call->asked); /* the program's registers stay as they were */
     }
     task->in_call = false;
-    if (zt_stopped_set_regs(thread, &regs, err))
-        return -1;
-    return zt_loop_go_on(pod, task, 0, err);
+    return zt_stopped_set_regs(thread, &regs, err);
 }
 
 int zt_loop_call(zt_pod *pod, zt_task *task, zt_err *err)
@@ -108,10 +102,7 @@ int zt_loop_call(zt_pod *pod, zt_task *task, zt_err *err)
     bool entering;
     if (zt_stopped_entering(zt_task_stopped(task), &entering, err))
         return -1;
-    if (task->reissue.active && !task->in_call) {
-        if (zt_blocked_call(task, entering, err))
-            return -1;
-        return zt_loop_go_on(pod, task, 0, err);
-    }
-    return entering ? zt_loop_go_on(pod, task, 0, err) : on_exit_of_call(pod, task, err);
+    if (task->reissue.active && !task->in_call)
+        return zt_blocked_call(task, entering, err);
+    return entering ? 0 : on_exit_of_call(pod, task, err);
 }

@@ -1,68 +1,79 @@
-/* Programs executed, and threads ended. */
+#include "ends.h"
+
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <sys/wait.h>
 
+#include "../ptrace/closed.h"
 #include "../ptrace/stub.h"
-#include "loop.h"
 
-static int release_vfork_maker(zt_pod *pod, zt_process *process, zt_err *err)
+static zt_task *take_vfork_maker(zt_process *process)
 {
     zt_task *maker = process->vfork_maker;
     process->vfork_maker = NULL;
-    if (!maker)
-        return 0;
-    return zt_loop_go_on(pod, maker, 0, err);
+    return maker;
 }
 
-int zt_loop_executed(zt_pod *pod, zt_stop stop, zt_err *err)
+/* A thread that executes a program takes the number of its process; its own is no more. */
+static zt_task *task_of_program(zt_pod *pod, int32_t rtid, int32_t former)
+{
+    zt_task *task = zt_pod_task(pod, rtid);
+    if (former == rtid)
+        return task;
+    zt_task *caller = zt_pod_task(pod, former);
+    if (!task && caller) {
+        task = zt_pod_add_task(pod, caller->process, rtid);
+        zt_pod_set_vtid(pod, task, caller->process->vpid);
+    }
+    if (caller)
+        zt_pod_remove_task(pod, caller);
+    return task;
+}
+
+static int make_fit(zt_pod *pod, zt_task *task, zt_stop *rest, zt_err *err)
+{
+    zt_stopped thread = zt_task_stopped(task);
+    task->process->dumpable = 1;
+    if (zt_closed_is(thread) && zt_closed_open(thread, &task->process->dumpable, rest, err))
+        return -1;
+    return zt_stub_install(thread, &pod->host, pod->clock_offset_ns, err);
+}
+
+int zt_loop_executed(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_stop *ret_rest, zt_task **ret_freed, zt_err *err)
 {
     zt_stopped thread = {stop.rtid};
-    zt_task *task = zt_pod_task(pod, stop.rtid);
     unsigned long former;
-    zt_stop rest;
+    *ret_freed = NULL;
     if (zt_stopped_message(thread, &former, err))
         return -1;
-    if ((int32_t)former != stop.rtid) {
-        zt_task *caller = zt_pod_task(pod, (int32_t)former); /* now has the leader's numbers */
-        if (!task && caller) {
-            task = zt_pod_add_task(pod, caller->process, stop.rtid);
-            zt_pod_set_vtid(pod, task, caller->process->vpid);
-        }
-        if (caller)
-            zt_pod_remove_task(pod, caller);
-    }
+    zt_task *task = *ret_task = task_of_program(pod, stop.rtid, (int32_t)former);
     if (!task)
         return zt_fail(err, ZT_ERR_STATE, 0, "thread %d executed a program but is not in the pod", stop.rtid);
     task->in_call = task->reissue.active = false;
     task->made = (zt_vpid){0};
     task->known = true;
     task->process->ready = false;
-    if (zt_stopped_rest(thread, &rest, err))
+    if (zt_stopped_rest(thread, ret_rest, err))
         return -1;
-    if (rest.kind == ZT_STOP_EXITED) {
-        zt_loop_ended(pod, task, rest.value);
-        return zt_fail(err, ZT_ERR_GONE, ESRCH, "process %d was killed", stop.rtid);
-    }
-    if (zt_stub_install(thread, &pod->host, pod->clock_offset_ns, err)) {
-        if (err->kind != ZT_ERR_GONE) {
-            /* Without a stub it could not be carried; end it as a failed execve would, late. */
-            char text[300];
-            snprintf(text, sizeof text, "process %d: %s", task->process->vpid.n, err->text);
-            zt_pod_add_note(pod, text);
-            kill(task->process->rpid.n, SIGKILL);
-            return zt_fail(err, ZT_ERR_GONE, ESRCH, "process %d was killed", stop.rtid);
-        }
-        return -1;
+    if (ret_rest->kind == ZT_STOP_EXITED)
+        return 0;
+    if (make_fit(pod, task, ret_rest, err)) {
+        if (err->kind == ZT_ERR_GONE)
+            return -1;
+        /* Without a stub it could not be carried; end it as a failed execve would, late. */
+        zt_err why = *err;
+        kill(task->process->rpid.n, SIGKILL);
+        return zt_fail(err, ZT_ERR_UNFIT, why.os_errno, "process %d was ended: its program cannot be in a pod: %s",
+                       task->process->vpid.n, why.text);
     }
     task->process->ready = true;
-    task->group_stop = rest.kind == ZT_STOP_GROUP ? rest.value : 0;
-    return release_vfork_maker(pod, task->process, err);
+    task->group_stop = ret_rest->kind == ZT_STOP_GROUP ? ret_rest->value : 0;
+    *ret_freed = take_vfork_maker(task->process);
+    return 0;
 }
 
-/* Children of ours that ended before they became ours: orphans that their parent never waited for. */
-void zt_loop_reap_orphans(zt_pod *pod)
+/* Orphans that their parent never waited for. */
+void zt_loop_reap_inherited(zt_pod *pod)
 {
     for (;;) {
         siginfo_t info = {0};
@@ -74,18 +85,14 @@ void zt_loop_reap_orphans(zt_pod *pod)
     }
 }
 
-void zt_loop_ended(zt_pod *pod, zt_task *task, int wait_status)
+void zt_loop_ended(zt_pod *pod, zt_task *task, int wait_status, zt_task **ret_freed)
 {
     zt_process *process = task->process;
-    zt_err ignored;
+    *ret_freed = process->threads == 1 ? take_vfork_maker(process) : NULL;
     if (task->rtid.n == pod->root.n) {
         pod->root_ended = true;
         pod->root_status = wait_status;
         atomic_store(&pod->woken, true); /* somebody waits for it */
     }
-    if (process->threads == 1)
-        release_vfork_maker(pod, process, &ignored); /* may be dying as well */
     zt_pod_remove_task(pod, task);
-    zt_loop_adopt_forsaken(pod, &ignored);
-    zt_loop_reap_orphans(pod);
 }

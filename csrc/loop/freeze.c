@@ -1,38 +1,86 @@
 /* All threads of a pod to rest, and back; or to their end. */
+#include <errno.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 
+#include "../base/proc.h"
 #include "../pod/blocked.h"
+#include "ends.h"
 #include "loop.h"
 
+static void nap(long ns)
+{
+    const struct timespec span = {0, ns};
+    nanosleep(&span, NULL);
+}
+
 /* A leader that has ended while its threads go on never stops again. */
-static void look_for_ended_leader(zt_task *task)
+static void look_for_ended_leaders(zt_pod *pod)
 {
-    char path[64], line[512];
-    snprintf(path, sizeof path, "/proc/%d/task/%d/stat", task->process->rpid.n, task->rtid.n);
-    FILE *stat = fopen(path, "re");
-    if (!stat)
-        return;
-    const char *after_name = fgets(line, sizeof line, stat) ? strrchr(line, ')') : NULL;
-    if (after_name && after_name[1] == ' ' && after_name[2] == 'Z' && task->process->threads > 1)
-        task->state = ZT_TASK_ENDED;
-    fclose(stat);
+    zt_proc_stat stat;
+    for (zt_task *task = pod->tasks; task; task = task->next)
+        if (task->state == ZT_TASK_RUNNING && task->rtid.n == task->process->rpid.n && task->process->threads > 1 &&
+            zt_proc_get_stat(task->rtid.n, &stat) && stat.state == 'Z')
+            task->state = ZT_TASK_ENDED;
 }
 
-static int32_t not_at_rest(const zt_pod *pod, const zt_task **ret_first)
+static const zt_task *not_at_rest(const zt_pod *pod)
 {
-    int32_t count = 0;
     for (const zt_task *task = pod->tasks; task; task = task->next)
-        if (task->state != ZT_TASK_REST && task->state != ZT_TASK_ENDED && !count++)
-            *ret_first = task;
-    return count;
+        if (task->state != ZT_TASK_REST && task->state != ZT_TASK_ENDED)
+            return task;
+    return NULL;
 }
 
-int zt_pod_freeze(zt_pod *pod, int32_t timeout_ms, zt_err *err)
+static int32_t first_early(const zt_pod *pod)
+{
+    for (uint32_t i = 0; pod->early.used && i <= pod->early.mask; i++)
+        if (pod->early.slots[i].key)
+            return pod->early.slots[i].key;
+    return 0;
+}
+
+static const char *why_late(const zt_task *task)
+{
+    zt_proc_stat stat;
+    if (task->state == ZT_TASK_VFORK || task->process->vfork_maker)
+        return "it is between vfork and exec";
+    if (zt_proc_get_stat(task->rtid.n, &stat) && stat.state == 'D')
+        return "it is in a call that cannot be interrupted";
+    return "it was told to, and goes on";
+}
+
+/* Until everything is at rest, whatever it is that is missing. */
+static int await_rest(zt_pod *pod, int64_t limit_ns, int32_t timeout_ms, zt_err *err)
+{
+    enum { YIELDS = 50, SHORT_NAPS = 200, LOOK_EVERY = 50 };
+    const zt_task *late;
+    for (long idle = 0; (late = not_at_rest(pod)) || pod->early.used;) {
+        int took = zt_loop_step(pod, WNOHANG, err);
+        if (took < 0)
+            return -1;
+        if (zt_now_ns() > limit_ns && late)
+            return zt_fail(err, ZT_ERR_TIMEOUT, 0, "process %d did not stop within %d ms: %s", late->process->vpid.n,
+                           timeout_ms, why_late(late));
+        if (zt_now_ns() > limit_ns)
+            return zt_fail(err, ZT_ERR_TIMEOUT, 0, "a new process (%d on this host) was not told of within %d ms",
+                           first_early(pod), timeout_ms);
+        if (took) {
+            idle = 0;
+        } else if (++idle < YIELDS) {
+            sched_yield();
+        } else {
+            if (idle % LOOK_EVERY == 0)
+                look_for_ended_leaders(pod);
+            nap(idle < SHORT_NAPS ? 50000 : 1000000);
+        }
+    }
+    return 0;
+}
+
+int zt_loop_freeze(zt_pod *pod, int32_t timeout_ms, zt_err *err)
 {
     if (pod->freezing)
         return zt_fail(err, ZT_ERR_STATE, 0, "the pod is frozen already");
@@ -44,49 +92,22 @@ int zt_pod_freeze(zt_pod *pod, int32_t timeout_ms, zt_err *err)
 
     pod->freezing = true;
     pod->frozen_at_ns = zt_now_ns();
-    const int64_t limit = pod->frozen_at_ns + timeout_ms * 1000000ll;
     for (zt_task *task = pod->tasks; task; task = task->next)
-        if ((task->state == ZT_TASK_RUNNING || task->state == ZT_TASK_LISTENING) && zt_loop_shall_rest(pod, task))
+        if ((task->state == ZT_TASK_RUNNING || task->state == ZT_TASK_LISTENING) && zt_pod_shall_rest(pod, task))
             zt_interrupt(task->rtid.n, err); /* ESRCH: its end is on the way */
 
-    const zt_task *late = NULL;
-    long idle = 0;
-    while (not_at_rest(pod, &late) || pod->early.used) {
-        int took = zt_loop_step(pod, WNOHANG, err);
-        if (took < 0) {
-            zt_err ignored;
-            zt_pod_thaw(pod, &ignored);
-            return -1;
-        }
-        if (took) {
-            idle = 0;
-            continue;
-        }
-        if (++idle < 50) {
-            sched_yield();
-            continue;
-        }
-        if (idle % 50 == 0)
-            for (zt_task *task = pod->tasks; task; task = task->next)
-                if (task->state == ZT_TASK_RUNNING && task->rtid.n == task->process->rpid.n)
-                    look_for_ended_leader(task);
-        const struct timespec nap = {0, idle < 200 ? 50000 : 1000000};
-        nanosleep(&nap, NULL);
-        if (zt_now_ns() > limit && not_at_rest(pod, &late)) {
-            int32_t vpid = late->process->vpid.n;
-            bool vfork = late->state == ZT_TASK_VFORK || late->process->vfork_maker;
-            zt_err ignored;
-            zt_pod_thaw(pod, &ignored);
-            return zt_fail(err, ZT_ERR_TIMEOUT, 0, "process %d did not stop within %d ms: %s", vpid, timeout_ms,
-                           vfork ? "it is between vfork and exec" : "it is in a call that cannot be interrupted");
-        }
-    }
-    return 0;
+    if (!await_rest(pod, pod->frozen_at_ns + timeout_ms * 1000000ll, timeout_ms, err))
+        return 0;
+    zt_err also;
+    if (zt_loop_thaw(pod, &also))
+        pod->broken = also; /* it is neither frozen nor running */
+    return -1;
 }
 
-int zt_pod_thaw(zt_pod *pod, zt_err *err)
+int zt_loop_thaw(zt_pod *pod, zt_err *err)
 {
     int failed = 0;
+    zt_err one;
     pod->freezing = false;
     for (zt_task *task = pod->tasks, *next; task; task = next) {
         next = task->next;
@@ -94,33 +115,48 @@ int zt_pod_thaw(zt_pod *pod, zt_err *err)
             task->state = ZT_TASK_RUNNING;
         if (task->state != ZT_TASK_REST)
             continue;
-        if ((zt_blocked_thaw(task, err) || zt_loop_at_rest(pod, task, task->group_stop, err)) &&
-            err->kind != ZT_ERR_GONE)
+        if ((zt_blocked_thaw(task, &one) || zt_loop_at_rest(pod, task, task->group_stop, &one)) &&
+            one.kind != ZT_ERR_GONE && !failed) {
             failed = -1;
+            *err = one;
+        }
     }
     return failed;
 }
 
-int zt_pod_frozen(zt_pod *pod)
+int zt_loop_frozen(zt_pod *pod)
 {
     return pod->freezing;
 }
 
-int zt_pod_kill(zt_pod *pod)
+static void kill_all(const zt_pod *pod)
 {
-    zt_err ignored;
+    for (const zt_task *task = pod->tasks; task; task = task->next)
+        kill(task->process->rpid.n, SIGKILL);
+    for (uint32_t i = 0; i <= pod->early.mask; i++)
+        if (pod->early.slots[i].key)
+            kill(pod->early.slots[i].key, SIGKILL);
+}
+
+int zt_loop_kill(zt_pod *pod, zt_err *err)
+{
+    enum { LIMIT_MS = 30000 };
+    const int64_t limit_ns = zt_now_ns() + LIMIT_MS * 1000000ll;
     while (pod->task_count || pod->early.used) {
-        for (zt_task *task = pod->tasks; task; task = task->next)
-            kill(task->process->rpid.n, SIGKILL);
-        for (uint32_t i = 0; i <= pod->early.mask; i++)
-            if (pod->early.slots[i].key)
-                kill(pod->early.slots[i].key, SIGKILL);
-        if (zt_loop_step(pod, WNOHANG, &ignored) <= 0) {
-            const struct timespec nap = {0, 500000};
-            nanosleep(&nap, NULL);
-        }
+        kill_all(pod);
+        int took = zt_loop_step(pod, WNOHANG, err);
+        if (took < 0 && err->os_errno == ECHILD)
+            break; /* what we still know of is not there any more */
+        if (zt_now_ns() > limit_ns)
+            return zt_fail(err, ZT_ERR_TIMEOUT, 0, "process %d did not end within %d ms of SIGKILL: %s",
+                           pod->tasks ? pod->tasks->process->vpid.n : first_early(pod), LIMIT_MS,
+                           pod->tasks ? why_late(pod->tasks) : "it is new");
+        if (took <= 0)
+            nap(500000);
     }
+    while (pod->tasks)
+        zt_pod_remove_task(pod, pod->tasks);
     pod->freezing = false;
-    zt_loop_reap_orphans(pod);
+    zt_loop_reap_inherited(pod);
     return 0;
 }

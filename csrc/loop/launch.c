@@ -9,8 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "loop.h"
 #include "../ptrace/filter.h"
+#include "loop.h"
 
 /* What went wrong in the child, through a pipe that a successful exec closes. */
 static void report(int fd, int error)
@@ -69,14 +69,18 @@ static void child(const zt_launch_spec *spec, bool moved, int go, int failed)
 static int await_exec(zt_pod *pod, int32_t rpid, int failed, zt_err *err)
 {
     zt_stop stop;
+    zt_task *task;
     for (;;) {
         if (zt_stop_wait(rpid, &stop, err))
             return -1;
-        if (stop.kind == ZT_STOP_EXEC)
-            return zt_loop_executed(pod, stop, err);
+        if (stop.kind == ZT_STOP_EXEC) {
+            if (zt_loop_on_exec(pod, stop, &task, err))
+                return -1;
+            return task ? 0 : zt_fail(err, ZT_ERR_GONE, ESRCH, "it was killed while it was launched");
+        }
         if (stop.kind == ZT_STOP_EXITED) {
             int error = 0;
-            zt_task *task = zt_pod_task(pod, rpid);
+            task = zt_pod_task(pod, rpid);
             if (read(failed, &error, sizeof error) != sizeof error)
                 error = ESRCH;
             zt_pod_remove_task(pod, task);
@@ -88,7 +92,7 @@ static int await_exec(zt_pod *pod, int32_t rpid, int failed, zt_err *err)
     }
 }
 
-int zt_pod_launch(zt_pod *pod, const zt_launch_spec *spec, int32_t *ret_rpid, zt_err *err)
+int zt_loop_launch(zt_pod *pod, const zt_launch_spec *spec, int32_t *ret_rpid, zt_err *err)
 {
     int go[2], failed[2];
     if (pipe2(go, O_CLOEXEC))
@@ -116,13 +120,15 @@ int zt_pod_launch(zt_pod *pod, const zt_launch_spec *spec, int32_t *ret_rpid, zt
         if (spec->root)
             pod->root = task->rtid;
         pod->freezing = true; /* it is at rest once it has executed */
-        if (write(go[1], "", 1) == 1 && !await_exec(pod, rpid, failed[0], err)) {
+        bool told = write(go[1], "", 1) == 1 || zt_fail_os(err, "write to a new process") == 0;
+        if (told && !await_exec(pod, rpid, failed[0], err)) {
             task = zt_pod_task(pod, rpid);
             task->state = ZT_TASK_REST;
             *ret_rpid = rpid;
-            result = spec->hold ? 0 : zt_pod_thaw(pod, err);
+            result = spec->hold ? 0 : zt_loop_thaw(pod, err);
         } else if (pod->task_count) {
-            zt_pod_kill(pod);
+            zt_err ignored; /* why it could not be launched is what counts */
+            zt_loop_kill(pod, &ignored);
         }
     }
     close(go[1]);

@@ -1,26 +1,37 @@
-/* One stop at a time: what it means, and how the thread goes on. */
+/* One stop at a time: what it means, who handles it, and how the thread goes on. */
 #include "loop.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../pod/blocked.h"
 #include "../pod/robust.h"
-#include "../pod/settle.h"
+#include "../pod/safepoint.h"
+#include "births.h"
+#include "calls.h"
+#include "ends.h"
 
 /* --- going on */
 
 /* Any stop takes a pending interrupt with it (kernel/signal.c, ptrace_stop), so a thread that is to
  * come to rest has to be interrupted anew each time. */
-int zt_loop_go_on(zt_pod *pod, zt_task *task, int signal, zt_err *err)
+static int run(zt_pod *pod, zt_task *task, int signal, zt_err *err)
 {
-    if (zt_loop_shall_rest(pod, task) && zt_interrupt(task->rtid.n, err))
+    if (zt_pod_shall_rest(pod, task) && zt_interrupt(task->rtid.n, err))
         return -1;
     bool watch = task->in_call || task->made.n || task->reissue.active;
     task->state = ZT_TASK_RUNNING;
     return zt_stopped_resume(zt_task_stopped(task), watch ? ZT_TO_CALL : ZT_TO_EVENT, signal, err);
+}
+
+/* The death of one thread must not keep another from what is due to it. */
+static int unless_gone(int failed, const zt_err *err)
+{
+    return failed && err->kind != ZT_ERR_GONE ? -1 : 0;
 }
 
 int zt_loop_at_rest(zt_pod *pod, zt_task *task, int group_stop, zt_err *err)
@@ -32,17 +43,97 @@ int zt_loop_at_rest(zt_pod *pod, zt_task *task, int group_stop, zt_err *err)
     }
     if (zt_blocked_at_rest(pod, task, err))
         return -1;
-    if (zt_loop_shall_rest(pod, task)) {
-        if (zt_settle(task, err))
-            return -1;
-        task->state = ZT_TASK_REST;
-        return 0;
+    if (zt_pod_shall_rest(pod, task)) {
+        task->state = ZT_TASK_REST; /* also when this fails: then the freeze does, and it is thawed */
+        return zt_pod_to_safe_point(task, err);
     }
     if (group_stop) {
         task->state = ZT_TASK_LISTENING;
         return zt_stopped_resume(zt_task_stopped(task), ZT_TO_LISTEN, 0, err);
     }
-    return zt_loop_go_on(pod, task, 0, err);
+    return run(pod, task, 0, err);
+}
+
+/* --- births and ends, and what follows from them for others */
+
+int zt_loop_on_fork(zt_pod *pod, zt_task *maker, bool vfork, bool *ret_hold, zt_err *err)
+{
+    zt_stop child;
+    zt_onward onward;
+    if (zt_loop_forked(pod, maker, vfork, &child, &onward, err))
+        return -1;
+    if (child.rtid && zt_loop_dispatch(pod, child, err))
+        return -1;
+    *ret_hold = onward == ZT_ONWARD_HOLD; /* if the child has ended already, then the maker was let go */
+    return 0;
+}
+
+static int let_go(zt_pod *pod, zt_task *maker, zt_err *err)
+{
+    return maker ? unless_gone(run(pod, maker, 0, err), err) : 0;
+}
+
+int zt_loop_on_end(zt_pod *pod, zt_task *task, int wait_status, zt_err *err)
+{
+    zt_task *freed;
+    zt_stop child;
+    zt_loop_ended(pod, task, wait_status, &freed);
+    int failed = let_go(pod, freed, err);
+    while (!failed && zt_loop_adopt_orphan(pod, &child))
+        failed = zt_loop_dispatch(pod, child, err);
+    zt_loop_reap_inherited(pod);
+    return failed;
+}
+
+int zt_loop_on_exec(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_err *err)
+{
+    zt_task *freed;
+    zt_stop rest;
+    if (zt_loop_executed(pod, stop, ret_task, &rest, &freed, err))
+        return -1;
+    if (rest.kind != ZT_STOP_EXITED)
+        return let_go(pod, freed, err);
+    zt_task *ended = *ret_task;
+    *ret_task = NULL;
+    return zt_loop_on_end(pod, ended, rest.value, err);
+}
+
+/* An end is told to us first, and to its parent when we have heard of it. A pidfd is readable before
+ * that (kernel/exit.c, exit_notify), so a parent that asks without waiting would not find its child.
+ * Mostly there is nothing to be told; else a stop may lie in front of an end. */
+static bool peek(idtype_t which, int32_t rtid, siginfo_t *ret)
+{
+    *ret = (siginfo_t){0};
+    return !waitid(which, (id_t)rtid, ret, WEXITED | WNOHANG | WNOWAIT | __WALL | __WNOTHREAD) && ret->si_pid;
+}
+
+static bool is_end(const siginfo_t *info)
+{
+    return info->si_code == CLD_EXITED || info->si_code == CLD_KILLED || info->si_code == CLD_DUMPED;
+}
+
+/* A process of the pod that has ended, as we are about to be told. 0: there is none. */
+static int32_t next_end(const zt_pod *pod)
+{
+    siginfo_t info;
+    if (!peek(P_ALL, 0, &info))
+        return 0;
+    if (is_end(&info) && zt_pod_task((zt_pod *)pod, info.si_pid))
+        return info.si_pid;
+    for (const zt_task *task = pod->tasks; task; task = task->next)
+        if (task->rtid.n == task->process->rpid.n && peek(P_PID, task->rtid.n, &info) && is_end(&info))
+            return task->rtid.n;
+    return 0;
+}
+
+static int take_ends(zt_pod *pod, zt_err *err)
+{
+    int32_t rtid;
+    zt_stop end;
+    while ((rtid = next_end(pod)))
+        if (zt_stop_wait(rtid, &end, err) || zt_loop_dispatch(pod, end, err))
+            return -1;
+    return 0;
 }
 
 /* --- signals */
@@ -57,46 +148,46 @@ static int on_signal(zt_pod *pod, zt_task *task, int signal, zt_err *err)
         return -1;
     if (zt_blocked_at_signal(task, signal, err))
         return -1;
-    return zt_loop_go_on(pod, task, signal, err);
+    return run(pod, task, signal, err);
 }
 
 /* --- the stops */
 
-static int dispatch(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
+static int handle(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
 {
+    zt_onward onward;
+    bool hold;
     switch (stop.kind) {
     case ZT_STOP_EXITED:
-        zt_loop_ended(pod, task, stop.value);
-        return 0;
+        return zt_loop_on_end(pod, task, stop.value, err);
     case ZT_STOP_REST:
         return zt_loop_at_rest(pod, task, 0, err);
     case ZT_STOP_GROUP:
         return zt_loop_at_rest(pod, task, stop.value, err);
     case ZT_STOP_SECCOMP:
-        return zt_loop_enter(pod, task, err);
+        if (zt_loop_enter(pod, task, &onward, err))
+            return -1;
+        if (onward == ZT_ONWARD_RUN_AFTER_ENDS && take_ends(pod, err))
+            return -1;
+        return run(pod, task, 0, err);
     case ZT_STOP_CALL:
-        return zt_loop_call(pod, task, err);
+        return zt_loop_call(pod, task, err) ? -1 : run(pod, task, 0, err);
     case ZT_STOP_FORK:
-        if (zt_loop_forked(pod, task, false, err))
-            return -1;
-        return zt_loop_go_on(pod, task, 0, err);
     case ZT_STOP_VFORK:
-        if (zt_loop_forked(pod, task, true, err))
+        if (zt_loop_on_fork(pod, task, stop.kind == ZT_STOP_VFORK, &hold, err))
             return -1;
-        task->state = ZT_TASK_VFORK;
-        return 0;
+        return hold ? 0 : run(pod, task, 0, err);
     case ZT_STOP_EXEC:
-        if (zt_loop_executed(pod, stop, err))
+        if (zt_loop_on_exec(pod, stop, &task, err))
             return -1;
-        task = zt_pod_task(pod, stop.rtid);
-        return zt_loop_at_rest(pod, task, task->group_stop, err);
+        return task ? zt_loop_at_rest(pod, task, task->group_stop, err) : 0;
     case ZT_STOP_ENDING:
         zt_robust_hand_over(task);
-        return zt_loop_go_on(pod, task, 0, err);
+        return run(pod, task, 0, err);
     case ZT_STOP_SIGNAL:
         return on_signal(pod, task, stop.value, err);
     case ZT_STOP_OTHER:
-        return zt_loop_go_on(pod, task, 0, err);
+        return run(pod, task, 0, err);
     }
     return 0;
 }
@@ -108,21 +199,34 @@ int zt_loop_dispatch(zt_pod *pod, zt_stop stop, zt_err *err)
         zt_intmap_remove(&pod->early, stop.rtid);
         return 0;
     }
-    int failed = dispatch(pod, task, stop, err);
-    return failed && err->kind == ZT_ERR_GONE ? 0 : failed;
+    if (!unless_gone(handle(pod, task, stop, err), err))
+        return 0;
+    switch (err->kind) {
+    case ZT_ERR_UNFIT: /* that program alone has ended */
+        zt_pod_tell(pod, err->text);
+        return 0;
+    case ZT_ERR_TIMEOUT: /* no safe point: it rests, and can be thawed */
+        return -1;
+    default:
+        pod->broken = *err;
+        return -1;
+    }
 }
 
 int zt_loop_step(zt_pod *pod, int options, zt_err *err)
 {
     int status;
     pid_t rtid = waitpid(-1, &status, __WALL | __WNOTHREAD | options);
-    if (rtid == 0 || (rtid < 0 && (errno == EINTR || errno == ECHILD)))
+    if (rtid == 0 || (rtid < 0 && errno == EINTR))
         return 0;
+    if (rtid < 0 && errno == ECHILD)
+        return zt_fail(err, ZT_ERR_STATE, ECHILD, "the kernel knows none of the pod's %d threads", pod->task_count);
     if (rtid < 0)
         return zt_fail_os(err, "waitpid");
     zt_stop stop = zt_stop_of(rtid, status);
     if (!zt_pod_task(pod, rtid) && stop.kind != ZT_STOP_EXITED && stop.kind != ZT_STOP_EXEC) {
-        zt_intmap_put(&pod->early, rtid, (uintptr_t)status + 1);
+        if (zt_intmap_put(&pod->early, rtid, (uintptr_t)status + 1))
+            return zt_fail(err, ZT_ERR_OS, ENOMEM, "no memory for a new thread");
         return 1;
     }
     return zt_loop_dispatch(pod, stop, err) ? -1 : 1;
@@ -130,19 +234,31 @@ int zt_loop_step(zt_pod *pod, int options, zt_err *err)
 
 int zt_loop_run(zt_pod *pod, zt_err *err)
 {
+    int took = 0;
     while (pod->task_count) {
+        if (pod->broken.kind) {
+            *err = pod->broken;
+            return -1;
+        }
         if (atomic_exchange(&pod->woken, false))
             return 1;
         if (pod->freezing) { /* nothing runs; only deaths can come, and they can wait */
             const struct timespec nap = {0, 5000000};
-            while (zt_loop_step(pod, WNOHANG, err) > 0)
+            while ((took = zt_loop_step(pod, WNOHANG, err)) > 0)
                 ;
-            if (pod->task_count)
+            if (!took && pod->task_count)
                 nanosleep(&nap, NULL);
-            continue;
+        } else {
+            took = zt_loop_step(pod, 0, err);
         }
-        if (zt_loop_step(pod, 0, err) < 0)
+        if (took < 0)
             return -1;
     }
     return 0;
+}
+
+void zt_loop_wake(zt_pod *pod)
+{
+    atomic_store(&pod->woken, true);
+    syscall(SYS_tgkill, getpid(), pod->tracer_tid, ZT_WAKE_SIGNAL);
 }

@@ -1,15 +1,5 @@
-/* The tracer's loop: takes stops as they come and calls the rooms.
- *
- *   loop.c      which kind of stop, and how the thread goes on
- *   calls.c     system calls: the table's translation, hooks, answers
- *   births.c    fork, vfork and clone
- *   ends.c      exec and exit
- *   freeze.c    freeze, thaw, kill
- *   launch.c    the first process
- *   program.c   syscall programs, and other things done to threads of a frozen pod
- *
- * Deaths can come at any moment, so every ptrace request may answer ESRCH (ZT_ERR_GONE). That is
- * no error of ours: the thread's end is reported by a later wait, and the stop is forgotten. */
+/* The tracer's loop: takes stops as they come, has them handled, and lets threads run. It alone
+ * resumes the threads of a pod (onward.h); a freeze and a thaw are done through it. */
 #pragma once
 #include "../pod/pod.h"
 
@@ -19,28 +9,13 @@ int zt_loop_dispatch(zt_pod *pod, zt_stop stop, zt_err *err);
  * `options` is WNOHANG, or 0 to wait for one. */
 int zt_loop_step(zt_pod *pod, int options, zt_err *err);
 
-/* Let a stopped thread run, to its next stop of interest. */
-int zt_loop_go_on(zt_pod *pod, zt_task *task, int signal, zt_err *err);
 /* It is at rest: stay so in a frozen pod, else go on, or go on waiting in a group-stop. */
 int zt_loop_at_rest(zt_pod *pod, zt_task *task, int group_stop, zt_err *err);
-/* Shall it come to rest? Not between vfork and exec: it runs on its maker's memory. */
-static inline bool zt_loop_shall_rest(const zt_pod *pod, const zt_task *task)
-{
-    return pod->freezing && !task->process->vfork_maker;
-}
-
-/* On the way into a call that the filter traps. */
-int zt_loop_enter(zt_pod *pod, zt_task *task, zt_err *err);
-/* On the way in or out of a call that is watched. */
-int zt_loop_call(zt_pod *pod, zt_task *task, zt_err *err);
-
-/* Register the child of a fork event; its first stop may still be to come. */
-int zt_loop_forked(zt_pod *pod, zt_task *maker, bool vfork, zt_err *err);
-/* Take in newborn processes that nobody will tell of, as their maker has died. */
-int zt_loop_adopt_forsaken(zt_pod *pod, zt_err *err);
-
-/* Bring a program that was just executed to rest, with a stub. */
-int zt_loop_executed(zt_pod *pod, zt_stop stop, zt_err *err);
-void zt_loop_ended(zt_pod *pod, zt_task *task, int wait_status);
-/* Children of ours that ended before they became ours. */
-void zt_loop_reap_orphans(zt_pod *pod);
+/* A thread has executed a program: bring it to rest, and let go whom that frees. *ret_task is NULL
+ * when it ended meanwhile. */
+int zt_loop_on_exec(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_err *err);
+/* A thread has ended, and with it perhaps its process. */
+int zt_loop_on_end(zt_pod *pod, zt_task *task, int wait_status, zt_err *err);
+/* A thread is in its fork event: take in the child, and handle its first stop. *ret_hold: the maker
+ * stays where it is until the child has executed or ended. */
+int zt_loop_on_fork(zt_pod *pod, zt_task *maker, bool vfork, bool *ret_hold, zt_err *err);

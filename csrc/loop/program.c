@@ -2,8 +2,8 @@
 #include <errno.h>
 #include <signal.h>
 
-#include "loop.h"
 #include "../ptrace/stub.h"
+#include "loop.h"
 
 typedef struct running {
     zt_pod *pod;
@@ -14,26 +14,27 @@ static int on_event(void *context, zt_stop stop, zt_err *err)
 {
     const running *run = context;
     zt_task *task = zt_pod_task(run->pod, run->rtid);
+    bool hold;
     switch (stop.kind) {
     case ZT_STOP_FORK:
-        return zt_loop_forked(run->pod, task, false, err);
+        return zt_loop_on_fork(run->pod, task, false, &hold, err);
     case ZT_STOP_EXEC:
-        if (zt_loop_executed(run->pod, stop, err))
+        if (zt_loop_on_exec(run->pod, stop, &task, err))
             return -1;
-        zt_pod_task(run->pod, stop.rtid)->state = ZT_TASK_REST;
+        if (task)
+            task->state = ZT_TASK_REST;
         return 1;
     case ZT_STOP_ENDING:
         return 0;
     case ZT_STOP_EXITED:
-        zt_loop_ended(run->pod, task, stop.value);
-        return 1;
+        return zt_loop_on_end(run->pod, task, stop.value, err) ? -1 : 1;
     default:
         return zt_fail(err, ZT_ERR_PROGRAM, 0, "unexpected stop of kind %d in a program", stop.kind);
     }
 }
 
-int zt_program_run(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
-                   uint32_t *ret_done, zt_err *err)
+int zt_loop_run_program(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
+                        uint32_t *ret_done, zt_err *err)
 {
     zt_task *task = zt_pod_task(pod, rtid);
     if (!task || task->state != ZT_TASK_REST)
@@ -46,7 +47,7 @@ int zt_program_run(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_t cou
     return failed;
 }
 
-int zt_task_end(zt_pod *pod, int32_t rtid, int32_t signal, zt_err *err)
+int zt_loop_end_process(zt_pod *pod, int32_t rtid, int32_t signal, zt_err *err)
 {
     zt_task *task = zt_pod_task(pod, rtid);
     zt_stop stop = {.rtid = rtid};
@@ -58,13 +59,14 @@ int zt_task_end(zt_pod *pod, int32_t rtid, int32_t signal, zt_err *err)
         return zt_fail_os(err, "kill");
     do {
         int deliver = stop.kind == ZT_STOP_SIGNAL ? stop.value : 0;
-        if (signal != SIGKILL && zt_stopped_resume((zt_stopped){rtid}, ZT_TO_EVENT, deliver, err))
+        /* SIGKILL itself takes it out of any stop, but then it stops once more, at its end. */
+        if ((signal != SIGKILL || stop.kind == ZT_STOP_ENDING) &&
+            zt_stopped_resume((zt_stopped){rtid}, ZT_TO_EVENT, deliver, err))
             return -1;
         if (zt_stop_wait(rtid, &stop, err))
             return -1;
     } while (stop.kind != ZT_STOP_EXITED);
-    zt_loop_ended(pod, task, stop.value);
-    return 0;
+    return zt_loop_on_end(pod, task, stop.value, err);
 }
 
 /* With everything else blocked, let the leader take the signal and do what it does by default. */
@@ -85,7 +87,7 @@ static int take_stop(zt_stopped thread, int signal, zt_stop *ret, zt_err *err)
     return zt_stopped_set_mask(thread, mask, err);
 }
 
-int zt_task_stop(zt_pod *pod, int32_t rpid, int32_t signal, zt_err *err)
+int zt_loop_stop_process(zt_pod *pod, int32_t rpid, int32_t signal, zt_err *err)
 {
     zt_task *leader = zt_pod_task(pod, rpid);
     zt_stop stop;

@@ -2,6 +2,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 struct zt_pod;
 struct zt_task;
@@ -14,12 +15,13 @@ typedef struct zt_call {
     uint64_t asked[6];
     uint64_t issued[6];
     int64_t answer;
+    bool asks_for_ends; /* it does not wait for what it asks for: all ends that have come are to be known */
 } zt_call;
 
+/* What an enter half says. If the exit half runs is not its to say: the row does. */
 typedef enum zt_verdict {
-    ZT_GO,      /* run it as issued */
-    ZT_GO_EXIT, /* run it, and show me its answer */
-    ZT_ANSWERED,  /* do not run it: call->answer is the result */
+    ZT_GO,       /* run it as issued */
+    ZT_ANSWERED, /* do not run it: call->answer is the result, and the exit half is not asked */
 } zt_verdict;
 
 typedef enum zt_class {
@@ -47,6 +49,13 @@ typedef struct zt_row {
 } zt_row;
 
 const zt_row *zt_row_of(int32_t nr); /* never NULL: an unknown number has an empty row */
+
+/* Is the end of a call to be seen that was let go? For an exit half, for a result that is an id, and
+ * to give the program its own arguments back where others were issued. */
+static inline bool zt_row_sees_exit(const zt_row *row, const zt_call *call, bool moved)
+{
+    return row->exit || (row->result_id && moved) || memcmp(call->asked, call->issued, sizeof call->asked) != 0;
+}
 
 /* Was the call interrupted, so that the kernel will start it again (or make it EINTR)? */
 static inline bool zt_call_interrupted(int64_t result)

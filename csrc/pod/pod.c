@@ -9,8 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The signal that makes the tracer's waitpid return; it carries nothing else. */
-#define WAKE_SIGNAL (SIGRTMIN + 7)
+#include "../base/proc.h"
 
 static void on_wake(int signal)
 {
@@ -33,9 +32,18 @@ zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err)
     pod->clock_offset_ns = clock_offset_ns;
     pod->tracer_tid = (pid_t)syscall(SYS_gettid);
     struct sigaction wake = {.sa_handler = on_wake}; /* no SA_RESTART: it is there to interrupt */
-    sigaction(WAKE_SIGNAL, &wake, NULL);
+    sigaction(ZT_WAKE_SIGNAL, &wake, NULL);
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* orphans of the pod are ours */
     return pod;
+}
+
+static void free_tidings(zt_tiding *tiding)
+{
+    while (tiding) {
+        zt_tiding *next = tiding->next;
+        free(tiding);
+        tiding = next;
+    }
 }
 
 void zt_pod_destroy(zt_pod *pod)
@@ -44,11 +52,8 @@ void zt_pod_destroy(zt_pod *pod)
         return;
     while (pod->tasks)
         zt_pod_remove_task(pod, pod->tasks);
-    while (pod->notes) {
-        zt_note *note = pod->notes;
-        pod->notes = note->next;
-        free(note);
-    }
+    free_tidings(pod->tidings);
+    zt_store_clear(&pod->store);
     zt_intmap_destroy(&pod->by_rtid);
     zt_intmap_destroy(&pod->early);
     zt_idtable_destroy(&pod->ids);
@@ -84,13 +89,22 @@ static void sweep_ids(zt_pod *pod)
     pod->sweep_ids_at = pod->ids.virtual_of.used * 2 + SPARE;
 }
 
+/* A tracee without a record could never be found again. EXITKILL ends the pod with us. */
+_Noreturn static void end_without_memory(void)
+{
+    static const char said[] = "no memory for a new thread of the pod: the pod is ended\n";
+    if (write(STDERR_FILENO, said, sizeof said - 1) < 0) /* the supervisor's log */
+        _exit(1);
+    abort();
+}
+
 zt_task *zt_pod_add_task(zt_pod *pod, zt_process *process, int32_t rtid)
 {
     zt_task *task = calloc(1, sizeof *task);
     if (task && !process)
         process = calloc(1, sizeof *process);
     if (!task || !process)
-        abort(); /* a tracee without a record could never be found again; EXITKILL ends the pod */
+        end_without_memory();
     sweep_ids(pod);
     task->rtid = (zt_rpid){rtid};
     zt_vpid vtid = {pod->expected_vpid};
@@ -99,10 +113,11 @@ zt_task *zt_pod_add_task(zt_pod *pod, zt_process *process, int32_t rtid)
         vtid = zt_idtable_choose(&pod->ids, task->rtid);
     task->vtid = vtid;
     if (zt_idtable_bind(&pod->ids, vtid, task->rtid) || zt_intmap_put(&pod->by_rtid, rtid, (uintptr_t)task))
-        abort();
+        end_without_memory();
     if (!process->threads++) {
         process->rpid = task->rtid;
         process->vpid = vtid;
+        process->dumpable = 1;
     }
     task->process = process;
     choose_slot(task);
@@ -159,20 +174,9 @@ zt_process *zt_pod_process(zt_pod *pod, zt_rpid rpid)
  * number may belong to anybody. */
 static bool is_zombie_of_ours(zt_pod *pod, zt_rpid rpid)
 {
-    char path[48], line[512];
-    char state = 0;
-    int parent = 0;
-    snprintf(path, sizeof path, "/proc/%d/stat", rpid.n);
-    FILE *stat = fopen(path, "re");
-    if (!stat)
-        return false;
-    if (fgets(line, sizeof line, stat)) {
-        const char *after_name = strrchr(line, ')');
-        if (!after_name || sscanf(after_name + 1, " %c %d", &state, &parent) != 2)
-            state = 0;
-    }
-    fclose(stat);
-    return state == 'Z' && (parent == getpid() || zt_pod_process(pod, (zt_rpid){parent}));
+    zt_proc_stat stat;
+    return zt_proc_get_stat(rpid.n, &stat) && stat.state == 'Z' &&
+           (stat.parent == getpid() || zt_pod_process(pod, (zt_rpid){stat.parent}));
 }
 
 static bool is_group_of_ours(zt_pod *pod, zt_rpid rpid)
@@ -219,33 +223,26 @@ uint64_t zt_task_scratch(const zt_task *task)
     return ZT_STUB_SCRATCH + (uint64_t)task->scratch_slot * ZT_STUB_SCRATCH_SLOT;
 }
 
-void zt_loop_wake(zt_pod *pod)
+void zt_pod_tell(zt_pod *pod, const char *text)
 {
-    atomic_store(&pod->woken, true);
-    syscall(SYS_tgkill, getpid(), pod->tracer_tid, WAKE_SIGNAL);
+    zt_tiding *tiding = malloc(sizeof *tiding + strlen(text) + 1), **end = &pod->tidings;
+    if (!tiding)
+        return; /* it is lost; the pod is not */
+    strcpy(tiding->text, text);
+    tiding->next = NULL;
+    while (*end)
+        end = &(*end)->next;
+    *end = tiding;
+    atomic_store(&pod->woken, true); /* somebody is to hear of it now */
 }
 
-int zt_pod_add_note(zt_pod *pod, const char *text)
+int zt_pod_told(zt_pod *pod, char *ret, int32_t size)
 {
-    for (zt_note *note = pod->notes; note; note = note->next)
-        if (strcmp(note->text, text) == 0)
-            return 0;
-    zt_note *note = malloc(sizeof *note + strlen(text) + 1);
-    if (!note)
-        return -1;
-    strcpy(note->text, text);
-    note->next = pod->notes;
-    pod->notes = note;
-    return 0;
-}
-
-int zt_pod_note(zt_pod *pod, int32_t index, char *ret, int32_t size)
-{
-    zt_note *note = pod->notes;
-    while (note && index--)
-        note = note->next;
-    if (!note)
+    zt_tiding *tiding = pod->tidings;
+    if (!tiding)
         return 0;
-    snprintf(ret, (size_t)size, "%s", note->text);
+    snprintf(ret, (size_t)size, "%s", tiding->text);
+    pod->tidings = tiding->next;
+    free(tiding);
     return 1;
 }

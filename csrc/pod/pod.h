@@ -5,13 +5,17 @@
 
 #include "../base/intmap.h"
 #include "../ptrace/hostvdso.h"
+#include "store.h"
 #include "tracee.h"
 
-/* Something that a room noticed and capture must hear of. */
-typedef struct zt_note {
-    struct zt_note *next;
+/* The signal that makes the tracer's waitpid return; it carries nothing else. */
+#define ZT_WAKE_SIGNAL (SIGRTMIN + 7)
+
+/* Something that people are to be told. */
+typedef struct zt_tiding {
+    struct zt_tiding *next;
     char text[];
-} zt_note;
+} zt_tiding;
 
 struct zt_pod {
     zt_task *tasks;       /* oldest first */
@@ -29,9 +33,11 @@ struct zt_pod {
     bool root_ended;
     int32_t root_status;
 
-    bool freezing; /* threads that come to rest stay so */
+    atomic_bool freezing; /* threads that come to rest stay so */
     int32_t expected_vpid;
-    zt_note *notes;
+    zt_store store;
+    zt_tiding *tidings; /* oldest first: zt_pod_tell */
+    zt_err broken;      /* kind 0, or why the loop cannot go on: a thread is in a state that nobody knows */
 
     int64_t frozen_at_ns; /* host's monotonic clock */
     pid_t tracer_tid;
@@ -43,6 +49,15 @@ zt_task *zt_pod_task(zt_pod *pod, int32_t rtid); /* NULL: not ours (yet) */
 /* A new thread, in `process`, or in a process of its own when that is NULL. Chooses its vtid. */
 zt_task *zt_pod_add_task(zt_pod *pod, zt_process *process, int32_t rtid);
 void zt_pod_remove_task(zt_pod *pod, zt_task *task); /* and its process with its last thread */
+
+/* Shall it come to rest? Not between vfork and exec: it runs on its maker's memory. */
+static inline bool zt_pod_shall_rest(const zt_pod *pod, const zt_task *task)
+{
+    return pod->freezing && !task->process->vfork_maker;
+}
+
+/* Tell whoever runs the pod something that he should know, as it is nobody's answer. */
+void zt_pod_tell(zt_pod *pod, const char *text);
 
 /* Give a task another number, before anyone has seen it. */
 int zt_pod_set_vtid(zt_pod *pod, zt_task *task, zt_vpid vtid);

@@ -13,6 +13,11 @@ typedef enum zt_task_state {
     ZT_TASK_ENDED,     /* a leader that ended before its other threads: it has no stop and no registers */
 } zt_task_state;
 
+/* The head of struct clone_args (include/uapi/linux/sched.h). */
+typedef struct zt_clone_asked {
+    uint64_t flags, pidfd, child_tid, parent_tid;
+} zt_clone_asked;
+
 /* Shared by the threads of a process. */
 typedef struct zt_process {
     zt_rpid rpid;
@@ -20,7 +25,7 @@ typedef struct zt_process {
     int32_t threads;
     int32_t next_slot;          /* of the scratch area */
     struct zt_task *vfork_maker; /* waits for us to execute or end */
-    bool not_dumpable;          /* as it asked by prctl; the kernel is not told */
+    int32_t dumpable;           /* PR_GET_DUMPABLE as it is told; for the kernel it is always 1 */
     bool ready;                 /* has a stub (false between exec and its installation) */
 } zt_process;
 
@@ -39,6 +44,7 @@ typedef struct zt_task {
     bool in_call;
     zt_call call;
     const zt_row *row;
+    zt_clone_asked clone_asked; /* by the clone3 that it is in */
     zt_vpid made;      /* the child that it just made, if its number is not the kernel's */
 
     /* A call that a freeze interrupted goes on with the time that was left: see pod/blocked.h. */

@@ -2,17 +2,17 @@
 
 #include <elf.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
 
 #include "../arch/arch.h"
+#include "../base/proc.h"
 
 static int find_parts(zt_host_vdso *ret, uint64_t vdso, zt_err *err)
 {
-    FILE *maps = fopen("/proc/self/maps", "re");
+    FILE *maps = zt_proc_open(ZT_PROC_SELF, "maps");
     if (!maps)
-        return zt_fail_os(err, "/proc/self/maps");
+        return zt_fail_os(err, "our own maps");
     char line[512];
     uint64_t end = 0;
     while (fgets(line, sizeof line, maps) && ret->parts < ZT_HOST_PARTS) {

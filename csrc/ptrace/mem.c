@@ -21,6 +21,22 @@ int64_t zt_mem_write(int32_t rpid, uint64_t address, const void *from, uint64_t 
     return process_vm_writev(rpid, &here, 1, &there, 1, 0);
 }
 
+int64_t zt_mem_read_string(int32_t rpid, uint64_t address, char *ret, uint64_t size)
+{
+    enum { PAGE = 4096 };
+    for (uint64_t got = 0; got < size;) {
+        uint64_t bite = PAGE - (address + got) % PAGE;
+        bite = bite < size - got ? bite : size - got;
+        if (zt_mem_read(rpid, address + got, ret + got, bite) != (int64_t)bite)
+            return -EFAULT;
+        const char *end = memchr(ret + got, 0, bite);
+        if (end)
+            return end - ret;
+        got += bite;
+    }
+    return -ENAMETOOLONG;
+}
+
 static int moved_all(int64_t moved, uint64_t size, const char *what, zt_err *err)
 {
     if (moved == (int64_t)size)

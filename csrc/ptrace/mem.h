@@ -4,4 +4,7 @@
 
 /* Read or write all of it, or fail with -1. */
 int zt_mem_get(int32_t rpid, uint64_t address, void *ret, uint64_t size, zt_err *err);
+/* A string, up to its NUL and never beyond the page that holds it: its length, -EFAULT, or
+ * -ENAMETOOLONG when it has no end within `size` bytes. */
+int64_t zt_mem_read_string(int32_t rpid, uint64_t address, char *ret, uint64_t size);
 int zt_mem_put(int32_t rpid, uint64_t address, const void *from, uint64_t size, zt_err *err);

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The C library's wrapper takes enums and differs from <linux/ptrace.h>; the kernel's own takes longs. */
@@ -69,6 +70,25 @@ int zt_stop_wait(int32_t rtid, zt_stop *ret, zt_err *err)
     }
     *ret = zt_stop_of(rtid, status);
     return 0;
+}
+
+int zt_stop_wait_for(int32_t rtid, int32_t timeout_ms, zt_stop *ret, zt_err *err)
+{
+    const struct timespec nap = {0, 50000};
+    int status;
+    for (int64_t naps = timeout_ms * 20ll; naps > 0; naps--) {
+        pid_t got = waitpid(rtid, &status, __WALL | WNOHANG);
+        if (got < 0 && errno == ECHILD)
+            errno = ESRCH;
+        if (got < 0)
+            return zt_fail_os(err, "waitpid");
+        if (got > 0) {
+            *ret = zt_stop_of(rtid, status);
+            return 0;
+        }
+        nanosleep(&nap, NULL);
+    }
+    return zt_fail(err, ZT_ERR_TIMEOUT, 0, "thread %d did not stop within %d ms", rtid, timeout_ms);
 }
 
 int zt_seize(int32_t rtid, bool see_ends, zt_err *err)

@@ -39,8 +39,18 @@ typedef struct zt_stop {
 
 zt_stop zt_stop_of(int32_t rtid, int wait_status);
 
+/* About to get a signal that its next instruction would raise again? */
+static inline bool zt_stop_is_fault(zt_stop stop)
+{
+    return stop.kind == ZT_STOP_SIGNAL &&
+           (stop.value == SIGSEGV || stop.value == SIGBUS || stop.value == SIGILL || stop.value == SIGFPE);
+}
+
 /* Wait for the next stop of one thread. */
 int zt_stop_wait(int32_t rtid, zt_stop *ret, zt_err *err);
+
+/* The same for one that may not stop: ZT_ERR_TIMEOUT after so long. */
+int zt_stop_wait_for(int32_t rtid, int32_t timeout_ms, zt_stop *ret, zt_err *err);
 
 typedef enum zt_resume {
     ZT_TO_EVENT,  /* until something that we trap */

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "../vdso/params.h"
+#include "fresh.h"
 #include "mem.h"
 #include "zt_vdso_image.h"
 
@@ -133,63 +134,6 @@ int zt_stub_run(zt_stopped thread, zt_program_row *rows, uint32_t count, void *d
 
 /* --- installing it */
 
-/* Where on its new stack a program's auxv has the entry of this kind; 0 in *ret if nowhere. */
-static int find_auxv(zt_stopped thread, uint64_t sp, uint64_t kind, uint64_t *ret, uint64_t *ret_value, zt_err *err)
-{
-    enum { BITE = 512 }; /* words; argv and envp end with NULL each, then come pairs up to AT_NULL */
-    uint64_t words[BITE];
-    uint64_t at = sp + 8;
-    int nulls = 0;
-    bool second = false;
-    uint64_t key = 0;
-    *ret = 0;
-    for (;;) {
-        int64_t got = zt_mem_read(thread.rtid, at, words, sizeof words);
-        if (got < 8)
-            return zt_fail(err, ZT_ERR_OS, EFAULT, "cannot read the stack of a new program");
-        for (int64_t i = 0; i < got / 8; i++, at += 8) {
-            if (nulls < 2) {
-                nulls += words[i] == 0;
-            } else if (!second) {
-                key = words[i];
-                second = true;
-                if (key == AT_NULL)
-                    return 0;
-            } else {
-                second = false;
-                if (key == kind) {
-                    *ret = at;
-                    *ret_value = words[i];
-                    return 0;
-                }
-            }
-        }
-    }
-}
-
-/* One system call by the host's vDSO, before there is a stub. */
-static int call_once(zt_stopped thread, uint64_t insn, long nr, const uint64_t *args, int64_t *ret, zt_err *err)
-{
-    zt_regs regs;
-    zt_stop stop;
-    if (zt_stopped_get_regs(thread, &regs, err))
-        return -1;
-    zt_arch_enter_call(&regs, insn, nr, args);
-    if (zt_stopped_set_regs(thread, &regs, err))
-        return -1;
-    for (int way = 0; way < 2;) {
-        if (zt_stopped_resume(thread, ZT_TO_CALL, 0, err) || zt_stop_wait(thread.rtid, &stop, err))
-            return -1;
-        if (stop.kind == ZT_STOP_EXITED)
-            return zt_fail(err, ZT_ERR_GONE, ESRCH, "thread %d was killed", thread.rtid);
-        way += stop.kind == ZT_STOP_CALL;
-    }
-    if (zt_stopped_get_regs(thread, &regs, err))
-        return -1;
-    *ret = zt_arch_result(&regs);
-    return 0;
-}
-
 static uint64_t at_host(const zt_host_vdso *host, uint64_t offset)
 {
     return offset ? ZT_STUB_HOST + offset - (uint64_t)host->lowest : 0;
@@ -238,13 +182,13 @@ int zt_stub_install(zt_stopped thread, const zt_host_vdso *host, int64_t clock_o
 
     if (zt_stopped_get_regs(thread, &before, err) || zt_stopped_get_mask(thread, &mask, err))
         return -1;
-    if (find_auxv(thread, before.rsp, AT_SYSINFO_EHDR, &entry, &vdso, err))
+    if (zt_fresh_auxv(thread, before.rsp, AT_SYSINFO_EHDR, &entry, &vdso, err))
         return -1;
     if (!entry)
         return zt_fail(err, ZT_ERR_OS, 0, "a new program has no vDSO");
     if (zt_stopped_set_mask(thread, ALL_SIGNALS, err))
         return -1;
-    if (call_once(thread, vdso + host->syscall_insn, zt_arch_nr(ZT_NR_MMAP), map_args, &mapped, err))
+    if (zt_fresh_call(thread, vdso + host->syscall_insn, zt_arch_nr(ZT_NR_MMAP), map_args, &mapped, err))
         return -1;
     if (mapped != (int64_t)ZT_STUB_BASE)
         return zt_fail(err, ZT_ERR_OS, (int)-mapped, "cannot map the stub region: %s", strerror((int)-mapped));

@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include "../base/proc.h"
 #include "resource.h"
 
 enum { NS_PER_S = 1000000000 };
@@ -37,8 +38,7 @@ static bool is_sane(const struct timespec *time)
     return time->tv_sec >= 0 && time->tv_nsec >= 0 && time->tv_nsec < NS_PER_S;
 }
 
-/* Argument `arg` points to an absolute monotonic time: give the kernel one of its own. No hook is
- * wanted on the way out: the loop puts the program's arguments back, and nothing else is to do. */
+/* Argument `arg` points to an absolute monotonic time: give the kernel one of its own. */
 static zt_verdict shift_argument(zt_pod *pod, zt_task *task, zt_call *call, int arg)
 {
     struct timespec time;
@@ -48,7 +48,7 @@ static zt_verdict shift_argument(zt_pod *pod, zt_task *task, zt_call *call, int 
     call->issued[arg] = zt_task_scratch(task);
     if (!zt_hook_write(task, call->issued[arg], &time, sizeof time))
         return zt_hook_answer(call, -EFAULT);
-    return ZT_GO_EXIT;
+    return ZT_GO;
 }
 
 /* A CPU-time clock of a process or thread carries its id: ~id << 3, and what kind it is
@@ -69,12 +69,12 @@ static bool translate_cpu_clock(zt_pod *pod, zt_call *call, int arg)
 
 zt_verdict zt_clock_gettime_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
-    return translate_cpu_clock(pod, call, 0) ? ZT_GO_EXIT : zt_hook_answer(call, -EINVAL);
+    return translate_cpu_clock(pod, call, 0) ? ZT_GO : zt_hook_answer(call, -EINVAL);
 }
 
 zt_verdict zt_clock_getres_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
-    return translate_cpu_clock(pod, call, 0) ? ZT_GO_EXIT : zt_hook_answer(call, -EINVAL);
+    return translate_cpu_clock(pod, call, 0) ? ZT_GO : zt_hook_answer(call, -EINVAL);
 }
 
 /* timer_create(clock, sigevent, id): both may name a thread. */
@@ -90,14 +90,14 @@ zt_verdict zt_timer_create_enter(zt_pod *pod, zt_task *task, zt_call *call)
     if (!translate_cpu_clock(pod, call, 0))
         return zt_hook_answer(call, -EINVAL);
     if (!call->asked[1] || !zt_hook_read(task, call->asked[1], &event, sizeof event) || !(event.notify & TO_THREAD))
-        return ZT_GO_EXIT;
+        return ZT_GO;
     event.tid = zt_pod_real(pod, event.tid).n;
     if (!event.tid)
         return zt_hook_answer(call, -EINVAL);
     call->issued[1] = zt_task_scratch(task);
     if (!zt_hook_write(task, call->issued[1], &event, sizeof event))
         return zt_hook_answer(call, -EFAULT);
-    return ZT_GO_EXIT;
+    return ZT_GO;
 }
 
 void zt_clock_gettime_exit(zt_pod *pod, zt_task *task, zt_call *call)
@@ -138,14 +138,11 @@ zt_verdict zt_futex_waitv_enter(zt_pod *pod, zt_task *task, zt_call *call)
 /* timerfd_settime(fd, TFD_TIMER_ABSTIME, new, old): which clock it is of, the fd knows. */
 static bool timerfd_is_monotonic(const zt_task *task, int fd)
 {
-    char path[64], line[128];
+    char text[512];
     int clock = -1;
-    snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", task->rtid.n, fd);
-    FILE *info = fopen(path, "re");
-    while (info && clock < 0 && fgets(line, sizeof line, info))
-        sscanf(line, "clockid: %d", &clock);
-    if (info)
-        fclose(info);
+    const char *value = zt_proc_fd_info(task->rtid.n, fd, text, sizeof text) ? NULL : zt_proc_value(text, "clockid");
+    if (value)
+        sscanf(value, "%d", &clock);
     return clock == CLOCK_MONOTONIC || clock == CLOCK_BOOTTIME || clock == CLOCK_BOOTTIME_ALARM;
 }
 
@@ -159,7 +156,7 @@ static zt_verdict shift_timer(zt_pod *pod, zt_task *task, zt_call *call)
     call->issued[2] = zt_task_scratch(task);
     if (!zt_hook_write(task, call->issued[2], &timer, sizeof timer))
         return zt_hook_answer(call, -EFAULT);
-    return ZT_GO_EXIT;
+    return ZT_GO;
 }
 
 zt_verdict zt_timerfd_settime_enter(zt_pod *pod, zt_task *task, zt_call *call)
@@ -169,10 +166,9 @@ zt_verdict zt_timerfd_settime_enter(zt_pod *pod, zt_task *task, zt_call *call)
 
 static bool posix_timer_is_monotonic(const zt_task *task, int id)
 {
-    char path[48], line[128];
+    char line[128];
     int current = -1, clock = -1;
-    snprintf(path, sizeof path, "/proc/%d/timers", task->process->rpid.n);
-    FILE *timers = fopen(path, "re");
+    FILE *timers = zt_proc_open(task->process->rpid.n, "timers");
     while (timers && fgets(line, sizeof line, timers)) {
         sscanf(line, "ID: %d", &current);
         if (current == id && sscanf(line, "ClockID: %d", &clock) == 1)

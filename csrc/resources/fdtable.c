@@ -27,7 +27,7 @@ zt_verdict zt_fcntl_enter(zt_pod *pod, zt_task *task, zt_call *call)
         if (!real)
             return zt_hook_answer(call, -ESRCH);
         call->issued[2] = (uint64_t)(int64_t)real;
-        return ZT_GO_EXIT;
+        return ZT_GO;
     }
     case F_SETOWN_EX:
         if (!zt_hook_read(task, call->asked[2], &owner, sizeof owner) || !owner.pid)
@@ -38,9 +38,9 @@ zt_verdict zt_fcntl_enter(zt_pod *pod, zt_task *task, zt_call *call)
         call->issued[2] = zt_task_scratch(task);
         if (!zt_hook_write(task, call->issued[2], &owner, sizeof owner))
             return zt_hook_answer(call, -EFAULT);
-        return ZT_GO_EXIT;
+        return ZT_GO;
     default:
-        return ZT_GO_EXIT;
+        return ZT_GO;
     }
 }
 

@@ -1,6 +1,5 @@
 /* Ids of processes in calls that the table alone cannot translate. */
 #include <linux/sched.h>
-#include <stdio.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -8,19 +7,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../base/proc.h"
 #include "resource.h"
 
 zt_verdict zt_getppid_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
-    char path[48], line[256];
-    int32_t parent = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", task->rtid.n);
-    FILE *status = fopen(path, "re");
-    while (status && !parent && fgets(line, sizeof line, status))
-        sscanf(line, "PPid: %d", &parent);
-    if (status)
-        fclose(status);
-    int32_t virtual = zt_pod_virtual(pod, parent).n;
+    zt_proc_stat stat;
+    int32_t virtual = zt_proc_get_stat(task->rtid.n, &stat) ? zt_pod_virtual(pod, stat.parent).n : 0;
     return zt_hook_answer(call, virtual ? virtual : 1); /* whoever is outside looks like init */
 }
 
@@ -35,21 +28,25 @@ zt_verdict zt_clone_enter(zt_pod *pod, zt_task *task, zt_call *call)
     if (flags & (NEW_NAMESPACES & ~0xffull)) /* the low byte is the exit signal here */
         return zt_hook_answer(call, -EPERM);
     call->issued[0] = flags & ~(uint64_t)CLONE_UNTRACED;
-    return call->issued[0] == flags ? ZT_GO : ZT_GO_EXIT;
+    return ZT_GO;
 }
 
+/* clone3(args, size). What is read here is what the loop goes by when the child is there: by then
+ * another thread may have changed the memory or taken it away. */
 zt_verdict zt_clone3_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
     (void)pod;
-    uint64_t flags;
-    if (!zt_hook_read(task, call->asked[0], &flags, sizeof flags))
-        return ZT_GO;
-    if (flags & NEW_NAMESPACES)
+    zt_clone_asked *asked = &task->clone_asked;
+    if (call->asked[1] < CLONE_ARGS_SIZE_VER0 || call->asked[1] > (uint64_t)sysconf(_SC_PAGESIZE))
+        return ZT_GO; /* the kernel refuses it before it looks */
+    if (!zt_hook_read(task, call->asked[0], asked, sizeof *asked))
+        return zt_hook_answer(call, -EFAULT);
+    if (asked->flags & NEW_NAMESPACES)
         return zt_hook_answer(call, -EPERM);
     /* Cleared in place: nothing but a debugger would ask for it, and the scratch slot is too small. */
-    if (flags & CLONE_UNTRACED) {
-        flags &= ~(uint64_t)CLONE_UNTRACED;
-        if (!zt_hook_write(task, call->asked[0], &flags, sizeof flags))
+    if (asked->flags & CLONE_UNTRACED) {
+        asked->flags &= ~(uint64_t)CLONE_UNTRACED;
+        if (!zt_hook_write(task, call->asked[0], &asked->flags, sizeof asked->flags))
             return zt_hook_answer(call, -EPERM);
     }
     return ZT_GO;
@@ -60,6 +57,7 @@ zt_verdict zt_clone3_enter(zt_pod *pod, zt_task *task, zt_call *call)
 zt_verdict zt_wait4_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
     (void)task;
+    call->asks_for_ends = call->asked[2] & WNOHANG;
     int32_t which = (int32_t)call->asked[0];
     if (which > 0 || which < -1) {
         zt_rpid real = zt_pod_real(pod, which > 0 ? which : -which);
@@ -67,7 +65,7 @@ zt_verdict zt_wait4_enter(zt_pod *pod, zt_task *task, zt_call *call)
             return zt_hook_answer(call, -ECHILD);
         call->issued[0] = (uint64_t)(int64_t)(which > 0 ? real.n : -real.n);
     }
-    return ZT_GO_EXIT;
+    return ZT_GO;
 }
 
 void zt_wait4_exit(zt_pod *pod, zt_task *task, zt_call *call)
@@ -80,6 +78,7 @@ void zt_wait4_exit(zt_pod *pod, zt_task *task, zt_call *call)
 zt_verdict zt_waitid_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
     (void)task;
+    call->asks_for_ends = call->asked[3] & WNOHANG;
     int32_t id = (int32_t)call->asked[1];
     if ((call->asked[0] == P_PID || call->asked[0] == P_PGID) && id > 0) {
         zt_rpid real = zt_pod_real(pod, id);
@@ -87,7 +86,7 @@ zt_verdict zt_waitid_enter(zt_pod *pod, zt_task *task, zt_call *call)
             return zt_hook_answer(call, -ECHILD);
         call->issued[1] = (uint64_t)real.n;
     }
-    return ZT_GO_EXIT;
+    return ZT_GO;
 }
 
 void zt_waitid_exit(zt_pod *pod, zt_task *task, zt_call *call)
@@ -110,7 +109,7 @@ static zt_verdict translate_who(zt_pod *pod, zt_call *call, uint64_t user_class)
     if (!real.n)
         return zt_hook_answer(call, -ESRCH);
     call->issued[1] = (uint64_t)real.n;
-    return call->issued[1] == call->asked[1] ? ZT_GO : ZT_GO_EXIT;
+    return ZT_GO;
 }
 
 zt_verdict zt_getpriority_enter(zt_pod *pod, zt_task *task, zt_call *call)
@@ -151,10 +150,10 @@ zt_verdict zt_prctl_enter(zt_pod *pod, zt_task *task, zt_call *call)
     case PR_SET_DUMPABLE: /* with 0 the kernel would close /proc/PID to us: note the wish */
         if (call->asked[1] != SUID_DUMP_DISABLE && call->asked[1] != SUID_DUMP_USER)
             return zt_hook_answer(call, -EINVAL);
-        process->not_dumpable = call->asked[1] == SUID_DUMP_DISABLE;
+        process->dumpable = (int32_t)call->asked[1];
         return zt_hook_answer(call, 0);
     case PR_GET_DUMPABLE:
-        return zt_hook_answer(call, process->not_dumpable ? SUID_DUMP_DISABLE : SUID_DUMP_USER);
+        return zt_hook_answer(call, process->dumpable);
     case PR_SET_PTRACER: /* nobody but the tracer can trace in a pod: granted, without effect */
         return zt_hook_answer(call, 0);
     case PR_SET_SECCOMP:

@@ -1,10 +1,9 @@
 /* Sending signals within the pod, and who sent the one that was waited for. */
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <unistd.h>
 
+#include "../base/proc.h"
 #include "resource.h"
 
 /* kill(-1): everything of the pod but the caller; nothing of the rest of the host. */
@@ -35,7 +34,7 @@ zt_verdict zt_kill_enter(zt_pod *pod, zt_task *task, zt_call *call)
     if (!real.n)
         return zt_hook_answer(call, -ESRCH);
     call->issued[0] = (uint64_t)(int64_t)(whom > 0 ? real.n : -real.n);
-    return (int32_t)call->issued[0] == whom ? ZT_GO : ZT_GO_EXIT;
+    return ZT_GO;
 }
 
 void zt_rt_sigtimedwait_exit(zt_pod *pod, zt_task *task, zt_call *call)
@@ -51,12 +50,12 @@ void zt_rt_sigtimedwait_exit(zt_pod *pod, zt_task *task, zt_call *call)
 /* read(2) of one struct signalfd_siginfo, if it is one. */
 void zt_read_exit(zt_pod *pod, zt_task *task, zt_call *call)
 {
-    char path[64], target[40] = "";
+    char target[40];
     struct signalfd_siginfo info;
     if (call->answer != sizeof info)
         return;
-    snprintf(path, sizeof path, "/proc/%d/fd/%d", task->rtid.n, (int)call->asked[0]);
-    if (readlink(path, target, sizeof target - 1) < 0 || strcmp(target, "anon_inode:[signalfd]") != 0)
+    if (zt_proc_fd_link(task->rtid.n, (int)call->asked[0], target, sizeof target) ||
+        strcmp(target, "anon_inode:[signalfd]") != 0)
         return;
     if (!zt_hook_read(task, call->asked[1], &info, sizeof info) || !info.ssi_pid)
         return;

@@ -16,7 +16,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from zaptrace.errors import HostError, UnsupportedResource, ZaptraceError
 from zaptrace.supervisor import starter, supervisor
@@ -41,6 +41,8 @@ class FakeProcess:
 
 class FakePod:
     tty_master = None
+    failure = None
+    told: ClassVar[list[str]] = []
 
     def __init__(self, name: str, argv: list[str], child: subprocess.Popen[bytes]) -> None:
         self.name = name
@@ -168,6 +170,8 @@ class FakeEngine(Engine):
                 do="restart the pod",
                 changed="nothing; the pod is running again",
             )
+        if "typo" in to:
+            raise TypeError("a fault\nof ours")
         if "slow" in to:
             for step in range(10):
                 progress({"step": "memory", "done": step, "total": 10})

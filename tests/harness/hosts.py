@@ -23,6 +23,9 @@ from harness.runs import Run
 from harness.world import PATIENCE_S, FlavourError, waited
 from zaptrace.network.keys import Keys
 
+ENDED = ("it has no process any more", "is not running any more", "there is no pod")
+"""How `migrate` says that the program had ended."""
+
 
 def cli() -> list[str]:
     """The `zaptrace` that belongs to the Python that runs us."""
@@ -164,7 +167,8 @@ class MigratingRun(Run):
     def cycle(self) -> bool:
         done = self.here.run("migrate", "test", self.there.endpoint, check=False)
         if done.returncode != 0:
-            if self.wait(0.5) is not None:
+            ended = any(words in done.stderr for words in ENDED)
+            if ended and self.wait(0.5) is not None:
                 return False
             raise self.failed(f"migrate: exit {done.returncode}\n{done.stdout}{done.stderr}")
         self.here, self.there = self.there, self.here

@@ -50,7 +50,7 @@ static int taken(int tid)
 
 int main(int argc, char **argv)
 {
-	int wanted = argc - 1, held = 0, n = 0, others = 0;
+	int wanted = argc - 1, held = 0, n = 0, others = 0, last = 0;
 	int *tids = calloc(wanted + 1, sizeof *tids);
 	pid_t *children = calloc(MAX_HELD, sizeof *children);
 	struct timespec begin, now;
@@ -64,7 +64,7 @@ int main(int argc, char **argv)
 	for (int i = 0; i < wanted && n < MAX_HELD; i++) {
 		if (taken(tids[i]))
 			continue;
-		for (int last = 0;;) {
+		for (;;) {
 			clock_gettime(CLOCK_MONOTONIC, &now);
 			if (now.tv_sec - begin.tv_sec > PATIENCE_S)
 				goto done;

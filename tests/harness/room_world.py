@@ -64,7 +64,7 @@ class _Door:
         """The tracer takes this process for the supervisor."""
         return VPID if rpid == os.getpid() else lib.zt_ids_to_virtual(pod, rpid)
 
-    def zt_program_run(
+    def zt_loop_run_program(
         self, pod: Any, rtid: int, rows: Any, count: int, data: Any, size: int, done: Any, err: Any
     ) -> int:
         _map_stub_region()
@@ -170,9 +170,8 @@ class World:
         """Fields of the build can be `given`."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         stdin = os.dup(CHANNEL)
-        self.build = build = Build(
-            self.handle, self.image, "world", _nothing, _nothing, _nothing, ours, **given
-        )
+        made = {"launch": _nothing, "end": _nothing, "stop": _nothing, **given}
+        self.build = build = Build(self.handle, self.image, "world", channel=ours, **made)
         build.processes[Vpid(VPID)] = BuildProcess(self.handle, Vpid(VPID), Rpid(os.getpid()))
         for file_id, fd in self._kept.items():
             build.provide(file_id, fd)

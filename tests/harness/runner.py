@@ -8,6 +8,7 @@ thread of it is (to stderr, which is the test's runner.log).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import faulthandler
 import json
@@ -16,13 +17,19 @@ import shutil
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from harness import snapshot
+from zaptrace.errors import ZaptraceError
+from zaptrace.linux.tracee import tasks
 from zaptrace.pod.pod import Pod, Stdio
+
+ENDED = "it has no process any more"
+"""How a checkpoint says that the program had ended."""
 
 
 class Runner:
@@ -30,7 +37,9 @@ class Runner:
         self.pod: Pod | None = None
         self.count = 0
         self.image: Path | None = None
+        self.untouched: snapshot.Snapshot | None = None
         self.before: snapshot.Snapshot | None = None
+        self.seen: snapshot.Snapshot | None = None
 
     def do_launch(
         self, argv: list[str], env: dict[str, str], cwd: str, out: str, place: str
@@ -45,7 +54,10 @@ class Runner:
         return os.getpid()
 
     def do_checkpoint(self, then: str, compare: bool, rehearsal: bool) -> dict[str, Any] | None:
-        """With `compare`, the frozen pod is looked at before it stops or goes on."""
+        """With `compare`, the frozen pod is looked at before it stops or goes on.
+
+        None when it had ended by then. Any other error is one, whatever the program did since.
+        """
         from zaptrace.image.image import Image
         from zaptrace.image.sink import DirectorySink
         from zaptrace.pod.checkpoint import checkpoint
@@ -54,20 +66,23 @@ class Runner:
         self.count += 1
         image = self.place / f"image-{self.count}"
         try:
-            report = checkpoint(
-                self.pod,
-                DirectorySink(image),
-                then="hold" if compare else then,
-                rehearsal=rehearsal,
-            )
-        except Exception:
-            if self.pod.wait(0) is not None:  # the program was faster than we
+            with self._looking_first(compare):
+                report = checkpoint(
+                    self.pod,
+                    DirectorySink(image),
+                    then="hold" if compare else then,
+                    rehearsal=rehearsal,
+                )
+        except ZaptraceError as error:
+            if ENDED in error.what:  # the program was faster than we
                 return None
             raise
-        facts = dataclasses.asdict(report) | {"rtids": []}
+        facts = dataclasses.asdict(report) | {"ids": [], "differences": []}
         if compare:
+            assert self.untouched
             self.before = snapshot.take(self.pod)
-            facts["rtids"] = self.before.rtids
+            facts["differences"] = snapshot.differences(self.untouched, self.before, here=True)
+            facts["ids"] = self._ids()
             if then == "resume":
                 self.pod.thaw()
             else:
@@ -80,6 +95,24 @@ class Runner:
             Image.open(image).close()
             shutil.rmtree(image)
         return facts
+
+    @contextlib.contextmanager
+    def _looking_first(self, compare: bool) -> Iterator[None]:
+        """The checkpoint's own freeze is followed by a look at the pod that it has not touched."""
+        pod = self.pod
+        assert pod
+        freeze = pod.freeze
+
+        def freeze_and_look() -> None:
+            freeze()
+            self.untouched = snapshot.take(pod)
+
+        if compare:
+            pod.freeze = freeze_and_look  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            pod.__dict__.pop("freeze", None)
 
     def do_restore(self, compare: bool) -> dict[str, Any]:
         """The image is removed at once: a restored pod does not lean on it."""
@@ -96,11 +129,23 @@ class Runner:
             os.close(null)
         shutil.rmtree(self.image)
         differences: list[str] = []
+        ids: list[tuple[int, int]] = []
         if compare:
             assert self.before
             differences = snapshot.differences(self.before, snapshot.take(self.pod))
+            ids = self._ids()
             self.pod.thaw()
-        return {"differences": differences}
+        return {"differences": differences, "ids": ids}
+
+    def _ids(self) -> list[tuple[int, int]]:
+        """What each thread is called: by the pod, and by the host."""
+        pod = self.pod
+        assert pod
+        return [(task.vtid, task.rtid) for task in pod.call(lambda: tasks(pod.handle))]
+
+    def do_ids(self, numbers: list[int]) -> dict[int, str]:
+        """Who has these numbers on this host, other than a process of the pod."""
+        return {number: _who_is(number) for number in numbers}
 
     def do_fault(self, name: str) -> None:
         """From now on this fault point is on; "" for none."""
@@ -121,6 +166,12 @@ class Runner:
         assert self.pod
         self.pod.thaw()
 
+    def do_look(self) -> list[str]:
+        """How the frozen pod differs from what it was at the last look."""
+        assert self.pod
+        last, self.seen = self.seen, snapshot.take(self.pod)
+        return snapshot.differences(last, self.seen) if last else []
+
     def do_processes(self) -> list[dict[str, Any]]:
         return [snapshot.plain(p) for p in self.pod.processes()] if self.pod else []
 
@@ -129,6 +180,16 @@ class Runner:
             self.pod.kill()
             self.pod.close()
             self.pod = None
+
+
+def _who_is(number: int) -> str:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return "no such process"
+    except PermissionError:
+        pass
+    return "a stranger"
 
 
 def main() -> None:

@@ -25,7 +25,8 @@ SEED = int(os.environ.get("ZAPTRACE_TEST_SEED") or random.SystemRandom().randran
 ASAN = bool(os.environ.get("ZAPTRACE_TEST_ASAN"))
 PATIENCE_S = 150.0 if ASAN else 60.0
 
-_places: list[Path] = []
+told: list[str] = []
+"""What the test that runs now should show beside its result; conftest.py takes it from here."""
 
 
 class FlavourError(AssertionError):
@@ -33,22 +34,24 @@ class FlavourError(AssertionError):
 
 
 def make_place() -> Path:
-    """A new directory with a short path; gone when the session ends."""
-    path = Path(tempfile.mkdtemp(prefix="zt-", dir=os.environ.get("TMPDIR", "/tmp")))
-    _places.append(path)
-    return path
+    """A new directory with a short path; whoever makes it removes or keeps it."""
+    return Path(tempfile.mkdtemp(prefix="zt-", dir=os.environ.get("TMPDIR", "/tmp")))
 
 
 def remove(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
-    with contextlib.suppress(ValueError):
-        _places.remove(path)
 
 
-def remove_all(*, keep_failed: bool) -> None:
-    if not keep_failed:
-        for path in list(_places):
-            remove(path)
+def kept_at(path: Path) -> Path:
+    """Where `keep` puts a place: ZAPTRACE_TEST_KEEP outlives the user that as_user.sh makes."""
+    where = os.environ.get("ZAPTRACE_TEST_KEEP")
+    return Path(where) / path.name if where else path
+
+
+def keep(path: Path) -> None:
+    """What a failed test leaves, for whoever looks into it."""
+    if kept_at(path) != path:
+        shutil.move(path, kept_at(path))
 
 
 def children() -> list[int]:

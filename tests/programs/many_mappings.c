@@ -5,7 +5,7 @@
 
 #define PAGE 4096UL
 
-enum { ARGUMENTS = 16, LENGTH = 100000, MAPS = 20000 };
+enum { ARGUMENTS = 16, LENGTH = 100000, MAPS = 3000 };
 
 static size_t file_size(const char *path)
 {

@@ -15,7 +15,7 @@ from harness.hosts import Host
 from harness.runs import PodRun
 from harness.world import REAL, FlavourError, compiled, python
 
-HANDLED = ("checkpoint", "restore", "migrate", "server", "wire", "image")
+HANDLED = ("checkpoint", "restore", "migrate", "server", "wire", "image", "tracer")
 
 
 def test_every_fault_point_is_visited():

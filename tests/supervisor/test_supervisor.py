@@ -15,9 +15,11 @@ import pytest
 
 from harness.supervisors import PATIENCE_S, end_all, eventually, is_gone
 from harness.world import TESTS
-from zaptrace.errors import PodError
+from zaptrace.errors import InternalError, PodError
 from zaptrace.supervisor import control, runtime, starter
+from zaptrace.supervisor.control_socket import Request
 from zaptrace.supervisor.starter import Job, Started
+from zaptrace.supervisor.verbs import Verbs
 
 
 @pytest.fixture
@@ -200,6 +202,55 @@ class TestClients:
             with pytest.raises(PodError, match="no verb 'nonsense'"):
                 client.call("nonsense", timeout=PATIENCE_S)
             assert client.call("status", timeout=PATIENCE_S)["state"] == "running"
+
+    def test_bad_arguments_are_named(self, base: Path) -> None:
+        with pod(base, "sleep 60") as (_, client):
+            for arguments, found in (
+                ({"signal": "y"}, "signal: 'y'"),
+                ({}, "no signal"),
+                ({"signal": 15, "vpid": [1]}, "vpid: [1]"),
+            ):
+                with pytest.raises(PodError, match="bad arguments for 'signal'") as error:
+                    client.call("signal", timeout=PATIENCE_S, **arguments)
+                assert error.value.found == found
+                assert error.value.changed == "nothing"
+            with pytest.raises(PodError, match="no signal 999"):
+                client.call("signal", timeout=PATIENCE_S, signal=999)
+
+    def test_a_fault_of_ours_is_one_line_and_a_report(self, base: Path, tmp_path: Path) -> None:
+        """Also when it is a TypeError: that says nothing about the arguments."""
+        with pod(base, "sleep 60") as (_, client):
+            with pytest.raises(InternalError) as caught:
+                client.call("checkpoint", timeout=PATIENCE_S, to=str(tmp_path / "typo"))
+            error = caught.value
+            assert error.what == (
+                "cannot checkpoint pod 'web': a fault in zaptrace itself (TypeError: a fault of ours)"
+            )
+            report = Path(error.report)
+            assert error.report in error.do
+            assert "Traceback" in report.read_text()
+            report.unlink()
+            assert client.call("status", timeout=PATIENCE_S)["state"] == "running"
+
+    def test_so_is_one_in_the_verb_itself(self) -> None:
+        told: list[Exception] = []
+
+        class Socket:
+            def fail(self, request: Request, error: Exception) -> None:
+                told.append(error)
+
+        class Owner:
+            job = Job("launch", "/", "web")
+            control_socket = Socket()
+            workers = None  # which is a fault of ours
+
+        Verbs(Owner()).serve(Request(b"", 1, "freeze", {"verb": "freeze"}))
+        (error,) = told
+        assert isinstance(error, InternalError)
+        assert error.what.startswith(
+            "cannot freeze pod 'web': a fault in zaptrace itself (Attribute"
+        )
+        Path(error.report).unlink()
 
     def test_another_version_is_told(self, base: Path) -> None:
         with pod(base, "sleep 60") as (_, client):

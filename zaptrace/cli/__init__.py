@@ -94,6 +94,12 @@ def call(argv: list[str]) -> int:
         # The reader left; so that the flush at exit does not complain about it again:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
+    except Exception as e:
+        from ..log import unforeseen
+
+        doing = f"do zaptrace {argv[0]}" if argv else "start"
+        _print_error(f"zaptrace: {unforeseen(doing, e, 'nothing that we know of')}")
+        return 1
     return result if isinstance(result, int) else 0
 
 

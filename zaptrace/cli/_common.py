@@ -164,10 +164,14 @@ def exit_status(outcome: Outcome) -> int:
 
 def explain(name: str, outcome: Outcome) -> None:
     """Say why a pod ended when its exit status does not."""
+    for text in outcome.told:
+        say(f"pod {name}: {text}")
     if outcome.how == "migrated":
         say(f"pod {name} moved to {outcome.to} and runs on there")
     elif outcome.how == "checkpointed":
         say(f"pod {name} was stopped by a checkpoint; zaptrace restore {outcome.to} brings it back")
+    elif outcome.how == "failed":
+        say(outcome.why)
     elif outcome.how == "discarded":
         say(f"pod {name} was discarded")
     elif outcome.left:

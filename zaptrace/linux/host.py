@@ -117,7 +117,7 @@ def _probe_tracing() -> Ability:
         spec.path, spec.argv, spec.envp = path, argv, environment
         null = os.open(os.devnull, os.O_RDWR)
         spec.fds, spec.hold = [null, null, null], 1
-        failed = lib.zt_pod_launch(pod, spec, ffi.new("int32_t *"), err)
+        failed = lib.zt_loop_launch(pod, spec, ffi.new("int32_t *"), err)
         os.close(null)
         detail = ffi.string(err.text).decode() if failed else "ptrace, seccomp and the stub work"
         remedy = "allow ptrace and seccomp (yama/ptrace_scope 0 or 1; the container's profile)"
@@ -125,7 +125,7 @@ def _probe_tracing() -> Ability:
     except NativeError as error:
         return Ability("tracing", False, error.what)
     finally:
-        lib.zt_pod_kill(pod)
+        lib.zt_loop_kill(pod, new_error())
         lib.zt_pod_destroy(pod)
 
 

@@ -215,7 +215,7 @@ class Program:
         done = ffi.new("uint32_t *")
         err = new_error()
         view = ffi.from_buffer(data) if data else ffi.NULL
-        failed = lib.zt_program_run(pod, rtid, rows, count, view, len(data), done, err)
+        failed = lib.zt_loop_run_program(pod, rtid, rows, count, view, len(data), done, err)
         if failed and err.kind == lib.ZT_ERR_PROGRAM and done[0] < count:
             raise ProgramError(self, rtid, first, done[0], rows)
         check(failed, err)

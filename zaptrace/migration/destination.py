@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from ..errors import PeerGone, PodError, RestoreError, WireError, ZaptraceError
 from ..image.manifest import check, parts_of
 from ..image.sink import DirectorySink, PartWriter
-from ..log import fault, log
+from ..log import fault, log, unforeseen
 from ..network.wire import Channel, Timeouts
 
 FAULT_POINTS = (
@@ -254,7 +254,7 @@ class Destination:
             channel.send(self._decide(arrival, message.kind))
         except Exception as e:
             if not isinstance(e, ZaptraceError):
-                log.exception("cannot decide about pod %s", arrival.name)
+                unforeseen(f"decide about pod {arrival.name}", e)
                 e = ZaptraceError("the server failed", found=repr(e), do="see its log")
             channel.fail(e)
             self._doubt(arrival)

@@ -36,7 +36,7 @@ import zmq
 
 from .. import plain
 from ..errors import PeerGone, WireError, WireTimeout, ZaptraceError
-from ..log import log
+from ..log import unforeseen
 
 T = TypeVar("T")
 
@@ -293,8 +293,8 @@ class Hub(threading.Thread):
                 self._post_all()
                 self._tick()
             self._post_all()
-        except Exception:
-            log.exception("the wire failed")
+        except Exception as e:
+            unforeseen("go on with the wire", e)
         finally:
             for channel in list(self.channels.values()):
                 channel._finish(PeerGone("the conversation was closed on this side"))

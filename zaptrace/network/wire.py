@@ -26,7 +26,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from .. import plain
 from ..errors import HostError, PeerVersionError, WireError, WireTimeout, ZaptraceError
-from ..log import log
+from ..log import log, unforeseen
 from .channel import MAX_DATA, MAX_HEAD, WINDOW, Channel, Hub, Timeouts, decode, natural, told
 from .keys import Identity, host_of
 
@@ -322,7 +322,7 @@ class Listener(Hub):
         except ZaptraceError as e:
             channel.fail(e)
         except Exception as e:
-            log.exception("a conversation with %s failed", channel.peer)
+            unforeseen(f"converse with {channel.peer}", e)
             channel.fail(ZaptraceError("the server failed", found=repr(e), do="see its log"))
         finally:
             channel.close()

@@ -10,13 +10,14 @@ from types import TracebackType
 from typing import Any, Literal
 
 from .. import resources
-from ..errors import ZaptraceError
-from ..image.image import pack_states
+from ..errors import ImageError, ZaptraceError
+from ..image.image import MAX_STATE, pack_states
 from ..image.sink import Buffer, PartWriter, Sink
 from ..linux import host
 from ..log import fault
 from ..resources.room import Room, encode_state
 from ..view.frozen import FrozenPod
+from ..view.store import RECORD
 from .pod import Pod
 from .rehearsal import rehearse
 
@@ -102,6 +103,8 @@ def capture(
         sink.room = room.NAME
         states = [encode_state(state) for state in room.capture(frozen)]
         packed.append(pack_states(room.NAME, states))
+    packed.append(pack_states(RECORD, map(encode_state, frozen.stored)))
+    _refuse_too_much(sum(map(len, packed)))
     sink.room = "state"
     with sink.part("state") as part:
         for record in packed:
@@ -117,6 +120,17 @@ def capture(
             "threads": sum(len(p.threads) for p in frozen.processes),
         },
     }
+
+
+def _refuse_too_much(size: int) -> None:
+    """Nobody would read it again."""
+    if size > MAX_STATE:
+        raise ImageError(
+            "cannot write the image: the pod has too much state besides its memory",
+            needed=f"at most {MAX_STATE} bytes",
+            found=f"{size} bytes",
+            do="let the program close or remove some of what it has open, watched or queued",
+        )
 
 
 class Counting:

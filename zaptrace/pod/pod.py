@@ -23,6 +23,7 @@ from ..ids import SUPERVISOR, Rpid, Vpid
 from ..linux import procfs
 from ..linux.native import Bytes, Handle, NativeError, Strings, check, ffi, lib, new_error
 from ..linux.tracee import tasks
+from ..log import fault, log, unforeseen
 from ..view.build import Deferred
 from ..view.frozen import FrozenPod
 
@@ -30,7 +31,8 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 FREEZE_TIMEOUT_MS = 10_000
-_WAKE_INTERVAL_S = 0.001
+_WAKE_AGAIN_S = 0.001
+"""A wake that comes just before the tracer goes to sleep is lost (zt_loop_wake): so once more."""
 
 
 @dataclass
@@ -61,7 +63,7 @@ class LaunchError(HostError):
 
 @dataclass(frozen=True)
 class ProcessInfo:
-    """One process as the pod and the host number it; `state` is the letter of proc(5)."""
+    """One process as the pod and the host number it; `state` is the letter of proc(5), or "frozen"."""
 
     vpid: Vpid
     rpid: Rpid
@@ -100,6 +102,10 @@ class Pod:
         self.tty_master = self.stdio.master
         self._handle: Handle | None = None
         self.before_thaw: list[Deferred] = []
+        self.failure: ZaptraceError | None = None
+        """Why the tracer had to end the pod, if it had to."""
+        self.told: list[str] = []
+        """What the tracer had to say to people, oldest first; also in the log."""
         self._stdio_ids = _identify(self.stdio)
         self._moved = moved
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -107,7 +113,7 @@ class Pod:
         self._empty = threading.Event()
         self._root_status = 0
         self._closed = False
-        self._handle_lock = threading.Lock()  # against a wake of a pod that is being closed
+        self._handle_lock = threading.Lock()  # for other threads: it is there while they look
         started: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self._thread = threading.Thread(
             target=self._trace, args=(started,), name=f"tracer of {name}", daemon=True
@@ -133,26 +139,73 @@ class Pod:
             started.put(HostError(f"cannot make a pod: {ffi.string(err.text).decode()}"))
             return
         started.put(None)
+        try:
+            self._serve()
+        except Exception as error:
+            self.failure = unforeseen(f'trace pod "{self.name}"', error, "the pod was ended")
+            self._root_ended.set()
+            self._empty.set()
+        finally:
+            with self._handle_lock:
+                lib.zt_pod_destroy(self.handle)
+                self._handle = None
+
+    def _serve(self) -> None:
+        """Jobs and stops, until the job that ends it all."""
         populated = False
         while True:
             while not self._jobs.empty():
                 job = self._jobs.get()
                 if job is None:
-                    lib.zt_pod_kill(self.handle)
+                    self._kill_all()
                     return
                 job.run()
                 populated = populated or lib.zt_pod_tasks(self.handle, ffi.NULL, 0) > 0
-            result = lib.zt_loop_run(self.handle, err)
-            self._note_root()
-            if result < 0:
-                # The tracer cannot go on: end the pod rather than leave it half traced.
-                lib.zt_pod_kill(self.handle)
-                self._note_root()
-            if result <= 0:
+            if not self._turn(populated):
                 if populated:
                     self._root_ended.set()
                     self._empty.set()
                 self._wait_for_job()
+
+    def _turn(self, populated: bool) -> bool:
+        """Handle stops until somebody wants us; False when nothing is left of the pod."""
+        going = False
+        try:
+            if populated:
+                fault("tracer.turn")
+            err = new_error()
+            going = check(lib.zt_loop_run(self.handle, err), err) > 0
+        except ZaptraceError as error:
+            self._give_up(error)
+        self._take_told()
+        self._note_root()
+        return going
+
+    def _give_up(self, error: ZaptraceError) -> None:
+        """The tracer cannot go on: end the pod rather than leave it half traced."""
+        left = self._kill_all()
+        if self.failure is None:
+            self.failure = PodError(
+                f'pod "{self.name}" was ended, because its tracer cannot go on: {error.what}',
+                do="report this; zaptrace restore brings back the last checkpoint, if there is one",
+                changed=left or "every process of the pod was ended by SIGKILL",
+            )
+        log.error("%s", self.failure)
+
+    def _kill_all(self) -> str | None:
+        """End every process; what is still there after a long time, if anything is."""
+        err = new_error()
+        if not lib.zt_loop_kill(self.handle, err):
+            return None
+        text = ffi.string(err.text).decode(errors="replace")
+        log.error("cannot end pod %s: %s", self.name, text)
+        return text
+
+    def _take_told(self) -> None:
+        text = ffi.new("char[]", 512)
+        while lib.zt_pod_told(self.handle, text, len(text)):
+            self.told.append(ffi.string(text).decode(errors="replace"))
+            log.warning("%s", self.told[-1])
 
     def _wait_for_job(self) -> None:
         job = self._jobs.get()
@@ -172,7 +225,8 @@ class Pod:
             raise PodError(f'pod "{self.name}" is closed')
         job = _Job(lambda: work(*args))
         self._jobs.put(job)
-        while not job.taken.wait(_WAKE_INTERVAL_S):
+        self._wake()
+        while not job.taken.wait(_WAKE_AGAIN_S):
             if not self._thread.is_alive():
                 raise PodError(f'pod "{self.name}" is closed')
             self._wake()
@@ -240,7 +294,7 @@ class Pod:
         spec.root = root
         rpid = ffi.new("int32_t *")
         err = new_error()
-        if lib.zt_pod_launch(self.handle, spec, rpid, err) and err.kind == lib.ZT_ERR_EXEC:
+        if lib.zt_loop_launch(self.handle, spec, rpid, err) and err.kind == lib.ZT_ERR_EXEC:
             raise _launch_error(argv[0], err.os_errno)
         check(-1 if err.kind else 0, err)
         return Rpid(rpid[0])
@@ -256,7 +310,7 @@ class Pod:
     @property
     def frozen(self) -> bool:
         with self._handle_lock:
-            return bool(self._handle) and bool(lib.zt_pod_frozen(self.handle))
+            return bool(self._handle) and bool(lib.zt_loop_frozen(self.handle))
 
     @property
     def empty(self) -> bool:
@@ -269,10 +323,12 @@ class Pod:
             if self.frozen:
                 return
             err = new_error()
-            if lib.zt_pod_freeze(self.handle, FREEZE_TIMEOUT_MS, err):
+            if lib.zt_loop_freeze(self.handle, FREEZE_TIMEOUT_MS, err):
+                late = err.kind == lib.ZT_ERR_TIMEOUT
                 raise PodError(
                     f'cannot freeze pod "{self.name}": {ffi.string(err.text).decode()}',
-                    changed="nothing; the pod is running",
+                    do="try again when it is done with that" if late else None,
+                    changed="nothing; the pod is running" if late else "the pod is being ended",
                 )
 
         self.call(work)
@@ -295,7 +351,7 @@ class Pod:
                         changed="nothing; the pod is frozen still",
                     ) from error
                 self.before_thaw.pop(0)
-            check(lib.zt_pod_thaw(self.handle, err := new_error()), err)
+            check(lib.zt_loop_thaw(self.handle, err := new_error()), err)
 
         self.call(work)
 
@@ -323,7 +379,9 @@ class Pod:
             return None
         ppid = lib.zt_ids_to_virtual(self.handle, int(status["PPid"])) or SUPERVISOR
         vpid = lib.zt_ids_to_virtual(self.handle, rpid)
-        state = "frozen" if self.frozen else status["State"][0]
+        state = status["State"][0]
+        if self.frozen and state != "Z":
+            state = "frozen"
         return ProcessInfo(Vpid(vpid), rpid, Vpid(ppid), status["Name"], state, threads)
 
     def signal(self, sig: int, vpid: int | None = None) -> None:
@@ -345,8 +403,14 @@ class Pod:
         """End every process; returns when nothing is left."""
 
         def work() -> None:
-            lib.zt_pod_kill(self.handle)
+            left = self._kill_all()
             self._note_root()
+            if left:
+                raise PodError(
+                    f'cannot end pod "{self.name}": {left}',
+                    do="its processes end when what they wait for comes, or at the host's next boot",
+                    changed="every process of the pod has been sent SIGKILL",
+                )
             self._root_ended.set()
             self._empty.set()
 
@@ -360,10 +424,7 @@ class Pod:
         self._jobs.put(None)
         while self._thread.is_alive():
             self._wake()
-            self._thread.join(_WAKE_INTERVAL_S)
-        with self._handle_lock:
-            lib.zt_pod_destroy(self.handle)
-            self._handle = None
+            self._thread.join(_WAKE_AGAIN_S)
         for deferred in self.before_thaw:
             with contextlib.suppress(OSError):
                 deferred.give_up()

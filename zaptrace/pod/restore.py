@@ -16,6 +16,7 @@ from ..linux.native import check, lib, new_error
 from ..log import fault
 from ..resources.room import Room, decode_state
 from ..view.build import Build, Stage
+from ..view.store import RECORD, Stored, fill_store
 from .pod import Pod, Stdio, raise_file_limit
 
 FAULT_POINTS = {stage: f"restore.after_{stage.name.lower()}" for stage in Stage}
@@ -69,9 +70,9 @@ def make(
     allow_changed: frozenset[bytes] = frozenset(),
 ) -> None:
     """Make the pod of an image in `pod`, a moved one that is empty; it stays frozen. See Build."""
-    rooms = read(image)
+    rooms, stored = read(image), _read_store(image)
     raise_file_limit()
-    pod.call(_make, pod, image, rooms, contended, rehearsal, allow_changed)
+    pod.call(_make, pod, image, rooms, stored, contended, rehearsal, allow_changed)
 
 
 def _paths(names: Collection[str]) -> frozenset[bytes]:
@@ -99,6 +100,7 @@ def claim(
         None,  # type: ignore[arg-type]  # nor a process to pass files to
         stdio=(stdio or Stdio()).named(),
         allow_changed=_paths(allow_changed),
+        stored=_read_store(image),
     )
     _register(build, rooms)
     for room, work, args in build.work(Stage.CLAIM):
@@ -122,6 +124,18 @@ def read(image: Image, rooms: Sequence[Room[Any]] = resources.ROOMS) -> Rooms:
     ]
 
 
+def _read_store(image: Image) -> list[Stored]:
+    stored = [decode_state(Stored, plain) for plain in image.states(RECORD)]
+    unknown = {entry.room for entry in stored} - {room.NAME for room in resources.ROOMS}
+    if unknown:
+        raise BadImage(
+            "bad image: it has notes of a room that there is not",
+            needed=", ".join(room.NAME for room in resources.ROOMS),
+            found=", ".join(map(repr, sorted(unknown))),
+        )
+    return stored
+
+
 def _register(build: Build, rooms: Rooms) -> None:
     for room, states in rooms:
         build.room = room.NAME
@@ -132,10 +146,12 @@ def _make(
     pod: Pod,
     image: Image,
     rooms: Rooms,
+    stored: list[Stored],
     contended: bool,
     rehearsal: bool,
     allow_changed: frozenset[bytes],
 ) -> None:
+    fill_store(pod.handle, stored)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     root = image.manifest["pod"]["root"]
 
@@ -152,10 +168,10 @@ def _make(
         )
 
     def end(rpid: int, signal: int) -> None:
-        check(lib.zt_task_end(pod.handle, rpid, signal, err := new_error()), err)
+        check(lib.zt_loop_end_process(pod.handle, rpid, signal, err := new_error()), err)
 
     def stop(rpid: int, signal: int) -> None:
-        check(lib.zt_task_stop(pod.handle, rpid, signal, err := new_error()), err)
+        check(lib.zt_loop_stop_process(pod.handle, rpid, signal, err := new_error()), err)
 
     build = Build(
         pod.handle,
@@ -167,6 +183,7 @@ def _make(
         ours,
         stdio=pod.stdio.named(),
         tty_master=pod.tty_master,
+        stored=stored,
         contended=contended,
         rehearsal=rehearsal,
         allow_changed=allow_changed,

@@ -99,7 +99,7 @@ def restore(states: list[State], build: Build) -> None:
         build.at(Stage.SHARED, _make, state, build)
     for state in states:
         for watch in sorted(state.watches, key=lambda watch: not _is_spent(watch)):
-            build.at(Stage.THREADS, _add, state, watch, build)
+            build.at(Stage.OWN, _add, state, watch, build)
 
 
 # capture
@@ -187,10 +187,10 @@ def _add(state: State, watch: Watch, build: Build) -> None:
     if not watch.vpid:
         what = f"what an epoll instance watches as {watch.number}"
         do = "allow unshare(2) to zaptrace, or let the program keep the file open"
-        with restoring(NAME, Stage.THREADS, what, do):
+        with restoring(NAME, Stage.OWN, what, do):
             apart(lambda: _add_here(state, watch, build, event, spend))
         return
-    program = build.process(watch.vpid).program(Stage.THREADS)
+    program = build.process(watch.vpid).program(Stage.OWN)
     _add_in_process(program, watch, event)
     if spend:
         got = program.buffer(_EVENT.size)

@@ -74,7 +74,7 @@ def restore(states: list[State], build: Build) -> None:
         if state.kind == "posix" and build.contended:
             build.at(Stage.RESUME, _take_as_owner, state, build)
         elif state.kind == "posix":
-            build.at(Stage.THREADS, _program, state, build)
+            build.at(Stage.OWN, _program, state, build)
         else:
             build.at(Stage.FILES, _lock, state, build)
 
@@ -139,7 +139,7 @@ def _take(state: State, fd: int) -> None:
 
 def _program(state: State, build: Build) -> None:
     """POSIX locks belong to a process, so it locks by itself."""
-    program = build.process(state.vpid).program(Stage.THREADS)
+    program = build.process(state.vpid).program(Stage.OWN)
     program.call("fcntl", state.fd, fcntl.F_SETLK, program.data(_struct_flock(state)))
 
 

@@ -1,7 +1,7 @@
 """System V semaphores, message queues and shared memory: not carried yet, so refused.
 
 They belong to the host, not to a process, and their ids and keys would have to be made private first.
-The tracer notes every successful semget, msgget and shmget; nothing of them shows in /proc/PID.
+Nothing of them shows in /proc/PID: the tracer stores what kind of object was asked for, and by whom.
 """
 
 from __future__ import annotations
@@ -21,15 +21,14 @@ class State:
 
 
 def capture(pod: FrozenPod) -> list[State]:
-    for note in pod.notes():
-        room, _, what = note.partition(": ")
-        if room == NAME:
-            raise UnsupportedResource(
-                f'cannot checkpoint pod "{pod.name}": {what}',
-                needed="a room that can capture System V objects; there is none yet",
-                found=what,
-                do="run the program with POSIX shared memory or pipes instead, if it can do so",
-            )
+    for kind, user in pod.store(NAME).items():
+        what = f"process {int.from_bytes(user, 'little')} uses a System V {kind.decode()}"
+        raise UnsupportedResource(
+            f'cannot checkpoint pod "{pod.name}": {what}',
+            needed="a room that can capture System V objects; there is none yet",
+            found=what,
+            do="run the program with POSIX shared memory or pipes instead, if it can do so",
+        )
     return []
 
 

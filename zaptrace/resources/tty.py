@@ -352,7 +352,7 @@ def restore(states: list[State], build: Build) -> None:
     for state in states:
         build.at(Stage.SHARED, _make, state, build, numbers)
         if state.session and state.foreground:
-            build.at(Stage.THREADS, _foreground, state, build, numbers)
+            build.at(Stage.OWN, _foreground, state, build, numbers)
         if state.exclusive:
             build.at(Stage.RESUME, _exclude, state, build)
 
@@ -419,7 +419,7 @@ def _restore_slave_side(state: State, build: Build, master: int) -> None:
 
 def _foreground(state: State, build: Build, numbers: dict[int, int]) -> None:
     """The session's leader names the foreground group."""
-    program = build.process(state.session).program(Stage.THREADS)
+    program = build.process(state.session).program(Stage.OWN)
     path = program.string(f"/dev/pts/{numbers[state.index]}")
     group = program.data(struct.pack("=i", build.rpid(state.foreground)))
     fd = program.call("openat", -100, path, os.O_RDWR | os.O_NOCTTY, 0)

@@ -35,7 +35,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ class Outcome:
     """How a pod's time on this host came to its end."""
 
     how: str
-    """exited · killed (stop) · checkpointed (--stop) · migrated · discarded"""
+    """exited · failed (we had to end it) · killed (stop) · checkpointed (--stop) · migrated · discarded"""
     status: int | None = None
     """Wait status of the root process, as os.waitpid gives it; None when it did not end."""
     to: str | None = None
@@ -66,6 +66,10 @@ class Outcome:
     """Which pod of that name it was."""
     left: int = 0
     """Processes that live on after the root process ended."""
+    why: str = ""
+    """Of `failed`: what ended it."""
+    told: list[str] = field(default_factory=list)
+    """What its tracer had to say meanwhile, such as that a process had to be ended."""
 
     def to_dict(self) -> dict[str, Any]:
         """As a map for msgpack and JSON."""

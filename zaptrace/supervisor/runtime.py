@@ -250,6 +250,8 @@ def describe_end(outcome: dict[str, Any]) -> str:
         return f"was stopped by a checkpoint to {outcome.get('to')}"
     if how == "discarded":
         return "was discarded"
+    if how == "failed":
+        return f"was ended by a fault of its tracer ({outcome.get('why')})"
     if status is None:
         return "ended"
     if os.WIFSIGNALED(status):

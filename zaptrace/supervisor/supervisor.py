@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HostError, PodError, ZaptraceError
-from ..log import log
+from ..log import log, unforeseen
 from . import runtime, starter
 from .attach import Viewers
 from .control import Outcome
@@ -284,12 +284,18 @@ class Supervisor:
                 self.pod.kill()
 
         self.held = False
-        self.workers.run(work)
+        self.workers.run(work, failed=self._cannot_end, doing="stop")
 
     def kill(self) -> None:
         """SIGKILL to every process."""
         self.held = False
-        self.workers.run(self.pod.kill)
+        self.workers.run(self.pod.kill, failed=self._cannot_end, doing="kill")
+
+    def _cannot_end(self, error: ZaptraceError) -> None:
+        log.error("%s", error)
+        waiting, self.waiting = self.waiting, []
+        for request in waiting:
+            self.control_socket.fail(request, error)
 
     def discard(self) -> None:
         """As `kill`, of a pod that was not to be."""
@@ -342,7 +348,15 @@ class Supervisor:
     def _root_ended(self, status: int | None, left: int) -> None:
         if self.outcome is not None:
             return
-        self.outcome = Outcome("exited", status, instance=self.instance, left=left)
+        why = str(self.pod.failure or "")
+        self.outcome = Outcome(
+            "failed" if why else "exited",
+            status,
+            instance=self.instance,
+            left=left,
+            why=why,
+            told=self.pod.told,
+        )
         if left:
             log.info("the root process ended, %d processes live on", left)
             if self.terminal is not None:
@@ -406,8 +420,7 @@ def main(engine: Engine | None = None) -> None:
         starter.report(lifeline, ok=False, error=e.to_dict(), exit=status)
         os._exit(1)
     except BaseException as e:
-        log.exception("the supervisor failed")
-        error = PodError(f"the supervisor failed: {type(e).__name__}: {e}", changed="nothing")
+        error = unforeseen("start the pod", e, changed="nothing is left of the pod")
         starter.report(lifeline, ok=False, error=error.to_dict(), exit=125)
         os._exit(1)
     starter.report(

@@ -6,12 +6,16 @@ They run in the coordinator thread; whatever touches the pod goes through the wo
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
+import signal as signals
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Protocol, get_args, get_origin, get_type_hints
 
 from ..errors import PodError, ZaptraceError
+from ..log import unforeseen
 from .attach import Viewers
 from .control import Outcome
 from .control_socket import ControlSocket, Request
@@ -63,6 +67,46 @@ class Owner(Protocol):
         """The pod is not here any more."""
 
 
+def _checked(handler: Callable[..., None], request: Request) -> dict[str, Any]:
+    """The arguments of a request, if they are such as the verb takes. Raises PodError.
+
+    Only what a client sent is looked at here: whatever else goes wrong is our own fault.
+    """
+    ours = ("v", "id", "verb", "self", "request")
+    arguments = {str(k): v for k, v in request.args.items() if k not in ours}
+    hints = get_type_hints(handler, localns={"Then": str})  # a Literal, which the verb looks at
+    known = inspect.signature(handler).parameters
+    wrong = [
+        f"{name}: {arguments[name]!r}"
+        for name in arguments
+        if name in known and not _is_a(arguments[name], hints[name])
+    ]
+    wrong += [
+        f"no {name}"
+        for name, parameter in known.items()
+        if name != "request"
+        and parameter.kind is not parameter.VAR_KEYWORD
+        and parameter.default is parameter.empty
+        and name not in arguments
+    ]
+    if wrong:
+        raise PodError(
+            f"bad arguments for {request.verb!r}", found=", ".join(wrong), changed="nothing"
+        )
+    return arguments
+
+
+def _is_a(value: Any, hint: Any) -> bool:
+    """Is it of the type of an annotation: a class, a union of them, dict[...], Any?"""
+    if hint is Any:
+        return True
+    if isinstance(hint, UnionType):
+        return any(_is_a(value, option) for option in get_args(hint))
+    if hint is float:
+        return isinstance(value, int | float)
+    return isinstance(value, get_origin(hint) or hint)
+
+
 class Verbs:
     """What clients may ask of one supervisor."""
 
@@ -80,17 +124,12 @@ class Verbs:
                     do="use the same zaptrace for the client and for the pod",
                     changed="nothing",
                 )
-            handler(request, **self._arguments(request))
+            handler(request, **_checked(handler, request))
         except ZaptraceError as e:
             control_socket.fail(request, e)
-        except (TypeError, ValueError, KeyError) as e:
-            control_socket.fail(
-                request, PodError(f"bad arguments for {request.verb!r}", found=repr(e))
-            )
-
-    @staticmethod
-    def _arguments(request: Request) -> dict[str, Any]:
-        return {k: v for k, v in request.args.items() if k not in ("v", "id", "verb")}
+        except Exception as e:
+            doing = f"{request.verb} pod {self._of.job.name!r}"
+            control_socket.fail(request, unforeseen(doing, e))
 
     def _run(
         self, request: Request, work: Callable[[], Results | None], exclusive: str | None = None
@@ -102,6 +141,7 @@ class Verbs:
             lambda results: control_socket.reply(request, **results),
             lambda error: control_socket.fail(request, error),
             exclusive,
+            request.verb,
         )
 
     # -- looking
@@ -217,6 +257,8 @@ class Verbs:
         **_: object,
     ) -> None:
         """To one process, or to the process group of the root process."""
+        if signal and signal not in signals.valid_signals():
+            raise PodError(f"there is no signal {signal}", changed="nothing")
 
         def work() -> None:
             if group:

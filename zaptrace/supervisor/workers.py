@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import PodError, ZaptraceError
-from ..log import log
+from ..log import unforeseen
 
 Event = Callable[[], object]
 Results = dict[str, Any]
@@ -74,8 +74,12 @@ class Workers:
         then: Callable[[Results], object] | None = None,
         failed: Callable[[ZaptraceError], object] | None = None,
         exclusive: str | None = None,
+        doing: str | None = None,
     ) -> None:
-        """Call `work` in a thread of its own, and then `then` or `failed` in the coordinator."""
+        """Call `work` in a thread of its own, and then `then` or `failed` in the coordinator.
+
+        `doing` is what it does, if that is not what `exclusive` says: "signal".
+        """
         if exclusive is not None:
             self.check_free(exclusive)
             self.busy = exclusive
@@ -98,11 +102,7 @@ class Workers:
             except ZaptraceError as e:
                 error = e
             except Exception as e:
-                log.exception("a worker failed")
-                error = PodError(
-                    f"zaptrace failed: {type(e).__name__}: {e}",
-                    do=f"this is a bug; the traceback is in the log of supervisor {os.getpid()}",
-                )
+                error = unforeseen(f"{doing or exclusive or 'do that to'} pod {self._pod!r}", e)
             self.post(lambda: finished(results, error))
 
         threading.Thread(target=worker, daemon=True).start()

@@ -7,8 +7,9 @@ before any goes on to the next.
     SHARED   things of no process exist: files, pipes, sockets, memory objects, in the supervisor
     FORK     every process exists, with its parent, session and group, executing its own program
     MEMORY   every process has its memory
+    THREADS  every thread exists
     FILES    every process has its descriptors
-    THREADS  every thread exists; what only the owner can set is set
+    OWN      what only a process itself can set, or what names one as an owner, is set
     RESUME   registers, signals and timers are loaded; the pod is whole, and still frozen
 """
 
@@ -29,6 +30,7 @@ from ..ids import FileId, Rpid, Vpid
 from ..linux.native import Handle, lib
 from ..linux.program import Program, Results
 from ..linux.tracee import Thread
+from .store import Stored, of_room
 
 if TYPE_CHECKING:
     from ..image.image import Image
@@ -63,9 +65,10 @@ class Stage(enum.IntEnum):
     SHARED = 1
     FORK = 2
     MEMORY = 3
-    FILES = 4
-    THREADS = 5
-    RESUME = 6
+    THREADS = 4
+    FILES = 5
+    OWN = 6
+    RESUME = 7
 
 
 @dataclass
@@ -107,6 +110,7 @@ class Build:
     `makers` says which processes are forked from which and execute nothing, and `sow` what has to be
     done to a process before it makes others: pages that are there then are shared by copy-on-write
     (filled at SHARED, in this order).
+    `stored` is the store of the pod, which the tracer has already.
     `contended`: the pod may still live on this very host, frozen, holding its addresses and locks.
     `rehearsal`: it does, and goes on living: everything is made, to be thrown away, but nothing that
     others could notice (a path, a port, a byte in a named pipe), and bulk contents are left out.
@@ -133,6 +137,7 @@ class Build:
     terminals: dict[int, str] = field(default_factory=dict)
     makers: dict[int, int] = field(default_factory=dict)
     sow: dict[int, Callable[[BuildProcess], None]] = field(default_factory=dict)
+    stored: list[Stored] = field(default_factory=list)
     processes: dict[Vpid, BuildProcess] = field(default_factory=dict)
     _work: dict[Stage, list[Work]] = field(default_factory=dict)
     _files: dict[FileId, int] = field(default_factory=dict)
@@ -146,6 +151,10 @@ class Build:
     def work(self, stage: Stage) -> list[Work]:
         """What is registered for a stage."""
         return self._work.get(stage, [])
+
+    def store(self, room: str) -> dict[bytes, bytes]:
+        """What the lower half of a room had noted, and has again, oldest first."""
+        return of_room(self.stored, room)
 
     def process(self, vpid: int) -> BuildProcess:
         try:

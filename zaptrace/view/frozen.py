@@ -22,6 +22,7 @@ from ..linux import native, procfs
 from ..linux.native import Handle, lib
 from ..linux.program import Program, Results
 from ..linux.tracee import TaskInfo, Thread, tasks
+from .store import Stored, of_room, read_store
 
 if TYPE_CHECKING:
     from ..image.sink import Parts, Writer
@@ -251,13 +252,14 @@ class FrozenPod:
     def process(self, vpid: int) -> FrozenProcess:
         return next(p for p in self.processes if p.vpid == vpid)
 
-    def notes(self) -> list[str]:
-        """What rooms of the tracer noted, to be told before a checkpoint."""
-        found: list[str] = []
-        buffer = native.ffi.new("char[]", 512)
-        while lib.zt_pod_note(self.handle, len(found), buffer, 512):
-            found.append(native.ffi.string(buffer).decode(errors="replace"))
-        return found
+    @functools.cached_property
+    def stored(self) -> list[Stored]:
+        """What the lower halves of all rooms noted."""
+        return read_store(self.handle)
+
+    def store(self, room: str) -> dict[bytes, bytes]:
+        """What the lower half of a room noted, oldest first."""
+        return of_room(self.stored, room)
 
     def files(self, room: str) -> list[FrozenFile]:
         """The open file descriptions that a room has claimed."""

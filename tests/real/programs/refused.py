@@ -44,9 +44,15 @@ def shared_segment():
     return lambda: checked(libc.shmctl(id_, rmid, 0))
 
 
-def inotify():
-    fd = checked(libc.inotify_init())
-    return lambda: os.close(fd)
+def fanotify():
+    """The standing example of what no room claims: it watches file systems of this very host."""
+    report_fid = 0x200  # all that an ordinary user may ask for
+    fd = checked(libc.fanotify_init(report_fid, os.O_RDONLY))
+
+    def check():
+        assert os.readlink(f"/proc/self/fd/{fd}") == "anon_inode:[fanotify]"
+
+    return check
 
 
 def file_lease():

@@ -73,7 +73,7 @@ def finish(build: Build, description: Description, fd: int) -> None:
     build.provide(description.file_id, fd)
     if description.owner is not None or description.flags & os.O_ASYNC:
         # The owner is a process of the new kernel, so it has to exist first.
-        build.at(Stage.THREADS, _set_owner, build, description)
+        build.at(Stage.OWN, _set_owner, build, description)
 
 
 def unsupported(file: FrozenFile, what: str, **fields: str) -> UnsupportedResource:
@@ -133,7 +133,7 @@ def _owner(pod: FrozenPod, file: FrozenFile) -> Owner | None:
 
 def _set_owner(build: Build, description: Description) -> None:
     fd, owner = build.file(description.file_id), description.owner
-    with restoring("file", Stage.THREADS, "the owner of a file's signals"):
+    with restoring("file", Stage.OWN, "the owner of a file's signals"):
         if owner is not None and owner.signal:
             fcntl.fcntl(fd, _F_SETSIG, owner.signal)
         if owner is not None and owner.vid:

@@ -3,8 +3,8 @@
 The kernel keeps: mappings with their protection, advice, locks, seals, keys and guard pages; pages,
 and who shares them by copy-on-write; what attributes.py lists of the address space.
 Kinds of mapping here: `anonymous` (private), `file` (private or shared; only pages that differ from
-the file travel), `object` (shared memory and files without a path, mapped shared or private: the
-contents of the object travel once, and of each process the pages that it wrote).
+the file travel), `object` (shared memory, files without a path, files that may not be read, mapped
+shared or private: their contents travel once, and of each process the pages that it wrote).
 Not carried: device memory, huge-page files, AIO rings, userfaultfd registrations, shadow stacks
 (refused); which pages were resident; the name of shared anonymous memory; memory policies (NUMA).
 

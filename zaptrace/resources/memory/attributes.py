@@ -13,13 +13,14 @@ import struct
 from dataclasses import dataclass
 
 from ...linux import procfs
+from ...linux.native import lib
 from ...linux.program import Program
 from ...view.frozen import FrozenProcess
 from .mappings import PAGE, PROT_EXEC, PROT_READ, PROT_WRITE, Mapping
 
 _PR_SET_MM, _PR_SET_MM_MAP = 35, 14
 _PR_SET_VMA, _PR_SET_VMA_ANON_NAME = 0x53564D41, 0
-_MAP_PRIVATE_ANONYMOUS = 0x22
+_MAP_OF_STUB = 0x2 | 0x10 | 0x20 | 0x4000  # private, fixed, anonymous, not reserved
 _MADV_DONTNEED, _MADV_GUARD_INSTALL = 4, 102
 _MLOCK_ONFAULT = 1
 _MCL_FUTURE, _MCL_ONFAULT = 2, 4
@@ -64,14 +65,15 @@ def capture(process: FrozenProcess) -> Attributes:
         auxv = file.read()
     program = Program()
     brk = program.call("brk", 0)
-    # A page that is made now is locked, and so not to be dropped, and present if not at first use.
-    page = program.call(
-        "mmap", 0, PAGE, PROT_READ | PROT_WRITE, _MAP_PRIVATE_ANONYMOUS, -1, 0, may_fail=True
-    )
+    # A page that is made now (one of the stub's, anew, so that there are not more of them) is locked,
+    # and so not to be dropped, and present if not at first use.
+    page = lib.zt_stub_end() - PAGE
+    readable = PROT_READ | PROT_WRITE
+    made = program.call("mmap", page, PAGE, readable, _MAP_OF_STUB, -1, 0, may_fail=True)
     drop = program.call("madvise", page, PAGE, _MADV_DONTNEED, may_fail=True)
     vector = program.buffer(1)
-    program.call("mincore", page, PAGE, vector, may_fail=True)
-    program.call("munmap", page, PAGE, may_fail=True)
+    program.call("mincore", page, PAGE, vector)
+    program.call("munlock", page, PAGE)
     # At an address where nothing is, a key that is allocated fails later than one that is not.
     keys = [(key, program.call("pkey_mprotect", 0, PAGE, 0, key, may_fail=True)) for key in _KEYS]
     ldt = program.buffer(8)
@@ -79,8 +81,8 @@ def capture(process: FrozenProcess) -> Attributes:
     results = process.run(program)
     layout["brk"] = results[brk]
     lock_future = 0
-    if results[page] == -_EAGAIN or (results[page] > 0 and results[drop] == -_EINVAL):
-        present = results[page] < 0 or results.bytes(vector)[0] & 1
+    if results[made] == -_EAGAIN or (results[made] > 0 and results[drop] == -_EINVAL):
+        present = results[made] < 0 or results.bytes(vector)[0] & 1
         lock_future = _MCL_FUTURE | (0 if present else _MCL_ONFAULT)
     return Attributes(
         layout=layout,

@@ -61,7 +61,7 @@ class Capture:
     ) -> Mapping:
         inode = self._inodes.mapped(m) if m.inode else None
         refuse(process, m, inode)
-        kind = kind_of(inode)
+        kind = kind_of(inode, m)
         held: list[Piece] = []
         guards: list[tuple[int, int]] = []
         for piece in pages.scan(m.start, m.end, _what_to_look_for(kind, m.shared)):
@@ -69,7 +69,7 @@ class Capture:
                 guards.append(piece[:2])
             else:
                 held.append(piece)
-        if inode is not None and inode.path is None:
+        if inode is not None and kind == "object":
             self._objects.add(inode, process, m, [piece[:2] for piece in held], guards)
         elif inode is not None:
             self._files.setdefault(inode, []).append(m)

@@ -72,7 +72,7 @@ class Mapping:
 
 @dataclass(frozen=True)
 class Object:
-    """Shared memory without a path, or a file that has none any more."""
+    """Shared memory without a path, a file that has none any more, or that may not be read."""
 
     device: int
     inode: int
@@ -102,10 +102,14 @@ def open_mode(writable: bool) -> int:
     return os.O_RDWR if writable else os.O_RDONLY
 
 
-def kind_of(inode: Inode | None) -> str:
+def kind_of(inode: Inode | None, m: procfs.Map) -> str:
     if inode is None:
         return "anonymous"
-    return "object" if inode.path is None else "file"
+    if inode.path is None:
+        return "object"
+    if not m.shared and not may_open(inode.path, os.O_RDONLY):
+        return "object"  # of a program that may be executed only: none can map it
+    return "file"
 
 
 def refuse(process: FrozenProcess, m: procfs.Map, inode: Inode | None) -> None:
@@ -122,7 +126,7 @@ def refuse(process: FrozenProcess, m: procfs.Map, inode: Inode | None) -> None:
             raise unsupported(process, m, m.name)
         if inode.hidden:
             raise unsupported(process, m, "a file that cannot be reached by its name")
-    elif not may_open(inode.path, open_mode(m.shared and "mw" in m.flags)):
+    elif m.shared and not may_open(inode.path, open_mode("mw" in m.flags)):
         raise unsupported(process, m, "a file that its mode forbids to open so again")
 
 

@@ -31,7 +31,7 @@ from .runs import Run, Span, pack, split, unpack, without
 if TYPE_CHECKING:
     from ...view.build import Build
 
-_LOOK = 1 << 20  # pages that are asked about in one program
+_LOOK = 1 << 14  # pages that are asked about in one program
 _ZEROS = bytes(BITE)
 _MREMAP_MAYMOVE = 1
 _MEMORY = (b"/memfd:", b"/dev/zero")
@@ -84,7 +84,7 @@ class Objects:
         guards: list[tuple[int, int]],
     ) -> None:
         """`m` maps an object, but has its own pages and guard pages in these address ranges."""
-        if not inode.files:
+        if inode.path is not None or not inode.files:  # else the room of its descriptor carries it
             self._users.setdefault(inode, []).append(User(process, m, own, guards))
 
     def capture(self) -> list[Object]:
@@ -101,7 +101,7 @@ class Objects:
         return Object(
             device=inode.key[0],
             inode=inode.key[1],
-            path=b"" if not inode.was or inode.was.startswith(_MEMORY) else inode.was,
+            path=b"" if inode.path is not None or inode.was.startswith(_MEMORY) else inode.was,
             name=os.fsdecode(inode.was.rpartition(b"/")[2].removeprefix(b"memfd:")) or "shared",
             code=any("x" in user.map.permissions for user in users),
             size=reader.end,

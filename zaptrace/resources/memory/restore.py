@@ -13,7 +13,7 @@ from ...linux.native import lib
 from ...linux.program import Argument, Program, Row
 from ...view.build import Build, BuildProcess
 from . import attributes
-from .mappings import PROT_READ, PROT_WRITE, Mapping
+from .mappings import PAGE, PROT_READ, PROT_WRITE, Mapping
 from .runs import Span, split, unpack, unpack_pairs, within, without
 from .seeds import Bytes, Memory, Seeds
 
@@ -22,7 +22,7 @@ _TASK_SIZE = 0x7FFFFFFFF000
 _MAP_SHARED, _MAP_PRIVATE, _MAP_DROPPABLE, _MAP_ANONYMOUS = 0x1, 0x2, 0x8, 0x20
 _MAP_GROWSDOWN, _MAP_NORESERVE = 0x100, 0x4000
 _MAP_FIXED_NOREPLACE = 0x100000
-_MADV_DONTNEED = 4
+_MADV_DONTNEED, _MADV_POPULATE_WRITE = 4, 23
 _IOV_MAX = 1024
 _MOST = 1 << 30  # bytes of one read
 
@@ -83,9 +83,11 @@ def _fill_mapping(filling: _Filling, m: Mapping, runs: _Spans, kept: Memory | No
         runs = _unlike(runs, here)
         protection = PROT_READ | PROT_WRITE
     else:
-        # Memory that was not accounted for as writable is not made so for a moment either.
-        protection = m.protection | (PROT_WRITE if runs and m.has("ac") else 0)
+        # Memory that was not accounted as writable is not made so for a moment either.
+        protection = m.protection | (PROT_WRITE if m.has("ac") and not m.shared else 0)
         filling.map(m, m.start, m.end, protection)
+        if protection != m.protection and not runs and m.kind == "anonymous":
+            filling.touch(m)
     attributes.before_contents(filling.program, m, m.start, m.end)
     if protection & PROT_WRITE:
         filling.read(runs)
@@ -193,6 +195,11 @@ class _Filling:
         """Pages that the process was born with and does not have."""
         for start, end, _ in spans:
             self.program.call("madvise", start, end - start, _MADV_DONTNEED)
+
+    def touch(self, m: Mapping) -> None:
+        """Anonymous memory that nobody ever wrote to is not accounted when it becomes read-only."""
+        self.program.call("madvise", m.start, PAGE, _MADV_POPULATE_WRITE, may_fail=True)
+        self.program.call("madvise", m.start, PAGE, _MADV_DONTNEED)
 
     # -- contents: here alone bytes of private memory are put back (and in a rehearsal few of many)
 

@@ -25,6 +25,7 @@ from ...linux.program import Program
 from ...view.build import Build, BuildProcess, Stage
 from ...view.frozen import FrozenPod, FrozenProcess, Zombie
 from ..common import nameless, sameness
+from ..common.ending import end_as
 from ..common.file import restoring
 from ..common.inode import GONE, name_of
 from . import tree
@@ -228,7 +229,7 @@ def restore(states: list[State], build: Build) -> None:
     build.at(Stage.SHARED, _find_makers, states, build)
     build.at(Stage.FORK, _make_tree, states, build)
     for state in alive:
-        build.at(Stage.FILES, _own, state, build)
+        build.at(Stage.FORK, _own, state, build)
     build.at(Stage.RESUME, _end_zombies, [s for s in states if s.zombie], build)
     for state in alive:
         if state.stop_signal:
@@ -382,10 +383,11 @@ def _execute(state: State, process: BuildProcess) -> None:
 
 
 def _own(state: State, build: Build) -> None:
+    """Before there are other threads, which inherit some of it."""
     process = build.process(state.vpid)
     if state.cwd_gone is not None:
         _enter(process, state.cwd, state.cwd_gone, build)
-    program = process.program(Stage.FILES)
+    program = process.program(Stage.FORK)
     if state.cwd_gone is None:
         program.call("chdir", program.string(state.cwd))
     program.call("umask", state.umask)
@@ -403,7 +405,7 @@ def _enter(process: BuildProcess, was: bytes, gone: Gone, build: Build) -> None:
     if made is None:
         what = f"the working directory {os.fsdecode(was)}, which was removed"
         with (
-            restoring(NAME, Stage.FILES, what),
+            restoring(NAME, Stage.FORK, what),
             nameless.other(was, gone.mode, b"", quiet=build.rehearsal) as directory,
         ):
             made = directory.open(os.O_RDONLY | os.O_DIRECTORY)
@@ -419,12 +421,8 @@ def _enter(process: BuildProcess, was: bytes, gone: Gone, build: Build) -> None:
 def _end_zombies(zombies: list[State], build: Build) -> None:
     for state in reversed(zombies):
         process = build.processes.pop(Vpid(state.vpid))
-        program = Program()
-        if state.code == _CLD_EXITED:
-            program.call("exit_group", state.status, may_fail=True)
-            process.run(program)
-        else:
-            build.end(process.rpid, state.status)
+        exited = state.code == _CLD_EXITED
+        end_as(state.status << 8 if exited else state.status, process, build)
 
 
 def _stop(state: State, build: Build) -> None:

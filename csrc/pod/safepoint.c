@@ -1,4 +1,4 @@
-#include "settle.h"
+#include "safepoint.h"
 
 #include <string.h>
 
@@ -53,10 +53,15 @@ static int step_out_of_vdso(zt_stopped thread, zt_regs *regs, zt_err *err)
         return -1;
     if (stop.kind == ZT_STOP_EXITED)
         return zt_fail(err, ZT_ERR_GONE, 0, "thread %d was killed", thread.rtid);
-    return zt_stopped_set_mask(thread, mask, err);
+    if (zt_stopped_set_mask(thread, mask, err))
+        return -1;
+    if (in_vdso(regs))
+        return zt_fail(err, ZT_ERR_TIMEOUT, 0, "thread %d did not leave the vDSO within %d instructions", thread.rtid,
+                       MOST_STEPS);
+    return 0;
 }
 
-int zt_settle(zt_task *task, zt_err *err)
+int zt_pod_to_safe_point(zt_task *task, zt_err *err)
 {
     zt_stopped thread = zt_task_stopped(task);
     zt_regs regs;

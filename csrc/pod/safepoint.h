@@ -1,4 +1,4 @@
-/* What must not be frozen halfway.
+/* Safe points: where a thread may be frozen.
  *
  * A thread inside a restartable sequence would lose the kernel's abort when its registers are
  * replaced: it goes to its abort address, as at any preemption (rseq(2)). A thread inside a vDSO
@@ -6,4 +6,5 @@
 #pragma once
 #include "pod.h"
 
-int zt_settle(zt_task *task, zt_err *err);
+/* Bring a thread that is at rest to a safe point. */
+int zt_pod_to_safe_point(zt_task *task, zt_err *err);

@@ -1,0 +1,91 @@
+#include "proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PATH_SIZE = 96 };
+
+static const char *path_of(int32_t id, const char *name, char path[PATH_SIZE])
+{
+    if (id == ZT_PROC_SELF)
+        snprintf(path, PATH_SIZE, "/proc/self/%s", name);
+    else
+        snprintf(path, PATH_SIZE, "/proc/%d/%s", id, name);
+    return path;
+}
+
+int zt_proc_read(int32_t id, const char *name, char *ret, size_t size)
+{
+    char path[PATH_SIZE];
+    size_t length = 0;
+    ssize_t got = 0;
+    int fd = open(path_of(id, name, path), O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    /* Some files come a line at a time (sched, fdinfo of an epoll). */
+    while (length < size - 1 && (got = read(fd, ret + length, size - 1 - length)) > 0)
+        length += (size_t)got;
+    int error = errno;
+    close(fd);
+    errno = error;
+    ret[length] = 0;
+    return got < 0 ? -1 : 0;
+}
+
+int zt_proc_link(int32_t id, const char *name, char *ret, size_t size)
+{
+    char path[PATH_SIZE];
+    ssize_t length = readlink(path_of(id, name, path), ret, size - 1);
+    if (length < 0)
+        return -1;
+    ret[length] = 0;
+    return 0;
+}
+
+FILE *zt_proc_open(int32_t id, const char *name)
+{
+    char path[PATH_SIZE];
+    return fopen(path_of(id, name, path), "re");
+}
+
+const char *zt_proc_value(const char *text, const char *key)
+{
+    size_t length = strlen(key);
+    for (const char *line = text; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, key, length) == 0 && line[length] == ':')
+            return line + length + 1;
+    }
+    return NULL;
+}
+
+bool zt_proc_get_stat(int32_t id, zt_proc_stat *ret)
+{
+    enum { PARENT = 4, CPU = 39 }; /* numbers of fields */
+    char text[1024];
+    if (zt_proc_read(id, "stat", text, sizeof text))
+        return false;
+    const char *at = strrchr(text, ')'); /* the name may hold anything */
+    if (!at || sscanf(at + 1, " %c %d", &ret->state, &ret->parent) != 2)
+        return false;
+    at = strchr(at + 2, ' ');
+    for (int field = PARENT; at && field < CPU; field++)
+        at = strchr(at + 1, ' ');
+    return at && sscanf(at, "%d", &ret->cpu) == 1;
+}
+
+int zt_proc_fd_info(int32_t id, int fd, char *ret, size_t size)
+{
+    char name[32];
+    snprintf(name, sizeof name, "fdinfo/%d", fd);
+    return zt_proc_read(id, name, ret, size);
+}
+
+int zt_proc_fd_link(int32_t id, int fd, char *ret, size_t size)
+{
+    char name[32];
+    snprintf(name, sizeof name, "fd/%d", fd);
+    return zt_proc_link(id, name, ret, size);
+}

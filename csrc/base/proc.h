@@ -1,0 +1,31 @@
+/* What /proc tells of a process or thread. The only reader of it: a tracee can die at any moment, so
+ * each of these may find nothing, and says so. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum { ZT_PROC_SELF = 0 };
+
+/* The text of /proc/ID/NAME, 0-terminated, as far as it fits. 0, or -1 with errno. */
+int zt_proc_read(int32_t id, const char *name, char *ret, size_t size);
+/* Where the link /proc/ID/NAME points, 0-terminated, as far as it fits. 0, or -1 with errno. */
+int zt_proc_link(int32_t id, const char *name, char *ret, size_t size);
+/* To read by line what may be long. NULL with errno. */
+FILE *zt_proc_open(int32_t id, const char *name);
+
+/* What follows "KEY:" at the start of a line, or NULL. */
+const char *zt_proc_value(const char *text, const char *key);
+
+/* Of /proc/ID/stat, proc_pid_stat(5). */
+typedef struct zt_proc_stat {
+    char state;
+    int32_t parent;
+    int32_t cpu; /* that it ran on last */
+} zt_proc_stat;
+bool zt_proc_get_stat(int32_t id, zt_proc_stat *ret); /* false: there is no such thread */
+
+/* As /proc/ID/fdinfo/FD and fd/FD, of the descriptor `fd`. */
+int zt_proc_fd_info(int32_t id, int fd, char *ret, size_t size);
+int zt_proc_fd_link(int32_t id, int fd, char *ret, size_t size);

@@ -1,0 +1,43 @@
+"""Differences between a pod and its restored self that we know of, and mean to mend or to live with.
+
+`KNOWN` is the only list. Each entry has a reason, and a witness: a program of tests/programs in a
+flavour, in which the difference has to show. When it does not any more the entry is stale, and that
+test fails until the entry is removed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Known:
+    pattern: str
+    """A regular expression for a whole line of snapshot.differences."""
+    reason: str
+    witness: tuple[str, str]
+    """A program, and a flavour."""
+
+
+KNOWN: tuple[Known, ...] = ()
+
+
+def sort(found: Sequence[str]) -> tuple[list[str], Counter[str]]:
+    """The lines that nobody knows, and how many of each known reason there are."""
+    strange: list[str] = []
+    known: Counter[str] = Counter()
+    for line in found:
+        entry = next((k for k in KNOWN if re.fullmatch(k.pattern, line, re.DOTALL)), None)
+        if entry:
+            known[entry.reason] += 1
+        else:
+            strange.append(line)
+    return strange, known
+
+
+def stale(program: str, flavour: str, seen: set[str]) -> list[str]:
+    """Entries whose witness this is, and that it has not seen."""
+    return [k.reason for k in KNOWN if k.witness == (program, flavour) and k.reason not in seen]

@@ -1,0 +1,70 @@
+"""What a frozen pod looks like, so that before and after can be compared.
+
+Everything that the kernel shows of its processes is read, from outside and by the getters that a
+process can call itself, and told in the pod's own terms: vpids, not rpids; "the third pipe", not an
+inode number. So a pod and its restored self should look the same, and what differs was lost.
+
+    processes   what has to be the same wherever the pod lives
+    here        what has to be the same too as long as nothing of it ran and nothing was restored:
+                resident memory, sharing in bytes, allocations
+
+What is left out is left out by name, with the reason beside it (IGNORED in each file): whatever a
+newer kernel shows is compared from its first day. A resource's own contents are its test program's
+business.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.snapshot import files, locks, memory, process, threads
+from harness.snapshot.compare import compare
+from harness.snapshot.look import Look
+
+
+@dataclass
+class Snapshot:
+    processes: dict[int, dict[str, Any]]  # by vpid
+    here: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+
+def plain(info: Any) -> dict[str, Any]:
+    """A ProcessInfo as plain data, whatever kind of class it is."""
+    if dataclasses.is_dataclass(info) and not isinstance(info, type):
+        return dataclasses.asdict(info)
+    return dict(info._asdict()) if hasattr(info, "_asdict") else dict(info)
+
+
+def take(pod: Any) -> Snapshot:
+    """The pod has to be frozen. One without a tracer (`handle`) is seen from outside only."""
+    handle = getattr(pod, "handle", None)
+    return pod.call(_take, pod, handle) if handle else _take(pod, None)
+
+
+def _take(pod: Any, handle: Any) -> Snapshot:
+    infos = [p for p in map(plain, pod.processes()) if os.path.exists(f"/proc/{p['rpid']}")]
+    look = Look(handle, {p["rpid"]: p["vpid"] for p in infos})
+    taken = Snapshot({})
+    for info in sorted(infos, key=lambda p: p["vpid"]):
+        rpid, vpid = info["rpid"], info["vpid"]
+        seen = {"parent": info["ppid"], **process.kinship(look, rpid)}
+        taken.processes[vpid] = seen
+        if seen["zombie"]:
+            continue
+        seen |= process.read(look, rpid)
+        seen["fds"] = files.read(look, rpid)
+        seen["maps"] = memory.read(look, rpid)
+        seen["locks"] = locks.read(look, rpid)
+        seen["threads"] = threads.read(look, rpid)
+        threads.mask_timer_signals(seen)
+        taken.here[vpid] = {**process.here(rpid), "maps": memory.here(rpid)}
+    return taken
+
+
+def differences(before: Snapshot, after: Snapshot, *, here: bool = False) -> list[str]:
+    """In words; empty where the two are the same. `here`: nothing was restored in between."""
+    said = compare(before.processes, after.processes)
+    return said + (compare(before.here, after.here) if here else [])

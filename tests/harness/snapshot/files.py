@@ -1,0 +1,129 @@
+"""Descriptors: what each is, every line of its fdinfo, its inode, and all that fcntl tells."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import stat
+import struct
+from typing import Any
+
+from harness.snapshot import sockets, ttys
+from harness.snapshot.look import Look
+from zaptrace.errors import ZaptraceError
+from zaptrace.linux import native
+
+IGNORED_FDINFO = {
+    "mnt_id": "a number of the host's",
+    "ino": "a number of the host's; it is told by `is`",
+    "it_value": "a timer's time left goes on",
+    "eventfd-id": "a number of the host's",
+    "tty-index": "a number of the host's",
+    "clockid_offset": "of the host's clock",
+}
+NULL = "/dev/null"
+
+_F_GETOWN_EX, _F_GETSIG, _F_GETLEASE = 16, 11, 1025
+_FCNTL = {
+    "signal": _F_GETSIG, "lease": _F_GETLEASE, "pipe size": 1032, "seals": 1034, "flags": 3,
+}  # fmt: skip
+_OWNER = struct.Struct("=ii")
+
+
+def read(look: Look, rpid: int) -> dict[int, dict[str, Any]]:
+    found: dict[int, dict[str, Any]] = {}
+    for number in sorted(map(int, os.listdir(f"/proc/{rpid}/fd"))):
+        status = os.stat(f"/proc/{rpid}/fd/{number}")
+        look.opened(status.st_dev, status.st_ino, f"fd {number} of {look.id(rpid)}")
+        found[number] = _read(look, rpid, number, status)
+    return found
+
+
+def _read(look: Look, rpid: int, number: int, status: os.stat_result) -> dict[str, Any]:
+    link = os.readlink(f"/proc/{rpid}/fd/{number}")
+    seen: dict[str, Any] = {
+        "is": look.name(link, status.st_dev, status.st_ino),
+        "description": _description(look, rpid, number, (link, status.st_dev, status.st_ino)),
+        "inode": _inode(status),
+        "info": _info(look, rpid, number),
+    }
+    if link == NULL:
+        # A supervisor's stdio may stand in for what was there.
+        return {**seen, "info": {k: v for k, v in seen["info"].items() if k != "flags"}}
+    flags = int(seen["info"]["flags"][0], 8)
+    if flags & os.O_PATH:
+        return seen
+    try:
+        local = native.get_fd(rpid, number)
+    except ZaptraceError as error:
+        return {**seen, "duplicate": error.what}
+    try:
+        seen["fcntl"] = _fcntl(look, local)
+        if stat.S_ISSOCK(status.st_mode):
+            seen |= sockets.read(look, local, status.st_ino)
+        elif stat.S_ISCHR(status.st_mode) and os.isatty(local):
+            seen["terminal"] = ttys.read(look, local)
+    finally:
+        os.close(local)
+    return seen
+
+
+def _inode(status: os.stat_result) -> dict[str, Any]:
+    return {
+        "mode": oct(status.st_mode),
+        "links": status.st_nlink,
+        "owner": (status.st_uid, status.st_gid),
+        "size": status.st_size,
+        "modified": status.st_mtime_ns if stat.S_ISREG(status.st_mode) else 0,
+    }
+
+
+def _description(look: Look, rpid: int, number: int, key: tuple) -> str:
+    """Descriptors with one open file description have one name."""
+    alike = look.descriptions.setdefault(key, [])
+    for other, fd, name in alike:
+        if native.kcmp_files(other, fd, rpid, number) == 0:
+            return name
+    name = look.number("description", (rpid, number))
+    alike.append((rpid, number, name))
+    return name
+
+
+def _info(look: Look, rpid: int, number: int) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    with open(f"/proc/{rpid}/fdinfo/{number}", encoding="utf-8", errors="backslashreplace") as file:
+        for line in file:
+            key, _, value = line.partition(":")
+            if key.strip() not in IGNORED_FDINFO:
+                value = _stable(look, key.strip(), value.strip())
+                found.setdefault(key.strip(), []).append(value)
+    return {key: sorted(values) for key, values in found.items()}
+
+
+def _stable(look: Look, key: str, value: str) -> str:
+    if key in ("tfd", "inotify wd", "fanotify ino"):
+        # Lines of epoll and inotify name inodes, and how they are found, in this host's numbers.
+        return re.sub(r"\b(ino|sdev|f_handle|fhandle-\w+|mnt_id):\s*\S+", "", value)
+    if key == "lock":  # "1: POSIX ADVISORY WRITE 123 fe:00:4567 0 EOF", with the holder's rpid
+        words = value.split()
+        holder = look.id(int(words[4])) if int(words[4]) > 0 else words[4]
+        return " ".join([*words[1:4], str(holder), *words[6:]])
+    if key in ("Pid", "NSpid"):
+        return " ".join(str(look.id(int(word))) for word in value.split() if word != "-1")
+    return value
+
+
+def _fcntl(look: Look, local: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, command in _FCNTL.items():
+        try:
+            found[name] = fcntl.fcntl(local, command)
+        except OSError as error:
+            found[name] = error.strerror
+    try:
+        kind, owner = _OWNER.unpack(fcntl.fcntl(local, _F_GETOWN_EX, bytes(_OWNER.size)))
+        found["owner"] = (kind, look.id(owner))
+    except OSError as error:
+        found["owner"] = error.strerror
+    return found

@@ -1,0 +1,81 @@
+"""What is the same for all of one look at a pod: its ids, and the numbers that its objects get."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from harness.snapshot import diag
+from zaptrace.linux.program import Program, Results
+from zaptrace.linux.tracee import Thread, tasks
+
+_NUMBERED = re.compile(r"^(pipe|socket|anon_inode|/memfd:[^ ]*|/dev/zero|/SYSV\w+)")
+
+
+class Look:
+    """Of one moment. `handle` is the tracer's, or None: then nothing can be run in the pod."""
+
+    def __init__(self, handle: Any, vpids: dict[int, int]) -> None:
+        self.handle = handle
+        self.vpids = vpids
+        self.ids = dict(vpids)
+        self.ended: set[int] = set()
+        if handle:
+            for task in tasks(handle):
+                self.ids[task.rtid] = task.vtid
+                if task.ended:
+                    self.ended.add(task.rtid)
+        self.descriptions: dict[Any, list[tuple[int, int, str]]] = {}
+        self._seen: dict[tuple[str, Any], str] = {}
+        self._count: dict[str, int] = {}
+        self._inodes: dict[tuple[int, int], str] = {}
+        self._sockets: dict[int, dict[str, Any]] | None = None
+
+    def id(self, number: int) -> int | str:
+        """A process, thread, group or session as the pod calls it; 0 is none."""
+        return self.ids.get(number, "outside the pod or gone") if number else 0
+
+    def run(self, rtid: int, program: Program) -> Results | None:
+        """In a thread of the pod; None where that cannot be done."""
+        if not self.handle or rtid in self.ended:
+            return None
+        return Thread(self.handle, rtid, 0).run(program)
+
+    def number(self, kind: str, identity: Any) -> str:
+        """`pipe 3`: objects of a kind in the order of their first appearance."""
+        if (kind, identity) not in self._seen:
+            self._count[kind] = self._count.get(kind, 0) + 1
+            self._seen[kind, identity] = f"{kind} {self._count[kind]}"
+        return self._seen[kind, identity]
+
+    def known(self, kind: str, identity: Any) -> str:
+        """The same, of an object that must not become known by this."""
+        return self._seen.get((kind, identity), f"another {kind}")
+
+    def name(self, link: str, device: int, inode: int) -> str:
+        """What /proc calls a file or mapping, without what is this host's or this moment's."""
+        if found := re.match(r"/proc/(\d+)(/.*|$)", link):
+            return f"/proc/{self.id(int(found[1]))}{found[2]}"
+        if link.startswith("/dev/pts/"):
+            return self.number("terminal", link)
+        if link.endswith(" (deleted)") and not _NUMBERED.match(link):
+            # Made again it has another name, that is none either.
+            return self.number("removed file", (device, inode))
+        if _NUMBERED.match(link) and not link.startswith("anon_inode"):
+            kind = re.sub(r":\[\d+\]", "", link).removesuffix(" (deleted)")
+            return self.number(kind, (device, inode) if link.startswith("/") else inode)
+        return link
+
+    def opened(self, device: int, inode: int, by: str) -> None:
+        """A descriptor of this file has been seen."""
+        self._inodes.setdefault((device, inode), by)
+
+    def inode(self, device: int, inode: int) -> str:
+        """A file, by the first descriptor of it."""
+        return self._inodes.get((device, inode), "a file that is not open")
+
+    def socket(self, inode: int) -> dict[str, Any]:
+        """What sock_diag tells of a socket; empty for a kind that it does not know."""
+        if self._sockets is None:
+            self._sockets = diag.dump()
+        return self._sockets.get(inode, {})

@@ -1,0 +1,82 @@
+"""Sockets: every option of every level that getsockopt answers, addresses, and what sock_diag tells.
+
+Options are asked for by number, not by name, so that the next kernel's new ones are seen too.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import struct
+from typing import Any
+
+from harness.snapshot.look import Look
+
+LEVELS = {
+    "SOL_SOCKET": 1, "IP": 0, "TCP": 6, "UDP": 17, "IPV6": 41, "ICMPV6": 58, "SCTP": 132,
+    "UDPLITE": 136, "RAW": 255, "PACKET": 263, "NETLINK": 270, "ALG": 279, "TLS": 282, "XDP": 283,
+    "MPTCP": 284, "VSOCK": 40,
+}  # fmt: skip
+OPTIONS = 256
+"""The highest number that is asked for, of each level."""
+
+IGNORED = {
+    ("SOL_SOCKET", 4): "SO_ERROR: to ask takes it away",
+    ("SOL_SOCKET", 49): "SO_INCOMING_CPU: where the last packet came in, on this host",
+    ("SOL_SOCKET", 55): "SO_MEMINFO: allocations of this kernel",
+    ("SOL_SOCKET", 56): "SO_INCOMING_NAPI_ID: of this host's hardware",
+    ("SOL_SOCKET", 57): "SO_COOKIE: a number of the host's",
+    ("SOL_SOCKET", 71): "SO_NETNS_COOKIE: a number of the host's",
+    ("SOL_SOCKET", 77): "SO_PEERPIDFD: to ask makes a descriptor",
+    ("TCP", 11): "TCP_INFO: counts on; the state is in diag",
+    ("TCP", 24): "TCP_TIMESTAMP: a clock",
+    ("TCP", 26): "TCP_CC_INFO: counts on",
+    ("TCP", 28): "TCP_SAVED_SYN: to ask takes it away",
+    ("TCP", 35): "TCP_ZEROCOPY_RECEIVE: to ask maps data",
+}
+_PEERCRED = ("SOL_SOCKET", 17)
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def read(look: Look, local: int, inode: int) -> dict[str, Any]:
+    sock = socket.socket(fileno=local)
+    try:
+        told = look.socket(inode)
+        peer = told.pop("peer", None)
+        return {
+            "options": _options(look, local),
+            "name": _address(sock.getsockname),
+            "peer": _address(sock.getpeername),
+            "diag": {**told, "peer": look.known("socket", peer) if peer else None},
+        }
+    finally:
+        sock.detach()
+
+
+def _options(look: Look, local: int) -> dict[str, str]:
+    found: dict[str, str] = {}
+    buffer = ctypes.create_string_buffer(1024)
+    for level, number in LEVELS.items():
+        for option in range(OPTIONS):
+            if (level, option) in IGNORED:
+                continue
+            size = ctypes.c_uint(len(buffer))
+            if _libc.getsockopt(local, number, option, buffer, ctypes.byref(size)) == 0:
+                value = buffer.raw[: size.value]
+                found[f"{level} {option}"] = _shown(look, (level, option), value)
+    return found
+
+
+def _shown(look: Look, option: tuple[str, int], value: bytes) -> str:
+    if option == _PEERCRED:
+        pid, uid, gid = struct.unpack("=iii", value)
+        return f"pid {look.id(pid)} uid {uid} gid {gid}"
+    return value.hex()
+
+
+def _address(ask: Any) -> str:
+    try:
+        return repr(ask())
+    except OSError as error:
+        return os.strerror(error.errno or 0)
