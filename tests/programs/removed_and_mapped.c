@@ -51,6 +51,7 @@ int main(void)
 	char *code = map(gone, 8 * PAGE, MAP_PRIVATE);
 	zt_must(close(gone));
 	code[1] = 5;
+	zt_same(code[PAGE], 9);
 	zt_must(mprotect(code + 4 * PAGE, 4 * PAGE, PROT_NONE));
 	zt_must(unlink(lib));
 
