@@ -23,6 +23,7 @@ typedef struct zt_err {
 } zt_err;
 
 typedef struct zt_pod zt_pod;
+typedef struct zt_store zt_store;
 
 /* One row of a syscall program, as the stub reads it (csrc/ptrace/stub.c). */
 #define ZT_ROW_MUST 0x100 /* stop the program when this row fails */
@@ -103,12 +104,13 @@ void zt_pod_set_clock(zt_pod *pod, int64_t offset_ns);
 int64_t zt_pod_clock(zt_pod *pod);
 
 /* --- the store: what rooms of the tracer note, see pod/store.h */
-int zt_store_put(zt_pod *pod, const char *room, const void *key, uint32_t key_size, const void *value,
+zt_store *zt_pod_store(zt_pod *pod);
+int zt_store_put(zt_store *store, const char *room, const void *key, uint32_t key_size, const void *value,
                  uint32_t value_size); /* replaces; 0 or -ENOMEM, and then nothing has changed */
-const zt_stored *zt_store_get(zt_pod *pod, const char *room, const void *key, uint32_t key_size); /* or NULL */
-void zt_store_remove(zt_pod *pod, const char *room, const void *key, uint32_t key_size);
+const zt_stored *zt_store_get(zt_store *store, const char *room, const void *key, uint32_t key_size); /* or NULL */
+void zt_store_remove(zt_store *store, const char *room, const void *key, uint32_t key_size);
 /* All entries of all rooms, oldest first: the one after `after` (NULL: the first), NULL at the end. */
-const zt_stored *zt_store_next(zt_pod *pod, const zt_stored *after);
+const zt_stored *zt_store_next(zt_store *store, const zt_stored *after);
 
 /* --- loop */
 int zt_loop_launch(zt_pod *pod, const zt_launch_spec *spec, int32_t *ret_rpid, zt_err *err);

@@ -46,6 +46,7 @@ class CType:
     fields: list[tuple[str, object]]
 
 class zt_pod(CData): ...
+class zt_store(CData): ...
 
 class zt_err(CData):
     kind: int
@@ -189,12 +190,24 @@ class _Lib:
     def zt_pod_clock(self, pod: zt_pod, /) -> int: ...
 
     # store
+    def zt_pod_store(self, pod: zt_pod, /) -> zt_store: ...
     def zt_store_put(
-        self, pod: zt_pod, room: bytes, key: bytes, key_size: int, value: bytes, value_size: int, /
+        self,
+        store: zt_store,
+        room: bytes,
+        key: bytes,
+        key_size: int,
+        value: bytes,
+        value_size: int,
+        /,
     ) -> int: ...
-    def zt_store_get(self, pod: zt_pod, room: bytes, key: bytes, key_size: int, /) -> zt_stored: ...
-    def zt_store_remove(self, pod: zt_pod, room: bytes, key: bytes, key_size: int, /) -> None: ...
-    def zt_store_next(self, pod: zt_pod, after: zt_stored | Null, /) -> zt_stored: ...
+    def zt_store_get(
+        self, store: zt_store, room: bytes, key: bytes, key_size: int, /
+    ) -> zt_stored: ...
+    def zt_store_remove(
+        self, store: zt_store, room: bytes, key: bytes, key_size: int, /
+    ) -> None: ...
+    def zt_store_next(self, store: zt_store, after: zt_stored | Null, /) -> zt_stored: ...
 
     # loop
     def zt_loop_launch(

@@ -44,11 +44,12 @@ def read(path: str) -> str:
 def maps(rpid: int) -> list[Map]:
     """The memory map, with VmFlags. One read of smaps; cheap flags for the kernel's own mappings."""
     found: list[Map] = []
-    head: tuple[str, ...] = ()
-    key, swapped = 0, False
-    for line in read(f"/proc/{rpid}/smaps").split("\n"):
-        if line.startswith("VmFlags:") and head:
-            start, end, permissions, offset, major, minor, inode, name = head
+    # Of each mapping a line as in maps, some twenty of figures, and the flags.
+    first, *rest = read(f"/proc/{rpid}/smaps").split("\nVmFlags:")
+    for after in rest:
+        flags, _, following = after.partition("\n")
+        if match := _MAP.fullmatch(first.partition("\n")[0]):
+            start, end, permissions, offset, major, minor, inode, name = match.groups()
             found.append(
                 Map(
                     int(start, 16),
@@ -58,18 +59,12 @@ def maps(rpid: int) -> list[Map]:
                     os.makedev(int(major, 16), int(minor, 16)),
                     int(inode),
                     name,
-                    frozenset(line.split()[1:]),
-                    key,
-                    swapped,
+                    frozenset(flags.split()),
+                    _figure(first, "\nProtectionKey:"),
+                    _figure(first, "\nSwap:") > 0,
                 )
             )
-            head, key, swapped = (), 0, False
-        elif line.startswith("ProtectionKey:"):
-            key = int(line.split()[1])
-        elif line.startswith("Swap:"):
-            swapped = int(line.split()[1]) > 0
-        elif not head and (match := _MAP.fullmatch(line)):
-            head = match.groups()
+        first = following
     return found
 
 
@@ -92,6 +87,11 @@ def rows(pid: int | str) -> list[Row]:
             device = os.makedev(int(major, 16), int(minor, 16))
             found.append(Row(int(start, 16), device, int(inode)))
     return found
+
+
+def _figure(lines: str, key: str) -> int:
+    at = lines.find(key)
+    return int(lines[at + len(key) :].split(None, 1)[0]) if at >= 0 else 0
 
 
 def status(rpid: int) -> dict[str, str]:

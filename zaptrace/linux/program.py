@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from .native import Array, Handle, NativeError, ProgramRow, check, ffi, lib, new_error
 
 _ROW_SIZE = ffi.sizeof("zt_program_row")
+_SMALL, _MADV_DONTNEED = 3 << 12, 4
 _PIECE = 1 << 18  # of a program that is too large: what the stub touches stays in the process
 
 
@@ -54,6 +55,12 @@ def number_of(name: str) -> int:
 def _numbers() -> dict[str, int]:
     names = ((nr, lib.zt_call_name(nr)) for nr in range(lib.zt_call_count()))
     return {ffi.string(name).decode(): nr for nr, name in names if name}
+
+
+def give_back(program: Program) -> None:
+    """The stub's memory that larger programs have used; the last row of a program of few."""
+    first = lib.zt_stub_data(0) + _SMALL
+    program.call("madvise", first, lib.zt_stub_end() - first, _MADV_DONTNEED)
 
 
 @dataclass

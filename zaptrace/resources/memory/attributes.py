@@ -9,21 +9,24 @@ stack, arguments and environment, and the auxiliary vector.
 from __future__ import annotations
 
 import ctypes
+import resource
 import struct
 from dataclasses import dataclass
 
 from ...linux import procfs
 from ...linux.native import lib
-from ...linux.program import Program
+from ...linux.program import Program, Row, give_back
 from ...view.frozen import FrozenProcess
 from .mappings import PAGE, PROT_EXEC, PROT_READ, PROT_WRITE, Mapping
 
 _PR_SET_MM, _PR_SET_MM_MAP = 35, 14
 _PR_SET_VMA, _PR_SET_VMA_ANON_NAME = 0x53564D41, 0
+_MAP_ANONYMOUS = 0x20
 _MAP_OF_STUB = 0x2 | 0x10 | 0x20 | 0x4000  # private, fixed, anonymous, not reserved
 _MADV_DONTNEED, _MADV_GUARD_INSTALL = 4, 102
 _MLOCK_ONFAULT = 1
 _MCL_FUTURE, _MCL_ONFAULT = 2, 4
+_CAP_IPC_LOCK = 14
 _EAGAIN, _EINVAL, _ENOMEM = 11, 22, 12
 
 _BEFORE = {"hg": 14, "nh": 15}
@@ -65,32 +68,52 @@ def capture(process: FrozenProcess) -> Attributes:
         auxv = file.read()
     program = Program()
     brk = program.call("brk", 0)
-    # A page that is made now (one of the stub's, anew, so that there are not more of them) is locked,
-    # and so not to be dropped, and present if not at first use.
-    page = lib.zt_stub_end() - PAGE
-    readable = PROT_READ | PROT_WRITE
-    made = program.call("mmap", page, PAGE, readable, _MAP_OF_STUB, -1, 0, may_fail=True)
-    drop = program.call("madvise", page, PAGE, _MADV_DONTNEED, may_fail=True)
-    vector = program.buffer(1)
-    program.call("mincore", page, PAGE, vector)
-    program.call("munlock", page, PAGE)
     # At an address where nothing is, a key that is allocated fails later than one that is not.
     keys = [(key, program.call("pkey_mprotect", 0, PAGE, 0, key, may_fail=True)) for key in _KEYS]
     ldt = program.buffer(8)
     has_ldt = program.call("modify_ldt", 0, ldt, 8, may_fail=True)
+    locks = _ask_for_locks(program, process)
     results = process.run(program)
     layout["brk"] = results[brk]
-    lock_future = 0
-    if results[made] == -_EAGAIN or (results[made] > 0 and results[drop] == -_EINVAL):
-        present = results[made] < 0 or results.bytes(vector)[0] & 1
-        lock_future = _MCL_FUTURE | (0 if present else _MCL_ONFAULT)
     return Attributes(
         layout=layout,
         auxv=auxv,
-        lock_future=lock_future,
+        lock_future=_how_locked(process) if locks is None or results[locks] == -_EAGAIN else 0,
         keys=[key for key, row in keys if results[row] == -_ENOMEM],
         ldt=_ldt(process) if results[has_ldt] > 0 else b"",
     )
+
+
+def _ask_for_locks(program: Program, process: FrozenProcess) -> Row | None:
+    """A call that fails by EAGAIN when new mappings are to be locked, and else later: with no lock
+    allowed, a mapping of no kind. None: the process may lock what it likes."""
+    if int(process.status["CapEff"], 16) >> _CAP_IPC_LOCK & 1:
+        return None
+    limits = resource.prlimit(process.rpid, resource.RLIMIT_MEMLOCK)
+    raw = [value & 0xFFFFFFFFFFFFFFFF for value in limits]
+    none, old = program.data(struct.pack("<QQ", 0, raw[1])), program.data(struct.pack("<QQ", *raw))
+    program.call("prlimit64", 0, resource.RLIMIT_MEMLOCK, none, 0)
+    row = program.call("mmap", 0, PAGE, 0, _MAP_ANONYMOUS, -1, 0, may_fail=True)
+    program.call("prlimit64", 0, resource.RLIMIT_MEMLOCK, old, 0)
+    return row
+
+
+def _how_locked(process: FrozenProcess) -> int:
+    """By a page that is made (one of the stub's, anew, so that there are not more of them): locked
+    it cannot be dropped, and is there unless it is to be locked at its first use."""
+    page, access = lib.zt_stub_end() - PAGE, PROT_READ | PROT_WRITE
+    program = Program()
+    made = program.call("mmap", page, PAGE, access, _MAP_OF_STUB, -1, 0, may_fail=True)
+    drop = program.call("madvise", page, PAGE, _MADV_DONTNEED, may_fail=True)
+    vector = program.buffer(1)
+    program.call("mincore", page, PAGE, vector)
+    program.call("munlock", page, PAGE)
+    results = process.run(program)
+    if results[made] == -_EAGAIN:
+        return _MCL_FUTURE
+    if results[made] < 0 or results[drop] != -_EINVAL:
+        return 0
+    return _MCL_FUTURE | (0 if results.bytes(vector)[0] & 1 else _MCL_ONFAULT)
 
 
 def _ldt(process: FrozenProcess) -> bytes:
@@ -98,6 +121,9 @@ def _ldt(process: FrozenProcess) -> bytes:
     table = program.buffer(_LDT_ENTRIES * 8)
     program.call("modify_ldt", 0, table, table.size)
     raw = process.run(program).bytes(table)
+    program = Program()
+    give_back(program)
+    process.run(program)
     used = len(raw.rstrip(b"\0"))
     return raw[: -(-used // 8) * 8]
 

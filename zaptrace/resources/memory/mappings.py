@@ -47,7 +47,7 @@ class Mapping:
     runs: bytes  # of private pages that hold something of their own
 
     def has(self, flag: str) -> bool:
-        return flag in self.flags.split()
+        return flag in self.flags  # all are of two letters
 
     @property
     def may_write(self) -> bool:

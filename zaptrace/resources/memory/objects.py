@@ -20,7 +20,7 @@ from ...image.sink import Writer
 from ...image.writebehind import BITE
 from ...linux import procfs
 from ...linux.native import lib
-from ...linux.program import Program
+from ...linux.program import Program, give_back
 from ...view.frozen import FrozenPod, FrozenProcess
 from ..common import nameless
 from ..common.inode import Inode
@@ -242,6 +242,9 @@ def _resident(user: User) -> Iterator[Span[bool]]:
                 at = stop
         if since is not None:
             yield Span(since, end, True)
+    program = Program()
+    give_back(program)
+    user.process.run(program)
 
 
 def _in_memory_devices() -> set[int]:

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterable
 from ...errors import RestoreError
 from ...image.writebehind import BITE
 from ...linux.native import lib
-from ...linux.program import Argument, Program, Row
+from ...linux.program import Argument, Program, Row, give_back
 from ...view.build import Build, BuildProcess
 from . import attributes
 from .mappings import PAGE, PROT_READ, PROT_WRITE, Mapping
@@ -71,6 +71,9 @@ def fill(
     attributes.seal(last, mappings)
     if last:
         process.run(last)
+    done = Program()
+    give_back(done)
+    process.run(done)
 
 
 def _fill_mapping(filling: _Filling, m: Mapping, runs: _Spans, kept: Memory | None) -> None:
