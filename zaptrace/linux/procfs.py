@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass
@@ -110,6 +111,16 @@ def children(rpid: int) -> list[int]:
     found: list[int] = []
     for tid in os.listdir(f"/proc/{rpid}/task"):
         found += map(int, read(f"/proc/{rpid}/task/{tid}/children").split())
+    return found
+
+
+def traced_by(tids: set[int]) -> list[int]:
+    """The processes that any of these threads traces."""
+    found = []
+    for entry in os.listdir("/proc"):
+        with contextlib.suppress(OSError, KeyError, ValueError):
+            if entry.isdigit() and int(status(int(entry))["TracerPid"]) in tids:
+                found.append(int(entry))
     return found
 
 

@@ -19,7 +19,7 @@ KERNELS_OWN = ("[vvar]", "[vvar_vclock]", "[vdso]", "[vsyscall]")
 RESIDENT = (
     "Rss", "Pss", "Pss_Dirty", "Pss_Anon", "Pss_File", "Pss_Shmem", "Shared_Clean", "Shared_Dirty",
     "Private_Clean", "Private_Dirty", "Referenced", "KSM", "LazyFree", "AnonHugePages",
-    "ShmemPmdMapped", "FilePmdMapped", "Swap", "SwapPss", "Anonymous",
+    "ShmemPmdMapped", "FilePmdMapped", "Swap", "SwapPss", "Anonymous", "Locked",
 )  # fmt: skip
 """Sizes that say what is resident at the moment, and how: those of `here`."""
 

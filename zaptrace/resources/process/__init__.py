@@ -1,7 +1,7 @@
 """Processes: the tree, sessions, groups, zombies, and what a process has one of.
 
 The kernel keeps: parent, session, process group, executable, working and root directory, file mode
-mask, personality, death signal, subreaper mark, timer slack; of a zombie its end.
+mask, personality, death signal, subreaper mark, dumpable mark; of a zombie its end.
 Not carried: a root directory other than the host's (refused), namespaces other than the
 supervisor's (refused), an executable that was removed or replaced (refused: no other file could be
 executed under its name), core-dump marks of zombies. A working directory that was removed is made
@@ -33,7 +33,6 @@ from . import tree
 NAME = "process"
 
 _PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG = 1, 2
-_PR_SET_TIMERSLACK, _PR_GET_TIMERSLACK = 29, 30
 _PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
 _CLD_EXITED = 1
 _SIGCHLD = int(signal.SIGCHLD)
@@ -72,7 +71,8 @@ class State:
     umask: int
     personality: int
     death_signal: int
-    timer_slack_ns: int
+    dumpable: int
+    """As PR_GET_DUMPABLE tells it; for the kernel it is always 1."""
     subreaper: bool
     stop_signal: int  # of the group-stop that it is in, or 0
     stop_told: bool  # its parent has waited for that
@@ -94,7 +94,6 @@ def _capture(process: FrozenProcess) -> State:
     program.call("prctl", _PR_GET_PDEATHSIG, death)
     reaper = program.buffer(4)
     program.call("prctl", _PR_GET_CHILD_SUBREAPER, reaper)
-    slack = program.call("prctl", _PR_GET_TIMERSLACK, may_fail=True)
     results = process.run(program)
     return State(
         vpid=process.vpid,
@@ -113,7 +112,7 @@ def _capture(process: FrozenProcess) -> State:
         umask=int(process.status["Umask"], 8),
         personality=int(read(f"{process.proc}/personality"), 16),
         death_signal=struct.unpack("<i", results.bytes(death))[0],
-        timer_slack_ns=max(results[slack], 0),
+        dumpable=process.leader.dumpable,
         subreaper=struct.unpack("<i", results.bytes(reaper))[0] != 0,
         stop_signal=process.leader.group_stop,
         stop_told=bool(process.leader.group_stop) and _stop_told(process),
@@ -213,7 +212,7 @@ def _capture_zombie(zombie: Zombie) -> State:
         umask=0,
         personality=0,
         death_signal=0,
-        timer_slack_ns=0,
+        dumpable=1,
         subreaper=False,
         stop_signal=0,
         stop_told=False,
@@ -391,10 +390,9 @@ def _own(state: State, build: Build) -> None:
     if state.cwd_gone is None:
         program.call("chdir", program.string(state.cwd))
     program.call("umask", state.umask)
+    lib.zt_pod_set_dumpable(build.handle, build.rpid(state.vpid), state.dumpable)
     if state.death_signal:
         program.call("prctl", _PR_SET_PDEATHSIG, state.death_signal)
-    if state.timer_slack_ns:
-        program.call("prctl", _PR_SET_TIMERSLACK, state.timer_slack_ns)
     if state.subreaper:
         program.call("prctl", _PR_SET_CHILD_SUBREAPER, 1)
 
