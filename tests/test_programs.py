@@ -16,6 +16,7 @@ ASAN_FLAVOURS = ("pod", "resume", "twice")
 GO_ON = {
     "blocked_recv": "a receive times out",
     "blocked_time_left": "sleeps end, and threads with them",
+    "clone3_args": "a thread protects memory, and opens it up again",
     "timerfd": "a timer ticks",
 }
 """Programs that do not only wait for the go."""
