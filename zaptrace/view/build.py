@@ -115,6 +115,8 @@ class Build:
     `contended`: the pod may still live on this very host, frozen, holding its addresses and locks.
     `rehearsal`: it does, and goes on living: everything is made, to be thrown away, but nothing that
     others could notice (a path, a port, a byte in a named pipe), and bulk contents are left out.
+    `meanwhile`: where a file lies that is at its path only from the thaw on.
+    `allow_changed`: paths of files that may be other ones than they were; the user says so.
     `last` is done when all stages are through, `before_thaw` at the last moment before the pod runs.
     """
 
@@ -129,6 +131,8 @@ class Build:
     last: list[Callable[[], None]] = field(default_factory=list)
     contended: bool = False
     rehearsal: bool = False
+    allow_changed: frozenset[bytes] = frozenset()
+    meanwhile: dict[bytes, bytes] = field(default_factory=dict)
     stdio: dict[str, int] = field(default_factory=dict)
     tty_master: int | None = None
     terminals: dict[int, str] = field(default_factory=dict)

@@ -7,6 +7,7 @@ descriptors in however many processes share it. Nothing here changes the pod.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import struct
@@ -122,18 +123,33 @@ class _Look:
         return bool(self.flags & os.O_ASYNC) or leased
 
 
-def _look(rpid: int, fd: int) -> _Look:
-    path = f"/proc/{rpid}/fd/{fd}"
-    info = procfs.fdinfo(rpid, fd)
+def _look(process: FrozenProcess, fd: int) -> _Look:
+    path = f"{process.proc}/fd/{fd}"
+    info = procfs.fdinfo(process.rpid, fd)
     flags = int(info["flags"][0], 8)
     return _Look(
-        link=os.readlink(path),
+        link=_link(process, fd, path),
         stat=os.stat(path),
         flags=flags & ~_O_CLOEXEC,
         pos=int(info["pos"][0]),
         cloexec=bool(flags & _O_CLOEXEC),
         info={k: v for k, v in info.items() if k not in _INFO_OF_ITSELF},
     )
+
+
+def _link(process: FrozenProcess, fd: int, path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise UnsupportedResource(
+            f"cannot checkpoint process {process.vpid} ({process.comm}), fd {fd} is a file whose "
+            "path cannot be told",
+            needed="a path of less than 4096 bytes",
+            found=error.strerror or str(error),
+            do="let the program close it, or run it in a directory that is less deep",
+        ) from error
 
 
 class FrozenProcess:
@@ -220,6 +236,8 @@ class FrozenPod:
     processes: list[FrozenProcess] = field(init=False, default_factory=list)
     zombies: list[Zombie] = field(init=False, default_factory=list)
     all_files: list[FrozenFile] = field(init=False, default_factory=list)
+    worked_out: dict[type, object] = field(init=False, default_factory=dict)
+    """What rooms find out once for all of them, by its class."""
     duplicates: Duplicates = field(init=False, default_factory=Duplicates)
     _claimed: dict[str, list[FrozenFile]] = field(init=False, default_factory=dict)
 
@@ -271,7 +289,7 @@ class FrozenPod:
 
     def _read_files(self) -> None:
         seen = [
-            (process, fd, _look(process.rpid, fd))
+            (process, fd, _look(process, fd))
             for process in self.processes
             for fd in procfs.fds(process.rpid)
         ]

@@ -464,6 +464,7 @@ def _path_lent(state: State, build: Build) -> Iterator[None]:
         yield
         if os.path.lexists(path):
             os.rename(path, next_)
+            build.meanwhile[os.path.realpath(path)] = next_
             build.at_thaw(partial(os.rename, next_, path), partial(os.unlink, next_))
     finally:
         os.rename(former, path)
