@@ -1,7 +1,8 @@
 """Processes: the tree, sessions, groups, zombies, and what a process has one of.
 
 The kernel keeps: parent, session, process group, executable, working and root directory, file mode
-mask, personality, death signal, subreaper mark, dumpable mark; of a zombie its end.
+mask, personality, death signal, subreaper mark, dumpable mark, what a core dump of it would hold; of
+a zombie its end.
 Not carried: a root directory other than the host's (refused), namespaces other than the
 supervisor's (refused), an executable that was removed or replaced (refused: no other file could be
 executed under its name), core-dump marks of zombies. A working directory that was removed is made
@@ -10,6 +11,7 @@ anew, entered, and removed again.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import stat
@@ -74,6 +76,8 @@ class State:
     dumpable: int
     """As PR_GET_DUMPABLE tells it; for the kernel it is always 1."""
     subreaper: bool
+    core_filter: int
+    """Which memory a core dump of it holds (core(5)); -1 where the kernel makes none."""
     stop_signal: int  # of the group-stop that it is in, or 0
     stop_told: bool  # its parent has waited for that
 
@@ -114,9 +118,17 @@ def _capture(process: FrozenProcess) -> State:
         death_signal=struct.unpack("<i", results.bytes(death))[0],
         dumpable=process.leader.dumpable,
         subreaper=struct.unpack("<i", results.bytes(reaper))[0] != 0,
+        core_filter=_core_filter(process),
         stop_signal=process.leader.group_stop,
         stop_told=bool(process.leader.group_stop) and _stop_told(process),
     )
+
+
+def _core_filter(process: FrozenProcess) -> int:
+    try:
+        return int(read(f"{process.proc}/coredump_filter"), 16)
+    except FileNotFoundError:
+        return -1
 
 
 def _has_only_forked(process: FrozenProcess) -> bool:
@@ -214,6 +226,7 @@ def _capture_zombie(zombie: Zombie) -> State:
         death_signal=0,
         dumpable=1,
         subreaper=False,
+        core_filter=-1,
         stop_signal=0,
         stop_told=False,
     )
@@ -395,6 +408,11 @@ def _own(state: State, build: Build) -> None:
         program.call("prctl", _PR_SET_PDEATHSIG, state.death_signal)
     if state.subreaper:
         program.call("prctl", _PR_SET_CHILD_SUBREAPER, 1)
+    if state.core_filter >= 0:
+        path = f"/proc/{process.rpid}/coredump_filter"
+        # Not there: a kernel that makes no core dumps.
+        with contextlib.suppress(FileNotFoundError), open(path, "w", encoding="ascii") as file:
+            file.write(f"{state.core_filter:#x}")
 
 
 def _enter(process: BuildProcess, was: bytes, gone: Gone, build: Build) -> None:
