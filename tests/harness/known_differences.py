@@ -40,16 +40,6 @@ KNOWN: tuple[Known, ...] = (
         ("memory_kinds", "restore"),
     ),
     Known(
-        _MAPPED + r" VmFlags: was 'ac gd me mr mw rd wr', is 'ac gd me mr mw nh rd wr'",
-        "a restored stack never gets huge pages: it is mapped with MAP_STACK",
-        ("eventfd", "restore"),
-    ),
-    Known(
-        _MAPPED + r" VmFlags: was 'ac .*', is '(?!ac ).*'",
-        "memory that was writable once, and never written, is not accounted for when restored",
-        ("memory_protected", "restore"),
-    ),
-    Known(
         r"process \d+ fds \d+ options SOL_SOCKET 17: .* is 'pid outside the pod or gone .*",
         "SO_PEERCRED of a restored unix socket is the supervisor's",
         ("socketpair", "restore"),
