@@ -73,8 +73,8 @@ def test_split_against_another_list() -> None:
 
 def mapping(start: int, end: int, own: list[Run], **fields: Any) -> Mapping:
     plain: dict[str, Any] = {
-        "protection": 3, "kind": "anonymous", "shared": False, "path": "", "offset": 0, "device": 0,
-        "inode": 0, "size": 0, "mtime_ns": 0, "flags": "ac", "key": 0, "name": "", "guards": b"",
+        "protection": 3, "kind": "anonymous", "shared": False, "path": b"", "offset": 0, "device": 0,
+        "inode": 0, "flags": "ac", "key": 0, "name": "", "guards": b"",
     }  # fmt: skip
     return Mapping(**{**plain, "start": start, "end": end, "runs": runs.pack(own), **fields})
 
@@ -115,7 +115,7 @@ def test_a_grandchild_shares_with_its_uncle_through_both_parents() -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [{"flags": "ac nr"}, {"kind": "file", "path": "/lib"}], ids=["reserved", "a file"]
+    "other", [{"flags": "ac nr"}, {"kind": "file", "path": b"/lib"}], ids=["reserved", "a file"]
 )
 def test_unlike_mappings_are_not_one(other: dict[str, Any]) -> None:
     parent = mapping(0, 100, [Run(0, 50, 1, 0)])
