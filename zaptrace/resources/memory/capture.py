@@ -7,7 +7,7 @@ from ...linux import procfs
 from ...linux.native import lib
 from ...view.frozen import FrozenPod, FrozenProcess
 from . import attributes
-from .mappings import Mapping, Object, kind_of, protection, refuse
+from .mappings import Mapping, Object, kind_of, name_of, protection, refuse
 from .objects import Objects
 from .pages import Pages, Piece, Saver
 from .runs import pack, pack_pairs
@@ -68,7 +68,7 @@ class Capture:
             mtime_ns=status.st_mtime_ns if status else 0,
             flags=" ".join(sorted(m.flags & attributes.KEPT)),
             key=m.key,
-            name=m.name[6:-1] if m.name.startswith("[anon:") else "",
+            name=name_of(m),
             guards=pack_pairs(guards),
             runs=pack(runs),
         )

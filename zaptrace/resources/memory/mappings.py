@@ -14,6 +14,8 @@ from ...view.frozen import FrozenProcess
 PAGE = mm.PAGESIZE
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 
+_ANON_SHMEM = "[anon_shmem"
+
 _REFUSED = {
     "io": "memory of a device",
     "pf": "memory of a device",
@@ -41,9 +43,14 @@ class Mapping:
     mtime_ns: int
     flags: str  # VmFlags of /proc/PID/smaps
     key: int  # memory protection key
-    name: str  # of an anonymous mapping (PR_SET_VMA_ANON_NAME)
+    name: str  # of memory without a file (PR_SET_VMA_ANON_NAME)
     guards: bytes  # pairs of addresses: ranges of guard pages
     runs: bytes  # of private pages that hold something of their own
+
+    @property
+    def object(self) -> tuple[int, int]:
+        """The object that it is of; as Object.key."""
+        return self.device, self.inode
 
     def has(self, flag: str) -> bool:
         return flag in self.flags  # all are of two letters
@@ -71,9 +78,24 @@ class Object:
     device: int
     inode: int
     name: str
+    anonymous: bool  # made by mmap(2) alone: processes have it from one that they descend from
     size: int
     part: str
     runs: bytes  # offsets in the object
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.device, self.inode
+
+
+def name_of(m: procfs.Map) -> str:
+    """That a program gave to memory without a file."""
+    kind, _, name = m.name.partition(":")
+    return name.removesuffix("]") if kind in ("[anon", _ANON_SHMEM) else ""
+
+
+def is_anonymous_object(m: procfs.Map) -> bool:
+    return m.shared and m.name.startswith(("/dev/zero (deleted)", _ANON_SHMEM))
 
 
 def protection(m: procfs.Map) -> int:

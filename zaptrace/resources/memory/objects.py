@@ -21,7 +21,7 @@ from ...linux import procfs
 from ...linux.native import lib
 from ...linux.program import Program, give_back
 from ...view.frozen import FrozenPod, FrozenProcess
-from .mappings import PAGE, Object
+from .mappings import PAGE, Object, is_anonymous_object
 from .pages import Pages, unreadable
 from .runs import Run, Span, pack, split, unpack, without
 
@@ -95,11 +95,19 @@ class Objects:
                 reader.read(user)
             for user in users:
                 reader.read_behind_guards(user)
-        return Object(*key, name, reader.end, part, pack(sorted(reader.runs)))
+        within = all(user.end <= reader.end for user in users)
+        return Object(
+            *key,
+            name=name,
+            anonymous=within and all(is_anonymous_object(user.map) for user in users),
+            size=reader.end,
+            part=part,
+            runs=pack(sorted(reader.runs)),
+        )
 
     def _is_in_memory(self, m: procfs.Map) -> bool:
         """Whether what is not resident (nor swapped out) is a hole."""
-        internal = m.name.startswith(("/memfd:", "/dev/zero"))
+        internal = m.name.startswith("/memfd:") or is_anonymous_object(m)
         return internal or m.device in self._in_memory
 
 
@@ -249,6 +257,7 @@ def _in_memory_devices() -> set[int]:
 
 
 def make(object_: Object, build: Build) -> None:
+    """Of objects that were no anonymous memory, or have nobody to be inherited from: a memfd."""
     fd = os.memfd_create(object_.name.rpartition("/")[2].removeprefix("memfd:") or "shared")
     build.provide_inode(object_.device, object_.inode, fd)
     os.ftruncate(fd, object_.size)
