@@ -37,9 +37,18 @@ int zt_pod_tasks(zt_pod *pod, zt_task_info *ret, int32_t capacity)
             .ended = task->state == ZT_TASK_ENDED,
             .interrupted = task->interrupted,
             .left_ns = zt_blocked_left(pod, task),
+            .dumpable = task->process->dumpable,
+            .landlocked = task->landlocked,
         };
     }
     return count;
+}
+
+void zt_pod_set_dumpable(zt_pod *pod, int32_t rpid, int32_t dumpable)
+{
+    zt_process *process = zt_pod_process(pod, (zt_rpid){rpid});
+    if (process)
+        process->dumpable = dumpable;
 }
 
 int zt_pod_root_status(zt_pod *pod, int32_t *ret_status)

@@ -58,6 +58,7 @@ typedef struct zt_launch_spec {
     int32_t tty;     /* fd 0 becomes the controlling terminal */
     int32_t vpid;    /* 0: the kernel's number */
     int32_t root;    /* its end is what zt_pod_root_status tells */
+    int64_t nofile;  /* its soft limit on open files; 0: ours */
     int32_t hold;    /* leave it stopped at its first instruction, the pod frozen */
 } zt_launch_spec;
 
@@ -68,6 +69,8 @@ typedef struct zt_task_info {
     int32_t ended;      /* a leader that ended before its other threads */
     int32_t interrupted; /* in a call that would show the freeze: zt_call_reissue after a restore */
     int64_t left_ns;    /* time left of the timed call that it was in; -1: none, or not known */
+    int32_t dumpable;   /* of its process, as it is told (PR_GET_DUMPABLE) */
+    int32_t landlocked; /* in a Landlock sandbox */
 } zt_task_info;
 
 /* A run of pages of one kind. */
@@ -127,6 +130,7 @@ int zt_loop_frozen(zt_pod *pod);
 int32_t zt_ids_to_real(zt_pod *pod, int32_t vpid);    /* 0: not in the pod */
 int32_t zt_ids_to_virtual(zt_pod *pod, int32_t rpid); /* 0: not in the pod */
 int zt_ids_bind(zt_pod *pod, int32_t vpid, int32_t rpid);
+void zt_pod_set_dumpable(zt_pod *pod, int32_t rpid, int32_t dumpable); /* what a process is told of itself */
 
 /* --- one stopped thread */
 int zt_regs_get(zt_pod *pod, int32_t rtid, zt_regs *ret, zt_err *err);

@@ -104,6 +104,7 @@ class zt_launch_spec(CData):
     tty: int
     vpid: int
     root: int
+    nofile: int
     hold: int
 
 class zt_task_info(CData):
@@ -116,6 +117,8 @@ class zt_task_info(CData):
     ended: int
     interrupted: int
     left_ns: int
+    dumpable: int
+    landlocked: int
 
 class zt_page_run(CData):
     start: int
@@ -225,6 +228,7 @@ class _Lib:
     # ids
     def zt_ids_to_real(self, pod: zt_pod, vpid: int, /) -> int: ...
     def zt_ids_to_virtual(self, pod: zt_pod, rpid: int, /) -> int: ...
+    def zt_pod_set_dumpable(self, pod: zt_pod, rpid: int, dumpable: int, /) -> None: ...
     def zt_ids_bind(self, pod: zt_pod, vpid: int, rpid: int, /) -> int: ...
 
     # one stopped thread

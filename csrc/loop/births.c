@@ -80,6 +80,7 @@ int zt_loop_forked(zt_pod *pod, zt_task *maker, bool vfork, zt_stop *ret_child, 
     child->known = true;
     child->process->ready = maker->process->ready;
     child->process->dumpable = maker->process->dumpable;
+    child->landlocked = maker->landlocked;
     if (vfork) {
         child->process->vfork_maker = maker;
         maker->state = ZT_TASK_VFORK;

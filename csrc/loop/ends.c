@@ -25,6 +25,8 @@ static zt_task *task_of_program(zt_pod *pod, int32_t rtid, int32_t former)
         task = zt_pod_add_task(pod, caller->process, rtid);
         zt_pod_set_vtid(pod, task, caller->process->vpid);
     }
+    if (task && caller)
+        task->landlocked = caller->landlocked;
     if (caller)
         zt_pod_remove_task(pod, caller);
     return task;

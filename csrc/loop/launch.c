@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -38,6 +39,15 @@ static int place_stdio(const int32_t *fds)
     return 0;
 }
 
+static int set_soft_limit(int64_t nofile)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return -1;
+    limit.rlim_cur = (rlim_t)nofile;
+    return setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 /* After fork, in a copy of a process with threads: only async-signal-safe calls. */
 static void child(const zt_launch_spec *spec, bool moved, int go, int failed)
 {
@@ -59,6 +69,8 @@ static void child(const zt_launch_spec *spec, bool moved, int go, int failed)
     syscall(SYS_close_range, 3, keep - 1, 0);
     syscall(SYS_close_range, keep + 1, ~0u, 0);
     if (spec->cwd && chdir(spec->cwd))
+        report(keep, errno);
+    if (spec->nofile && set_soft_limit(spec->nofile))
         report(keep, errno);
     if (zt_filter_put_on(moved))
         report(keep, errno);

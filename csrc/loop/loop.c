@@ -3,10 +3,8 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "../pod/blocked.h"
 #include "../pod/robust.h"
@@ -260,5 +258,5 @@ int zt_loop_run(zt_pod *pod, zt_err *err)
 void zt_loop_wake(zt_pod *pod)
 {
     atomic_store(&pod->woken, true);
-    syscall(SYS_tgkill, getpid(), pod->tracer_tid, ZT_WAKE_SIGNAL);
+    zt_wake(pod->tracer_tid);
 }

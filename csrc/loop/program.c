@@ -50,22 +50,25 @@ int zt_loop_run_program(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_
 int zt_loop_end_process(zt_pod *pod, int32_t rtid, int32_t signal, zt_err *err)
 {
     zt_task *task = zt_pod_task(pod, rtid);
-    zt_stop stop = {.rtid = rtid};
+    zt_stop stop;
     if (!task || task->state != ZT_TASK_REST)
         return zt_fail(err, task ? ZT_ERR_STATE : ZT_ERR_GONE, ESRCH, "thread %d is not at rest", rtid);
     if (zt_stopped_set_mask((zt_stopped){rtid}, 0, err))
         return -1;
     if (kill(rtid, signal))
         return zt_fail_os(err, "kill");
-    do {
-        int deliver = stop.kind == ZT_STOP_SIGNAL ? stop.value : 0;
-        /* SIGKILL itself takes it out of any stop, but then it stops once more, at its end. */
-        if ((signal != SIGKILL || stop.kind == ZT_STOP_ENDING) &&
-            zt_stopped_resume((zt_stopped){rtid}, ZT_TO_EVENT, deliver, err))
-            return -1;
+    /* SIGKILL takes it out of any stop by itself; but then it stops once more, about to end. */
+    if (signal != SIGKILL && zt_stopped_resume((zt_stopped){rtid}, ZT_TO_EVENT, 0, err))
+        return -1;
+    for (;;) {
         if (zt_stop_wait(rtid, &stop, err))
             return -1;
-    } while (stop.kind != ZT_STOP_EXITED);
+        if (stop.kind == ZT_STOP_EXITED)
+            break;
+        int deliver = stop.kind == ZT_STOP_SIGNAL ? stop.value : 0;
+        if (zt_stopped_resume((zt_stopped){rtid}, ZT_TO_EVENT, deliver, err))
+            return -1;
+    }
     return zt_loop_on_end(pod, task, stop.value, err);
 }
 

@@ -11,11 +11,6 @@
 
 #include "../base/proc.h"
 
-static void on_wake(int signal)
-{
-    (void)signal;
-}
-
 zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err)
 {
     zt_pod *pod = calloc(1, sizeof *pod);
@@ -31,8 +26,7 @@ zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err)
     pod->moved = moved;
     pod->clock_offset_ns = clock_offset_ns;
     pod->tracer_tid = (pid_t)syscall(SYS_gettid);
-    struct sigaction wake = {.sa_handler = on_wake}; /* no SA_RESTART: it is there to interrupt */
-    sigaction(ZT_WAKE_SIGNAL, &wake, NULL);
+    zt_wake_prepare();
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* orphans of the pod are ours */
     return pod;
 }

@@ -4,12 +4,10 @@
 #include <sys/types.h>
 
 #include "../base/intmap.h"
+#include "../base/wake.h"
 #include "../ptrace/hostvdso.h"
 #include "store.h"
 #include "tracee.h"
-
-/* The signal that makes the tracer's waitpid return; it carries nothing else. */
-#define ZT_WAKE_SIGNAL (SIGRTMIN + 7)
 
 /* Something that people are to be told. */
 typedef struct zt_tiding {

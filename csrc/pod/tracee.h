@@ -40,6 +40,9 @@ typedef struct zt_task {
     int32_t group_stop; /* at rest in the group-stop by this signal */
     int32_t scratch_slot;
 
+    /* Inherited at clone. */
+    bool landlocked; /* in a sandbox of its own: resources/landlock.c */
+
     /* The call that it is in, when we want to see its end. */
     bool in_call;
     zt_call call;

@@ -12,6 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../base/proc.h"
+#include "../base/wake.h"
+
 /* The C library's wrapper takes enums and differs from <linux/ptrace.h>; the kernel's own takes longs. */
 static long request(long what, int32_t rtid, unsigned long address, const void *data)
 {
@@ -56,20 +59,48 @@ zt_stop zt_stop_of(int32_t rtid, int wait_status)
     return stop;
 }
 
-int zt_stop_wait(int32_t rtid, zt_stop *ret, zt_err *err)
+/* Is it asleep where nothing of ours will wake it? On the way to a stop it runs, or waits for a disk;
+ * the first thread of a process that waits for the others to end is a zombie. */
+static bool seems_stuck(int32_t rtid)
 {
-    int status;
-    pid_t got;
-    do
-        got = waitpid(rtid, &status, __WALL);
-    while (got < 0 && errno == EINTR);
-    if (got < 0) {
+    zt_proc_stat stat;
+    return zt_proc_get_stat(rtid, &stat) && stat.state != 'R' && stat.state != 'D';
+}
+
+static int wait_ticking(int32_t rtid, zt_stop *ret, zt_err *err)
+{
+    int status, stuck_s = 0;
+    for (;;) {
+        pid_t got = waitpid(rtid, &status, __WALL);
+        if (got > 0) {
+            *ret = zt_stop_of(rtid, status);
+            return 0;
+        }
         if (errno == ECHILD)
             errno = ESRCH; /* taken away by the exec of another thread */
-        return zt_fail_os(err, "waitpid");
+        if (errno != EINTR)
+            return zt_fail_os(err, "waitpid");
+        stuck_s = seems_stuck(rtid) ? stuck_s + 1 : 0;
+        if (stuck_s >= ZT_STUCK_AFTER_S)
+            return zt_fail(err, ZT_ERR_TIMEOUT, 0, "thread %d sleeps in a call of ours since %d s", rtid, stuck_s);
     }
-    *ret = zt_stop_of(rtid, status);
-    return 0;
+}
+
+int zt_stop_wait(int32_t rtid, zt_stop *ret, zt_err *err)
+{
+    enum { TICK_MS = 1000 };
+    int status;
+    pid_t got = waitpid(rtid, &status, __WALL | WNOHANG);
+    if (got > 0) {
+        *ret = zt_stop_of(rtid, status);
+        return 0;
+    }
+    zt_ticks ticks;
+    if (!zt_ticks_start(&ticks, TICK_MS))
+        return zt_stop_wait_for(rtid, ZT_STUCK_AFTER_S * 1000, ret, err);
+    int failed = wait_ticking(rtid, ret, err);
+    zt_ticks_stop(&ticks);
+    return failed;
 }
 
 int zt_stop_wait_for(int32_t rtid, int32_t timeout_ms, zt_stop *ret, zt_err *err)

@@ -46,7 +46,10 @@ static inline bool zt_stop_is_fault(zt_stop stop)
            (stop.value == SIGSEGV || stop.value == SIGBUS || stop.value == SIGILL || stop.value == SIGFPE);
 }
 
-/* Wait for the next stop of one thread. */
+/* Wait for the next stop of one thread that is on its way there. ZT_ERR_TIMEOUT when it sleeps instead,
+ * so many seconds on end; one that runs or waits for a disk gets there, or ends by a signal that
+ * nobody can block. */
+#define ZT_STUCK_AFTER_S 15
 int zt_stop_wait(int32_t rtid, zt_stop *ret, zt_err *err);
 
 /* The same for one that may not stop: ZT_ERR_TIMEOUT after so long. */

@@ -45,13 +45,29 @@ uint32_t zt_stub_capacity(void)
 
 typedef enum run_end { RUN_DONE, RUN_TAKEN } run_end;
 
-/* Let the thread run until the interpreter makes its last call, or `event` ends it. */
+/* Bring a thread that sleeps in a row out of it. */
+static int cut_short(zt_stopped thread, zt_stop *ret, zt_err *err)
+{
+    if (zt_interrupt(thread.rtid, err) || zt_stop_wait(thread.rtid, ret, err))
+        return -1;
+    bool at_rest = ret->kind == ZT_STOP_REST || ret->kind == ZT_STOP_GROUP;
+    return at_rest || !zt_stopped_rest(thread, ret, err) ? 0 : -1;
+}
+
+/* Let the thread run until the interpreter makes its last call, or `event` ends it. ZT_ERR_TIMEOUT: it
+ * slept in a row, and is at rest there. */
 static int run_to_end(zt_stopped thread, zt_stub_event *event, void *context, run_end *ret, zt_err *err)
 {
     for (;;) {
         zt_stop stop;
-        if (zt_stopped_resume(thread, ZT_TO_EVENT, 0, err) || zt_stop_wait(thread.rtid, &stop, err))
+        if (zt_stopped_resume(thread, ZT_TO_EVENT, 0, err))
             return -1;
+        if (zt_stop_wait(thread.rtid, &stop, err)) {
+            const zt_err why = *err;
+            if (why.kind == ZT_ERR_TIMEOUT && !cut_short(thread, &stop, err) && stop.kind != ZT_STOP_EXITED)
+                *err = why;
+            return -1;
+        }
         switch (stop.kind) {
         case ZT_STOP_SECCOMP:
             *ret = RUN_DONE;
@@ -76,6 +92,11 @@ static int run_to_end(zt_stopped thread, zt_stub_event *event, void *context, ru
     }
 }
 
+static int come_back(zt_stopped thread, const zt_regs *regs, uint64_t mask, zt_err *err)
+{
+    return zt_stopped_set_regs(thread, regs, err) || zt_stopped_set_mask(thread, mask, err) ? -1 : 0;
+}
+
 /* From the interpreter's last call back to rest, as if nothing had been. */
 static int run_leave(zt_stopped thread, const zt_regs *regs, uint64_t mask, zt_err *err)
 {
@@ -86,9 +107,7 @@ static int run_leave(zt_stopped thread, const zt_regs *regs, uint64_t mask, zt_e
         return -1;
     if (stop.kind == ZT_STOP_EXITED)
         return zt_fail(err, ZT_ERR_GONE, ESRCH, "thread %d was killed", thread.rtid);
-    if (zt_stopped_set_regs(thread, regs, err))
-        return -1;
-    return zt_stopped_set_mask(thread, mask, err);
+    return come_back(thread, regs, mask, err);
 }
 
 int zt_stub_run(zt_stopped thread, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
@@ -112,8 +131,12 @@ int zt_stub_run(zt_stopped thread, zt_program_row *rows, uint32_t count, void *d
     zt_arch_enter_program(&run, ZT_STUB_DATA, count);
     if (zt_stopped_set_mask(thread, ALL_SIGNALS, err) || zt_stopped_set_regs(thread, &run, err))
         return -1;
-    if (run_to_end(thread, event, context, &end, err))
+    if (run_to_end(thread, event, context, &end, err)) {
+        const zt_err why = *err;
+        if (why.kind == ZT_ERR_TIMEOUT && !come_back(thread, &before, mask, err))
+            *err = why;
         return -1;
+    }
     if (end == RUN_TAKEN) {
         *ret_done = count;
         return 0;

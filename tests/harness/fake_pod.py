@@ -102,7 +102,10 @@ class FakePod:
             time.sleep(0.01)
         return True
 
-    def close(self) -> None:
+    def cut(self) -> None:
+        self._everyone(signal.SIGKILL)
+
+    def close(self, patience: float = 0.0) -> None:
         pass
 
 
@@ -172,6 +175,8 @@ class FakeEngine(Engine):
             )
         if "typo" in to:
             raise TypeError("a fault\nof ours")
+        if "endless" in to:
+            time.sleep(3600)
         if "slow" in to:
             for step in range(10):
                 progress({"step": "memory", "done": step, "total": 10})

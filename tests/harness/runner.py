@@ -132,7 +132,8 @@ class Runner:
         ids: list[tuple[int, int]] = []
         if compare:
             assert self.before
-            differences = snapshot.differences(self.before, snapshot.take(self.pod))
+            self.seen = snapshot.take(self.pod)
+            differences = snapshot.differences(self.before, self.seen, held=True)
             ids = self._ids()
             self.pod.thaw()
         return {"differences": differences, "ids": ids}
@@ -166,10 +167,11 @@ class Runner:
         assert self.pod
         self.pod.thaw()
 
-    def do_look(self) -> list[str]:
-        """How the frozen pod differs from what it was at the last look."""
+    def do_look(self, against: str | None) -> list[str]:
+        """How the frozen pod differs from what it was at an earlier look: before, seen, or none."""
         assert self.pod
-        last, self.seen = self.seen, snapshot.take(self.pod)
+        last = getattr(self, against) if against else None
+        self.seen = snapshot.take(self.pod)
         return snapshot.differences(last, self.seen) if last else []
 
     def do_processes(self) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ NAMED = {
     "semaphores": "System V semaphore set",
     "shared_segment": "System V shared memory",
     "fanotify": "a room that can capture anon_inode:[fanotify]; there is none",
+    "landlock": "Landlock sandbox",
     "file_lease": "lease",
     "removed_executable": "executable was removed",
     "descriptor_in_flight": "descriptor",
@@ -26,6 +27,9 @@ NAMED = {
 
 def allowed(what: str) -> bool:
     """Can the program get hold of it here at all?"""
+    if what == "landlock":
+        create_ruleset, version = 444, 1
+        return ctypes.CDLL(None).syscall(create_ruleset, None, 0, version) > 0
     if what != "fanotify":
         return True
     report_fid = 0x200

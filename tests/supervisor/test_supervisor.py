@@ -292,6 +292,32 @@ class TestClients:
             assert len(seen) == 11 and seen[0]["progress"]["total"] == 10
             assert second.call("status")["state"] == "running"
 
+    def test_stop_waits_for_a_verb(self, base: Path, tmp_path: Path) -> None:
+        with pod(base, "sleep 60") as (started, first), started.connect() as second:
+            request = first.send("checkpoint", to=str(tmp_path / "slow"), then="resume")
+            eventually(lambda: second.call("status")["state"] == "checkpointing")
+            outcome = second.call("stop", grace=PATIENCE_S, timeout=PATIENCE_S)["outcome"]
+            assert outcome["status"] == signal.SIGTERM
+            assert [*first.follow(request, PATIENCE_S)][-1]["ok"]
+
+    def test_stop_cuts_a_verb_short(self, base: Path, tmp_path: Path) -> None:
+        with pod(base, "sleep 60") as (started, first), started.connect() as second:
+            first.send("checkpoint", to=str(tmp_path / "slow"), then="resume")
+            eventually(lambda: second.call("status")["state"] == "checkpointing")
+            outcome = second.call("stop", kill=True, timeout=PATIENCE_S)["outcome"]
+            assert outcome["status"] == signal.SIGKILL
+
+    def test_a_verb_that_never_ends_takes_the_supervisor_with_it(
+        self, base: Path, tmp_path: Path
+    ) -> None:
+        with pod(base, "sleep 60") as (started, first), started.connect() as second:
+            first.send("checkpoint", to=str(tmp_path / "endless"), then="resume")
+            eventually(lambda: second.call("status")["state"] == "checkpointing")
+            outcome = second.call("stop", kill=True, timeout=2 * PATIENCE_S)["outcome"]
+            assert outcome["how"] == "failed" and "hung" in outcome["why"]
+            eventually(lambda: is_gone(started.pid))
+        assert runtime.pods(base) == []
+
     def test_a_pod_that_ends_under_a_verb(self, base: Path, tmp_path: Path) -> None:
         with pod(base, "sleep 0.3; exit 4") as (_, client):
             request = client.send("checkpoint", to=str(tmp_path / "slow"), then="resume")

@@ -29,6 +29,12 @@ def command(pod: str, grace: float, kill: bool, as_json: bool) -> None:
 
     Returns when nothing of the pod is left.
     """
+    if runtime.end_starting(runtime.find(pod, runtime.root())):
+        if as_json:
+            print_json({"pod": pod, "how": "discarded"})
+        else:
+            click.echo(f"{pod} was ended before it was whole")
+        return
     with connect(pod) as client:
         reply = client.call("stop", grace=grace, kill=kill)
     if as_json:

@@ -30,6 +30,8 @@ class TaskInfo:
     group_stop: int
     interrupted: bool
     left_ns: int
+    dumpable: int
+    landlocked: bool
 
 
 def tasks(pod: Handle) -> list[TaskInfo]:
@@ -52,6 +54,8 @@ def tasks(pod: Handle) -> list[TaskInfo]:
             i.group_stop,
             bool(i.interrupted),
             i.left_ns,
+            i.dumpable,
+            bool(i.landlocked),
         )
         for i in infos[0:count]
     ]

@@ -7,6 +7,7 @@ function (`Pod.call`), so there are no locks: while it runs such a function, no 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import queue
 import resource
@@ -26,31 +27,17 @@ from ..linux.tracee import tasks
 from ..log import fault, log, unforeseen
 from ..view.build import Deferred
 from ..view.frozen import FrozenPod
+from .stdio import Stdio
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 FREEZE_TIMEOUT_MS = 10_000
+_CUT_AFTER_S = 1.0
+_CLOSE_S = 40.0
+"""Longer than the tracer waits for the end of a process (zt_loop_kill)."""
 _WAKE_AGAIN_S = 0.001
 """A wake that comes just before the tracer goes to sleep is lost (zt_loop_wake): so once more."""
-
-
-@dataclass
-class Stdio:
-    """What becomes 0, 1 and 2 of a pod's first process; -1 stays closed.
-
-    With `tty` all three are the slave of a pseudoterminal, which becomes its controlling terminal;
-    `master` is the other end, for a checkpoint to find what is pending in it.
-    """
-
-    stdin: int = 0
-    stdout: int = 1
-    stderr: int = 2
-    tty: bool = False
-    master: int | None = None
-
-    def named(self) -> dict[str, int]:
-        return {"stdin": self.stdin, "stdout": self.stdout, "stderr": self.stderr}
 
 
 class LaunchError(HostError):
@@ -106,7 +93,7 @@ class Pod:
         """Why the tracer had to end the pod, if it had to."""
         self.told: list[str] = []
         """What the tracer had to say to people, oldest first; also in the log."""
-        self._stdio_ids = _identify(self.stdio)
+        self._stdio_ids = self.stdio.identify()
         self._moved = moved
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._root_ended = threading.Event()
@@ -218,7 +205,11 @@ class Pod:
             self._root_ended.set()
 
     def call(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
-        """Run `work(*args)` on the tracer thread; its value, or its exception."""
+        """Run `work(*args)` on the tracer thread; its value, or its exception.
+
+        It takes as long as the work does. No wait of the tracer for a thread is without an end
+        (zt_stop_wait), and `cut` makes those end at once that are for processes of the pod.
+        """
         if threading.current_thread() is self._thread:
             return work(*args)
         if self._closed:
@@ -258,7 +249,8 @@ class Pod:
         path = _find(argv[0], env, cwd)
         pod = cls(name, stdio=stdio)
         try:
-            pod.call(pod.launch_root, path, argv, env, cwd)
+            limit = raise_file_limit()
+            pod.call(lambda: pod.launch_root(path, argv, env, cwd, nofile=limit))
         except BaseException:
             pod.close()
             raise
@@ -276,8 +268,12 @@ class Pod:
         fds: Sequence[int] | None = None,
         tty: bool | None = None,
         root: bool = True,
+        nofile: int = 0,
     ) -> Rpid:
-        """On the tracer thread: fork and execute a process of the supervisor's own."""
+        """On the tracer thread: fork and execute a process of the supervisor's own.
+
+        `nofile` is its soft limit on open files; 0 for ours.
+        """
         spec = ffi.new("zt_launch_spec *")
         c_argv, c_env = _c_strings(argv), _c_strings(f"{k}={v}" for k, v in env.items())
         keep = [_c_string(path)]
@@ -291,6 +287,7 @@ class Pod:
         spec.tty = self.stdio.tty if tty is None else tty
         spec.vpid = vpid
         spec.hold = hold
+        spec.nofile = nofile
         spec.root = root
         rpid = ffi.new("int32_t *")
         err = new_error()
@@ -416,15 +413,34 @@ class Pod:
 
         self.call(work)
 
-    def close(self) -> None:
-        """End what is left of the pod, and the tracer thread."""
+    @staticmethod
+    def cut() -> None:
+        """From any thread: SIGKILL to every process that this process traces, whatever the tracer does.
+
+        What it waits for then is over, so the work that it does fails, as if they had been killed.
+        """
+        for rpid in procfs.traced_by({int(tid) for tid in os.listdir("/proc/self/task")}):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(rpid, signals.SIGKILL)
+
+    def close(self, patience: float = _CLOSE_S) -> None:
+        """End what is left of the pod, and the tracer thread; leave it alone after `patience` seconds.
+
+        Then its processes end with ours (PTRACE_O_EXITKILL).
+        """
         if self._closed:
             return
         self._closed = True
         self._jobs.put(None)
-        while self._thread.is_alive():
+        began, cut = time.monotonic(), False
+        while self._thread.is_alive() and (waited := time.monotonic() - began) < patience:
             self._wake()
             self._thread.join(_WAKE_AGAIN_S)
+            if waited > _CUT_AFTER_S and not cut:
+                cut = True
+                self.cut()
+        if self._thread.is_alive():
+            log.error("the tracer of pod %s does not end", self.name)
         for deferred in self.before_thaw:
             with contextlib.suppress(OSError):
                 deferred.give_up()
@@ -435,29 +451,6 @@ class Pod:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-
-def _identify(stdio: Stdio) -> dict[tuple[int, int], str]:
-    """(st_dev, st_ino) -> slot, of what was given as stdio and is not found again by its path."""
-    import stat
-
-    found: dict[tuple[int, int], str] = {}
-    for slot, fd in stdio.named().items():
-        if fd < 0 or stdio.tty:
-            continue
-        status = os.fstat(fd)
-        kind = stat.S_IFMT(status.st_mode)
-        if kind in (stat.S_IFREG, stat.S_IFDIR) or _is_well_known(status):
-            continue
-        found.setdefault((status.st_dev, status.st_ino), slot)
-    return found
-
-
-def _is_well_known(status: os.stat_result) -> bool:
-    """/dev/null and its like are the same on every host."""
-    import stat
-
-    return stat.S_ISCHR(status.st_mode) and os.major(status.st_rdev) == 1
 
 
 def _find(command: str, env: Mapping[str, str], cwd: str | None) -> str:
@@ -487,10 +480,12 @@ def _c_strings(texts: Iterable[str | bytes]) -> tuple[Strings, list[Bytes]]:
     return ffi.new("char *[]", [*strings, ffi.NULL]), strings
 
 
-def raise_file_limit() -> None:
-    """Pods with many files need many descriptors in us; the soft limit is ours to raise."""
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+@functools.cache
+def raise_file_limit() -> int:
+    """Pods with many files need many descriptors in us; the soft limit that we had before, not 0."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return soft
 
 
 __all__ = ["LaunchError", "NativeError", "Pod", "ProcessInfo", "Stdio", "raise_file_limit"]

@@ -15,6 +15,7 @@ from . import (
     file_lock,
     inet_socket,
     itimer,
+    landlock,
     memfd,
     memory,
     pidfd,
@@ -52,8 +53,8 @@ FILE_KINDS: tuple[FileKind[Any], ...] = (
 ROOMS: tuple[Room[Any], ...] = (
     clock,
     sysv_ipc,
+    landlock,
     process,
-    credentials,
     memory,
     *FILE_KINDS,
     fdtable,
@@ -62,6 +63,7 @@ ROOMS: tuple[Room[Any], ...] = (
     posix_timer,
     signal,
     thread,
+    credentials,
 )
 
 

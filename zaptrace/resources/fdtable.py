@@ -6,10 +6,13 @@ CLONE_THREAD) is refused. A description that no room claims is refused by the ch
 
 from __future__ import annotations
 
+import fcntl
 import os
+import resource
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..errors import UnsupportedResource
+from ..errors import RestoreError, UnsupportedResource
 from ..linux.native import lib
 from ..linux.program import Program
 from ..view.build import CHANNEL, Build, Stage
@@ -19,7 +22,6 @@ NAME = "fdtable"
 
 _BATCH = 200  # the kernel passes at most 253 at once (SCM_MAX_FD)
 _KCMP_FILES = 2
-_F_DUPFD_CLOEXEC = 1030
 
 
 @dataclass(frozen=True)
@@ -61,25 +63,59 @@ def _refuse_shared_tables(processes: list[FrozenProcess]) -> None:
 
 def restore(states: list[State], build: Build) -> None:
     for state in states:
+        build.at(Stage.CLAIM, _claim, state)
         build.at(Stage.FILES, _hand_over, state, build)
 
 
+def _claim(state: State) -> None:
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max((entry.fd for entry in state.entries), default=0)
+    if highest >= hard:
+        raise RestoreError(
+            f"cannot restore process {state.vpid}: its descriptor {highest} is beyond the limit",
+            stage="CLAIM",
+            resource=NAME,
+            vpid=state.vpid,
+            needed=f"a hard limit on open files of at least {highest + 1}",
+            found=str(hard),
+            do="raise it (ulimit -Hn)",
+            changed="nothing",
+        )
+
+
 def _hand_over(state: State, build: Build) -> None:
-    """Descriptors come by SCM_RIGHTS, are moved out of the way, and then to their numbers."""
+    """Descriptors come by SCM_RIGHTS, which gives them the lowest free numbers, in order.
+
+    The highest go first, each piece in ascending order: then none ever lands above its own number,
+    and moved up from the last to the first none meets another. So no number is needed beyond those
+    of the table; that of the channel, 0, is taken by the very last to come.
+    """
     process = build.process(state.vpid)
-    entries = state.entries
-    high = max([entry.fd for entry in entries] + [_BATCH + 1]) + 1
-    for first in range(0, len(entries), _BATCH):
-        batch = entries[first : first + _BATCH]
-        received = build.pass_files(process, [build.file(entry.file_id) for entry in batch])
+    for batch in _batches(state.entries):
+        received = build.pass_files(process, build.files([entry.file_id for entry in batch]))
+        process.run(_placing(received, batch))
+    if all(entry.fd != CHANNEL for entry in state.entries):
         program = Program()
-        for i, fd in enumerate(received):
-            program.call("fcntl", fd, _F_DUPFD_CLOEXEC, high + first + i)
-            program.call("close", fd)
+        program.call("close", CHANNEL)
         process.run(program)
+
+
+def _batches(entries: list[Entry]) -> Iterator[list[Entry]]:
+    ordered = sorted(entries, key=lambda entry: entry.fd)
+    last = [ordered.pop(0)] if ordered and ordered[0].fd == CHANNEL else []
+    while len(ordered) + len(last) > _BATCH:
+        yield ordered[-_BATCH:]
+        del ordered[-_BATCH:]
+    if ordered or last:
+        yield ordered + last
+
+
+def _placing(received: list[int], batch: list[Entry]) -> Program:
     program = Program()
-    program.call("close", CHANNEL)
-    for i, entry in enumerate(entries):
-        program.call("dup3", high + i, entry.fd, os.O_CLOEXEC if entry.cloexec else 0)
-        program.call("close", high + i)
-    process.run(program)
+    for fd, entry in reversed(list(zip(received, batch, strict=True))):
+        if fd != entry.fd:
+            program.call("dup3", fd, entry.fd, os.O_CLOEXEC if entry.cloexec else 0)
+            program.call("close", fd)
+        elif entry.cloexec:
+            program.call("fcntl", fd, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+    return program

@@ -3,7 +3,7 @@
 A memfd may be open more than once (/proc/self/fd reopens it) and be mapped; all descriptions and
 mappings come back on one new memfd.
 
-Not carried: memfds of huge pages and memfd_secret(2), which are refused.
+Not carried: memfds of huge pages and memfd_secret(2), which are refused; the time of change (ctime).
 
 No C half: a memfd is known by its descriptor alone.
 """
@@ -47,6 +47,8 @@ class State:
     size: int
     mode: int
     seals: int
+    atime_ns: int
+    mtime_ns: int
     runs: list[list[int]]
     part: str
 
@@ -89,6 +91,8 @@ def _capture(pod: FrozenPod, files: list[FrozenFile]) -> State:
         size=some.stat.st_size,
         mode=stat.S_IMODE(some.stat.st_mode),
         seals=fcntl.fcntl(some.local, fcntl.F_GET_SEALS),
+        atime_ns=some.stat.st_atime_ns,
+        mtime_ns=some.stat.st_mtime_ns,
         runs=runs,
         part=part,
     )
@@ -111,6 +115,7 @@ def _make(state: State, build: Build) -> None:
             os.lseek(fd, one.pos, os.SEEK_SET)
             finish(build, one, fd)
         os.fchmod(first, state.mode)
+        os.utime(first, ns=(state.atime_ns, state.mtime_ns))
         seals = state.seals & ~_late_seals(state.seals)
         if seals:
             fcntl.fcntl(first, fcntl.F_ADD_SEALS, seals)

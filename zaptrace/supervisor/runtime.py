@@ -24,6 +24,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import stat
 import time
 from collections.abc import Iterator
@@ -38,6 +39,8 @@ _SOCKET_PATH_MAX = 107
 """sizeof(sockaddr_un.sun_path) less the NUL."""
 _ENDED_KEPT = 32
 _TIDY_S = 5.0
+_ABANDON_S = 15.0
+"""A supervisor that is told to end has as long to remove what it has made of its pod."""
 
 
 def root(path: str | os.PathLike[str] | None = None) -> Path:
@@ -173,6 +176,35 @@ def is_alive(path: Path) -> bool:
         return True
     finally:
         os.close(fd)
+    return False
+
+
+def is_starting(path: Path) -> bool:
+    """True while a supervisor holds the entry and its pod is not whole yet."""
+    return is_alive(path) and not read_meta(path)
+
+
+def end_starting(path: Path) -> bool:
+    """End the supervisor of a pod that is not whole yet, and what there is of the pod with it.
+
+    False when it was not starting (any more): then it can be asked to.
+    """
+    for number, patience in ((signal.SIGTERM, _ABANDON_S), (signal.SIGKILL, _TIDY_S)):
+        pid = supervisor_pid(path)
+        if pid is None or not is_starting(path):
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            handle = os.pidfd_open(pid)
+            try:
+                if is_starting(path):  # so the number is still its
+                    signal.pidfd_send_signal(handle, number)
+            finally:
+                os.close(handle)
+        limit = time.monotonic() + patience
+        while is_starting(path) and time.monotonic() < limit:
+            time.sleep(0.01)
+        if not is_alive(path):
+            return True
     return False
 
 

@@ -38,7 +38,7 @@ def facts_of(pod: Pod) -> dict[str, Any]:
             for line in (proc / "maps").read_text(errors="surrogateescape").splitlines():
                 fields = line.split(None, 5)
                 if len(fields) == 6 and fields[5].startswith("/"):
-                    _add(files, procfs.unescape(fields[5]))
+                    _add(files, fields[5])
             for fd in os.listdir(proc / "fd"):
                 inodes.add(os.stat(proc / "fd" / fd).st_ino)
         except (OSError, KeyError, ValueError):  # it ended meanwhile

@@ -15,7 +15,6 @@ send rubbish. If this process dies, the kernel kills the pod with it (PTRACE_O_E
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import socket
@@ -30,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import HostError, PodError, ZaptraceError
 from ..log import log, unforeseen
-from . import runtime, starter
+from . import own_process, runtime, starter
 from .attach import Viewers
 from .control import Outcome
 from .control_socket import ControlSocket, Request
@@ -49,6 +48,8 @@ __all__ = ["Engine", "Held", "Supervisor", "main", "spawn_restored"]
 _SETTLE_S = 0.05
 """How long processes may take to follow their root before we say that they live on."""
 _GRACE_S = 10.0
+_LAST_RESORT_S = 15.0
+"""After this long, work that was cut short has still not ended: so we do, and the pod with us."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -89,16 +90,17 @@ class Supervisor:
         try:
             self.entry = self._claim(Path(self.job.root))
             self.workers = Workers(self.entry.name)
-            _log_to(self.entry.path / "supervisor.log")
+            own_process.log_to(self.entry.path / "supervisor.log")
             self.control_socket = ControlSocket(self.entry.path / "control.sock", self._lost)
-            self._make_pod()
+            with own_process.ended_by(_SIGNALS):
+                self._make_pod()
         except BaseException:
             self._abandon()
             raise
         if self.terminal is not None:
             self.viewers = Viewers(self.terminal, self.control_socket)
         self._watch_signals()
-        _to_background(self.entry.path / "supervisor.log")
+        own_process.to_background(self.entry.path / "supervisor.log")
         threading.Thread(target=self._wait_for_end, name="wait", daemon=True).start()
 
     def _claim(self, base: Path) -> runtime.PodDir:
@@ -115,7 +117,7 @@ class Supervisor:
     def _make_pod(self) -> None:
         job = self.job
         make = self.engine.launch if job.verb == "launch" else self.engine.restore
-        with self._stdio() as (stdio, master), _default_sigpipe():
+        with self._stdio() as (stdio, master), own_process.default_sigpipe():
             self.pod = make(job, stdio, master)
             self._adopt_terminal(master)
         if job.verb == "restore":
@@ -274,8 +276,14 @@ class Supervisor:
     # -- the end
 
     def stop(self, grace: float) -> None:
-        """SIGTERM to every process, and SIGKILL to those that are left after `grace` seconds."""
+        """SIGTERM to every process, and SIGKILL to those that are left after `grace` seconds.
 
+        Exclusive work that is under way has as long to end, and is cut short then.
+        """
+        self._cut_short_after(grace)
+        self.workers.when_free(lambda: None if self.ending else self._stop(grace))
+
+    def _stop(self, grace: float) -> None:
         def work() -> None:
             self._signal_everyone(signal.SIGTERM)
             self.pod.thaw()
@@ -287,9 +295,38 @@ class Supervisor:
         self.workers.run(work, failed=self._cannot_end, doing="stop")
 
     def kill(self) -> None:
-        """SIGKILL to every process."""
+        """SIGKILL to every process; exclusive work that is under way is cut short."""
+        self._cut_short_after(0)
         self.held = False
         self.workers.run(self.pod.kill, failed=self._cannot_end, doing="kill")
+
+    def _cut_short_after(self, grace: float) -> None:
+        """Stopping always works: what is under way has `grace` seconds."""
+        if self.workers.busy is None:
+            return
+
+        def work() -> None:
+            if self.workers.free.wait(grace):
+                return
+            log.warning("work on the pod is cut short")
+            self.pod.cut()
+            if not self.workers.free.wait(_LAST_RESORT_S):
+                self.workers.post(self._last_resort)
+
+        self.workers.run(work, doing="cut short the work on")
+
+    def _last_resort(self) -> None:
+        """Whatever hangs is in this process, and the kernel ends the pod with it."""
+        log.error(
+            "work on the pod that was cut short does not end: the pod ends with its supervisor"
+        )
+        self.outcome = Outcome(
+            "failed",
+            instance=self.instance,
+            why="its supervisor hung and was ended by zaptrace stop",
+        )
+        self._leave(patience=0.0)
+        os._exit(1)
 
     def _cannot_end(self, error: ZaptraceError) -> None:
         log.error("%s", error)
@@ -321,11 +358,8 @@ class Supervisor:
     def _asked_to_end(self) -> None:
         log.info("asked to end by a signal")
 
-        def stop() -> None:
-            if not self.ending:
-                self.stop(_GRACE_S)
-
-        self.workers.when_free(stop)
+        if not self.ending:
+            self.stop(_GRACE_S)
 
     def _wait_for_end(self) -> None:
         try:
@@ -387,10 +421,13 @@ class Supervisor:
 
     def _close(self) -> None:
         """Record how it ended, tell who waits, and leave nothing behind."""
-        assert self.outcome is not None and self.entry is not None
         log.info("ended: %s", self.outcome)
+        self._leave()
+
+    def _leave(self, **patience: float) -> None:
+        assert self.outcome is not None and self.entry is not None
         with contextlib.suppress(Exception):
-            self.pod.close()
+            self.pod.close(**patience)
         # The record first: who asks from now on finds it, who asked before is answered.
         self.entry.record_end(self.outcome.to_dict() | {"name": self.job.name, "meta": self.meta})
         self._tell()
@@ -415,47 +452,20 @@ def main(engine: Engine | None = None) -> None:
             os._exit(0)
         supervisor = Supervisor(job, lifeline, engine)
         supervisor.start()
+    except own_process.AskedToEnd:
+        error = PodError("the pod was ended by a signal to its supervisor before it was whole")
+        starter.report(lifeline, ok=False, error=error.to_dict(), exit=125)
+        os._exit(1)
     except ZaptraceError as e:
         status = getattr(e, "status", 125) if isinstance(e, HostError) else 125
         starter.report(lifeline, ok=False, error=e.to_dict(), exit=status)
         os._exit(1)
     except BaseException as e:
-        error = unforeseen("start the pod", e, changed="nothing is left of the pod")
-        starter.report(lifeline, ok=False, error=error.to_dict(), exit=125)
+        fault = unforeseen("start the pod", e, changed="nothing is left of the pod")
+        starter.report(lifeline, ok=False, error=fault.to_dict(), exit=125)
         os._exit(1)
     starter.report(
         lifeline, ok=True, name=supervisor.job.name, instance=supervisor.instance, pid=os.getpid()
     )
     supervisor.run()
     os._exit(0)
-
-
-def _log_to(path: Path) -> None:
-    handler = logging.FileHandler(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log.addHandler(handler)
-    log.setLevel(os.environ.get("ZAPTRACE_LOG", "INFO").upper())
-
-
-def _to_background(errors: Path) -> None:
-    # The pod has its stdio; were we to keep a copy, readers of its output would see no EOF.
-    os.chdir("/")
-    nothing = os.open(os.devnull, os.O_RDWR)
-    ours = os.open(errors, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    os.dup2(nothing, 0)
-    os.dup2(ours, 1)
-    os.dup2(ours, 2)
-    for fd in (nothing, ours):
-        if fd > 2:
-            os.close(fd)
-
-
-@contextlib.contextmanager
-def _default_sigpipe() -> Iterator[None]:
-    # Python ignores these two from its start on, and an exec would pass that on to the pod.
-    before = {n: signal.signal(n, signal.SIG_DFL) for n in (signal.SIGPIPE, signal.SIGXFSZ)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

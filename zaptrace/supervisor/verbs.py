@@ -280,9 +280,8 @@ class Verbs:
     def do_stop(
         self, request: Request, grace: float = 10.0, kill: bool = False, **_: object
     ) -> None:
-        """End the pod; answered when nothing is left of it."""
+        """End the pod; answered when nothing is left of it. What is under way has as long to end."""
         of = self._of
-        of.workers.check_free("stop")
         of.waiting.append(request)
         if kill:
             of.kill()
@@ -298,7 +297,7 @@ class Verbs:
         self,
         request: Request,
         to: str,
-        then: Then = "resume",
+        then: str = "resume",
         codec: str | None = None,
         rehearsal: bool = True,
         **_: object,
@@ -307,6 +306,7 @@ class Verbs:
         of = self._of
         if then not in ("resume", "stop"):
             raise PodError("bad arguments for 'checkpoint'", needed="then: resume or stop")
+        next_: Then = "stop" if then == "stop" else "resume"
 
         def done(report: dict[str, Any]) -> None:
             of.control_socket.reply(request, report=report)
@@ -315,7 +315,7 @@ class Verbs:
 
         of.workers.run(
             lambda: of.engine.checkpoint(
-                of.pod, to, then, codec, bool(rehearsal), self._progress(request)
+                of.pod, to, next_, codec, bool(rehearsal), self._progress(request)
             ),
             done,
             lambda error: of.control_socket.fail(request, error),

@@ -30,6 +30,9 @@ class Workers:
         """Readable when there are events."""
         self.busy: str | None = None
         """The exclusive work that is under way."""
+        self.free = threading.Event()
+        """Set while there is none; for threads that wait for that."""
+        self.free.set()
         self._pod = pod
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._when_free: list[Event] = []
@@ -83,10 +86,12 @@ class Workers:
         if exclusive is not None:
             self.check_free(exclusive)
             self.busy = exclusive
+            self.free.clear()
 
         def finished(results: Results, error: ZaptraceError | None) -> None:
             if exclusive is not None:
                 self.busy = None
+                self.free.set()
             if error is None and then is not None:
                 then(results)
             elif error is not None and failed is not None:

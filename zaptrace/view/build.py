@@ -26,11 +26,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVarTuple
 
-from ..errors import BadImage
+from ..errors import BadImage, RestoreError
 from ..ids import FileId, Rpid, Vpid
 from ..linux.native import Handle, lib
 from ..linux.program import Program, Results
 from ..linux.tracee import Thread
+from .files import Files
 from .store import Stored, of_room
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ class Build:
     `contended`: the pod may still live on this very host, frozen, holding its addresses and locks.
     `rehearsal`: it does, and goes on living: everything is made, to be thrown away, but nothing that
     others could notice (a path, a port, a byte in a named pipe), and bulk contents are left out.
+    `meanwhile`: where a file lies that is at its path only from the thaw on.
+    `allow_changed`: paths of files that may be other ones than they were; the user says so.
     `last` is done when all stages are through, `before_thaw` at the last moment before the pod runs.
     """
 
@@ -129,6 +132,8 @@ class Build:
     last: list[Callable[[], None]] = field(default_factory=list)
     contended: bool = False
     rehearsal: bool = False
+    allow_changed: frozenset[bytes] = frozenset()
+    meanwhile: dict[bytes, bytes] = field(default_factory=dict)
     stdio: dict[str, int] = field(default_factory=dict)
     tty_master: int | None = None
     terminals: dict[int, str] = field(default_factory=dict)
@@ -137,7 +142,7 @@ class Build:
     stored: list[Stored] = field(default_factory=list)
     processes: dict[Vpid, BuildProcess] = field(default_factory=dict)
     _work: dict[Stage, list[Work]] = field(default_factory=dict)
-    _files: dict[FileId, int] = field(default_factory=dict)
+    _files: Files = field(default_factory=Files)
     _inodes: dict[tuple[int, int], int] = field(default_factory=dict)
     room: str = ""
 
@@ -194,13 +199,18 @@ class Build:
 
     def provide(self, file_id: int, fd: int) -> None:
         """`fd` is the open file description `file_id`; it is ours to close."""
-        self._files[FileId(file_id)] = fd
+        self._files.provide(FileId(file_id), fd)
 
     def file(self, file_id: int) -> int:
+        """A descriptor of ours for it, good until many others are asked for."""
+        return self.files([file_id])[0]
+
+    def files(self, file_ids: list[int]) -> list[int]:
+        """The same for at most 200."""
         try:
-            return self._files[FileId(file_id)]
-        except KeyError:
-            raise BadImage(f"bad image: there is no open file {file_id}") from None
+            return self._files.get([FileId(file_id) for file_id in file_ids])
+        except KeyError as error:
+            raise BadImage(f"bad image: there is no open file {error}") from None
 
     def provide_inode(self, device: int, inode: int, fd: int) -> None:
         """What was this inode is now the one that `fd` opens; `fd` stays the caller's until close()."""
@@ -224,14 +234,23 @@ class Build:
         )
         program.call("recvmsg", CHANNEL, message, 0)
         raw = process.run(program).bytes(control)
+        (size,) = struct.unpack_from("<Q", raw)  # of what there was room for in its table
+        if size != socket.CMSG_LEN(4 * len(fds)):
+            raise RestoreError(
+                f"cannot restore process {process.vpid}: it has no room for its open files",
+                vpid=process.vpid,
+                needed="a number for each, and one that is free until all are there",
+                found="the hard limit on open files of this host (ulimit -Hn)",
+                do="raise it, or have the program close one",
+            )
         return list(struct.unpack_from(f"<{len(fds)}i", raw, socket.CMSG_LEN(0)))
 
     def close(self) -> None:
         """Close every descriptor that was provided."""
-        for fd in {*self._files.values(), *self._inodes.values()}:
+        self._files.close()
+        for fd in {*self._inodes.values()}:
             try:
                 os.close(fd)
             except OSError:
                 continue
-        self._files.clear()
         self._inodes.clear()

@@ -7,6 +7,7 @@ descriptors in however many processes share it. Nothing here changes the pod.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import struct
@@ -21,6 +22,8 @@ from ..linux import native, procfs
 from ..linux.native import Handle, lib
 from ..linux.program import Program, Results
 from ..linux.tracee import TaskInfo, Thread, tasks
+from .descriptions import Descriptor, same
+from .duplicates import Duplicates
 from .store import Stored, of_room, read_store
 
 if TYPE_CHECKING:
@@ -38,6 +41,8 @@ class FrozenThread(Thread):
         self.group_stop = info.group_stop
         self.left_ns = info.left_ns
         self.interrupted = info.interrupted
+        self.dumpable = info.dumpable
+        self.landlocked = info.landlocked
         self.process = process
 
 
@@ -75,15 +80,14 @@ class FrozenFile:
         self.flags = look.flags
         self.pos = look.pos
         self.info = look.info
-        self._local: int | None = None
 
     @property
     def local(self) -> int:
-        """A duplicate in our process: it shares offset and flags with the pod's."""
-        if self._local is None:
-            process, fd = self.holders[0]
-            self._local = native.get_fd(process.rpid, fd)
-        return self._local
+        """A duplicate in our process: it shares offset and flags with the pod's.
+
+        Good until many other files have been asked for theirs: ask anew instead of keeping it.
+        """
+        return self.pod.duplicates.of(self.id, *self.holders[0])
 
     @property
     def holder(self) -> str:
@@ -92,11 +96,6 @@ class FrozenFile:
             return f"open file {self.link}"
         process, fd = self.holders[0]
         return f"process {process.vpid} ({process.comm}), fd {fd}"
-
-    def close(self) -> None:
-        if self._local is not None:
-            os.close(self._local)
-            self._local = None
 
 
 _Key = tuple[int, int, int, int, str]
@@ -117,19 +116,40 @@ class _Look:
     def key(self) -> _Key:
         return (self.stat.st_dev, self.stat.st_ino, self.flags, self.pos, self.link)
 
+    @property
+    def signals(self) -> bool:
+        """May its description's signal (F_SETSIG) be raised by what others do?"""
+        leased = any("LEASE" in line for line in self.info.get("lock", []))
+        return bool(self.flags & os.O_ASYNC) or leased
 
-def _look(rpid: int, fd: int) -> _Look:
-    path = f"/proc/{rpid}/fd/{fd}"
-    info = procfs.fdinfo(rpid, fd)
+
+def _look(process: FrozenProcess, fd: int) -> _Look:
+    path = f"{process.proc}/fd/{fd}"
+    info = procfs.fdinfo(process.rpid, fd)
     flags = int(info["flags"][0], 8)
     return _Look(
-        link=os.readlink(path),
+        link=_link(process, fd, path),
         stat=os.stat(path),
         flags=flags & ~_O_CLOEXEC,
         pos=int(info["pos"][0]),
         cloexec=bool(flags & _O_CLOEXEC),
         info={k: v for k, v in info.items() if k not in _INFO_OF_ITSELF},
     )
+
+
+def _link(process: FrozenProcess, fd: int, path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise UnsupportedResource(
+            f"cannot checkpoint process {process.vpid} ({process.comm}), fd {fd} is a file whose "
+            "path cannot be told",
+            needed="a path of less than 4096 bytes",
+            found=error.strerror or str(error),
+            do="let the program close it, or run it in a directory that is less deep",
+        ) from error
 
 
 class FrozenProcess:
@@ -216,6 +236,9 @@ class FrozenPod:
     processes: list[FrozenProcess] = field(init=False, default_factory=list)
     zombies: list[Zombie] = field(init=False, default_factory=list)
     all_files: list[FrozenFile] = field(init=False, default_factory=list)
+    worked_out: dict[type, object] = field(init=False, default_factory=dict)
+    """What rooms find out once for all of them, by its class."""
+    duplicates: Duplicates = field(init=False, default_factory=Duplicates)
     _claimed: dict[str, list[FrozenFile]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -232,7 +255,11 @@ class FrozenPod:
         return Vpid(lib.zt_ids_to_virtual(self.handle, rpid)) or None
 
     def process(self, vpid: int) -> FrozenProcess:
-        return next(p for p in self.processes if p.vpid == vpid)
+        return self._by_vpid[Vpid(vpid)]
+
+    @functools.cached_property
+    def _by_vpid(self) -> dict[Vpid, FrozenProcess]:
+        return {process.vpid: process for process in self.processes}
 
     @functools.cached_property
     def stored(self) -> list[Stored]:
@@ -256,34 +283,31 @@ class FrozenPod:
 
     def close(self) -> None:
         """Close the duplicates in our process."""
-        for file in self.all_files:
-            file.close()
+        self.duplicates.close()
 
     # -- reading
 
     def _read_files(self) -> None:
-        alike: dict[_Key, list[FrozenFile]] = defaultdict(list)
-        for process in self.processes:
-            for fd in procfs.fds(process.rpid):
-                look = _look(process.rpid, fd)
-                file = self._same_description(alike[look.key], process, fd)
-                if file is None:
-                    file = FrozenFile(FileId(len(self.all_files)), process, fd, look)
-                    self.all_files.append(file)
-                    alike[look.key].append(file)
-                else:
-                    file.holders.append((process, fd))
-                process.fds[fd] = FrozenFd(fd, look.cloexec, file)
-
-    @staticmethod
-    def _same_description(
-        candidates: list[FrozenFile], process: FrozenProcess, fd: int
-    ) -> FrozenFile | None:
-        for file in candidates:
-            holder, number = file.holders[0]
-            if native.kcmp_files(holder.rpid, number, process.rpid, fd) == 0:
-                return file
-        return None
+        seen = [
+            (process, fd, _look(process, fd))
+            for process in self.processes
+            for fd in procfs.fds(process.rpid)
+        ]
+        first = same(
+            [
+                Descriptor(process, fd, look.key, bool(look.flags & os.O_PATH), look.signals)
+                for process, fd, look in seen
+            ]
+        )
+        files: dict[int, FrozenFile] = {}
+        for (process, fd, look), index in zip(seen, first, strict=True):
+            file = files.get(index)
+            if file is None:
+                file = files[index] = FrozenFile(FileId(len(self.all_files)), process, fd, look)
+                self.all_files.append(file)
+            else:
+                file.holders.append((process, fd))
+            process.fds[fd] = FrozenFd(fd, look.cloexec, file)
 
     def _read_zombies(self) -> None:
         alive = {p.rpid for p in self.processes}

@@ -45,7 +45,7 @@ def _read(look: Look, rpid: int, number: int, status: os.stat_result) -> dict[st
     seen: dict[str, Any] = {
         "is": look.name(link, status.st_dev, status.st_ino),
         "description": _description(look, rpid, number, (link, status.st_dev, status.st_ino)),
-        "inode": _inode(status),
+        "inode": _inode(link, status),
         "info": _info(look, rpid, number),
     }
     if link == NULL:
@@ -69,13 +69,15 @@ def _read(look: Look, rpid: int, number: int, status: os.stat_result) -> dict[st
     return seen
 
 
-def _inode(status: os.stat_result) -> dict[str, Any]:
+def _inode(link: str, status: os.stat_result) -> dict[str, Any]:
+    """Files of /proc are as old as the moment at which somebody looked."""
+    changes = stat.S_ISREG(status.st_mode) and not link.startswith("/proc/")
     return {
         "mode": oct(status.st_mode),
         "links": status.st_nlink,
         "owner": (status.st_uid, status.st_gid),
         "size": status.st_size,
-        "modified": status.st_mtime_ns if stat.S_ISREG(status.st_mode) else 0,
+        "modified": status.st_mtime_ns if changes else 0,
     }
 
 

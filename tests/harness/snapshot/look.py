@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from typing import Any
 
@@ -9,7 +11,19 @@ from harness.snapshot import diag
 from zaptrace.linux.program import Program, Results
 from zaptrace.linux.tracee import Thread, tasks
 
+GONE = " (deleted)"
 _NUMBERED = re.compile(r"^(pipe|socket|anon_inode|/memfd:[^ ]*|/dev/zero|/SYSV\w+)")
+
+
+def living(shown: str, device: int, inode: int) -> str | None:
+    """A name, in its directory or below, of what the kernel shows as removed; None if it has none."""
+    for home, _, files in os.walk(os.path.dirname(shown)):
+        for path in (os.path.join(home, name) for name in files):
+            with contextlib.suppress(OSError):
+                status = os.lstat(path)
+                if (status.st_dev, status.st_ino) == (device, inode):
+                    return path
+    return None
 
 
 class Look:
@@ -58,11 +72,13 @@ class Look:
             return f"/proc/{self.id(int(found[1]))}{found[2]}"
         if link.startswith("/dev/pts/"):
             return self.number("terminal", link)
-        if link.endswith(" (deleted)") and not _NUMBERED.match(link):
+        if link.endswith(GONE) and not _NUMBERED.match(link):
             # Made again it has another name, that is none either.
-            return self.number("removed file", (device, inode))
+            return living(link, device, inode) or self.number("removed file", (device, inode))
+        if link.endswith(".zt-next"):  # a socket's file, which has its name from the thaw on
+            return link.removesuffix(".zt-next")
         if _NUMBERED.match(link) and not link.startswith("anon_inode"):
-            kind = re.sub(r":\[\d+\]", "", link).removesuffix(" (deleted)")
+            kind = re.sub(r":\[\d+\]", "", link).removesuffix(GONE)
             return self.number(kind, (device, inode) if link.startswith("/") else inode)
         return link
 

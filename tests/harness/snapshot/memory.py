@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.snapshot.look import Look
+from harness.snapshot.look import GONE, Look, living
 from zaptrace.linux.native import lib
 
 KERNELS_OWN = ("[vvar]", "[vvar_vclock]", "[vdso]", "[vsyscall]")
 RESIDENT = (
     "Rss", "Pss", "Pss_Dirty", "Pss_Anon", "Pss_File", "Pss_Shmem", "Shared_Clean", "Shared_Dirty",
     "Private_Clean", "Private_Dirty", "Referenced", "KSM", "LazyFree", "AnonHugePages",
-    "ShmemPmdMapped", "FilePmdMapped", "Swap", "SwapPss", "Anonymous",
+    "ShmemPmdMapped", "FilePmdMapped", "Swap", "SwapPss", "Anonymous", "Locked",
 )  # fmt: skip
 """Sizes that say what is resident at the moment, and how: those of `here`."""
 
@@ -117,13 +117,18 @@ def _shares_copies(m: _Mapping) -> bool:
 
 def _links(m: _Mapping) -> int | str:
     """How many names the mapped file has, by the one that the mapping gives."""
-    if not m.inode:
+    if not m.inode or not m.name.startswith("/"):
         return 0
     with contextlib.suppress(OSError):
-        status = os.stat(m.name)
+        status = os.stat(_path(m))
         if status.st_ino == m.inode:
             return status.st_nlink
     return "not what is at its path"
+
+
+def _path(m: _Mapping) -> str:
+    living_ = m.name.endswith(GONE) and living(m.name, m.device, m.inode)
+    return living_ or m.name.replace("\\012", "\n")
 
 
 def _policies(rpid: int) -> dict[int, str]:

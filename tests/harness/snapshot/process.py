@@ -136,7 +136,7 @@ def read(look: Look, rpid: int) -> dict[str, Any]:
         **{name: _text(proc / name) for name in VERBATIM if (proc / name).exists()},
     }
     seen["stat"]["kernel flags"] = int(seen["stat"]["kernel flags"]) & PF_RANDOMIZE_AND_SUCH
-    seen |= getters.of_process(look, rpid, [int(timer["ID"]) for timer in seen["timers"]])
+    seen |= getters.of_process(look, rpid)
     return seen
 
 

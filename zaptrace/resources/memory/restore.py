@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 from collections.abc import Hashable, Iterable
@@ -150,19 +151,16 @@ class _Filling:
 
     def receive(self, mappings: Iterable[Mapping]) -> None:
         """Descriptors of the objects that these are of."""
-        wanted = {
-            _descriptor_of(m): m
-            for m in mappings
-            if m.kind == "object" and m.object not in self._wholes
-        }
+        wanted = {_descriptor_of(m): m for m in mappings if self._is_passed(m)}
         fds: list[int] = []
         opened: list[int] = []
         try:
             for m in wanted.values():
                 fd = self._object(m)
                 if m.shared and not m.may_write:
-                    fd = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
-                    opened.append(fd)
+                    with contextlib.suppress(PermissionError):
+                        fd = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+                        opened.append(fd)
                 fds.append(fd)
             numbers: list[int] = []
             for first in range(0, len(fds), 200):
@@ -171,6 +169,11 @@ class _Filling:
             for fd in opened:
                 os.close(fd)
         self._objects = dict(zip(wanted, numbers, strict=True))
+
+    def _is_passed(self, m: Mapping) -> bool:
+        """Does it come from us? A file that has a name only where its mode does not let it be opened."""
+        known = m.kind == "file" and self._build.inode(m.device, m.inode) is not None
+        return known or (m.kind == "object" and m.object not in self._wholes)
 
     def _object(self, m: Mapping) -> int:
         fd = self._build.inode(m.device, m.inode)
@@ -194,19 +197,17 @@ class _Filling:
                 flags = _MAP_FIXED_NOREPLACE | _MAP_DROPPABLE
             flags |= _MAP_ANONYMOUS
             self.program.call("mmap", start, size, protection, flags, -1, 0)
-        elif m.kind == "object" and (whole := self._wholes.get(m.object)):
+        elif whole := self._wholes.get(m.object):
             # Of shared memory a length of none means: once more, there.
             place = whole.start + offset
             flags = _MREMAP_MAYMOVE | _MREMAP_FIXED
             self.program.call("mremap", place, 0, size, flags, start)
             self.program.call("mprotect", start, size, protection)
-        elif m.kind == "object":
-            number = self._objects[_descriptor_of(m)]
+        elif (number := self._objects.get(_descriptor_of(m))) is not None:
             self.program.call("mmap", start, size, protection, flags, number, offset)
         else:
-            mode = os.O_RDWR if m.shared and m.may_write else os.O_RDONLY
             path = self.program.string(m.path)
-            fd = self.program.call("openat", _AT_FDCWD, path, mode | os.O_CLOEXEC, 0)
+            fd = self.program.call("openat", _AT_FDCWD, path, m.open_mode | os.O_CLOEXEC, 0)
             self.program.call("mmap", start, size, protection, flags, fd, offset)
             self.program.call("close", fd)
 

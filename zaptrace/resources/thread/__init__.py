@@ -2,11 +2,12 @@
 
 The kernel keeps: general registers, extended state (all that XSAVE covers), thread pointers, blocked
 signals, signals pending for the thread, alternate stack, robust futex list, restartable-sequence
-area, the address to clear at its end, name, and the call that it is in.
+area, the address to clear at its end, the call that it is in, and what it has set for itself
+(attributes.py).
 An interrupted call is restored as the kernel left it (-ERESTARTSYS and friends in the result
 register), so that it is made again, or becomes EINTR when a handler runs, just as it would have
 been; a timed call whose restart the kernel kept to itself goes on with the time that was left.
-Not carried: I/O permissions, hardware breakpoints, per-thread CPU time.
+Not carried: I/O permissions, hardware breakpoints.
 
 No C half: thread ids are translated by the table alone.
 """
@@ -16,19 +17,19 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from ..errors import HostError, RestoreError
-from ..ids import Vpid
-from ..linux.native import NativeError, Registers, ffi, lib
-from ..linux.procfs import read
-from ..linux.program import Program
-from ..linux.tracee import Thread
-from ..view.build import Build, BuildProcess, Stage
-from ..view.frozen import FrozenPod, FrozenThread
-from .common.siginfo import to_real, to_virtual
+from ...errors import HostError, RestoreError
+from ...ids import Vpid
+from ...linux.native import NativeError, Registers, ffi, lib
+from ...linux.program import Program
+from ...linux.tracee import Thread
+from ...view.build import Build, BuildProcess, Stage
+from ...view.frozen import FrozenPod, FrozenThread
+from ..common.siginfo import to_real, to_virtual
+from .attributes import Asked, Attributes, add_rows
 
 NAME = "thread"
 
-_PR_SET_NAME, _PR_GET_TID_ADDRESS = 15, 40
+_PR_GET_TID_ADDRESS = 40
 _CLONE_THREAD = (
     0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000
 )  # VM FS FILES SIGHAND THREAD SYSVSEM
@@ -42,7 +43,7 @@ _ROBUST_HEAD = 24
 class State:
     vpid: int
     vtid: int
-    name: str
+    attributes: Attributes
     registers: dict[str, int]
     xstate: bytes
     mask: int
@@ -72,6 +73,7 @@ def _capture(pod: FrozenPod, thread: FrozenThread) -> State:
     has_clear = program.call("prctl", _PR_GET_TID_ADDRESS, clear_tid, may_fail=True)
     head, length = program.buffer(8), program.buffer(8)
     program.call("get_robust_list", 0, head, length)
+    asked = Asked(program, first=thread.rtid == thread.process.rpid)
     results = thread.run(program)
     if results[has_clear] < 0:
         raise HostError(
@@ -82,7 +84,7 @@ def _capture(pod: FrozenPod, thread: FrozenThread) -> State:
     return State(
         vpid=thread.process.vpid,
         vtid=thread.vtid,
-        name=read(f"/proc/{thread.process.rpid}/task/{thread.rtid}/comm").rstrip("\n"),
+        attributes=asked.answer(results),
         registers=_registers_as_dict(thread.registers()),
         xstate=thread.xstate(),
         mask=thread.sigmask(),
@@ -171,7 +173,6 @@ def _lost_its_restart(state: State) -> bool:
 
 def _own_rows(state: State, thread: Thread, build: Build) -> Program:
     program = Program()
-    program.call("prctl", _PR_SET_NAME, program.string(state.name))
     if state.clear_tid:
         program.call("set_tid_address", state.clear_tid)
     if state.robust_list:
@@ -188,4 +189,5 @@ def _own_rows(state: State, thread: Thread, build: Build) -> Program:
         real = program.data(to_real(info, build.real_or_zero))
         rpid = build.process(state.vpid).rpid
         program.call("rt_tgsigqueueinfo", rpid, thread.rtid, number, real)
+    add_rows(program, state.attributes)
     return program

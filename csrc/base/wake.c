@@ -1,0 +1,38 @@
+#include "wake.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static void on_wake(int signal)
+{
+    (void)signal;
+}
+
+void zt_wake_prepare(void)
+{
+    struct sigaction wake = {.sa_handler = on_wake}; /* no SA_RESTART: it is there to interrupt */
+    sigaction(ZT_WAKE_SIGNAL, &wake, NULL);
+}
+
+void zt_wake(int32_t tid)
+{
+    syscall(SYS_tgkill, getpid(), tid, ZT_WAKE_SIGNAL);
+}
+
+bool zt_ticks_start(zt_ticks *ticks, int32_t every_ms)
+{
+    const struct timespec span = {every_ms / 1000, every_ms % 1000 * 1000000l};
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = ZT_WAKE_SIGNAL};
+    event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+    ticks->running = !timer_create(CLOCK_MONOTONIC, &event, &ticks->timer);
+    if (ticks->running)
+        timer_settime(ticks->timer, 0, &(struct itimerspec){span, span}, NULL);
+    return ticks->running;
+}
+
+void zt_ticks_stop(zt_ticks *ticks)
+{
+    if (ticks->running)
+        timer_delete(ticks->timer);
+    ticks->running = false;
+}

@@ -1,0 +1,90 @@
+"""No wait of the tracer is without an end."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from harness.supervisors import PATIENCE_S
+from zaptrace.errors import ZaptraceError
+from zaptrace.linux.native import NativeError, check, lib, new_error
+from zaptrace.linux.program import Program
+from zaptrace.pod.pod import Pod, Stdio
+
+pytestmark = pytest.mark.tracer
+
+
+@pytest.fixture
+def quiet():
+    """Stdio that shows nothing."""
+    null = os.open(os.devnull, os.O_RDWR)
+    yield Stdio(null, null, null)
+    os.close(null)
+
+
+@pytest.mark.slow
+def test_a_program_that_sleeps_is_cut_short(quiet: Stdio):
+    """The thread is then as it was: it can be programmed again, and goes on."""
+    with Pod.launch(["sleep", "1000"], name="asleep", stdio=quiet) as pod:
+        pod.freeze()
+
+        def work() -> None:
+            view = pod.frozen_view()
+            (process,) = view.processes
+            before = process.leader.sigmask()
+            sleeping = Program()
+            sleeping.call("pause")
+            with pytest.raises(NativeError) as caught:
+                process.run(sleeping)
+            assert caught.value.kind == lib.ZT_ERR_TIMEOUT
+            assert process.leader.sigmask() == before
+            asking = Program()
+            me = asking.call("getpid")
+            assert process.run(asking)[me] == process.rpid
+            view.close()
+
+        pod.call(work)
+        pod.thaw()
+        pod.signal(signal.SIGTERM)
+        assert pod.wait(PATIENCE_S) == signal.SIGTERM
+
+
+def launched(pod: Pod) -> int:
+    """A process at rest at its first instruction."""
+    path = "/bin/sleep"
+    fds = list(pod.stdio.named().values())
+    return pod.call(lambda: pod.launch_root(path, [path, "1000"], {}, hold=True, fds=fds))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
+def test_a_process_is_ended_by_any_signal(quiet: Stdio, number: int):
+    """Also where it stops once more before it ends, as in a moved pod."""
+    for moved in (False, True):
+        with Pod("ended", moved=moved, stdio=quiet) as pod:
+            rpid = launched(pod)
+
+            def end(pod: Pod = pod, rpid: int = rpid) -> None:
+                check(lib.zt_loop_end_process(pod.handle, rpid, number, err := new_error()), err)
+
+            pod.call(end)
+            assert pod.wait(PATIENCE_S) == number
+
+
+def test_errors_of_a_thread_that_is_gone(quiet: Stdio):
+    with Pod.launch(["sleep", "1000"], name="gone", stdio=quiet) as pod:
+        pod.freeze()
+
+        def work() -> None:
+            view = pod.frozen_view()
+            (process,) = view.processes
+            os.kill(process.rpid, signal.SIGKILL)
+            program = Program()
+            program.call("getpid")
+            with pytest.raises(ZaptraceError, match="died"):
+                process.run(program)
+            view.close()
+
+        pod.call(work)
+        assert pod.wait(PATIENCE_S) == signal.SIGKILL

@@ -1,0 +1,171 @@
+"""Which descriptors are one description, and duplicates of them, by each of two ways."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import itertools
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.supervisors import eventually
+from zaptrace.errors import HostError, UnsupportedResource
+from zaptrace.linux import native
+from zaptrace.linux.native import NativeError, lib
+from zaptrace.pod.pod import Pod, Stdio
+from zaptrace.view.frozen import FrozenPod
+
+pytestmark = pytest.mark.tracer
+
+PROGRAM = """
+import fcntl, os, resource, sys, time
+place, count = sys.argv[1], int(sys.argv[2])
+path = place + "/file"
+open(path, "w").write("12345")
+own = [os.open(path, os.O_RDWR) for _ in range(count)]
+fcntl.fcntl(own[0], 10, 12)
+twins = [os.dup(fd) for fd in own[::7]]
+a, b = os.pipe()
+hidden = [os.open(path, os.O_PATH) for _ in range(3)]
+for _ in range(2):
+    if os.fork() == 0:
+        more = [os.open(path, os.O_RDWR) for _ in range(20)]
+        break
+fcntl.fcntl(own[3], 10, 33)
+if sys.argv[3:] == ["async"]:
+    fcntl.fcntl(a, fcntl.F_SETFL, os.O_ASYNC)
+ready = open(place + "/ready%d" % os.getpid(), "w")
+if sys.argv[3:] == ["full"]:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (ready.fileno() + 1, ready.fileno() + 1))
+time.sleep(1000)
+"""
+
+
+@pytest.fixture
+def quiet():
+    null = os.open(os.devnull, os.O_RDWR)
+    yield Stdio(null, null, null)
+    os.close(null)
+
+
+def denied(*_: object) -> int:
+    raise NativeError("denied", lib.ZT_ERR_OS, errno.EPERM)
+
+
+def launched(quiet: Stdio, place: Path, count: int, *how: str) -> Pod:
+    argv = ["python3", "-c", PROGRAM, str(place), str(count), *how]
+    pod = Pod.launch(argv, name="many", stdio=quiet)
+    eventually(lambda: len(list(place.glob("ready*"))) == 3)
+    pod.freeze()
+    return pod
+
+
+def groups(view: FrozenPod) -> set[frozenset[tuple[int, int]]]:
+    return {
+        frozenset((process.vpid, fd) for process, fd in file.holders)
+        for file in view.all_files
+        if not file.flags & os.O_PATH
+    }
+
+
+def signals(view: FrozenPod) -> list[int]:
+    return [fcntl.fcntl(f.local, 11) for f in view.all_files if not f.flags & os.O_PATH]
+
+
+@pytest.mark.parametrize("count", [30, 200])
+def test_both_ways_agree(quiet: Stdio, place: Path, monkeypatch: pytest.MonkeyPatch, count: int):
+    """And the numbers leave no trace."""
+    with launched(quiet, place, count) as pod:
+
+        def look() -> tuple[set[frozenset[tuple[int, int]]], list[int]]:
+            view = pod.frozen_view()
+            try:
+                return groups(view), signals(view)
+            finally:
+                view.close()
+
+        by_order, before = pod.call(look)
+        monkeypatch.setattr(native, "kcmp_files", denied)
+        by_numbers, after = pod.call(look)
+        assert by_order == by_numbers
+        assert before == after and sorted(set(before)) == [0, 12, 33]
+        # Each is in three processes, every seventh twice in each; and 20 in each of two children.
+        # One file of its own is in each, too.
+        sizes = sorted(len(group) for group in by_order)
+        assert sizes.count(1) == 43 and sizes.count(6) == -(-count // 7)
+
+
+def test_comparisons_are_few(quiet: Stdio, place: Path, monkeypatch: pytest.MonkeyPatch):
+    """Not every one with every other."""
+    with launched(quiet, place, 600) as pod:
+        calls = itertools.count()
+        real = native.kcmp_files
+
+        def counted(*args: int) -> int:
+            next(calls)
+            return real(*args)
+
+        monkeypatch.setattr(native, "kcmp_files", counted)
+        pod.call(lambda: pod.frozen_view().close())
+        assert next(calls) < 2200 * 14
+
+
+def test_what_raises_signals_is_not_numbered(
+    quiet: Stdio, place: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with launched(quiet, place, 8, "async") as pod:
+        pod.call(lambda: pod.frozen_view().close())
+        monkeypatch.setattr(native, "kcmp_files", denied)
+        with pytest.raises(UnsupportedResource, match="share their position"):
+            pod.call(pod.frozen_view)
+
+
+def test_a_process_sends_what_cannot_be_taken(
+    quiet: Stdio, place: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with launched(quiet, place, 10) as pod:
+        monkeypatch.setattr(native, "get_fd", denied)
+
+        def work() -> None:
+            view = pod.frozen_view()
+            for file in view.all_files:
+                process, fd = file.holders[0]
+                assert os.fstat(file.local) == file.stat
+                if not file.flags & os.O_PATH:
+                    assert native.kcmp_files(os.getpid(), file.local, process.rpid, fd) == 0
+            view.close()
+
+        pod.call(work)
+
+
+def test_a_process_that_cannot_send_it_is_named(
+    quiet: Stdio, place: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with launched(quiet, place, 10, "full") as pod:
+        monkeypatch.setattr(native, "get_fd", denied)
+
+        def work() -> None:
+            view = pod.frozen_view()
+            file = next(f for f in view.all_files if f.holders[0][0].vpid == view.processes[0].vpid)
+            with pytest.raises(HostError, match=r"cannot look at fd \d+ of process"):
+                file.local  # noqa: B018
+            view.close()
+
+        pod.call(work)
+
+
+def test_few_duplicates_at_a_time(quiet: Stdio, place: Path):
+    with launched(quiet, place, 400) as pod:
+
+        def work() -> None:
+            before = len(os.listdir("/proc/self/fd"))
+            view = pod.frozen_view()
+            for file in view.all_files:
+                assert os.fstat(file.local).st_ino == file.stat.st_ino
+            assert len(os.listdir("/proc/self/fd")) <= before + view.duplicates.MOST
+            view.close()
+            assert len(os.listdir("/proc/self/fd")) == before
+
+        pod.call(work)
