@@ -67,6 +67,11 @@ int64_t zt_pod_clock(zt_pod *pod)
     return pod->clock_offset_ns;
 }
 
+zt_store *zt_pod_store(zt_pod *pod)
+{
+    return &pod->store;
+}
+
 int32_t zt_ids_to_real(zt_pod *pod, int32_t vpid)
 {
     return zt_idtable_to_real(&pod->ids, (zt_vpid){vpid}).n;

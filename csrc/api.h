@@ -23,6 +23,7 @@ typedef struct zt_err {
 } zt_err;
 
 typedef struct zt_pod zt_pod;
+typedef struct zt_store zt_store;
 
 /* One row of a syscall program, as the stub reads it (csrc/ptrace/stub.c). */
 #define ZT_ROW_MUST 0x100 /* stop the program when this row fails */
@@ -70,10 +71,19 @@ typedef struct zt_task_info {
     int64_t left_ns;    /* time left of the timed call that it was in; -1: none, or not known */
 } zt_task_info;
 
-/* A run of pages that hold something. */
+/* A run of pages of one kind. */
+#define ZT_RUN_HELD 0  /* they hold something */
+#define ZT_RUN_OFTEN 1 /* they may be mapped by more than one process (copy-on-write) */
+#define ZT_RUN_GUARD 2 /* whoever touches them gets SIGSEGV (MADV_GUARD_INSTALL) */
 typedef struct zt_page_run {
     uint64_t start, end;
+    uint32_t kind;
 } zt_page_run;
+
+/* What zt_mem_pages looks for. */
+#define ZT_PAGES_OWN 0         /* pages that hold something, and guard pages */
+#define ZT_PAGES_UNLIKE_FILE 1 /* the same, but pages of the file that is mapped */
+#define ZT_PAGES_GUARD 2       /* guard pages alone */
 
 /* An entry of the store; good until it is put again or removed. */
 typedef struct zt_stored {
@@ -95,12 +105,13 @@ void zt_pod_set_clock(zt_pod *pod, int64_t offset_ns);
 int64_t zt_pod_clock(zt_pod *pod);
 
 /* --- the store: what rooms of the tracer note, see pod/store.h */
-int zt_store_put(zt_pod *pod, const char *room, const void *key, uint32_t key_size, const void *value,
+zt_store *zt_pod_store(zt_pod *pod);
+int zt_store_put(zt_store *store, const char *room, const void *key, uint32_t key_size, const void *value,
                  uint32_t value_size); /* replaces; 0 or -ENOMEM, and then nothing has changed */
-const zt_stored *zt_store_get(zt_pod *pod, const char *room, const void *key, uint32_t key_size); /* or NULL */
-void zt_store_remove(zt_pod *pod, const char *room, const void *key, uint32_t key_size);
+const zt_stored *zt_store_get(zt_store *store, const char *room, const void *key, uint32_t key_size); /* or NULL */
+void zt_store_remove(zt_store *store, const char *room, const void *key, uint32_t key_size);
 /* All entries of all rooms, oldest first: the one after `after` (NULL: the first), NULL at the end. */
-const zt_stored *zt_store_next(zt_pod *pod, const zt_stored *after);
+const zt_stored *zt_store_next(zt_store *store, const zt_stored *after);
 
 /* --- loop */
 int zt_loop_launch(zt_pod *pod, const zt_launch_spec *spec, int32_t *ret_rpid, zt_err *err);
@@ -148,7 +159,20 @@ uint64_t zt_stub_data(uint32_t rows);  /* where the data of a program of so many
 uint32_t zt_stub_capacity(void);       /* bytes for rows and data together */
 int64_t zt_mem_read(int32_t rpid, uint64_t address, void *ret, uint64_t size);
 int64_t zt_mem_write(int32_t rpid, uint64_t address, const void *from, uint64_t size);
-int zt_mem_pages(int pagemap_fd, uint64_t start, uint64_t end, int32_t private_file, zt_page_run *ret, int32_t capacity,
+/* Runs of a range, at most `capacity`; their number. *ret_next is where to go on. */
+int zt_mem_pages(int pagemap_fd, uint64_t start, uint64_t end, int32_t what, zt_page_run *ret, int32_t capacity,
                  uint64_t *ret_next, zt_err *err);
+/* The pages of a range that are all held, as ZT_RUN_HELD (mapped here alone) and ZT_RUN_OFTEN. */
+int zt_mem_often(int pagemap_fd, uint64_t start, uint64_t end, zt_page_run *ret, int32_t capacity, uint64_t *ret_next,
+                 zt_err *err);
+/* All bytes of some runs, one after the other. Those of kind ZT_RUN_HELD by process_vm_readv, which
+ * is fast but pins pages, and so makes the kernel copy those that others share; all others by
+ * /proc/PID/mem (mem_fd). Returns how many runs were read: fewer than count, that one is unreadable. */
+int32_t zt_mem_gather(int32_t rpid, int mem_fd, const zt_page_run *runs, int32_t count, void *ret);
+/* Pages of a range that are equal in two processes, as runs; a page that one of them lacks is not. */
+int zt_mem_equal(int mem_fd1, int mem_fd2, uint64_t start, uint64_t end, zt_page_run *ret, int32_t capacity,
+                 uint64_t *ret_next);
+/* A hash of every page of a range, to find candidates by; -1: one is unreadable. */
+int32_t zt_mem_hashes(int mem_fd, uint64_t start, uint64_t end, uint64_t *ret);
 int zt_kcmp(int32_t rpid1, int32_t rpid2, int32_t type, uint64_t idx1, uint64_t idx2);
 int zt_pidfd_getfd(int32_t rpid, int32_t fd);

@@ -24,7 +24,7 @@ def paths(names: list[str]) -> list[str]:
     return [
         name.replace("NAME", EXAMPLE)
         for name in names
-        if re.fullmatch(r"(csrc|zaptrace|tests|docs|scripts)/[\w./*-]*|README\.md", name)
+        if re.fullmatch(r"(csrc|zaptrace|tests|docs|scripts)/[\w./*-]*", name)
     ]
 
 

@@ -46,6 +46,7 @@ class CType:
     fields: list[tuple[str, object]]
 
 class zt_pod(CData): ...
+class zt_store(CData): ...
 
 class zt_err(CData):
     kind: int
@@ -120,6 +121,7 @@ class zt_task_info(CData):
 class zt_page_run(CData):
     start: int
     end: int
+    kind: int
 
 class zt_stored(CData):
     room: Bytes
@@ -149,6 +151,8 @@ class _FFI:
     @overload
     def new(self, cdecl: Literal["zt_page_run[]"], init: int) -> Array[zt_page_run]: ...
     @overload
+    def new(self, cdecl: Literal["uint64_t[]"], init: int) -> Array[int]: ...
+    @overload
     def new(self, cdecl: Literal["char[]"], init: int | bytes) -> Bytes: ...
     @overload
     def new(self, cdecl: Literal["char *[]"], init: Sequence[Bytes | Null]) -> Strings: ...
@@ -167,6 +171,12 @@ class _Lib:
     ZT_ERR_EXEC: int
     ZT_ERR_UNFIT: int
     ZT_ROW_MUST: int
+    ZT_RUN_HELD: int
+    ZT_RUN_OFTEN: int
+    ZT_RUN_GUARD: int
+    ZT_PAGES_OWN: int
+    ZT_PAGES_UNLIKE_FILE: int
+    ZT_PAGES_GUARD: int
 
     # pod
     def zt_pod_create(self, moved: int, clock_offset_ns: int, err: zt_err, /) -> zt_pod: ...
@@ -181,12 +191,24 @@ class _Lib:
     def zt_pod_clock(self, pod: zt_pod, /) -> int: ...
 
     # store
+    def zt_pod_store(self, pod: zt_pod, /) -> zt_store: ...
     def zt_store_put(
-        self, pod: zt_pod, room: bytes, key: bytes, key_size: int, value: bytes, value_size: int, /
+        self,
+        store: zt_store,
+        room: bytes,
+        key: bytes,
+        key_size: int,
+        value: bytes,
+        value_size: int,
+        /,
     ) -> int: ...
-    def zt_store_get(self, pod: zt_pod, room: bytes, key: bytes, key_size: int, /) -> zt_stored: ...
-    def zt_store_remove(self, pod: zt_pod, room: bytes, key: bytes, key_size: int, /) -> None: ...
-    def zt_store_next(self, pod: zt_pod, after: zt_stored | Null, /) -> zt_stored: ...
+    def zt_store_get(
+        self, store: zt_store, room: bytes, key: bytes, key_size: int, /
+    ) -> zt_stored: ...
+    def zt_store_remove(
+        self, store: zt_store, room: bytes, key: bytes, key_size: int, /
+    ) -> None: ...
+    def zt_store_next(self, store: zt_store, after: zt_stored | Null, /) -> zt_stored: ...
 
     # loop
     def zt_loop_launch(
@@ -268,13 +290,39 @@ class _Lib:
         pagemap_fd: int,
         start: int,
         end: int,
-        private_file: int,
+        what: int,
         ret: Array[zt_page_run],
         capacity: int,
         ret_next: Pointer[int],
         err: zt_err,
         /,
     ) -> int: ...
+    def zt_mem_often(
+        self,
+        pagemap_fd: int,
+        start: int,
+        end: int,
+        ret: Array[zt_page_run],
+        capacity: int,
+        ret_next: Pointer[int],
+        err: zt_err,
+        /,
+    ) -> int: ...
+    def zt_mem_gather(
+        self, rpid: int, mem_fd: int, runs: Array[zt_page_run], count: int, ret: Bytes, /
+    ) -> int: ...
+    def zt_mem_equal(
+        self,
+        mem_fd1: int,
+        mem_fd2: int,
+        start: int,
+        end: int,
+        ret: Array[zt_page_run],
+        capacity: int,
+        ret_next: Pointer[int],
+        /,
+    ) -> int: ...
+    def zt_mem_hashes(self, mem_fd: int, start: int, end: int, ret: Array[int], /) -> int: ...
     def zt_kcmp(self, rpid1: int, rpid2: int, type: int, idx1: int, idx2: int, /) -> int: ...
     def zt_pidfd_getfd(self, rpid: int, fd: int, /) -> int: ...
 

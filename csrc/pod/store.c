@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pod.h"
-
 typedef struct zt_store_entry {
     zt_stored stored; /* first: what a caller holds is the entry */
     struct zt_store_entry *next, *previous;
@@ -97,10 +95,9 @@ static void unlink_entry(zt_store *store, zt_store_entry *entry)
     *(entry->next ? &entry->next->previous : &store->last) = entry->previous;
 }
 
-int zt_store_put(zt_pod *pod, const char *room, const void *key, uint32_t key_size, const void *value,
+int zt_store_put(zt_store *store, const char *room, const void *key, uint32_t key_size, const void *value,
                  uint32_t value_size)
 {
-    zt_store *store = &pod->store;
     zt_store_entry *entry = entry_create(room, key, key_size, value, value_size);
     if (!entry || reserve(store)) {
         free(entry);
@@ -119,18 +116,16 @@ int zt_store_put(zt_pod *pod, const char *room, const void *key, uint32_t key_si
     return 0;
 }
 
-const zt_stored *zt_store_get(zt_pod *pod, const char *room, const void *key, uint32_t key_size)
+const zt_stored *zt_store_get(zt_store *store, const char *room, const void *key, uint32_t key_size)
 {
-    const zt_store *store = &pod->store;
     if (!store->buckets)
         return NULL;
     zt_store_entry *found = *place_of(store, hash_of(room, key, key_size), room, key, key_size);
     return found ? &found->stored : NULL;
 }
 
-void zt_store_remove(zt_pod *pod, const char *room, const void *key, uint32_t key_size)
+void zt_store_remove(zt_store *store, const char *room, const void *key, uint32_t key_size)
 {
-    zt_store *store = &pod->store;
     if (!store->buckets)
         return;
     zt_store_entry **place = place_of(store, hash_of(room, key, key_size), room, key, key_size), *entry = *place;
@@ -142,9 +137,9 @@ void zt_store_remove(zt_pod *pod, const char *room, const void *key, uint32_t ke
     store->count--;
 }
 
-const zt_stored *zt_store_next(zt_pod *pod, const zt_stored *after)
+const zt_stored *zt_store_next(zt_store *store, const zt_stored *after)
 {
-    const zt_store_entry *next = after ? ((const zt_store_entry *)after)->next : pod->store.first;
+    const zt_store_entry *next = after ? ((const zt_store_entry *)after)->next : store->first;
     return next ? &next->stored : NULL;
 }
 

@@ -11,11 +11,11 @@
 
 #include "../api.h"
 
-typedef struct zt_store {
+struct zt_store {
     struct zt_store_entry *first, *last;
     struct zt_store_entry **buckets; /* NULL before the first entry */
     uint32_t bucket_count;           /* a power of two */
     uint32_t count;
-} zt_store;
+};
 
 void zt_store_clear(zt_store *store);

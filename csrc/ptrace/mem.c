@@ -70,76 +70,201 @@ enum {
     IS_PRESENT = 1 << 3,
     IS_SWAPPED = 1 << 4,
     IS_PFNZERO = 1 << 5,
+    IS_GUARD = 1 << 8, /* Linux 6.15; a guard page is "swapped" too */
 };
 
-enum { SCAN_BATCH = 512 };
+enum { PAGE = 4096, SCAN_BATCH = 512 };
 
-static int scan(int fd, uint64_t start, uint64_t end, bool private_file, zt_page_run *ret, int32_t capacity,
+/* Runs in the order of addresses; neighbours of one kind are one. False: there is no place for more. */
+static bool add_run(zt_page_run *runs, int *count, int32_t capacity, uint64_t start, uint64_t end, uint32_t kind)
+{
+    zt_page_run *last = *count ? &runs[*count - 1] : NULL;
+    if (last && last->end == start && last->kind == kind) {
+        last->end = end;
+        return true;
+    }
+    if (*count == capacity)
+        return false;
+    runs[(*count)++] = (zt_page_run){start, end, kind};
+    return true;
+}
+
+static int scan(int fd, uint64_t start, uint64_t end, int32_t what, bool guards, zt_page_run *ret, int32_t capacity,
                 uint64_t *ret_next, zt_err *err)
 {
     struct scan_region regions[SCAN_BATCH];
+    const uint64_t not_those = IS_PFNZERO | (what == ZT_PAGES_UNLIKE_FILE ? IS_FILE : 0);
+    const uint64_t guard = guards ? IS_GUARD : 0;
     struct scan_arg arg = {
         .size = sizeof arg,
         .start = start,
         .end = end,
         .vec = (uint64_t)regions,
         .vec_len = capacity < SCAN_BATCH ? (uint64_t)capacity : SCAN_BATCH,
-        .category_inverted = IS_PFNZERO | (private_file ? IS_FILE : 0),
-        .category_mask = IS_PFNZERO | (private_file ? IS_FILE : 0),
-        .category_anyof_mask = IS_PRESENT | IS_SWAPPED,
-        .return_mask = IS_PRESENT,
+        .category_inverted = not_those,
+        .category_mask = not_those,
+        .category_anyof_mask = what == ZT_PAGES_GUARD ? guard : IS_PRESENT | IS_SWAPPED | guard,
+        .return_mask = guard ? guard : IS_PRESENT,
     };
+    if (what == ZT_PAGES_GUARD && !guards) {
+        *ret_next = end;
+        return 0;
+    }
     int found = ioctl(fd, SCAN_IOCTL, &arg);
     if (found < 0)
         return zt_fail_os(err, "ioctl(PAGEMAP_SCAN)");
     int runs = 0;
-    for (int i = 0; i < found; i++) {
-        if (runs && ret[runs - 1].end == regions[i].start)
-            ret[runs - 1].end = regions[i].end;
-        else
-            ret[runs++] = (zt_page_run){regions[i].start, regions[i].end};
-    }
+    for (int i = 0; i < found; i++)
+        add_run(ret, &runs, capacity, regions[i].start, regions[i].end,
+                regions[i].categories & guard ? ZT_RUN_GUARD : ZT_RUN_HELD);
     *ret_next = arg.walk_end;
     return runs;
 }
 
-/* The same by reading /proc/PID/pagemap, for kernels before 6.7: bit 63 present, 62 swapped, 61
- * file page or shared. The zero page cannot be told apart there; it is saved as what it reads as. */
-static int read_pagemap(int fd, uint64_t start, uint64_t end, bool private_file, zt_page_run *ret, int32_t capacity,
+/* /proc/PID/pagemap: bit 63 present, 62 swapped, 61 file page or shared, 56 mapped here alone. */
+static ssize_t read_entries(int fd, uint64_t start, uint64_t end, uint64_t *ret, zt_err *err)
+{
+    uint64_t pages = (end - start) / PAGE;
+    ssize_t got = pread(fd, ret, (pages < SCAN_BATCH ? pages : SCAN_BATCH) * 8, (off_t)(start / PAGE * 8));
+    return got < 0 ? zt_fail_os(err, "read of pagemap") : got / 8;
+}
+
+/* The same for kernels before 6.7. The zero page cannot be told apart there; it is saved as what it
+ * reads as. Guard pages came later. */
+static int read_pagemap(int fd, uint64_t start, uint64_t end, int32_t what, zt_page_run *ret, int32_t capacity,
                         uint64_t *ret_next, zt_err *err)
 {
-    enum { PAGE = 4096 };
+    uint64_t entries[SCAN_BATCH];
+    int runs = 0;
+    *ret_next = end;
+    while (start < end && what != ZT_PAGES_GUARD) {
+        ssize_t got = read_entries(fd, start, end, entries, err);
+        if (got < 0)
+            return -1;
+        if (got == 0)
+            break;
+        for (ssize_t i = 0; i < got; i++, start += PAGE) {
+            bool holds = entries[i] >> 62 && !(what == ZT_PAGES_UNLIKE_FILE && entries[i] >> 61 & 1);
+            if (holds && !add_run(ret, &runs, capacity, start, start + PAGE, ZT_RUN_HELD)) {
+                *ret_next = start;
+                return runs;
+            }
+        }
+    }
+    return runs;
+}
+
+int zt_mem_pages(int pagemap_fd, uint64_t start, uint64_t end, int32_t what, zt_page_run *ret, int32_t capacity,
+                 uint64_t *ret_next, zt_err *err)
+{
+    int runs = scan(pagemap_fd, start, end, what, true, ret, capacity, ret_next, err);
+    if (runs < 0 && err->os_errno == EINVAL)
+        runs = scan(pagemap_fd, start, end, what, false, ret, capacity, ret_next, err);
+    if (runs < 0 && (err->os_errno == ENOTTY || err->os_errno == EINVAL))
+        return read_pagemap(pagemap_fd, start, end, what, ret, capacity, ret_next, err);
+    return runs;
+}
+
+int zt_mem_often(int pagemap_fd, uint64_t start, uint64_t end, zt_page_run *ret, int32_t capacity, uint64_t *ret_next,
+                 zt_err *err)
+{
     uint64_t entries[SCAN_BATCH];
     int runs = 0;
     while (start < end) {
-        uint64_t pages = (end - start) / PAGE;
-        ssize_t got = pread(fd, entries, (pages < SCAN_BATCH ? pages : SCAN_BATCH) * 8, (off_t)(start / PAGE * 8));
+        ssize_t got = read_entries(pagemap_fd, start, end, entries, err);
         if (got < 0)
-            return zt_fail_os(err, "read of pagemap");
+            return -1;
         if (got == 0)
             break;
-        for (ssize_t i = 0; i < got / 8; i++, start += PAGE) {
-            bool holds = entries[i] >> 62 && !(private_file && entries[i] >> 61 & 1);
-            if (!holds)
-                continue;
-            if (runs && ret[runs - 1].end == start)
-                ret[runs - 1].end += PAGE;
-            else if (runs == capacity) {
+        for (ssize_t i = 0; i < got; i++, start += PAGE) {
+            uint32_t kind = entries[i] >> 56 & 1 ? ZT_RUN_HELD : ZT_RUN_OFTEN;
+            if (!add_run(ret, &runs, capacity, start, start + PAGE, kind)) {
                 *ret_next = start;
                 return runs;
-            } else
-                ret[runs++] = (zt_page_run){start, start + PAGE};
+            }
         }
     }
     *ret_next = end;
     return runs;
 }
 
-int zt_mem_pages(int pagemap_fd, uint64_t start, uint64_t end, int32_t private_file, zt_page_run *ret, int32_t capacity,
-                 uint64_t *ret_next, zt_err *err)
+/* One run by /proc/PID/mem, which pins nothing and asks for no permission. */
+static bool read_aside(int mem_fd, uint64_t at, uint64_t end, char *ret)
 {
-    int runs = scan(pagemap_fd, start, end, private_file, ret, capacity, ret_next, err);
-    if (runs < 0 && (err->os_errno == ENOTTY || err->os_errno == EINVAL))
-        return read_pagemap(pagemap_fd, start, end, private_file, ret, capacity, ret_next, err);
+    while (at < end) {
+        ssize_t got = pread(mem_fd, ret, end - at, (off_t)at);
+        if (got <= 0)
+            return false;
+        at += (uint64_t)got;
+        ret += got;
+    }
+    return true;
+}
+
+int32_t zt_mem_gather(int32_t rpid, int mem_fd, const zt_page_run *runs, int32_t count, void *ret)
+{
+    enum { MOST = 1024 }; /* UIO_MAXIOV */
+    struct iovec there[MOST];
+    char *to = ret;
+    for (int32_t first = 0; first < count;) {
+        int32_t n = 0;
+        uint64_t size = 0;
+        while (first + n < count && n < MOST && runs[first + n].kind == ZT_RUN_HELD) {
+            const zt_page_run *run = &runs[first + n];
+            there[n++] = (struct iovec){(void *)run->start, run->end - run->start};
+            size += run->end - run->start;
+        }
+        struct iovec here = {to, size};
+        if (n && process_vm_readv(rpid, &here, 1, there, (unsigned long)n, 0) == (ssize_t)size) {
+            to += size;
+            first += n;
+            continue;
+        }
+        for (n = n ? n : 1; n; n--, first++) {
+            if (!read_aside(mem_fd, runs[first].start, runs[first].end, to))
+                return first;
+            to += runs[first].end - runs[first].start;
+        }
+    }
+    return count;
+}
+
+enum { COMPARED = 32 * PAGE };
+
+int zt_mem_equal(int mem_fd1, int mem_fd2, uint64_t start, uint64_t end, zt_page_run *ret, int32_t capacity,
+                 uint64_t *ret_next)
+{
+    char one[COMPARED], other[COMPARED];
+    int runs = 0;
+    while (start < end) {
+        uint64_t stop = end - start < COMPARED ? end : start + COMPARED;
+        bool both = read_aside(mem_fd1, start, stop, one) && read_aside(mem_fd2, start, stop, other);
+        for (uint64_t at = start; both && at < stop; at += PAGE) {
+            if (memcmp(one + (at - start), other + (at - start), PAGE) == 0 &&
+                !add_run(ret, &runs, capacity, at, at + PAGE, ZT_RUN_OFTEN)) {
+                *ret_next = at;
+                return runs;
+            }
+        }
+        start = stop;
+    }
+    *ret_next = end;
     return runs;
+}
+
+int32_t zt_mem_hashes(int mem_fd, uint64_t start, uint64_t end, uint64_t *ret)
+{
+    char page[PAGE];
+    for (; start < end; start += PAGE) {
+        uint64_t word, hash = 0x9e3779b97f4a7c15ull;
+        if (!read_aside(mem_fd, start, start + PAGE, page))
+            return -1;
+        for (unsigned i = 0; i < PAGE; i += 8) {
+            memcpy(&word, page + i, 8);
+            hash = (hash ^ word) * 0xff51afd7ed558ccdull;
+            hash ^= hash >> 32;
+        }
+        *ret++ = hash;
+    }
+    return 0;
 }

@@ -120,7 +120,7 @@ int zt_stub_run(zt_stopped thread, zt_program_row *rows, uint32_t count, void *d
 
     *ret_done = 0;
     if (rows_size + size > ZT_STUB_DATA_SIZE)
-        return zt_fail(err, ZT_ERR_PROGRAM, E2BIG, "a program of %u rows and %u bytes is too large", count, size);
+        return zt_fail(err, ZT_ERR_STATE, E2BIG, "a program of %u rows and %u bytes is too large", count, size);
     if (zt_stopped_get_regs(thread, &before, err) || zt_stopped_get_mask(thread, &mask, err))
         return -1;
     if (zt_mem_put(thread.rtid, ZT_STUB_DATA, rows, rows_size, err))

@@ -1,15 +1,13 @@
 /* Ids in what a pidfd tells of its process. */
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "../base/proc.h"
 #include "resource.h"
 
 static bool is_pidfd(const zt_task *task, int fd)
 {
-    char path[64], target[40] = "";
-    snprintf(path, sizeof path, "/proc/%d/fd/%d", task->rtid.n, fd);
-    return readlink(path, target, sizeof target - 1) > 0 && strcmp(target, "anon_inode:[pidfd]") == 0;
+    char target[40];
+    return !zt_proc_fd_link(task->rtid.n, fd, target, sizeof target) && strcmp(target, "anon_inode:[pidfd]") == 0;
 }
 
 /* PIDFD_GET_INFO (Linux 6.13); of a process that was waited for it tells no ids. */

@@ -16,7 +16,7 @@
  * pod (pod/store.h), under the room's name:
  *
  *   zt_hook_store(pod, call, "inotify", key, sizeof key, path, length)   in an exit half
- *   zt_store_get, zt_store_remove, zt_store_next                         anywhere
+ *   zt_store_get, zt_store_remove, zt_store_next   of &pod->store          anywhere
  *
  * There it is `pod.store("inotify")` for capture and `build.store("inotify")` for restore, whole. The
  * engine carries it through images, and the lower half of a restored pod finds it where it was. */
@@ -27,6 +27,9 @@
 #include "../pod/pod.h"
 #include "../ptrace/mem.h"
 #include "zt_hooks.h"
+
+/* A hook that no row names would never run. */
+#pragma GCC diagnostic error "-Wmissing-prototypes"
 
 static inline bool zt_hook_read(const zt_task *task, uint64_t address, void *ret, uint64_t size)
 {
@@ -48,7 +51,7 @@ static inline int64_t zt_hook_path(const zt_task *task, uint64_t address, char r
 static inline void zt_hook_store(zt_pod *pod, zt_call *call, const char *room, const void *key, uint32_t key_size,
                                  const void *value, uint32_t value_size)
 {
-    int failed = zt_store_put(pod, room, key, key_size, value, value_size);
+    int failed = zt_store_put(&pod->store, room, key, key_size, value, value_size);
     if (failed)
         call->answer = failed;
 }

@@ -1,6 +1,7 @@
 """A pod of one process, which is the test itself: captured, killed and restored without ptrace.
 
     world.hold(fd, ...)         these fds are the pod's
+    world.store(room, key, ...) what the room's C half would have noted
     world.capture(room)         its States, as they come back from an image
     world.kill()                the pod's fds are closed; their numbers stay taken
     world.restore(room, states) the numbers are the restored files
@@ -35,10 +36,11 @@ from zaptrace.image.sink import DirectorySink
 from zaptrace.linux import procfs
 from zaptrace.linux.native import check, ffi, lib, new_error
 from zaptrace.pod.checkpoint import Counting, capture
-from zaptrace.pod.restore import fill, read
+from zaptrace.pod.restore import fill, read, stored_in
 from zaptrace.resources import fdtable
 from zaptrace.view.build import CHANNEL, Build, BuildProcess, Stage
 from zaptrace.view.frozen import FrozenFile, FrozenPod
+from zaptrace.view.store import Stored, fill_store
 
 VPID = 7
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -135,6 +137,10 @@ class World:
         assert file is not None
         return file
 
+    def store(self, room: ModuleType, key: bytes, value: bytes) -> None:
+        """As the room's C half would have done at a call."""
+        fill_store(self.handle, [Stored(room.NAME, key, value)])
+
     def capture(self, room: ModuleType) -> list[Any]:
         self._refresh()
         told: list[Any] = []
@@ -170,7 +176,10 @@ class World:
         """Fields of the build can be `given`."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         stdin = os.dup(CHANNEL)
-        made = {"launch": _nothing, "end": _nothing, "stop": _nothing, **given}
+        stored = stored_in(self.image)
+        fill_store(self.handle, stored)
+        nobody = {"launch": _nothing, "end": _nothing, "stop": _nothing}
+        made = {**nobody, "stored": stored, **given}
         self.build = build = Build(self.handle, self.image, "world", channel=ours, **made)
         build.processes[Vpid(VPID)] = BuildProcess(self.handle, Vpid(VPID), Rpid(os.getpid()))
         for file_id, fd in self._kept.items():

@@ -27,7 +27,12 @@ ENTRIES = {
 
 def put(pod: Pod) -> None:
     for (room, key), value in ENTRIES.items():
-        assert lib.zt_store_put(pod.handle, room.encode(), key, len(key), value, len(value)) == 0
+        assert (
+            lib.zt_store_put(
+                lib.zt_pod_store(pod.handle), room.encode(), key, len(key), value, len(value)
+            )
+            == 0
+        )
 
 
 def check(pod: Pod) -> None:
@@ -39,7 +44,7 @@ def check(pod: Pod) -> None:
     ]
     for (room, key), value in ENTRIES.items():
         assert frozen.store(room)[key] == value
-        entry = lib.zt_store_get(pod.handle, room.encode(), key, len(key))
+        entry = lib.zt_store_get(lib.zt_pod_store(pod.handle), room.encode(), key, len(key))
         assert bytes(ffi.buffer(entry.value, entry.value_size)) == value
     assert frozen.store("signalfd") == {}
     frozen.close()

@@ -57,9 +57,9 @@ def test_its_record_is_no_rooms():
 )
 def test_a_damaged_record_is_a_bad_image(entry: dict):
     good = {"room": "eventfd", "key": b"k", "value": b"v"}
-    assert [e.value for e in restore._read_store(_Image(good))] == [b"v"]
+    assert [e.value for e in restore.stored_in(_Image(good))] == [b"v"]
     with pytest.raises(BadImage):
-        restore._read_store(_Image(good, entry))
+        restore.stored_in(_Image(good, entry))
 
 
 def test_an_image_that_nobody_could_read_is_not_written():

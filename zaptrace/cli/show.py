@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..resources.memory.runs import unpack
 from ._common import IMAGE, as_json, print_json, size
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def _mapping(m: dict[str, Any]) -> str:
 
 
 def _saved(m: dict[str, Any]) -> int:
-    return sum(run[1] - run[0] for run in m.get("runs") or ())
+    return sum(run.end - run.start for run in unpack(m["runs"], m["start"], m["end"]))
 
 
 def _kinds(states: States) -> Iterator[tuple[int, str]]:

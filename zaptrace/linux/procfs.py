@@ -24,6 +24,8 @@ class Map:
     inode: int
     name: str  # path, "[heap]", ... ; " (deleted)" at the end as the kernel writes it
     flags: frozenset[str]  # VmFlags, two letters each
+    key: int = 0  # memory protection key
+    swapped: bool = False  # some of it is in swap space
 
     @property
     def size(self) -> int:
@@ -48,13 +50,12 @@ def unescape(path: str) -> str:
 def maps(rpid: int) -> list[Map]:
     """The memory map, with VmFlags. One read of smaps; cheap flags for the kernel's own mappings."""
     found: list[Map] = []
-    head: tuple[str, ...] | None = None
-    for line in read(f"/proc/{rpid}/smaps").split("\n"):
-        match = _MAP.fullmatch(line)
-        if match:
-            head = match.groups()
-        elif line.startswith("VmFlags:") and head:
-            start, end, permissions, offset, major, minor, inode, name = head
+    # Of each mapping a line as in maps, some twenty of figures, and the flags.
+    first, *rest = read(f"/proc/{rpid}/smaps").split("\nVmFlags:")
+    for after in rest:
+        flags, _, following = after.partition("\n")
+        if match := _MAP.fullmatch(first.partition("\n")[0]):
+            start, end, permissions, offset, major, minor, inode, name = match.groups()
             found.append(
                 Map(
                     int(start, 16),
@@ -64,11 +65,18 @@ def maps(rpid: int) -> list[Map]:
                     os.makedev(int(major, 16), int(minor, 16)),
                     int(inode),
                     unescape(name),
-                    frozenset(line.split()[1:]),
+                    frozenset(flags.split()),
+                    _figure(first, "\nProtectionKey:"),
+                    _figure(first, "\nSwap:") > 0,
                 )
             )
-            head = None
+        first = following
     return found
+
+
+def _figure(lines: str, key: str) -> int:
+    at = lines.find(key)
+    return int(lines[at + len(key) :].split(None, 1)[0]) if at >= 0 else 0
 
 
 def status(rpid: int) -> dict[str, str]:

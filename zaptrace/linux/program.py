@@ -11,12 +11,18 @@ Where data lies in the process is decided when the program is run.
 
 from __future__ import annotations
 
+import bisect
 import errno
 import functools
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from .native import Array, Handle, NativeError, ProgramRow, check, ffi, lib, new_error
+
+_ROW_SIZE = ffi.sizeof("zt_program_row")
+_SMALL, _MADV_DONTNEED = 3 << 12, 4
+_PIECE = 1 << 18  # of a program that is too large: what the stub touches stays in the process
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,12 @@ def _numbers() -> dict[str, int]:
     return {ffi.string(name).decode(): nr for nr, name in names if name}
 
 
+def give_back(program: Program) -> None:
+    """The stub's memory that larger programs have used; the last row of a program of few."""
+    first = lib.zt_stub_data(0) + _SMALL
+    program.call("madvise", first, lib.zt_stub_end() - first, _MADV_DONTNEED)
+
+
 @dataclass
 class Program:
     """A list of system calls, with the data that they need."""
@@ -67,6 +79,8 @@ class Program:
         """Constant bytes, aligned to 16."""
         offset = -(-len(self._data) // 16) * 16
         self._data += bytes(offset - len(self._data)) + content
+        if self._starts[-1:] != [offset]:
+            self._starts.append(offset)
         return Data(offset, len(content))
 
     def string(self, text: str | bytes) -> Data:
@@ -92,11 +106,12 @@ class Program:
         return self.data(bytes(size))
 
     _pointers: list[tuple[int, Data]] = field(default_factory=list)
+    _starts: list[int] = field(default_factory=list)
 
     @property
     def size(self) -> int:
         """Bytes that it needs in the stub region."""
-        return len(self.rows) * ffi.sizeof("zt_program_row") + len(self._data)
+        return len(self.rows) * _ROW_SIZE + len(self._data)
 
     def __bool__(self) -> bool:
         return bool(self.rows)
@@ -104,33 +119,113 @@ class Program:
     def run(self, pod: Handle, rtid: int) -> Results:
         """Run it in a thread that is at rest. `pod` is the tracer's.
 
+        What is more than the stub takes at once is run in pieces, one after the other.
         Raises ProgramError when a row that must succeed fails, TraceeGone when the thread dies.
         """
-        count = len(self.rows)
-        base = lib.zt_stub_data(count)
+        values: list[int] = []
+        for first, end, places in self._pieces():
+            values += self._run_piece(pod, rtid, first, end, places, values)
+        return Results(values, bytes(self._data))
+
+    def _pieces(self) -> Iterator[tuple[int, int, dict[int, int]]]:
+        """Rows (first, end), and where in the data of that piece which of our data lies."""
+        capacity = lib.zt_stub_capacity()
+        if self.size <= capacity:
+            yield 0, len(self.rows), {start: start for start in self._starts}
+            return
+        capacity = min(capacity, _PIECE)
+        pointers: dict[int, list[int]] = {}
         for at, target in self._pointers:
-            struct.pack_into("<Q", self._data, at, base + target.offset)
-        rows = ffi.new("zt_program_row[]", count)
-        for row, (name, args, may_fail) in zip(rows, self.rows, strict=True):
+            pointers.setdefault(self._start_of(at), []).append(self._start_of(target.offset))
+        first, places, size = 0, dict[int, int](), 0
+        for i, (_name, args, _may_fail) in enumerate(self.rows):
+            needed = self._reached(args, pointers)
+            new = [start for start in needed if start not in places]
+            more = _ROW_SIZE + sum(map(self._room_of, new))
+            if size + more > capacity and i > first:
+                yield first, i, places
+                first, places, size = i, {}, 0
+                new = needed
+                more = _ROW_SIZE + sum(map(self._room_of, new))
+            used = size - _ROW_SIZE * (i - first)
+            for start in new:
+                places[start] = used
+                used += self._room_of(start)
+            size += more
+        yield first, len(self.rows), places
+
+    def _reached(self, args: tuple[Argument, ...], pointers: dict[int, list[int]]) -> list[int]:
+        """Where the data starts that a row names, and what that points to."""
+        found = [self._start_of(arg.offset) for arg in args if isinstance(arg, Data)]
+        for start in found:
+            found += [s for s in pointers.get(start, ()) if s not in found]
+        return list(dict.fromkeys(found))
+
+    def _start_of(self, offset: int) -> int:
+        return self._starts[bisect.bisect_right(self._starts, offset) - 1]
+
+    def _end_of(self, start: int) -> int:
+        i = bisect.bisect_right(self._starts, start)
+        return self._starts[i] if i < len(self._starts) else len(self._data)
+
+    def _room_of(self, start: int) -> int:
+        return -(-(self._end_of(start) - start) // 16) * 16
+
+    def _run_piece(
+        self,
+        pod: Handle,
+        rtid: int,
+        first: int,
+        end: int,
+        places: dict[int, int],
+        earlier: list[int],
+    ) -> list[int]:
+        base = lib.zt_stub_data(end - first)
+        rows = ffi.new("zt_program_row[]", end - first)
+
+        def address(offset: int) -> int:
+            start = self._start_of(offset)
+            return base + places[start] + offset - start
+
+        for row, (name, args, may_fail) in zip(rows, self.rows[first:end], strict=True):
             row.nr = number_of(name)
             flags = 0 if may_fail else lib.ZT_ROW_MUST
             for i, arg in enumerate(args):
                 if isinstance(arg, Row):
-                    flags |= 1 << i
-                    row.args[i] = arg.index
+                    if arg.index < first:
+                        row.args[i] = earlier[arg.index] & 0xFFFFFFFFFFFFFFFF
+                    else:
+                        flags |= 1 << i
+                        row.args[i] = arg.index - first
                 elif isinstance(arg, Data):
-                    row.args[i] = base + arg.offset
+                    row.args[i] = address(arg.offset)
                 else:
                     row.args[i] = arg & 0xFFFFFFFFFFFFFFFF
             row.flags = flags
-        data = ffi.from_buffer(self._data) if self._data else ffi.NULL
+        for at, target in self._pointers:
+            if self._start_of(at) in places:
+                struct.pack_into("<Q", self._data, at, address(target.offset))
+        data = bytearray(max((p + self._room_of(s) for s, p in places.items()), default=0))
+        for start, place in places.items():
+            content = self._data[start : self._end_of(start)]
+            data[place : place + len(content)] = content
+        self._call(pod, rtid, rows, first, data)
+        for start, place in places.items():
+            size = self._end_of(start) - start
+            self._data[start : start + size] = data[place : place + size]
+        return [row.result for row in rows]
+
+    def _call(
+        self, pod: Handle, rtid: int, rows: Array[ProgramRow], first: int, data: bytearray
+    ) -> None:
+        count = len(rows)
         done = ffi.new("uint32_t *")
         err = new_error()
-        failed = lib.zt_loop_run_program(pod, rtid, rows, count, data, len(self._data), done, err)
+        view = ffi.from_buffer(data) if data else ffi.NULL
+        failed = lib.zt_loop_run_program(pod, rtid, rows, count, view, len(data), done, err)
         if failed and err.kind == lib.ZT_ERR_PROGRAM and done[0] < count:
-            raise ProgramError(self, rtid, done[0], -rows[done[0]].result, rows)
+            raise ProgramError(self, rtid, first, done[0], rows)
         check(failed, err)
-        return Results([row.result for row in rows], bytes(self._data))
 
 
 class Results:
@@ -151,15 +246,17 @@ class ProgramError(NativeError):
     """A row that had to succeed did not; `trace` shows the rows up to it."""
 
     def __init__(
-        self, program: Program, rtid: int, failed: int, code: int, rows: Array[ProgramRow]
+        self, program: Program, rtid: int, piece: int, failed: int, rows: Array[ProgramRow]
     ) -> None:
-        name = program.rows[failed][0]
+        name = program.rows[piece + failed][0]
+        code = -rows[failed].result
         symbol = errno.errorcode.get(code, str(code))
         super().__init__(f"{name} in process {rtid} failed with {symbol}", lib.ZT_ERR_PROGRAM, code)
-        self.failed = failed
+        self.failed = piece + failed
         first = max(0, failed - 8)
         self.trace = "\n".join(
-            f"{i:4} {program.rows[i][0]}({', '.join(hex(a) for a in rows[i].args)}) = {rows[i].result}"
+            f"{piece + i:4} {program.rows[piece + i][0]}"
+            f"({', '.join(hex(a) for a in rows[i].args)}) = {rows[i].result}"
             for i in range(first, failed + 1)
         )
         self.found = "\n           ".join(self.trace.splitlines())

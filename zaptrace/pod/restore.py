@@ -54,7 +54,7 @@ def restore(
 
 def make(pod: Pod, image: Image, *, contended: bool, rehearsal: bool) -> None:
     """Make the pod of an image in `pod`, a moved one that is empty; it stays frozen. See Build."""
-    rooms, stored = read(image), _read_store(image)
+    rooms, stored = read(image), stored_in(image)
     raise_file_limit()
     pod.call(_make, pod, image, rooms, stored, contended, rehearsal)
 
@@ -76,7 +76,7 @@ def claim(image: Image, *, stdio: Stdio | None = None) -> list[ZaptraceError]:
         _nothing,
         None,  # type: ignore[arg-type]  # nor a process to pass files to
         stdio=(stdio or Stdio()).named(),
-        stored=_read_store(image),
+        stored=stored_in(image),
     )
     _register(build, rooms)
     for room, work, args in build.work(Stage.CLAIM):
@@ -100,7 +100,7 @@ def read(image: Image, rooms: Sequence[Room[Any]] = resources.ROOMS) -> Rooms:
     ]
 
 
-def _read_store(image: Image) -> list[Stored]:
+def stored_in(image: Image) -> list[Stored]:
     stored = [decode_state(Stored, plain) for plain in image.states(RECORD)]
     unknown = {entry.room for entry in stored} - {room.NAME for room in resources.ROOMS}
     if unknown:

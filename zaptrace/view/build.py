@@ -108,6 +108,9 @@ class Build:
     and `stop(rpid, signal)` puts one into a group-stop.
     `terminals` says which terminal a session's leader has to take (filled at SHARED): before its
     children are born, for only by birth do they get it too.
+    `makers` says which processes are forked from which and execute nothing, and `sow` what has to be
+    done to a process before it makes others: pages that are there then are shared by copy-on-write
+    (filled at SHARED, in this order).
     `stored` is the store of the pod, which the tracer has already.
     `contended`: the pod may still live on this very host, frozen, holding its addresses and locks.
     `rehearsal`: it does, and goes on living: everything is made, to be thrown away, but nothing that
@@ -129,6 +132,8 @@ class Build:
     stdio: dict[str, int] = field(default_factory=dict)
     tty_master: int | None = None
     terminals: dict[int, str] = field(default_factory=dict)
+    makers: dict[int, int] = field(default_factory=dict)
+    sow: dict[int, Callable[[BuildProcess], None]] = field(default_factory=dict)
     stored: list[Stored] = field(default_factory=list)
     processes: dict[Vpid, BuildProcess] = field(default_factory=dict)
     _work: dict[Stage, list[Work]] = field(default_factory=dict)

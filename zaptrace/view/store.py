@@ -28,20 +28,22 @@ class Stored:
 def read_store(pod: Handle) -> list[Stored]:
     """Every entry of a pod (the tracer's handle), in the order in which they were first put."""
     found = []
-    entry = lib.zt_store_next(pod, ffi.NULL)
+    store = lib.zt_pod_store(pod)
+    entry = lib.zt_store_next(store, ffi.NULL)
     while entry:
         room = ffi.string(entry.room).decode()
         key = bytes(ffi.buffer(entry.key, entry.key_size))
         found.append(Stored(room, key, bytes(ffi.buffer(entry.value, entry.value_size))))
-        entry = lib.zt_store_next(pod, entry)
+        entry = lib.zt_store_next(store, entry)
     return found
 
 
 def fill_store(pod: Handle, entries: Iterable[Stored]) -> None:
     """Put entries into a pod. Raises MemoryError."""
+    store = lib.zt_pod_store(pod)
     for entry in entries:
         room, key, value = entry.room.encode(), entry.key, entry.value
-        if lib.zt_store_put(pod, room, key, len(key), value, len(value)):
+        if lib.zt_store_put(store, room, key, len(key), value, len(value)):
             raise MemoryError
 
 

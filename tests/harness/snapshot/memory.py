@@ -136,4 +136,16 @@ def _policies(rpid: int) -> dict[int, str]:
 
 
 def here(rpid: int) -> dict[str, dict[str, Any]]:
-    return {m.key: {**m.sizes, **m.others} for m in _mappings(rpid)}
+    """Of a mapped file all but copies of its pages depends on others, and on what was read of it.
+
+    That it was read shows at every page: the kernel marks it as referenced. The stub is ours.
+    """
+    return {
+        m.key: {
+            key: value
+            for key, value in {**m.sizes, **m.others}.items()
+            if key != "Referenced" and (key not in RESIDENT or not m.inode or key == "Anonymous")
+        }
+        for m in _mappings(rpid)
+        if not lib.zt_stub_start() <= m.start < lib.zt_stub_end()
+    }

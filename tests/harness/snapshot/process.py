@@ -77,6 +77,10 @@ IGNORED_STATUS = {
 }
 RESIDENT_STATUS = ("VmHWM", "VmPeak", "VmRSS", "RssAnon", "RssFile", "RssShmem", "VmPTE", "FDSize")
 """Of this moment and this kernel's allocations: the same only while nothing was restored."""
+READ_STATUS = ("VmPeak", "VmHWM", "VmRSS", "RssFile", "RssShmem", "RssAnon", "VmPTE")
+"""They grow when memory that is the pod's, but not in its page tables, is read for an image (or is
+mapped once more, to be read behind guard pages), and with the stub. How much is anonymous is compared
+mapping by mapping."""
 
 STAT = {
     9: "kernel flags", 18: "priority", 19: "nice", 20: "threads", 25: "rss limit", 38: "exit signal",
@@ -139,7 +143,7 @@ def read(look: Look, rpid: int) -> dict[str, Any]:
 def here(rpid: int) -> dict[str, Any]:
     lines = status(Path(f"/proc/{rpid}/status"))
     return {
-        "status": {k: lines[k] for k in RESIDENT_STATUS if k in lines},
+        "status": {k: lines[k] for k in RESIDENT_STATUS if k in lines and k not in READ_STATUS},
         "ksm_stat": _text(Path(f"/proc/{rpid}/ksm_stat")),
     }
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from ...errors import RestoreError, UnsupportedResource
 from ...ids import SUPERVISOR, Rpid, Vpid
 from ...linux.native import lib
-from ...linux.procfs import read
+from ...linux.procfs import read, stat_fields
 from ...linux.program import Program
 from ...view.build import Build, BuildProcess, Stage
 from ...view.frozen import FrozenPod, FrozenProcess, Zombie
@@ -34,6 +34,8 @@ _SIGCHLD = int(signal.SIGCHLD)
 _WAIT_ANY_KIND = 0x40000000  # __WALL
 _P_PID, _WNOHANG, _WSTOPPED, _WNOWAIT = 1, 0x1, 0x2, 0x01000000
 _AT_FDCWD = -100
+_STAT_FIRST, _STAT_FLAGS = 3, 9  # proc(5)
+_PF_FORKNOEXEC = 0x40
 _NAMESPACES = ("ipc", "mnt", "net", "pid", "user", "uts")
 
 
@@ -50,6 +52,7 @@ class State:
     exe: str
     exe_size: int
     exe_mtime_ns: int
+    forked: bool  # it has executed nothing since it was forked
     cwd: str
     umask: int
     personality: int
@@ -89,6 +92,7 @@ def _capture(process: FrozenProcess) -> State:
         exe=process.exe,
         exe_size=exe.st_size,
         exe_mtime_ns=exe.st_mtime_ns,
+        forked=_has_only_forked(process),
         cwd=os.readlink(f"{process.proc}/cwd"),
         umask=int(process.status["Umask"], 8),
         personality=int(read(f"{process.proc}/personality"), 16),
@@ -98,6 +102,11 @@ def _capture(process: FrozenProcess) -> State:
         stop_signal=process.leader.group_stop,
         stop_told=bool(process.leader.group_stop) and _stop_told(process),
     )
+
+
+def _has_only_forked(process: FrozenProcess) -> bool:
+    flags = int(stat_fields(f"{process.proc}/stat")[_STAT_FLAGS - _STAT_FIRST])
+    return bool(flags & _PF_FORKNOEXEC)
 
 
 def _stop_told(process: FrozenProcess) -> bool:
@@ -150,6 +159,7 @@ def _capture_zombie(zombie: Zombie) -> State:
         exe="",
         exe_size=0,
         exe_mtime_ns=0,
+        forked=True,
         cwd="/",
         umask=0,
         personality=0,
@@ -167,6 +177,7 @@ def _capture_zombie(zombie: Zombie) -> State:
 def restore(states: list[State], build: Build) -> None:
     alive = [state for state in states if not state.zombie]
     build.at(Stage.CLAIM, _claim, alive)
+    build.at(Stage.SHARED, _find_makers, states, build)
     build.at(Stage.FORK, _make_tree, states, build)
     for state in alive:
         build.at(Stage.FORK, _own, state, build)
@@ -205,6 +216,28 @@ def _missing(state: State, what: str, path: str, found: str) -> RestoreError:
     )
 
 
+def _find_makers(states: list[State], build: Build) -> None:
+    """Who is restored by a fork alone: it then has what its maker had, its executable too."""
+    alive = {state.vpid: state for state in states if not state.zombie}
+    for step in _plan(states):
+        if not isinstance(step, tree.Fork | tree.Orphan) or step.vpid not in alive:
+            continue
+        state, maker = alive[step.vpid], alive.get(step.by)
+        if state.forked and maker and _same_program(state, maker):
+            build.makers[step.vpid] = step.by
+
+
+def _same_program(one: State, other: State) -> bool:
+    def program(state: State) -> tuple[object, ...]:
+        return (state.exe, state.exe_size, state.exe_mtime_ns, state.personality)
+
+    return program(one) == program(other)
+
+
+def _plan(states: list[State]) -> list[tree.Step]:
+    return tree.plan([tree.Node(s.vpid, s.ppid, s.pgid, s.sid) for s in states])
+
+
 class _Maker:
     """Carries out the steps of a plan. All processes share descriptor 0: the way for files to come."""
 
@@ -218,11 +251,17 @@ class _Maker:
         return self.helpers.get(vpid) or self.build.process(vpid)
 
     def add(self, vpid: int, rpid: Rpid) -> None:
+        """A process that was just made becomes what it was: before it makes others."""
         process = BuildProcess(self.build.handle, Vpid(vpid), rpid)
-        if vpid in self.states:
-            self.build.processes[Vpid(vpid)] = process
-        else:
+        state = self.states.get(vpid)
+        if state is None:
             self.helpers[vpid] = process
+            return
+        self.build.processes[Vpid(vpid)] = process
+        if not state.zombie and vpid not in self.build.makers:
+            _execute(state, process)
+        if sow := self.build.sow.get(vpid):
+            sow(process)
 
     def run(self, step: tree.Step) -> None:
         match step:
@@ -285,12 +324,8 @@ class _Maker:
 
 def _make_tree(states: list[State], build: Build) -> None:
     maker = _Maker(states, build)
-    nodes = [tree.Node(s.vpid, s.ppid, s.pgid, s.sid) for s in states]
-    for step in tree.plan(nodes):
+    for step in _plan(states):
         maker.run(step)
-    for state in states:
-        if not state.zombie:
-            _execute(state, build.process(state.vpid))
 
 
 def _execute(state: State, process: BuildProcess) -> None:

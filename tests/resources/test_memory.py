@@ -1,0 +1,170 @@
+"""The memory room: lists of runs, what is shared from birth, segments; and figures from outside."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.flavours import started
+from harness.runs import PodRun
+from harness.world import PROGRAMS, compiled
+from zaptrace.errors import BadImage
+from zaptrace.resources.memory import runs
+from zaptrace.resources.memory.attributes import _user_desc
+from zaptrace.resources.memory.mappings import Mapping
+from zaptrace.resources.memory.runs import Run, Span
+from zaptrace.resources.memory.seeds import Bytes, Seeds
+
+PAGE = 4096
+
+
+def test_runs_come_back_as_they_were() -> None:
+    some = [Run(0, 4096, 7, 0), Run(8192, 1 << 40, 9, 1 << 41)]
+    assert runs.unpack(runs.pack(some), 0, 1 << 40) == some
+    assert runs.unpack_pairs(runs.pack_pairs([(1, 2), (2, 9)]), 0, 9) == [(1, 2), (2, 9)]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        runs.pack([Run(0, 4096, 1, 0)])[:-1],
+        runs.pack([Run(4096, 8192, 1, 0), Run(0, 4096, 1, 0)]),
+        runs.pack([Run(0, 8192, 1, 0), Run(4096, 12288, 1, 0)]),
+        runs.pack([Run(4096, 4096, 1, 0)]),
+        runs.pack([Run(0, 1 << 20, 1, 0)]),
+    ],
+    ids=["cut short", "out of order", "overlapping", "empty", "outside"],
+)
+def test_bad_runs_are_refused(bad: bytes) -> None:
+    with pytest.raises(BadImage):
+        runs.unpack(bad, 0, 1 << 19)
+
+
+def test_split_against_another_list() -> None:
+    one = [Span(0, 10, "a"), Span(20, 30, "b"), Span(30, 40, "c")]
+    other = [Span(5, 25, 1), Span(28, 29, 2), Span(39, 50, 3)]
+    assert list(runs.split(one, other)) == [
+        (0, 5, "a", None),
+        (5, 10, "a", 1),
+        (20, 25, "b", 1),
+        (25, 28, "b", None),
+        (28, 29, "b", 2),
+        (29, 30, "b", None),
+        (30, 39, "c", None),
+        (39, 40, "c", 3),
+    ]
+    assert runs.without(one, other) == [
+        Span(0, 5, "a"),
+        Span(25, 28, "b"),
+        Span(29, 30, "b"),
+        Span(30, 39, "c"),
+    ]
+    assert runs.within(one, 9, 21) == one[:2]
+    assert runs.within(one, 10, 20) == []
+    assert runs.overlaid([Span(0, 9, 1)], [Span(3, 5, 2)]) == [
+        Span(0, 3, 1),
+        Span(3, 5, 2),
+        Span(5, 9, 1),
+    ]
+
+
+def mapping(start: int, end: int, own: list[Run], **fields: Any) -> Mapping:
+    plain: dict[str, Any] = {
+        "protection": 3, "kind": "anonymous", "shared": False, "path": "", "offset": 0, "device": 0,
+        "inode": 0, "size": 0, "mtime_ns": 0, "flags": "ac", "key": 0, "name": "", "guards": b"",
+    }  # fmt: skip
+    return Mapping(**{**plain, "start": start, "end": end, "runs": runs.pack(own), **fields})
+
+
+def test_a_child_is_born_with_what_it_shares() -> None:
+    parent = mapping(0, 100, [Run(0, 50, 1, 0), Run(60, 70, 1, 50)])
+    child = mapping(0, 120, [Run(0, 40, 1, 0), Run(40, 50, 2, 0)])
+    seeds = Seeds({1: [parent], 2: [child]}, {2: 1})
+    assert seeds.sowers() == [1]
+    assert seeds.born(1).regions == [] and seeds.grown(2) == seeds.born(2) == seeds.grown(1)
+    assert [span[:2] for span in seeds.born(2).regions] == [(0, 120)]
+    assert seeds.born(2).pages == [Span(0, 40, Bytes(1, 0))]  # and no more: it would be copied
+
+
+def test_what_the_parent_has_written_since_is_still_shared_by_its_children() -> None:
+    parent = mapping(0, 100, [Run(0, 100, 1, 0)])
+    first = mapping(0, 100, [Run(0, 10, 2, 0), Run(10, 100, 1, 10)])
+    second = mapping(0, 100, [Run(0, 10, 2, 0), Run(10, 100, 1, 10)])
+    seeds = Seeds({1: [parent], 2: [first], 3: [second]}, {2: 1, 3: 1})
+    assert seeds.sowers() == [1]
+    assert seeds.grown(1).pages == [Span(0, 10, Bytes(2, 0)), Span(10, 100, Bytes(1, 0))]
+
+
+def test_where_two_want_one_place_the_owner_has_it() -> None:
+    parent = mapping(0, 100, [Run(0, 10, 1, 0)])
+    children = {n: [mapping(0, 100, [Run(0, 10, n - n % 2, 0)])] for n in (2, 3, 4, 5)}
+    children[6] = [mapping(0, 100, [Run(0, 10, 1, 0)])]
+    seeds = Seeds({1: [parent], **children}, {n: 1 for n in children})
+    assert seeds.grown(1).pages == [Span(0, 10, Bytes(1, 0))]
+
+
+def test_a_grandchild_shares_with_its_uncle_through_both_parents() -> None:
+    with_nothing = [mapping(0, 100, [])]
+    first, second = [mapping(0, 10, [Run(0, 10, 3, 0)])], [mapping(0, 10, [Run(0, 10, 3, 0)])]
+    seeds = Seeds({1: with_nothing, 2: with_nothing, 3: first, 4: second}, {2: 1, 3: 2, 4: 1})
+    assert seeds.sowers() == [1]
+    assert seeds.born(3).pages == seeds.born(4).pages == [Span(0, 10, Bytes(3, 0))]
+
+
+@pytest.mark.parametrize(
+    "other", [{"flags": "ac nr"}, {"kind": "file", "path": "/lib"}], ids=["reserved", "a file"]
+)
+def test_unlike_mappings_are_not_one(other: dict[str, Any]) -> None:
+    parent = mapping(0, 100, [Run(0, 50, 1, 0)])
+    child = mapping(0, 100, [Run(0, 50, 1, 0)], **other)
+    assert Seeds({1: [parent], 2: [child]}, {2: 1}).sowers() == []
+    assert Seeds({1: [parent], 2: [parent]}, {}).sowers() == []  # nobody's maker
+
+
+def test_ten_thousand_generations() -> None:
+    shared = [mapping(0, 100, [Run(0, 50, 1, 0)])]
+    count = 10_000
+    seeds = Seeds({n: shared for n in (1, count)}, {n: n - 1 for n in range(2, count + 1)})
+    assert seeds.born(count).pages == [Span(0, 50, Bytes(1, 0))]
+
+
+def test_a_segment_as_the_call_wants_it() -> None:
+    """As the processor has it, by the manual's figure of a descriptor."""
+    code = struct.pack("<II", 0x5678FFFF, 0x12CFFA34)  # base 0x12345678, limit 0xFFFFF, 4 KiB units
+    assert struct.unpack("<IIII", _user_desc(5, code)) == (
+        5,
+        0x12345678,
+        0xFFFFF,
+        1 | 2 << 1 | 0 << 3 | 1 << 4,
+    )
+    assert _user_desc(5, bytes(8)) == b""
+
+
+def _shares(run: PodRun) -> int:
+    """KiB that the processes of a pod have together, each page by its share."""
+    found = 0
+    for process in run.processes():
+        lines = Path(f"/proc/{process['rpid']}/smaps_rollup").read_text().splitlines()
+        found += next(int(line.split()[1]) for line in lines if line.startswith("Pss_Anon:"))
+    return found
+
+
+@pytest.mark.tracer
+def test_relatives_take_as_much_memory_as_before(place: Path) -> None:
+    """Before a checkpoint, after it, and restored; a process of its own looks, not the program."""
+    allowed = 4096  # KiB, of which each process has its own since it ran again
+    with started("restore", [compiled(PROGRAMS / "cow_relatives.c")], place) as it:
+        assert isinstance(it, PodRun)
+        it.wait_for("ready")
+        before = _shares(it)
+        assert before > 16384
+        for then in ("resume", "stop"):
+            it.checkpoint(then, compare=False)
+            if then == "stop":
+                it.restore(compare=False)
+            assert _shares(it) < before + allowed
+        it.go()
+        assert "PASS" in it.finish().output

@@ -1,0 +1,298 @@
+"""The memory of a process made again: what it maps, then what is in it."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Hashable, Iterable
+
+from ...errors import RestoreError
+from ...image.writebehind import BITE
+from ...linux.native import lib
+from ...linux.program import Argument, Program, Row, give_back
+from ...view.build import Build, BuildProcess
+from . import attributes
+from .mappings import PAGE, PROT_READ, PROT_WRITE, Mapping
+from .runs import Span, split, unpack, unpack_pairs, within, without
+from .seeds import Bytes, Memory, Seeds
+
+_AT_FDCWD = -100
+_TASK_SIZE = 0x7FFFFFFFF000
+_MAP_SHARED, _MAP_PRIVATE, _MAP_DROPPABLE, _MAP_ANONYMOUS = 0x1, 0x2, 0x8, 0x20
+_MAP_GROWSDOWN, _MAP_NORESERVE = 0x100, 0x4000
+_MAP_FIXED_NOREPLACE = 0x100000
+_MADV_DONTNEED, _MADV_POPULATE_WRITE = 4, 23
+_IOV_MAX = 1024
+_MOST = 1 << 30  # bytes of one read
+
+_Spans = list[Span[Bytes]]
+
+
+def sow(vpid: int, seeds: Seeds, process: BuildProcess, build: Build) -> None:
+    """Before its children are born: the pages that they are to share with it, and with one another."""
+    born, grown = seeds.born(vpid), seeds.grown(vpid)
+    filling = _Filling(process, build)
+    filling.clear(born.regions)
+    new = without(grown.regions, born.regions)
+    filling.receive(region.what for region in new)
+    for start, end, m in new:
+        filling.map(m, start, end, PROT_READ | PROT_WRITE)
+        attributes.before_contents(filling.program, m, start, end)
+    filling.read(_unlike(grown.pages, born.pages))
+    filling.finish()
+
+
+def fill(
+    mappings: list[Mapping],
+    of: attributes.Attributes,
+    memory: Memory,
+    process: BuildProcess,
+    build: Build,
+) -> None:
+    """Stage MEMORY: all of it. `memory` is what lies in the process already."""
+    filling = _Filling(process, build)
+    kept = {m.start for m in mappings if _is_kept(m, memory)}
+    filling.clear([Span(m.start, m.end, m) for m in mappings if m.start in kept])
+    filling.receive(m for m in mappings if m.start not in kept)
+    keys = attributes.Keys(filling.program, of.keys, mappings)
+    for m in mappings:
+        runs = [
+            Span(run.start, run.end, Bytes(run.owner, run.offset - run.start))
+            for run in unpack(m.runs, m.start, m.end)
+        ]
+        _fill_mapping(filling, m, runs, memory if m.start in kept else None)
+        keys.protect(m)
+        attributes.after_contents(filling.program, m, unpack_pairs(m.guards, m.start, m.end))
+    keys.finish()
+    attributes.load(filling.program, of)
+    filling.finish()
+    last = Program()
+    attributes.seal(last, mappings)
+    if last:
+        process.run(last)
+    done = Program()
+    give_back(done)
+    process.run(done)
+
+
+def _fill_mapping(filling: _Filling, m: Mapping, runs: _Spans, kept: Memory | None) -> None:
+    """Map it, if it is not there already, and put its bytes there."""
+    size = m.end - m.start
+    if kept:
+        here = within(kept.pages, m.start, m.end)
+        here = [Span(max(s, m.start), min(e, m.end), of) for s, e, of in here]
+        filling.drop(without(here, runs))
+        runs = _unlike(runs, here)
+        protection = PROT_READ | PROT_WRITE
+    else:
+        # Memory that was not accounted as writable is not made so for a moment either.
+        protection = m.protection | (PROT_WRITE if m.has("ac") and not m.shared else 0)
+        filling.map(m, m.start, m.end, protection)
+        if protection != m.protection and not runs and m.kind == "anonymous":
+            filling.touch(m)
+    attributes.before_contents(filling.program, m, m.start, m.end)
+    if protection & PROT_WRITE:
+        filling.read(runs)
+    else:
+        filling.write_aside(runs)
+    if protection != m.protection:
+        filling.program.call("mprotect", m.start, size, m.protection)
+
+
+def _is_kept(m: Mapping, memory: Memory) -> bool:
+    if m.shared:
+        return False
+    there = within(memory.regions, m.start, m.end)
+    return (
+        len(there) == 1
+        and there[0].start <= m.start
+        and m.end <= there[0].end
+        and there[0].what.backing == m.backing
+    )
+
+
+def _unlike(pages: _Spans, there: _Spans) -> _Spans:
+    """What of `pages` is not there yet."""
+    return [Span(s, e, of) for s, e, of, same in split(pages, there) if same != of]
+
+
+class _Filling:
+    """Rows of one process: what is mapped, and read into it from the parts of the image."""
+
+    def __init__(self, process: BuildProcess, build: Build) -> None:
+        self.program = Program()
+        self._process = process
+        self._build = build
+        self._parts: dict[int, Row] = {}
+        self._objects: dict[Hashable, int] = {}
+        self._reads: list[tuple[Row, int, int]] = []
+        self._aside: _Spans = []
+
+    def clear(self, keep: Iterable[Span[Mapping]]) -> None:
+        """Nothing but these, and the stub, is mapped."""
+        stub = (lib.zt_stub_start(), lib.zt_stub_end())
+        at = 0
+        for start, end in sorted([stub, *((s, e) for s, e, _ in keep), (_TASK_SIZE, _TASK_SIZE)]):
+            if at < start:
+                self.program.call("munmap", at, start - at)
+            at = end
+
+    def receive(self, mappings: Iterable[Mapping]) -> None:
+        """Descriptors of the objects that these are of."""
+        wanted = {_object_of(m): m for m in mappings if m.kind == "object"}
+        fds: list[int] = []
+        opened: list[int] = []
+        try:
+            for m in wanted.values():
+                fd = self._object(m)
+                if m.shared and not m.may_write:
+                    fd = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+                    opened.append(fd)
+                fds.append(fd)
+            numbers: list[int] = []
+            for first in range(0, len(fds), 200):
+                numbers += self._build.pass_files(self._process, fds[first : first + 200])
+        finally:
+            for fd in opened:
+                os.close(fd)
+        self._objects = dict(zip(wanted, numbers, strict=True))
+
+    def _object(self, m: Mapping) -> int:
+        fd = self._build.inode(m.device, m.inode)
+        if fd is None:
+            vpid = self._process.vpid
+            raise RestoreError(
+                f"cannot restore process {vpid}: a shared object that it maps is missing",
+                vpid=vpid,
+                needed=f"the object that was inode {m.inode}",
+                found="no room that provides it",
+            )
+        return fd
+
+    def map(self, m: Mapping, start: int, end: int, protection: int) -> None:
+        flags = _MAP_FIXED_NOREPLACE | (_MAP_SHARED if m.shared else _MAP_PRIVATE)
+        flags |= _MAP_NORESERVE if m.has("nr") else 0
+        flags |= _MAP_GROWSDOWN if m.has("gd") else 0
+        size, offset = end - start, m.offset + start - m.start
+        if m.kind == "anonymous":
+            if m.has("dp"):
+                flags = _MAP_FIXED_NOREPLACE | _MAP_DROPPABLE
+            flags |= _MAP_ANONYMOUS
+            self.program.call("mmap", start, size, protection, flags, -1, 0)
+        elif m.kind == "object":
+            number = self._objects[_object_of(m)]
+            self.program.call("mmap", start, size, protection, flags, number, offset)
+        else:
+            mode = os.O_RDWR if m.shared and m.may_write else os.O_RDONLY
+            path = self.program.string(m.path)
+            fd = self.program.call("openat", _AT_FDCWD, path, mode | os.O_CLOEXEC, 0)
+            self.program.call("mmap", start, size, protection, flags, fd, offset)
+            self.program.call("close", fd)
+
+    def drop(self, spans: _Spans) -> None:
+        """Pages that the process was born with and does not have."""
+        for start, end, _ in spans:
+            self.program.call("madvise", start, end - start, _MADV_DONTNEED)
+
+    def touch(self, m: Mapping) -> None:
+        """Anonymous memory that nobody ever wrote to is not accounted when it becomes read-only."""
+        self.program.call("madvise", m.start, PAGE, _MADV_POPULATE_WRITE, may_fail=True)
+        self.program.call("madvise", m.start, PAGE, _MADV_DONTNEED)
+
+    # -- contents: here alone bytes of private memory are put back (and in a rehearsal few of many)
+
+    def read(self, spans: _Spans) -> None:
+        """By the process itself, into pages that it may write."""
+        waiting: list[tuple[int, int]] = []
+        size = at = 0
+        of: Bytes | None = None
+        for start, end, here in spans:
+            for first in range(start, end, _MOST):
+                last = min(end, first + _MOST)
+                offset = first + here.distance
+                follows = of and of.owner == here.owner and at + size == offset
+                if not follows or len(waiting) == _IOV_MAX or size + last - first > _MOST:
+                    self._read(of, at, waiting, size)
+                    waiting, size, at, of = [], 0, offset, here
+                waiting.append((first, last - first))
+                size += last - first
+        self._read(of, at, waiting, size)
+
+    def _read(
+        self, of: Bytes | None, offset: int, places: list[tuple[int, int]], size: int
+    ) -> None:
+        if of is None or not places:
+            return
+        fd, wanted = self._part(of.owner), self._build.needed(size)
+        if len(places) == 1:
+            row = self.program.call("pread64", fd, places[0][0], wanted, offset)
+        else:
+            vector = bytearray()
+            left = wanted
+            for start, length in places:
+                if left <= 0:
+                    break
+                vector += struct.pack("<QQ", start, min(length, left))
+                left -= length
+            data = self.program.data(bytes(vector))
+            row = self.program.call("preadv", fd, data, len(vector) // 16, offset, 0)
+        self._reads.append((row, wanted, places[0][0]))
+
+    def write_aside(self, spans: _Spans) -> None:
+        """By the tracer, who may write also where the process may not; when all is mapped."""
+        self._aside += spans
+
+    def _write_aside(self) -> None:
+        if not self._aside:
+            return
+        memory = os.open(f"/proc/{self._process.rpid}/mem", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            for start, end, of in self._aside:
+                path = self._build.image.path(part_of(of.owner))
+                part = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    end = start + self._build.needed(end - start)
+                    while start < end:
+                        data = os.pread(part, min(BITE, end - start), start + of.distance)
+                        if not data or os.pwrite(memory, data, start) != len(data):
+                            raise self._failed(start, end - start, 0)
+                        start += len(data)
+                finally:
+                    os.close(part)
+        finally:
+            os.close(memory)
+
+    def _part(self, owner: int) -> Argument:
+        if owner not in self._parts:
+            path = self.program.string(self._build.image.path(part_of(owner)))
+            flags = os.O_RDONLY | os.O_CLOEXEC
+            self._parts[owner] = self.program.call("openat", _AT_FDCWD, path, flags, 0)
+        return self._parts[owner]
+
+    def finish(self) -> None:
+        opened: list[Argument] = [*self._parts.values(), *self._objects.values()]
+        for fd in opened:
+            self.program.call("close", fd)
+        results = self._process.run(self.program)
+        for row, size, address in self._reads:
+            if results[row] != size:
+                raise self._failed(address, size, results[row])
+        self._write_aside()
+
+    def _failed(self, address: int, size: int, got: int) -> RestoreError:
+        return RestoreError(
+            f"cannot restore process {self._process.vpid}: "
+            f"its pages at {address:#x} could not be read",
+            vpid=self._process.vpid,
+            needed=f"{size} bytes",
+            found=f"{got} bytes",
+        )
+
+
+def part_of(vpid: int) -> str:
+    return f"pages-{vpid}"
+
+
+def _object_of(m: Mapping) -> Hashable:
+    """Descriptors of one object: one to read it, or to read and write."""
+    return (m.device, m.inode, m.shared and not m.may_write)

@@ -1,0 +1,167 @@
+"""What processes have in memory when their children are born, so that they share it by copy-on-write.
+
+A child that was forked and has executed nothing since is restored as such a child again: its maker
+(usually its parent) first gets the pages that are to be shared, the *seeds*, then the child is born,
+with these pages, and at MEMORY each of them gets what differs. Nothing else could make two
+processes share a page of private memory.
+
+A page that some processes share is a seed of the nearest maker that they all descend from, be it
+one of them or not. Where two would need the same place, the first has it; the others' pages are
+read from the image again: shared by less, but right.
+
+Seeds lie in *regions*: the mapping that holds them, as far as it reaches in any of the processes
+that have it, writable. What a process maps there in the end is cut out of the region, never joined
+from old and new: two mappings of different birth stay two, and mremap(2) over both fails.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Mapping as Map
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from .mappings import Mapping
+from .runs import Span, overlaid, unpack, within, without
+
+
+class Bytes(NamedTuple):
+    """Bytes of a part: at address a, those at offset a + distance. Equal: the same bytes."""
+
+    owner: int
+    distance: int
+
+
+@dataclass
+class Memory:
+    """Of a process before the stage MEMORY: its regions and the pages in them."""
+
+    regions: list[Span[Mapping]] = field(default_factory=list)
+    pages: list[Span[Bytes]] = field(default_factory=list)
+
+
+class _Shared(NamedTuple):
+    """A run of one process that another's part holds."""
+
+    start: int
+    end: int
+    of: Bytes
+    user: int
+    mapping: Mapping
+
+
+class Seeds:
+    """`makers`: heir -> whom it was forked by, of those that are restored so."""
+
+    def __init__(self, mappings: Map[int, list[Mapping]], makers: Map[int, int]) -> None:
+        self._mappings = mappings
+        self._makers = makers
+        self._starts = {vpid: [m.start for m in found] for vpid, found in mappings.items()}
+        self._lines: dict[int, list[int]] = {}
+        self._wanted: dict[int, list[_Shared]] = defaultdict(list)
+        self._reach: dict[tuple[int, Hashable], list[tuple[int, int]]] = defaultdict(list)
+        for shared in self._all_shared():
+            self._want(shared)
+        self._joined = {key: _joined(spans) for key, spans in self._reach.items()}
+        self._born: dict[int, Memory] = {}
+        self._grown: dict[int, Memory] = {}
+
+    def sowers(self) -> list[int]:
+        """Who gets seeds."""
+        return list(self._wanted)
+
+    def born(self, vpid: int) -> Memory:
+        """What it is born with."""
+        line = self._line(vpid)
+        for one in reversed(line):  # from the top, for a line may be long
+            if one not in self._born:
+                maker = self._makers.get(one)
+                self._born[one] = self._grown[maker] if maker is not None else Memory()
+                self._grown[one] = self._sow(one, self._born[one])
+        return self._born[vpid]
+
+    def grown(self, vpid: int) -> Memory:
+        """... and when it has its seeds."""
+        self.born(vpid)
+        return self._grown[vpid]
+
+    # -- who needs what
+
+    def _all_shared(self) -> Iterator[_Shared]:
+        for vpid, mappings in self._mappings.items():
+            for m in mappings:
+                for start, end, owner, offset in unpack(m.runs, m.start, m.end):
+                    if owner != vpid:
+                        yield _Shared(start, end, Bytes(owner, offset - start), vpid, m)
+
+    def _want(self, shared: _Shared) -> None:
+        owner = shared.of.owner
+        maker = self._nearest_of_both(shared.user, owner)
+        theirs = self._mapping_at(owner, shared.start)
+        if maker is None or theirs is None or theirs.backing != shared.mapping.backing:
+            return
+        if shared.end > theirs.end:
+            return
+        self._wanted[maker].append(shared)
+        key = (self._line(maker)[-1], theirs.backing)
+        self._reach[key] += [(m.start, m.end) for m in (theirs, shared.mapping)]
+
+    def _line(self, vpid: int) -> list[int]:
+        """It, its maker, and so on."""
+        if vpid not in self._lines:
+            line = [vpid]
+            while (maker := self._makers.get(line[-1])) is not None:
+                line.append(maker)
+            self._lines[vpid] = line
+        return self._lines[vpid]
+
+    def _nearest_of_both(self, one: int, other: int) -> int | None:
+        line = set(self._line(other))
+        return next((vpid for vpid in self._line(one) if vpid in line), None)
+
+    def _mapping_at(self, vpid: int, address: int) -> Mapping | None:
+        i = bisect.bisect_right(self._starts.get(vpid, []), address) - 1
+        return self._mappings[vpid][i] if i >= 0 else None
+
+    # -- what is sown
+
+    def _sow(self, vpid: int, born: Memory) -> Memory:
+        wanted = self._wanted.get(vpid)
+        if not wanted:
+            return born
+        regions, pages = list(born.regions), list[Span[Bytes]]()
+        for shared in sorted(wanted, key=lambda one: (one.of.owner != vpid, one.start)):
+            region = self._region(vpid, shared)
+            there = within(regions, region.start, region.end)
+            if not there:
+                bisect.insort(regions, region, key=lambda span: span.start)
+            elif there != [region] and not _same(there, region):
+                continue
+            free = without([Span(shared.start, shared.end, shared.of)], pages)
+            for span in free:
+                bisect.insort(pages, span, key=lambda one: one.start)
+        return Memory(regions, overlaid(born.pages, pages))
+
+    def _region(self, vpid: int, shared: _Shared) -> Span[Mapping]:
+        joined = self._joined[self._line(vpid)[-1], shared.mapping.backing]
+        i = bisect.bisect_right(joined, (shared.start, 1 << 64)) - 1
+        return Span(*joined[i], shared.mapping)
+
+
+def _same(there: list[Span[Mapping]], region: Span[Mapping]) -> bool:
+    if len(there) != 1 or there[0][:2] != region[:2]:
+        return False
+    return there[0].what.backing == region.what.backing
+
+
+def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What overlaps becomes one; what only touches stays two."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if found and start < found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((start, end))
+    return found
