@@ -25,11 +25,6 @@ _MAPPED = r"process \d+ maps [0-9a-f-]+"
 
 KNOWN: tuple[Known, ...] = (
     Known(
-        _MAPPED + r" is: was 'removed file \d+', is '/memfd:[^']*'",
-        "a removed file of which only mappings are left comes back as a memfd",
-        ("map_beyond_end", "restore"),
-    ),
-    Known(
         _MAPPED + r" shares copies: was True, is False",
         "memory that is locked is not shared by copy-on-write again: to lock it is to copy it",
         ("memory_kinds", "restore"),

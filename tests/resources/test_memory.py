@@ -75,8 +75,8 @@ def test_split_against_another_list() -> None:
 
 def mapping(start: int, end: int, own: list[Run], **fields: Any) -> Mapping:
     plain: dict[str, Any] = {
-        "protection": 3, "kind": "anonymous", "shared": False, "path": "", "offset": 0, "device": 0,
-        "inode": 0, "size": 0, "mtime_ns": 0, "flags": "ac", "key": 0, "name": "", "guards": b"",
+        "protection": 3, "kind": "anonymous", "shared": False, "path": b"", "offset": 0, "device": 0,
+        "inode": 0, "flags": "ac", "key": 0, "name": "", "guards": b"",
     }  # fmt: skip
     return Mapping(**{**plain, "start": start, "end": end, "runs": runs.pack(own), **fields})
 
@@ -117,7 +117,7 @@ def test_a_grandchild_shares_with_its_uncle_through_both_parents() -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [{"flags": "ac nr"}, {"kind": "file", "path": "/lib"}], ids=["reserved", "a file"]
+    "other", [{"flags": "ac nr"}, {"kind": "file", "path": b"/lib"}], ids=["reserved", "a file"]
 )
 def test_unlike_mappings_are_not_one(other: dict[str, Any]) -> None:
     parent = mapping(0, 100, [Run(0, 50, 1, 0)])
@@ -129,7 +129,9 @@ def test_unlike_mappings_are_not_one(other: dict[str, Any]) -> None:
 def test_shared_memory_is_inherited_from_whom_all_its_users_descend_from() -> None:
     there = [mapping(1 << 40, (1 << 40) + PAGE, [], kind="object", shared=True, inode=5)]
     elsewhere = [mapping(1 << 33, 1 << 39, [], kind="object", shared=True, inode=5)]
-    object_ = Object(0, 5, "", anonymous=True, size=1 << 38, part="object", runs=b"")
+    object_ = Object(
+        0, 5, path=b"", name="", anonymous=True, code=False, size=1 << 38, part="object", runs=b""
+    )
     seeds = Seeds({1: [], 2: there, 3: [], 4: elsewhere}, {2: 1, 3: 1, 4: 3}, [object_])
     assert seeds.sowers() == {1} and seeds.inherited() == {(0, 5)}
     (whole,) = seeds.born(4).wholes.values()
