@@ -194,6 +194,7 @@ class Build:
             work()
         except OSError as error:
             if not self.contended or error.errno not in _HELD:
+                give_up()
                 raise
             self.at_thaw(work, give_up)
 
