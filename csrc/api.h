@@ -15,6 +15,8 @@
 #define ZT_ERR_TIMEOUT 5 /* the pod did not come to rest in time */
 #define ZT_ERR_EXEC 6    /* the program to launch could not be executed: os_errno */
 #define ZT_ERR_UNFIT 7   /* a program that cannot be in a pod was executed, and has been ended */
+#define ZT_ERR_FOREIGN 8 /* where the stub of a process should be is something else */
+#define ZT_ERR_HARMED 9  /* a program of ours went wrong in a way that may have changed the process */
 
 typedef struct zt_err {
     int32_t kind;

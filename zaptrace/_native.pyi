@@ -172,6 +172,8 @@ class _Lib:
     ZT_ERR_TIMEOUT: int
     ZT_ERR_EXEC: int
     ZT_ERR_UNFIT: int
+    ZT_ERR_FOREIGN: int
+    ZT_ERR_HARMED: int
     ZT_ROW_MUST: int
     ZT_RUN_HELD: int
     ZT_RUN_OFTEN: int
