@@ -71,6 +71,7 @@ typedef struct zt_task_info {
     int32_t ended;      /* a leader that ended before its other threads */
     int32_t interrupted; /* in a call that would show the freeze: zt_call_reissue after a restore */
     int64_t left_ns;    /* time left of the timed call that it was in; -1: none, or not known */
+    int64_t control_size; /* of the recvmsg that it was in, as zt_call_reissue wants it; 0: none, or not known */
     int32_t dumpable;   /* of its process, as it is told (PR_GET_DUMPABLE) */
     int32_t landlocked; /* in a Landlock sandbox */
 } zt_task_info;
@@ -144,8 +145,9 @@ int zt_sigmask_set(zt_pod *pod, int32_t rtid, uint64_t mask, zt_err *err);
 int zt_siginfo_peek(zt_pod *pod, int32_t rtid, int32_t shared, void *ret, int32_t most, int32_t *ret_count,
                     zt_err *err);
 int zt_rseq_get(zt_pod *pod, int32_t rtid, zt_rseq *ret, zt_err *err); /* address 0: none */
-/* The timed call that its registers show as interrupted shall go on for left_ns (-1: as it was asked). */
-int zt_call_reissue(zt_pod *pod, int32_t rtid, int64_t left_ns, zt_err *err);
+/* The call that its registers show as interrupted shall go on: for left_ns (-1: as it was asked), with a
+ * control buffer of the size that zt_task_info told. */
+int zt_call_reissue(zt_pod *pod, int32_t rtid, int64_t left_ns, int64_t control_size, zt_err *err);
 int zt_loop_run_program(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
                         uint32_t *ret_done, zt_err *err);
 /* End a process by a signal that it does not handle; its parent finds it so. */

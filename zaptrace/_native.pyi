@@ -117,6 +117,7 @@ class zt_task_info(CData):
     ended: int
     interrupted: int
     left_ns: int
+    control_size: int
     dumpable: int
     landlocked: int
 
@@ -263,7 +264,9 @@ class _Lib:
         /,
     ) -> int: ...
     def zt_rseq_get(self, pod: zt_pod, rtid: int, ret: zt_rseq, err: zt_err, /) -> int: ...
-    def zt_call_reissue(self, pod: zt_pod, rtid: int, left_ns: int, err: zt_err, /) -> int: ...
+    def zt_call_reissue(
+        self, pod: zt_pod, rtid: int, left_ns: int, control_size: int, err: zt_err, /
+    ) -> int: ...
     def zt_loop_run_program(
         self,
         pod: zt_pod,

@@ -101,3 +101,10 @@ int zt_proc_fd_link(int32_t id, int fd, char *ret, size_t size)
     snprintf(name, sizeof name, "fd/%d", fd);
     return zt_proc_link(id, name, ret, size);
 }
+
+int zt_proc_fd_statx(int32_t id, int fd, struct statx *ret)
+{
+    char name[32], path[PATH_SIZE];
+    snprintf(name, sizeof name, "fd/%d", fd);
+    return statx(AT_FDCWD, path_of(id, name, path), AT_STATX_DONT_SYNC, STATX_TYPE, ret);
+}

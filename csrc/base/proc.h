@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 enum { ZT_PROC_SELF = 0 };
 
@@ -33,3 +34,6 @@ bool zt_proc_get_stat(int32_t id, zt_proc_stat *ret); /* false: there is no such
 /* As /proc/ID/fdinfo/FD and fd/FD, of the descriptor `fd`. */
 int zt_proc_fd_info(int32_t id, int fd, char *ret, size_t size);
 int zt_proc_fd_link(int32_t id, int fd, char *ret, size_t size);
+/* Type and device of what it is of. No file system is asked, as the process that serves it may be
+ * frozen. 0, or -1 with errno. */
+int zt_proc_fd_statx(int32_t id, int fd, struct statx *ret);

@@ -25,13 +25,8 @@ _MAPPED = r"process \d+ maps [0-9a-f-]+"
 
 KNOWN: tuple[Known, ...] = (
     Known(
-        _MAPPED + r" is: was '/dev/zero \d+', is '/memfd:zero \d+'",
-        "shared memory without a path comes back as a memfd: nothing else can be handed over",
-        ("sparse_shared", "restore"),
-    ),
-    Known(
         _MAPPED + r" is: was 'removed file \d+', is '/memfd:[^']*'",
-        "so does a removed file of which only mappings are left",
+        "a removed file of which only mappings are left comes back as a memfd",
         ("map_beyond_end", "restore"),
     ),
     Known(

@@ -41,6 +41,7 @@ class FrozenThread(Thread):
         self.group_stop = info.group_stop
         self.left_ns = info.left_ns
         self.interrupted = info.interrupted
+        self.control_size = info.control_size
         self.dumpable = info.dumpable
         self.landlocked = info.landlocked
         self.process = process
