@@ -91,7 +91,8 @@ static int wait_ticking(int32_t rtid, zt_stop *ret, zt_err *err)
             return zt_fail_os(err, "waitpid");
         stuck_s = seems_stuck(rtid, &user_ticks) ? stuck_s + 1 : 0;
         if (stuck_s >= ZT_STUCK_AFTER_S)
-            return zt_fail(err, ZT_ERR_TIMEOUT, 0, "thread %d sleeps, or runs code that is not ours, since %d s", rtid, stuck_s);
+            return zt_fail(err, ZT_ERR_TIMEOUT, 0, "thread %d sleeps, or runs code that is not ours, since %d s", rtid,
+                           stuck_s);
     }
 }
 

@@ -32,6 +32,16 @@ uint64_t zt_stub_end(void)
     return ZT_STUB_LIMIT;
 }
 
+uint64_t zt_stub_vdso_end(void)
+{
+    return ZT_VDSO_PARAMS;
+}
+
+uint64_t zt_stub_host(void)
+{
+    return ZT_STUB_HOST;
+}
+
 uint64_t zt_stub_data(uint32_t rows)
 {
     return ZT_STUB_DATA + rows * sizeof(zt_program_row);

@@ -1,6 +1,6 @@
 /* A program may do to its memory what it likes, also where zaptrace keeps the stub in a pod: natively
  * these calls do nothing. Each child does another thing to it, is caught in another kind of wait, and
- * must neither be harmed nor notice. None uses the vDSO afterwards. */
+ * must neither be harmed nor notice. None uses the vDSO afterwards; where it was undone it stays so. */
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -8,7 +8,7 @@
 #include "zt_test.h"
 
 #define STUB ((char *)0x6ffe00000000)
-#define SIZE 0x280000
+#define VDSO 0x1000
 #define PARAMS 0x4000
 #define INTERPRETER 0x6000
 #define HOST 0x8000
@@ -18,14 +18,42 @@
 #define MADV_WIPEONFORK 18
 #endif
 
+static size_t size = 1 << 20; /* natively there is nothing */
+
 static bool in_pod(void)
 {
-	return getauxval(AT_SYSINFO_EHDR) - (unsigned long)STUB < SIZE;
+	return getauxval(AT_SYSINFO_EHDR) == (unsigned long)STUB + VDSO;
+}
+
+static void find_size(void)
+{
+	char line[512];
+	unsigned long start, end;
+	FILE *maps = fopen("/proc/self/maps", "re");
+	zt_check(maps != NULL);
+	while (fgets(line, sizeof line, maps))
+		if (sscanf(line, "%lx-%lx", &start, &end) == 2 && start - (unsigned long)STUB < 1 << 30)
+			size = end - (unsigned long)STUB;
+	fclose(maps);
+}
+
+static void is_unmapped(const char *address)
+{
+	zt_same(msync((void *)address, 1, MS_ASYNC), -1);
+	zt_same(errno, ENOMEM);
+}
+
+static void is_closed(const char *address)
+{
+	int fd = zt_must(open("/proc/self/comm", O_WRONLY));
+	zt_same(write(fd, address, 1), -1);
+	zt_same(errno, EFAULT);
+	zt_must(close(fd));
 }
 
 static void unmap_all(void)
 {
-	zt_must(munmap(STUB, SIZE));
+	zt_must(munmap(STUB, size));
 }
 
 static void unmap_interpreter(void)
@@ -41,7 +69,7 @@ static void unmap_middle_of_data(void)
 static void close_all(void)
 {
 	if (in_pod())
-		zt_must(mprotect(STUB, SIZE, PROT_NONE));
+		zt_must(mprotect(STUB, size, PROT_NONE));
 }
 
 static void make_all_readable(void)
@@ -49,7 +77,7 @@ static void make_all_readable(void)
 	if (!in_pod())
 		return;
 	zt_must(mprotect(STUB, HOST, PROT_READ));
-	zt_must(mprotect(STUB + DATA, SIZE - DATA, PROT_READ));
+	zt_must(mprotect(STUB + DATA, size - DATA, PROT_READ));
 }
 
 static void make_code_writable(void)
@@ -62,7 +90,7 @@ static void make_code_writable(void)
 static void not_for_children(void)
 {
 	if (in_pod())
-		zt_must(madvise(STUB, SIZE, MADV_DONTFORK));
+		zt_must(madvise(STUB, size, MADV_DONTFORK));
 	pid_t child = zt_must(fork());
 	if (child)
 		_exit(waitpid(child, &(int){0}, 0) == child ? 0 : 1);
@@ -72,7 +100,7 @@ static void empty_for_children(void)
 {
 	if (in_pod()) {
 		zt_must(madvise(STUB + INTERPRETER, HOST - INTERPRETER, MADV_WIPEONFORK));
-		zt_must(madvise(STUB + DATA, SIZE - DATA, MADV_WIPEONFORK));
+		zt_must(madvise(STUB + DATA, size - DATA, MADV_WIPEONFORK));
 	}
 	pid_t child = zt_must(fork());
 	if (child)
@@ -108,6 +136,14 @@ static void live(int way, int wait, int told, int ready)
 	if (wait == 2)
 		sleep_raw();
 	read_one(told);
+	if (undo[way] == unmap_all) {
+		is_unmapped(STUB + VDSO);
+		is_unmapped(STUB + HOST);
+	}
+	if (undo[way] == close_all) {
+		is_closed(STUB + VDSO);
+		is_closed(STUB + HOST);
+	}
 	volatile double sum = 0; /* registers of all kinds */
 	for (int i = 1; i <= 1000; i++)
 		sum += 1.0 / i;
@@ -120,6 +156,7 @@ int main(void)
 	enum { WAITS = 3 };
 	int told[2], ready[2];
 	pid_t child[WAYS * WAITS];
+	find_size();
 	zt_must(pipe(told));
 	zt_must(pipe(ready));
 	for (int i = 0; i < WAYS * WAITS; i++) {

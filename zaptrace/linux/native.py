@@ -80,7 +80,7 @@ def check(result: int, err: Err) -> int:
         )
     failure = NativeError(text, err.kind, err.os_errno)
     if err.kind == lib.ZT_ERR_HARMED:
-        failure.changed = "perhaps a signal's action and memory of that process; the pod is not ended"
+        failure.changed = "perhaps how that process handles a fault; the pod goes on"
     raise failure
 
 
