@@ -15,6 +15,8 @@
 #define ZT_ERR_TIMEOUT 5 /* the pod did not come to rest in time */
 #define ZT_ERR_EXEC 6    /* the program to launch could not be executed: os_errno */
 #define ZT_ERR_UNFIT 7   /* a program that cannot be in a pod was executed, and has been ended */
+#define ZT_ERR_FOREIGN 8 /* where the stub of a process should be is something else */
+#define ZT_ERR_HARMED 9  /* a program of ours went wrong in a way that may have changed the process */
 
 typedef struct zt_err {
     int32_t kind;
@@ -160,6 +162,9 @@ int32_t zt_call_count(void);
 /* --- addresses of the stub region, and memory */
 uint64_t zt_stub_start(void);
 uint64_t zt_stub_end(void);
+/* Within it: our vDSO from the start to here, and the host's own from here to the data. */
+uint64_t zt_stub_vdso_end(void);
+uint64_t zt_stub_host(void);
 uint64_t zt_stub_data(uint32_t rows);  /* where the data of a program of so many rows will lie */
 uint32_t zt_stub_capacity(void);       /* bytes for rows and data together */
 int64_t zt_mem_read(int32_t rpid, uint64_t address, void *ret, uint64_t size);

@@ -35,6 +35,7 @@ typedef struct zt_process {
     struct zt_task *vfork_maker; /* waits for us to execute or end */
     int32_t dumpable;           /* PR_GET_DUMPABLE as it is told; for the kernel it is always 1 */
     bool ready;                 /* has a stub (false between exec and its installation) */
+    bool whole;                 /* its stub was looked at since it last ran */
 } zt_process;
 
 /* A thread's own. */

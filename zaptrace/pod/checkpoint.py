@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from .. import resources
-from ..errors import ImageError, ZaptraceError, refusals_of_the_host
+from ..errors import ImageError, TraceeGone, ZaptraceError, refusals_of_the_host
 from ..image.image import MAX_STATE, pack_states
 from ..image.sink import Buffer, PartWriter, Sink
 from ..linux import host
@@ -87,6 +87,9 @@ def _capture_all(pod: Pod, counting: Counting) -> dict[str, Any]:
     frozen = pod.frozen_view()
     try:
         return capture(frozen, counting)
+    except TraceeGone as error:
+        error.changed = "a process of the pod has ended meanwhile; nothing by us"
+        raise
     finally:
         frozen.close()
 

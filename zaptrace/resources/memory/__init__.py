@@ -58,7 +58,7 @@ def capture(pod: FrozenPod) -> list[State]:
             for process in pod.processes:
                 mappings = everything.process(process, part_of(process.vpid))
                 states.append(State(process.vpid, mappings, attributes.capture(process), [], []))
-            nothing = Attributes({}, b"", 0, [], b"")
+            nothing = Attributes({}, b"", 0, [], b"", [])
             return [*states, State(0, [], nothing, everything.files(), everything.objects())]
         finally:
             everything.close()

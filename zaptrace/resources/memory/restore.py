@@ -75,6 +75,7 @@ def fill(
     attributes.load(filling.program, of)
     filling.finish()
     last = Program()
+    attributes.undo_vdso(last, of.vdso)
     attributes.seal(last, mappings)
     if last:
         process.run(last)
