@@ -30,11 +30,6 @@ KNOWN: tuple[Known, ...] = (
         ("sparse_shared", "restore"),
     ),
     Known(
-        _MAPPED + r" is: was 'removed file \d+', is '/memfd:[^']*'",
-        "so does a removed file of which only mappings are left",
-        ("map_beyond_end", "restore"),
-    ),
-    Known(
         _MAPPED + r" shares copies: was True, is False",
         "memory that is locked is not shared by copy-on-write again: to lock it is to copy it",
         ("memory_kinds", "restore"),
