@@ -45,21 +45,18 @@ class Address:
 
 
 class Actors:
-    """Use as a context manager."""
-
     def __init__(self, build: Build) -> None:
         self._build = build
         self._stand_ins: dict[int, BuildProcess] = {}
 
-    def __enter__(self) -> Actors:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> None:
+        """End those that stood in."""
         for vpid, process in self._stand_ins.items():
             program = Program()
             program.call("exit_group", 0, may_fail=True)
             process.run(program)
             lib.zt_ids_stood_in(self._build.handle, vpid, process.rpid)
+        self._stand_ins.clear()
 
     def _process(self, vpid: int) -> BuildProcess | None:
         if vpid == NOBODY:

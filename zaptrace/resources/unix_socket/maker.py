@@ -56,7 +56,8 @@ class _Connection:
 
 
 class Maker:
-    """Use as a context manager."""
+    """`make` has all sockets there, with their names, and files in the same places as open files that
+    lead to them; `complete` gives them what they hold, once all is there that can wait in a queue."""
 
     def __init__(self, states: list[Socket], build: Build) -> None:
         self.build = build
@@ -73,19 +74,13 @@ class Maker:
         self.by_file = {state.file_id: state.ino for state in states}
         self.actors = Actors(build)
         self.taken = {known.name for known in diag.everything()} if build.contended else set()
-        self._stack = contextlib.ExitStack()
 
-    def __enter__(self) -> Maker:
-        self._stack.enter_context(self.actors)
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Close what was not handed over to the build."""
         for sock in (*self.made.values(), *self.mates, *self.strangers.values()):
             sock.close()
-        self._stack.close()
 
-    def run(self) -> None:
-        """Make all, and hand them over to the build."""
+    def make(self) -> None:
         store = lib.zt_pod_store(self.build.handle)
         former = [key for key in self.build.store(NAME) if len(key) == NOTED.size]
         for key in former:  # of sockets of the pod's former self
@@ -104,6 +99,10 @@ class Maker:
                 self._bind(state)
             if self._has_moved_on(state):
                 _disconnect(self.made[state.ino])
+
+    def complete(self) -> None:
+        """And hand them over to the build."""
+        states = list(self.states.values())
         for state in states:
             self._fill(state)
         for state in self._in_order_of_connect():
@@ -112,6 +111,7 @@ class Maker:
             if state.status == LISTENING and not self._later(state):
                 vpid = state.told.vpid if state.told else NOBODY
                 self.actors.listen(vpid, self.made[state.ino], state.backlog)
+        self.actors.end()
         for sock in (*self.mates, *self.strangers.values()):
             sock.close()
         for state in states:
@@ -229,11 +229,9 @@ class Maker:
         elif is_path(state.name):
             spot = bind(sock, state.name, state.directory)
             self.addresses[state.ino] = Address(spot.directory, spot.private)
+            self.build.at_thaw(partial(spot.settle, state.place, state.mode), spot.remove)
             if state.place:
-                settle = partial(spot.settle, state.place, state.mode)
-                self.build.at_thaw(settle, spot.remove)
-            else:
-                self._stack.callback(spot.remove)
+                self.build.meanwhile[spot.path(state.place)] = spot.path(spot.private)
         else:
             sock.bind(state.name)
             self.addresses[state.ino] = Address(-1, state.name)

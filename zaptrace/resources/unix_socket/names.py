@@ -55,6 +55,10 @@ class Spot:
         """For connect(2) in our process."""
         return beneath(self.directory, self.private)
 
+    def path(self, name: bytes) -> bytes:
+        """The path of a name in its directory."""
+        return os.path.join(os.readlink(b"/proc/self/fd/%d" % self.directory), name)
+
     def settle(self, place: bytes, mode: int) -> None:
         """The file goes to `place`, a name in its directory, or (b"") is removed.
 

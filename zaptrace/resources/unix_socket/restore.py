@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import stat
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ...errors import RestoreError
@@ -24,32 +27,38 @@ if TYPE_CHECKING:
 
 
 def register(states: list[Socket], build: Build) -> None:
-    """At FILES, and before descriptors are handed over: calls are made by those who made them once,
-    and all files are there that wait in queues."""
+    """Once there are processes, since calls are made by those who made them once; and before open
+    files lead to sockets' own. What they hold comes when all files are there that wait in a queue."""
     if SENDERS in build.store(NAME) or any("SO_PASSCRED" in state.options for state in states):
         build.at(Stage.SHARED, lib.zt_pod_show_senders, build.handle)
     if not states:
         return
     build.at(Stage.CLAIM, _claim, states, build)
-    build.at(Stage.FILES, _rehearse if build.rehearsal else _make, states, build)
+    if build.rehearsal:
+        states = _under_other_names(states, build)
+    maker = Maker(states, build)
+    build.at_thaw(maker.close, maker.close)
+    build.at(Stage.THREADS, _work, Stage.THREADS, maker.make)
+    build.at(Stage.FILES, _work, Stage.FILES, maker.complete)
 
 
-def _make(states: list[Socket], build: Build) -> None:
-    with restoring(NAME, Stage.FILES, "the unix sockets"), Maker(states, build) as maker:
-        maker.run()
+def _work(stage: Stage, work: Callable[[], None]) -> None:
+    with restoring(NAME, stage, "the unix sockets"):
+        work()
 
 
-def _rehearse(states: list[Socket], build: Build) -> None:
-    """The same under other names: the real ones are the original's, and others know them."""
-    with tempfile.TemporaryDirectory(prefix="zt-") as home:
-        names = {name for state in states for name in (state.name, state.peer_name) if name}
-        names |= {message.source for s in states for message in s.queue if message.source}
-        outside = {s.peer_name for s in states if s.status == CONNECTED and not s.peer}
-        aliases = {
-            name: (b"\0" if name.startswith(b"\0") else b"") + os.fsencode(f"{home}/{n}")
-            for n, name in enumerate(sorted(names - outside))
-        }
-        _make([_renamed(state, aliases) for state in states], build)
+def _under_other_names(states: list[Socket], build: Build) -> list[Socket]:
+    """The real ones are the original's, and others know them."""
+    home = tempfile.mkdtemp(prefix="zt-")
+    build.at_thaw(lambda: None, partial(shutil.rmtree, home))
+    names = {name for state in states for name in (state.name, state.peer_name) if name}
+    names |= {message.source for s in states for message in s.queue if message.source}
+    outside = {s.peer_name for s in states if s.status == CONNECTED and not s.peer}
+    aliases = {
+        name: (b"\0" if name.startswith(b"\0") else b"") + os.fsencode(f"{home}/{n}")
+        for n, name in enumerate(sorted(names - outside))
+    }
+    return [_renamed(state, aliases) for state in states]
 
 
 def _renamed(state: Socket, aliases: dict[bytes, bytes]) -> Socket:
