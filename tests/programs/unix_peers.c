@@ -2,8 +2,8 @@
  * one that has ended since; and what comes later is told right, too. */
 #include "zt_test.h"
 
-#include <poll.h>
 #include <stddef.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -80,8 +80,31 @@ static int listening(const char *what)
 	return fd;
 }
 
-int main(void)
+/* The child of a session's leader that has ended: its own program, executed with what it has open. */
+static int of_dead_leader(const int fds[4])
 {
+	zt_same(write(fds[0], &(pid_t){getpid()}, sizeof(pid_t)), sizeof(pid_t));
+	zt_reads(fds[1], "go");
+	for (int i = 2; i < 4; i++)
+		tells(fds[i], getsid(0));
+	zt_check(kill(getsid(0), 0) == -1);
+	for (int i = 2; i < 4; i++)
+		tells(fds[i], getsid(0));
+	zt_writes(fds[2], "to itself");
+	zt_reads(fds[3], "to itself");
+	zt_writes(fds[1], "good");
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1) {
+		int fds[4];
+		for (int i = 0; i < 4; i++)
+			fds[i] = atoi(argv[i + 1]);
+		return of_dead_leader(fds);
+	}
+	zt_must(prctl(PR_SET_CHILD_SUBREAPER, 1)); /* grandchildren are ours */
 	int listener = listening("mine"), pair[2], by_dead[2], unpaired[2], report[2];
 	zt_must(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
 	zt_must(pipe(report));
@@ -108,16 +131,11 @@ int main(void)
 		pid_t child = zt_must(fork());
 		if (child != 0)
 			_exit(0);
-		zt_same(write(report[1], &(pid_t){getpid()}, sizeof(pid_t)), sizeof(pid_t));
-		zt_reads(channel[1], "go");
-		tells(by_dead[0], getsid(0));
-		tells(by_dead[1], getsid(0));
-		zt_must(kill(getpid(), 0));
-		tells(by_dead[0], getsid(0));
-		zt_writes(by_dead[0], "to itself");
-		zt_reads(by_dead[1], "to itself");
-		zt_writes(channel[1], "good");
-		_exit(0);
+		char numbers[4][12];
+		const int fds[] = {report[1], channel[1], by_dead[0], by_dead[1]};
+		for (int i = 0; i < 4; i++)
+			snprintf(numbers[i], sizeof numbers[i], "%d", fds[i]);
+		zt_must(execl("/proc/self/exe", argv[0], numbers[0], numbers[1], numbers[2], numbers[3], NULL));
 	}
 	zt_join(leader);
 	pid_t grandchild;

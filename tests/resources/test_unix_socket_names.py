@@ -120,51 +120,67 @@ def test_claim(world: World, tmp_path: Path, what: str) -> None:
     listener.detach()
 
 
+def come(path: Path) -> socket.socket:
+    """Somebody else has that path by now; its socket has another name."""
+    rival = stream_at(path.with_name("rival"))
+    os.rename(path.with_name("rival"), path)
+    return rival
+
+
+def hidden(directory: Path) -> list[str]:
+    return [name for name in os.listdir(directory) if name.startswith(".zt-")]
+
+
 def test_the_living_keep_their_place(world: World, tmp_path: Path) -> None:
-    """Somebody may come between the claim and the thaw."""
-    listener = stream_at(tmp_path / "sock")
+    """In a contended build the file waits beside it until the thaw, and then is not forced in."""
+    path = tmp_path / "sock"
+    listener = stream_at(path)
     hold(world, listener)
     states = world.capture(unix_socket)
     world.kill()
-    (tmp_path / "sock").unlink()
-    rivals: list[socket.socket] = []
-
-    def come(*_: object) -> None:
-        rivals.append(stream_at(tmp_path / "other"))
-        os.rename(tmp_path / "other", tmp_path / "sock")
-
-    with pytest.raises(OSError, match="in use"):
-        world.restore(unix_socket, states, last=[come])
-    with rivals[0], socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(tmp_path / "sock"))
-        rivals[0].accept()[0].close()
+    path.unlink()
+    seen: list[list[str]] = []
+    with come(path) as rival:
+        with pytest.raises(OSError, match="in use"):
+            world.restore(
+                unix_socket, states, contended=True, last=[lambda: seen.append(hidden(tmp_path))]
+            )
+        assert len(seen[0]) == 1
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            rival.accept()[0].close()
     listener.detach()
 
 
-def test_the_file_is_at_its_place_at_the_thaw(world: World, tmp_path: Path) -> None:
-    """And not before: until then it is hidden, and gone if the pod never runs."""
+def test_our_former_self_leaves_its_place(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "sock"
+    listener = stream_at(path)
+    hold(world, listener)
+    states = world.capture(unix_socket)
+    world.kill()
+    path.unlink()
+    former = come(path)
+    world.restore(unix_socket, states, contended=True, last=[former.close])
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        listener.accept()[0].close()
+    assert sorted(os.listdir(tmp_path)) == ["image", "sock"]
+    listener.detach()
+
+
+def test_nothing_is_left_of_a_restore_that_fails(world: World, tmp_path: Path) -> None:
     listener = stream_at(tmp_path / "sock")
     hold(world, listener)
     states = world.capture(unix_socket)
     world.kill()
-    stale = os.stat(tmp_path / "sock").st_ino
-    seen: list[list[str]] = []
-
-    def look() -> None:
-        assert os.stat(tmp_path / "sock").st_ino == stale
-        seen.append([n for n in os.listdir(tmp_path) if n.startswith(".zt-")])
 
     def fail() -> None:
+        assert not hidden(tmp_path)
         raise RestoreError("something else did not come back")
 
     with pytest.raises(RestoreError, match="something else"):
-        world.restore(unix_socket, states, last=[look, fail])
-    assert len(seen[0]) == 1
-    assert sorted(os.listdir(tmp_path)) == ["image", "sock"]
-    world.restore(unix_socket, states, last=[look])
-    assert len(seen[1]) == 1
-    assert sorted(os.listdir(tmp_path)) == ["image", "sock"]
-    assert os.stat(tmp_path / "sock").st_ino != stale
+        world.restore(unix_socket, states, last=[fail])
+    assert os.listdir(tmp_path) == ["image"]
     listener.detach()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import socket
 import struct
@@ -25,7 +26,7 @@ from ..common.options import GENERAL
 from ..common.socket import set_filter, set_options
 from . import diag as diag
 from .actors import NOBODY, Actors, Address
-from .names import bind
+from .names import Spot, bind
 from .queue import Message
 from .state import CONNECTED, LISTENING, NAME, NOTED, ORPHANED, Socket, is_path
 
@@ -68,6 +69,7 @@ class Maker:
         """By ino: the other end of an end."""
         self.addresses: dict[int, Address] = {}
         """By ino: how a socket that is bound is reached now."""
+        self.spots: dict[int, Spot] = {}
         self.strangers: dict[tuple[int, bytes], socket.socket] = {}
         """Senders that are no more, by their type and name."""
         self.by_name = {s.name: s for s in states if s.bound and s.type == _DGRAM}
@@ -115,6 +117,7 @@ class Maker:
         for sock in (*self.mates, *self.strangers.values()):
             sock.close()
         for state in states:
+            self._settle(state)
             self._finish(state)
 
     # two at once
@@ -228,13 +231,25 @@ class Maker:
             self.build.at_thaw(partial(_take_name, state, again, self.build), again.close)
         elif is_path(state.name):
             spot = bind(sock, state.name, state.directory)
-            self.addresses[state.ino] = Address(spot.directory, spot.private)
-            self.build.at_thaw(partial(spot.settle, state.place, state.mode), spot.remove)
+            self.addresses[state.ino] = Address(spot.directory, spot.name)
+            self.spots[state.ino] = spot
+            self.build.at_thaw(partial(spot.keep, state.place, state.mode), spot.give_up)
             if state.place:
-                self.build.meanwhile[spot.path(state.place)] = spot.path(spot.private)
+                self.build.meanwhile[spot.path(state.place)] = spot.path(spot.name)
         else:
             sock.bind(state.name)
             self.addresses[state.ino] = Address(-1, state.name)
+
+    def _settle(self, state: Socket) -> None:
+        """To its place, unless our former self has that still."""
+        spot = self.spots.get(state.ino)
+        if spot is None:
+            return
+        try:
+            spot.settle(state.place, state.mode)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or not self.build.contended:
+                raise
 
     @contextlib.contextmanager
     def _bound_for_now(self, sock: socket.socket, name: bytes) -> Iterator[Address]:
@@ -245,9 +260,9 @@ class Maker:
             return
         spot = bind(sock, name, b"")
         try:
-            yield Address(spot.directory, spot.private)
+            yield Address(spot.directory, spot.name)
         finally:
-            spot.remove()
+            spot.give_up()
 
     # what waits to be read
 

@@ -2,9 +2,9 @@
 
 A socket keeps the name that it was bound to, wherever its file goes. So it is bound in its directory,
 whatever stands there being moved aside for that moment; the file is at once given a private name, by
-which the sockets of the pod are connected; and just before the pod runs each file goes to its place,
-or is removed if the program had removed it. Until then the pod's former self, or whoever has the
-place now, keeps it.
+which the sockets of the pod are connected; and when that is done each file goes to its place, or is
+removed if the program had removed it. Where the pod's former self has the place still, the file goes
+there just before the pod runs.
 
 What stands at a place is replaced only if it is the file of a socket that is no more, which is asked
 once it is where nobody else can have it.
@@ -43,40 +43,53 @@ def nearest(path: bytes) -> bytes:
 
 @dataclass
 class Spot:
-    """The file of one socket, for now. Owns `directory`."""
+    """The file of one socket. Owns `directory`."""
 
     directory: int
-    private: bytes
+    name: bytes
+    """What it is called now."""
     made: list[bytes] = field(default_factory=list)
     """Directories that are there for this file alone, outermost first."""
+    settled: bool = False
 
     @property
     def address(self) -> bytes:
         """For connect(2) in our process."""
-        return beneath(self.directory, self.private)
+        return beneath(self.directory, self.name)
 
     def path(self, name: bytes) -> bytes:
         """The path of a name in its directory."""
         return os.path.join(os.readlink(b"/proc/self/fd/%d" % self.directory), name)
 
     def settle(self, place: bytes, mode: int) -> None:
-        """The file goes to `place`, a name in its directory, or (b"") is removed.
+        """The file goes to `place`, a name in its directory, or (b"") is removed. Once is enough.
 
         Raises OSError with EADDRINUSE if something stands there that is not to be replaced; then
         it can be tried again.
         """
+        if self.settled:
+            return
         if place:
             os.chmod(self.address, mode)
-            _publish(self.directory, self.private, place)
-            self.close()
+            _publish(self.directory, self.name, place)
+            self.name = place
         else:
             self.remove()
+        self.settled = True
+
+    def keep(self, place: bytes, mode: int) -> None:
+        """The pod runs: it is its own."""
+        self.settle(place, mode)
+        self.close()
+
+    def give_up(self) -> None:
+        """The pod will never run."""
+        self.remove()
+        self.close()
 
     def remove(self) -> None:
-        """Remove the file."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.address)
-        self.close()
 
     def close(self) -> None:
         """Leave the file as it is."""
@@ -132,7 +145,7 @@ def _bind(sock: socket.socket, name: bytes, base: bytes, spot: Spot) -> None:
     leaf = os.path.basename(name)
     occupied = os.path.lexists(beneath(spot.directory, leaf))
     if occupied:
-        _move(spot.directory, leaf, spot.private)
+        _move(spot.directory, leaf, spot.name)
     try:
         if name.startswith(b"/"):
             sock.bind(name)
@@ -140,12 +153,12 @@ def _bind(sock: socket.socket, name: bytes, base: bytes, spot: Spot) -> None:
             apart(partial(_bind_in, base, sock, name))
     except BaseException:
         if occupied:
-            _move(spot.directory, spot.private, leaf)
+            _move(spot.directory, spot.name, leaf)
         raise
     if occupied:
-        _swap(spot.directory, spot.private, leaf)
+        _swap(spot.directory, spot.name, leaf)
     else:
-        _move(spot.directory, leaf, spot.private)
+        _move(spot.directory, leaf, spot.name)
 
 
 def _bind_in(directory: bytes, sock: socket.socket, name: bytes) -> None:
