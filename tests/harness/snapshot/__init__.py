@@ -49,6 +49,11 @@ def take(pod: Any) -> Snapshot:
 def _take(pod: Any, handle: Any) -> Snapshot:
     infos = [p for p in map(plain, pod.processes()) if os.path.exists(f"/proc/{p['rpid']}")]
     look = Look(handle, {p["rpid"]: p["vpid"] for p in infos})
+    for rpid in look.traced - set(look.vpids):
+        # The pod's list leaves out what cannot be read: this says why.
+        raise AssertionError(
+            f"process {rpid} is not shown: {process.status(f'/proc/{rpid}/status')}"
+        )
     taken = Snapshot({})
     for info in sorted(infos, key=lambda p: p["vpid"]):
         rpid, vpid = info["rpid"], info["vpid"]

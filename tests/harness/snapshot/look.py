@@ -23,9 +23,11 @@ class Look:
         self.vpids = vpids
         self.ids = dict(vpids)
         self.ended: set[int] = set()
+        self.traced: set[int] = set()
         if handle:
             for task in tasks(handle):
                 self.ids[task.rtid] = task.vtid
+                self.traced.add(task.rpid)
                 if task.ended:
                     self.ended.add(task.rtid)
         self.descriptions: dict[Any, list[tuple[int, int, str]]] = {}

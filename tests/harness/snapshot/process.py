@@ -148,8 +148,8 @@ def here(rpid: int) -> dict[str, Any]:
     }
 
 
-def status(path: Path) -> dict[str, str]:
-    lines = path.read_text("utf-8", "replace").splitlines()
+def status(path: Path | str) -> dict[str, str]:
+    lines = Path(path).read_text("utf-8", "replace").splitlines()
     return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 
