@@ -25,7 +25,7 @@ U32 = 0xFFFF_FFFF
 
 STUB_BASE = 0x7F12_3456_7000
 STUB_TEXT_SIZE = 0x2000
-STUB_END_NR = 0x7A9_7EAD
+STUB_END_NR = 219  # restart_syscall
 MACROS = {
     gen_filter.STUB_END_NR: STUB_END_NR,
     gen_filter.STUB_HIGH: STUB_BASE >> 32,
@@ -89,7 +89,7 @@ def holds(condition: table.Condition, args: list[int]) -> bool:
 
 def expected(nr: int, ip: int, args: list[int], *, moved: bool) -> int:
     """What the rows say, in words of their own."""
-    if nr == STUB_END_NR:
+    if nr == STUB_END_NR and STUB_BASE <= ip < STUB_BASE + STUB_TEXT_SIZE:
         return TRACE
     row = BY_NUMBER.get(nr)
     if row is None:
@@ -270,7 +270,7 @@ def test_other_architectures_have_no_calls(arch):
 def test_passed_calls_are_decided_by_their_number_alone(moved):
     """Else the kernel could not keep the answer, and every call would run the filter."""
     for row in table.ROWS:
-        if row.stops_if(moved=moved) is None:
+        if row.stops_if(moved=moved) is None and row.x86_64 != STUB_END_NR:
             verdict, seen = run(
                 FILTERS[moved], seccomp_data(row.x86_64, 0xC000003E, 0x40_0000, [7] * 6)
             )
