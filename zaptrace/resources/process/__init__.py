@@ -335,8 +335,8 @@ class _Maker:
                 self.take_terminal(vpid)
             case tree.Fork(vpid, by):
                 self.add(vpid, self.fork(self.process(by), vpid))
-            case tree.Orphan(vpid, by):
-                self.make_orphan(vpid, self.process(by))
+            case tree.Orphan(vpid, by, adopter):
+                self.make_orphan(vpid, self.process(by), self.process(adopter) if adopter else None)
             case tree.Setsid(vpid):
                 self.call(self.process(vpid), "setsid")
                 self.take_terminal(vpid)
@@ -362,13 +362,20 @@ class _Maker:
         self.process(vpid).run(program)
 
     def fork(self, parent: BuildProcess, vpid: int) -> Rpid:
-        lib.zt_pod_expect_vpid(self.build.handle, vpid)
-        return Rpid(self.call(parent, "clone", _SIGCHLD, 0, 0, 0, 0))
+        """A helper, which is nobody's child afterwards, tells nobody of its end."""
+        lib.zt_pod_expect_vpid(self.build.handle, max(vpid, 0))
+        exit_signal = _SIGCHLD if vpid in self.states else 0
+        return Rpid(self.call(parent, "clone", exit_signal, 0, 0, 0, 0))
 
-    def make_orphan(self, vpid: int, by: BuildProcess) -> None:
+    def make_orphan(self, vpid: int, by: BuildProcess, adopter: BuildProcess | None) -> None:
+        """What is a subreaper for good is said later (_own): so there is one at most now."""
+        if adopter:
+            self.call(adopter, "prctl", _PR_SET_CHILD_SUBREAPER, 1)
         between = BuildProcess(self.build.handle, Vpid(0), self.fork(by, 0))
         self.add(vpid, self.fork(between, vpid))
         self.end(between, by)
+        if adopter:
+            self.call(adopter, "prctl", _PR_SET_CHILD_SUBREAPER, 0)
 
     def end(self, process: BuildProcess, reaper: BuildProcess | None) -> None:
         program = Program()
