@@ -166,9 +166,10 @@ int zt_loop_kill(zt_pod *pod, zt_err *err)
 {
     enum { LIMIT_MS = 30000 };
     const int64_t limit_ns = zt_now_ns() + LIMIT_MS * 1000000ll;
-    while (pod->task_count || pod->early.used) {
-        kill_all(pod);
-        int took = zt_loop_step(pod, WNOHANG, err);
+    for (int took = 0; pod->task_count || pod->early.used;) {
+        if (took <= 0) /* nothing came: the first time, or somebody was born meanwhile */
+            kill_all(pod);
+        took = zt_loop_step(pod, WNOHANG, err);
         if (took < 0 && err->os_errno == ECHILD)
             break; /* what we still know of is not there any more */
         if (zt_now_ns() > limit_ns)
