@@ -85,6 +85,7 @@ def test_the_end_of_one_pod_is_no_other_pods(place: Path, monkeypatch: pytest.Mo
             with pod_module.Pod.launch(["/bin/sleep", "100"], name="other", stdio=stdio) as other:
                 theirs = other.processes()[0].rpid
             assert looked, "it was not ended by force"
+            assert original._thread.native_id not in set.union(*looked)
             assert not os.path.exists(f"/proc/{theirs}")
             assert original.wait(0) is None
             assert [p.comm for p in original.processes()] == ["sleep"]
