@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "pod/blocked/blocked.h"
+#include "ptrace/filter.h"
 #include "ptrace/stop.h"
 #include "ptrace/stub.h"
 
@@ -82,6 +85,27 @@ zt_store *zt_pod_store(zt_pod *pod)
     return &pod->store;
 }
 
+void zt_pod_show_senders(zt_pod *pod)
+{
+    pod->senders = true;
+}
+
+int zt_pod_wants_senders(zt_pod *pod)
+{
+    const bool wants = pod->wants_senders;
+    pod->wants_senders = false;
+    return wants;
+}
+
+int32_t zt_filter_code(void *ret, int32_t capacity)
+{
+    const struct sock_fprog *filter = zt_filter_of_senders();
+    const int32_t size = (int32_t)(filter->len * sizeof *filter->filter);
+    if (size <= capacity)
+        memcpy(ret, filter->filter, (size_t)size);
+    return size;
+}
+
 int32_t zt_ids_to_real(zt_pod *pod, int32_t vpid)
 {
     return zt_idtable_to_real(&pod->ids, (zt_vpid){vpid}).n;
@@ -90,6 +114,16 @@ int32_t zt_ids_to_real(zt_pod *pod, int32_t vpid)
 int32_t zt_ids_to_virtual(zt_pod *pod, int32_t rpid)
 {
     return zt_pod_virtual(pod, rpid).n;
+}
+
+int32_t zt_ids_peer(zt_pod *pod, int32_t rpid)
+{
+    return zt_pod_peer(pod, rpid).n;
+}
+
+int zt_ids_stood_in(zt_pod *pod, int32_t vpid, int32_t rpid)
+{
+    return zt_pod_stood_in(pod, (zt_vpid){vpid}, (zt_rpid){rpid});
 }
 
 int zt_ids_bind(zt_pod *pod, int32_t vpid, int32_t rpid)

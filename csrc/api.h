@@ -133,7 +133,16 @@ int zt_loop_frozen(zt_pod *pod);
 int32_t zt_ids_to_real(zt_pod *pod, int32_t vpid);    /* 0: not in the pod */
 int32_t zt_ids_to_virtual(zt_pod *pod, int32_t rpid); /* 0: not in the pod */
 int zt_ids_bind(zt_pod *pod, int32_t vpid, int32_t rpid);
+/* A process as sockets tell it, which may have ended long ago; 0: it never was in the pod. */
+int32_t zt_ids_peer(zt_pod *pod, int32_t rpid);
+/* Process rpid has ended. What it left in sockets was left by vpid, which had ended before the pod moved. */
+int zt_ids_stood_in(zt_pod *pod, int32_t vpid, int32_t rpid);
 void zt_pod_set_dumpable(zt_pod *pod, int32_t rpid, int32_t dumpable); /* what a process is told of itself */
+
+/* --- senders of messages (SO_PASSCRED) in a pod that moved: calls that tell them stop only where needed */
+void zt_pod_show_senders(zt_pod *pod);  /* in all processes that are made from now on */
+int zt_pod_wants_senders(zt_pod *pod);  /* 1, and then 0 again: somebody has asked, and awaits a freeze */
+int32_t zt_filter_code(void *ret, int32_t capacity); /* what makes them stop, as BPF: its bytes */
 
 /* --- one stopped thread */
 int zt_regs_get(zt_pod *pod, int32_t rtid, zt_regs *ret, zt_err *err);

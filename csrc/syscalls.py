@@ -246,6 +246,8 @@ class Row:
     moved    it stops only in pods that were restored; in one that never moved, every id and clock
              is still the kernel's own
     unmoved  it does stop in those, too, but only if this holds as well
+    senders  it stops only in pods that were restored and are shown senders (SO_PASSCRED): a filter
+             of its own says so, which can be put on later
     timeout  how long it waits
     eintr    it answers EINTR to any stop, with or without a handler (signal(7))
     part     what it does when it is stopped halfway
@@ -260,6 +262,7 @@ class Row:
     when: Condition | tuple[Condition, ...] = ()
     moved: bool = False
     unmoved: Condition | None = None
+    senders: bool = False
     timeout: Timeout | None = None
     eintr: bool = False
     part: Part | None = None
@@ -275,7 +278,7 @@ class Row:
 
     def stops_if(self, *, moved: bool) -> tuple[Condition, ...] | None:
         """What must hold for it to stop in such a pod; None: it never does."""
-        if isinstance(self.behaviour, Pass):
+        if isinstance(self.behaviour, Pass) or self.senders:
             return None
         if moved or not self.moved:
             return self.conditions
@@ -394,6 +397,20 @@ PIDFD_GET_INFO = tuple(0xC000_FF0B | size << 16 for size in range(64, 136, 8))
 
 SOL_SOCKET = 1
 SO_PEERCRED = 17
+# What getsockopt does not show, each of one level: csrc/resources/inet_socket.c knows which.
+UNSEEN_OPTIONS = (
+    14,  # TCP_MD5SIG
+    32,  # IP_MULTICAST_IF, TCP_MD5SIG_EXT
+    38,  # TCP_AO_ADD_KEY
+    51,  # SO_ATTACH_REUSEPORT_CBPF
+    52,  # SO_ATTACH_REUSEPORT_EBPF
+    68,  # SO_DETACH_REUSEPORT_BPF
+)
+# To be shown senders. csrc/resources/unix_socket.c has the same set.
+SENDER_OPTIONS = (
+    16,  # SO_PASSCRED
+    76,  # SO_PASSPIDFD
+)
 
 MSG_DONTWAIT = 0x40
 MSG_WAITALL = 0x100
@@ -468,7 +485,8 @@ RING = "the state of a ring cannot be carried; programs fall back to epoll or th
 ONE_SET = "a pod has one set of namespaces, and cannot take new ones along"
 CAPABILITY = "needs a capability"
 HOSTS_CLOCK = "setting the host's clock needs a capability"
-SCM = "ids inside SCM_CREDENTIALS are not translated yet"
+SCM = "an id that a program writes into SCM_CREDENTIALS itself is not translated yet"
+SENDERS = "senders are named by their ids"
 IDS_READ = "ids inside what is read from it are not translated yet"
 SIGEV = "the thread of SIGEV_THREAD_ID is not translated yet"
 IN_HEADER = "an id other than 0 inside the header is not translated yet"
@@ -483,6 +501,11 @@ TRAMPOLINE = "for trampolines that the kernel makes, never for programs"
 ENTER = Hook()
 EXIT = Hook(enter=False, exit=True)
 BOTH = Hook(enter=True, exit=True)
+SETSOCKOPT = Share(
+    2,
+    {"inet_socket": EXIT, "unix_socket": BOTH},
+    {"inet_socket": UNSEEN_OPTIONS, "unix_socket": SENDER_OPTIONS},
+)
 
 # fmt: off
 TABLE: tuple[Room, ...] = (
@@ -814,7 +837,8 @@ TABLE: tuple[Room, ...] = (
         "socket", "Sockets, local and internet",
         Row("socket", x86_64=41),
         Row("socketpair", x86_64=53),
-        Row("bind", x86_64=49),
+        Row("bind", EXIT, x86_64=49,
+            note="noted: the directory that a unix socket's relative path begins in"),
         Row("listen", x86_64=50),
         Row("accept", x86_64=43, eintr=True),
         Row("accept4", x86_64=288, eintr=True),
@@ -822,16 +846,18 @@ TABLE: tuple[Room, ...] = (
         Row("shutdown", x86_64=48),
         Row("getsockname", x86_64=51),
         Row("getpeername", x86_64=52),
-        Row("setsockopt", x86_64=54),
+        Row("setsockopt", SETSOCKOPT, x86_64=54,
+            note="noted: what getsockopt does not show, and that senders shall be shown"),
         Row("getsockopt", EXIT, x86_64=55, moved=True,
             when=(arg_in(1, SOL_SOCKET), arg_in(2, SO_PEERCRED)),
             note="the peer is named by its id"),
         Row("sendto", x86_64=44, eintr=True, part=SENDTO),
         Row("recvfrom", x86_64=45, eintr=True, part=RECVFROM),
         Row("sendmsg", x86_64=46, eintr=True, part=SENDMSG, note=SCM),
-        Row("recvmsg", x86_64=47, eintr=True, part=RECVMSG, note=SCM),
+        Row("recvmsg", EXIT, x86_64=47, senders=True, eintr=True, part=RECVMSG, note=SENDERS),
         Row("sendmmsg", x86_64=307, eintr=True, part=SENDMMSG, note=SCM),
-        Row("recvmmsg", x86_64=299, eintr=True, part=RECVMMSG, note=SCM),
+        Row("recvmmsg", EXIT, x86_64=299, senders=True, eintr=True, part=RECVMMSG,
+            note=SENDERS),
     ),
     _room(
         "epoll", "Epoll",

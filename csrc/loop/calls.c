@@ -58,6 +58,10 @@ int zt_loop_enter(zt_pod *pod, zt_task *task, zt_onward *ret, zt_err *err)
     memcpy(call->issued, call->asked, sizeof call->issued);
     task->row = zt_row_of(call->nr);
     zt_verdict verdict = decide(pod, task, task->row, call);
+    if (verdict == ZT_AGAIN) {
+        task->awaits_freeze = true;
+        return unmake_call(task, &regs, err);
+    }
     if (verdict == ZT_ANSWERED) {
         zt_arch_skip_call(&regs);
         zt_arch_set_result(&regs, call->answer);

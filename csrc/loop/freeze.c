@@ -134,6 +134,7 @@ int zt_loop_thaw(zt_pod *pod, zt_err *err)
     pod->freezing = false;
     for (zt_task *task = pod->tasks, *next; task; task = next) {
         next = task->next;
+        task->awaits_freeze = false;
         task->process->whole = false;
         if (task->state == ZT_TASK_ENDED)
             task->state = ZT_TASK_RUNNING;

@@ -21,6 +21,7 @@ typedef struct zt_call {
 /* What an enter half says. If the exit half runs is not its to say: the row does. */
 typedef enum zt_verdict {
     ZT_GO,       /* run it as issued */
+    ZT_AGAIN,    /* make it again once the pod has stood still, for which something has asked */
     ZT_ANSWERED, /* do not run it: call->answer is the result, and the exit half is not asked */
 } zt_verdict;
 

@@ -19,7 +19,7 @@ zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err)
         zt_fail(err, ZT_ERR_OS, ENOMEM, "no memory for a pod");
         return NULL;
     }
-    if (zt_idtable_create(&pod->ids) || zt_host_vdso_find(&pod->host, err)) {
+    if (zt_idtable_create(&pod->ids) || zt_intmap_create(&pod->stood_in) || zt_host_vdso_find(&pod->host, err)) {
         zt_pod_destroy(pod);
         return NULL;
     }
@@ -50,6 +50,7 @@ void zt_pod_destroy(zt_pod *pod)
     zt_store_clear(&pod->store);
     zt_intmap_destroy(&pod->by_rtid);
     zt_intmap_destroy(&pod->early);
+    zt_intmap_destroy(&pod->stood_in);
     zt_idtable_destroy(&pod->ids);
     free(pod);
 }
@@ -198,6 +199,24 @@ zt_vpid zt_pod_virtual(zt_pod *pod, int32_t real_id)
     if (real_id == getpid())
         return (zt_vpid){1};
     return zt_idtable_to_virtual(&pod->ids, (zt_rpid){real_id});
+}
+
+zt_vpid zt_pod_peer(zt_pod *pod, int32_t real_id)
+{
+    if (!pod->moved) /* it never had another number */
+        return (zt_vpid){real_id};
+    if (!zt_pod_task(pod, real_id)) {
+        int32_t vpid = (int32_t)zt_intmap_get(&pod->stood_in, real_id);
+        if (vpid)
+            return (zt_vpid){vpid};
+    }
+    return zt_idtable_to_virtual(&pod->ids, (zt_rpid){real_id});
+}
+
+int zt_pod_stood_in(zt_pod *pod, zt_vpid vpid, zt_rpid rpid)
+{
+    zt_idtable_drop(&pod->ids, zt_idtable_to_virtual(&pod->ids, rpid));
+    return zt_intmap_put(&pod->stood_in, rpid.n, (uintptr_t)vpid.n);
 }
 
 bool zt_pod_virtual_sender(zt_pod *pod, siginfo_t *info)

@@ -75,6 +75,7 @@ typedef struct zt_task {
         int64_t minimum;      /* of a ZT_ON_TTY_MINIMUM */
     } reissue;
     int32_t restart_nr;  /* the call that the kernel goes on with as restart_syscall */
+    bool awaits_freeze;  /* rests until the next freeze is over */
     bool interrupted;    /* at rest in a call that shows it */
     int64_t deadline_ns; /* of its timed call, host's monotonic clock; 0: it is in none */
     int64_t control_size; /* of the buffer of the recvmsg that it is in, + 1; 0: not known */

@@ -30,11 +30,6 @@ KNOWN: tuple[Known, ...] = (
         ("memory_kinds", "restore"),
     ),
     Known(
-        r"process \d+ fds \d+ options SOL_SOCKET 17: .* is 'pid outside the pod or gone .*",
-        "SO_PEERCRED of a restored unix socket is the supervisor's",
-        ("socketpair", "restore"),
-    ),
-    Known(
         r"process \d+ (fds \d+ info lock|locks): (lost 'FLOCK .*|has more: 'FLOCK .*outside .*)",
         "flock(2): the lock's owner is the supervisor",
         ("flock", "restore"),

@@ -246,6 +246,23 @@ class Build:
             )
         return list(struct.unpack_from(f"<{len(fds)}i", raw, socket.CMSG_LEN(0)))
 
+    def take_files(self, process: BuildProcess, fds: list[int]) -> list[int]:
+        """Have descriptors that a process has made; they are closed there."""
+        rights = struct.pack("<QII", socket.CMSG_LEN(4 * len(fds)), socket.SOL_SOCKET, 1)
+        rights += struct.pack(f"<{len(fds)}i", *fds)
+        program = Program()
+        iov = program.pointer(struct.pack("<QQ", 0, 1), {0: program.data(b"f")})
+        control = program.data(rights.ljust(socket.CMSG_SPACE(4 * len(fds)), b"\0"))
+        message = program.pointer(
+            struct.pack("<QQQQQQQ", 0, 0, 0, 1, 0, control.size, 0), {16: iov, 32: control}
+        )
+        program.call("sendmsg", CHANNEL, message, 0)
+        for fd in fds:
+            program.call("close", fd)
+        process.run(program)
+        _, taken, _, _ = socket.recv_fds(self.channel, 1, len(fds), socket.MSG_CMSG_CLOEXEC)
+        return taken
+
     def close(self) -> None:
         """Close every descriptor that was provided."""
         self._files.close()

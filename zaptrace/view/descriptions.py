@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import functools
 import itertools
 import os
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..errors import TraceeGone, UnsupportedResource
+from ..ids import SUPERVISOR
 from ..linux import native
 from ..linux.native import NativeError
 from ..linux.program import Program, Results
@@ -43,6 +45,25 @@ class Holder(Protocol):
     @property
     def comm(self) -> str: ...
     def run(self, program: Program, /) -> Results: ...
+
+
+class _Ourselves:
+    """This process, for copies that it was given of descriptors of the pod."""
+
+    vpid = SUPERVISOR
+    comm = "zaptrace"
+
+    @property
+    def rpid(self) -> int:
+        return os.getpid()
+
+    def run(self, program: Program) -> Results:
+        """Of F_GETSIG and F_SETSIG only, which is all that is asked here."""
+        rows = [tuple(arg for arg in args if isinstance(arg, int)) for _, args, _ in program.rows]
+        return Results([fcntl.fcntl(fd, command, value) for fd, command, value in rows], b"")
+
+
+OURSELVES = _Ourselves()
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from ..linux import native, procfs
 from ..linux.native import Handle, lib
 from ..linux.program import Program, Results
 from ..linux.tracee import TaskInfo, Thread, tasks
-from .descriptions import Descriptor, same
+from .descriptions import OURSELVES, Descriptor, Holder, same
 from .duplicates import Duplicates
 from .store import Stored, of_room, read_store
 
@@ -72,15 +72,18 @@ class FrozenFd:
 class FrozenFile:
     """An open file description."""
 
-    def __init__(self, id_: FileId, process: FrozenProcess, fd: int, look: _Look) -> None:
+    def __init__(self, id_: FileId, pod: FrozenPod, look: _Look, ours: int = -1) -> None:
         self.id = id_
-        self.pod = process.pod
-        self.holders: list[tuple[FrozenProcess, int]] = [(process, fd)]
+        self.pod = pod
+        self.holders: list[tuple[FrozenProcess, int]] = []
+        """Empty for one that is only under way, in a socket's queue; then we have a copy."""
+        self._ours = ours
         self.link = look.link
         self.stat = look.stat
         self.flags = look.flags
         self.pos = look.pos
         self.info = look.info
+        self.signals = look.signals
 
     @property
     def local(self) -> int:
@@ -88,15 +91,28 @@ class FrozenFile:
 
         Good until many other files have been asked for theirs: ask anew instead of keeping it.
         """
+        if not self.holders:
+            return self._ours
         return self.pod.duplicates.of(self.id, *self.holders[0])
+
+    def descriptor(self, shows: _Key) -> Descriptor:
+        """One that leads to it."""
+        process, fd = self.holders[0] if self.holders else (OURSELVES, self._ours)
+        return Descriptor(process, fd, shows, bool(self.flags & os.O_PATH), self.signals)
 
     @property
     def holder(self) -> str:
         """`process 7 (nginx), fd 12`, for the first line of an error."""
-        if not self.holders:  # it is only under way, in a socket's queue
-            return f"open file {self.link}"
+        if not self.holders:
+            return f"open file {self.link}, which is under way in a socket,"
         process, fd = self.holders[0]
         return f"process {process.vpid} ({process.comm}), fd {fd}"
+
+    def close(self) -> None:
+        """Close the copy that we have of one that is under way."""
+        if self._ours >= 0:
+            os.close(self._ours)
+            self._ours = -1
 
 
 _Key = tuple[int, int, int, int, str]
@@ -124,8 +140,8 @@ class _Look:
         return bool(self.flags & os.O_ASYNC) or leased
 
 
-def _look(process: FrozenProcess, fd: int) -> _Look:
-    path = f"{process.proc}/fd/{fd}"
+def _look(process: Holder, fd: int) -> _Look:
+    path = f"/proc/{process.rpid}/fd/{fd}"
     info = procfs.fdinfo(process.rpid, fd)
     flags = int(info["flags"][0], 8)
     return _Look(
@@ -138,7 +154,7 @@ def _look(process: FrozenProcess, fd: int) -> _Look:
     )
 
 
-def _link(process: FrozenProcess, fd: int, path: str) -> str:
+def _link(process: Holder, fd: int, path: str) -> str:
     try:
         return os.readlink(path)
     except OSError as error:
@@ -245,6 +261,9 @@ class FrozenPod:
     """What rooms find out once for all of them, by its class."""
     duplicates: Duplicates = field(init=False, default_factory=Duplicates)
     _claimed: dict[str, list[FrozenFile]] = field(init=False, default_factory=dict)
+    _alike: dict[_Key, list[FrozenFile]] = field(
+        init=False, default_factory=lambda: defaultdict(list)
+    )
 
     def __post_init__(self) -> None:
         threads: dict[int, list[TaskInfo]] = defaultdict(list)
@@ -258,6 +277,10 @@ class FrozenPod:
     def vpid(self, rpid: int) -> Vpid | None:
         """The pod's number for one of the host's; None for anything outside."""
         return Vpid(lib.zt_ids_to_virtual(self.handle, rpid)) or None
+
+    def peer_vpid(self, rpid: int) -> Vpid:
+        """The same of a process that a socket tells, which may have ended; 0 for one outside."""
+        return Vpid(lib.zt_ids_peer(self.handle, rpid))
 
     def process(self, vpid: int) -> FrozenProcess:
         return self._by_vpid[Vpid(vpid)]
@@ -289,6 +312,8 @@ class FrozenPod:
     def close(self) -> None:
         """Close the duplicates in our process."""
         self.duplicates.close()
+        for file in self.all_files:
+            file.close()
 
     # -- reading
 
@@ -308,11 +333,32 @@ class FrozenPod:
         for (process, fd, look), index in zip(seen, first, strict=True):
             file = files.get(index)
             if file is None:
-                file = files[index] = FrozenFile(FileId(len(self.all_files)), process, fd, look)
-                self.all_files.append(file)
-            else:
-                file.holders.append((process, fd))
+                file = files[index] = self._new_file(look)
+            file.holders.append((process, fd))
             process.fds[fd] = FrozenFd(fd, look.cloexec, file)
+
+    def _new_file(self, look: _Look, ours: int = -1) -> FrozenFile:
+        file = FrozenFile(FileId(len(self.all_files)), self, look, ours)
+        self.all_files.append(file)
+        self._alike[look.key].append(file)
+        return file
+
+    def under_way(self, fd: int) -> FrozenFile:
+        """The open file of a descriptor that waits in a socket, and that we were given a copy of.
+
+        `fd` is ours to close from now on. Where no process has the file open yet, it is a new one,
+        behind all others in `all_files`.
+        """
+        look = _look(OURSELVES, fd)
+        alike = self._alike[look.key]
+        descriptors = [file.descriptor(look.key) for file in alike]
+        path_only = bool(look.flags & os.O_PATH)
+        descriptors.append(Descriptor(OURSELVES, fd, look.key, path_only, look.signals))
+        first = same(descriptors)[-1]
+        if first == len(alike):
+            return self._new_file(look, fd)
+        os.close(fd)
+        return alike[first]
 
     def _read_zombies(self) -> None:
         alive = {p.rpid for p in self.processes}
