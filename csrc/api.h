@@ -147,6 +147,8 @@ int zt_loop_run_program(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_
 int zt_loop_end_process(zt_pod *pod, int32_t rtid, int32_t signal, zt_err *err);
 /* Put all threads of a process into the group-stop that a signal makes by default. */
 int zt_loop_stop_process(zt_pod *pod, int32_t rpid, int32_t signal, zt_err *err);
+/* And out of it, by SIGCONT, which is pending then; the process is at rest still. */
+int zt_loop_continue_process(zt_pod *pod, int32_t rpid, zt_err *err);
 
 /* --- the table of system calls (csrc/syscalls.py) */
 const char *zt_call_name(int32_t nr); /* NULL: no row */

@@ -112,3 +112,16 @@ int zt_loop_stop_process(zt_pod *pod, int32_t rpid, int32_t signal, zt_err *err)
     }
     return 0;
 }
+
+int zt_loop_continue_process(zt_pod *pod, int32_t rpid, zt_err *err)
+{
+    zt_task *leader = zt_pod_task(pod, rpid);
+    if (!leader || leader->state != ZT_TASK_REST)
+        return zt_fail(err, leader ? ZT_ERR_STATE : ZT_ERR_GONE, ESRCH, "process %d is not at rest", rpid);
+    if (kill(rpid, SIGCONT))
+        return zt_fail_os(err, "kill");
+    for (zt_task *task = pod->tasks; task; task = task->next)
+        if (task->process == leader->process)
+            task->group_stop = 0;
+    return 0;
+}

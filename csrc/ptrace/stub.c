@@ -2,6 +2,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -54,9 +55,18 @@ static int cut_short(zt_stopped thread, zt_stop *ret, zt_err *err)
     return at_rest || !zt_stopped_rest(thread, ret, err) ? 0 : -1;
 }
 
+/* SIGSTOP cannot be blocked: one that is pending shows as soon as the thread runs, and has to wait. */
+static bool has_to_wait(zt_stop stop, bool *ret_owed)
+{
+    bool waits = stop.kind == ZT_STOP_SIGNAL && stop.value == SIGSTOP;
+    *ret_owed = *ret_owed || waits;
+    return waits;
+}
+
 /* Let the thread run until the interpreter makes its last call, or `event` ends it. ZT_ERR_TIMEOUT: it
  * slept in a row, and is at rest there. */
-static int run_to_end(zt_stopped thread, zt_stub_event *event, void *context, run_end *ret, zt_err *err)
+static int run_to_end(zt_stopped thread, zt_stub_event *event, void *context, run_end *ret, bool *ret_owed,
+                      zt_err *err)
 {
     for (;;) {
         zt_stop stop;
@@ -77,6 +87,8 @@ static int run_to_end(zt_stopped thread, zt_stub_event *event, void *context, ru
         case ZT_STOP_CALL:
             continue; /* a freeze or a stop of its process, which will be seen again at the end */
         case ZT_STOP_SIGNAL:
+            if (has_to_wait(stop, ret_owed))
+                continue;
             return zt_fail(err, ZT_ERR_PROGRAM, 0, "the stub got signal %d", stop.value);
         default: {
             int taken = event ? event(context, stop, err)
@@ -98,13 +110,19 @@ static int come_back(zt_stopped thread, const zt_regs *regs, uint64_t mask, zt_e
 }
 
 /* From the interpreter's last call back to rest, as if nothing had been. */
-static int run_leave(zt_stopped thread, const zt_regs *regs, uint64_t mask, zt_err *err)
+static int run_leave(zt_stopped thread, const zt_regs *regs, uint64_t mask, bool *ret_owed, zt_err *err)
 {
     zt_regs skip = *regs;
     zt_stop stop;
     zt_arch_skip_call(&skip);
-    if (zt_stopped_set_regs(thread, &skip, err) || zt_stopped_rest(thread, &stop, err))
+    if (zt_stopped_set_regs(thread, &skip, err))
         return -1;
+    do { /* no other signal can come: all are blocked */
+        if (zt_interrupt(thread.rtid, err) || zt_stopped_resume(thread, ZT_TO_EVENT, 0, err) ||
+            zt_stop_wait(thread.rtid, &stop, err))
+            return -1;
+        has_to_wait(stop, ret_owed);
+    } while (stop.kind != ZT_STOP_REST && stop.kind != ZT_STOP_GROUP && stop.kind != ZT_STOP_EXITED);
     if (stop.kind == ZT_STOP_EXITED)
         return zt_fail(err, ZT_ERR_GONE, ESRCH, "thread %d was killed", thread.rtid);
     return come_back(thread, regs, mask, err);
@@ -117,6 +135,7 @@ int zt_stub_run(zt_stopped thread, zt_program_row *rows, uint32_t count, void *d
     zt_regs before, run;
     uint64_t mask;
     run_end end = RUN_DONE;
+    bool owed = false; /* a SIGSTOP */
 
     *ret_done = 0;
     if (rows_size + size > ZT_STUB_DATA_SIZE)
@@ -131,7 +150,7 @@ int zt_stub_run(zt_stopped thread, zt_program_row *rows, uint32_t count, void *d
     zt_arch_enter_program(&run, ZT_STUB_DATA, count);
     if (zt_stopped_set_mask(thread, ALL_SIGNALS, err) || zt_stopped_set_regs(thread, &run, err))
         return -1;
-    if (run_to_end(thread, event, context, &end, err)) {
+    if (run_to_end(thread, event, context, &end, &owed, err)) {
         const zt_err why = *err;
         if (why.kind == ZT_ERR_TIMEOUT && !come_back(thread, &before, mask, err))
             *err = why;
@@ -144,8 +163,10 @@ int zt_stub_run(zt_stopped thread, zt_program_row *rows, uint32_t count, void *d
     if (zt_stopped_get_regs(thread, &run, err))
         return -1;
     *ret_done = (uint32_t)((zt_arch_program_stopped_at(&run) - ZT_STUB_DATA) / sizeof *rows);
-    if (run_leave(thread, &before, mask, err))
+    if (run_leave(thread, &before, mask, &owed, err))
         return -1;
+    if (owed && kill(thread.rtid, SIGSTOP)) /* it waits again */
+        return zt_fail_os(err, "kill");
     if (zt_mem_get(thread.rtid, ZT_STUB_DATA, rows, rows_size, err))
         return -1;
     if (size && zt_mem_get(thread.rtid, ZT_STUB_DATA + rows_size, data, size, err))

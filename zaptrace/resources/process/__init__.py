@@ -15,7 +15,7 @@ import termios
 from dataclasses import dataclass
 
 from ...errors import RestoreError, UnsupportedResource
-from ...ids import SUPERVISOR, Rpid, Vpid
+from ...ids import Rpid, Vpid
 from ...linux.native import lib
 from ...linux.procfs import read, stat_fields
 from ...linux.program import Program
@@ -32,7 +32,6 @@ _PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
 _CLD_EXITED = 1
 _SIGCHLD = int(signal.SIGCHLD)
 _WAIT_ANY_KIND = 0x40000000  # __WALL
-_P_PID, _WNOHANG, _WSTOPPED, _WNOWAIT = 1, 0x1, 0x2, 0x01000000
 _AT_FDCWD = -100
 _STAT_FIRST, _STAT_FLAGS = 3, 9  # proc(5)
 _PF_FORKNOEXEC = 0x40
@@ -59,8 +58,6 @@ class State:
     death_signal: int
     timer_slack_ns: int
     subreaper: bool
-    stop_signal: int  # of the group-stop that it is in, or 0
-    stop_told: bool  # its parent has waited for that
 
 
 # -- capture
@@ -99,25 +96,12 @@ def _capture(process: FrozenProcess) -> State:
         death_signal=struct.unpack("<i", results.bytes(death))[0],
         timer_slack_ns=max(results[slack], 0),
         subreaper=struct.unpack("<i", results.bytes(reaper))[0] != 0,
-        stop_signal=process.leader.group_stop,
-        stop_told=bool(process.leader.group_stop) and _stop_told(process),
     )
 
 
 def _has_only_forked(process: FrozenProcess) -> bool:
     flags = int(stat_fields(f"{process.proc}/stat")[_STAT_FLAGS - _STAT_FIRST])
     return bool(flags & _PF_FORKNOEXEC)
-
-
-def _stop_told(process: FrozenProcess) -> bool:
-    """Has the parent waited for the stop? Then there is nothing more to wait for."""
-    if process.ppid == SUPERVISOR:
-        return True
-    program = Program()
-    info = program.buffer(128)
-    program.call("waitid", _P_PID, process.rpid, info, _WSTOPPED | _WNOHANG | _WNOWAIT, 0)
-    raw = process.pod.process(process.ppid).run(program).bytes(info)
-    return raw == bytes(len(raw))
 
 
 def _refuse_other_views(process: FrozenProcess) -> None:
@@ -166,8 +150,6 @@ def _capture_zombie(zombie: Zombie) -> State:
         death_signal=0,
         timer_slack_ns=0,
         subreaper=False,
-        stop_signal=0,
-        stop_told=False,
     )
 
 
@@ -182,9 +164,6 @@ def restore(states: list[State], build: Build) -> None:
     for state in alive:
         build.at(Stage.FORK, _own, state, build)
     build.at(Stage.RESUME, _end_zombies, [s for s in states if s.zombie], build)
-    for state in alive:
-        if state.stop_signal:
-            build.at(Stage.RESUME, _stop, state, build)
 
 
 def _claim(states: list[State]) -> None:
@@ -356,14 +335,3 @@ def _end_zombies(zombies: list[State], build: Build) -> None:
         process = build.processes.pop(Vpid(state.vpid))
         exited = state.code == _CLD_EXITED
         end_as(state.status << 8 if exited else state.status, process, build)
-
-
-def _stop(state: State, build: Build) -> None:
-    """Back into its group-stop; its parent hears of it only if it had not yet."""
-    process = build.process(state.vpid)
-    build.stop(process.rpid, state.stop_signal)
-    if state.stop_told and state.ppid != SUPERVISOR:
-        program = Program()
-        info = program.buffer(128)
-        program.call("waitid", _P_PID, process.rpid, info, _WSTOPPED | _WNOHANG, 0)
-        build.process(state.ppid).run(program)
