@@ -37,6 +37,11 @@ int zt_pod_tasks(zt_pod *pod, zt_task_info *ret, int32_t capacity)
             .ended = task->state == ZT_TASK_ENDED,
             .interrupted = task->interrupted,
             .left_ns = zt_blocked_left(pod, task),
+            .memory = task->shares.memory,
+            .files = task->shares.files,
+            .directory = task->shares.directory,
+            .handlers = task->shares.handlers,
+            .awaited_by = task->process->vfork_maker ? task->process->vfork_maker->rtid.n : 0,
         };
     }
     return count;

@@ -11,6 +11,9 @@ static zt_task *take_vfork_maker(zt_process *process)
 {
     zt_task *maker = process->vfork_maker;
     process->vfork_maker = NULL;
+    process->vfork_in_kernel = false;
+    if (maker)
+        maker->awaits_child = false;
     return maker;
 }
 
@@ -67,6 +70,7 @@ int zt_loop_executed(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_stop *ret
                        task->process->vpid.n, why.text);
     }
     task->process->ready = true;
+    zt_pod_has_executed(pod, task);
     task->group_stop = ret_rest->kind == ZT_STOP_GROUP ? ret_rest->value : 0;
     *ret_freed = take_vfork_maker(task->process);
     return 0;

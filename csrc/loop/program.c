@@ -125,3 +125,13 @@ int zt_loop_continue_process(zt_pod *pod, int32_t rpid, zt_err *err)
             task->group_stop = 0;
     return 0;
 }
+
+int zt_loop_await(zt_pod *pod, int32_t rtid, int32_t rpid, zt_err *err)
+{
+    zt_task *maker = zt_pod_task(pod, rtid), *child = zt_pod_task(pod, rpid);
+    if (!maker || !child || maker->state != ZT_TASK_REST)
+        return zt_fail(err, ZT_ERR_STATE, 0, "thread %d cannot wait for process %d", rtid, rpid);
+    child->process->vfork_maker = maker;
+    maker->awaits_child = true;
+    return 0;
+}

@@ -9,14 +9,19 @@ typedef enum zt_task_state {
     ZT_TASK_LISTENING, /* in a group-stop */
     ZT_TASK_NEWBORN,   /* stopped before its first instruction, its maker's event not seen yet */
     ZT_TASK_VFORK,     /* held in its fork event until its child has executed or ended */
-    ZT_TASK_REST,      /* at rest, while the pod is frozen */
+    ZT_TASK_REST,      /* at rest: the pod is frozen, or was while the thread waits for such a child */
     ZT_TASK_ENDED,     /* a leader that ended before its other threads: it has no stop and no registers */
 } zt_task_state;
 
-/* The head of struct clone_args (include/uapi/linux/sched.h). */
+/* The first version of struct clone_args (include/uapi/linux/sched.h). */
 typedef struct zt_clone_asked {
-    uint64_t flags, pidfd, child_tid, parent_tid;
+    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
 } zt_clone_asked;
+
+/* What threads and processes share as clone(2) was asked to: who has the same number has it together. */
+typedef struct zt_shares {
+    int32_t memory, files, directory, handlers;
+} zt_shares;
 
 /* Shared by the threads of a process. */
 typedef struct zt_process {
@@ -25,6 +30,7 @@ typedef struct zt_process {
     int32_t threads;
     int32_t next_slot;          /* of the scratch area */
     struct zt_task *vfork_maker; /* waits for us to execute or end */
+    bool vfork_in_kernel;       /* ... where it can be neither frozen nor looked at */
     int32_t dumpable;           /* PR_GET_DUMPABLE as it is told; for the kernel it is always 1 */
     bool ready;                 /* has a stub (false between exec and its installation) */
 } zt_process;
@@ -39,6 +45,8 @@ typedef struct zt_task {
     bool known;       /* its maker's event was seen */
     int32_t group_stop; /* at rest in the group-stop by this signal */
     int32_t scratch_slot;
+    zt_shares shares;
+    bool awaits_child; /* is somebody's vfork_maker */
 
     /* The call that it is in, when we want to see its end. */
     bool in_call;

@@ -65,8 +65,7 @@ static bool has_to_wait(zt_stop stop, bool *ret_owed)
 
 /* Let the thread run until the interpreter makes its last call, or `event` ends it. ZT_ERR_TIMEOUT: it
  * slept in a row, and is at rest there. */
-static int run_to_end(zt_stopped thread, zt_stub_event *event, void *context, run_end *ret, bool *ret_owed,
-                      zt_err *err)
+static int run_to_end(zt_stopped thread, zt_stub_event *event, void *context, run_end *ret, bool *ret_owed, zt_err *err)
 {
     for (;;) {
         zt_stop stop;

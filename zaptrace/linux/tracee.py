@@ -18,7 +18,8 @@ class TaskInfo:
     """What the tracer knows of a thread.
 
     left_ns is the time left of its timed call, or -1; `interrupted` says that the call would show
-    the freeze, and has to be made again.
+    the freeze, and has to be made again. `memory`, `files`, `directory`, `handlers`: who has the same
+    number shares it. `awaited_by` is the thread that waits since vfork for its process, or 0.
     """
 
     rtid: Rpid
@@ -30,6 +31,11 @@ class TaskInfo:
     group_stop: int
     interrupted: bool
     left_ns: int
+    memory: int
+    files: int
+    directory: int
+    handlers: int
+    awaited_by: Rpid
 
 
 def tasks(pod: Handle) -> list[TaskInfo]:
@@ -52,6 +58,11 @@ def tasks(pod: Handle) -> list[TaskInfo]:
             i.group_stop,
             bool(i.interrupted),
             i.left_ns,
+            i.memory,
+            i.files,
+            i.directory,
+            i.handlers,
+            Rpid(i.awaited_by),
         )
         for i in infos[0:count]
     ]

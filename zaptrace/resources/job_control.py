@@ -22,6 +22,7 @@ from ..view.frozen import FrozenPod, FrozenProcess
 NAME = "job_control"
 
 _P_PID, _WNOHANG, _WSTOPPED, _WCONTINUED, _WNOWAIT = 1, 0x1, 0x2, 0x8, 0x01000000
+_WALL = 0x40000000  # also for children that tell of their end by another signal
 _CLD_STOPPED, _CLD_CONTINUED = 5, 6
 _INFO = 128  # siginfo_t: signal, errno, code
 _SET = 8
@@ -60,7 +61,7 @@ def _waiting_for(parent: FrozenProcess, children: list[FrozenProcess]) -> list[i
     """Those of whose stop or going on a wait of the parent would tell."""
     program = Program()
     infos: list[tuple[FrozenProcess, Data]] = []
-    options = _WSTOPPED | _WCONTINUED | _WNOHANG | _WNOWAIT
+    options = _WSTOPPED | _WCONTINUED | _WNOHANG | _WNOWAIT | _WALL
     for child in children:
         info = program.buffer(_INFO)
         program.call("waitid", _P_PID, child.rpid, info, options, 0)
@@ -100,5 +101,5 @@ def _tell(state: State, process: BuildProcess, build: Build) -> None:
         return
     program = Program()
     info = program.buffer(_INFO)
-    program.call("waitid", _P_PID, process.rpid, info, _WSTOPPED | _WNOHANG, 0)
+    program.call("waitid", _P_PID, process.rpid, info, _WSTOPPED | _WNOHANG | _WALL, 0)
     build.process(state.ppid).run(program)

@@ -40,6 +40,8 @@ class FrozenThread(Thread):
         self.group_stop = info.group_stop
         self.left_ns = info.left_ns
         self.interrupted = info.interrupted
+        self.memory, self.files = info.memory, info.files
+        self.directory, self.handlers = info.directory, info.handlers
         self.process = process
 
 
@@ -54,6 +56,7 @@ class Zombie:
     code: int
     status: int
     comm: str
+    exit_signal: int
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,7 @@ class FrozenProcess:
         infos = sorted(infos, key=lambda info: info.rtid != info.rpid)
         self.threads = [FrozenThread(pod.handle, info, self) for info in infos]
         self.fds: dict[int, FrozenFd] = {}
+        self.awaited_by = infos[0].awaited_by
         if any(info.ended for info in infos) or infos[0].rtid != self.rpid:
             raise UnsupportedResource(
                 f'cannot checkpoint pod "{pod.name}": process {self.vpid}: its first thread has ended',
@@ -241,6 +245,11 @@ class FrozenPod:
     def _by_vpid(self) -> dict[Vpid, FrozenProcess]:
         return {process.vpid: process for process in self.processes}
 
+    @property
+    def memories(self) -> list[FrozenProcess]:
+        """The first process of each address space."""
+        return list({p.leader.memory: p for p in reversed(self.processes)}.values())[::-1]
+
     @functools.cached_property
     def stored(self) -> list[Stored]:
         """What the lower halves of all rooms noted."""
@@ -297,17 +306,17 @@ class FrozenPod:
                     self.zombies.append(self._read_zombie(parent, Rpid(rpid), vpid))
 
     def _read_zombie(self, parent: FrozenProcess, rpid: Rpid, vpid: Vpid) -> Zombie:
-        p_pid, nohang_exited_nowait = 1, 0x1 | 0x4 | 0x01000000
+        p_pid, nohang_exited_nowait_all = 1, 0x1 | 0x4 | 0x01000000 | 0x40000000
         program = Program()
         info = program.buffer(128)
-        program.call("waitid", p_pid, rpid, info, nohang_exited_nowait, 0)
+        program.call("waitid", p_pid, rpid, info, nohang_exited_nowait_all, 0)
         raw = parent.run(program).bytes(info)
         _signo, _errno, code = struct.unpack_from("<iii", raw)
         (status,) = struct.unpack_from("<i", raw, 24)
         fields = procfs.stat_fields(f"/proc/{rpid}/stat")
         pgid, sid = (self.vpid(int(value)) or Vpid(0) for value in fields[2:4])
         comm = procfs.read(f"/proc/{rpid}/comm").rstrip("\n")
-        return Zombie(vpid, parent.vpid, pgid, sid, code, status, comm)
+        return Zombie(vpid, parent.vpid, pgid, sid, code, status, comm, int(fields[35]))
 
 
 def _parents_first(processes: list[FrozenProcess]) -> Iterator[FrozenProcess]:

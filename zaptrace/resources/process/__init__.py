@@ -9,7 +9,6 @@ supervisor's (refused), a removed executable (refused), core-dump marks of zombi
 from __future__ import annotations
 
 import os
-import signal
 import struct
 import termios
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from ...linux.program import Program
 from ...view.build import Build, BuildProcess, Stage
 from ...view.frozen import FrozenPod, FrozenProcess, Zombie
 from ..common.ending import end_as
-from . import tree
+from . import kinship, tree
 
 NAME = "process"
 
@@ -30,7 +29,7 @@ _PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG = 1, 2
 _PR_SET_TIMERSLACK, _PR_GET_TIMERSLACK = 29, 30
 _PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
 _CLD_EXITED = 1
-_SIGCHLD = int(signal.SIGCHLD)
+_EXIT_SIGNAL = 0xFF  # of clone's flags
 _WAIT_ANY_KIND = 0x40000000  # __WALL
 _AT_FDCWD = -100
 _STAT_FIRST, _STAT_FLAGS = 3, 9  # proc(5)
@@ -58,16 +57,21 @@ class State:
     death_signal: int
     timer_slack_ns: int
     subreaper: bool
+    kin: kinship.Kin
 
 
 # -- capture
 
 
 def capture(pod: FrozenPod) -> list[State]:
-    return [*map(_capture, pod.processes), *map(_capture_zombie, pod.zombies)]
+    kin = kinship.capture(pod)
+    states = [_capture(process, kin[process.vpid]) for process in pod.processes]
+    states += map(_capture_zombie, pod.zombies)
+    kinship.refuse_what_cannot_be(kin, _plan(states), _forked_by(states))
+    return states
 
 
-def _capture(process: FrozenProcess) -> State:
+def _capture(process: FrozenProcess, kin: kinship.Kin) -> State:
     _refuse_other_views(process)
     exe = os.stat(f"{process.proc}/exe")
     program = Program()
@@ -96,6 +100,7 @@ def _capture(process: FrozenProcess) -> State:
         death_signal=struct.unpack("<i", results.bytes(death))[0],
         timer_slack_ns=max(results[slack], 0),
         subreaper=struct.unpack("<i", results.bytes(reaper))[0] != 0,
+        kin=kin,
     )
 
 
@@ -150,6 +155,7 @@ def _capture_zombie(zombie: Zombie) -> State:
         death_signal=0,
         timer_slack_ns=0,
         subreaper=False,
+        kin=kinship.of_zombie(zombie),
     )
 
 
@@ -163,6 +169,7 @@ def restore(states: list[State], build: Build) -> None:
     build.at(Stage.FORK, _make_tree, states, build)
     for state in alive:
         build.at(Stage.FORK, _own, state, build)
+        build.at(Stage.RESUME, kinship.restore_wait, state.vpid, state.kin, build)
     build.at(Stage.RESUME, _end_zombies, [s for s in states if s.zombie], build)
 
 
@@ -196,14 +203,20 @@ def _missing(state: State, what: str, path: str, found: str) -> RestoreError:
 
 
 def _find_makers(states: list[State], build: Build) -> None:
+    build.makers.update(_forked_by(states))
+
+
+def _forked_by(states: list[State]) -> dict[int, int]:
     """Who is restored by a fork alone: it then has what its maker had, its executable too."""
+    found: dict[int, int] = {}
     alive = {state.vpid: state for state in states if not state.zombie}
     for step in _plan(states):
         if not isinstance(step, tree.Fork | tree.Orphan) or step.vpid not in alive:
             continue
         state, maker = alive[step.vpid], alive.get(step.by)
         if state.forked and maker and _same_program(state, maker):
-            build.makers[step.vpid] = step.by
+            found[step.vpid] = step.by
+    return found
 
 
 def _same_program(one: State, other: State) -> bool:
@@ -250,9 +263,9 @@ class _Maker:
                 self.add(vpid, self.build.launch(exe, vpid))
                 self.take_terminal(vpid)
             case tree.Fork(vpid, by):
-                self.add(vpid, self.fork(self.process(by), vpid))
+                self.add(vpid, self.fork(self.process(by), vpid, self.clone_flags(vpid, by)))
             case tree.Orphan(vpid, by, adopter):
-                self.make_orphan(vpid, self.process(by), self.process(adopter) if adopter else None)
+                self.make_orphan(vpid, by, self.process(adopter) if adopter else None)
             case tree.Setsid(vpid):
                 self.call(self.process(vpid), "setsid")
                 self.take_terminal(vpid)
@@ -277,19 +290,26 @@ class _Maker:
         program.call("close", fd)
         self.process(vpid).run(program)
 
-    def fork(self, parent: BuildProcess, vpid: int) -> Rpid:
-        """A helper, which is nobody's child afterwards, tells nobody of its end."""
+    def fork(self, parent: BuildProcess, vpid: int, flags: int) -> Rpid:
         lib.zt_pod_expect_vpid(self.build.handle, max(vpid, 0))
-        exit_signal = _SIGCHLD if vpid in self.states else 0
-        return Rpid(self.call(parent, "clone", exit_signal, 0, 0, 0, 0))
+        return Rpid(self.call(parent, "clone", flags, 0, 0, 0, 0))
 
-    def make_orphan(self, vpid: int, by: BuildProcess, adopter: BuildProcess | None) -> None:
+    def clone_flags(self, vpid: int, by: int) -> int:
+        """A helper tells nobody of its end."""
+        state, maker = self.states.get(vpid), self.states.get(by)
+        if state is None:
+            return 0
+        return kinship.flags(state.kin, maker.kin) if maker else state.kin.exit_signal
+
+    def make_orphan(self, vpid: int, by: int, adopter: BuildProcess | None) -> None:
         """What is a subreaper for good is said later (_own): so there is one at most now."""
         if adopter:
             self.call(adopter, "prctl", _PR_SET_CHILD_SUBREAPER, 1)
-        between = BuildProcess(self.build.handle, Vpid(0), self.fork(by, 0))
-        self.add(vpid, self.fork(between, vpid))
-        self.end(between, by)
+        flags, maker = self.clone_flags(vpid, by), self.process(by)
+        rpid = self.fork(maker, 0, flags & ~_EXIT_SIGNAL)
+        between = BuildProcess(self.build.handle, Vpid(0), rpid)
+        self.add(vpid, self.fork(between, vpid, flags))
+        self.end(between, maker)
         if adopter:
             self.call(adopter, "prctl", _PR_SET_CHILD_SUBREAPER, 0)
 
