@@ -41,7 +41,7 @@ int zt_pod_tasks(zt_pod *pod, zt_task_info *ret, int32_t capacity)
             .files = task->shares.files,
             .directory = task->shares.directory,
             .handlers = task->shares.handlers,
-            .awaited_by = task->process->vfork_maker ? task->process->vfork_maker->rtid.n : 0,
+            .awaited_by = task->vfork_maker ? task->vfork_maker->rtid.n : 0,
         };
     }
     return count;

@@ -70,7 +70,7 @@ typedef struct zt_task_info {
     int32_t interrupted; /* in a call that would show the freeze: zt_call_reissue after a restore */
     int64_t left_ns;    /* time left of the timed call that it was in; -1: none, or not known */
     int32_t memory, files, directory, handlers; /* who has the same number shares it: clone(2) */
-    int32_t awaited_by; /* rtid of the thread that waits since vfork for this process to execute or end */
+    int32_t awaited_by; /* rtid of the thread that waits since vfork for this one to execute or end */
 } zt_task_info;
 
 /* A run of pages of one kind. */
@@ -152,8 +152,8 @@ int zt_loop_stop_process(zt_pod *pod, int32_t rpid, int32_t signal, zt_err *err)
 /* And out of it, by SIGCONT, which is pending then; the process is at rest still. */
 int zt_loop_continue_process(zt_pod *pod, int32_t rpid, zt_err *err);
 
-/* A thread waits, as after a vfork, until a process has executed or ended. */
-int zt_loop_await(zt_pod *pod, int32_t rtid, int32_t rpid, zt_err *err);
+/* A thread waits, as after a vfork, until another has executed or ended. */
+int zt_loop_await(zt_pod *pod, int32_t rtid, int32_t child_rtid, zt_err *err);
 
 /* --- the table of system calls (csrc/syscalls.py) */
 const char *zt_call_name(int32_t nr); /* NULL: no row */

@@ -102,7 +102,7 @@ int zt_loop_forked(zt_pod *pod, zt_task *maker, bool vfork, zt_stop *ret_child, 
     child->process->dumpable = maker->process->dumpable;
     zt_pod_made_by(child, maker, asked.flags);
     if (vfork || held) {
-        child->process->vfork_maker = maker;
+        child->vfork_maker = maker;
         child->process->vfork_in_kernel = vfork;
         maker->awaits_child = true;
         maker->state = ZT_TASK_VFORK;

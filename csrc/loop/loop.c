@@ -81,11 +81,10 @@ static int let_go(zt_pod *pod, zt_task *maker, zt_err *err)
 
 int zt_loop_rest_makers(zt_pod *pod, zt_err *err)
 {
-    for (zt_task *task = pod->tasks; task; task = task->next) {
-        zt_process *child = task->process;
+    for (zt_task *child = pod->tasks; child; child = child->next) {
         zt_task *maker = child->vfork_maker;
-        if (maker && maker->state == ZT_TASK_VFORK && !child->vfork_in_kernel &&
-            unless_gone(run(pod, maker, 0, err), err))
+        bool held = maker && maker->state == ZT_TASK_VFORK && !child->process->vfork_in_kernel;
+        if (held && unless_gone(run(pod, maker, 0, err), err))
             return -1;
     }
     return 0;

@@ -126,12 +126,12 @@ int zt_loop_continue_process(zt_pod *pod, int32_t rpid, zt_err *err)
     return 0;
 }
 
-int zt_loop_await(zt_pod *pod, int32_t rtid, int32_t rpid, zt_err *err)
+int zt_loop_await(zt_pod *pod, int32_t rtid, int32_t child_rtid, zt_err *err)
 {
-    zt_task *maker = zt_pod_task(pod, rtid), *child = zt_pod_task(pod, rpid);
+    zt_task *maker = zt_pod_task(pod, rtid), *child = zt_pod_task(pod, child_rtid);
     if (!maker || !child || maker->state != ZT_TASK_REST)
-        return zt_fail(err, ZT_ERR_STATE, 0, "thread %d cannot wait for process %d", rtid, rpid);
-    child->process->vfork_maker = maker;
+        return zt_fail(err, ZT_ERR_STATE, 0, "thread %d cannot wait for thread %d", rtid, child_rtid);
+    child->vfork_maker = maker;
     maker->awaits_child = true;
     return 0;
 }

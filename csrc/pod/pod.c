@@ -138,8 +138,8 @@ void zt_pod_remove_task(zt_pod *pod, zt_task *task)
     else
         pod->last_task = task->previous;
     for (zt_task *other = pod->tasks; other; other = other->next)
-        if (other->process->vfork_maker == task) {
-            other->process->vfork_maker = NULL;
+        if (other->vfork_maker == task) {
+            other->vfork_maker = NULL;
             other->process->vfork_in_kernel = false;
         }
     zt_intmap_remove(&pod->by_rtid, task->rtid.n);

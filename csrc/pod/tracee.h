@@ -29,8 +29,7 @@ typedef struct zt_process {
     zt_vpid vpid;
     int32_t threads;
     int32_t next_slot;          /* of the scratch area */
-    struct zt_task *vfork_maker; /* waits for us to execute or end */
-    bool vfork_in_kernel;       /* ... where it can be neither frozen nor looked at */
+    bool vfork_in_kernel;       /* whose maker waits where it can be neither frozen nor looked at */
     int32_t dumpable;           /* PR_GET_DUMPABLE as it is told; for the kernel it is always 1 */
     bool ready;                 /* has a stub (false between exec and its installation) */
 } zt_process;
@@ -46,7 +45,8 @@ typedef struct zt_task {
     int32_t group_stop; /* at rest in the group-stop by this signal */
     int32_t scratch_slot;
     zt_shares shares;
-    bool awaits_child; /* is somebody's vfork_maker */
+    struct zt_task *vfork_maker; /* waits for us to execute or end */
+    bool awaits_child;           /* is somebody's vfork_maker */
 
     /* The call that it is in, when we want to see its end. */
     bool in_call;

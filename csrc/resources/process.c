@@ -21,12 +21,6 @@ zt_verdict zt_getppid_enter(zt_pod *pod, zt_task *task, zt_call *call)
 static const uint64_t NEW_NAMESPACES = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
                                        CLONE_NEWPID | CLONE_NEWNET | 0x80 /* CLONE_NEWTIME */;
 
-/* A thread that waits for another one of its process is the kernel's own business. */
-static bool shall_be_held(uint64_t clone_flags)
-{
-    return (clone_flags & (CLONE_VFORK | CLONE_THREAD)) == CLONE_VFORK;
-}
-
 zt_verdict zt_vfork_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
     (void)pod, (void)task;
@@ -41,10 +35,10 @@ zt_verdict zt_clone_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
     (void)pod, (void)task;
     const uint64_t flags = call->asked[0];
-    call->as_vfork = shall_be_held(flags);
+    call->as_vfork = flags & CLONE_VFORK;
     if (flags & (NEW_NAMESPACES & ~0xffull)) /* the low byte is the exit signal here */
         return zt_hook_answer(call, -EPERM);
-    call->issued[0] = flags & ~(uint64_t)(CLONE_UNTRACED | (call->as_vfork ? CLONE_VFORK : 0));
+    call->issued[0] = flags & ~(uint64_t)(CLONE_UNTRACED | CLONE_VFORK);
     return ZT_GO;
 }
 
@@ -84,7 +78,7 @@ zt_verdict zt_clone3_enter(zt_pod *pod, zt_task *task, zt_call *call)
         return zt_hook_answer(call, -EFAULT);
     if (asked->flags & NEW_NAMESPACES)
         return zt_hook_answer(call, -EPERM);
-    call->as_vfork = shall_be_held(asked->flags) && nothing_follows(task, call);
+    call->as_vfork = asked->flags & CLONE_VFORK && nothing_follows(task, call);
     if (call->as_vfork)
         return issue_copy(task, call);
     /* Cleared in place: nothing but a debugger would ask for it, and the scratch slot is too small. */

@@ -19,7 +19,7 @@ class TaskInfo:
 
     left_ns is the time left of its timed call, or -1; `interrupted` says that the call would show
     the freeze, and has to be made again. `memory`, `files`, `directory`, `handlers`: who has the same
-    number shares it. `awaited_by` is the thread that waits since vfork for its process, or 0.
+    number shares it. `awaited_by` is the thread that waits since its vfork for this one, or 0.
     """
 
     rtid: Rpid

@@ -42,6 +42,7 @@ class FrozenThread(Thread):
         self.interrupted = info.interrupted
         self.memory, self.files = info.memory, info.files
         self.directory, self.handlers = info.directory, info.handlers
+        self.awaited_by = process.pod.vpid(info.awaited_by) if info.awaited_by else None
         self.process = process
 
 
@@ -148,7 +149,6 @@ class FrozenProcess:
         infos = sorted(infos, key=lambda info: info.rtid != info.rpid)
         self.threads = [FrozenThread(pod.handle, info, self) for info in infos]
         self.fds: dict[int, FrozenFd] = {}
-        self.awaited_by = infos[0].awaited_by
         if any(info.ended for info in infos) or infos[0].rtid != self.rpid:
             raise UnsupportedResource(
                 f'cannot checkpoint pod "{pod.name}": process {self.vpid}: its first thread has ended',

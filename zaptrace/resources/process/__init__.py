@@ -169,7 +169,7 @@ def restore(states: list[State], build: Build) -> None:
     build.at(Stage.FORK, _make_tree, states, build)
     for state in alive:
         build.at(Stage.FORK, _own, state, build)
-        build.at(Stage.RESUME, kinship.restore_wait, state.vpid, state.kin, build)
+        build.at(Stage.RESUME, kinship.restore_waits, state.kin, build)
     build.at(Stage.RESUME, _end_zombies, [s for s in states if s.zombie], build)
 
 

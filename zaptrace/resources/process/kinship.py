@@ -39,8 +39,8 @@ class Kin:
     directory: int
     handlers: int
     exit_signal: int
-    awaited_by: int
-    """The thread that waits since its vfork, or 0."""
+    awaited_by: dict[int, int]
+    """Of its threads those for which another waits since its vfork, and which."""
 
 
 def capture(pod: FrozenPod) -> dict[int, Kin]:
@@ -53,16 +53,14 @@ def capture(pod: FrozenPod) -> dict[int, Kin]:
             what: first.setdefault((what, getattr(process.leader, what)), process.vpid)
             for what in _NAMES
         }
-        awaited_by = pod.vpid(process.awaited_by) or 0 if process.awaited_by else 0
-        found[process.vpid] = Kin(
-            **shares, exit_signal=_told_by(process.rpid), awaited_by=awaited_by
-        )
+        waits: dict[int, int] = {t.vtid: t.awaited_by for t in process.threads if t.awaited_by}
+        found[process.vpid] = Kin(**shares, exit_signal=_told_by(process.rpid), awaited_by=waits)
     return found
 
 
 def of_zombie(zombie: Zombie) -> Kin:
     alone = dict.fromkeys(_NAMES, zombie.vpid)
-    return Kin(**alone, exit_signal=zombie.exit_signal, awaited_by=0)
+    return Kin(**alone, exit_signal=zombie.exit_signal, awaited_by={})
 
 
 def _told_by(rpid: int) -> int:
@@ -124,8 +122,8 @@ def _cannot(vpid: int, what: str, found: str) -> UnsupportedResource:
     )
 
 
-def restore_wait(vpid: int, kin: Kin, build: Build) -> None:
-    """Its maker waits for it again."""
-    if kin.awaited_by:
-        maker, child = build.rpid(kin.awaited_by), build.process(vpid).rpid
-        check(lib.zt_loop_await(build.handle, maker, child, err := new_error()), err)
+def restore_waits(kin: Kin, build: Build) -> None:
+    """Its makers wait for it again."""
+    for child, maker in kin.awaited_by.items():
+        rtids = build.rpid(maker), build.rpid(child)
+        check(lib.zt_loop_await(build.handle, *rtids, err := new_error()), err)
