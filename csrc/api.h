@@ -152,6 +152,9 @@ int zt_loop_stop_process(zt_pod *pod, int32_t rpid, int32_t signal, zt_err *err)
 /* And out of it, by SIGCONT, which is pending then; the process is at rest still. */
 int zt_loop_continue_process(zt_pod *pod, int32_t rpid, zt_err *err);
 
+/* End the first thread of a process, the others of which are at rest and go on; with this status
+ * and these signals blocked. */
+int zt_loop_end_first(zt_pod *pod, int32_t rpid, int32_t status, uint64_t mask, zt_err *err);
 /* A thread waits, as after a vfork, until another has executed or ended. */
 int zt_loop_await(zt_pod *pod, int32_t rtid, int32_t child_rtid, zt_err *err);
 
@@ -182,4 +185,4 @@ int zt_mem_equal(int mem_fd1, int mem_fd2, uint64_t start, uint64_t end, zt_page
 /* A hash of every page of a range, to find candidates by; -1: one is unreadable. */
 int32_t zt_mem_hashes(int mem_fd, uint64_t start, uint64_t end, uint64_t *ret);
 int zt_kcmp(int32_t rpid1, int32_t rpid2, int32_t type, uint64_t idx1, uint64_t idx2);
-int zt_pidfd_getfd(int32_t rpid, int32_t fd);
+int zt_pidfd_getfd(int32_t rtid, int32_t fd);

@@ -31,6 +31,7 @@ typedef struct zt_process {
     int32_t next_slot;          /* of the scratch area */
     bool vfork_in_kernel;       /* whose maker waits where it can be neither frozen nor looked at */
     int32_t dumpable;           /* PR_GET_DUMPABLE as it is told; for the kernel it is always 1 */
+    bool knows_clock;           /* zt_pod_set_clock has told it */
     bool ready;                 /* has a stub (false between exec and its installation) */
 } zt_process;
 

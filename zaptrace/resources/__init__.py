@@ -13,6 +13,7 @@ from . import (
     eventfd,
     fdtable,
     file_lock,
+    first_thread,
     inet_socket,
     itimer,
     job_control,
@@ -63,6 +64,7 @@ ROOMS: tuple[Room[Any], ...] = (
     posix_timer,
     signal,
     thread,
+    first_thread,
     credentials,
 )
 

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..errors import UnsupportedResource
 from ..ids import SUPERVISOR, FileId, Rpid, Vpid
 from ..linux import native, procfs
 from ..linux.native import Handle, lib
@@ -145,29 +144,31 @@ class FrozenProcess:
         self.pod = pod
         self.rpid = infos[0].rpid
         self.vpid = infos[0].vpid
-        self.proc = f"/proc/{self.rpid}"
-        infos = sorted(infos, key=lambda info: info.rtid != info.rpid)
-        self.threads = [FrozenThread(pod.handle, info, self) for info in infos]
+        living = [info for info in infos if not info.ended]
+        living.sort(key=lambda info: info.rtid != info.rpid)
+        self.threads = [FrozenThread(pod.handle, info, self) for info in living]
         self.fds: dict[int, FrozenFd] = {}
-        if any(info.ended for info in infos) or infos[0].rtid != self.rpid:
-            raise UnsupportedResource(
-                f'cannot checkpoint pod "{pod.name}": process {self.vpid}: its first thread has ended',
-                needed="a first thread, whose exec makes the process again",
-                found="the first thread called pthread_exit while others go on",
-                do="have the first thread wait for the others",
-            )
+        self.lives_in = self.leader.rtid
+        """What it has is looked up by the number of this thread: a first thread that has ended has
+        nothing any more, while the process goes on. It is `rpid` itself, mostly."""
+        self.proc = f"/proc/{self.lives_in}"
 
     @property
     def leader(self) -> FrozenThread:
+        """Its first thread; if that has ended, the oldest that goes on."""
         return self.threads[0]
+
+    @property
+    def first_has_ended(self) -> bool:
+        return self.lives_in != self.rpid
 
     @functools.cached_property
     def status(self) -> dict[str, str]:
-        return procfs.status(self.rpid)
+        return procfs.status(self.lives_in)
 
     @functools.cached_property
     def comm(self) -> str:
-        return procfs.read(f"{self.proc}/comm").rstrip("\n")
+        return procfs.read(f"/proc/{self.rpid}/comm").rstrip("\n")
 
     @functools.cached_property
     def exe(self) -> str:
@@ -179,7 +180,7 @@ class FrozenProcess:
         start, end = lib.zt_stub_start(), lib.zt_stub_end()
         return [
             m
-            for m in procfs.maps(self.rpid)
+            for m in procfs.maps(self.lives_in)
             if not (start <= m.start < end) and m.name != "[vsyscall]"
         ]
 
@@ -196,11 +197,11 @@ class FrozenProcess:
         return self.pod.vpid(os.getsid(self.rpid)) or Vpid(0)
 
     def run(self, program: Program) -> Results:
-        """Run a program in the first thread."""
+        """Run a program in one thread."""
         return self.leader.run(program)
 
     def read(self, address: int, size: int) -> bytes:
-        return native.read_memory(self.rpid, address, size)
+        return native.read_memory(self.lives_in, address, size)
 
 
 class _Nowhere:
@@ -278,9 +279,9 @@ class FrozenPod:
 
     def _read_files(self) -> None:
         seen = [
-            (process, fd, _look(process.rpid, fd))
+            (process, fd, _look(process.lives_in, fd))
             for process in self.processes
-            for fd in procfs.fds(process.rpid)
+            for fd in procfs.fds(process.lives_in)
         ]
         first = same(
             [

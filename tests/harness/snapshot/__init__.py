@@ -52,15 +52,16 @@ def _take(pod: Any, handle: Any) -> Snapshot:
         rpid, vpid = info["rpid"], info["vpid"]
         seen = {"parent": info["ppid"], **process.kinship(look, rpid)}
         taken.processes[vpid] = seen
-        if seen["zombie"]:
+        lives_in = look.lives_in(rpid)
+        if lives_in is None:
             continue
-        seen |= process.read(look, rpid)
-        seen["fds"] = files.read(look, rpid)
-        seen["maps"] = memory.read(look, rpid)
+        seen |= process.read(look, lives_in)
+        seen["fds"] = files.read(look, lives_in)
+        seen["maps"] = memory.read(look, lives_in)
         seen["locks"] = locks.read(look, rpid)
         seen["threads"] = threads.read(look, rpid)
         threads.mask_timer_signals(seen)
-        taken.here[vpid] = {**process.here(rpid), "maps": memory.here(rpid)}
+        taken.here[vpid] = {**process.here(lives_in), "maps": memory.here(lives_in)}
     return taken
 
 

@@ -105,7 +105,7 @@ def _capture(process: FrozenProcess, kin: kinship.Kin) -> State:
 
 
 def _has_only_forked(process: FrozenProcess) -> bool:
-    flags = int(stat_fields(f"{process.proc}/stat")[_STAT_FLAGS - _STAT_FIRST])
+    flags = int(stat_fields(f"/proc/{process.rpid}/stat")[_STAT_FLAGS - _STAT_FIRST])
     return bool(flags & _PF_FORKNOEXEC)
 
 
