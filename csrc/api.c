@@ -6,7 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "pod/blocked.h"
+#include "pod/blocked/blocked.h"
 #include "ptrace/stop.h"
 #include "ptrace/stub.h"
 
@@ -42,9 +42,19 @@ int zt_pod_tasks(zt_pod *pod, zt_task_info *ret, int32_t capacity)
             .directory = task->shares.directory,
             .handlers = task->shares.handlers,
             .awaited_by = task->vfork_maker ? task->vfork_maker->rtid.n : 0,
+            .control_size = task->control_size,
+            .dumpable = task->process->dumpable,
+            .landlocked = task->landlocked,
         };
     }
     return count;
+}
+
+void zt_pod_set_dumpable(zt_pod *pod, int32_t rpid, int32_t dumpable)
+{
+    zt_process *process = zt_pod_process(pod, (zt_rpid){rpid});
+    if (process)
+        process->dumpable = dumpable;
 }
 
 int zt_pod_root_status(zt_pod *pod, int32_t *ret_status)
@@ -145,12 +155,14 @@ int zt_rseq_get(zt_pod *pod, int32_t rtid, zt_rseq *ret, zt_err *err)
     return at_rest(pod, rtid, &thread, err) ? -1 : zt_stopped_get_rseq(thread, ret, err);
 }
 
-int zt_call_reissue(zt_pod *pod, int32_t rtid, int64_t left_ns, zt_err *err)
+int zt_call_reissue(zt_pod *pod, int32_t rtid, int64_t left_ns, int64_t control_size, zt_err *err)
 {
     zt_stopped thread;
     if (at_rest(pod, rtid, &thread, err))
         return -1;
-    return zt_blocked_reissue(zt_pod_task(pod, rtid), left_ns, err);
+    zt_task *task = zt_pod_task(pod, rtid);
+    task->control_size = control_size;
+    return zt_blocked_reissue(task, left_ns, err);
 }
 
 int zt_kcmp(int32_t rpid1, int32_t rpid2, int32_t type, uint64_t idx1, uint64_t idx2)

@@ -15,7 +15,7 @@ the program that launched it. Every error is a ZaptraceError (see zaptrace.error
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -105,12 +105,23 @@ def restore(
     *,
     name: str | None = None,
     stdio: tuple[int, int, int] | None = None,
+    allow_changed: Collection[str | os.PathLike[str]] = (),
 ) -> PodHandle:
-    """Make a pod from an image; `name` and `stdio` as for `launch`."""
+    """Make a pod from an image; `name` and `stdio` as for `launch`.
+
+    A file that the pod had open or mapped has to be what it was, unless it is in `allow_changed`.
+    """
     from .supervisor import runtime
     from .supervisor.starter import Job
 
-    return _start(Job("restore", str(runtime.root()), name, image=os.path.abspath(image)), stdio)
+    job = Job(
+        "restore",
+        str(runtime.root()),
+        name,
+        image=os.path.abspath(image),
+        allow_changed=[os.path.abspath(path) for path in allow_changed],
+    )
+    return _start(job, stdio)
 
 
 def connect(name: str) -> PodHandle:

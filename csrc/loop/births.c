@@ -100,6 +100,7 @@ int zt_loop_forked(zt_pod *pod, zt_task *maker, bool vfork, zt_stop *ret_child, 
     child->known = true;
     child->process->ready = maker->process->ready;
     child->process->dumpable = maker->process->dumpable;
+    child->landlocked = maker->landlocked;
     zt_pod_made_by(child, maker, asked.flags);
     if (vfork || held) {
         child->vfork_maker = maker;

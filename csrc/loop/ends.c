@@ -28,6 +28,8 @@ static zt_task *task_of_program(zt_pod *pod, int32_t rtid, int32_t former)
         task = zt_pod_add_task(pod, caller->process, rtid);
         zt_pod_set_vtid(pod, task, caller->process->vpid);
     }
+    if (task && caller)
+        task->landlocked = caller->landlocked;
     if (caller)
         zt_pod_remove_task(pod, caller);
     return task;
@@ -71,6 +73,7 @@ int zt_loop_executed(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_stop *ret
     }
     task->process->ready = true;
     zt_pod_has_executed(pod, task);
+    task->process->whole = pod->freezing; /* else it may run before we need it */
     task->group_stop = ret_rest->kind == ZT_STOP_GROUP ? ret_rest->value : 0;
     *ret_freed = take_vfork_maker(task);
     return 0;

@@ -178,7 +178,7 @@ zt_verdict zt_ioprio_set_enter(zt_pod *pod, zt_task *task, zt_call *call)
 
 /* --- prctl: what would lock us out of the process, or make state that cannot be carried */
 
-enum { SUID_DUMP_DISABLE = 0, SUID_DUMP_USER = 1, PR_SCHED_CORE_ = 62 };
+enum { SUID_DUMP_DISABLE = 0, SUID_DUMP_USER = 1, PR_SYSCALL_USER_DISPATCH_ = 59, PR_SCHED_CORE_ = 62 };
 
 zt_verdict zt_prctl_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
@@ -195,6 +195,7 @@ zt_verdict zt_prctl_enter(zt_pod *pod, zt_task *task, zt_call *call)
     case PR_SET_PTRACER: /* nobody but the tracer can trace in a pod: granted, without effect */
         return zt_hook_answer(call, 0);
     case PR_SET_SECCOMP:
+    case PR_SYSCALL_USER_DISPATCH_: /* our programs' calls would become signals */
     case PR_SCHED_CORE_:
         return zt_hook_answer(call, -EINVAL);
     case PR_SET_MM:

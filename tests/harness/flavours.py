@@ -30,6 +30,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from harness import known_differences
 from harness.runs import NativeRun, Outcome, PodRun, Run
 from harness.world import PATIENCE_S, SEED, FlavourError, environment
 
@@ -106,11 +107,15 @@ def run_flavour(
     go: Callable[[Run], None] = Run.go,
     env: Mapping[str, str] | None = None,
     timeout: float = PATIENCE_S,
+    waits: bool = True,
 ) -> Outcome:
-    """A self-checking program: ready, `moments` cycles, go, PASS and exit status 0."""
+    """A self-checking program: ready, `moments` cycles, go, PASS and exit status 0.
+
+    One that `waits` for the go is the same until then, and is looked at again after it has run.
+    """
     with started(flavour, argv, place, env=env) as it:
         it.wait_for("ready", timeout)
-        it.waits = True
+        it.waits = waits
         for _ in range(moments):
             if not it.cycle():
                 raise it.failed("it ended while it should have waited for the go")
@@ -118,7 +123,17 @@ def run_flavour(
         outcome = it.finish(timeout)
         if outcome.exit != 0 or "PASS" not in outcome.output.split():
             raise it.failed(f"it did not pass (exit {outcome.exit})")
+        if old := known_differences.stale(program_name(argv[0]), flavour, it.known):
+            raise it.failed(
+                "it shows no more what known_differences.py says that it shows; take it out there:"
+                "\n  " + "\n  ".join(old)
+            )
         return outcome
+
+
+def program_name(path: str | Path) -> str:
+    """Of a program of tests/programs: its source's stem."""
+    return Path(path).name.removesuffix("-cc")
 
 
 def compare_native(

@@ -15,13 +15,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import world
+from harness import snapshot, world
 from harness.runs import Run
 from harness.world import PATIENCE_S, FlavourError, waited
 from zaptrace.network.keys import Keys
+from zaptrace.supervisor import control
 
 ENDED = ("it has no process any more", "is not running any more", "there is no pod")
 """How `migrate` says that the program had ended."""
@@ -146,6 +148,16 @@ def two_hosts(place: Path) -> Iterator[tuple[Host, Host]]:
         b.close()
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """A pod as its supervisor shows it."""
+
+    shown: list[dict[str, Any]]
+
+    def processes(self) -> list[dict[str, Any]]:
+        return self.shown
+
+
 class MigratingRun(Run):
     """A pod that every cycle moves to the other of two hosts."""
 
@@ -165,6 +177,7 @@ class MigratingRun(Run):
         )  # fmt: skip
 
     def cycle(self) -> bool:
+        before = self._look() if self.waits else None
         done = self.here.run("migrate", "test", self.there.endpoint, check=False)
         if done.returncode != 0:
             ended = any(words in done.stderr for words in ENDED)
@@ -173,7 +186,21 @@ class MigratingRun(Run):
             raise self.failed(f"migrate: exit {done.returncode}\n{done.stdout}{done.stderr}")
         self.here, self.there = self.there, self.here
         self.cycles += 1
+        if before:
+            self._no_differences(
+                "the migrated pod is not the one that was there",
+                snapshot.differences(before, self._look()),
+            )
         return True
+
+    def _look(self) -> snapshot.Snapshot:
+        """From outside, as its supervisor does not do our errands."""
+        with control.Client("test", Path(self.here.env["ZAPTRACE_RUNTIME_DIR"])) as client:
+            client.call("freeze")
+            try:
+                return snapshot.take(_Shown(client.call("status", processes=True)["processes"]))
+            finally:
+                client.call("thaw")
 
     def wait(self, timeout: float) -> int | None:
         deadline = time.monotonic() + timeout

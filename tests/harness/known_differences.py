@@ -8,7 +8,6 @@ test fails until the entry is removed.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,31 +25,31 @@ _MAPPED = r"process \d+ maps [0-9a-f-]+"
 
 KNOWN: tuple[Known, ...] = (
     Known(
-        _MAPPED + r" is: was '/dev/zero \d+', is '/memfd:zero \d+'",
-        "shared memory without a path comes back as a memfd: nothing else can be handed over",
-        ("sparse_shared", "restore"),
-    ),
-    Known(
-        _MAPPED + r" is: was 'removed file \d+', is '/memfd:[^']*'",
-        "so does a removed file of which only mappings are left",
-        ("map_beyond_end", "restore"),
-    ),
-    Known(
-        _MAPPED + r" (Locked: was \d+, is \d+|shares copies: was True, is False)",
+        _MAPPED + r" shares copies: was True, is False",
         "memory that is locked is not shared by copy-on-write again: to lock it is to copy it",
         ("memory_kinds", "restore"),
+    ),
+    Known(
+        r"process \d+ fds \d+ options SOL_SOCKET 17: .* is 'pid outside the pod or gone .*",
+        "SO_PEERCRED of a restored unix socket is the supervisor's",
+        ("socketpair", "restore"),
+    ),
+    Known(
+        r"process \d+ (fds \d+ info lock|locks): (lost 'FLOCK .*|has more: 'FLOCK .*outside .*)",
+        "flock(2): the lock's owner is the supervisor",
+        ("flock", "restore"),
     ),
 )
 
 
-def sort(found: Sequence[str]) -> tuple[list[str], Counter[str]]:
-    """The lines that nobody knows, and how many of each known reason there are."""
+def sort(found: Sequence[str]) -> tuple[list[str], set[str]]:
+    """The lines that nobody knows, and the reasons for the others."""
     strange: list[str] = []
-    known: Counter[str] = Counter()
+    known: set[str] = set()
     for line in found:
         entry = next((k for k in KNOWN if re.fullmatch(k.pattern, line, re.DOTALL)), None)
         if entry:
-            known[entry.reason] += 1
+            known.add(entry.reason)
         else:
             strange.append(line)
     return strange, known

@@ -6,13 +6,11 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from harness import flavours, snapshot, world
+from harness import flavours, world
 from harness.flavours import compare_native, run_flavour, started
 from harness.runs import Outcome, PodRun
 
@@ -115,14 +113,6 @@ def test_an_unknown_flavour_does_not_start(place: Path):
         pass
 
 
-class _FakePod:
-    def __init__(self, *rpids: int):
-        self.rpids = rpids
-
-    def processes(self):
-        return [_Info(vpid=2 + n, rpid=rpid, ppid=1) for n, rpid in enumerate(self.rpids)]
-
-
 def test_a_checkpoint_that_fails_is_no_success(place: Path):
     """The program's end does not excuse it; that the pod had ended by then does."""
     with started("restore", ["/bin/true"], place) as it:
@@ -153,38 +143,3 @@ def test_what_was_never_caught_proves_nothing(place: Path, monkeypatch: pytest.M
         compare_native("restore", ["a program"], place)
     assert len(pauses) == flavours.ATTEMPTS
     assert compare_native("pod", ["a program"], place).cycles == 0
-
-
-def test_snapshot_counts():
-    one = snapshot.Snapshot({2: {"locks": ["a", "b"]}})
-    two = snapshot.Snapshot({2: {"locks": ["a", "b", "b"]}})
-    assert snapshot.differences(one, two) == ["process 2 locks: has more: 'b'"]
-    assert snapshot.differences(two, one) == ["process 2 locks: lost 'b'"]
-
-
-@dataclass
-class _Info:
-    vpid: int
-    rpid: int
-    ppid: int
-
-
-def test_snapshot_sees_what_changed():
-    script = (
-        "import os, sys; sys.stdin.readline(); print(os.open('/etc/passwd', 0), flush=True);"
-        "sys.stdin.readline()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as child:
-        pod = _FakePod(child.pid)
-        while "python" not in Path(f"/proc/{child.pid}/comm").read_text():
-            time.sleep(0.01)
-        time.sleep(0.5)  # until it reads its input
-        before = snapshot.take(pod)
-        assert not [d for d in snapshot.differences(before, snapshot.take(pod)) if " fds " in d]
-        print(file=child.stdin, flush=True)
-        fd = child.stdout.readline().strip()
-        said = snapshot.differences(before, snapshot.take(pod))
-        assert any(f"fds {fd}: is new" in line and "/etc/passwd" in line for line in said), said
-        print(file=child.stdin, flush=True)

@@ -17,15 +17,23 @@ NAMED = {
     "semaphores": "System V semaphore set",
     "shared_segment": "System V shared memory",
     "fanotify": "a room that can capture anon_inode:[fanotify]; there is none",
+    "landlock": "Landlock sandbox",
     "file_lease": "lease",
     "removed_executable": "executable was removed",
     "descriptor_in_flight": "descriptor",
+    "stub_overwritten": "has other bytes than those that were laid there",
+    "stub_mapped_over": "is another's than what was laid there",
+    "stub_joined": "reaches into the place of the stub",
+    "vdso_changed": "has other bytes than the vDSO that was laid there",
 }
 """What a program may hold that cannot be carried, and how the error names it."""
 
 
 def allowed(what: str) -> bool:
     """Can the program get hold of it here at all?"""
+    if what == "landlock":
+        create_ruleset, version = 444, 1
+        return ctypes.CDLL(None).syscall(create_ruleset, None, 0, version) > 0
     if what != "fanotify":
         return True
     report_fid = 0x200

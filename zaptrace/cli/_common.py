@@ -45,6 +45,13 @@ class PodName(TextType):
 
 POD = PodName()
 IMAGE = click.Path(file_okay=False, path_type=str)
+allow_changed = click.option(
+    "--allow-changed",
+    metavar="PATH",
+    type=click.Path(path_type=str),
+    multiple=True,
+    help="This file may be another one than it was. May be given more than once.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 

@@ -8,13 +8,14 @@ import click
 
 from ..errors import PodError, ZaptraceError
 from ..supervisor import runtime
-from ._common import POD, as_json, connect, print_json
+from ._common import POD, allow_changed, as_json, connect, print_json
 
 
 @click.command()
 @click.argument("what", metavar="[POD|IMAGE]", required=False, type=POD)
+@allow_changed
 @as_json
-def command(what: str | None, as_json: bool) -> int:
+def command(what: str | None, allow_changed: tuple[str, ...], as_json: bool) -> int:
     """See what this host can do, if POD can be moved, or if IMAGE can be restored here.
 
     \b
@@ -29,7 +30,7 @@ def command(what: str | None, as_json: bool) -> int:
     if runtime.pods(runtime.root()).count(what):
         return _pod(what, as_json)
     if os.path.isdir(what):
-        return _image(what, as_json)
+        return _image(what, allow_changed, as_json)
     raise PodError(
         f"there is neither a pod nor an image {what!r}",
         needed="the name of a running pod, or the directory of an image",
@@ -67,12 +68,14 @@ def _pod(name: str, as_json: bool) -> int:
     return 0
 
 
-def _image(path: str, as_json: bool) -> int:
+def _image(path: str, allow_changed: tuple[str, ...], as_json: bool) -> int:
     from ..image.image import Image
     from ..pod.restore import claim
 
     with Image.open(path) as image:
-        return _tell(f"image {path} can be restored here", claim(image), as_json)
+        return _tell(
+            f"image {path} can be restored here", claim(image, allow_changed=allow_changed), as_json
+        )
 
 
 def _tell(title: str, errors: list[ZaptraceError], as_json: bool) -> int:

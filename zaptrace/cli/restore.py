@@ -6,15 +6,18 @@ import os
 
 import click
 
-from ._common import IMAGE, as_json, print_json
+from ._common import IMAGE, allow_changed, as_json, print_json
 
 
 @click.command()
 @click.argument("image", type=IMAGE)
 @click.option("--name", help="Name of the pod; the one it had when not given.")
 @click.option("-d", "--detach", is_flag=True, help="Leave it in the background, with a log.")
+@allow_changed
 @as_json
-def command(image: str, name: str | None, detach: bool, as_json: bool) -> int:
+def command(
+    image: str, name: str | None, detach: bool, allow_changed: tuple[str, ...], as_json: bool
+) -> int:
     """Make a pod from IMAGE; it goes on where it was.
 
     \b
@@ -24,11 +27,19 @@ def command(image: str, name: str | None, detach: bool, as_json: bool) -> int:
 
     A pod that had a terminal of its own brings it along. Stdio that came from outside the pod is
     connected to ours, to a new pty, or with -d to /dev/null and the log. The image stays as it is.
+    Files that the pod had open or mapped have to be what they were: the same contents as far as they
+    went then. For data that may be other data, say so with --allow-changed.
     Exit status: as for zaptrace run.
     """
     from ..supervisor import runtime
     from ..supervisor.starter import Job
     from ._start import bring_up
 
-    job = Job("restore", str(runtime.root()), name, image=os.path.abspath(image))
+    job = Job(
+        "restore",
+        str(runtime.root()),
+        name,
+        image=os.path.abspath(image),
+        allow_changed=[os.path.abspath(path) for path in allow_changed],
+    )
     return bring_up(job, detach, print_json if as_json else None)

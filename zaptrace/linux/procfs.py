@@ -22,7 +22,7 @@ class Map:
     offset: int
     device: int  # as os.makedev
     inode: int
-    name: str  # path, "[heap]", ... ; " (deleted)" at the end as the kernel writes it
+    name: str  # path, "[heap]", ... exactly as the kernel writes it: see common/inode
     flags: frozenset[str]  # VmFlags, two letters each
     key: int = 0  # memory protection key
     swapped: bool = False  # some of it is in swap space
@@ -42,11 +42,6 @@ def read(path: str) -> str:
         return file.read()
 
 
-def unescape(path: str) -> str:
-    """Paths in maps have their newlines as \\012 (fs/seq_file.c, mangle_path)."""
-    return path.replace("\\012", "\n")
-
-
 def maps(rpid: int) -> list[Map]:
     """The memory map, with VmFlags. One read of smaps; cheap flags for the kernel's own mappings."""
     found: list[Map] = []
@@ -64,13 +59,34 @@ def maps(rpid: int) -> list[Map]:
                     int(offset, 16),
                     os.makedev(int(major, 16), int(minor, 16)),
                     int(inode),
-                    unescape(name),
+                    name,
                     frozenset(flags.split()),
                     _figure(first, "\nProtectionKey:"),
                     _figure(first, "\nSwap:") > 0,
                 )
             )
         first = following
+    return found
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of /proc/PID/maps: where it lies and what file it is of."""
+
+    start: int
+    device: int
+    inode: int
+
+
+def rows(pid: int | str) -> list[Row]:
+    """The memory map without what is costly to tell."""
+    found = []
+    for line in read(f"/proc/{pid}/maps").split("\n"):
+        match = _MAP.fullmatch(line)
+        if match:
+            start, _end, _permissions, _offset, major, minor, inode, _name = match.groups()
+            device = os.makedev(int(major, 16), int(minor, 16))
+            found.append(Row(int(start, 16), device, int(inode)))
     return found
 
 

@@ -18,8 +18,9 @@ class TaskInfo:
     """What the tracer knows of a thread.
 
     left_ns is the time left of its timed call, or -1; `interrupted` says that the call would show
-    the freeze, and has to be made again. `memory`, `files`, `directory`, `handlers`: who has the same
-    number shares it. `awaited_by` is the thread that waits since its vfork for this one, or 0.
+    the freeze, and has to be made again; control_size is what the kernel has forgotten of it.
+    `memory`, `files`, `directory`, `handlers`: who has the same number shares it. `awaited_by` is the
+    thread that waits since its vfork for this one, or 0.
     """
 
     rtid: Rpid
@@ -36,6 +37,9 @@ class TaskInfo:
     directory: int
     handlers: int
     awaited_by: Rpid
+    control_size: int
+    dumpable: int
+    landlocked: bool
 
 
 def tasks(pod: Handle) -> list[TaskInfo]:
@@ -63,6 +67,9 @@ def tasks(pod: Handle) -> list[TaskInfo]:
             i.directory,
             i.handlers,
             Rpid(i.awaited_by),
+            i.control_size,
+            i.dumpable,
+            bool(i.landlocked),
         )
         for i in infos[0:count]
     ]
@@ -133,9 +140,10 @@ class Thread:
         check(lib.zt_rseq_get(self._pod, self.rtid, config, err := new_error()), err)
         return config
 
-    def reissue(self, left_ns: int) -> None:
-        """Have the call that the registers show as interrupted made again, for left_ns (-1: as asked)."""
-        check(lib.zt_call_reissue(self._pod, self.rtid, left_ns, err := new_error()), err)
+    def reissue(self, left_ns: int, control_size: int) -> None:
+        """Have the call that the registers show as interrupted go on, for left_ns (-1: as asked)."""
+        err = new_error()
+        check(lib.zt_call_reissue(self._pod, self.rtid, left_ns, control_size, err), err)
 
     def run(self, program: Program) -> Results:
         """Run a program here; registers and mask are as before it."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NoReturn
 
 from .. import resources
-from ..errors import BadImage, RestoreError, ZaptraceError
+from ..errors import BadImage, RestoreError, ZaptraceError, refusals_of_the_host
 from ..ids import Rpid
 from ..image.image import Image
 from ..linux import host
@@ -30,10 +31,12 @@ def restore(
     name: str | None = None,
     stdio: Stdio | None = None,
     hold: bool = False,
+    allow_changed: Collection[str] = (),
 ) -> Pod:
     """The pod of an image, running, or (`hold`) whole but frozen until `thaw`.
 
-    With `hold`, what the pod's former self still holds on this host is taken at the thaw.
+    With `hold`, what the pod's former self still holds on this host is taken at the thaw. The files
+    at the paths `allow_changed` may be other ones than they were.
 
     Raises RestoreError, BadImage, HostError; then nothing of the pod is left.
     """
@@ -41,7 +44,13 @@ def restore(
     pod = Pod(name or image.manifest["pod"]["name"], moved=True, stdio=stdio)
     try:
         contended = hold and host.is_this_one(image.manifest["host"])
-        make(pod, image, contended=contended, rehearsal=False)
+        make(
+            pod,
+            image,
+            contended=contended,
+            rehearsal=False,
+            allow_changed=_paths(allow_changed),
+        )
         if not hold:
             pod.thaw()
     except BaseException as error:
@@ -52,14 +61,29 @@ def restore(
     return pod
 
 
-def make(pod: Pod, image: Image, *, contended: bool, rehearsal: bool) -> None:
+def make(
+    pod: Pod,
+    image: Image,
+    *,
+    contended: bool,
+    rehearsal: bool,
+    allow_changed: frozenset[bytes] = frozenset(),
+) -> None:
     """Make the pod of an image in `pod`, a moved one that is empty; it stays frozen. See Build."""
     rooms, stored = read(image), stored_in(image)
     raise_file_limit()
-    pod.call(_make, pod, image, rooms, stored, contended, rehearsal)
+    with refusals_of_the_host(f'cannot restore pod "{pod.name}"'):
+        pod.call(_make, pod, image, rooms, stored, contended, rehearsal, allow_changed)
 
 
-def claim(image: Image, *, stdio: Stdio | None = None) -> list[ZaptraceError]:
+def _paths(names: Collection[str]) -> frozenset[bytes]:
+    """As the kernel names them, for so they stand in images."""
+    return frozenset(os.path.realpath(os.fsencode(name)) for name in names)
+
+
+def claim(
+    image: Image, *, stdio: Stdio | None = None, allow_changed: Collection[str] = ()
+) -> list[ZaptraceError]:
     """What stands against restoring the image here; nothing is made. For `zaptrace check`."""
     found: list[ZaptraceError] = []
     rooms = read(image)
@@ -77,6 +101,7 @@ def claim(image: Image, *, stdio: Stdio | None = None) -> list[ZaptraceError]:
         _nothing,
         None,  # type: ignore[arg-type]  # nor a process to pass files to
         stdio=(stdio or Stdio()).named(),
+        allow_changed=_paths(allow_changed),
         stored=stored_in(image),
     )
     _register(build, rooms)
@@ -126,6 +151,7 @@ def _make(
     stored: list[Stored],
     contended: bool,
     rehearsal: bool,
+    allow_changed: frozenset[bytes],
 ) -> None:
     fill_store(pod.handle, stored)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -166,6 +192,7 @@ def _make(
         stored=stored,
         contended=contended,
         rehearsal=rehearsal,
+        allow_changed=allow_changed,
     )
     try:
         with ours, theirs:

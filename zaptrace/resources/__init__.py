@@ -17,6 +17,7 @@ from . import (
     inet_socket,
     itimer,
     job_control,
+    landlock,
     memfd,
     memory,
     pidfd,
@@ -54,6 +55,7 @@ FILE_KINDS: tuple[FileKind[Any], ...] = (
 ROOMS: tuple[Room[Any], ...] = (
     clock,
     sysv_ipc,
+    landlock,
     process,
     job_control,
     memory,

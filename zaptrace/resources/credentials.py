@@ -17,20 +17,18 @@ from dataclasses import dataclass
 from ..errors import RestoreError, UnsupportedResource
 from ..view.build import Build, Stage
 from ..view.frozen import FrozenPod, FrozenProcess
+from .common.scheduling import describe_sched, sched_getattr, sched_setattr
 
 NAME = "credentials"
 
 _LIMITS = range(16)
-_DEFAULT = 0  # SCHED_OTHER
-_RESET_ON_FORK = 0x40000000
 
 
 @dataclass(frozen=True)
 class Scheduling:
     vtid: int
-    nice: int
-    policy: int
-    priority: int
+    attributes: bytes
+    """struct sched_attr of sched_getattr(2): policy, nice, priority, slice, reset on fork, clamps."""
     processors: list[int]  # empty: all
 
 
@@ -74,9 +72,7 @@ def _scheduling(vtid: int, rtid: int) -> Scheduling:
     processors = os.sched_getaffinity(rtid)
     return Scheduling(
         vtid=vtid,
-        nice=os.getpriority(os.PRIO_PROCESS, rtid),
-        policy=os.sched_getscheduler(rtid),
-        priority=os.sched_getparam(rtid).sched_priority,
+        attributes=sched_getattr(rtid),
         processors=[] if processors == os.sched_getaffinity(0) else sorted(processors),
     )
 
@@ -133,17 +129,15 @@ def _schedule(thread: Scheduling, rtid: int, vpid: int) -> None:
     if thread.processors and set(thread.processors) <= here:
         os.sched_setaffinity(rtid, thread.processors)
     try:
-        if thread.policy & ~_RESET_ON_FORK != _DEFAULT:
-            os.sched_setscheduler(rtid, thread.policy, os.sched_param(thread.priority))
-        if thread.nice != os.getpriority(os.PRIO_PROCESS, rtid):
-            os.setpriority(os.PRIO_PROCESS, rtid, thread.nice)
+        if thread.attributes != sched_getattr(rtid):
+            sched_setattr(rtid, thread.attributes)
     except PermissionError:
         raise RestoreError(
             f"cannot restore thread {thread.vtid} of process {vpid}: its priority is refused",
             stage="RESUME",
             resource=NAME,
             vpid=vpid,
-            needed=f"scheduling policy {thread.policy}, nice {thread.nice}",
+            needed=f"scheduling {describe_sched(thread.attributes)}",
             found="a limit of this host (RLIMIT_NICE, RLIMIT_RTPRIO)",
             do="raise it with ulimit -e or -r, or renice the program before the checkpoint",
         ) from None

@@ -3,7 +3,7 @@
 A memfd may be open more than once (/proc/self/fd reopens it) and be mapped; all descriptions and
 mappings come back on one new memfd.
 
-Not carried: memfds of huge pages and memfd_secret(2), which are refused.
+Not carried: memfds of huge pages and memfd_secret(2), which are refused; the time of change (ctime).
 
 No C half: a memfd is known by its descriptor alone.
 """
@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING
 
 from ..view.build import Stage
 from .common.content import load, save
-from .common.file import Description, described, finish, opened, reopen, restoring, unsupported
+from .common.file import (
+    Description,
+    closed_on_failure,
+    described,
+    finish,
+    opened,
+    reopen,
+    restoring,
+    unsupported,
+)
 
 if TYPE_CHECKING:
     from ..view.build import Build
@@ -47,6 +56,8 @@ class State:
     size: int
     mode: int
     seals: int
+    atime_ns: int
+    mtime_ns: int
     runs: list[list[int]]
     part: str
 
@@ -89,6 +100,8 @@ def _capture(pod: FrozenPod, files: list[FrozenFile]) -> State:
         size=some.stat.st_size,
         mode=stat.S_IMODE(some.stat.st_mode),
         seals=fcntl.fcntl(some.local, fcntl.F_GET_SEALS),
+        atime_ns=some.stat.st_atime_ns,
+        mtime_ns=some.stat.st_mtime_ns,
         runs=runs,
         part=part,
     )
@@ -105,15 +118,18 @@ def _make(state: State, build: Build) -> None:
         if state.seals & _F_SEAL_EXEC:
             flags |= _MFD_NOEXEC_SEAL
         first = os.memfd_create(os.fsdecode(state.name), flags)
-        load(build, state.part, state.runs, state.size, first)
-        for one in state.opened:
-            fd = reopen(first, one.flags)
-            os.lseek(fd, one.pos, os.SEEK_SET)
-            finish(build, one, fd)
-        os.fchmod(first, state.mode)
-        seals = state.seals & ~_late_seals(state.seals)
-        if seals:
-            fcntl.fcntl(first, fcntl.F_ADD_SEALS, seals)
+        with closed_on_failure(first):
+            load(build, state.part, state.runs, state.size, first)
+            for one in state.opened:
+                fd = reopen(first, one.flags)
+                with closed_on_failure(fd):
+                    os.lseek(fd, one.pos, os.SEEK_SET)
+                finish(build, one, fd)
+            os.fchmod(first, state.mode)
+            os.utime(first, ns=(state.atime_ns, state.mtime_ns))
+            seals = state.seals & ~_late_seals(state.seals)
+            if seals:
+                fcntl.fcntl(first, fcntl.F_ADD_SEALS, seals)
         build.provide_inode(state.dev, state.ino, first)
 
 

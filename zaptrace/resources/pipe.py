@@ -11,20 +11,24 @@ No C half: a pipe is known by its descriptors alone.
 from __future__ import annotations
 
 import array
-import contextlib
 import errno
 import fcntl
 import os
 import select
 import stat
 import termios
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import RestoreError
 from ..view.build import Stage
+from .common import nameless
 from .common.file import Description, described, finish, reopen, restoring, unsupported
+from .common.inode import Inodes
 from .common.libc import checked, libc
+from .common.permission import open_anyway
 
 if TYPE_CHECKING:
     from ..view.build import Build
@@ -33,13 +37,16 @@ if TYPE_CHECKING:
 NAME = "pipe"
 
 _SPLICE_F_NONBLOCK = 2
+_NOT_AT_OPEN = os.O_CREAT | os.O_EXCL | os.O_TRUNC | os.O_ASYNC | os.O_DIRECT
 
 
 @dataclass(frozen=True)
 class State:
     ends: list[Description]
     path: bytes | None
-    """Where a named pipe is found; None for pipe(2)."""
+    """Where a named pipe is found, or was before it lost that name; None for pipe(2)."""
+    gone: bool
+    mode: int
     capacity: int
     """As fcntl F_GETPIPE_SZ gives it."""
     contents: list[bytes]
@@ -72,28 +79,32 @@ def _capture(pod: FrozenPod, files: list[FrozenFile]) -> State:
         raise _outside(writer, "reading")
     if writer is None and reader is not None and not _lost_writers(reader.local):
         raise _outside(reader, "writing")
-    path = None
-    if not some.link.startswith("pipe:"):
-        path = os.fsencode(some.link)
-        with contextlib.suppress(OSError):
-            now = os.stat(path)
-            if (now.st_dev, now.st_ino) != (some.stat.st_dev, some.stat.st_ino):
-                path = None
-        if path is None or not os.path.exists(path):
-            raise unsupported(
-                some,
-                "is a named pipe that has lost its name",
-                needed="the named pipe at the path that it was opened by",
-                do="close it, or make it with pipe(2)",
-            )
+    path, gone = _name(some)
     packets = any(f.flags & os.O_DIRECT for f in files)
     return State(
         ends=[Description(**described(pod, file)) for file in files],
         path=path,
+        gone=gone,
+        mode=some.stat.st_mode,
         capacity=fcntl.fcntl(some.local, fcntl.F_GETPIPE_SZ),
         contents=_contents(reader) if reader is not None else [],
         packets=packets,
     )
+
+
+def _name(some: FrozenFile) -> tuple[bytes | None, bool]:
+    """(where it is or was, has it lost that name?)"""
+    if some.link.startswith("pipe:"):
+        return None, False
+    inode = Inodes.of(some.pod).opened(some)
+    if inode.hidden:
+        raise unsupported(
+            some,
+            "is a named pipe that cannot be reached by its name",
+            needed="the named pipe at the path that it was opened by",
+            do="close it, or make it with pipe(2)",
+        )
+    return (inode.was, True) if inode.path is None else (inode.path, False)
 
 
 def _reads(flags: int) -> bool:
@@ -177,7 +188,7 @@ def _contents(file: FrozenFile) -> list[bytes]:
 
 
 def _claim(state: State) -> None:
-    if state.path is None:
+    if state.path is None or state.gone:
         return
     shown = os.fsdecode(state.path)
     with restoring(NAME, Stage.CLAIM, f"the named pipe {shown}", f"mkfifo {shown}"):
@@ -195,39 +206,62 @@ def _claim(state: State) -> None:
 
 def _make(state: State, build: Build) -> None:
     with restoring(NAME, Stage.SHARED, "a pipe"):
-        if build.rehearsal:  # a named one is the original's, whose ends and bytes may not change
-            state = replace(state, path=None)
-        if state.path is None:
-            r, w = os.pipe2(os.O_CLOEXEC)
-        else:  # O_RDWR first: no open of a named pipe waits when both ends are there
-            r = os.open(state.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-            w = os.dup(r)
-        try:
-            if fcntl.fcntl(w, fcntl.F_GETPIPE_SZ) != state.capacity:
-                fcntl.fcntl(w, fcntl.F_SETPIPE_SZ, state.capacity)
-            filler = reopen(w, os.O_WRONLY)
-            try:
-                packets = os.O_DIRECT if state.packets else 0  # not to be had from open(2)
-                fcntl.fcntl(filler, fcntl.F_SETFL, os.O_NONBLOCK | packets)
-                if not _queued(r):  # else the named pipe of a former self, who holds it still
-                    for chunk in state.contents:
-                        _fill(filler, chunk)
-            finally:
-                os.close(filler)
-            made = set()
-            for end in state.ends:
-                mode = end.flags & os.O_ACCMODE
-                if state.path is not None:
-                    fd = os.open(state.path, mode | os.O_NONBLOCK | os.O_CLOEXEC)
-                elif mode in made or mode == os.O_RDWR:
-                    fd = reopen(r, mode)
-                else:  # the description that pipe(2) made, which also lacks O_LARGEFILE
-                    fd = os.dup(r if mode == os.O_RDONLY else w)
-                    made.add(mode)
-                finish(build, end, fd)
-        finally:
-            os.close(r)
-            os.close(w)
+        if state.gone:
+            mode = stat.S_IFIFO | stat.S_IMODE(state.mode)
+            with nameless.other(state.path or b"", mode, b"", quiet=build.rehearsal) as file:
+                _make_named(state, build, file.open)
+                os.chmod(f"/proc/self/fd/{file.fd}", stat.S_IMODE(state.mode))
+        elif state.path is not None and not build.rehearsal:
+            _make_named(state, build, partial(_open_named, state.path))
+        else:  # a named one is the original's in a rehearsal: its ends and bytes may not change
+            _make_plain(state, build)
+
+
+def _open_named(path: bytes, flags: int) -> int:
+    return open_anyway(path, flags | os.O_CLOEXEC, rehearsal=False)
+
+
+def _make_named(state: State, build: Build, opener: Callable[[int], int]) -> None:
+    both = opener(os.O_RDWR | os.O_NONBLOCK)  # first: no open waits when both ends are there
+    try:
+        _prepare(state, both)
+        for end in state.ends:
+            finish(build, end, opener((end.flags & ~_NOT_AT_OPEN) | os.O_NONBLOCK))
+    finally:
+        os.close(both)
+
+
+def _make_plain(state: State, build: Build) -> None:
+    r, w = os.pipe2(os.O_CLOEXEC)
+    try:
+        _prepare(state, w)
+        made = set()
+        for end in state.ends:
+            mode = end.flags & os.O_ACCMODE
+            if mode in made or mode == os.O_RDWR:
+                fd = reopen(r, mode)
+            else:  # the description that pipe(2) made, which also lacks O_LARGEFILE
+                fd = os.dup(r if mode == os.O_RDONLY else w)
+                made.add(mode)
+            finish(build, end, fd)
+    finally:
+        os.close(r)
+        os.close(w)
+
+
+def _prepare(state: State, fd: int) -> None:
+    """Its capacity and contents."""
+    if fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) != state.capacity:
+        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, state.capacity)
+    filler = reopen(fd, os.O_WRONLY)
+    try:
+        packets = os.O_DIRECT if state.packets else 0  # not to be had from open(2)
+        fcntl.fcntl(filler, fcntl.F_SETFL, os.O_NONBLOCK | packets)
+        if not _queued(filler):  # else the named pipe of a former self, who holds it still
+            for chunk in state.contents:
+                _fill(filler, chunk)
+    finally:
+        os.close(filler)
 
 
 def _fill(fd: int, data: bytes) -> None:

@@ -1,12 +1,15 @@
 """Files that have, or had, a name: regular files, directories, /dev/null and its like, O_PATH.
 
-A file that still has its name is opened by it again, with the same flags and offset; it must be
-there, be of the same kind, and be no shorter than it was. A file whose last name is gone travels
-in the image, and comes back without a name in the directory where it was, or else where temporary
-files live. Paths in /proc that hold a process id are opened under the id of the restored process.
+Which file it is its inode says (common/inode). One that has a name is opened by it again, with the
+same flags and offset; it must be there and, as far as a program could tell, be the same
+(common/sameness). One whose last name is gone, or cannot be found, travels in the image and comes
+back without a name, where it was or else where temporary files live. One that its mode forbids to
+open so (0444, open for writing) is opened by its owner all the same. Paths in /proc that hold a
+process id are opened under the id of the restored process.
 
 Not carried: contents of files that have a name, leases, dnotify, read-ahead advice, the offset of
-a directory where the file system does not keep it stable.
+a directory where the file system does not keep it stable; sockets and devices without a name, files
+under a mount that came later, and files of others that may not be opened again (refused).
 
 No C half: paths are the host's.
 """
@@ -17,37 +20,49 @@ import contextlib
 import os
 import re
 import stat
-import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import RestoreError
 from ..view.build import Stage
-from .common.content import load, save
-from .common.file import Description, described, finish, opened, reopen, restoring, unsupported
+from .common import nameless, sameness
+from .common.content import load, save, save_by_reading
+from .common.file import (
+    Description,
+    closed_on_failure,
+    described,
+    finish,
+    opened,
+    restoring,
+    unsupported,
+)
+from .common.inode import Inodes
+from .common.permission import may_open, open_anyway
 
 if TYPE_CHECKING:
+    from ..image.sink import Writer
     from ..view.build import Build
     from ..view.frozen import FrozenFile, FrozenPod
+    from .common.inode import Inode
 
 NAME = "regular_file"
 
 _ONCE = os.O_CREAT | os.O_EXCL | os.O_TRUNC
 _MEMORY_DEVICES = {os.makedev(1, minor) for minor in (3, 5, 7, 8, 9)}  # null zero full (u)random
 _NO_PATH = re.compile(r"/(memfd:|secretmem|anon_hugepage|dmabuf:|SYSV[0-9a-f]{8} |\[)")
-_GONE = " (deleted)"
 _PROC_ID = re.compile(rb"/proc/(\d+)(?:/task/(\d+))?(?=/|$)")
 
 
 @dataclass(frozen=True)
-class Inode:
+class Nameless:
     """A file without a name; its descriptions share it."""
 
     dev: int
     ino: int
-    mode: int
     atime_ns: int
     mtime_ns: int
+    target: bytes
+    """Of a symbolic link."""
     runs: list[list[int]]
     part: str
 
@@ -62,11 +77,23 @@ class State(Description):
     mode: int
     size: int
     rdev: int
-    nameless: Inode | None
+    print: sameness.Print | None
+    """Of a regular file that has a name."""
+    nameless: Nameless | None
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is told once of an inode, however many descriptions it has."""
+
+    saved: dict[Inode, Nameless]
+    prints: dict[Inode, sameness.Print]
 
 
 def claims(file: FrozenFile) -> bool:
-    if not file.link.startswith("/") or _NO_PATH.match(file.link):
+    if not file.link.startswith("/"):
+        return False
+    if _NO_PATH.match(file.link) and file.stat.st_nlink == 0:  # else its name only looks so
         return False
     mode = file.stat.st_mode
     if file.flags & os.O_PATH or stat.S_ISREG(mode) or stat.S_ISDIR(mode):
@@ -75,48 +102,49 @@ def claims(file: FrozenFile) -> bool:
 
 
 def capture(pod: FrozenPod) -> list[State]:
-    saved: dict[tuple[int, int], Inode] = {}
-    return [_capture(pod, file, saved) for file in pod.files(NAME)]
+    known = _Known({}, {})
+    return [_capture(pod, file, known) for file in pod.files(NAME)]
 
 
 def restore(states: list[State], build: Build) -> None:
-    made: dict[tuple[int, int], int] = {}
+    gone: dict[tuple[int, int], list[State]] = {}
+    found: set[tuple[bytes, sameness.Print]] = set()
     for state in states:
         if state.nameless is not None:
-            build.at(Stage.SHARED, _make_nameless, state, build, made)
+            gone.setdefault((state.nameless.dev, state.nameless.ino), []).append(state)
         elif state.vids:
             build.at(Stage.FILES, _open_proc, state, build)
+        elif stat.S_ISSOCK(state.mode):  # its file is made when the socket is bound
+            build.at(Stage.FILES, _open_socket, state, build)
         else:
-            build.at(Stage.CLAIM, _claim, state)
+            build.at(Stage.CLAIM, _claim, state, build, found)
             build.at(Stage.SHARED, _open, state, build, state.path, Stage.SHARED)
-    build.at(Stage.SHARED, _forget, made)
+    for together in gone.values():
+        build.at(Stage.SHARED, _make_nameless, together, build)
 
 
 # capture
 
 
-def _capture(pod: FrozenPod, file: FrozenFile, saved: dict[tuple[int, int], Inode]) -> State:
+def _capture(pod: FrozenPod, file: FrozenFile, known: _Known) -> State:
     path = os.fsencode(file.link)
     vids: list[int] = []
-    nameless: Inode | None = None
+    gone: Nameless | None = None
+    print_: sameness.Print | None = None
     if path.startswith(b"/proc/"):
         path, vids = _proc_path(pod, file, path)
-    elif not _is_at(file, path):
-        found = _other_name(file, path)
-        if found is not None:
-            path = found
-        elif _is_nameless(file):
-            path = path.removesuffix(_GONE.encode())
-            nameless = _save(pod, file, saved)
+    else:
+        inode = Inodes.of(pod).opened(file)
+        path = inode.path if inode.path is not None else inode.was
+        if inode.path is None:
+            _refuse_hidden(file, inode)
+            gone = _save(pod, file, inode, known.saved)
         else:
-            raise unsupported(
-                file,
-                "is a file that cannot be reached by its name",
-                needed="the file at the path that it was opened by, or no file at all",
-                found=f"{file.link} is another file, or is not there; the open one still has "
-                "a name elsewhere",
-                do="give the file its name back, or let the program open it again",
-            )
+            _refuse_closed(file, path)
+            if stat.S_ISREG(file.stat.st_mode) and not file.flags & os.O_PATH:
+                if inode not in known.prints:
+                    known.prints[inode] = sameness.take(path, file.stat, sameness.DATA)
+                print_ = known.prints[inode]
     return State(
         **described(pod, file),
         path=path,
@@ -125,65 +153,86 @@ def _capture(pod: FrozenPod, file: FrozenFile, saved: dict[tuple[int, int], Inod
         mode=file.stat.st_mode,
         size=file.stat.st_size,
         rdev=file.stat.st_rdev,
-        nameless=nameless,
+        print=print_,
+        nameless=gone,
     )
 
 
-def _is_at(file: FrozenFile, path: bytes) -> bool:
-    try:
-        there = os.lstat(path)
-    except OSError:
-        return False
-    return (there.st_dev, there.st_ino) == (file.stat.st_dev, file.stat.st_ino)
+def _refuse_hidden(file: FrozenFile, inode: Inode) -> None:
+    kind = stat.S_IFMT(file.stat.st_mode)
+    if inode.hidden:
+        raise unsupported(
+            file,
+            "is a file that cannot be reached by its name",
+            needed="the file at the path that it was opened by, or no file at all",
+            found=f"{file.link} is another file, or is not there (is something mounted over it?)",
+            do="give the file its name back, or let the program open it again",
+        )
+    if kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO):
+        raise unsupported(
+            file,
+            f"is {_kind(kind)} without a name",
+            needed=f"{_kind(kind)} that still has its name",
+            do="let the program close it",
+        )
 
 
-def _is_nameless(file: FrozenFile) -> bool:
-    if not file.link.endswith(_GONE) or file.flags & os.O_PATH:
-        return False
-    return file.stat.st_nlink == 0 or stat.S_ISDIR(file.stat.st_mode)
+def _refuse_closed(file: FrozenFile, path: bytes) -> None:
+    """A file that was opened once and could not be again, not even by its owner."""
+    if not may_open(path, file.flags):
+        raise unsupported(
+            file,
+            "is open in a way that its mode forbids now",
+            needed="permission to open it so again; it belongs to another user",
+            found=f"{os.fsdecode(path)} with mode {stat.S_IMODE(file.stat.st_mode):04o}",
+            do="give the permission back, or let the program close it",
+        )
 
 
-def _other_name(file: FrozenFile, path: bytes) -> bytes | None:
-    """Another hard link in the same directory, for a file that lost the name it was opened by."""
-    if file.stat.st_nlink == 0 or not stat.S_ISREG(file.stat.st_mode):
-        return None
-    with contextlib.suppress(OSError), os.scandir(os.path.dirname(path)) as entries:
-        for entry in entries:
-            if entry.inode() == file.stat.st_ino and _is_at(file, entry.path):
-                return entry.path
-    return None
-
-
-def _save(pod: FrozenPod, file: FrozenFile, saved: dict[tuple[int, int], Inode]) -> Inode:
-    key = (file.stat.st_dev, file.stat.st_ino)
-    if key in saved:
-        return saved[key]
-    part = f"file-{file.id}"
+def _save(pod: FrozenPod, file: FrozenFile, inode: Inode, saved: dict[Inode, Nameless]) -> Nameless:
+    if inode in saved:
+        return saved[inode]
+    part, target = "", b""
     runs: list[list[int]] = []
     if stat.S_ISREG(file.stat.st_mode):
-        try:
-            own_path = f"/proc/self/fd/{file.local}"
-            with opened(own_path, os.O_RDONLY) as own, pod.image.part(part) as writer:
-                runs = save(own, writer)
-        except OSError as error:
-            raise unsupported(
-                file,
-                "is a file without a name that cannot be read",
-                needed="read permission, for its contents travel in the image",
-                found=f"{file.link}: {error.strerror or error}",
-            ) from error
-    else:
-        part = ""
-    saved[key] = Inode(
+        part = f"file-{file.id}"
+        with pod.image.part(part) as writer:
+            runs = _contents(file, inode, writer)
+    elif stat.S_ISLNK(file.stat.st_mode):
+        target = os.readlink(b"", dir_fd=file.local)
+    saved[inode] = Nameless(
         dev=file.stat.st_dev,
         ino=file.stat.st_ino,
-        mode=file.stat.st_mode,
         atime_ns=file.stat.st_atime_ns,
         mtime_ns=file.stat.st_mtime_ns,
+        target=target,
         runs=runs,
         part=part,
     )
-    return saved[key]
+    return saved[inode]
+
+
+def _contents(file: FrozenFile, inode: Inode, writer: Writer) -> list[list[int]]:
+    """Through a description of our own, or, where its mode forbids one, through one of the pod's."""
+    try:
+        with opened(f"/proc/self/fd/{file.local}", os.O_RDONLY) as own:
+            return save(own, writer)
+    except PermissionError:
+        for held in inode.files:
+            if held.flags & os.O_ACCMODE != os.O_WRONLY and not held.flags & os.O_PATH:
+                return save_by_reading(held.local, writer)
+    except OSError as error:
+        raise _unreadable(file, error.strerror or str(error)) from error
+    raise _unreadable(file, "it is open for writing only, and its mode forbids to read it")
+
+
+def _unreadable(file: FrozenFile, found: str) -> Exception:
+    return unsupported(
+        file,
+        "is a file without a name that cannot be read",
+        needed="read permission, for its contents travel in the image",
+        found=f"{file.link}: {found}",
+    )
 
 
 def _proc_path(pod: FrozenPod, file: FrozenFile, path: bytes) -> tuple[bytes, list[int]]:
@@ -209,13 +258,10 @@ def _proc_path(pod: FrozenPod, file: FrozenFile, path: bytes) -> tuple[bytes, li
 
 
 def _open_flags(state: State) -> int:
-    flags = state.flags & ~_ONCE & ~os.O_ASYNC
-    if stat.S_ISLNK(state.mode):
-        flags |= os.O_NOFOLLOW
-    return flags | os.O_CLOEXEC | os.O_NOCTTY
+    return (state.flags & ~_ONCE & ~os.O_ASYNC) | os.O_CLOEXEC | os.O_NOCTTY
 
 
-def _refused(state: State, needed: str, found: str) -> RestoreError:
+def _refused(state: State, needed: str, found: str, do: str | None = None) -> RestoreError:
     shown = os.fsdecode(state.path)
     return RestoreError(
         f"cannot restore the open file {shown}",
@@ -223,26 +269,33 @@ def _refused(state: State, needed: str, found: str) -> RestoreError:
         resource=NAME,
         needed=needed,
         found=found,
-        do="put the file there as it was when the pod was checkpointed",
+        do=do or "put the file there as it was when the pod was checkpointed",
     )
 
 
-def _claim(state: State) -> None:
+def _claim(state: State, build: Build, same: set[tuple[bytes, sameness.Print]]) -> None:
     try:
         there = os.stat(state.path, follow_symlinks=not stat.S_ISLNK(state.mode))
-        if stat.S_IFMT(there.st_mode) == stat.S_IFMT(state.mode):
-            with opened(state.path, _open_flags(state)):
-                pass
     except OSError as error:
-        raise _refused(
-            state, f"{_kind(state.mode)} that can be opened again", error.strerror or str(error)
-        ) from error
+        raise _refused(state, _kind(state.mode), error.strerror or str(error)) from error
     if stat.S_IFMT(there.st_mode) != stat.S_IFMT(state.mode):
         raise _refused(state, _kind(state.mode), _kind(there.st_mode))
-    if stat.S_ISREG(state.mode) and there.st_size < state.size:
-        raise _refused(state, f"at least {state.size} bytes", f"{there.st_size} bytes")
+    if not may_open(state.path, state.flags):
+        raise _refused(state, f"{_kind(state.mode)} that can be opened again", "Permission denied")
     if stat.S_ISCHR(state.mode) and there.st_rdev != state.rdev:
         raise _refused(state, "the same device", "another device")
+    if state.print is None or (state.path, state.print) in same:
+        return
+    if state.path not in build.allow_changed:
+        found = sameness.difference(state.print, state.path)
+        if found is not None:
+            raise _refused(
+                state,
+                "the same file, or one whose contents begin with the old ones",
+                found,
+                f"put the file back, or restore with --allow-changed {os.fsdecode(state.path)}",
+            )
+    same.add((state.path, state.print))
 
 
 def _kind(mode: int) -> str:
@@ -260,7 +313,13 @@ def _kind(mode: int) -> str:
 
 def _open(state: State, build: Build, path: bytes, stage: Stage) -> None:
     with restoring(NAME, stage, f"the open file {os.fsdecode(path)}"):
-        _hand_over(state, build, os.open(path, _open_flags(state)))
+        fd = open_anyway(path, _open_flags(state), rehearsal=build.rehearsal)
+        _hand_over(state, build, fd)
+
+
+def _open_socket(state: State, build: Build) -> None:
+    path = build.meanwhile.get(state.path, state.path)
+    _open(state, build, path, Stage.FILES)
 
 
 def _open_proc(state: State, build: Build) -> None:
@@ -271,59 +330,48 @@ def _open_proc(state: State, build: Build) -> None:
 
 
 def _hand_over(state: State, build: Build, fd: int) -> None:
-    if state.pos and not state.flags & os.O_PATH:
-        os.lseek(fd, state.pos, os.SEEK_SET)
+    if state.flags & os.O_PATH:
+        build.provide(state.file_id, fd)
+        return
+    if state.pos:
+        with closed_on_failure(fd):
+            os.lseek(fd, state.pos, os.SEEK_SET)
     finish(build, state, fd)
 
 
-def _make_nameless(state: State, build: Build, made: dict[tuple[int, int], int]) -> None:
-    inode = state.nameless
-    assert inode is not None
-    shown = os.fsdecode(state.path)
-    with restoring(NAME, Stage.SHARED, f"the open file {shown}, which has no name any more"):
-        fd: int | None
-        if stat.S_ISDIR(state.mode):
-            name = tempfile.mkdtemp()
-            fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            os.rmdir(name)
-            finish(build, state, fd)
-            return
-        key, fd = (inode.dev, inode.ino), None
-        flags = _open_flags(state)
-        temporary = flags & os.O_TMPFILE == os.O_TMPFILE
-        if key not in made:
-            made[key] = _unlinked(state.path, temporary)
-            load(build, inode.part, inode.runs, state.size, made[key])
-            build.provide_inode(inode.dev, inode.ino, os.dup(made[key]))
-            if temporary and flags & os.O_ACCMODE == os.O_RDWR:
-                fd = os.dup(made[key])  # the description itself, whose flags say O_TMPFILE too
-        if fd is None:
-            fd = reopen(made[key], flags & ~os.O_TMPFILE if temporary else flags)
-        os.fchmod(made[key], stat.S_IMODE(inode.mode))
-        os.utime(made[key], ns=(inode.atime_ns, inode.mtime_ns))
-        _hand_over(state, build, fd)
+def _close_all(ready: list[tuple[State, int]]) -> None:
+    for _, fd in ready:
+        os.close(fd)
 
 
-def _unlinked(path: bytes, temporary: bool) -> int:
-    """A new file without a name: where `path` was if we may, else among the temporary files.
-
-    If that name is free it is used for a moment, so that it shows in /proc as it did.
-    """
-    home = os.fsdecode(os.path.dirname(path))
-    for where in (home, tempfile.gettempdir()):
-        if where == home and not temporary:
-            with contextlib.suppress(OSError):
-                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-                fd = os.open(path, flags, 0o600)
-                os.unlink(path)
-                return fd
-        with contextlib.suppress(OSError):
-            return os.open(where, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    fd, name = tempfile.mkstemp()
-    os.unlink(name)
-    return fd
-
-
-def _forget(made: dict[tuple[int, int], int]) -> None:
-    while made:
-        os.close(made.popitem()[1])
+def _make_nameless(states: list[State], build: Build) -> None:
+    """One new file for all descriptions (and mappings) of one that has no name any more."""
+    some, gone = states[0], states[0].nameless
+    assert gone is not None
+    what = f"the open file {os.fsdecode(some.path)}, which has no name any more"
+    with restoring(NAME, Stage.SHARED, what), contextlib.ExitStack() as stack:
+        first = -1
+        temporary = next((s for s in states if s.flags & os.O_TMPFILE == os.O_TMPFILE), None)
+        if not stat.S_ISREG(some.mode):
+            file = stack.enter_context(
+                nameless.other(some.path, some.mode, gone.target, quiet=build.rehearsal)
+            )
+        elif temporary is not None:
+            flags = _open_flags(temporary)
+            first, file = stack.enter_context(nameless.temporary(some.path, flags))
+        else:
+            file = stack.enter_context(nameless.regular(some.path, quiet=build.rehearsal))
+        ready: list[tuple[State, int]] = []
+        stack.callback(_close_all, ready)
+        for state in states:
+            fd = first if state is temporary else file.open(_open_flags(state))
+            ready.append((state, fd))
+        if stat.S_ISREG(some.mode):
+            load(build, gone.part, gone.runs, some.size, file.fd)
+        if not stat.S_ISLNK(some.mode):
+            own = f"/proc/self/fd/{file.fd}"
+            os.chmod(own, stat.S_IMODE(some.mode))
+            os.utime(own, ns=(gone.atime_ns, gone.mtime_ns))
+        build.provide_inode(gone.dev, gone.ino, os.dup(file.fd))
+        while ready:
+            _hand_over(ready[0][0], build, ready.pop(0)[1])

@@ -47,7 +47,9 @@ class Engine:
 
         with Image.open(str(job.image)) as image:
             slots = Stdio(*stdio, tty=master is not None, master=master)
-            return restore(image, name=job.name, stdio=slots, hold=True)
+            return restore(
+                image, name=job.name, stdio=slots, hold=True, allow_changed=job.allow_changed
+            )
 
     def image_pod(self, path: str) -> dict[str, Any]:
         """What the manifest of an image says about its pod."""

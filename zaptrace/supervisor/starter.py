@@ -47,6 +47,8 @@ class Job:
     cwd: str | None = None
     env: dict[str, str] | None = None
     image: str | None = None
+    allow_changed: list[str] = field(default_factory=list)
+    """Files that may be other ones than when the image was made."""
     stdio: str = "inherit"
     """inherit: the pod gets our 0, 1, 2 · tty: a pty of its own · log: /dev/null and the log"""
     rows: int = 24

@@ -5,7 +5,8 @@ before any goes on to the next.
 
     CLAIM    every id, path, port and ability needed is there, or the restore failed with nothing changed
     SHARED   things of no process exist: files, pipes, sockets, memory objects, in the supervisor
-    FORK     every process exists, with its parent, session and group, executing its own program
+    FORK     every process exists, with its parent, session and group, executing its own program,
+             and born with what it shares with its relatives
     MEMORY   every process has its memory
     THREADS  every thread exists
     FILES    every process has its descriptors
@@ -115,6 +116,8 @@ class Build:
     `contended`: the pod may still live on this very host, frozen, holding its addresses and locks.
     `rehearsal`: it does, and goes on living: everything is made, to be thrown away, but nothing that
     others could notice (a path, a port, a byte in a named pipe), and bulk contents are left out.
+    `meanwhile`: where a file lies that is at its path only from the thaw on.
+    `allow_changed`: paths of files that may be other ones than they were; the user says so.
     `last` is done when all stages are through, `before_thaw` at the last moment before the pod runs.
     """
 
@@ -130,6 +133,8 @@ class Build:
     last: list[Callable[[], None]] = field(default_factory=list)
     contended: bool = False
     rehearsal: bool = False
+    allow_changed: frozenset[bytes] = frozenset()
+    meanwhile: dict[bytes, bytes] = field(default_factory=dict)
     stdio: dict[str, int] = field(default_factory=dict)
     tty_master: int | None = None
     terminals: dict[int, str] = field(default_factory=dict)
@@ -190,6 +195,7 @@ class Build:
             work()
         except OSError as error:
             if not self.contended or error.errno not in _HELD:
+                give_up()
                 raise
             self.at_thaw(work, give_up)
 

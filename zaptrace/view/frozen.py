@@ -7,6 +7,7 @@ descriptors in however many processes share it. Nothing here changes the pod.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import struct
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..errors import UnsupportedResource
 from ..ids import SUPERVISOR, FileId, Rpid, Vpid
 from ..linux import native, procfs
 from ..linux.native import Handle, lib
@@ -42,6 +44,9 @@ class FrozenThread(Thread):
         self.memory, self.files = info.memory, info.files
         self.directory, self.handlers = info.directory, info.handlers
         self.awaited_by = process.pod.vpid(info.awaited_by) if info.awaited_by else None
+        self.control_size = info.control_size
+        self.dumpable = info.dumpable
+        self.landlocked = info.landlocked
         self.process = process
 
 
@@ -123,18 +128,33 @@ class _Look:
         return bool(self.flags & os.O_ASYNC) or leased
 
 
-def _look(rpid: int, fd: int) -> _Look:
-    path = f"/proc/{rpid}/fd/{fd}"
-    info = procfs.fdinfo(rpid, fd)
+def _look(process: FrozenProcess, fd: int) -> _Look:
+    path = f"{process.proc}/fd/{fd}"
+    info = procfs.fdinfo(process.lives_in, fd)
     flags = int(info["flags"][0], 8)
     return _Look(
-        link=os.readlink(path),
+        link=_link(process, fd, path),
         stat=os.stat(path),
         flags=flags & ~_O_CLOEXEC,
         pos=int(info["pos"][0]),
         cloexec=bool(flags & _O_CLOEXEC),
         info={k: v for k, v in info.items() if k not in _INFO_OF_ITSELF},
     )
+
+
+def _link(process: FrozenProcess, fd: int, path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise UnsupportedResource(
+            f"cannot checkpoint process {process.vpid} ({process.comm}), fd {fd} is a file whose "
+            "path cannot be told",
+            needed="a path of less than 4096 bytes",
+            found=error.strerror or str(error),
+            do="let the program close it, or run it in a directory that is less deep",
+        ) from error
 
 
 class FrozenProcess:
@@ -177,12 +197,16 @@ class FrozenProcess:
     @functools.cached_property
     def maps(self) -> list[procfs.Map]:
         """Its memory map without the stub region and the kernel's own [vsyscall]."""
-        start, end = lib.zt_stub_start(), lib.zt_stub_end()
-        return [
-            m
-            for m in procfs.maps(self.lives_in)
-            if not (start <= m.start < end) and m.name != "[vsyscall]"
-        ]
+        return [m for m in self._maps if not _in_stub(m) and m.name != "[vsyscall]"]
+
+    @functools.cached_property
+    def stub_maps(self) -> list[procfs.Map]:
+        """What is mapped in the stub region."""
+        return [m for m in self._maps if _in_stub(m)]
+
+    @functools.cached_property
+    def _maps(self) -> list[procfs.Map]:
+        return procfs.maps(self.lives_in)
 
     @property
     def ppid(self) -> Vpid:
@@ -223,6 +247,8 @@ class FrozenPod:
     processes: list[FrozenProcess] = field(init=False, default_factory=list)
     zombies: list[Zombie] = field(init=False, default_factory=list)
     all_files: list[FrozenFile] = field(init=False, default_factory=list)
+    worked_out: dict[type, object] = field(init=False, default_factory=dict)
+    """What rooms find out once for all of them, by its class."""
     duplicates: Duplicates = field(init=False, default_factory=Duplicates)
     _claimed: dict[str, list[FrozenFile]] = field(init=False, default_factory=dict)
 
@@ -279,7 +305,7 @@ class FrozenPod:
 
     def _read_files(self) -> None:
         seen = [
-            (process, fd, _look(process.lives_in, fd))
+            (process, fd, _look(process, fd))
             for process in self.processes
             for fd in procfs.fds(process.lives_in)
         ]
@@ -318,6 +344,10 @@ class FrozenPod:
         pgid, sid = (self.vpid(int(value)) or Vpid(0) for value in fields[2:4])
         comm = procfs.read(f"/proc/{rpid}/comm").rstrip("\n")
         return Zombie(vpid, parent.vpid, pgid, sid, code, status, comm, int(fields[35]))
+
+
+def _in_stub(m: procfs.Map) -> bool:
+    return lib.zt_stub_start() <= m.start < lib.zt_stub_end()
 
 
 def _parents_first(processes: list[FrozenProcess]) -> Iterator[FrozenProcess]:

@@ -7,6 +7,7 @@ inode number. So a pod and its restored self should look the same, and what diff
     processes   what has to be the same wherever the pod lives
     here        what has to be the same too as long as nothing of it ran and nothing was restored:
                 resident memory, sharing in bytes, allocations
+    timers      what runs only once the pod does: a pod that is held after its restore has it not yet
 
 What is left out is left out by name, with the reason beside it (IGNORED in each file): whatever a
 newer kernel shows is compared from its first day. A resource's own contents are its test program's
@@ -20,7 +21,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.snapshot import files, locks, memory, process, threads
+from harness.snapshot import files, getters, locks, memory, process, threads
 from harness.snapshot.compare import compare
 from harness.snapshot.look import Look
 
@@ -29,6 +30,7 @@ from harness.snapshot.look import Look
 class Snapshot:
     processes: dict[int, dict[str, Any]]  # by vpid
     here: dict[int, dict[str, Any]] = field(default_factory=dict)
+    timers: dict[int, dict[str, Any]] = field(default_factory=dict)
 
 
 def plain(info: Any) -> dict[str, Any]:
@@ -55,17 +57,26 @@ def _take(pod: Any, handle: Any) -> Snapshot:
         lives_in = look.lives_in(rpid)
         if lives_in is None:
             continue
+        # First of all: where a call waits under another signal mask, the first program ends that.
+        seen["threads"] = threads.read(look, rpid)
         seen |= process.read(look, lives_in)
         seen["fds"] = files.read(look, lives_in)
-        seen["maps"] = memory.read(look, lives_in)
+        seen["maps"], maps_here = memory.read(look, lives_in)
         seen["locks"] = locks.read(look, rpid)
-        seen["threads"] = threads.read(look, rpid)
         threads.mask_timer_signals(seen)
-        taken.here[vpid] = {**process.here(lives_in), "maps": memory.here(lives_in)}
+        ids = [int(timer["ID"]) for timer in seen["timers"]]
+        taken.timers[vpid] = getters.timers(look, lives_in, ids)
+        taken.here[vpid] = {**process.here(lives_in), "maps": maps_here}
     return taken
 
 
-def differences(before: Snapshot, after: Snapshot, *, here: bool = False) -> list[str]:
-    """In words; empty where the two are the same. `here`: nothing was restored in between."""
+def differences(
+    before: Snapshot, after: Snapshot, *, here: bool = False, held: bool = False
+) -> list[str]:
+    """In words; empty where the two are the same.
+
+    `here`: nothing was restored in between. `held`: the second has not run since its restore.
+    """
     said = compare(before.processes, after.processes)
+    said += [] if held else compare(before.timers, after.timers)
     return said + (compare(before.here, after.here) if here else [])

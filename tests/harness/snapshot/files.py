@@ -18,6 +18,7 @@ IGNORED_FDINFO = {
     "mnt_id": "a number of the host's",
     "ino": "a number of the host's; it is told by `is`",
     "it_value": "a timer's time left goes on",
+    "ticks": "and it ticks, also while the pod is looked at",
     "eventfd-id": "a number of the host's",
     "tty-index": "a number of the host's",
     "clockid_offset": "of the host's clock",
@@ -45,7 +46,7 @@ def _read(look: Look, rpid: int, number: int, status: os.stat_result) -> dict[st
     seen: dict[str, Any] = {
         "is": look.name(link, status.st_dev, status.st_ino),
         "description": _description(look, rpid, number, (link, status.st_dev, status.st_ino)),
-        "inode": _inode(status),
+        "inode": _inode(link, status),
         "info": _info(look, rpid, number),
     }
     if link == NULL:
@@ -69,13 +70,15 @@ def _read(look: Look, rpid: int, number: int, status: os.stat_result) -> dict[st
     return seen
 
 
-def _inode(status: os.stat_result) -> dict[str, Any]:
+def _inode(link: str, status: os.stat_result) -> dict[str, Any]:
+    """Files of /proc are as old as the moment at which somebody looked."""
+    changes = stat.S_ISREG(status.st_mode) and not link.startswith("/proc/")
     return {
         "mode": oct(status.st_mode),
         "links": status.st_nlink,
         "owner": (status.st_uid, status.st_gid),
         "size": status.st_size,
-        "modified": status.st_mtime_ns if stat.S_ISREG(status.st_mode) else 0,
+        "modified": status.st_mtime_ns if changes else 0,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,12 +49,12 @@ PRCTL: dict[str, tuple[int, str | int, tuple[int, ...]]] = {
     "PR_PPC_GET_DEXCR": (72, VALUE, (0, 0, 0, 0)),
     "PR_GET_SHADOW_STACK_STATUS": (74, LONG, (0, 0, 0)),
     "PR_TIMER_CREATE_RESTORE_IDS_GET": (77, VALUE, (2, 0, 0, 0)),
-    "PR_FUTEX_HASH_GET_SLOTS": (78, VALUE, (2, 0, 0, 0)),
 }
 IGNORED_PRCTL = {
     "PR_GET_SECCOMP": "the filters are ours too",
     "PR_SCHED_CORE_GET": "a number of the host's",
     "PR_GET_AUXV": "/proc/PID/auxv",
+    "PR_FUTEX_HASH_GET_SLOTS": "sized by the kernel, as threads come",
     "PR_FUTEX_HASH_GET_IMMUTABLE": "was only in 6.16",
     "PR_CAP_AMBIENT_IS_SET": "CapAmb in status",
 }
@@ -100,6 +101,15 @@ class _Asking:
 
 def of_thread(look: Look, rtid: int) -> dict[str, Any]:
     """Everything that may be another one in each thread."""
+    found = _thread_asking().run(look, rtid)
+    if found:
+        rseq = Thread(look.handle, rtid, 0).rseq()
+        found["rseq"] = (rseq.address, rseq.size, rseq.signature, rseq.flags)
+    return found
+
+
+@functools.cache
+def _thread_asking() -> _Asking:
     asking = _Asking(Program(), {})
     for name, (number, where, more) in PRCTL.items():
         if where == VALUE:
@@ -121,34 +131,38 @@ def of_thread(look: Look, rtid: int) -> dict[str, Any]:
         descriptor = asking.program.data(struct.pack("<I", entry) + bytes(12))
         row = asking.program.call("get_thread_area", descriptor, may_fail=True)
         asking.answers[f"segment {entry}"] = (row, lambda r, d=descriptor: r.bytes(d).hex())
-    found = asking.run(look, rtid)
-    if found:
-        rseq = Thread(look.handle, rtid, 0).rseq()
-        found["rseq"] = (rseq.address, rseq.size, rseq.signature, rseq.flags)
-    return {"asked": found}
+    return asking
 
 
 def _mempolicy(data: Data) -> tuple:
     return (data, data.at(8), _NODES, 0, 0)
 
 
-def of_process(look: Look, rpid: int, timers: list[int]) -> dict[str, Any]:
+def of_process(look: Look, rpid: int) -> dict[str, Any]:
     """What all threads of a process have in common; asked by the first that is there."""
     asking = _Asking(Program(), {})
     asking.value("personality", "personality", 0xFFFFFFFF)
     asking.value("membarrier", "membarrier", _MEMBARRIER_GET_REGISTRATIONS, 0, 0)
     asking.bytes("segments", 8192, "modify_ldt", lambda d: (0, d, 8192))
+    return {"asked": asking.run(look, rpid)}
+
+
+def timers(look: Look, rpid: int, ids: list[int]) -> dict[str, str]:
+    """Interval timers and POSIX timers: interval, and whether they run."""
+    asking = _Asking(Program(), {})
     for which in range(3):
         asking.bytes(f"interval timer {which}", 32, "getitimer", lambda d, w=which: (w, d))
-    for id_ in timers:
+    for id_ in ids:
         asking.bytes(f"timer {id_}", 32, "timer_gettime", lambda d, i=id_: (i, d))
-    found = asking.run(look, rpid)
-    for name in [name for name in found if "timer" in name]:
-        found[name] = _without_time_left(found[name])
-    return {"asked": found}
+    return {k: _without_time_left(value) for k, value in asking.run(look, rpid).items()}
 
 
 def _without_time_left(value: str) -> str:
-    """An itimerval's (or itimerspec's) interval, and whether it runs; the time left goes on."""
+    """An itimerval's (or itimerspec's) interval, and whether it runs.
+
+    The time left goes on, and one that comes only once may have come while the pod was frozen.
+    """
     raw = bytes.fromhex(value)
+    if not any(raw[:16]):
+        return "once, or not running"
     return f"interval {raw[:16].hex()}, {'running' if any(raw[16:]) else 'not running'}"

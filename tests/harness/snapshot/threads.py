@@ -21,13 +21,14 @@ def read(look: Look, rpid: int) -> dict[Any, dict[str, Any]]:
     """By vtid, where that is known."""
     found: dict[Any, dict[str, Any]] = {}
     for rtid in sorted(map(int, os.listdir(f"/proc/{rpid}/task"))):
+        asked = getters.of_thread(look, rtid)
         task = Path(f"/proc/{rpid}/task/{rtid}")
         lines = process.status(task / "status")
         key = look.id(rtid) if rtid in look.ids else f"unnumbered {len(found)}"
         found[key] = {
             "name": (task / "comm").read_bytes().decode("utf-8", "backslashreplace"),
             "status": {name: lines[name] for name in STATUS if name in lines},
-            **getters.of_thread(look, rtid),
+            "asked": asked,
         }
     return found
 

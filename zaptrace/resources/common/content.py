@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ...image.sink import Writer
     from ...view.build import Build
 
-_BITE = 1 << 20
+_BITE, _SMALL_BITE = 1 << 20, 1 << 16
 
 
 def save(fd: int, writer: Writer) -> list[list[int]]:
@@ -39,6 +39,24 @@ def save(fd: int, writer: Writer) -> list[list[int]]:
         runs.append([start, at - start])
         if at < end:  # it shrank while we read
             break
+    return runs
+
+
+def save_by_reading(fd: int, writer: Writer) -> list[list[int]]:
+    """The same for an `fd` that shares its offset with others, and leaves that alone.
+
+    What is a hole cannot be asked then: bites of zeros count as holes.
+    """
+    runs: list[list[int]] = []
+    at = 0
+    while data := os.pread(fd, _SMALL_BITE, at):
+        if data.count(0) != len(data):
+            writer.write(data)
+            if runs and sum(runs[-1]) == at:
+                runs[-1][1] += len(data)
+            else:
+                runs.append([at, len(data)])
+        at += len(data)
     return runs
 
 

@@ -27,10 +27,12 @@ from ...image.writebehind import WriteBehind
 from ...linux.native import lib
 from ...view.build import Build, BuildProcess, Stage
 from ...view.frozen import FrozenPod
+from ..common import sameness
+from ..common.permission import can_open, may_open, open_anyway
 from . import attributes, objects
 from .attributes import Attributes
 from .capture import Capture
-from .mappings import Mapping, Object
+from .mappings import MappedFile, Mapping, Object
 from .restore import fill, part_of, sow
 from .seeds import Seeds
 
@@ -39,11 +41,12 @@ NAME = "memory"
 
 @dataclass(frozen=True)
 class State:
-    """Of one process; the last one has vpid 0 and only objects."""
+    """Of one process; the last one has vpid 0 and only files and objects."""
 
     vpid: int
     mappings: list[Mapping]
     of: Attributes
+    files: list[MappedFile]
     objects: list[Object]
 
 
@@ -54,9 +57,9 @@ def capture(pod: FrozenPod) -> list[State]:
         try:
             for process in pod.memories:
                 mappings = everything.process(process, part_of(process.vpid))
-                states.append(State(process.vpid, mappings, attributes.capture(process), []))
-            nothing = Attributes({}, b"", 0, [], b"")
-            return [*states, State(0, [], nothing, everything.objects())]
+                states.append(State(process.vpid, mappings, attributes.capture(process), [], []))
+            nothing = Attributes({}, b"", 0, [], b"", [])
+            return [*states, State(0, [], nothing, everything.files(), everything.objects())]
         finally:
             everything.close()
 
@@ -64,9 +67,8 @@ def capture(pod: FrozenPod) -> list[State]:
 def restore(states: list[State], build: Build) -> None:
     room = _Restore(states, build)
     for state in states:
-        build.at(Stage.CLAIM, _claim, state)
-        for object_ in state.objects:
-            build.at(Stage.SHARED, objects.make, object_, build)
+        build.at(Stage.CLAIM, _claim, state, build)
+        build.at(Stage.SHARED, _open_closed, state, build)
     build.at(Stage.SHARED, room.plan)
     for state in states:
         if state.vpid:
@@ -80,9 +82,14 @@ class _Restore:
         self._seeds = Seeds({}, {})
 
     def plan(self) -> None:
-        """Which processes get seeds before they make others."""
+        """Which processes get seeds before they make others, and the objects that nobody inherits."""
         mappings = {state.vpid: state.mappings for state in self._states if state.vpid}
-        self._seeds = Seeds(mappings, self._build.makers)
+        found = [one for state in self._states for one in state.objects]
+        self._seeds = Seeds(mappings, self._build.makers, found)
+        inherited = self._seeds.inherited()
+        for one in found:
+            if one.key not in inherited:
+                objects.make(one, self._build)
         for vpid in self._seeds.sowers():
             self._build.sow[vpid] = self._sow
 
@@ -95,25 +102,47 @@ class _Restore:
         fill(state.mappings, state.of, memory, process, self._build)
 
 
-def _claim(state: State) -> None:
+def _claim(state: State, build: Build) -> None:
     start, end = lib.zt_stub_start(), lib.zt_stub_end()
     for m in state.mappings:
         if m.start < end and start < m.end:
             raise _cannot(state, m, "its place free", "the stub region of this zaptrace lies there")
-        if m.kind == "file":
-            _claim_file(state, m)
+        if m.kind == "file" and not may_open(m.path, m.open_mode):
+            here = os.path.exists(m.path)
+            found = "Permission denied" if here else "No such file or directory"
+            raise _cannot(state, m, f"the file {os.fsdecode(m.path)}", found)
+    for file in state.files:
+        if file.path not in build.allow_changed:
+            _claim_file(file)
 
 
-def _claim_file(state: State, m: Mapping) -> None:
+def _claim_file(file: MappedFile) -> None:
+    path = os.fsdecode(file.path)
     try:
-        here = os.stat(m.path)
+        found = sameness.difference(file.print, file.path)
     except OSError as error:
-        raise _cannot(state, m, f"the file {m.path}", error.strerror or "") from None
-    if m.shared and m.may_write:
-        return  # data, as open files are; the program's own business
-    if here.st_size != m.size:
-        found = f"another file there (size {here.st_size}, was {m.size})"
-        raise _cannot(state, m, f"the same file {m.path}", found)
+        found = error.strerror or str(error)
+    if found is not None:
+        raise RestoreError(
+            f"cannot restore a mapping of {path}",
+            stage=Stage.CLAIM.name,
+            resource=NAME,
+            needed="the same file, or one whose contents begin with the old ones",
+            found=found,
+            do="install the same files at the same paths on this host, or, if it holds data that may "
+            f"be other data, restore with --allow-changed {path}",
+            changed="nothing",
+        )
+
+
+def _open_closed(state: State, build: Build) -> None:
+    """Files that a process could not open by itself, because of their mode."""
+    for m in state.mappings:
+        if m.kind != "file" or can_open(m.path, m.open_mode):
+            continue
+        if build.inode(m.device, m.inode) is None:
+            fd = open_anyway(m.path, m.open_mode | os.O_CLOEXEC, rehearsal=build.rehearsal)
+            build.provide_inode(m.device, m.inode, fd)
 
 
 def _cannot(state: State, m: Mapping, needed: str, found: str) -> RestoreError:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import stat
+
 from ...image.writebehind import WriteBehind
 from ...linux import procfs
 from ...linux.native import lib
 from ...view.frozen import FrozenPod, FrozenProcess
+from ..common import sameness
+from ..common.inode import Inode, Inodes
 from . import attributes
-from .mappings import Mapping, Object, kind_of, protection, refuse
+from .mappings import MappedFile, Mapping, Object, kind_of, name_of, protection, refuse
 from .objects import Objects
 from .pages import Pages, Piece, Saver
 from .runs import pack, pack_pairs
@@ -18,7 +22,9 @@ class Capture:
     def __init__(self, pod: FrozenPod, pipe: WriteBehind) -> None:
         self._pod = pod
         self._pipe = pipe
+        self._inodes = Inodes.of(pod)
         self._objects = Objects(pod)
+        self._files: dict[Inode, list[procfs.Map]] = {}
         self._sharing = Sharing(pod)
 
     def process(self, process: FrozenProcess, part: str) -> list[Mapping]:
@@ -36,14 +42,26 @@ class Capture:
         """All that `process` came upon."""
         return self._objects.capture()
 
+    def files(self) -> list[MappedFile]:
+        """What they have to be when the pod goes on: what is mapped privately is not to change."""
+        found = []
+        for inode, maps in self._files.items():
+            if inode.path is not None and inode.status and stat.S_ISREG(inode.status.st_mode):
+                kind = sameness.DATA if all(m.shared for m in maps) else sameness.CONSTANT
+                code = any("x" in m.permissions for m in maps)
+                print_ = sameness.take(inode.path, inode.status, kind, code=code)
+                found.append(MappedFile(inode.path, print_))
+        return found
+
     def close(self) -> None:
         self._sharing.close()
 
     def _mapping(
         self, process: FrozenProcess, m: procfs.Map, pages: Pages, saver: Saver
     ) -> Mapping:
-        refuse(process, m)
-        kind, path, status = kind_of(process, m)
+        inode = self._inodes.mapped(m) if m.inode else None
+        refuse(process, m, inode)
+        kind = kind_of(inode, m)
         held: list[Piece] = []
         guards: list[tuple[int, int]] = []
         for piece in pages.scan(m.start, m.end, _what_to_look_for(kind, m.shared)):
@@ -51,8 +69,10 @@ class Capture:
                 guards.append(piece[:2])
             else:
                 held.append(piece)
-        if kind == "object":
-            self._objects.add(process, m, [piece[:2] for piece in held], guards)
+        if inode is not None and kind == "object":
+            self._objects.add(inode, process, m, [piece[:2] for piece in held], guards)
+        elif inode is not None:
+            self._files.setdefault(inode, []).append(m)
         runs = self._sharing.save(pages, held, "mg" in m.flags, saver)
         return Mapping(
             start=m.start,
@@ -60,15 +80,13 @@ class Capture:
             protection=protection(m),
             kind=kind,
             shared=m.shared,
-            path=path,
+            path=inode.path if inode and inode.path is not None else b"",
             offset=m.offset,
-            device=m.device,
-            inode=m.inode,
-            size=status.st_size if status else 0,
-            mtime_ns=status.st_mtime_ns if status else 0,
+            device=inode.key[0] if inode else 0,
+            inode=inode.key[1] if inode else 0,
             flags=" ".join(sorted(m.flags & attributes.KEPT)),
             key=m.key,
-            name=m.name[6:-1] if m.name.startswith("[anon:") else "",
+            name=name_of(m),
             guards=pack_pairs(guards),
             runs=pack(runs),
         )

@@ -10,9 +10,14 @@ from dataclasses import dataclass
 from ...errors import UnsupportedResource
 from ...linux import procfs
 from ...view.frozen import FrozenProcess
+from ..common import sameness
+from ..common.inode import Inode
+from ..common.permission import may_open
 
 PAGE = mm.PAGESIZE
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
+
+_ANON_SHMEM = "[anon_shmem"
 
 _REFUSED = {
     "io": "memory of a device",
@@ -33,17 +38,20 @@ class Mapping:
     protection: int
     kind: str  # "anonymous", "file", "object"
     shared: bool
-    path: str
+    path: bytes
     offset: int
     device: int
     inode: int
-    size: int  # of the file
-    mtime_ns: int
     flags: str  # VmFlags of /proc/PID/smaps
     key: int  # memory protection key
-    name: str  # of an anonymous mapping (PR_SET_VMA_ANON_NAME)
+    name: str  # of memory without a file (PR_SET_VMA_ANON_NAME)
     guards: bytes  # pairs of addresses: ranges of guard pages
     runs: bytes  # of private pages that hold something of their own
+
+    @property
+    def object(self) -> tuple[int, int]:
+        """The object that it is of; as Object.key."""
+        return self.device, self.inode
 
     def has(self, flag: str) -> bool:
         return flag in self.flags  # all are of two letters
@@ -52,6 +60,11 @@ class Mapping:
     def may_write(self) -> bool:
         """A shared mapping of something opened for writing: it may be made writable."""
         return self.has("mw")
+
+    @property
+    def open_mode(self) -> int:
+        """What open(2) of its file takes."""
+        return open_mode(self.shared and self.may_write)
 
     @property
     def backing(self) -> Hashable:
@@ -70,10 +83,36 @@ class Object:
 
     device: int
     inode: int
+    path: bytes
+    """Where a removed file was; empty for memory."""
     name: str
+    anonymous: bool  # made by mmap(2) alone: processes have it from one that they descend from
+    code: bool
     size: int
     part: str
     runs: bytes  # offsets in the object
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.device, self.inode
+
+
+def name_of(m: procfs.Map) -> str:
+    """That a program gave to memory without a file."""
+    kind, _, name = m.name.partition(":")
+    return name.removesuffix("]") if kind in ("[anon", _ANON_SHMEM) else ""
+
+
+def is_anonymous_object(m: procfs.Map) -> bool:
+    return m.shared and m.name.startswith(("/dev/zero (deleted)", _ANON_SHMEM))
+
+
+@dataclass(frozen=True)
+class MappedFile:
+    """A file that has a name."""
+
+    path: bytes
+    print: sameness.Print
 
 
 def protection(m: procfs.Map) -> int:
@@ -81,32 +120,36 @@ def protection(m: procfs.Map) -> int:
     return sum(bit for letter, bit in bits.items() if letter in m.permissions)
 
 
-def kind_of(process: FrozenProcess, m: procfs.Map) -> tuple[str, str, os.stat_result | None]:
-    """Kind, path and status of the file of a mapping."""
-    if m.inode == 0 or m.name.startswith(("[anon:", "[heap]", "[stack")):
-        if m.shared:
-            raise unsupported(process, m, "shared memory of an unknown kind")
-        return "anonymous", "", None
-    if m.name.endswith(" (deleted)") or m.name.startswith("/memfd:"):
-        return "object", "", None
-    try:
-        status = os.stat(m.name)
-    except OSError:
-        status = None
-    if status is None or status.st_ino != m.inode:
-        # Removed behind another name, or replaced: what is mapped is not what the path says.
-        return "object", "", None
-    if not m.shared and not os.access(m.name, os.R_OK):
-        return "object", "", None  # of a program that may be executed only: none can map it
-    return "file", m.name, status
+def open_mode(writable: bool) -> int:
+    return os.O_RDWR if writable else os.O_RDONLY
 
 
-def refuse(process: FrozenProcess, m: procfs.Map) -> None:
+def kind_of(inode: Inode | None, m: procfs.Map) -> str:
+    if inode is None:
+        return "anonymous"
+    if inode.path is None:
+        return "object"
+    if not m.shared and not may_open(inode.path, os.O_RDONLY):
+        return "object"  # of a program that may be executed only: none can map it
+    return "file"
+
+
+def refuse(process: FrozenProcess, m: procfs.Map, inode: Inode | None) -> None:
     for flag, what in _REFUSED.items():
         if flag in m.flags:
             raise unsupported(process, m, what)
-    if m.name.startswith(("/SYSV", "/[aio]", "anon_inode:")) or m.name == "[uprobes]":
-        raise unsupported(process, m, m.name)
+    if inode is None:
+        if m.name == "[uprobes]":
+            raise unsupported(process, m, m.name)
+        if m.shared:
+            raise unsupported(process, m, "shared memory of an unknown kind")
+    elif inode.path is None:
+        if m.name.startswith(("/SYSV", "/[aio]", "anon_inode:")):
+            raise unsupported(process, m, m.name)
+        if inode.hidden:
+            raise unsupported(process, m, "a file that cannot be reached by its name")
+    elif m.shared and not may_open(inode.path, open_mode("mw" in m.flags)):
+        raise unsupported(process, m, "a file that its mode forbids to open so again")
 
 
 def unsupported(process: FrozenProcess, m: procfs.Map, what: str) -> UnsupportedResource:

@@ -10,6 +10,7 @@ that part of the object otherwise (they read as zeros when such a page is droppe
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,7 +22,9 @@ from ...linux import procfs
 from ...linux.native import lib
 from ...linux.program import Program, give_back
 from ...view.frozen import FrozenPod, FrozenProcess
-from .mappings import PAGE, Object
+from ..common import nameless
+from ..common.inode import Inode
+from .mappings import PAGE, Object, is_anonymous_object
 from .pages import Pages, unreadable
 from .runs import Run, Span, pack, split, unpack, without
 
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 _LOOK = 1 << 14  # pages that are asked about in one program
 _ZEROS = bytes(BITE)
 _MREMAP_MAYMOVE = 1
+_MEMORY = (b"/memfd:", b"/dev/zero", b"[anon_shmem")
+"""Names of what never was a file."""
 
 
 class User:
@@ -67,39 +72,48 @@ class User:
 class Objects:
     def __init__(self, pod: FrozenPod) -> None:
         self._pod = pod
-        self._carried = {(f.stat.st_dev, f.stat.st_ino) for f in pod.all_files}
-        self._users: dict[tuple[int, int], list[User]] = {}
+        self._users: dict[Inode, list[User]] = {}
         self._in_memory = _in_memory_devices()
 
     def add(
         self,
+        inode: Inode,
         process: FrozenProcess,
         m: procfs.Map,
         own: list[tuple[int, int]],
         guards: list[tuple[int, int]],
     ) -> None:
         """`m` maps an object, but has its own pages and guard pages in these address ranges."""
-        if (m.device, m.inode) not in self._carried:
-            user = User(process, m, own, guards)
-            self._users.setdefault((m.device, m.inode), []).append(user)
+        if inode.path is not None or not inode.files:  # else the room of its descriptor carries it
+            self._users.setdefault(inode, []).append(User(process, m, own, guards))
 
     def capture(self) -> list[Object]:
         return [self._object(*item) for item in self._users.items()]
 
-    def _object(self, key: tuple[int, int], users: list[User]) -> Object:
-        part = f"object-{key[0]:x}-{key[1]}"
-        name = users[0].map.name.removesuffix(" (deleted)")
+    def _object(self, inode: Inode, users: list[User]) -> Object:
+        part = f"object-{inode.key[0]:x}-{inode.key[1]}"
         with self._pod.image.part(part) as writer:
             reader = _Reader(writer, self._is_in_memory(users[0].map))
             for user in users:
                 reader.read(user)
             for user in users:
                 reader.read_behind_guards(user)
-        return Object(*key, name, reader.end, part, pack(sorted(reader.runs)))
+        within = all(user.end <= reader.end for user in users)
+        return Object(
+            device=inode.key[0],
+            inode=inode.key[1],
+            path=b"" if inode.path is not None or inode.was.startswith(_MEMORY) else inode.was,
+            name=os.fsdecode(inode.was.rpartition(b"/")[2].removeprefix(b"memfd:")) or "shared",
+            anonymous=within and all(is_anonymous_object(user.map) for user in users),
+            code=any("x" in user.map.permissions for user in users),
+            size=reader.end,
+            part=part,
+            runs=pack(sorted(reader.runs)),
+        )
 
     def _is_in_memory(self, m: procfs.Map) -> bool:
         """Whether what is not resident (nor swapped out) is a hole."""
-        internal = m.name.startswith(("/memfd:", "/dev/zero"))
+        internal = m.name.startswith("/memfd:") or is_anonymous_object(m)
         return internal or m.device in self._in_memory
 
 
@@ -249,8 +263,20 @@ def _in_memory_devices() -> set[int]:
 
 
 def make(object_: Object, build: Build) -> None:
-    fd = os.memfd_create(object_.name.rpartition("/")[2].removeprefix("memfd:") or "shared")
-    build.provide_inode(object_.device, object_.inode, fd)
+    """What nobody inherits: a file without a name where it was a file, else a memfd."""
+    with contextlib.ExitStack() as stack:
+        fd = None
+        if object_.path:
+            file = stack.enter_context(nameless.regular(object_.path, quiet=build.rehearsal))
+            if not object_.code or not os.fstatvfs(file.fd).f_flag & os.ST_NOEXEC:
+                fd = os.dup(file.fd)
+        if fd is None:
+            fd = os.memfd_create(object_.name)
+        build.provide_inode(object_.device, object_.inode, fd)
+        _load(object_, build, fd)
+
+
+def _load(object_: Object, build: Build, fd: int) -> None:
     os.ftruncate(fd, object_.size)
     source = os.open(build.image.path(object_.part), os.O_RDONLY | os.O_CLOEXEC)
     try:

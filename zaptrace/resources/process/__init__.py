@@ -1,14 +1,19 @@
 """Processes: the tree, sessions, groups, zombies, and what a process has one of.
 
 The kernel keeps: parent, session, process group, executable, working and root directory, file mode
-mask, personality, death signal, subreaper mark, timer slack; of a zombie its end.
+mask, personality, death signal, subreaper mark, dumpable mark, what a core dump of it would hold; of
+a zombie its end.
 Not carried: a root directory other than the host's (refused), namespaces other than the
-supervisor's (refused), a removed executable (refused), core-dump marks of zombies.
+supervisor's (refused), an executable that was removed or replaced (refused: no other file could be
+executed under its name), core-dump marks of zombies. A working directory that was removed is made
+anew, entered, and removed again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import struct
 import termios
 from dataclasses import dataclass
@@ -20,13 +25,15 @@ from ...linux.procfs import read, stat_fields
 from ...linux.program import Program
 from ...view.build import Build, BuildProcess, Stage
 from ...view.frozen import FrozenPod, FrozenProcess, Zombie
+from ..common import nameless, sameness
 from ..common.ending import end_as
+from ..common.file import restoring
+from ..common.inode import GONE, name_of
 from . import kinship, tree
 
 NAME = "process"
 
 _PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG = 1, 2
-_PR_SET_TIMERSLACK, _PR_GET_TIMERSLACK = 29, 30
 _PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
 _CLD_EXITED = 1
 _EXIT_SIGNAL = 0xFF  # of clone's flags
@@ -35,6 +42,15 @@ _AT_FDCWD = -100
 _STAT_FIRST, _STAT_FLAGS = 3, 9  # proc(5)
 _PF_FORKNOEXEC = 0x40
 _NAMESPACES = ("ipc", "mnt", "net", "pid", "user", "uts")
+
+
+@dataclass(frozen=True)
+class Gone:
+    """A directory that was removed."""
+
+    device: int
+    inode: int
+    mode: int
 
 
 @dataclass(frozen=True)
@@ -47,17 +63,20 @@ class State:
     zombie: bool
     code: int  # of a zombie: CLD_EXITED, CLD_KILLED or CLD_DUMPED
     status: int  # of a zombie: exit status, or signal
-    exe: str
-    exe_size: int
-    exe_mtime_ns: int
+    exe: bytes
+    exe_print: sameness.Print | None  # None of a zombie
     forked: bool  # it has executed nothing since it was forked
-    cwd: str
+    cwd: bytes
+    cwd_gone: Gone | None
     umask: int
     personality: int
     death_signal: int
-    timer_slack_ns: int
+    dumpable: int
+    """As PR_GET_DUMPABLE tells it; for the kernel it is always 1."""
     subreaper: bool
     kin: kinship.Kin
+    core_filter: int
+    """Which memory a core dump of it holds (core(5)); -1 where the kernel makes none."""
 
 
 # -- capture
@@ -73,13 +92,13 @@ def capture(pod: FrozenPod) -> list[State]:
 
 def _capture(process: FrozenProcess, kin: kinship.Kin) -> State:
     _refuse_other_views(process)
-    exe = os.stat(f"{process.proc}/exe")
+    exe, exe_print = _executable(process)
+    cwd, cwd_gone = _directory(process)
     program = Program()
     death = program.buffer(4)
     program.call("prctl", _PR_GET_PDEATHSIG, death)
     reaper = program.buffer(4)
     program.call("prctl", _PR_GET_CHILD_SUBREAPER, reaper)
-    slack = program.call("prctl", _PR_GET_TIMERSLACK, may_fail=True)
     results = process.run(program)
     return State(
         vpid=process.vpid,
@@ -90,18 +109,26 @@ def _capture(process: FrozenProcess, kin: kinship.Kin) -> State:
         zombie=False,
         code=0,
         status=0,
-        exe=process.exe,
-        exe_size=exe.st_size,
-        exe_mtime_ns=exe.st_mtime_ns,
+        exe=exe,
+        exe_print=exe_print,
         forked=_has_only_forked(process),
-        cwd=os.readlink(f"{process.proc}/cwd"),
+        cwd=cwd,
+        cwd_gone=cwd_gone,
         umask=int(process.status["Umask"], 8),
         personality=int(read(f"{process.proc}/personality"), 16),
         death_signal=struct.unpack("<i", results.bytes(death))[0],
-        timer_slack_ns=max(results[slack], 0),
+        dumpable=process.leader.dumpable,
         subreaper=struct.unpack("<i", results.bytes(reaper))[0] != 0,
         kin=kin,
+        core_filter=_core_filter(process),
     )
+
+
+def _core_filter(process: FrozenProcess) -> int:
+    try:
+        return int(read(f"{process.proc}/coredump_filter"), 16)
+    except FileNotFoundError:
+        return -1
 
 
 def _has_only_forked(process: FrozenProcess) -> bool:
@@ -126,13 +153,46 @@ def _refuse_other_views(process: FrozenProcess) -> None:
                 found=os.readlink(f"{process.proc}/ns/{name}"),
                 do="run it without unshare and the like",
             )
-    if process.exe.endswith(" (deleted)"):
+
+
+def _executable(process: FrozenProcess) -> tuple[bytes, sameness.Print]:
+    shown = os.fsencode(process.exe)
+    status = os.stat(f"{process.proc}/exe")
+    path = name_of(status, shown)
+    who = f"process {process.vpid} ({process.comm})"
+    if path is None:
         raise UnsupportedResource(
             f"cannot checkpoint {who}: its executable was removed or replaced",
-            needed=f"the file that it was started from, {process.exe.removesuffix(' (deleted)')}",
+            needed=f"the file that it was started from, {os.fsdecode(shown.removesuffix(GONE))}",
             found="another file there, or none",
             do="restart the program, which starts the new one",
         )
+    return path, sameness.take(path, status, sameness.CONSTANT, code=True)
+
+
+def _directory(process: FrozenProcess) -> tuple[bytes, Gone | None]:
+    who = f"process {process.vpid} ({process.comm})"
+    try:
+        shown = os.readlink(os.fsencode(f"{process.proc}/cwd"))
+    except OSError as error:
+        raise UnsupportedResource(
+            f"cannot checkpoint {who}: the path of its working directory cannot be told",
+            needed="a working directory with a path of less than 4096 bytes",
+            found=error.strerror or str(error),
+            do="run the program in another directory",
+        ) from error
+    status = os.stat(f"{process.proc}/cwd")
+    path = name_of(status, shown)
+    if path is None and shown.endswith(GONE):
+        return shown.removesuffix(GONE), Gone(status.st_dev, status.st_ino, status.st_mode)
+    if path is None or not os.access(path, os.X_OK, effective_ids=True):
+        raise UnsupportedResource(
+            f"cannot checkpoint {who}: its working directory cannot be entered again",
+            needed="the directory at its path, and permission to enter it",
+            found=os.fsdecode(shown),
+            do="give the directory its name and mode back, or run the program in another one",
+        )
+    return path, None
 
 
 def _capture_zombie(zombie: Zombie) -> State:
@@ -145,17 +205,18 @@ def _capture_zombie(zombie: Zombie) -> State:
         zombie=True,
         code=zombie.code,
         status=zombie.status,
-        exe="",
-        exe_size=0,
-        exe_mtime_ns=0,
+        exe=b"",
+        exe_print=None,
         forked=True,
-        cwd="/",
+        cwd=b"/",
+        cwd_gone=None,
         umask=0,
         personality=0,
         death_signal=0,
-        timer_slack_ns=0,
+        dumpable=1,
         subreaper=False,
         kin=kinship.of_zombie(zombie),
+        core_filter=-1,
     )
 
 
@@ -164,7 +225,7 @@ def _capture_zombie(zombie: Zombie) -> State:
 
 def restore(states: list[State], build: Build) -> None:
     alive = [state for state in states if not state.zombie]
-    build.at(Stage.CLAIM, _claim, alive)
+    build.at(Stage.CLAIM, _claim, alive, build)
     build.at(Stage.SHARED, _find_makers, states, build)
     build.at(Stage.FORK, _make_tree, states, build)
     for state in alive:
@@ -173,29 +234,31 @@ def restore(states: list[State], build: Build) -> None:
     build.at(Stage.RESUME, _end_zombies, [s for s in states if s.zombie], build)
 
 
-def _claim(states: list[State]) -> None:
+def _claim(states: list[State], build: Build) -> None:
     for state in states:
-        _claim_executable(state)
-        if not os.path.isdir(state.cwd):
+        _claim_executable(state, build)
+        if state.cwd_gone is None and not os.path.isdir(state.cwd):
             raise _missing(state, "its working directory", state.cwd, "is not there")
 
 
-def _claim_executable(state: State) -> None:
+def _claim_executable(state: State, build: Build) -> None:
+    if state.exe_print is None or state.exe in build.allow_changed:
+        return
     try:
-        here = os.stat(state.exe)
+        found = sameness.difference(state.exe_print, state.exe)
     except OSError as error:
-        raise _missing(state, "its executable", state.exe, error.strerror or "") from None
-    if here.st_size != state.exe_size:
-        raise _missing(state, "its executable", state.exe, "is another file (its size differs)")
+        found = error.strerror or str(error)
+    if found is not None:
+        raise _missing(state, "its executable", state.exe, found)
 
 
-def _missing(state: State, what: str, path: str, found: str) -> RestoreError:
+def _missing(state: State, what: str, path: bytes, found: str) -> RestoreError:
     return RestoreError(
         f"cannot restore process {state.vpid} ({state.comm})",
         stage="CLAIM",
         resource=NAME,
         vpid=state.vpid,
-        needed=f"{what}, {path}",
+        needed=f"{what}, {os.fsdecode(path)}",
         found=found,
         do="install the same files at the same paths on this host",
         changed="nothing",
@@ -221,7 +284,7 @@ def _forked_by(states: list[State]) -> dict[int, int]:
 
 def _same_program(one: State, other: State) -> bool:
     def program(state: State) -> tuple[object, ...]:
-        return (state.exe, state.exe_size, state.exe_mtime_ns, state.personality)
+        return (state.exe, state.exe_print, state.personality)
 
     return program(one) == program(other)
 
@@ -260,7 +323,7 @@ class _Maker:
             case tree.Launch(vpid):
                 state = self.states.get(vpid)
                 exe = state.exe if state and state.exe else self.some_exe
-                self.add(vpid, self.build.launch(exe, vpid))
+                self.add(vpid, self.build.launch(os.fsdecode(exe), vpid))
                 self.take_terminal(vpid)
             case tree.Fork(vpid, by):
                 self.add(vpid, self.fork(self.process(by), vpid, self.clone_flags(vpid, by)))
@@ -332,22 +395,49 @@ def _execute(state: State, process: BuildProcess) -> None:
     program = Program()
     if state.personality:
         program.call("personality", state.personality)
-    argv = program.strings([os.fsencode(state.exe)])
+    argv = program.strings([state.exe])
     program.call("execve", program.string(state.exe), argv, program.strings([]))
     process.run(program)
 
 
 def _own(state: State, build: Build) -> None:
     """Before there are other threads, which inherit some of it."""
-    program = build.process(state.vpid).program(Stage.FORK)
-    program.call("chdir", program.string(state.cwd))
+    process = build.process(state.vpid)
+    if state.cwd_gone is not None:
+        _enter(process, state.cwd, state.cwd_gone, build)
+    program = process.program(Stage.FORK)
+    if state.cwd_gone is None:
+        program.call("chdir", program.string(state.cwd))
     program.call("umask", state.umask)
+    lib.zt_pod_set_dumpable(build.handle, build.rpid(state.vpid), state.dumpable)
     if state.death_signal:
         program.call("prctl", _PR_SET_PDEATHSIG, state.death_signal)
-    if state.timer_slack_ns:
-        program.call("prctl", _PR_SET_TIMERSLACK, state.timer_slack_ns)
     if state.subreaper:
         program.call("prctl", _PR_SET_CHILD_SUBREAPER, 1)
+    if state.core_filter >= 0:
+        path = f"/proc/{process.rpid}/coredump_filter"
+        # Not there: a kernel that makes no core dumps.
+        with contextlib.suppress(FileNotFoundError), open(path, "w", encoding="ascii") as file:
+            file.write(f"{state.core_filter:#x}")
+
+
+def _enter(process: BuildProcess, was: bytes, gone: Gone, build: Build) -> None:
+    """A removed directory: the one that a descriptor of the pod leads to, if there is one."""
+    made = build.inode(gone.device, gone.inode)
+    if made is None:
+        what = f"the working directory {os.fsdecode(was)}, which was removed"
+        with (
+            restoring(NAME, Stage.FORK, what),
+            nameless.other(was, gone.mode, b"", quiet=build.rehearsal) as directory,
+        ):
+            made = directory.open(os.O_RDONLY | os.O_DIRECTORY)
+            build.provide_inode(gone.device, gone.inode, made)
+            os.chmod(f"/proc/self/fd/{directory.fd}", stat.S_IMODE(gone.mode))
+    (fd,) = build.pass_files(process, [made])
+    program = Program()
+    program.call("fchdir", fd)
+    program.call("close", fd)
+    process.run(program)
 
 
 def _end_zombies(zombies: list[State], build: Build) -> None:

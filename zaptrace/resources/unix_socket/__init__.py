@@ -40,6 +40,7 @@ NAME = "unix_socket"
 
 LISTENING, CONNECTED, ORPHANED, UNCONNECTED = "listening", "connected", "orphaned", "unconnected"
 _ROOM = 1 << 22
+_SO_BUF_LOCK = 72
 
 
 @dataclass(frozen=True)
@@ -292,6 +293,7 @@ class _Maker:
             for state in self.states.values():
                 sock = self.made[state.ino]
                 self._shut(state, sock)
+                _usual_room(sock)
                 set_options(sock, state.options, GENERAL)
             for ino in list(self.made):
                 finish(build, self.states[ino], self.made.pop(ino).detach())
@@ -422,6 +424,16 @@ class _Maker:
             sock.shutdown(how)
 
 
+def _usual_room(sock: socket.socket) -> None:
+    """A send buffer of the size that the kernel gives, and may change: not one that we have set."""
+    with socket.socket(socket.AF_UNIX, sock.type) as fresh:
+        usual = fresh.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    if sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) != usual:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, usual // 2)
+        with contextlib.suppress(OSError):  # since Linux 5.14; before, nobody can tell either
+            sock.setsockopt(socket.SOL_SOCKET, _SO_BUF_LOCK, 0)
+
+
 def _in_directory(directory: bytes, name: bytes, work: Callable[[], object]) -> None:
     """Do `work` in `directory` if `name` is relative to it."""
     if not directory or name.startswith((b"/", b"\0")):
@@ -452,6 +464,7 @@ def _path_lent(state: State, build: Build) -> Iterator[None]:
         yield
         if os.path.lexists(path):
             os.rename(path, next_)
+            build.meanwhile[os.path.realpath(path)] = next_
             build.at_thaw(partial(os.rename, next_, path), partial(os.unlink, next_))
     finally:
         os.rename(former, path)

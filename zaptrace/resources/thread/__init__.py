@@ -2,11 +2,13 @@
 
 The kernel keeps: general registers, extended state (all that XSAVE covers), thread pointers, blocked
 signals, signals pending for the thread, alternate stack, robust futex list, restartable-sequence
-area, the address to clear at its end, name, and the call that it is in.
+area, the address to clear at its end, the call that it is in, and what it has set for itself
+(attributes.py).
 An interrupted call is restored as the kernel left it (-ERESTARTSYS and friends in the result
 register), so that it is made again, or becomes EINTR when a handler runs, just as it would have
-been; a timed call whose restart the kernel kept to itself goes on with the time that was left.
-Not carried: I/O permissions, hardware breakpoints, per-thread CPU time.
+been; a timed call whose restart the kernel kept to itself goes on with the time that was left, and
+one that had moved a part goes on with the rest (csrc/pod/blocked/).
+Not carried: I/O permissions, hardware breakpoints.
 
 No C half: thread ids are translated by the table alone.
 """
@@ -16,19 +18,19 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from ..errors import HostError, RestoreError
-from ..ids import Vpid
-from ..linux.native import NativeError, Registers, ffi, lib
-from ..linux.procfs import read
-from ..linux.program import Program
-from ..linux.tracee import Thread
-from ..view.build import Build, BuildProcess, Stage
-from ..view.frozen import FrozenPod, FrozenThread
-from .common.siginfo import to_real, to_virtual
+from ...errors import HostError, RestoreError
+from ...ids import Vpid
+from ...linux.native import NativeError, Registers, ffi, lib
+from ...linux.program import Program
+from ...linux.tracee import Thread
+from ...view.build import Build, BuildProcess, Stage
+from ...view.frozen import FrozenPod, FrozenThread
+from ..common.siginfo import to_real, to_virtual
+from .attributes import Asked, Attributes, add_rows
 
 NAME = "thread"
 
-_PR_SET_NAME, _PR_GET_TID_ADDRESS = 15, 40
+_PR_GET_TID_ADDRESS = 40
 _CLONE_THREAD = (
     0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000
 )  # VM FS FILES SIGHAND THREAD SYSVSEM
@@ -42,7 +44,7 @@ _ROBUST_HEAD = 24
 class State:
     vpid: int
     vtid: int
-    name: str
+    attributes: Attributes
     registers: dict[str, int]
     xstate: bytes
     mask: int
@@ -55,6 +57,7 @@ class State:
     rseq_signature: int
     interrupted: bool  # in a call that would show the freeze, and is made again
     left_ns: int  # of a timed call; -1: it is in none
+    control_size: int  # + 1, that its recvmsg was given; 0: it is in none
 
 
 # -- capture
@@ -72,6 +75,7 @@ def _capture(pod: FrozenPod, thread: FrozenThread) -> State:
     has_clear = program.call("prctl", _PR_GET_TID_ADDRESS, clear_tid, may_fail=True)
     head, length = program.buffer(8), program.buffer(8)
     program.call("get_robust_list", 0, head, length)
+    asked = Asked(program, first=thread.rtid == thread.process.rpid)
     results = thread.run(program)
     if results[has_clear] < 0:
         raise HostError(
@@ -82,7 +86,7 @@ def _capture(pod: FrozenPod, thread: FrozenThread) -> State:
     return State(
         vpid=thread.process.vpid,
         vtid=thread.vtid,
-        name=read(f"/proc/{thread.process.rpid}/task/{thread.rtid}/comm").rstrip("\n"),
+        attributes=asked.answer(results),
         registers=_registers_as_dict(thread.registers()),
         xstate=thread.xstate(),
         mask=thread.sigmask(),
@@ -95,6 +99,7 @@ def _capture(pod: FrozenPod, thread: FrozenThread) -> State:
         rseq_signature=rseq.signature,
         interrupted=thread.interrupted,
         left_ns=thread.left_ns,
+        control_size=thread.control_size,
     )
 
 
@@ -160,7 +165,7 @@ def _load(state: State, thread: Thread, build: Build) -> None:
     thread.set_registers(registers)
     thread.set_sigmask(state.mask)
     if state.interrupted or _lost_its_restart(state):
-        thread.reissue(state.left_ns)
+        thread.reissue(state.left_ns, state.control_size)
 
 
 def _lost_its_restart(state: State) -> bool:
@@ -171,7 +176,6 @@ def _lost_its_restart(state: State) -> bool:
 
 def _own_rows(state: State, thread: Thread, build: Build) -> Program:
     program = Program()
-    program.call("prctl", _PR_SET_NAME, program.string(state.name))
     if state.clear_tid:
         program.call("set_tid_address", state.clear_tid)
     if state.robust_list:
@@ -188,4 +192,5 @@ def _own_rows(state: State, thread: Thread, build: Build) -> Program:
         real = program.data(to_real(info, build.real_or_zero))
         rpid = build.process(state.vpid).rpid
         program.call("rt_tgsigqueueinfo", rpid, thread.rtid, number, real)
+    add_rows(program, state.attributes)
     return program

@@ -1,0 +1,157 @@
+"""Is the file at a path still the one that it was when the pod was checkpointed?
+
+What a program maps privately it takes for constant: its code, its libraries, its tables. Such a file
+has to have the same contents, up to the size that it had, wherever the pod goes on (`CONSTANT`).
+A file that is open, or mapped shared, may be written by others while the pod runs, so it may be when
+it does not: the same inode is enough. Another file at its path has to have the same contents
+(`DATA`). Growing is never a difference; being shorter always is.
+
+Contents are compared by blake3. Code is read whole; of other large files pieces are read, spread
+over all of it. A file that could not be read is told by its size. Nothing is read where device,
+inode, birth, size and change time say that nothing was written since.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import stat
+import struct
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from blake3 import blake3
+
+from .file import opened
+from .libc import libc
+
+CONSTANT, DATA = "constant", "data"
+
+_WHOLE = 64 << 20
+"""Constant files up to this size are read whole; of larger ones, unless they are code, pieces."""
+_PIECE, _PIECES = 1 << 14, 64
+_DATA_PIECES = 8
+_BITE = 1 << 20
+_RACY_NS = 100_000_000
+"""A file changed just now may change again without its change time showing it."""
+
+_AT_FDCWD, _STATX_BTIME = -100, 0x800
+_STATX_SIZE, _STATX_BTIME_AT, _STATX_MASK = 256, 80, struct.Struct("=I")
+_FS_IOC_GETVERSION = 0x80087601
+_STATX_TIME = struct.Struct("=qI")
+
+
+@dataclass(frozen=True)
+class Print:
+    """What a file was when the pod was checkpointed."""
+
+    kind: str
+    """`constant` or `data`."""
+    code: bool
+    device: int
+    inode: int
+    born: int
+    """See `_born`."""
+    changed_ns: int
+    size: int
+    digest: bytes
+    """Of its contents up to `size`; empty where it could not be read."""
+
+
+_known: dict[tuple[int, ...], bytes] = {}
+"""Digests of this process's life by device, inode, change time, size and amount."""
+
+
+def take(path: bytes, status: os.stat_result, kind: str, *, code: bool = False) -> Print:
+    """The print of the file that `status` is of and `path` leads to."""
+    return Print(
+        kind=kind,
+        code=code,
+        device=status.st_dev,
+        inode=status.st_ino,
+        born=_born(path),
+        changed_ns=status.st_ctime_ns,
+        size=status.st_size,
+        digest=_digest(path, status.st_size, kind, code) if stat.S_ISREG(status.st_mode) else b"",
+    )
+
+
+def difference(then: Print, path: bytes) -> str | None:
+    """How the file at `path` differs from what it was; None if a program could not tell.
+
+    Raises OSError where there is none.
+    """
+    now = os.stat(path)
+    if now.st_size < then.size:
+        return f"a shorter file ({now.st_size} bytes, was {then.size})"
+    same = (now.st_dev, now.st_ino, _born(path)) == (then.device, then.inode, then.born)
+    if same and then.kind == DATA:
+        return None
+    if same and (now.st_ctime_ns, now.st_size) == (then.changed_ns, then.size):
+        return None
+    if not then.digest:
+        if then.size == now.st_size:
+            return None
+        return f"another file ({now.st_size} bytes, was {then.size})"
+    if _digest(path, then.size, then.kind, then.code) == then.digest:
+        return None
+    return "the same file with other contents" if same else "another file, with other contents"
+
+
+def _digest(path: bytes, size: int, kind: str, code: bool) -> bytes:
+    """Of the first `size` bytes; empty if they cannot be read."""
+    pieces = 0 if code or (kind == CONSTANT and size <= _WHOLE) else _PIECES
+    pieces = _DATA_PIECES if kind == DATA else pieces
+    try:
+        with opened(path, os.O_RDONLY | os.O_NONBLOCK) as fd:
+            status = os.fstat(fd)
+            key = (status.st_dev, status.st_ino, status.st_ctime_ns, status.st_size, size, pieces)
+            if key not in _known:
+                found = _read(fd, size, pieces)
+                if time.time_ns() - status.st_ctime_ns < _RACY_NS:
+                    return found
+                _known[key] = found
+            return _known[key]
+    except OSError:
+        return b""
+
+
+def _read(fd: int, size: int, pieces: int) -> bytes:
+    sum_ = blake3(size.to_bytes(8, "little"))
+    for at, length in _places(size, pieces):
+        end = at + length
+        while at < end:
+            data = os.pread(fd, min(_BITE, end - at), at)
+            if not data:
+                return b""
+            sum_.update(data)
+            at += len(data)
+    return sum_.digest()
+
+
+def _places(size: int, pieces: int) -> Iterator[tuple[int, int]]:
+    """(offset, length) of what is read: all of it, or pieces from the first bytes to the last."""
+    if not pieces or size <= pieces * _PIECE:
+        yield 0, size
+        return
+    for i in range(pieces):
+        yield (size - _PIECE) * i // (pieces - 1), _PIECE
+
+
+def _born(path: bytes) -> int:
+    """Tells a file from an earlier one that had the same inode number: its birth time, or else the
+    generation of its inode; 0 where the file system keeps neither."""
+    if hasattr(libc, "statx"):
+        raw = ctypes.create_string_buffer(_STATX_SIZE)
+        if libc.statx(_AT_FDCWD, path, 0, _STATX_BTIME, raw) == 0:
+            (mask,) = _STATX_MASK.unpack_from(raw)
+            if mask & _STATX_BTIME:
+                seconds, ns = _STATX_TIME.unpack_from(raw, _STATX_BTIME_AT)
+                return int(seconds * 10**9 + ns)
+    generation = bytes(8)
+    with contextlib.suppress(OSError), opened(path, os.O_RDONLY | os.O_NONBLOCK) as fd:
+        generation = fcntl.ioctl(fd, _FS_IOC_GETVERSION, generation)
+    return int.from_bytes(generation, "little")
