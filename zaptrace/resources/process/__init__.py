@@ -273,12 +273,17 @@ def _forked_by(states: list[State]) -> dict[int, int]:
     """Who is restored by a fork alone: it then has what its maker had, its executable too."""
     found: dict[int, int] = {}
     alive = {state.vpid: state for state in states if not state.zombie}
+    copies: dict[int, int] = {}  # of whom a helper is one
     for step in _plan(states):
-        if not isinstance(step, tree.Fork | tree.Orphan) or step.vpid not in alive:
+        if not isinstance(step, tree.Fork | tree.Orphan):
             continue
-        state, maker = alive[step.vpid], alive.get(step.by)
+        by = copies.get(step.by, step.by)
+        if step.vpid not in alive:
+            copies[step.vpid] = by
+            continue
+        state, maker = alive[step.vpid], alive.get(by)
         if state.forked and maker and _same_program(state, maker):
-            found[step.vpid] = step.by
+            found[step.vpid] = by
     return found
 
 
