@@ -71,6 +71,8 @@ typedef struct zt_task_info {
     int32_t ended;      /* a leader that ended before its other threads */
     int32_t interrupted; /* in a call that would show the freeze: zt_call_reissue after a restore */
     int64_t left_ns;    /* time left of the timed call that it was in; -1: none, or not known */
+    int32_t memory, files, directory, handlers; /* who has the same number shares it: clone(2) */
+    int32_t awaited_by; /* rtid of the thread that waits since vfork for this one to execute or end */
     int64_t control_size; /* of the recvmsg that it was in, as zt_call_reissue wants it; 0: none, or not known */
     int32_t dumpable;   /* of its process, as it is told (PR_GET_DUMPABLE) */
     int32_t landlocked; /* in a Landlock sandbox */
@@ -163,6 +165,14 @@ int zt_loop_run_program(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_
 int zt_loop_end_process(zt_pod *pod, int32_t rtid, int32_t signal, zt_err *err);
 /* Put all threads of a process into the group-stop that a signal makes by default. */
 int zt_loop_stop_process(zt_pod *pod, int32_t rpid, int32_t signal, zt_err *err);
+/* And out of it, by SIGCONT, which is pending then; the process is at rest still. */
+int zt_loop_continue_process(zt_pod *pod, int32_t rpid, zt_err *err);
+
+/* End the first thread of a process, the others of which are at rest and go on; with this status
+ * and these signals blocked. */
+int zt_loop_end_first(zt_pod *pod, int32_t rpid, int32_t status, uint64_t mask, zt_err *err);
+/* A thread waits, as after a vfork, until another has executed or ended. */
+int zt_loop_await(zt_pod *pod, int32_t rtid, int32_t child_rtid, zt_err *err);
 
 /* --- the table of system calls (csrc/syscalls.py) */
 const char *zt_call_name(int32_t nr); /* NULL: no row */
@@ -194,4 +204,4 @@ int zt_mem_equal(int mem_fd1, int mem_fd2, uint64_t start, uint64_t end, zt_page
 /* A hash of every page of a range, to find candidates by; -1: one is unreadable. */
 int32_t zt_mem_hashes(int mem_fd, uint64_t start, uint64_t end, uint64_t *ret);
 int zt_kcmp(int32_t rpid1, int32_t rpid2, int32_t type, uint64_t idx1, uint64_t idx2);
-int zt_pidfd_getfd(int32_t rpid, int32_t fd);
+int zt_pidfd_getfd(int32_t rtid, int32_t fd);

@@ -321,6 +321,8 @@ def _room(name: str, title: str, *rows: Row) -> Room:
 # -- values from the kernel's headers (include/uapi) -----------------------------------------------
 
 CLONE_UNTRACED = 0x0080_0000
+CLONE_VFORK = 0x0000_4000
+CLOSE_RANGE_UNSHARE = 2
 CLONE_NAMESPACES = (
     0x0002_0000  # CLONE_NEWNS
     | 0x0200_0000  # CLONE_NEWCGROUP
@@ -512,9 +514,11 @@ TABLE: tuple[Room, ...] = (
     _room(
         "process", "Making, running and ending processes; every id they have",
         Row("fork", x86_64=57, note=CLONE_EVENT),
-        Row("vfork", x86_64=58, note=CLONE_EVENT),
-        Row("clone", ENTER, x86_64=56, when=arg_mask(0, CLONE_NAMESPACES | CLONE_UNTRACED),
-            note="no new namespaces, and no escape from the tracer"),
+        Row("vfork", ENTER, x86_64=58,
+            note="the maker waits for its child with us, not in the kernel, so that it can be frozen"),
+        Row("clone", ENTER, x86_64=56,
+            when=arg_mask(0, CLONE_NAMESPACES | CLONE_UNTRACED | CLONE_VFORK),
+            note="no new namespaces, and no escape from the tracer; CLONE_VFORK waits with us"),
         Row("clone3", ENTER, x86_64=435,
             note="its flags, and set_tid, lie in memory where the filter cannot look"),
         Row("execve", x86_64=59, note=EXEC_EVENT),
@@ -703,7 +707,8 @@ TABLE: tuple[Room, ...] = (
     _room(
         "fdtable", "File descriptors",
         Row("close", x86_64=3),
-        Row("close_range", x86_64=436),
+        Row("close_range", EXIT, x86_64=436, when=arg_mask(2, CLOSE_RANGE_UNSHARE),
+            note="with CLOSE_RANGE_UNSHARE the table is the thread's own"),
         Row("dup", x86_64=32),
         Row("dup2", x86_64=33),
         Row("dup3", x86_64=292),

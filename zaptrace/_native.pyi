@@ -117,6 +117,11 @@ class zt_task_info(CData):
     ended: int
     interrupted: int
     left_ns: int
+    memory: int
+    files: int
+    directory: int
+    handlers: int
+    awaited_by: int
     control_size: int
     dumpable: int
     landlocked: int
@@ -288,6 +293,11 @@ class _Lib:
     ) -> int: ...
     def zt_loop_end_process(self, pod: zt_pod, rtid: int, signal: int, err: zt_err, /) -> int: ...
     def zt_loop_stop_process(self, pod: zt_pod, rpid: int, signal: int, err: zt_err, /) -> int: ...
+    def zt_loop_end_first(
+        self, pod: zt_pod, rpid: int, status: int, mask: int, err: zt_err, /
+    ) -> int: ...
+    def zt_loop_await(self, pod: zt_pod, rtid: int, rpid: int, err: zt_err, /) -> int: ...
+    def zt_loop_continue_process(self, pod: zt_pod, rpid: int, err: zt_err, /) -> int: ...
 
     # the table of system calls
     def zt_call_name(self, nr: int, /) -> Bytes: ...

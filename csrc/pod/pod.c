@@ -1,6 +1,7 @@
 #include "pod.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,6 +116,7 @@ zt_task *zt_pod_add_task(zt_pod *pod, zt_process *process, int32_t rtid)
         process->dumpable = 1;
     }
     task->process = process;
+    task->shares = (zt_shares){++pod->last_share, pod->last_share, pod->last_share, pod->last_share};
     choose_slot(task);
     task->previous = pod->last_task;
     if (pod->last_task)
@@ -137,13 +139,43 @@ void zt_pod_remove_task(zt_pod *pod, zt_task *task)
     else
         pod->last_task = task->previous;
     for (zt_task *other = pod->tasks; other; other = other->next)
-        if (other->process->vfork_maker == task)
-            other->process->vfork_maker = NULL;
+        if (other->vfork_maker == task) {
+            other->vfork_maker = NULL;
+            other->process->vfork_in_kernel = false;
+        }
     zt_intmap_remove(&pod->by_rtid, task->rtid.n);
     pod->task_count--;
     if (!--task->process->threads)
         free(task->process);
     free(task);
+}
+
+void zt_pod_has_executed(zt_pod *pod, zt_task *task)
+{
+    task->shares.memory = task->shares.files = task->shares.handlers = ++pod->last_share;
+}
+
+void zt_pod_has_own_files(zt_pod *pod, zt_task *task)
+{
+    task->shares.files = ++pod->last_share;
+}
+
+void zt_pod_made_by(zt_task *task, zt_task *maker, uint64_t clone_flags)
+{
+    const zt_shares *theirs = &maker->shares;
+    zt_shares *ours = &task->shares;
+    if (clone_flags & CLONE_VM)
+        ours->memory = theirs->memory;
+    if (clone_flags & CLONE_VM && task->process != maker->process) { /* slots are memory */
+        task->scratch_slot = maker->process->next_slot++ % ZT_STUB_SCRATCH_SLOTS;
+        task->process->next_slot = maker->process->next_slot;
+    }
+    if (clone_flags & CLONE_FILES)
+        ours->files = theirs->files;
+    if (clone_flags & CLONE_FS)
+        ours->directory = theirs->directory;
+    if (clone_flags & CLONE_SIGHAND)
+        ours->handlers = theirs->handlers;
 }
 
 int zt_pod_set_vtid(zt_pod *pod, zt_task *task, zt_vpid vtid)

@@ -34,6 +34,7 @@ struct zt_pod {
 
     atomic_bool freezing; /* threads that come to rest stay so */
     int32_t expected_vpid;
+    int32_t last_share;
     zt_store store;
     bool senders;       /* processes stop where they are told who has sent a message (ptrace/filter.h) */
     bool wants_senders; /* they should, and do not yet: somebody awaits a freeze */
@@ -52,11 +53,16 @@ zt_task *zt_pod_task(zt_pod *pod, int32_t rtid); /* NULL: not ours (yet) */
 zt_task *zt_pod_add_task(zt_pod *pod, zt_process *process, int32_t rtid);
 void zt_pod_remove_task(zt_pod *pod, zt_task *task); /* and its process with its last thread */
 
-/* Shall it come to rest? Not between vfork and exec: it runs on its maker's memory. */
+/* Shall it come to rest? Not while its maker cannot, on whose memory it runs. */
 static inline bool zt_pod_shall_rest(const zt_pod *pod, const zt_task *task)
 {
-    return (pod->freezing || task->awaits_freeze) && !task->process->vfork_maker;
+    return (pod->freezing || task->awaits_freeze) && !task->process->vfork_in_kernel;
 }
+
+/* What a new task shares: with nobody, or with its maker as clone's flags say, until it executes. */
+void zt_pod_made_by(zt_task *task, zt_task *maker, uint64_t clone_flags);
+void zt_pod_has_executed(zt_pod *pod, zt_task *task);
+void zt_pod_has_own_files(zt_pod *pod, zt_task *task);
 
 /* Tell whoever runs the pod something that he should know, as it is nobody's answer. */
 void zt_pod_tell(zt_pod *pod, const char *text);

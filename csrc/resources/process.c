@@ -21,14 +21,49 @@ zt_verdict zt_getppid_enter(zt_pod *pod, zt_task *task, zt_call *call)
 static const uint64_t NEW_NAMESPACES = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
                                        CLONE_NEWPID | CLONE_NEWNET | 0x80 /* CLONE_NEWTIME */;
 
+zt_verdict zt_vfork_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    (void)pod, (void)task;
+    call->issued_nr = (int32_t)zt_arch_nr(ZT_NR_CLONE);
+    memset(call->issued, 0, sizeof call->issued);
+    call->issued[0] = CLONE_VM | SIGCHLD;
+    call->as_vfork = true;
+    return ZT_GO;
+}
+
 zt_verdict zt_clone_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
     (void)pod, (void)task;
     const uint64_t flags = call->asked[0];
+    call->as_vfork = flags & CLONE_VFORK;
     if (flags & (NEW_NAMESPACES & ~0xffull)) /* the low byte is the exit signal here */
         return zt_hook_answer(call, -EPERM);
-    call->issued[0] = flags & ~(uint64_t)CLONE_UNTRACED;
+    call->issued[0] = flags & ~(uint64_t)(CLONE_UNTRACED | CLONE_VFORK);
     return ZT_GO;
+}
+
+/* Is the rest of the arguments, what later versions of the struct have, not used? */
+static bool nothing_follows(const zt_task *task, const zt_call *call)
+{
+    char rest[4096];
+    const uint64_t size = call->asked[1] - CLONE_ARGS_SIZE_VER0;
+    if (!zt_hook_read(task, call->asked[0] + CLONE_ARGS_SIZE_VER0, rest, size))
+        return false;
+    for (uint64_t i = 0; i < size; i++)
+        if (rest[i])
+            return false;
+    return true;
+}
+
+static zt_verdict issue_copy(const zt_task *task, zt_call *call)
+{
+    zt_clone_asked issued = task->clone_asked;
+    _Static_assert(sizeof issued == CLONE_ARGS_SIZE_VER0, "it is the first version of the struct");
+    _Static_assert(sizeof issued <= ZT_STUB_SCRATCH_SLOT, "it fits into a scratch slot");
+    issued.flags &= ~(uint64_t)(CLONE_VFORK | CLONE_UNTRACED);
+    call->issued[0] = zt_task_scratch(task);
+    call->issued[1] = sizeof issued;
+    return zt_hook_write(task, call->issued[0], &issued, sizeof issued) ? ZT_GO : zt_hook_answer(call, -EFAULT);
 }
 
 /* clone3(args, size). What is read here is what the loop goes by when the child is there: by then
@@ -43,6 +78,9 @@ zt_verdict zt_clone3_enter(zt_pod *pod, zt_task *task, zt_call *call)
         return zt_hook_answer(call, -EFAULT);
     if (asked->flags & NEW_NAMESPACES)
         return zt_hook_answer(call, -EPERM);
+    call->as_vfork = asked->flags & CLONE_VFORK && nothing_follows(task, call);
+    if (call->as_vfork)
+        return issue_copy(task, call);
     /* Cleared in place: nothing but a debugger would ask for it, and the scratch slot is too small. */
     if (asked->flags & CLONE_UNTRACED) {
         asked->flags &= ~(uint64_t)CLONE_UNTRACED;

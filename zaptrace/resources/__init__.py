@@ -13,8 +13,10 @@ from . import (
     eventfd,
     fdtable,
     file_lock,
+    first_thread,
     inet_socket,
     itimer,
+    job_control,
     landlock,
     memfd,
     memory,
@@ -55,6 +57,7 @@ ROOMS: tuple[Room[Any], ...] = (
     sysv_ipc,
     landlock,
     process,
+    job_control,
     memory,
     *FILE_KINDS,
     fdtable,
@@ -63,6 +66,7 @@ ROOMS: tuple[Room[Any], ...] = (
     posix_timer,
     signal,
     thread,
+    first_thread,
     credentials,
 )
 
