@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include "../base/proc.h"
+#include "../pod/past.h"
 #include "../ptrace/mem.h"
 
 /* What the maker asked for. A program's own clone3 was looked at before the call (the room notes
@@ -80,6 +81,8 @@ int zt_loop_forked(zt_pod *pod, zt_task *maker, bool vfork, zt_stop *ret_child, 
     child->known = true;
     child->process->ready = maker->process->ready;
     child->process->dumpable = maker->process->dumpable;
+    if (!thread)
+        zt_past_begin(maker->process, child->process);
     child->landlocked = maker->landlocked;
     if (vfork) {
         child->process->vfork_maker = maker;

@@ -10,11 +10,13 @@
 #include <unistd.h>
 
 #include "../base/proc.h"
+#include "past.h"
 
 zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err)
 {
     zt_pod *pod = calloc(1, sizeof *pod);
-    if (!pod || zt_intmap_create(&pod->by_rtid) || zt_intmap_create(&pod->early)) {
+    if (!pod || zt_intmap_create(&pod->by_rtid) || zt_intmap_create(&pod->early) ||
+        zt_intmap_create(&pod->ended_pasts)) {
         free(pod);
         zt_fail(err, ZT_ERR_OS, ENOMEM, "no memory for a pod");
         return NULL;
@@ -48,6 +50,7 @@ void zt_pod_destroy(zt_pod *pod)
         zt_pod_remove_task(pod, pod->tasks);
     free_tidings(pod->tidings);
     zt_store_clear(&pod->store);
+    zt_past_forget_all(pod);
     zt_intmap_destroy(&pod->by_rtid);
     zt_intmap_destroy(&pod->early);
     zt_idtable_destroy(&pod->ids);
@@ -109,6 +112,7 @@ zt_task *zt_pod_add_task(zt_pod *pod, zt_process *process, int32_t rtid)
     if (zt_idtable_bind(&pod->ids, vtid, task->rtid) || zt_intmap_put(&pod->by_rtid, rtid, (uintptr_t)task))
         end_without_memory();
     if (!process->threads++) {
+        zt_past_forget(pod, task->rtid);
         process->rpid = task->rtid;
         process->vpid = vtid;
         process->dumpable = 1;
@@ -140,8 +144,11 @@ void zt_pod_remove_task(zt_pod *pod, zt_task *task)
             other->process->vfork_maker = NULL;
     zt_intmap_remove(&pod->by_rtid, task->rtid.n);
     pod->task_count--;
-    if (!--task->process->threads)
+    if (!--task->process->threads) {
+        zt_past_keep(pod, task->process);
         free(task->process);
+    }
+    free(task->past);
     free(task);
 }
 

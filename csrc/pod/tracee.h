@@ -27,6 +27,7 @@ typedef struct zt_process {
     struct zt_task *vfork_maker; /* waits for us to execute or end */
     int32_t dumpable;           /* PR_GET_DUMPABLE as it is told; for the kernel it is always 1 */
     bool ready;                 /* has a stub (false between exec and its installation) */
+    zt_process_past *past;      /* NULL: none. Owned; see pod/past.h */
 } zt_process;
 
 /* A thread's own. */
@@ -39,6 +40,7 @@ typedef struct zt_task {
     bool known;       /* its maker's event was seen */
     int32_t group_stop; /* at rest in the group-stop by this signal */
     int32_t scratch_slot;
+    zt_thread_past *past; /* NULL: none. Owned; see pod/past.h */
 
     /* Inherited at clone. */
     bool landlocked; /* in a sandbox of its own: resources/landlock.c */

@@ -8,6 +8,7 @@ from ..errors import UnsupportedResource
 from ..view.frozen import FrozenFile, FrozenPod
 from . import (
     clock,
+    cpu_time,
     credentials,
     epoll,
     eventfd,
@@ -62,6 +63,7 @@ ROOMS: tuple[Room[Any], ...] = (
     itimer,
     posix_timer,
     signal,
+    cpu_time,
     thread,
     credentials,
 )
