@@ -73,7 +73,7 @@ void zt_past_waited(zt_pod *pod, zt_process *parent, zt_rpid child)
         for (int i = 0; i < 2; i++)
             parent->past->ticks[2 + i] += past->ticks[i] + past->ticks[2 + i];
     }
-    zt_past_forget(pod, child);
+    zt_pod_forget_past(pod, child);
 }
 
 void zt_past_begin(const zt_process *maker, const zt_process *child)
@@ -107,27 +107,6 @@ bool zt_past_is_used_up(const zt_task *task, const siginfo_t *info)
         return false;
     int64_t used_ns = used.tv_sec * (int64_t)NS_PER_S + used.tv_nsec + past->clocks_ns[PROF];
     return used_ns / NS_PER_S >= (int64_t)limit.rlim_max;
-}
-
-void zt_past_keep(zt_pod *pod, zt_process *process)
-{
-    if (process->past && zt_intmap_put(&pod->ended_pasts, process->rpid.n, (uintptr_t)process->past))
-        free(process->past); /* no memory: its time is lost */
-    process->past = NULL;
-}
-
-void zt_past_forget(zt_pod *pod, zt_rpid rpid)
-{
-    free((void *)zt_intmap_get(&pod->ended_pasts, rpid.n));
-    zt_intmap_remove(&pod->ended_pasts, rpid.n);
-}
-
-void zt_past_forget_all(zt_pod *pod)
-{
-    for (uint32_t i = 0; pod->ended_pasts.used && i <= pod->ended_pasts.mask; i++)
-        if (pod->ended_pasts.slots[i].key)
-            free((void *)pod->ended_pasts.slots[i].value);
-    zt_intmap_destroy(&pod->ended_pasts);
 }
 
 /* --- the door */

@@ -25,8 +25,3 @@ void zt_past_begin(const zt_process *maker, const zt_process *child);
 void zt_past_take(zt_task *task, zt_task *former);
 /* About to get a signal: is it told of a limit on CPU time that it was to be killed by? */
 bool zt_past_is_used_up(const zt_task *task, const siginfo_t *info);
-
-/* For pod.c: a process ends and may be waited for; or its number is another's now; or all do. */
-void zt_past_keep(zt_pod *pod, zt_process *process);
-void zt_past_forget(zt_pod *pod, zt_rpid rpid);
-void zt_past_forget_all(zt_pod *pod);

@@ -49,6 +49,9 @@ zt_task *zt_pod_task(zt_pod *pod, int32_t rtid); /* NULL: not ours (yet) */
 zt_task *zt_pod_add_task(zt_pod *pod, zt_process *process, int32_t rtid);
 void zt_pod_remove_task(zt_pod *pod, zt_task *task); /* and its process with its last thread */
 
+/* What was kept of a process that ended is wanted no more: somebody has waited for it (pod/past.h). */
+void zt_pod_forget_past(zt_pod *pod, zt_rpid rpid);
+
 /* Shall it come to rest? Not between vfork and exec: it runs on its maker's memory. */
 static inline bool zt_pod_shall_rest(const zt_pod *pod, const zt_task *task)
 {
