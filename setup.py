@@ -10,12 +10,16 @@ HERE = Path(__file__).parent
 
 TEST = [
     "clang-format~=23.1",
+    "dask>=2024.1",
+    "gunicorn>=21",
     "hypothesis>=6.80",
+    "joblib>=1.3",
     "mypy>=1.11",
     "pytest>=7.4",
     "pytest-timeout>=2.1",
     "pytest-xdist>=3.3",
     "ruff>=0.4",
+    "supervisor>=4.2",
 ]
 
 setup(

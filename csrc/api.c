@@ -6,7 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "pod/blocked.h"
+#include "pod/blocked/blocked.h"
 #include "ptrace/stop.h"
 #include "ptrace/stub.h"
 
@@ -37,6 +37,7 @@ int zt_pod_tasks(zt_pod *pod, zt_task_info *ret, int32_t capacity)
             .ended = task->state == ZT_TASK_ENDED,
             .interrupted = task->interrupted,
             .left_ns = zt_blocked_left(pod, task),
+            .control_size = task->control_size,
             .dumpable = task->process->dumpable,
             .landlocked = task->landlocked,
         };
@@ -147,12 +148,14 @@ int zt_rseq_get(zt_pod *pod, int32_t rtid, zt_rseq *ret, zt_err *err)
     return at_rest(pod, rtid, &thread, err) ? -1 : zt_stopped_get_rseq(thread, ret, err);
 }
 
-int zt_call_reissue(zt_pod *pod, int32_t rtid, int64_t left_ns, zt_err *err)
+int zt_call_reissue(zt_pod *pod, int32_t rtid, int64_t left_ns, int64_t control_size, zt_err *err)
 {
     zt_stopped thread;
     if (at_rest(pod, rtid, &thread, err))
         return -1;
-    return zt_blocked_reissue(zt_pod_task(pod, rtid), left_ns, err);
+    zt_task *task = zt_pod_task(pod, rtid);
+    task->control_size = control_size;
+    return zt_blocked_reissue(task, left_ns, err);
 }
 
 int zt_kcmp(int32_t rpid1, int32_t rpid2, int32_t type, uint64_t idx1, uint64_t idx2)

@@ -15,6 +15,8 @@
 #define ZT_ERR_TIMEOUT 5 /* the pod did not come to rest in time */
 #define ZT_ERR_EXEC 6    /* the program to launch could not be executed: os_errno */
 #define ZT_ERR_UNFIT 7   /* a program that cannot be in a pod was executed, and has been ended */
+#define ZT_ERR_FOREIGN 8 /* where the stub of a process should be is something else */
+#define ZT_ERR_HARMED 9  /* a program of ours went wrong in a way that may have changed the process */
 
 typedef struct zt_err {
     int32_t kind;
@@ -69,6 +71,7 @@ typedef struct zt_task_info {
     int32_t ended;      /* a leader that ended before its other threads */
     int32_t interrupted; /* in a call that would show the freeze: zt_call_reissue after a restore */
     int64_t left_ns;    /* time left of the timed call that it was in; -1: none, or not known */
+    int64_t control_size; /* of the recvmsg that it was in, as zt_call_reissue wants it; 0: none, or not known */
     int32_t dumpable;   /* of its process, as it is told (PR_GET_DUMPABLE) */
     int32_t landlocked; /* in a Landlock sandbox */
 } zt_task_info;
@@ -170,8 +173,9 @@ int zt_sigmask_set(zt_pod *pod, int32_t rtid, uint64_t mask, zt_err *err);
 int zt_siginfo_peek(zt_pod *pod, int32_t rtid, int32_t shared, void *ret, int32_t most, int32_t *ret_count,
                     zt_err *err);
 int zt_rseq_get(zt_pod *pod, int32_t rtid, zt_rseq *ret, zt_err *err); /* address 0: none */
-/* The timed call that its registers show as interrupted shall go on for left_ns (-1: as it was asked). */
-int zt_call_reissue(zt_pod *pod, int32_t rtid, int64_t left_ns, zt_err *err);
+/* The call that its registers show as interrupted shall go on: for left_ns (-1: as it was asked), with a
+ * control buffer of the size that zt_task_info told. */
+int zt_call_reissue(zt_pod *pod, int32_t rtid, int64_t left_ns, int64_t control_size, zt_err *err);
 int zt_loop_run_program(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
                         uint32_t *ret_done, zt_err *err);
 /* End a process by a signal that it does not handle; its parent finds it so. */
@@ -186,6 +190,9 @@ int32_t zt_call_count(void);
 /* --- addresses of the stub region, and memory */
 uint64_t zt_stub_start(void);
 uint64_t zt_stub_end(void);
+/* Within it: our vDSO from the start to here, and the host's own from here to the data. */
+uint64_t zt_stub_vdso_end(void);
+uint64_t zt_stub_host(void);
 uint64_t zt_stub_data(uint32_t rows);  /* where the data of a program of so many rows will lie */
 uint32_t zt_stub_capacity(void);       /* bytes for rows and data together */
 int64_t zt_mem_read(int32_t rpid, uint64_t address, void *ret, uint64_t size);

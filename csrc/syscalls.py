@@ -22,7 +22,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
-from enum import Enum
+from enum import Enum, Flag, auto
 
 
 class Space(Enum):
@@ -145,6 +145,96 @@ def arg_ptr(arg: int) -> ArgPtr:
     return ArgPtr(arg)
 
 
+# -- waiting: what a freeze would show of itself (csrc/pod/blocked/) -------------------------------
+
+
+@dataclass(frozen=True)
+class ArgIs:
+    """The bits of `mask` in the low 32 bits of argument `arg` are those of `value`."""
+
+    arg: int
+    value: int
+    mask: int = 0xFFFF_FFFF
+
+
+class Unit(Enum):
+    MILLISECONDS = "ZT_MILLISECONDS"
+    TIMESPEC = "ZT_TIMESPEC"
+
+
+@dataclass(frozen=True)
+class Timeout:
+    """Argument `arg` says how long the call waits at most; if `span` does not hold, until when.
+
+    A moment needs no help: the same arguments mean the same time.
+    """
+
+    arg: int
+    unit: Unit
+    span: ArgIs | None = None
+
+
+def milliseconds(arg: int) -> Timeout:
+    return Timeout(arg, Unit.MILLISECONDS)
+
+
+def timespec(arg: int, span: ArgIs | None = None) -> Timeout:
+    return Timeout(arg, Unit.TIMESPEC, span)
+
+
+class Shape(Enum):
+    """How a call says what it is to move: by the arguments `at` and `size` of its Part."""
+
+    BYTES = "ZT_SHAPE_BYTES"  # an address, and how many bytes
+    VECTOR = "ZT_SHAPE_VECTOR"  # struct iovec[], and how many of them
+    MESSAGE = "ZT_SHAPE_MESSAGE"  # struct msghdr
+    MESSAGES = "ZT_SHAPE_MESSAGES"  # struct mmsghdr[], and how many of them
+    LENGTH = "ZT_SHAPE_LENGTH"  # only how many bytes: the kernel keeps the places itself
+    EVENTS = "ZT_SHAPE_EVENTS"  # struct io_event[], how many at most, and before that, at least
+
+
+class On(Flag):
+    """What a descriptor can be of, as far as that tells a call that was cut short from one that was
+    done. csrc/pod/call.h says what each means.
+    """
+
+    PIPE = auto()
+    PIPE_END = auto()
+    SOCKET = auto()
+    STREAM = auto()
+    TTY = auto()
+    TTY_MINIMUM = auto()
+    MEMORY = auto()
+    OTHER = auto()
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stop can cut the call short after a part was moved; it then answers how much that was.
+
+    on      it is cut short on descriptors of this kind (None: on whatever it works)
+    fd      the argument that is this descriptor
+    when    only then; otherwise it gives back what there is, and that is no part of anything
+    flags   the argument with its flags, where there is one ...
+    also    ... and what is set there for the rest
+    drop    arguments that were of use for the first part only
+    noted   the socket has noted the cut as its error
+    """
+
+    shape: Shape
+    at: int = 0
+    size: int = 0
+    _: KW_ONLY
+    on: On | None = None
+    fd: int = 0
+    when: ArgIs | None = None
+    receives: bool = False
+    flags: int | None = None
+    also: int = 0
+    drop: tuple[int, ...] = ()
+    noted: bool = False
+
+
 # -- rows ------------------------------------------------------------------------------------------
 
 
@@ -152,11 +242,14 @@ def arg_ptr(arg: int) -> ArgPtr:
 class Row:
     """One system call.
 
-    when    the call stops only if all of these hold; otherwise it runs untouched
-    moved   it stops only in pods that were restored; in one that never moved, every id and clock is
-            still the kernel's own
-    unmoved it does stop in those, too, but only if this holds as well
-    note    why it is not simply passed, or what to know if it is
+    when     the call stops only if all of these hold; otherwise it runs untouched
+    moved    it stops only in pods that were restored; in one that never moved, every id and clock
+             is still the kernel's own
+    unmoved  it does stop in those, too, but only if this holds as well
+    timeout  how long it waits
+    eintr    it answers EINTR to any stop, with or without a handler (signal(7))
+    part     what it does when it is stopped halfway
+    note     why it is not simply passed, or what to know if it is
     """
 
     name: str
@@ -167,6 +260,9 @@ class Row:
     when: Condition | tuple[Condition, ...] = ()
     moved: bool = False
     unmoved: Condition | None = None
+    timeout: Timeout | None = None
+    eintr: bool = False
+    part: Part | None = None
     note: str = ""
 
     @property
@@ -269,6 +365,8 @@ SHIFTED_CLOCKS = (
 RLIMIT_CPU = 0
 TIMER_ABSTIME = 1  # TFD_TIMER_ABSTIME is the same bit
 
+FUTEX_CMD_MASK = 0x7F
+FUTEX_WAIT = 0
 FUTEX_WAIT_BITSET = 9
 FUTEX_WAIT_REQUEUE_PI = 11
 FUTEX_LOCK_PI2 = 13
@@ -299,6 +397,56 @@ PIDFD_GET_INFO = tuple(0xC000_FF0B | size << 16 for size in range(64, 136, 8))
 
 SOL_SOCKET = 1
 SO_PEERCRED = 17
+
+MSG_DONTWAIT = 0x40
+MSG_WAITALL = 0x100
+MSG_NOSIGNAL = 0x4000
+MSG_WAITFORONE = 0x1_0000
+RWF_NOWAIT = 8
+SPLICE_F_NONBLOCK = 2
+
+
+# -- parts that many rows share --------------------------------------------------------------------
+
+WRITTEN = On.PIPE | On.SOCKET | On.TTY | On.MEMORY
+NOT_A_PIPE = On.SOCKET | On.TTY | On.MEMORY | On.OTHER  # a pipe takes what there is room for
+
+WRITE = Part(Shape.BYTES, 1, 2, on=WRITTEN)
+WRITEV = Part(Shape.VECTOR, 1, 2, on=WRITTEN)
+PWRITEV2 = replace(WRITEV, when=ArgIs(5, 0, RWF_NOWAIT))
+READ = Part(Shape.BYTES, 1, 2, on=On.MEMORY | On.TTY_MINIMUM)
+PREAD = replace(READ, on=On.MEMORY)
+READV = Part(Shape.VECTOR, 1, 2, on=On.MEMORY)
+GETRANDOM = Part(Shape.BYTES, 0, 1)
+SENDFILE = Part(Shape.LENGTH, size=3, on=NOT_A_PIPE)
+SPLICE = Part(Shape.LENGTH, size=4, on=NOT_A_PIPE, fd=2, flags=5, also=SPLICE_F_NONBLOCK)
+VMSPLICE = Part(Shape.VECTOR, 1, 2, on=On.PIPE_END, flags=3, also=SPLICE_F_NONBLOCK)
+COPY_FILE_RANGE = Part(Shape.LENGTH, size=4)
+GETEVENTS = Part(Shape.EVENTS, 3, 2)
+
+
+def _sent(shape: Shape, *, flags: int, drop: tuple[int, ...] = ()) -> Part:
+    """Natively, SIGPIPE comes only when nothing was moved (net/unix/af_unix.c, pipe_err)."""
+    return Part(shape, 1, 2, on=On.SOCKET, when=ArgIs(flags, 0, MSG_DONTWAIT),
+                flags=flags, also=MSG_NOSIGNAL, drop=drop)  # fmt: skip
+
+
+def _received(shape: Shape, *, flags: int, drop: tuple[int, ...] = ()) -> Part:
+    """All that was asked for, if it was asked for so: else what there is, and that is no part."""
+    when = ArgIs(flags, MSG_WAITALL, MSG_WAITALL | MSG_DONTWAIT)
+    return Part(shape, 1, 2, on=On.STREAM, when=when, receives=True, flags=flags, drop=drop)
+
+
+SENDTO = _sent(Shape.BYTES, flags=3, drop=(4, 5))
+SENDMSG = _sent(Shape.MESSAGE, flags=2)
+SENDMMSG = _sent(Shape.MESSAGES, flags=3)
+RECVFROM = _received(Shape.BYTES, flags=3, drop=(4, 5))
+RECVMSG = _received(Shape.MESSAGE, flags=2)
+RECVMMSG = Part(Shape.MESSAGES, 1, 2, on=On.SOCKET, receives=True, noted=True, flags=3,
+                when=ArgIs(3, 0, MSG_DONTWAIT | MSG_WAITFORONE))  # fmt: skip
+
+RELATIVE = ArgIs(1, 0, TIMER_ABSTIME)
+FUTEX_SPAN = ArgIs(1, FUTEX_WAIT, FUTEX_CMD_MASK)
 
 
 # -- notes that many rows share --------------------------------------------------------------------
@@ -392,7 +540,7 @@ TABLE: tuple[Room, ...] = (
         Row("rt_sigprocmask", x86_64=14),
         Row("rt_sigpending", x86_64=127),
         Row("rt_sigsuspend", x86_64=130),
-        Row("rt_sigtimedwait", EXIT, x86_64=128, moved=True,
+        Row("rt_sigtimedwait", EXIT, x86_64=128, timeout=timespec(2), eintr=True, moved=True,
             note="the siginfo names the sender by its id"),
         Row("rt_sigreturn", x86_64=15),
         Row("sigaltstack", x86_64=131),
@@ -400,7 +548,7 @@ TABLE: tuple[Room, ...] = (
     ),
     _room(
         "thread", "Threads: futexes, scheduling, processor and memory placement",
-        Row("futex", ENTER, x86_64=202, moved=True,
+        Row("futex", ENTER, x86_64=202, moved=True, timeout=timespec(3, FUTEX_SPAN),
             when=(arg_in(1, *FUTEX_OPS_UNTIL_MONOTONIC), arg_ptr(3)), note=DEADLINE),
         Row("futex_wait", ENTER, x86_64=455, moved=True,
             when=(arg_ptr(4), arg_in(5, CLOCK_MONOTONIC)), note=DEADLINE),
@@ -473,10 +621,10 @@ TABLE: tuple[Room, ...] = (
             note="a CPU-time clock is named by an id"),
         Row("clock_settime", x86_64=227, note=HOSTS_CLOCK),
         Row("clock_adjtime", x86_64=305, note=HOSTS_CLOCK),
-        Row("clock_nanosleep", ENTER, x86_64=230, moved=True,
+        Row("clock_nanosleep", ENTER, x86_64=230, moved=True, timeout=timespec(2, RELATIVE),
             when=arg_in_or_negative(0, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID, CLOCK_BOOTTIME),
             note="the moment to wake is on the pod's clock; a CPU-time clock may be named by an id"),
-        Row("nanosleep", x86_64=35),
+        Row("nanosleep", x86_64=35, timeout=timespec(0)),
         Row("gettimeofday", x86_64=96),
         Row("settimeofday", x86_64=164, note=HOSTS_CLOCK),
         Row("adjtimex", x86_64=159, note=HOSTS_CLOCK),
@@ -553,40 +701,40 @@ TABLE: tuple[Room, ...] = (
             note="the owner of a descriptor's signals, or of a lock, is named by its id"),
         Row("ioctl", Share(1, {"tty": BOTH, "pidfd": EXIT},
                            {"tty": TTY_IOCTLS_OF_IDS, "pidfd": PIDFD_GET_INFO}),
-            x86_64=16, moved=True,
+            x86_64=16, moved=True, eintr=True,
             note="a terminal names its foreground group and its session by id, "
                  "a pidfd its process and the parent"),
     ),
     _room(
         "file", "Open files: reading, writing, waiting",
-        Row("read", EXIT, x86_64=0, moved=True, when=arg_in(2, 128),
+        Row("read", EXIT, x86_64=0, moved=True, when=arg_in(2, 128), eintr=True, part=READ,
             note="a signalfd, read one signal at a time, names the sender"),
-        Row("write", x86_64=1),
-        Row("pread64", x86_64=17),
+        Row("write", x86_64=1, eintr=True, part=WRITE),
+        Row("pread64", x86_64=17, part=PREAD),
         Row("pwrite64", x86_64=18),
-        Row("readv", x86_64=19),
-        Row("writev", x86_64=20),
-        Row("preadv", x86_64=295),
+        Row("readv", x86_64=19, eintr=True, part=READV),
+        Row("writev", x86_64=20, eintr=True, part=WRITEV),
+        Row("preadv", x86_64=295, part=READV),
         Row("pwritev", x86_64=296),
-        Row("preadv2", x86_64=327),
-        Row("pwritev2", x86_64=328),
+        Row("preadv2", x86_64=327, eintr=True, part=READV),
+        Row("pwritev2", x86_64=328, eintr=True, part=PWRITEV2),
         Row("lseek", x86_64=8),
-        Row("sendfile", x86_64=40),
-        Row("splice", x86_64=275),
+        Row("sendfile", x86_64=40, eintr=True, part=SENDFILE),
+        Row("splice", x86_64=275, eintr=True, part=SPLICE),
         Row("tee", x86_64=276),
-        Row("vmsplice", x86_64=278),
-        Row("copy_file_range", x86_64=326),
+        Row("vmsplice", x86_64=278, part=VMSPLICE),
+        Row("copy_file_range", x86_64=326, part=COPY_FILE_RANGE),
         Row("fsync", x86_64=74),
         Row("fdatasync", x86_64=75),
         Row("sync_file_range", x86_64=277),
         Row("ftruncate", x86_64=77),
-        Row("fallocate", x86_64=285),
+        Row("fallocate", x86_64=285, eintr=True),
         Row("fadvise64", x86_64=221),
         Row("readahead", x86_64=187),
         Row("cachestat", x86_64=451),
         Row("getdents", x86_64=78),
         Row("getdents64", x86_64=217),
-        Row("poll", x86_64=7),
+        Row("poll", x86_64=7, timeout=milliseconds(2)),
         Row("ppoll", x86_64=271),
         Row("select", x86_64=23),
         Row("pselect6", x86_64=270),
@@ -681,9 +829,9 @@ TABLE: tuple[Room, ...] = (
         Row("socketpair", x86_64=53),
         Row("bind", x86_64=49),
         Row("listen", x86_64=50),
-        Row("accept", x86_64=43),
-        Row("accept4", x86_64=288),
-        Row("connect", x86_64=42),
+        Row("accept", x86_64=43, eintr=True),
+        Row("accept4", x86_64=288, eintr=True),
+        Row("connect", x86_64=42, eintr=True),
         Row("shutdown", x86_64=48),
         Row("getsockname", x86_64=51),
         Row("getpeername", x86_64=52),
@@ -691,21 +839,21 @@ TABLE: tuple[Room, ...] = (
         Row("getsockopt", EXIT, x86_64=55, moved=True,
             when=(arg_in(1, SOL_SOCKET), arg_in(2, SO_PEERCRED)),
             note="the peer is named by its id"),
-        Row("sendto", x86_64=44),
-        Row("recvfrom", x86_64=45),
-        Row("sendmsg", x86_64=46, note=SCM),
-        Row("recvmsg", x86_64=47, note=SCM),
-        Row("sendmmsg", x86_64=307, note=SCM),
-        Row("recvmmsg", x86_64=299, note=SCM),
+        Row("sendto", x86_64=44, eintr=True, part=SENDTO),
+        Row("recvfrom", x86_64=45, eintr=True, part=RECVFROM),
+        Row("sendmsg", x86_64=46, eintr=True, part=SENDMSG, note=SCM),
+        Row("recvmsg", x86_64=47, eintr=True, part=RECVMSG, note=SCM),
+        Row("sendmmsg", x86_64=307, eintr=True, part=SENDMMSG, note=SCM),
+        Row("recvmmsg", x86_64=299, eintr=True, part=RECVMMSG, note=SCM),
     ),
     _room(
         "epoll", "Epoll",
         Row("epoll_create", x86_64=213),
         Row("epoll_create1", x86_64=291),
         Row("epoll_ctl", x86_64=233),
-        Row("epoll_wait", x86_64=232),
-        Row("epoll_pwait", x86_64=281),
-        Row("epoll_pwait2", x86_64=441),
+        Row("epoll_wait", x86_64=232, timeout=milliseconds(3), eintr=True),
+        Row("epoll_pwait", x86_64=281, timeout=milliseconds(3), eintr=True),
+        Row("epoll_pwait2", x86_64=441, timeout=timespec(3), eintr=True),
         Row("epoll_ctl_old", Refuse("ENOSYS"), x86_64=214, note=GONE),
         Row("epoll_wait_old", Refuse("ENOSYS"), x86_64=215, note=GONE),
     ),
@@ -760,8 +908,8 @@ TABLE: tuple[Room, ...] = (
         Row("shmctl", x86_64=31),
         Row("semget", EXIT, x86_64=64,
             note="noted: a semaphore set cannot be carried yet, and the checkpoint says so"),
-        Row("semop", x86_64=65),
-        Row("semtimedop", x86_64=220),
+        Row("semop", x86_64=65, eintr=True),
+        Row("semtimedop", x86_64=220, timeout=timespec(3), eintr=True),
         Row("semctl", x86_64=66),
         Row("msgget", EXIT, x86_64=68,
             note="noted: a message queue cannot be carried yet, and the checkpoint says so"),
@@ -784,8 +932,8 @@ TABLE: tuple[Room, ...] = (
         Row("io_destroy", x86_64=207),
         Row("io_submit", x86_64=209),
         Row("io_cancel", x86_64=210),
-        Row("io_getevents", x86_64=208),
-        Row("io_pgetevents", x86_64=333),
+        Row("io_getevents", x86_64=208, timeout=timespec(4), eintr=True, part=GETEVENTS),
+        Row("io_pgetevents", x86_64=333, timeout=timespec(4), part=GETEVENTS),
         Row("io_uring_setup", Refuse("ENOSYS"), x86_64=425, note=RING),
         Row("io_uring_enter", Refuse("ENOSYS"), x86_64=426, note=RING),
         Row("io_uring_register", Refuse("ENOSYS"), x86_64=427, note=RING),
@@ -840,7 +988,7 @@ TABLE: tuple[Room, ...] = (
     _room(
         "host", "The host itself",
         Row("uname", x86_64=63),
-        Row("getrandom", x86_64=318),
+        Row("getrandom", x86_64=318, part=GETRANDOM),
         Row("syslog", x86_64=103),
         Row("sethostname", x86_64=170, note=CAPABILITY),
         Row("setdomainname", x86_64=171, note=CAPABILITY),

@@ -262,11 +262,7 @@ def test_a_prefix_is_its_folder():
 
 
 def test_one_file_reads_proc():
-    readers = [
-        name
-        for name, path in c_files().items()
-        if '"/proc' in path.read_text() and not name.startswith("pod/blocked")  # has its own still
-    ]
+    readers = [name for name, path in c_files().items() if '"/proc' in path.read_text()]
     assert readers == ["base/proc.c"], readers
 
 

@@ -16,9 +16,14 @@ ASAN_FLAVOURS = ("pod", "resume", "twice")
 GO_ON = {
     "blocked_recv": "a receive times out",
     "blocked_time_left": "sleeps end, and threads with them",
+    "clone3_args": "a thread protects memory, and opens it up again",
+    "running_long_calls": "it writes to files",
+    "running_short_answers": "the same",
+    "running_signal_waits": "signals come and go",
+    "stub_undone": "what it did away with is laid again, and the sizes of its memory show it",
     "timerfd": "a timer ticks",
 }
-"""Programs that do not only wait for the go."""
+"""Programs that do not only wait for the go, or not as they were."""
 
 
 def flavours() -> tuple[str, ...]:
@@ -38,3 +43,25 @@ def test_program_three_times_over(source: Path, place: Path):
     """What is restored can be checkpointed again, and again."""
     waits = source.stem not in GO_ON
     run_flavour("restore", [compiled(source)], place, moments=3, waits=waits)
+
+
+def halfway_and_running() -> list[Path]:
+    return [
+        p for p in sorted(PROGRAMS.glob("*.c")) if "_halfway_" in p.stem or "running_" in p.stem
+    ]
+
+
+@pytest.mark.tracer
+@pytest.mark.parametrize("source", halfway_and_running(), ids=lambda p: p.stem)
+def test_program_frozen_again_and_again(source: Path, place: Path):
+    """A call that goes on after a freeze is frozen anew, wherever it is by then."""
+    waits = source.stem not in GO_ON
+    run_flavour("frozen", [compiled(source)], place, moments=60, waits=waits)
+
+
+@pytest.mark.tracer
+@pytest.mark.parametrize("flavour", [f for f in ("native", "pod", "frozen") if f in FLAVOURS])
+@pytest.mark.parametrize("source", sorted(PROGRAMS.glob("frozen/*.c")), ids=lambda p: p.stem)
+def test_program_that_is_frozen_only(source: Path, flavour: str, place: Path):
+    """What they hold cannot be carried yet, or never will be."""
+    run_flavour(flavour, [compiled(source)], place)

@@ -117,6 +117,7 @@ class zt_task_info(CData):
     ended: int
     interrupted: int
     left_ns: int
+    control_size: int
     dumpable: int
     landlocked: int
 
@@ -198,6 +199,8 @@ class _Lib:
     ZT_ERR_TIMEOUT: int
     ZT_ERR_EXEC: int
     ZT_ERR_UNFIT: int
+    ZT_ERR_FOREIGN: int
+    ZT_ERR_HARMED: int
     ZT_ROW_MUST: int
     ZT_CPU_CLOCKS: int
     ZT_RUN_HELD: int
@@ -294,7 +297,9 @@ class _Lib:
         /,
     ) -> int: ...
     def zt_rseq_get(self, pod: zt_pod, rtid: int, ret: zt_rseq, err: zt_err, /) -> int: ...
-    def zt_call_reissue(self, pod: zt_pod, rtid: int, left_ns: int, err: zt_err, /) -> int: ...
+    def zt_call_reissue(
+        self, pod: zt_pod, rtid: int, left_ns: int, control_size: int, err: zt_err, /
+    ) -> int: ...
     def zt_loop_run_program(
         self,
         pod: zt_pod,
@@ -317,6 +322,8 @@ class _Lib:
     # addresses of the stub region, and memory
     def zt_stub_start(self) -> int: ...
     def zt_stub_end(self) -> int: ...
+    def zt_stub_vdso_end(self) -> int: ...
+    def zt_stub_host(self) -> int: ...
     def zt_stub_data(self, rows: int, /) -> int: ...
     def zt_stub_capacity(self) -> int: ...
     def zt_mem_read(self, rpid: int, address: int, ret: Bytes, size: int, /) -> int: ...

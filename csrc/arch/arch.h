@@ -9,27 +9,32 @@
  * has to move it. Far below the kernel's top-down mmap area, far above heaps, and outside the
  * shadow ranges of the sanitizers.
  *
- *   text     interpreter (one page), then our vDSO: calls from here pass the filter untouched
+ *   text     our vDSO, params, interpreter: calls from here pass the filter untouched. The three are
+ *            mappings of their own, for a program may unmap what it was told is its vDSO (valgrind).
  *   params   what our vDSO needs to know of this host
- *   host     the host's own vvar and vDSO, moved here at exec
+ *   host     the host's own vvar and vDSO, moved here at exec; the rest of it is closed
  *   data     rows and data of the program that is running
  *   scratch  one slot per thread, for arguments that the tracer rewrites
  */
 #define ZT_STUB_BASE 0x6ffe00000000
-#define ZT_STUB_TEXT_SIZE 0x4000
+#define ZT_STUB_TEXT_SIZE 0x8000
 #define ZT_STUB_VDSO (ZT_STUB_BASE + 0x1000)
 #define ZT_VDSO_PARAMS 0x6ffe00004000ULL /* ZT_STUB_BASE + 0x4000, in full: build.py reads it here */
+#define ZT_STUB_INTERPRETER (ZT_STUB_BASE + 0x6000)
 #define ZT_STUB_HOST (ZT_STUB_BASE + 0x8000)
 #define ZT_STUB_HOST_SIZE 0x38000
 #define ZT_STUB_DATA (ZT_STUB_BASE + 0x40000)
 #define ZT_STUB_DATA_SIZE 0x200000
 #define ZT_STUB_SCRATCH (ZT_STUB_DATA + ZT_STUB_DATA_SIZE)
-#define ZT_STUB_SCRATCH_SLOT 64
+#define ZT_STUB_SCRATCH_SLOT 64   /* for what a hook rewrites ... */
+#define ZT_STUB_SCRATCH_AGAIN 320 /* ... and behind it, for a call that is made again */
 #define ZT_STUB_SCRATCH_SLOTS 4096
-#define ZT_STUB_LIMIT (ZT_STUB_SCRATCH + ZT_STUB_SCRATCH_SLOT * ZT_STUB_SCRATCH_SLOTS)
+#define ZT_STUB_LIMIT (ZT_STUB_SCRATCH + (ZT_STUB_SCRATCH_SLOT + ZT_STUB_SCRATCH_AGAIN) * ZT_STUB_SCRATCH_SLOTS)
 
-/* The call by which the stub says that its program has ended; no kernel has this number. */
-#define ZT_STUB_END_NR 0x5a415054
+/* The call by which the stub says that its program has ended: at the stub's address it is trapped.
+ * restart_syscall(2) is one that no program makes by itself, and that no outer filter denies, as a
+ * container's does with numbers that no kernel has. */
+#define ZT_STUB_END_NR 219
 
 /* Calls that the tracer has to know by number. */
 enum zt_arch_nr {

@@ -112,7 +112,7 @@ void zt_arch_rewind_call(zt_regs *regs, long nr)
 void zt_arch_enter_program(zt_regs *regs, uint64_t address, uint64_t rows)
 {
     regs->orig_rax = (uint64_t)-1; /* else the kernel would restart what was interrupted */
-    regs->rip = ZT_STUB_BASE;
+    regs->rip = ZT_STUB_INTERPRETER;
     regs->r12 = regs->r14 = address;
     regs->r13 = address + rows * sizeof(zt_program_row);
 }

@@ -50,6 +50,12 @@ FILE *zt_proc_open(int32_t id, const char *name)
     return fopen(path_of(id, name, path), "re");
 }
 
+int zt_proc_memory(int32_t id)
+{
+    char path[PATH_SIZE];
+    return open(path_of(id, "mem", path), O_RDONLY | O_CLOEXEC);
+}
+
 const char *zt_proc_value(const char *text, const char *key)
 {
     size_t length = strlen(key);
@@ -63,15 +69,21 @@ const char *zt_proc_value(const char *text, const char *key)
 
 bool zt_proc_get_stat(int32_t id, zt_proc_stat *ret)
 {
-    enum { PARENT = 4, CPU = 39 }; /* numbers of fields */
-    char text[1024];
-    if (zt_proc_read(id, "stat", text, sizeof text))
+    enum { PARENT = 4, USER = 14, CPU = 39 }; /* numbers of fields */
+    char text[1024], name[32];
+    /* stat itself would add up the times of all threads. */
+    snprintf(name, sizeof name, "task/%d/stat", id);
+    if (zt_proc_read(id, name, text, sizeof text))
         return false;
     const char *at = strrchr(text, ')'); /* the name may hold anything */
     if (!at || sscanf(at + 1, " %c %d", &ret->state, &ret->parent) != 2)
         return false;
     at = strchr(at + 2, ' ');
-    for (int field = PARENT; at && field < CPU; field++)
+    for (int field = PARENT; at && field < USER; field++)
+        at = strchr(at + 1, ' ');
+    if (!at || sscanf(at, "%lu", &ret->user_ticks) != 1)
+        return false;
+    for (int field = USER; at && field < CPU; field++)
         at = strchr(at + 1, ' ');
     return at && sscanf(at, "%d", &ret->cpu) == 1;
 }
@@ -88,4 +100,11 @@ int zt_proc_fd_link(int32_t id, int fd, char *ret, size_t size)
     char name[32];
     snprintf(name, sizeof name, "fd/%d", fd);
     return zt_proc_link(id, name, ret, size);
+}
+
+int zt_proc_fd_statx(int32_t id, int fd, struct statx *ret)
+{
+    char name[32], path[PATH_SIZE];
+    snprintf(name, sizeof name, "fd/%d", fd);
+    return statx(AT_FDCWD, path_of(id, name, path), AT_STATX_DONT_SYNC, STATX_TYPE, ret);
 }

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 enum { ZT_PROC_SELF = 0 };
 
@@ -15,13 +16,17 @@ int zt_proc_link(int32_t id, const char *name, char *ret, size_t size);
 /* To read by line what may be long. NULL with errno. */
 FILE *zt_proc_open(int32_t id, const char *name);
 
+/* The memory of a process, to pread; it need not be readable to the process. -1 with errno. */
+int zt_proc_memory(int32_t id);
+
 /* What follows "KEY:" at the start of a line, or NULL. */
 const char *zt_proc_value(const char *text, const char *key);
 
-/* Of /proc/ID/stat, proc_pid_stat(5). */
+/* Of a thread's stat, proc_pid_stat(5). */
 typedef struct zt_proc_stat {
     char state;
     int32_t parent;
+    uint64_t user_ticks; /* its time in user mode, in 1/sysconf(_SC_CLK_TCK) s */
     int32_t cpu; /* that it ran on last */
 } zt_proc_stat;
 bool zt_proc_get_stat(int32_t id, zt_proc_stat *ret); /* false: there is no such thread */
@@ -29,3 +34,6 @@ bool zt_proc_get_stat(int32_t id, zt_proc_stat *ret); /* false: there is no such
 /* As /proc/ID/fdinfo/FD and fd/FD, of the descriptor `fd`. */
 int zt_proc_fd_info(int32_t id, int fd, char *ret, size_t size);
 int zt_proc_fd_link(int32_t id, int fd, char *ret, size_t size);
+/* Type and device of what it is of. No file system is asked, as the process that serves it may be
+ * frozen. 0, or -1 with errno. */
+int zt_proc_fd_statx(int32_t id, int fd, struct statx *ret);

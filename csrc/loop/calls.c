@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "../pod/blocked.h"
+#include "../pod/blocked/blocked.h"
 
 /* The pod is being frozen: the call has not been made yet. */
 static int unmake_call(zt_task *task, zt_regs *regs, zt_err *err)
@@ -48,9 +48,8 @@ int zt_loop_enter(zt_pod *pod, zt_task *task, zt_onward *ret, zt_err *err)
     *ret = ZT_ONWARD_RUN;
     if (zt_stopped_get_regs(thread, &regs, err))
         return -1;
-    if (task->reissue.active && task->reissue.entered)
-        return 0; /* its arguments are the kernel's already */
-    if (zt_pod_shall_rest(pod, task))
+    bool again = task->reissue.active && task->reissue.entered; /* then it is unmade on its way out */
+    if (zt_pod_shall_rest(pod, task) && !again)
         return unmake_call(task, &regs, err);
 
     zt_call *call = &task->call;
@@ -102,7 +101,7 @@ int zt_loop_call(zt_pod *pod, zt_task *task, zt_err *err)
     bool entering;
     if (zt_stopped_entering(zt_task_stopped(task), &entering, err))
         return -1;
-    if (task->reissue.active && !task->in_call)
-        return zt_blocked_call(task, entering, err);
-    return entering ? 0 : on_exit_of_call(pod, task, err);
+    if (!entering && (task->in_call || task->made.n) && on_exit_of_call(pod, task, err))
+        return -1;
+    return task->reissue.active ? zt_blocked_call(task, entering, err) : 0;
 }

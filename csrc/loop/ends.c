@@ -72,6 +72,7 @@ int zt_loop_executed(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_stop *ret
                        task->process->vpid.n, why.text);
     }
     task->process->ready = true;
+    task->process->whole = pod->freezing; /* else it may run before we need it */
     task->group_stop = ret_rest->kind == ZT_STOP_GROUP ? ret_rest->value : 0;
     *ret_freed = take_vfork_maker(task->process);
     return 0;

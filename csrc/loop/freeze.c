@@ -2,11 +2,13 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #include "../base/proc.h"
-#include "../pod/blocked.h"
+#include "../pod/blocked/blocked.h"
 #include "ends.h"
 #include "loop.h"
 
@@ -80,6 +82,27 @@ static int await_rest(zt_pod *pod, int64_t limit_ns, int32_t timeout_ms, zt_err 
     return 0;
 }
 
+/* What the freeze has left in sockets, other threads and a capture would find. */
+static int take_out_errors(zt_pod *pod, zt_err *err)
+{
+    int fd;
+    uint32_t ran;
+    for (zt_task *task = pod->tasks, *next; task; task = next) {
+        next = task->next;
+        if (task->state != ZT_TASK_REST || !zt_blocked_left_error(task, &fd))
+            continue;
+        int32_t data[] = {0, sizeof(int32_t)}; /* the error, and its size */
+        const uint64_t at = zt_stub_data(1);
+        zt_program_row row = {.nr = SYS_getsockopt,
+                              .args = {(uint64_t)fd, SOL_SOCKET, SO_ERROR, at, at + sizeof *data}};
+        if (!zt_loop_run_program(pod, task->rtid.n, &row, 1, data, sizeof data, &ran, err))
+            zt_blocked_error_was(task, data[0]);
+        else if (err->kind != ZT_ERR_GONE)
+            return -1;
+    }
+    return 0;
+}
+
 int zt_loop_freeze(zt_pod *pod, int32_t timeout_ms, zt_err *err)
 {
     if (pod->freezing)
@@ -96,7 +119,7 @@ int zt_loop_freeze(zt_pod *pod, int32_t timeout_ms, zt_err *err)
         if ((task->state == ZT_TASK_RUNNING || task->state == ZT_TASK_LISTENING) && zt_pod_shall_rest(pod, task))
             zt_interrupt(task->rtid.n, err); /* ESRCH: its end is on the way */
 
-    if (!await_rest(pod, pod->frozen_at_ns + timeout_ms * 1000000ll, timeout_ms, err))
+    if (!await_rest(pod, pod->frozen_at_ns + timeout_ms * 1000000ll, timeout_ms, err) && !take_out_errors(pod, err))
         return 0;
     zt_err also;
     if (zt_loop_thaw(pod, &also))
@@ -111,6 +134,7 @@ int zt_loop_thaw(zt_pod *pod, zt_err *err)
     pod->freezing = false;
     for (zt_task *task = pod->tasks, *next; task; task = next) {
         next = task->next;
+        task->process->whole = false;
         if (task->state == ZT_TASK_ENDED)
             task->state = ZT_TASK_RUNNING;
         if (task->state != ZT_TASK_REST)

@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "../pod/blocked.h"
+#include "../pod/blocked/blocked.h"
 #include "../pod/past.h"
 #include "../pod/robust.h"
 #include "../pod/safepoint.h"

@@ -1,8 +1,9 @@
 /* Syscall programs in threads of a frozen pod, also such as make processes and execute programs. */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 
-#include "../ptrace/stub.h"
+#include "../ptrace/whole.h"
 #include "loop.h"
 
 typedef struct running {
@@ -33,12 +34,28 @@ static int on_event(void *context, zt_stop stop, zt_err *err)
     }
 }
 
+/* Nothing of it has run since we last looked, or we look now. */
+static int make_whole(const zt_pod *pod, zt_task *task, zt_err *err)
+{
+    char text[sizeof err->text];
+    if (task->process->whole)
+        return 0;
+    if (!zt_whole_make(zt_task_stopped(task), &pod->host, pod->clock_offset_ns, err)) {
+        task->process->whole = true;
+        return 0;
+    }
+    snprintf(text, sizeof text, "%s", err->text);
+    return zt_fail(err, err->kind, err->os_errno, "process %d: %.200s", task->process->vpid.n, text);
+}
+
 int zt_loop_run_program(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
                         uint32_t *ret_done, zt_err *err)
 {
     zt_task *task = zt_pod_task(pod, rtid);
     if (!task || task->state != ZT_TASK_REST)
         return zt_fail(err, task ? ZT_ERR_STATE : ZT_ERR_GONE, ESRCH, "thread %d is not at rest", rtid);
+    if (make_whole(pod, task, err))
+        return -1;
     running run = {pod, rtid};
     int failed = zt_stub_run((zt_stopped){rtid}, rows, count, data, size, on_event, &run, ret_done, err);
     task = zt_pod_task(pod, rtid);

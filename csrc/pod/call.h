@@ -36,6 +36,68 @@ typedef enum zt_class {
 typedef zt_verdict zt_enter_hook(struct zt_pod *pod, struct zt_task *task, zt_call *call);
 typedef void zt_exit_hook(struct zt_pod *pod, struct zt_task *task, zt_call *call);
 
+/* The bits of `mask` in the low half of argument `arg` are those of `value`; a mask of 0: always. */
+typedef struct zt_arg_is {
+    uint8_t arg;
+    uint32_t mask, value;
+} zt_arg_is;
+
+static inline bool zt_arg_holds(const zt_arg_is *condition, const uint64_t *args)
+{
+    return ((uint32_t)args[condition->arg] & condition->mask) == condition->value;
+}
+
+typedef enum zt_unit {
+    ZT_UNTIMED = 0,
+    ZT_MILLISECONDS,
+    ZT_TIMESPEC,
+} zt_unit;
+
+typedef struct zt_timeout {
+    zt_unit unit;
+    uint8_t arg;
+    zt_arg_is span; /* else it is a moment, not a span */
+} zt_timeout;
+
+/* How a call says what it is to move: by its arguments `at` and `size` (class Shape of syscalls.py). */
+typedef enum zt_shape {
+    ZT_SHAPE_NONE = 0, /* a stop never finds it halfway */
+    ZT_SHAPE_BYTES,
+    ZT_SHAPE_VECTOR,
+    ZT_SHAPE_MESSAGE,
+    ZT_SHAPE_MESSAGES,
+    ZT_SHAPE_LENGTH,
+    ZT_SHAPE_EVENTS,
+} zt_shape;
+
+/* What a descriptor is of, as far as that tells a call that was cut short from one that was done
+ * (class On of syscalls.py). */
+enum {
+    ZT_ON_PIPE = 1,     /* pipe or FIFO */
+    ZT_ON_PIPE_END = 2, /* such, open for reading only: vmsplice reads from it */
+    ZT_ON_SOCKET = 4,
+    ZT_ON_STREAM = 8, /* a socket that keeps no boundaries: MSG_WAITALL means something */
+    ZT_ON_TTY = 16,
+    ZT_ON_TTY_MINIMUM = 32, /* a terminal that gives no less than VMIN characters */
+    ZT_ON_MEMORY = 64,      /* /dev/zero, /dev/urandom and their like give all that is asked for */
+    ZT_ON_OTHER = 128,
+};
+
+/* What a call does that is stopped halfway (class Part of syscalls.py). */
+typedef struct zt_part {
+    zt_shape shape;
+    uint8_t at, size;
+    uint8_t fd;
+    uint16_t on; /* ZT_ON_*; 0: whatever it is */
+    zt_arg_is when;
+    bool receives;
+    bool has_flags;
+    uint8_t flags;
+    uint32_t also; /* set in its flags for the rest */
+    uint8_t drop;  /* bit i: argument i is of no use for the rest */
+    bool noted;    /* the socket has noted the cut as its error */
+} zt_part;
+
 /* A row of csrc/syscalls.py, as gen_tables.py writes it. */
 typedef struct zt_row {
     const char *name;
@@ -46,6 +108,9 @@ typedef struct zt_row {
     bool result_id;
     zt_enter_hook *enter;
     zt_exit_hook *exit;
+    zt_timeout timeout;
+    bool eintr; /* answers EINTR to any stop */
+    zt_part part;
 } zt_row;
 
 const zt_row *zt_row_of(int32_t nr); /* never NULL: an unknown number has an empty row */

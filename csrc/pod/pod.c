@@ -240,7 +240,7 @@ bool zt_pod_virtual_sender(zt_pod *pod, siginfo_t *info)
 
 uint64_t zt_task_scratch(const zt_task *task)
 {
-    return ZT_STUB_SCRATCH + (uint64_t)task->scratch_slot * ZT_STUB_SCRATCH_SLOT;
+    return ZT_STUB_SCRATCH + (uint64_t)task->scratch_slot * (ZT_STUB_SCRATCH_SLOT + ZT_STUB_SCRATCH_AGAIN);
 }
 
 void zt_pod_tell(zt_pod *pod, const char *text)

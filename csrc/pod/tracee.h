@@ -13,6 +13,14 @@ typedef enum zt_task_state {
     ZT_TASK_ENDED,     /* a leader that ended before its other threads: it has no stop and no registers */
 } zt_task_state;
 
+/* For what a call is made that goes on with one that was cut short. */
+typedef enum zt_step {
+    ZT_STEP_AGAIN, /* as it was asked, for the time that was left */
+    ZT_STEP_ASK,   /* its descriptor is asked what it is */
+    ZT_STEP_PIECE, /* a piece of the rest: one more step follows */
+    ZT_STEP_REST,  /* all of the rest */
+} zt_step;
+
 /* The head of struct clone_args (include/uapi/linux/sched.h). */
 typedef struct zt_clone_asked {
     uint64_t flags, pidfd, child_tid, parent_tid;
@@ -27,6 +35,7 @@ typedef struct zt_process {
     struct zt_task *vfork_maker; /* waits for us to execute or end */
     int32_t dumpable;           /* PR_GET_DUMPABLE as it is told; for the kernel it is always 1 */
     bool ready;                 /* has a stub (false between exec and its installation) */
+    bool whole;                 /* its stub was looked at since it last ran */
     zt_process_past *past;      /* NULL: none. Owned; see pod/past.h */
 } zt_process;
 
@@ -52,18 +61,25 @@ typedef struct zt_task {
     zt_clone_asked clone_asked; /* by the clone3 that it is in */
     zt_vpid made;      /* the child that it just made, if its number is not the kernel's */
 
-    /* A call that a freeze interrupted goes on with the time that was left: see pod/blocked.h. */
+    /* The call that it is in was interrupted and is made again, or what is left of it: blocked/. */
     struct {
         bool active;
-        bool entered; /* its way in was seen */
-        int64_t done;      /* bytes that it had moved already */
-        int64_t left_ns;   /* that it may take from when it runs; -1: untimed */
+        bool entered;      /* its way in was seen */
         uint64_t rip, rsp; /* where it is made, to tell it from calls of a handler that runs before */
-        zt_call call;
+        int64_t found;     /* what it had answered */
+        int64_t done;      /* how much of it is done by now; 0: nothing, it is made as it was asked */
+        int64_t left_ns;   /* that it may take from when it runs; -1: untimed */
+        zt_call call;      /* as the program made it, and as it is issued now: */
+        int32_t issued_nr;
+        zt_step step;
+        int64_t step_size;    /* what a ZT_STEP_PIECE is to move */
+        uint16_t on, asked;   /* what its descriptor is, ZT_ON_*; ZT_ASKED_* */
+        int64_t minimum;      /* of a ZT_ON_TTY_MINIMUM */
     } reissue;
     int32_t restart_nr;  /* the call that the kernel goes on with as restart_syscall */
-    bool interrupted;    /* by the freeze alone, in a call that shows it */
+    bool interrupted;    /* at rest in a call that shows it */
     int64_t deadline_ns; /* of its timed call, host's monotonic clock; 0: it is in none */
+    int64_t control_size; /* of the buffer of the recvmsg that it is in, + 1; 0: not known */
 } zt_task;
 
 static inline zt_stopped zt_task_stopped(const zt_task *task)

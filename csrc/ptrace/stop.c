@@ -59,17 +59,26 @@ zt_stop zt_stop_of(int32_t rtid, int wait_status)
     return stop;
 }
 
-/* Is it asleep where nothing of ours will wake it? On the way to a stop it runs, or waits for a disk;
- * the first thread of a process that waits for the others to end is a zombie. */
-static bool seems_stuck(int32_t rtid)
+/* Is it asleep where nothing of ours will wake it, or in code that is not ours? On the way to a stop it
+ * runs, in the kernel, or waits for a disk; the first thread of a process that waits for the others to
+ * end is a zombie. The interpreter spends some milliseconds in a second. */
+static bool seems_stuck(int32_t rtid, uint64_t *user_ticks)
 {
     zt_proc_stat stat;
-    return zt_proc_get_stat(rtid, &stat) && stat.state != 'R' && stat.state != 'D';
+    if (!zt_proc_get_stat(rtid, &stat))
+        return false;
+    const uint64_t spent = stat.user_ticks - *user_ticks;
+    *user_ticks = stat.user_ticks;
+    if (stat.state == 'R')
+        return spent > (uint64_t)sysconf(_SC_CLK_TCK) / 10;
+    return stat.state != 'D';
 }
 
 static int wait_ticking(int32_t rtid, zt_stop *ret, zt_err *err)
 {
     int status, stuck_s = 0;
+    uint64_t user_ticks = 0;
+    seems_stuck(rtid, &user_ticks);
     for (;;) {
         pid_t got = waitpid(rtid, &status, __WALL);
         if (got > 0) {
@@ -80,9 +89,10 @@ static int wait_ticking(int32_t rtid, zt_stop *ret, zt_err *err)
             errno = ESRCH; /* taken away by the exec of another thread */
         if (errno != EINTR)
             return zt_fail_os(err, "waitpid");
-        stuck_s = seems_stuck(rtid) ? stuck_s + 1 : 0;
+        stuck_s = seems_stuck(rtid, &user_ticks) ? stuck_s + 1 : 0;
         if (stuck_s >= ZT_STUCK_AFTER_S)
-            return zt_fail(err, ZT_ERR_TIMEOUT, 0, "thread %d sleeps in a call of ours since %d s", rtid, stuck_s);
+            return zt_fail(err, ZT_ERR_TIMEOUT, 0, "thread %d sleeps, or runs code that is not ours, since %d s", rtid,
+                           stuck_s);
     }
 }
 
@@ -188,6 +198,17 @@ int zt_stopped_set_regs(zt_stopped thread, const zt_regs *regs, zt_err *err)
 {
     uint64_t size = sizeof *regs;
     return regset(PTRACE_SETREGSET, thread.rtid, NT_PRSTATUS, (void *)regs, &size, err);
+}
+
+int zt_stopped_poke(zt_stopped thread, uint64_t address, const unsigned char *bytes, uint64_t size, zt_err *err)
+{
+    for (uint64_t at = 0; at < size; at += 8) {
+        uint64_t word = 0;
+        memcpy(&word, bytes + at, size - at < 8 ? size - at : 8);
+        if (request(PTRACE_POKEDATA, thread.rtid, address + at, (const void *)word))
+            return zt_fail_os(err, "ptrace(PTRACE_POKEDATA)");
+    }
+    return 0;
 }
 
 int zt_stopped_get_xstate(zt_stopped thread, void *ret, uint64_t capacity, uint64_t *ret_size, zt_err *err)

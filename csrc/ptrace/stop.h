@@ -47,8 +47,8 @@ static inline bool zt_stop_is_fault(zt_stop stop)
 }
 
 /* Wait for the next stop of one thread that is on its way there. ZT_ERR_TIMEOUT when it sleeps instead,
- * so many seconds on end; one that runs or waits for a disk gets there, or ends by a signal that
- * nobody can block. */
+ * or spends its time in user mode, so many seconds on end; one that runs in the kernel or waits for a
+ * disk gets there, or ends by a signal that nobody can block. */
 #define ZT_STUCK_AFTER_S 15
 int zt_stop_wait(int32_t rtid, zt_stop *ret, zt_err *err);
 
@@ -77,6 +77,8 @@ int zt_stopped_message(zt_stopped thread, unsigned long *ret, zt_err *err);
 
 int zt_stopped_get_regs(zt_stopped thread, zt_regs *ret, zt_err *err);
 int zt_stopped_set_regs(zt_stopped thread, const zt_regs *regs, zt_err *err);
+/* Write into its memory, whatever its protection is; what follows up to a multiple of 8 becomes 0. */
+int zt_stopped_poke(zt_stopped thread, uint64_t address, const unsigned char *bytes, uint64_t size, zt_err *err);
 int zt_stopped_get_xstate(zt_stopped thread, void *ret, uint64_t capacity, uint64_t *ret_size, zt_err *err);
 int zt_stopped_set_xstate(zt_stopped thread, const void *state, uint64_t size, zt_err *err);
 

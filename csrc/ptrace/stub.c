@@ -2,6 +2,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -31,6 +32,16 @@ uint64_t zt_stub_end(void)
     return ZT_STUB_LIMIT;
 }
 
+uint64_t zt_stub_vdso_end(void)
+{
+    return ZT_VDSO_PARAMS;
+}
+
+uint64_t zt_stub_host(void)
+{
+    return ZT_STUB_HOST;
+}
+
 uint64_t zt_stub_data(uint32_t rows)
 {
     return ZT_STUB_DATA + rows * sizeof(zt_program_row);
@@ -43,9 +54,9 @@ uint32_t zt_stub_capacity(void)
 
 /* --- running a program */
 
-typedef enum run_end { RUN_DONE, RUN_TAKEN } run_end;
+typedef enum run_end { RUN_DONE, RUN_TAKEN, RUN_FAULT } run_end;
 
-/* Bring a thread that sleeps in a row out of it. */
+/* Bring a thread that sleeps in a row, or loops, out of it. */
 static int cut_short(zt_stopped thread, zt_stop *ret, zt_err *err)
 {
     if (zt_interrupt(thread.rtid, err) || zt_stop_wait(thread.rtid, ret, err))
@@ -54,9 +65,11 @@ static int cut_short(zt_stopped thread, zt_stop *ret, zt_err *err)
     return at_rest || !zt_stopped_rest(thread, ret, err) ? 0 : -1;
 }
 
-/* Let the thread run until the interpreter makes its last call, or `event` ends it. ZT_ERR_TIMEOUT: it
- * slept in a row, and is at rest there. */
-static int run_to_end(zt_stopped thread, zt_stub_event *event, void *context, run_end *ret, zt_err *err)
+/* Let the thread run until the interpreter makes its last call, it faults, or `event` ends it.
+ * ZT_ERR_TIMEOUT: it got stuck, and is at rest there. *ret_stopped: the one other signal that nobody
+ * can block came meanwhile, and is still to be given. */
+static int run_to_end(zt_stopped thread, zt_stub_event *event, void *context, run_end *ret, bool *ret_stopped,
+                      zt_err *err)
 {
     for (;;) {
         zt_stop stop;
@@ -77,7 +90,13 @@ static int run_to_end(zt_stopped thread, zt_stub_event *event, void *context, ru
         case ZT_STOP_CALL:
             continue; /* a freeze or a stop of its process, which will be seen again at the end */
         case ZT_STOP_SIGNAL:
-            return zt_fail(err, ZT_ERR_PROGRAM, 0, "the stub got signal %d", stop.value);
+            if (stop.value == SIGSTOP) {
+                *ret_stopped = true;
+                continue;
+            }
+            zt_fail(err, ZT_ERR_HARMED, 0, "thread %d got signal %d in a program of ours", thread.rtid, stop.value);
+            *ret = RUN_FAULT;
+            return 0;
         default: {
             int taken = event ? event(context, stop, err)
                               : zt_fail(err, ZT_ERR_GONE, ESRCH, "thread %d ended in a program", thread.rtid);
@@ -110,6 +129,15 @@ static int run_leave(zt_stopped thread, const zt_regs *regs, uint64_t mask, zt_e
     return come_back(thread, regs, mask, err);
 }
 
+/* The registers that a program may be left with: at the call by which the interpreter says so, with the
+ * number of a row. */
+static bool is_end(const zt_regs *regs, uint32_t count)
+{
+    const uint64_t at = zt_arch_program_stopped_at(regs) - ZT_STUB_DATA;
+    return zt_arch_call_nr(regs) == ZT_STUB_END_NR && at % sizeof(zt_program_row) == 0 &&
+           at / sizeof(zt_program_row) <= count;
+}
+
 int zt_stub_run(zt_stopped thread, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
                 zt_stub_event *event, void *context, uint32_t *ret_done, zt_err *err)
 {
@@ -131,7 +159,8 @@ int zt_stub_run(zt_stopped thread, zt_program_row *rows, uint32_t count, void *d
     zt_arch_enter_program(&run, ZT_STUB_DATA, count);
     if (zt_stopped_set_mask(thread, ALL_SIGNALS, err) || zt_stopped_set_regs(thread, &run, err))
         return -1;
-    if (run_to_end(thread, event, context, &end, err)) {
+    bool stopped = false;
+    if (run_to_end(thread, event, context, &end, &stopped, err)) {
         const zt_err why = *err;
         if (why.kind == ZT_ERR_TIMEOUT && !come_back(thread, &before, mask, err))
             *err = why;
@@ -141,11 +170,19 @@ int zt_stub_run(zt_stopped thread, zt_program_row *rows, uint32_t count, void *d
         *ret_done = count;
         return 0;
     }
-    if (zt_stopped_get_regs(thread, &run, err))
+    const zt_err why = *err;
+    if (zt_stopped_get_regs(thread, &run, err) || run_leave(thread, &before, mask, err))
         return -1;
+    if (stopped)
+        kill(thread.rtid, SIGSTOP);
+    if (end == RUN_FAULT) {
+        *err = why;
+        return -1;
+    }
+    if (!is_end(&run, count))
+        return zt_fail(err, ZT_ERR_HARMED, 0, "thread %d came back otherwise than by the end of a program",
+                       thread.rtid);
     *ret_done = (uint32_t)((zt_arch_program_stopped_at(&run) - ZT_STUB_DATA) / sizeof *rows);
-    if (run_leave(thread, &before, mask, err))
-        return -1;
     if (zt_mem_get(thread.rtid, ZT_STUB_DATA, rows, rows_size, err))
         return -1;
     if (size && zt_mem_get(thread.rtid, ZT_STUB_DATA + rows_size, data, size, err))
@@ -156,6 +193,21 @@ int zt_stub_run(zt_stopped thread, zt_program_row *rows, uint32_t count, void *d
 }
 
 /* --- installing it */
+
+zt_stub_code zt_stub_interpreter(void)
+{
+    return (zt_stub_code){ZT_STUB_INTERPRETER, zt_arch_stub_start, (uint64_t)(zt_arch_stub_end - zt_arch_stub_start)};
+}
+
+zt_stub_code zt_stub_vdso(void)
+{
+    return (zt_stub_code){ZT_STUB_VDSO, zt_vdso_image, sizeof zt_vdso_image};
+}
+
+static int put(zt_stopped thread, zt_stub_code code, zt_err *err)
+{
+    return zt_mem_put(thread.rtid, code.address, code.bytes, code.size, err);
+}
 
 static uint64_t at_host(const zt_host_vdso *host, uint64_t offset)
 {
@@ -216,14 +268,13 @@ int zt_stub_install(zt_stopped thread, const zt_host_vdso *host, int64_t clock_o
     if (mapped != (int64_t)ZT_STUB_BASE)
         return zt_fail(err, ZT_ERR_OS, (int)-mapped, "cannot map the stub region: %s", strerror((int)-mapped));
 
-    size_t code = (size_t)(zt_arch_stub_end - zt_arch_stub_start);
-    if (zt_mem_put(thread.rtid, ZT_STUB_BASE, zt_arch_stub_start, code, err) ||
-        zt_mem_put(thread.rtid, ZT_STUB_VDSO, zt_vdso_image, sizeof zt_vdso_image, err) ||
+    if (put(thread, zt_stub_interpreter(), err) || put(thread, zt_stub_vdso(), err) ||
         zt_stub_set_params(thread.rtid, host, clock_offset_ns, err))
         return -1;
 
-    zt_program_row rows[ZT_HOST_PARTS + 3];
+    zt_program_row rows[ZT_HOST_PARTS + 5];
     uint32_t count = 0, done;
+    rows[count++] = protect(ZT_STUB_HOST, ZT_STUB_DATA, PROT_NONE);
     for (int i = 0; i < host->parts; i++)
         rows[count++] = (zt_program_row){
             .nr = (uint32_t)zt_arch_nr(ZT_NR_MREMAP),
@@ -232,8 +283,9 @@ int zt_stub_install(zt_stopped thread, const zt_host_vdso *host, int64_t clock_o
                      MREMAP_MAYMOVE | MREMAP_FIXED, ZT_STUB_HOST + (uint64_t)(host->part[i].offset - host->lowest)},
         };
     /* The host's parts keep the protection that the kernel gave them. */
-    rows[count++] = protect(ZT_STUB_BASE, ZT_STUB_BASE + ZT_STUB_TEXT_SIZE, PROT_READ | PROT_EXEC);
-    rows[count++] = protect(ZT_VDSO_PARAMS, ZT_STUB_HOST, PROT_READ | PROT_WRITE);
+    rows[count++] = protect(ZT_STUB_BASE, ZT_VDSO_PARAMS, PROT_READ | PROT_EXEC);
+    rows[count++] = protect(ZT_VDSO_PARAMS, ZT_STUB_INTERPRETER, PROT_READ | PROT_WRITE);
+    rows[count++] = protect(ZT_STUB_INTERPRETER, ZT_STUB_HOST, PROT_READ | PROT_EXEC);
     rows[count++] = protect(ZT_STUB_DATA, ZT_STUB_LIMIT, PROT_READ | PROT_WRITE);
     if (zt_stub_run(thread, rows, count, NULL, 0, NULL, NULL, &done, err))
         return -1;

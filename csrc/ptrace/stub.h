@@ -14,9 +14,20 @@ int zt_stub_install(zt_stopped thread, const zt_host_vdso *host, int64_t clock_o
 /* Tell an installed stub region what this host's vDSO and clock are. */
 int zt_stub_set_params(int32_t rpid, const zt_host_vdso *host, int64_t clock_offset_ns, zt_err *err);
 
+/* The code of the stub region. */
+typedef struct zt_stub_code {
+    uint64_t address;
+    const unsigned char *bytes;
+    uint64_t size;
+} zt_stub_code;
+zt_stub_code zt_stub_interpreter(void);
+zt_stub_code zt_stub_vdso(void);
+
 /* Run `count` rows with `size` bytes of data behind them in a thread that is at rest, and leave it
  * at rest with the registers and signal mask that it had. Results are written into rows, and the
  * data read back. *ret_done is the number of rows that ran; less than count is ZT_ERR_PROGRAM,
- * unless `event` ended the program (then the rows stay as they were). Signals wait meanwhile. */
+ * unless `event` ended the program (then the rows stay as they were). Signals wait meanwhile.
+ * The stub must be whole (whole.h). ZT_ERR_TIMEOUT: a row slept, or what ran is not our code;
+ * ZT_ERR_HARMED: it faulted. After both the thread is where it was. */
 int zt_stub_run(zt_stopped thread, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
                 zt_stub_event *event, void *context, uint32_t *ret_done, zt_err *err);

@@ -25,16 +25,6 @@ _MAPPED = r"process \d+ maps [0-9a-f-]+"
 
 KNOWN: tuple[Known, ...] = (
     Known(
-        _MAPPED + r" is: was '/dev/zero \d+', is '/memfd:zero \d+'",
-        "shared memory without a path comes back as a memfd: nothing else can be handed over",
-        ("sparse_shared", "restore"),
-    ),
-    Known(
-        _MAPPED + r" is: was 'removed file \d+', is '/memfd:[^']*'",
-        "so does a removed file of which only mappings are left",
-        ("map_beyond_end", "restore"),
-    ),
-    Known(
         _MAPPED + r" shares copies: was True, is False",
         "memory that is locked is not shared by copy-on-write again: to lock it is to copy it",
         ("memory_kinds", "restore"),

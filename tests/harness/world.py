@@ -164,3 +164,8 @@ def built(*command: str | Path, **env: str) -> None:
         words, env=environment(**env), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}{done.stderr}"
+
+
+def sorted_lines(text: str) -> str:
+    """For programs whose lines come in no particular order."""
+    return "\n".join(sorted(text.splitlines()))

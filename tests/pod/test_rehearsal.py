@@ -11,35 +11,14 @@ import pytest
 
 from harness.flavours import started
 from harness.runs import PodRun
-from harness.world import FlavourError, python
-
-SERVER = """
-import fcntl, os, socket, sys, time
-here = sys.argv[1]
-os.chdir(here)
-path = socket.socket(socket.AF_UNIX); path.bind("by-path"); path.listen()
-port = socket.socket(); port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-port.bind(("127.0.0.1", 0)); port.listen()
-os.mkfifo("fifo"); fifo = os.open("fifo", os.O_RDWR); os.write(fifo, b"once")
-gone = open("gone", "wb+"); gone.write(b"x" * 9); gone.flush(); os.unlink("gone")
-lock = open("lock", "wb"); fcntl.flock(lock, fcntl.LOCK_EX)
-open("port", "w").write(str(port.getsockname()[1]))
-print("ready", flush=True)
-for server in (path, port):
-    for _ in range(40):
-        server.accept()[0].send(b"original")
-assert os.read(fifo, 100) == b"once"
-print("PASS", flush=True)
-"""
+from harness.world import REAL, FlavourError, python
 
 
 @pytest.fixture
 def server(place: Path):
-    script = place / "server.py"
-    script.write_text(SERVER)
     home = place / "home"
     home.mkdir()
-    with started("rehearsed", [python(), script, home], place) as it:
+    with started("rehearsed", [python(), REAL / "server.py", home], place) as it:
         it.wait_for("ready")
         yield it, home
 

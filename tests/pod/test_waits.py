@@ -9,7 +9,7 @@ import pytest
 
 from harness.supervisors import PATIENCE_S
 from zaptrace.errors import ZaptraceError
-from zaptrace.linux.native import NativeError, check, lib, new_error
+from zaptrace.linux.native import NativeError, check, ffi, lib, new_error
 from zaptrace.linux.program import Program
 from zaptrace.pod.pod import Pod, Stdio
 
@@ -42,6 +42,48 @@ def test_a_program_that_sleeps_is_cut_short(quiet: Stdio):
             assert process.leader.sigmask() == before
             asking = Program()
             me = asking.call("getpid")
+            assert process.run(asking)[me] == process.rpid
+            view.close()
+
+        pod.call(work)
+        pod.thaw()
+        pod.signal(signal.SIGTERM)
+        assert pod.wait(PATIENCE_S) == signal.SIGTERM
+
+
+INTERPRETER = 0x6FFE00006000
+TO_ITSELF, UNDEFINED = b"\xeb\xfe", b"\x0f\x0b"  # jmp, ud2
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        pytest.param(TO_ITSELF, "ZT_ERR_TIMEOUT", marks=pytest.mark.slow, id="loops"),
+        pytest.param(UNDEFINED, "ZT_ERR_HARMED", id="faults"),
+    ],
+)
+def test_what_is_not_our_code_any_more_is_left(quiet: Stdio, code: bytes, kind: str):
+    """The stub was looked at, and is then changed behind our back."""
+    with Pod.launch(["sleep", "1000"], name="changed", stdio=quiet) as pod:
+        pod.freeze()
+
+        def work() -> None:
+            view = pod.frozen_view()
+            (process,) = view.processes
+            asking = Program()
+            me = asking.call("getpid")
+            process.run(asking)
+            before = process.leader.sigmask(), bytes(ffi.buffer(process.leader.registers()))
+            memory = os.open(f"{process.proc}/mem", os.O_RDWR)
+            ours = os.pread(memory, len(code), INTERPRETER)
+            os.pwrite(memory, code, INTERPRETER)
+            with pytest.raises(NativeError) as caught:
+                process.run(asking)
+            assert caught.value.kind == getattr(lib, kind)
+            os.pwrite(memory, ours, INTERPRETER)
+            os.close(memory)
+            after = process.leader.sigmask(), bytes(ffi.buffer(process.leader.registers()))
+            assert after == before
             assert process.run(asking)[me] == process.rpid
             view.close()
 

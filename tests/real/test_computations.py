@@ -9,14 +9,9 @@ from pathlib import Path
 import pytest
 
 from harness.flavours import MOVING, compare_native
-from harness.world import REAL, ROOT, built, compiled, only_one, python, require
+from harness.world import REAL, ROOT, built, compiled, only_one, python, require, sorted_lines
 
 pytestmark = pytest.mark.parametrize("flavour", MOVING)
-
-
-def sorted_lines(text: str) -> str:
-    """For programs whose lines come in no particular order."""
-    return "\n".join(sorted(text.splitlines()))
 
 
 def made(name: str, make: Callable[[Path], None]) -> Path:

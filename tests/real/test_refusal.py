@@ -21,6 +21,10 @@ NAMED = {
     "file_lease": "lease",
     "removed_executable": "executable was removed",
     "descriptor_in_flight": "descriptor",
+    "stub_overwritten": "has other bytes than those that were laid there",
+    "stub_mapped_over": "is another's than what was laid there",
+    "stub_joined": "reaches into the place of the stub",
+    "vdso_changed": "has other bytes than the vDSO that was laid there",
 }
 """What a program may hold that cannot be carried, and how the error names it."""
 

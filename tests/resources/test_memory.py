@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,10 +12,11 @@ import pytest
 from harness.flavours import started
 from harness.runs import PodRun
 from harness.world import PROGRAMS, compiled
-from zaptrace.errors import BadImage
-from zaptrace.resources.memory import runs
+from zaptrace.errors import BadImage, UnsupportedResource
+from zaptrace.linux import procfs
+from zaptrace.resources.memory import objects, runs
 from zaptrace.resources.memory.attributes import _user_desc
-from zaptrace.resources.memory.mappings import Mapping
+from zaptrace.resources.memory.mappings import Mapping, Object
 from zaptrace.resources.memory.runs import Run, Span
 from zaptrace.resources.memory.seeds import Bytes, Seeds
 
@@ -73,8 +75,8 @@ def test_split_against_another_list() -> None:
 
 def mapping(start: int, end: int, own: list[Run], **fields: Any) -> Mapping:
     plain: dict[str, Any] = {
-        "protection": 3, "kind": "anonymous", "shared": False, "path": "", "offset": 0, "device": 0,
-        "inode": 0, "size": 0, "mtime_ns": 0, "flags": "ac", "key": 0, "name": "", "guards": b"",
+        "protection": 3, "kind": "anonymous", "shared": False, "path": b"", "offset": 0, "device": 0,
+        "inode": 0, "flags": "ac", "key": 0, "name": "", "guards": b"",
     }  # fmt: skip
     return Mapping(**{**plain, "start": start, "end": end, "runs": runs.pack(own), **fields})
 
@@ -83,7 +85,7 @@ def test_a_child_is_born_with_what_it_shares() -> None:
     parent = mapping(0, 100, [Run(0, 50, 1, 0), Run(60, 70, 1, 50)])
     child = mapping(0, 120, [Run(0, 40, 1, 0), Run(40, 50, 2, 0)])
     seeds = Seeds({1: [parent], 2: [child]}, {2: 1})
-    assert seeds.sowers() == [1]
+    assert seeds.sowers() == {1}
     assert seeds.born(1).regions == [] and seeds.grown(2) == seeds.born(2) == seeds.grown(1)
     assert [span[:2] for span in seeds.born(2).regions] == [(0, 120)]
     assert seeds.born(2).pages == [Span(0, 40, Bytes(1, 0))]  # and no more: it would be copied
@@ -94,7 +96,7 @@ def test_what_the_parent_has_written_since_is_still_shared_by_its_children() -> 
     first = mapping(0, 100, [Run(0, 10, 2, 0), Run(10, 100, 1, 10)])
     second = mapping(0, 100, [Run(0, 10, 2, 0), Run(10, 100, 1, 10)])
     seeds = Seeds({1: [parent], 2: [first], 3: [second]}, {2: 1, 3: 1})
-    assert seeds.sowers() == [1]
+    assert seeds.sowers() == {1}
     assert seeds.grown(1).pages == [Span(0, 10, Bytes(2, 0)), Span(10, 100, Bytes(1, 0))]
 
 
@@ -110,18 +112,76 @@ def test_a_grandchild_shares_with_its_uncle_through_both_parents() -> None:
     with_nothing = [mapping(0, 100, [])]
     first, second = [mapping(0, 10, [Run(0, 10, 3, 0)])], [mapping(0, 10, [Run(0, 10, 3, 0)])]
     seeds = Seeds({1: with_nothing, 2: with_nothing, 3: first, 4: second}, {2: 1, 3: 2, 4: 1})
-    assert seeds.sowers() == [1]
+    assert seeds.sowers() == {1}
     assert seeds.born(3).pages == seeds.born(4).pages == [Span(0, 10, Bytes(3, 0))]
 
 
 @pytest.mark.parametrize(
-    "other", [{"flags": "ac nr"}, {"kind": "file", "path": "/lib"}], ids=["reserved", "a file"]
+    "other", [{"flags": "ac nr"}, {"kind": "file", "path": b"/lib"}], ids=["reserved", "a file"]
 )
 def test_unlike_mappings_are_not_one(other: dict[str, Any]) -> None:
     parent = mapping(0, 100, [Run(0, 50, 1, 0)])
     child = mapping(0, 100, [Run(0, 50, 1, 0)], **other)
-    assert Seeds({1: [parent], 2: [child]}, {2: 1}).sowers() == []
-    assert Seeds({1: [parent], 2: [parent]}, {}).sowers() == []  # nobody's maker
+    assert Seeds({1: [parent], 2: [child]}, {2: 1}).sowers() == set()
+    assert Seeds({1: [parent], 2: [parent]}, {}).sowers() == set()  # nobody's maker
+
+
+def test_shared_memory_is_inherited_from_whom_all_its_users_descend_from() -> None:
+    there = [mapping(1 << 40, (1 << 40) + PAGE, [], kind="object", shared=True, inode=5)]
+    elsewhere = [mapping(1 << 33, 1 << 39, [], kind="object", shared=True, inode=5)]
+    object_ = Object(
+        0, 5, path=b"", name="", anonymous=True, code=False, size=1 << 38, part="object", runs=b""
+    )
+    seeds = Seeds({1: [], 2: there, 3: [], 4: elsewhere}, {2: 1, 3: 1, 4: 3}, [object_])
+    assert seeds.sowers() == {1} and seeds.inherited() == {(0, 5)}
+    (whole,) = seeds.born(4).wholes.values()
+    assert seeds.born(1).wholes == {} and seeds.born(2).wholes == seeds.born(4).wholes
+    for m in (*there, *elsewhere):
+        assert whole.end <= m.start or m.end <= whole.start
+    strangers = Seeds({1: there, 2: elsewhere}, {}, [object_])
+    assert strangers.sowers() == set() and strangers.inherited() == set()
+
+
+class _Shown:
+    """Pages of a process, of which those in `readable` can be read."""
+
+    def __init__(self, readable: set[int]) -> None:
+        self._readable = readable
+
+    def readable(self, address: int) -> bool:
+        return address // PAGE in self._readable
+
+
+def _end_as_seen(
+    readable: set[int], own: list[tuple[int, int]], guards: list[tuple[int, int]]
+) -> Any:
+    """Of an object, of which sixteen pages from the fourth on are mapped at address 0."""
+    m = procfs.Map(0, 16 * PAGE, "rw-p", 4 * PAGE, 1, 5, "/memfd:x (deleted)", frozenset())
+    process: Any = SimpleNamespace(vpid=7, comm="it")
+    pages: Any = _Shown(readable)
+    return objects._Look(objects.User(process, m, own, guards), pages, sparse=False)
+
+
+@pytest.mark.parametrize("end", [0, 1, 7, 15, 16])
+def test_the_end_of_an_object_is_where_nothing_more_can_be_read(end: int) -> None:
+    look = _end_as_seen(set(range(end)), [], [])
+    assert look.end == ((4 + end) * PAGE if end else 0)
+    assert look.resident == ([Span(4 * PAGE, (4 + end) * PAGE, True)] if end else [])
+
+
+def test_behind_a_page_of_its_own_is_no_end() -> None:
+    look = _end_as_seen({0, 1, 2, 4, 5, 6, 8}, [(3 * PAGE, 4 * PAGE)], [(7 * PAGE, 8 * PAGE)])
+    assert look.end == 13 * PAGE
+    assert look.resident == [
+        Span(4 * PAGE, 7 * PAGE, True),
+        Span(8 * PAGE, 11 * PAGE, True),
+        Span(12 * PAGE, 13 * PAGE, True),
+    ]
+
+
+def test_a_page_that_cannot_be_read_is_no_end_when_there_is_more_behind_it() -> None:
+    with pytest.raises(UnsupportedResource, match="cannot be read"):
+        _end_as_seen({0, 1, 2, 3, 4, 5, 6, 12}, [], [])
 
 
 def test_ten_thousand_generations() -> None:

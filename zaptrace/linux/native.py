@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from .._native import ffi, lib
-from ..errors import HostError, TraceeGone, ZaptraceError
+from ..errors import HostError, TraceeGone, UnsupportedResource, ZaptraceError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -57,7 +57,8 @@ def new_error() -> Err:
 def check(result: int, err: Err) -> int:
     """`result`, unless it is negative: then what `err` says is raised.
 
-    TraceeGone when the tracee died, HostError for a refused permission, else NativeError.
+    TraceeGone when the tracee died, HostError for a refused permission, UnsupportedResource when
+    a process has done away with our stub, else NativeError.
     """
     if result >= 0:
         return result
@@ -69,7 +70,18 @@ def check(result: int, err: Err) -> int:
             f"this host does not allow tracing: {text}",
             remedy="check /proc/sys/kernel/yama/ptrace_scope (0 or 1) and the container's seccomp profile",
         )
-    raise NativeError(text, err.kind, err.os_errno)
+    if err.kind == lib.ZT_ERR_FOREIGN:
+        process, _, found = text.partition(": ")
+        raise UnsupportedResource(
+            f"cannot checkpoint {process}: zaptrace's place in its memory is not as it was laid",
+            needed=f"{lib.zt_stub_start():#x} to {lib.zt_stub_end():#x} left alone by the program",
+            found=found,
+            do="have it spare that range when it unmaps, protects or maps memory of its own choice",
+        )
+    failure = NativeError(text, err.kind, err.os_errno)
+    if err.kind == lib.ZT_ERR_HARMED:
+        failure.changed = "perhaps how that process handles a fault; the pod goes on"
+    raise failure
 
 
 def read_memory(rpid: int, address: int, size: int) -> bytes:

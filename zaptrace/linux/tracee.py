@@ -18,7 +18,7 @@ class TaskInfo:
     """What the tracer knows of a thread.
 
     left_ns is the time left of its timed call, or -1; `interrupted` says that the call would show
-    the freeze, and has to be made again.
+    the freeze, and has to be made again; control_size is what the kernel has forgotten of it.
     """
 
     rtid: Rpid
@@ -30,6 +30,7 @@ class TaskInfo:
     group_stop: int
     interrupted: bool
     left_ns: int
+    control_size: int
     dumpable: int
     landlocked: bool
 
@@ -54,6 +55,7 @@ def tasks(pod: Handle) -> list[TaskInfo]:
             i.group_stop,
             bool(i.interrupted),
             i.left_ns,
+            i.control_size,
             i.dumpable,
             bool(i.landlocked),
         )
@@ -126,9 +128,10 @@ class Thread:
         check(lib.zt_rseq_get(self._pod, self.rtid, config, err := new_error()), err)
         return config
 
-    def reissue(self, left_ns: int) -> None:
-        """Have the call that the registers show as interrupted made again, for left_ns (-1: as asked)."""
-        check(lib.zt_call_reissue(self._pod, self.rtid, left_ns, err := new_error()), err)
+    def reissue(self, left_ns: int, control_size: int) -> None:
+        """Have the call that the registers show as interrupted go on, for left_ns (-1: as asked)."""
+        err = new_error()
+        check(lib.zt_call_reissue(self._pod, self.rtid, left_ns, control_size, err), err)
 
     def run(self, program: Program) -> Results:
         """Run a program here; registers and mask are as before it."""

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, TypeVarTuple
 
-from ..errors import HostError, PodError, ZaptraceError
+from ..errors import HostError, PodError, ZaptraceError, refusals_of_the_host
 from ..ids import SUPERVISOR, Rpid, Vpid
 from ..linux import procfs
 from ..linux.native import Bytes, Handle, NativeError, Strings, check, ffi, lib, new_error
@@ -93,7 +93,8 @@ class Pod:
         """Why the tracer had to end the pod, if it had to."""
         self.told: list[str] = []
         """What the tracer had to say to people, oldest first; also in the log."""
-        self._stdio_ids = self.stdio.identify()
+        with refusals_of_the_host(f'cannot make pod "{name}"'):
+            self._stdio_ids = self.stdio.identify()
         self._moved = moved
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._root_ended = threading.Event()

@@ -57,7 +57,7 @@ _PROTOCOLS = {
 _IP, _IP6, _TCP, _UDP = (
     socket.IPPROTO_IP, socket.IPPROTO_IPV6, socket.IPPROTO_TCP, socket.IPPROTO_UDP
 )  # fmt: skip
-_BEFORE_BIND: Table = {
+_OPTIONS: Table = {
     **GENERAL,
     "IP_FREEBIND": (_IP, 15, 4),
     "IP_TRANSPARENT": (_IP, 19, 4),
@@ -65,21 +65,59 @@ _BEFORE_BIND: Table = {
     "IPV6_V6ONLY": (_IP6, 26, 4),
     "IP_TOS": (_IP, 1, 4),
     "IP_TTL": (_IP, 2, 4),
+    "IP_OPTIONS": (_IP, 4, 40),
+    "IP_RECVOPTS": (_IP, 6, 4),
+    "IP_RETOPTS": (_IP, 7, 4),
     "IP_PKTINFO": (_IP, 8, 4),
     "IP_MTU_DISCOVER": (_IP, 10, 4),
     "IP_RECVERR": (_IP, 11, 4),
     "IP_RECVTTL": (_IP, 12, 4),
     "IP_RECVTOS": (_IP, 13, 4),
+    "IP_RECVORIGDSTADDR": (_IP, 20, 4),
+    "IP_MINTTL": (_IP, 21, 4),
+    "IP_CHECKSUM": (_IP, 23, 4),
+    "IP_RECVFRAGSIZE": (_IP, 25, 4),
+    "IP_RECVERR_RFC4884": (_IP, 26, 4),
+    "IP_MULTICAST_IF": (_IP, 32, 4),
     "IP_MULTICAST_TTL": (_IP, 33, 4),
     "IP_MULTICAST_LOOP": (_IP, 34, 4),
+    "IP_MULTICAST_ALL": (_IP, 49, 4),
+    "IP_UNICAST_IF": (_IP, 50, 4),
+    "IP_LOCAL_PORT_RANGE": (_IP, 51, 4),
+    "IPV6_2292PKTINFO": (_IP6, 2, 4),
+    "IPV6_2292HOPOPTS": (_IP6, 3, 4),
+    "IPV6_2292DSTOPTS": (_IP6, 4, 4),
+    "IPV6_2292RTHDR": (_IP6, 5, 4),
+    "IPV6_2292HOPLIMIT": (_IP6, 8, 4),
+    "IPV6_FLOWINFO": (_IP6, 11, 4),
     "IPV6_UNICAST_HOPS": (_IP6, 16, 4),
+    "IPV6_MULTICAST_IF": (_IP6, 17, 4),
     "IPV6_MULTICAST_HOPS": (_IP6, 18, 4),
     "IPV6_MULTICAST_LOOP": (_IP6, 19, 4),
+    "IPV6_MTU_DISCOVER": (_IP6, 23, 4),
     "IPV6_RECVERR": (_IP6, 25, 4),
+    "IPV6_MULTICAST_ALL": (_IP6, 29, 4),
+    "IPV6_RECVERR_RFC4884": (_IP6, 31, 4),
+    "IPV6_FLOWINFO_SEND": (_IP6, 33, 4),
     "IPV6_RECVPKTINFO": (_IP6, 49, 4),
     "IPV6_RECVHOPLIMIT": (_IP6, 51, 4),
+    "IPV6_RECVHOPOPTS": (_IP6, 53, 4),
+    "IPV6_RECVRTHDR": (_IP6, 56, 4),
+    "IPV6_RECVDSTOPTS": (_IP6, 58, 4),
+    "IPV6_RECVPATHMTU": (_IP6, 60, 4),
+    "IPV6_DONTFRAG": (_IP6, 62, 4),
+    "IPV6_RECVTCLASS": (_IP6, 66, 4),
     "IPV6_TCLASS": (_IP6, 67, 4),
+    "IPV6_AUTOFLOWLABEL": (_IP6, 70, 4),
+    "IPV6_ADDR_PREFERENCES": (_IP6, 72, 4),
+    "IPV6_MINHOPCOUNT": (_IP6, 73, 4),
+    "IPV6_RECVORIGDSTADDR": (_IP6, 74, 4),
+    "IPV6_TRANSPARENT": (_IP6, 75, 4),
+    "IPV6_UNICAST_IF": (_IP6, 76, 4),
+    "IPV6_RECVFRAGSIZE": (_IP6, 77, 4),
+    "IPV6_FREEBIND": (_IP6, 78, 4),
     "TCP_NODELAY": (_TCP, 1, 4),
+    "TCP_MAXSEG": (_TCP, 2, 4),
     "TCP_CORK": (_TCP, 3, 4),
     "TCP_KEEPIDLE": (_TCP, 4, 4),
     "TCP_KEEPINTVL": (_TCP, 5, 4),
@@ -87,14 +125,24 @@ _BEFORE_BIND: Table = {
     "TCP_SYNCNT": (_TCP, 7, 4),
     "TCP_LINGER2": (_TCP, 8, 4),
     "TCP_DEFER_ACCEPT": (_TCP, 9, 4),
+    "TCP_WINDOW_CLAMP": (_TCP, 10, 4),
     "TCP_CONGESTION": (_TCP, 13, 16),
+    "TCP_THIN_LINEAR_TIMEOUTS": (_TCP, 16, 4),
     "TCP_USER_TIMEOUT": (_TCP, 18, 4),
+    "TCP_FASTOPEN": (_TCP, 23, 4),
     "TCP_NOTSENT_LOWAT": (_TCP, 25, 4),
+    "TCP_SAVE_SYN": (_TCP, 27, 4),
+    "TCP_FASTOPEN_CONNECT": (_TCP, 30, 4),
+    "TCP_FASTOPEN_NO_COOKIE": (_TCP, 34, 4),
+    "TCP_INQ": (_TCP, 36, 4),
+    "TCP_TX_DELAY": (_TCP, 37, 4),
+    "TCP_RTO_MAX_MS": (_TCP, 44, 4),
     "UDP_CORK": (_UDP, 1, 4),
+    "UDP_NO_CHECK6_TX": (_UDP, 101, 4),
+    "UDP_NO_CHECK6_RX": (_UDP, 102, 4),
     "UDP_SEGMENT": (_UDP, 103, 4),
     "UDP_GRO": (_UDP, 104, 4),
 }
-_AFTER_LISTEN: Table = {"TCP_FASTOPEN": (_TCP, 23, 4)}
 _OF_KIND = {socket.SOCK_STREAM: _UDP, socket.SOCK_DGRAM: _TCP}
 """Levels whose option numbers would mean something else for this type."""
 
@@ -161,8 +209,7 @@ def _capture(pod: FrozenPod, file: FrozenFile) -> State:
             local=local if local.port else None,
             peer=peer,
             backlog=backlog,
-            options=options(sock, _table(sock.type, _BEFORE_BIND))
-            | (options(sock, _AFTER_LISTEN) if status == LISTENING else {}),
+            options=options(sock, _table(sock.type, _OPTIONS)),
         )
 
 
@@ -255,9 +302,8 @@ def _claim(state: State, build: Build) -> None:
 def _open(state: State) -> socket.socket:
     with restoring(NAME, Stage.CLAIM, "a socket"):
         sock = socket.socket(state.family, state.type, state.protocol)
-        before = {k: v for k, v in state.options.items() if k in _BEFORE_BIND}
         try:
-            set_options(sock, before, _BEFORE_BIND)
+            set_options(sock, state.options, _OPTIONS)
         except OSError:
             sock.close()
             raise
@@ -298,8 +344,6 @@ def _place(state: State, sock: socket.socket) -> None:
         _bind(state, sock)
     if state.status == LISTENING:
         sock.listen(state.backlog)
-        after = {k: v for k, v in state.options.items() if k in _AFTER_LISTEN}
-        set_options(sock, after, _AFTER_LISTEN)
     if state.peer is not None:
         sock.connect(_raw(state, state.peer))
     sock.close()

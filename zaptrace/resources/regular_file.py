@@ -27,7 +27,15 @@ from ..errors import RestoreError
 from ..view.build import Stage
 from .common import nameless, sameness
 from .common.content import load, save, save_by_reading
-from .common.file import Description, described, finish, opened, restoring, unsupported
+from .common.file import (
+    Description,
+    closed_on_failure,
+    described,
+    finish,
+    opened,
+    restoring,
+    unsupported,
+)
 from .common.inode import Inodes
 from .common.permission import may_open, open_anyway
 
@@ -74,6 +82,14 @@ class State(Description):
     nameless: Nameless | None
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What is told once of an inode, however many descriptions it has."""
+
+    saved: dict[Inode, Nameless]
+    prints: dict[Inode, sameness.Print]
+
+
 def claims(file: FrozenFile) -> bool:
     if not file.link.startswith("/"):
         return False
@@ -86,12 +102,13 @@ def claims(file: FrozenFile) -> bool:
 
 
 def capture(pod: FrozenPod) -> list[State]:
-    saved: dict[Inode, Nameless] = {}
-    return [_capture(pod, file, saved) for file in pod.files(NAME)]
+    known = _Known({}, {})
+    return [_capture(pod, file, known) for file in pod.files(NAME)]
 
 
 def restore(states: list[State], build: Build) -> None:
     gone: dict[tuple[int, int], list[State]] = {}
+    found: set[tuple[bytes, sameness.Print]] = set()
     for state in states:
         if state.nameless is not None:
             gone.setdefault((state.nameless.dev, state.nameless.ino), []).append(state)
@@ -100,7 +117,7 @@ def restore(states: list[State], build: Build) -> None:
         elif stat.S_ISSOCK(state.mode):  # its file is made when the socket is bound
             build.at(Stage.FILES, _open_socket, state, build)
         else:
-            build.at(Stage.CLAIM, _claim, state, build)
+            build.at(Stage.CLAIM, _claim, state, build, found)
             build.at(Stage.SHARED, _open, state, build, state.path, Stage.SHARED)
     for together in gone.values():
         build.at(Stage.SHARED, _make_nameless, together, build)
@@ -109,7 +126,7 @@ def restore(states: list[State], build: Build) -> None:
 # capture
 
 
-def _capture(pod: FrozenPod, file: FrozenFile, saved: dict[Inode, Nameless]) -> State:
+def _capture(pod: FrozenPod, file: FrozenFile, known: _Known) -> State:
     path = os.fsencode(file.link)
     vids: list[int] = []
     gone: Nameless | None = None
@@ -121,11 +138,13 @@ def _capture(pod: FrozenPod, file: FrozenFile, saved: dict[Inode, Nameless]) -> 
         path = inode.path if inode.path is not None else inode.was
         if inode.path is None:
             _refuse_hidden(file, inode)
-            gone = _save(pod, file, inode, saved)
+            gone = _save(pod, file, inode, known.saved)
         else:
             _refuse_closed(file, path)
             if stat.S_ISREG(file.stat.st_mode) and not file.flags & os.O_PATH:
-                print_ = sameness.take(path, file.stat, sameness.DATA)
+                if inode not in known.prints:
+                    known.prints[inode] = sameness.take(path, file.stat, sameness.DATA)
+                print_ = known.prints[inode]
     return State(
         **described(pod, file),
         path=path,
@@ -254,7 +273,7 @@ def _refused(state: State, needed: str, found: str, do: str | None = None) -> Re
     )
 
 
-def _claim(state: State, build: Build) -> None:
+def _claim(state: State, build: Build, same: set[tuple[bytes, sameness.Print]]) -> None:
     try:
         there = os.stat(state.path, follow_symlinks=not stat.S_ISLNK(state.mode))
     except OSError as error:
@@ -265,7 +284,9 @@ def _claim(state: State, build: Build) -> None:
         raise _refused(state, f"{_kind(state.mode)} that can be opened again", "Permission denied")
     if stat.S_ISCHR(state.mode) and there.st_rdev != state.rdev:
         raise _refused(state, "the same device", "another device")
-    if state.print is not None and state.path not in build.allow_changed:
+    if state.print is None or (state.path, state.print) in same:
+        return
+    if state.path not in build.allow_changed:
         found = sameness.difference(state.print, state.path)
         if found is not None:
             raise _refused(
@@ -274,6 +295,7 @@ def _claim(state: State, build: Build) -> None:
                 found,
                 f"put the file back, or restore with --allow-changed {os.fsdecode(state.path)}",
             )
+    same.add((state.path, state.print))
 
 
 def _kind(mode: int) -> str:
@@ -312,8 +334,14 @@ def _hand_over(state: State, build: Build, fd: int) -> None:
         build.provide(state.file_id, fd)
         return
     if state.pos:
-        os.lseek(fd, state.pos, os.SEEK_SET)
+        with closed_on_failure(fd):
+            os.lseek(fd, state.pos, os.SEEK_SET)
     finish(build, state, fd)
+
+
+def _close_all(ready: list[tuple[State, int]]) -> None:
+    for _, fd in ready:
+        os.close(fd)
 
 
 def _make_nameless(states: list[State], build: Build) -> None:
@@ -333,7 +361,11 @@ def _make_nameless(states: list[State], build: Build) -> None:
             first, file = stack.enter_context(nameless.temporary(some.path, flags))
         else:
             file = stack.enter_context(nameless.regular(some.path, quiet=build.rehearsal))
-        fds = [(s, first if s is temporary else file.open(_open_flags(s))) for s in states]
+        ready: list[tuple[State, int]] = []
+        stack.callback(_close_all, ready)
+        for state in states:
+            fd = first if state is temporary else file.open(_open_flags(state))
+            ready.append((state, fd))
         if stat.S_ISREG(some.mode):
             load(build, gone.part, gone.runs, some.size, file.fd)
         if not stat.S_ISLNK(some.mode):
@@ -341,5 +373,5 @@ def _make_nameless(states: list[State], build: Build) -> None:
             os.chmod(own, stat.S_IMODE(some.mode))
             os.utime(own, ns=(gone.atime_ns, gone.mtime_ns))
         build.provide_inode(gone.dev, gone.ino, os.dup(file.fd))
-        for state, fd in fds:
-            _hand_over(state, build, fd)
+        while ready:
+            _hand_over(ready[0][0], build, ready.pop(0)[1])

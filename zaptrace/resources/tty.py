@@ -47,6 +47,9 @@ _TIOCSPTLCK, _TIOCGSID = 0x40045431, 0x5429
 _TERMIOS2 = struct.Struct("=4IB19s2I")
 _KEEP_LINES = ("VEOF", "VEOL", "VEOL2")
 _INPUT_S = 0.25
+_BITE = 1792
+"""Of this much, no byte of a terminal's buffers is left empty (drivers/tty/tty_buffer.c,
+TTY_BUFFER_PAGE), so all of a full one fits again."""
 _HIGHEST_TRIED = 64
 
 
@@ -333,7 +336,21 @@ def _refill_output(slave: int, before: bytes, output: bytes) -> None:
         _set_termios(slave, _TERMIOS2.pack(iflag, oflag & ~termios.OPOST, *rest))
         view = memoryview(output)
         while view:
-            view = view[os.write(slave, view) :]
+            view = view[_write_when_it_fits(slave, view[:_BITE]) :]
+
+
+def _write_when_it_fits(slave: int, data: memoryview) -> int:
+    """A terminal that was full takes all of it again, once a kernel worker has moved the first part
+    over to the master's side.
+    """
+    until = time.monotonic() + _INPUT_S
+    while True:
+        try:
+            return os.write(slave, data)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.0005)
 
 
 def _peek_closed(master: int) -> bytes:

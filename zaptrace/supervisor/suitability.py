@@ -5,7 +5,7 @@ CLAIM stage of the restore looks again, and closer; this here saves a pod from b
 sent for nothing.
 
     facts   {"host": host.facts(), "bytes": estimate of the image's size,
-             "files": [[path, size, mtime in ns]], "ports": [[family, address, port]]}
+             "files": [[path, size, is it code?]], "ports": [[family, address, port]]}
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SHOWN = 10
 
 def facts_of(pod: Pod) -> dict[str, Any]:
     """What a destination has to judge about `pod`, which runs on meanwhile."""
-    files: dict[str, tuple[int, int]] = {}
+    files: dict[str, tuple[int, bool]] = {}
     size = 0
     inodes: set[int] = set()
     for process in pod.processes():
@@ -35,10 +35,10 @@ def facts_of(pod: Pod) -> dict[str, Any]:
         try:
             status = procfs.status(process.rpid)
             size += sum(int(status[k].split()[0]) << 10 for k in ("RssAnon", "RssShmem"))
-            for line in (proc / "maps").read_text(errors="surrogateescape").splitlines():
+            for line in procfs.read(f"{proc}/maps").split("\n"):
                 fields = line.split(None, 5)
                 if len(fields) == 6 and fields[5].startswith("/"):
-                    _add(files, fields[5])
+                    _add(files, fields[5], "x" in fields[1])
             for fd in os.listdir(proc / "fd"):
                 inodes.add(os.stat(proc / "fd" / fd).st_ino)
         except (OSError, KeyError, ValueError):  # it ended meanwhile
@@ -79,28 +79,27 @@ def _limited(found: list[str]) -> list[str]:
     return found if more <= 0 else [*found[:_SHOWN], f"and {more} more"]
 
 
-def _add(files: dict[str, tuple[int, int]], path: str) -> None:
-    if path in files or path.endswith(" (deleted)") or path.startswith(("/dev/", "/memfd:")):
+def _add(files: dict[str, tuple[int, bool]], path: str, code: bool) -> None:
+    """Code is the same only if it is as large; what else is the same, the restore finds out."""
+    if path.startswith(("/dev/", "/memfd:")):
         return
     try:
         there = os.stat(path)
     except OSError:
         return
-    files[path] = (there.st_size, there.st_mtime_ns)
+    files[path] = (there.st_size, code or files.get(path, (0, False))[1])
 
 
 def _differs(entry: Any) -> str | None:
     try:
-        path, size, mtime = entry
+        path, size, code = entry
         there = os.stat(path)
     except FileNotFoundError:
         return f"{path} is missing"
     except (OSError, ValueError, TypeError) as e:
         return f"{entry!r}: {e}"
-    if there.st_size != size:
+    if there.st_size < size or (code and there.st_size != size):
         return f"{path} is another file: {there.st_size} bytes, not {size}"
-    if there.st_mtime_ns != mtime:
-        return f"{path} is another file: written at another time"
     return None
 
 

@@ -5,7 +5,8 @@ before any goes on to the next.
 
     CLAIM    every id, path, port and ability needed is there, or the restore failed with nothing changed
     SHARED   things of no process exist: files, pipes, sockets, memory objects, in the supervisor
-    FORK     every process exists, with its parent, session and group, executing its own program
+    FORK     every process exists, with its parent, session and group, executing its own program,
+             and born with what it shares with its relatives
     MEMORY   every process has its memory
     THREADS  every thread exists
     FILES    every process has its descriptors
@@ -193,6 +194,7 @@ class Build:
             work()
         except OSError as error:
             if not self.contended or error.errno not in _HELD:
+                give_up()
                 raise
             self.at_thaw(work, give_up)
 

@@ -41,6 +41,7 @@ class FrozenThread(Thread):
         self.group_stop = info.group_stop
         self.left_ns = info.left_ns
         self.interrupted = info.interrupted
+        self.control_size = info.control_size
         self.dumpable = info.dumpable
         self.landlocked = info.landlocked
         self.process = process
@@ -190,12 +191,16 @@ class FrozenProcess:
     @functools.cached_property
     def maps(self) -> list[procfs.Map]:
         """Its memory map without the stub region and the kernel's own [vsyscall]."""
-        start, end = lib.zt_stub_start(), lib.zt_stub_end()
-        return [
-            m
-            for m in procfs.maps(self.rpid)
-            if not (start <= m.start < end) and m.name != "[vsyscall]"
-        ]
+        return [m for m in self._maps if not _in_stub(m) and m.name != "[vsyscall]"]
+
+    @functools.cached_property
+    def stub_maps(self) -> list[procfs.Map]:
+        """What is mapped in the stub region."""
+        return [m for m in self._maps if _in_stub(m)]
+
+    @functools.cached_property
+    def _maps(self) -> list[procfs.Map]:
+        return procfs.maps(self.rpid)
 
     @property
     def ppid(self) -> Vpid:
@@ -328,6 +333,10 @@ class FrozenPod:
         pgid, sid = (self.vpid(int(value)) or Vpid(0) for value in fields[2:4])
         comm = procfs.read(f"/proc/{rpid}/comm").rstrip("\n")
         return Zombie(vpid, parent.vpid, pgid, sid, code, status, comm)
+
+
+def _in_stub(m: procfs.Map) -> bool:
+    return lib.zt_stub_start() <= m.start < lib.zt_stub_end()
 
 
 def _parents_first(processes: list[FrozenProcess]) -> Iterator[FrozenProcess]:

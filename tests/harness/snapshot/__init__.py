@@ -60,12 +60,12 @@ def _take(pod: Any, handle: Any) -> Snapshot:
         seen["threads"] = threads.read(look, rpid)
         seen |= process.read(look, rpid)
         seen["fds"] = files.read(look, rpid)
-        seen["maps"] = memory.read(look, rpid)
+        seen["maps"], maps_here = memory.read(look, rpid)
         seen["locks"] = locks.read(look, rpid)
         threads.mask_timer_signals(seen)
         ids = [int(timer["ID"]) for timer in seen["timers"]]
         taken.timers[vpid] = getters.timers(look, rpid, ids)
-        taken.here[vpid] = {**process.here(rpid), "maps": memory.here(rpid)}
+        taken.here[vpid] = {**process.here(rpid), "maps": maps_here}
     return taken
 
 

@@ -84,7 +84,7 @@ mapped once more, to be read behind guard pages), and with the stub. How much is
 mapping by mapping."""
 
 STAT = {
-    9: "kernel flags", 18: "priority", 19: "nice", 20: "threads", 25: "rss limit", 38: "exit signal",
+    18: "priority", 19: "nice", 20: "threads", 25: "rss limit", 38: "exit signal",
     40: "real-time priority", 41: "policy", 52: "exit code",
 }  # fmt: skip
 """Fields of /proc/PID/stat that nothing else shows, by their number in proc(5). Layout is separate."""
@@ -93,8 +93,8 @@ LAYOUT = {
     46: "end of data", 47: "start of heap", 48: "start of arguments", 49: "end of arguments",
     50: "start of environment", 51: "end of environment",
 }  # fmt: skip
-PF_RANDOMIZE_AND_SUCH = 0x00400000
-"""Of the kernel's flags of a task, those that a program asked for: the rest is history."""
+PF_FORKNOEXEC = 0x40
+"""Of the kernel's flags of a task (field 9) the one that a fork sets; the rest is history."""
 
 
 def stat(path: str) -> list[str]:
@@ -137,7 +137,7 @@ def read(look: Look, rpid: int) -> dict[str, Any]:
         "label": _text(proc / "attr" / "current"),
         **{name: _text(proc / name) for name in VERBATIM if (proc / name).exists()},
     }
-    seen["stat"]["kernel flags"] = int(seen["stat"]["kernel flags"]) & PF_RANDOMIZE_AND_SUCH
+    seen["stat"]["only forked"] = str(bool(int(fields[9]) & PF_FORKNOEXEC))
     seen |= getters.of_process(look, rpid)
     return seen
 

@@ -113,9 +113,53 @@ def descriptor_in_flight():
     return check
 
 
+STUB_VDSO, STUB_CODE, STUB_DATA = (0x6FFE00000000 + offset for offset in (0x1000, 0x6000, 0x40000))
+
+
+def poke(address, content):
+    start, everything = address & ~(mmap.PAGESIZE - 1), 7
+    checked(libc.mprotect(ctypes.c_void_p(start), mmap.PAGESIZE, everything))
+    ctypes.memmove(address, content, len(content))
+    return lambda: ctypes.string_at(address, len(content)) == content
+
+
+def map_at(address, flags, content):
+    libc.mmap.restype = ctypes.c_void_p
+    fixed = 0x10
+    rw = mmap.PROT_READ | mmap.PROT_WRITE
+    got = libc.mmap(ctypes.c_void_p(address), mmap.PAGESIZE, rw, flags | fixed, -1, 0)
+    assert got == address
+    ctypes.memmove(address, content, len(content))
+    return lambda: ctypes.string_at(address, len(content)) == content
+
+
+def stub_overwritten():
+    """By a jump to itself: whoever runs it never comes back."""
+    return poke(STUB_CODE, b"\xeb\xfe")
+
+
+def stub_mapped_over():
+    return map_at(STUB_DATA, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS, b"of the program")
+
+
+def stub_joined():
+    """The kernel makes one mapping of two that are alike."""
+    noreserve = 0x4000
+    with open("/proc/self/maps") as maps:
+        (end,) = (line.split()[0][13:] for line in maps if line.startswith(f"{STUB_DATA:x}-"))
+    return map_at(
+        int(end, 16), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | noreserve, b"of the program"
+    )
+
+
+def vdso_changed():
+    """In the unused bytes of its ELF header."""
+    return poke(STUB_VDSO + 9, b"changed")
+
+
 check = globals()[sys.argv[1]]()
 print("ready", flush=True)
 while not os.path.exists(os.environ["ZT_GO"]):
     time.sleep(0.01)
-check()
+assert check() is not False
 print("PASS", flush=True)

@@ -40,7 +40,7 @@ def may_open(path: bytes, flags: int) -> bool:
 def open_anyway(path: bytes, flags: int, *, rehearsal: bool) -> int:
     """open(2); for the owner of the file also against its mode.
 
-    In a rehearsal nobody may notice that: then it is another file, empty, that is given instead.
+    In a rehearsal nobody may notice that: then it is another file, as large, that is given instead.
     """
     try:
         return os.open(path, flags)
@@ -48,7 +48,7 @@ def open_anyway(path: bytes, flags: int, *, rehearsal: bool) -> int:
         if not may_open(path, flags):
             raise
     if rehearsal:
-        return os.open("/", flags) if flags & os.O_DIRECTORY else os.memfd_create("rehearsal")
+        return _instead(path)
     held = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         own, mode = f"/proc/self/fd/{held}", stat.S_IMODE(os.fstat(held).st_mode)
@@ -59,3 +59,12 @@ def open_anyway(path: bytes, flags: int, *, rehearsal: bool) -> int:
             os.chmod(own, mode)
     finally:
         os.close(held)
+
+
+def _instead(path: bytes) -> int:
+    there = os.stat(path)
+    if stat.S_ISDIR(there.st_mode):
+        return os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = os.memfd_create("rehearsal")
+    os.ftruncate(fd, there.st_size)
+    return fd

@@ -58,7 +58,7 @@ def capture(pod: FrozenPod) -> list[State]:
             for process in pod.processes:
                 mappings = everything.process(process, part_of(process.vpid))
                 states.append(State(process.vpid, mappings, attributes.capture(process), [], []))
-            nothing = Attributes({}, b"", 0, [], b"")
+            nothing = Attributes({}, b"", 0, [], b"", [])
             return [*states, State(0, [], nothing, everything.files(), everything.objects())]
         finally:
             everything.close()
@@ -69,8 +69,6 @@ def restore(states: list[State], build: Build) -> None:
     for state in states:
         build.at(Stage.CLAIM, _claim, state, build)
         build.at(Stage.SHARED, _open_closed, state, build)
-        for object_ in state.objects:
-            build.at(Stage.SHARED, objects.make, object_, build)
     build.at(Stage.SHARED, room.plan)
     for state in states:
         if state.vpid:
@@ -84,9 +82,14 @@ class _Restore:
         self._seeds = Seeds({}, {})
 
     def plan(self) -> None:
-        """Which processes get seeds before they make others."""
+        """Which processes get seeds before they make others, and the objects that nobody inherits."""
         mappings = {state.vpid: state.mappings for state in self._states if state.vpid}
-        self._seeds = Seeds(mappings, self._build.makers)
+        found = [one for state in self._states for one in state.objects]
+        self._seeds = Seeds(mappings, self._build.makers, found)
+        inherited = self._seeds.inherited()
+        for one in found:
+            if one.key not in inherited:
+                objects.make(one, self._build)
         for vpid in self._seeds.sowers():
             self._build.sow[vpid] = self._sow
 

@@ -11,16 +11,18 @@ from __future__ import annotations
 import ctypes
 import resource
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...linux import procfs
 from ...linux.native import lib
 from ...linux.program import Program, Row, give_back
 from ...view.frozen import FrozenProcess
-from .mappings import PAGE, PROT_EXEC, PROT_READ, PROT_WRITE, Mapping
+from .mappings import PAGE, PROT_EXEC, PROT_READ, PROT_WRITE, Mapping, protection
 
 _PR_SET_MM, _PR_SET_MM_MAP = 35, 14
 _PR_SET_VMA, _PR_SET_VMA_ANON_NAME = 0x53564D41, 0
+_GONE = -1
 _MAP_ANONYMOUS = 0x20
 _MAP_OF_STUB = 0x2 | 0x10 | 0x20 | 0x4000  # private, fixed, anonymous, not reserved
 _MADV_DONTNEED, _MADV_GUARD_INSTALL = 4, 102
@@ -56,6 +58,16 @@ class Attributes:
     lock_future: int  # flags of mlockall(2) for new mappings, or 0
     keys: list[int]  # protection keys that are allocated
     ldt: bytes  # the table, without empty entries at its end
+    vdso: list[Undone]
+
+
+@dataclass(frozen=True)
+class Undone:
+    """Of the vDSO that it was given: what a program has unmapped (protection -1) or protected."""
+
+    start: int
+    end: int
+    protection: int
 
 
 # -- capture
@@ -81,7 +93,30 @@ def capture(process: FrozenProcess) -> Attributes:
         lock_future=_how_locked(process) if locks is None or results[locks] == -_EAGAIN else 0,
         keys=[key for key, row in keys if results[row] == -_ENOMEM],
         ldt=_ldt(process) if results[has_ldt] > 0 else b"",
+        vdso=[*_undone_vdso(process), *_undone_host(process)],
     )
+
+
+def _undone_vdso(process: FrozenProcess) -> Iterator[Undone]:
+    at, end = lib.zt_stub_start(), lib.zt_stub_vdso_end()
+    for m in process.stub_maps:
+        if at < min(m.start, end):
+            yield Undone(at, min(m.start, end), _GONE)
+        if m.start < end and protection(m) != PROT_READ | PROT_EXEC:
+            yield Undone(m.start, m.end, protection(m))
+        at = m.end
+    if at < end:
+        yield Undone(at, end, _GONE)
+
+
+def _undone_host(process: FrozenProcess) -> Iterator[Undone]:
+    """All of it, for which part of it is where is another on each host."""
+    start, end = lib.zt_stub_host(), lib.zt_stub_data(0)
+    there = [m for m in process.stub_maps if start <= m.start < end]
+    if not there:
+        yield Undone(start, end, _GONE)
+    elif not any(map(protection, there)):
+        yield Undone(start, end, 0)
 
 
 def _ask_for_locks(program: Program, process: FrozenProcess) -> Row | None:
@@ -156,6 +191,21 @@ def after_contents(program: Program, m: Mapping, guards: list[tuple[int, int]]) 
         program.call("mlock2", m.start, size, _MLOCK_ONFAULT)
         if not m.has("lf"):
             program.call("mlock", m.start, size, may_fail=True)
+
+
+def undo_vdso(program: Program, undone: list[Undone]) -> None:
+    """When we need it no more. An image cannot reach the rest of the stub by it."""
+    ranges = [
+        (lib.zt_stub_start(), lib.zt_stub_vdso_end()),
+        (lib.zt_stub_host(), lib.zt_stub_data(0)),
+    ]
+    for one in undone:
+        for first, last in ranges:
+            start, end = max(one.start, first), min(one.end, last)
+            if start < end and one.protection == _GONE:
+                program.call("munmap", start, end - start)
+            elif start < end:
+                program.call("mprotect", start, end - start, one.protection)
 
 
 def seal(program: Program, mappings: list[Mapping]) -> None:

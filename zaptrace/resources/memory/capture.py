@@ -11,7 +11,7 @@ from ...view.frozen import FrozenPod, FrozenProcess
 from ..common import sameness
 from ..common.inode import Inode, Inodes
 from . import attributes
-from .mappings import MappedFile, Mapping, Object, kind_of, protection, refuse
+from .mappings import MappedFile, Mapping, Object, kind_of, name_of, protection, refuse
 from .objects import Objects
 from .pages import Pages, Piece, Saver
 from .runs import pack, pack_pairs
@@ -86,7 +86,7 @@ class Capture:
             inode=inode.key[1] if inode else 0,
             flags=" ".join(sorted(m.flags & attributes.KEPT)),
             key=m.key,
-            name=m.name[6:-1] if m.name.startswith("[anon:") else "",
+            name=name_of(m),
             guards=pack_pairs(guards),
             runs=pack(runs),
         )

@@ -17,6 +17,8 @@ from ..common.permission import may_open
 PAGE = mm.PAGESIZE
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 
+_ANON_SHMEM = "[anon_shmem"
+
 _REFUSED = {
     "io": "memory of a device",
     "pf": "memory of a device",
@@ -42,9 +44,14 @@ class Mapping:
     inode: int
     flags: str  # VmFlags of /proc/PID/smaps
     key: int  # memory protection key
-    name: str  # of an anonymous mapping (PR_SET_VMA_ANON_NAME)
+    name: str  # of memory without a file (PR_SET_VMA_ANON_NAME)
     guards: bytes  # pairs of addresses: ranges of guard pages
     runs: bytes  # of private pages that hold something of their own
+
+    @property
+    def object(self) -> tuple[int, int]:
+        """The object that it is of; as Object.key."""
+        return self.device, self.inode
 
     def has(self, flag: str) -> bool:
         return flag in self.flags  # all are of two letters
@@ -79,10 +86,25 @@ class Object:
     path: bytes
     """Where a removed file was; empty for memory."""
     name: str
+    anonymous: bool  # made by mmap(2) alone: processes have it from one that they descend from
     code: bool
     size: int
     part: str
     runs: bytes  # offsets in the object
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.device, self.inode
+
+
+def name_of(m: procfs.Map) -> str:
+    """That a program gave to memory without a file."""
+    kind, _, name = m.name.partition(":")
+    return name.removesuffix("]") if kind in ("[anon", _ANON_SHMEM) else ""
+
+
+def is_anonymous_object(m: procfs.Map) -> bool:
+    return m.shared and m.name.startswith(("/dev/zero (deleted)", _ANON_SHMEM))
 
 
 @dataclass(frozen=True)

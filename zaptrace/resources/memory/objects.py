@@ -24,7 +24,7 @@ from ...linux.program import Program, give_back
 from ...view.frozen import FrozenPod, FrozenProcess
 from ..common import nameless
 from ..common.inode import Inode
-from .mappings import PAGE, Object
+from .mappings import PAGE, Object, is_anonymous_object
 from .pages import Pages, unreadable
 from .runs import Run, Span, pack, split, unpack, without
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _LOOK = 1 << 14  # pages that are asked about in one program
 _ZEROS = bytes(BITE)
 _MREMAP_MAYMOVE = 1
-_MEMORY = (b"/memfd:", b"/dev/zero")
+_MEMORY = (b"/memfd:", b"/dev/zero", b"[anon_shmem")
 """Names of what never was a file."""
 
 
@@ -98,11 +98,13 @@ class Objects:
                 reader.read(user)
             for user in users:
                 reader.read_behind_guards(user)
+        within = all(user.end <= reader.end for user in users)
         return Object(
             device=inode.key[0],
             inode=inode.key[1],
             path=b"" if inode.path is not None or inode.was.startswith(_MEMORY) else inode.was,
             name=os.fsdecode(inode.was.rpartition(b"/")[2].removeprefix(b"memfd:")) or "shared",
+            anonymous=within and all(is_anonymous_object(user.map) for user in users),
             code=any("x" in user.map.permissions for user in users),
             size=reader.end,
             part=part,
@@ -111,7 +113,7 @@ class Objects:
 
     def _is_in_memory(self, m: procfs.Map) -> bool:
         """Whether what is not resident (nor swapped out) is a hole."""
-        internal = m.name.startswith(("/memfd:", "/dev/zero"))
+        internal = m.name.startswith("/memfd:") or is_anonymous_object(m)
         return internal or m.device in self._in_memory
 
 
@@ -261,6 +263,7 @@ def _in_memory_devices() -> set[int]:
 
 
 def make(object_: Object, build: Build) -> None:
+    """What nobody inherits: a file without a name where it was a file, else a memfd."""
     with contextlib.ExitStack() as stack:
         fd = None
         if object_.path:

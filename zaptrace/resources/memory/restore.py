@@ -15,7 +15,7 @@ from ...view.build import Build, BuildProcess
 from . import attributes
 from .mappings import PAGE, PROT_READ, PROT_WRITE, Mapping
 from .runs import Span, split, unpack, unpack_pairs, within, without
-from .seeds import Bytes, Memory, Seeds
+from .seeds import Bytes, Memory, Seeds, Whole
 
 _AT_FDCWD = -100
 _TASK_SIZE = 0x7FFFFFFFF000
@@ -23,6 +23,7 @@ _MAP_SHARED, _MAP_PRIVATE, _MAP_DROPPABLE, _MAP_ANONYMOUS = 0x1, 0x2, 0x8, 0x20
 _MAP_GROWSDOWN, _MAP_NORESERVE = 0x100, 0x4000
 _MAP_FIXED_NOREPLACE = 0x100000
 _MADV_DONTNEED, _MADV_POPULATE_WRITE = 4, 23
+_MREMAP_MAYMOVE, _MREMAP_FIXED = 1, 2
 _IOV_MAX = 1024
 _MOST = 1 << 30  # bytes of one read
 
@@ -32,10 +33,12 @@ _Spans = list[Span[Bytes]]
 def sow(vpid: int, seeds: Seeds, process: BuildProcess, build: Build) -> None:
     """Before its children are born: the pages that they are to share with it, and with one another."""
     born, grown = seeds.born(vpid), seeds.grown(vpid)
-    filling = _Filling(process, build)
-    filling.clear(born.regions)
+    filling = _Filling(process, build, {})
+    filling.clear([*born.regions, *born.wholes.values()])
     new = without(grown.regions, born.regions)
     filling.receive(region.what for region in new)
+    for key in grown.wholes.keys() - born.wholes.keys():
+        filling.map_whole(grown.wholes[key])
     for start, end, m in new:
         filling.map(m, start, end, PROT_READ | PROT_WRITE)
         attributes.before_contents(filling.program, m, start, end)
@@ -51,9 +54,11 @@ def fill(
     build: Build,
 ) -> None:
     """Stage MEMORY: all of it. `memory` is what lies in the process already."""
-    filling = _Filling(process, build)
+    mapped = {m.object for m in mappings if m.kind == "object"}
+    wholes = {key: whole for key, whole in memory.wholes.items() if key in mapped}
+    filling = _Filling(process, build, wholes)
     kept = {m.start for m in mappings if _is_kept(m, memory)}
-    filling.clear([Span(m.start, m.end, m) for m in mappings if m.start in kept])
+    filling.clear([*(m for m in mappings if m.start in kept), *wholes.values()])
     filling.receive(m for m in mappings if m.start not in kept)
     keys = attributes.Keys(filling.program, of.keys, mappings)
     for m in mappings:
@@ -64,10 +69,13 @@ def fill(
         _fill_mapping(filling, m, runs, memory if m.start in kept else None)
         keys.protect(m)
         attributes.after_contents(filling.program, m, unpack_pairs(m.guards, m.start, m.end))
+    for whole in wholes.values():
+        filling.program.call("munmap", whole.start, whole.object.size)
     keys.finish()
     attributes.load(filling.program, of)
     filling.finish()
     last = Program()
+    attributes.undo_vdso(last, of.vdso)
     attributes.seal(last, mappings)
     if last:
         process.run(last)
@@ -120,27 +128,31 @@ def _unlike(pages: _Spans, there: _Spans) -> _Spans:
 class _Filling:
     """Rows of one process: what is mapped, and read into it from the parts of the image."""
 
-    def __init__(self, process: BuildProcess, build: Build) -> None:
+    def __init__(
+        self, process: BuildProcess, build: Build, wholes: dict[tuple[int, int], Whole]
+    ) -> None:
         self.program = Program()
+        self._wholes = wholes
         self._process = process
         self._build = build
-        self._parts: dict[int, Row] = {}
+        self._parts: dict[str, Row] = {}
         self._objects: dict[Hashable, int] = {}
         self._reads: list[tuple[Row, int, int]] = []
         self._aside: _Spans = []
 
-    def clear(self, keep: Iterable[Span[Mapping]]) -> None:
+    def clear(self, keep: Iterable[Span[Mapping] | Mapping | Whole]) -> None:
         """Nothing but these, and the stub, is mapped."""
         stub = (lib.zt_stub_start(), lib.zt_stub_end())
         at = 0
-        for start, end in sorted([stub, *((s, e) for s, e, _ in keep), (_TASK_SIZE, _TASK_SIZE)]):
+        kept = [(one.start, one.end) for one in keep]
+        for start, end in sorted([stub, *kept, (_TASK_SIZE, _TASK_SIZE)]):
             if at < start:
                 self.program.call("munmap", at, start - at)
             at = end
 
     def receive(self, mappings: Iterable[Mapping]) -> None:
         """Descriptors of the objects that these are of."""
-        wanted = {_object_of(m): m for m in mappings if self._is_passed(m)}
+        wanted = {_descriptor_of(m): m for m in mappings if self._is_passed(m)}
         fds: list[int] = []
         opened: list[int] = []
         try:
@@ -162,7 +174,7 @@ class _Filling:
     def _is_passed(self, m: Mapping) -> bool:
         """Does it come from us? A file that has a name only where its mode does not let it be opened."""
         known = m.kind == "file" and self._build.inode(m.device, m.inode) is not None
-        return known or m.kind == "object"
+        return known or (m.kind == "object" and m.object not in self._wholes)
 
     def _object(self, m: Mapping) -> int:
         fd = self._build.inode(m.device, m.inode)
@@ -186,13 +198,31 @@ class _Filling:
                 flags = _MAP_FIXED_NOREPLACE | _MAP_DROPPABLE
             flags |= _MAP_ANONYMOUS
             self.program.call("mmap", start, size, protection, flags, -1, 0)
-        elif (number := self._objects.get(_object_of(m))) is not None:
+        elif whole := self._wholes.get(m.object):
+            # Of shared memory a length of none means: once more, there.
+            place = whole.start + offset
+            flags = _MREMAP_MAYMOVE | _MREMAP_FIXED
+            self.program.call("mremap", place, 0, size, flags, start)
+            self.program.call("mprotect", start, size, protection)
+        elif (number := self._objects.get(_descriptor_of(m))) is not None:
             self.program.call("mmap", start, size, protection, flags, number, offset)
         else:
             path = self.program.string(m.path)
             fd = self.program.call("openat", _AT_FDCWD, path, m.open_mode | os.O_CLOEXEC, 0)
             self.program.call("mmap", start, size, protection, flags, fd, offset)
             self.program.call("close", fd)
+
+    def map_whole(self, whole: Whole) -> None:
+        """Shared anonymous memory, with its contents."""
+        size = whole.object.size
+        flags = _MAP_SHARED | _MAP_ANONYMOUS | _MAP_FIXED_NOREPLACE
+        flags |= _MAP_NORESERVE if whole.no_reserve else 0
+        self.program.call("mmap", whole.start, size, PROT_READ | PROT_WRITE, flags, -1, 0)
+        for start, end, _, offset in unpack(whole.object.runs, 0, size):
+            for at in range(start, end, _MOST):
+                length = min(_MOST, end - at)
+                place = [(whole.start + at, length)]
+                self._read(whole.object.part, offset + at - start, place, length)
 
     def drop(self, spans: _Spans) -> None:
         """Pages that the process was born with and does not have."""
@@ -217,18 +247,16 @@ class _Filling:
                 offset = first + here.distance
                 follows = of and of.owner == here.owner and at + size == offset
                 if not follows or len(waiting) == _IOV_MAX or size + last - first > _MOST:
-                    self._read(of, at, waiting, size)
+                    self._read(part_of(of.owner) if of else "", at, waiting, size)
                     waiting, size, at, of = [], 0, offset, here
                 waiting.append((first, last - first))
                 size += last - first
-        self._read(of, at, waiting, size)
+        self._read(part_of(of.owner) if of else "", at, waiting, size)
 
-    def _read(
-        self, of: Bytes | None, offset: int, places: list[tuple[int, int]], size: int
-    ) -> None:
-        if of is None or not places:
+    def _read(self, part: str, offset: int, places: list[tuple[int, int]], size: int) -> None:
+        if not places:
             return
-        fd, wanted = self._part(of.owner), self._build.needed(size)
+        fd, wanted = self._part(part), self._build.needed(size)
         if len(places) == 1:
             row = self.program.call("pread64", fd, places[0][0], wanted, offset)
         else:
@@ -267,12 +295,12 @@ class _Filling:
         finally:
             os.close(memory)
 
-    def _part(self, owner: int) -> Argument:
-        if owner not in self._parts:
-            path = self.program.string(self._build.image.path(part_of(owner)))
+    def _part(self, name: str) -> Argument:
+        if name not in self._parts:
+            path = self.program.string(self._build.image.path(name))
             flags = os.O_RDONLY | os.O_CLOEXEC
-            self._parts[owner] = self.program.call("openat", _AT_FDCWD, path, flags, 0)
-        return self._parts[owner]
+            self._parts[name] = self.program.call("openat", _AT_FDCWD, path, flags, 0)
+        return self._parts[name]
 
     def finish(self) -> None:
         opened: list[Argument] = [*self._parts.values(), *self._objects.values()]
@@ -298,6 +326,6 @@ def part_of(vpid: int) -> str:
     return f"pages-{vpid}"
 
 
-def _object_of(m: Mapping) -> Hashable:
+def _descriptor_of(m: Mapping) -> Hashable:
     """Descriptors of one object: one to read it, or to read and write."""
-    return (m.device, m.inode, m.shared and not m.may_write)
+    return (*m.object, m.shared and not m.may_write)

@@ -12,6 +12,10 @@ read from the image again: shared by less, but right.
 Seeds lie in *regions*: the mapping that holds them, as far as it reaches in any of the processes
 that have it, writable. What a process maps there in the end is cut out of the region, never joined
 from old and new: two mappings of different birth stay two, and mremap(2) over both fails.
+
+Shared anonymous memory is inherited too, for there is no descriptor to hand over: whoever all its
+users descend from maps it *whole*, at a place that is free in all of them, and each takes from there
+what it maps.
 """
 
 from __future__ import annotations
@@ -23,8 +27,13 @@ from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .mappings import Mapping
+from ...linux.native import lib
+from .mappings import Mapping, Object
 from .runs import Span, overlaid, unpack, within, without
+
+_TASK_SIZE = 0x7FFFFFFFF000
+_LOWEST = 1 << 32  # for memory that is mapped for a while
+_MARGIN = 1 << 20  # kept to what may grow
 
 
 class Bytes(NamedTuple):
@@ -34,12 +43,25 @@ class Bytes(NamedTuple):
     distance: int
 
 
+class Whole(NamedTuple):
+    """A shared anonymous object and where all of it is mapped."""
+
+    start: int
+    object: Object
+    no_reserve: bool
+
+    @property
+    def end(self) -> int:
+        return self.start + self.object.size
+
+
 @dataclass
 class Memory:
-    """Of a process before the stage MEMORY: its regions and the pages in them."""
+    """Of a process before the stage MEMORY: its regions and the pages in them, and objects."""
 
     regions: list[Span[Mapping]] = field(default_factory=list)
     pages: list[Span[Bytes]] = field(default_factory=list)
+    wholes: dict[tuple[int, int], Whole] = field(default_factory=dict)
 
 
 class _Shared(NamedTuple):
@@ -55,7 +77,12 @@ class _Shared(NamedTuple):
 class Seeds:
     """`makers`: heir -> whom it was forked by, of those that are restored so."""
 
-    def __init__(self, mappings: Map[int, list[Mapping]], makers: Map[int, int]) -> None:
+    def __init__(
+        self,
+        mappings: Map[int, list[Mapping]],
+        makers: Map[int, int],
+        objects: Iterable[Object] = (),
+    ) -> None:
         self._mappings = mappings
         self._makers = makers
         self._starts = {vpid: [m.start for m in found] for vpid, found in mappings.items()}
@@ -64,13 +91,18 @@ class Seeds:
         self._reach: dict[tuple[int, Hashable], list[tuple[int, int]]] = defaultdict(list)
         for shared in self._all_shared():
             self._want(shared)
+        self._wholes = self._place([one for one in objects if one.anonymous and one.size])
         self._joined = {key: _joined(spans) for key, spans in self._reach.items()}
         self._born: dict[int, Memory] = {}
         self._grown: dict[int, Memory] = {}
 
-    def sowers(self) -> list[int]:
+    def sowers(self) -> set[int]:
         """Who gets seeds."""
-        return list(self._wanted)
+        return {*self._wanted, *self._wholes}
+
+    def inherited(self) -> set[tuple[int, int]]:
+        """The objects that nobody else has to make."""
+        return {whole.object.key for wholes in self._wholes.values() for whole in wholes}
 
     def born(self, vpid: int) -> Memory:
         """What it is born with."""
@@ -121,6 +153,42 @@ class Seeds:
         line = set(self._line(other))
         return next((vpid for vpid in self._line(one) if vpid in line), None)
 
+    def _place(self, objects: list[Object]) -> dict[int, list[Whole]]:
+        """Who maps which object whole, and where."""
+        users: dict[tuple[int, int], set[int]] = defaultdict(set)
+        no_reserve: set[tuple[int, int]] = set()
+        for vpid, mappings in self._mappings.items():
+            for m in mappings:
+                if m.kind == "object":
+                    users[m.object].add(vpid)
+                    if m.has("nr"):
+                        no_reserve.add(m.object)
+        placed: dict[int, list[Whole]] = defaultdict(list)
+        gaps = iter(self._gaps([one.size for one in objects if users[one.key]]))
+        for one in objects:
+            found = iter(users[one.key])
+            maker = next(found, None)
+            start = next(gaps, None) if maker is not None else None
+            for vpid in found:
+                maker = self._nearest_of_both(vpid, maker) if maker is not None else None
+            if maker is not None and start is not None:
+                placed[maker].append(Whole(start, one, one.key in no_reserve))
+        return placed
+
+    def _gaps(self, sizes: list[int]) -> Iterator[int | None]:
+        """Places that are free in every process, one for each size; None where there is none."""
+        taken = [(m.start, m.end) for found in self._mappings.values() for m in found]
+        taken += [(lib.zt_stub_start(), lib.zt_stub_end()), (_TASK_SIZE, _TASK_SIZE)]
+        ends = _joined((max(0, start - _MARGIN), end + _MARGIN) for start, end in taken)
+        free = list(
+            zip([_LOWEST, *(end for _, end in ends)], [start for start, _ in ends], strict=False)
+        )
+        for size in sizes:
+            i = next((i for i, (start, end) in enumerate(free) if end - start >= size), None)
+            yield None if i is None else free[i][0]
+            if i is not None:
+                free[i] = (free[i][0] + size, free[i][1])
+
     def _mapping_at(self, vpid: int, address: int) -> Mapping | None:
         i = bisect.bisect_right(self._starts.get(vpid, []), address) - 1
         return self._mappings[vpid][i] if i >= 0 else None
@@ -128,8 +196,8 @@ class Seeds:
     # -- what is sown
 
     def _sow(self, vpid: int, born: Memory) -> Memory:
-        wanted = self._wanted.get(vpid)
-        if not wanted:
+        wanted, wholes = self._wanted.get(vpid, []), self._wholes.get(vpid, [])
+        if not wanted and not wholes:
             return born
         regions, pages = list(born.regions), list[Span[Bytes]]()
         for shared in sorted(wanted, key=lambda one: (one.of.owner != vpid, one.start)):
@@ -142,7 +210,8 @@ class Seeds:
             free = without([Span(shared.start, shared.end, shared.of)], pages)
             for span in free:
                 bisect.insort(pages, span, key=lambda one: one.start)
-        return Memory(regions, overlaid(born.pages, pages))
+        objects = {whole.object.key: whole for whole in wholes}
+        return Memory(regions, overlaid(born.pages, pages), born.wholes | objects)
 
     def _region(self, vpid: int, shared: _Shared) -> Span[Mapping]:
         joined = self._joined[self._line(vpid)[-1], shared.mapping.backing]

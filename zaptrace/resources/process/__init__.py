@@ -1,7 +1,8 @@
 """Processes: the tree, sessions, groups, zombies, and what a process has one of.
 
 The kernel keeps: parent, session, process group, executable, working and root directory, file mode
-mask, personality, death signal, subreaper mark, dumpable mark; of a zombie its end.
+mask, personality, death signal, subreaper mark, dumpable mark, what a core dump of it would hold; of
+a zombie its end.
 Not carried: a root directory other than the host's (refused), namespaces other than the
 supervisor's (refused), an executable that was removed or replaced (refused: no other file could be
 executed under its name), core-dump marks of zombies. A working directory that was removed is made
@@ -10,6 +11,7 @@ anew, entered, and removed again.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import stat
@@ -74,6 +76,8 @@ class State:
     dumpable: int
     """As PR_GET_DUMPABLE tells it; for the kernel it is always 1."""
     subreaper: bool
+    core_filter: int
+    """Which memory a core dump of it holds (core(5)); -1 where the kernel makes none."""
     stop_signal: int  # of the group-stop that it is in, or 0
     stop_told: bool  # its parent has waited for that
 
@@ -114,9 +118,17 @@ def _capture(process: FrozenProcess) -> State:
         death_signal=struct.unpack("<i", results.bytes(death))[0],
         dumpable=process.leader.dumpable,
         subreaper=struct.unpack("<i", results.bytes(reaper))[0] != 0,
+        core_filter=_core_filter(process),
         stop_signal=process.leader.group_stop,
         stop_told=bool(process.leader.group_stop) and _stop_told(process),
     )
+
+
+def _core_filter(process: FrozenProcess) -> int:
+    try:
+        return int(read(f"{process.proc}/coredump_filter"), 16)
+    except FileNotFoundError:
+        return -1
 
 
 def _has_only_forked(process: FrozenProcess) -> bool:
@@ -214,6 +226,7 @@ def _capture_zombie(zombie: Zombie) -> State:
         death_signal=0,
         dumpable=1,
         subreaper=False,
+        core_filter=-1,
         stop_signal=0,
         stop_told=False,
     )
@@ -322,8 +335,8 @@ class _Maker:
                 self.take_terminal(vpid)
             case tree.Fork(vpid, by):
                 self.add(vpid, self.fork(self.process(by), vpid))
-            case tree.Orphan(vpid, by):
-                self.make_orphan(vpid, self.process(by))
+            case tree.Orphan(vpid, by, adopter):
+                self.make_orphan(vpid, self.process(by), self.process(adopter) if adopter else None)
             case tree.Setsid(vpid):
                 self.call(self.process(vpid), "setsid")
                 self.take_terminal(vpid)
@@ -349,13 +362,20 @@ class _Maker:
         self.process(vpid).run(program)
 
     def fork(self, parent: BuildProcess, vpid: int) -> Rpid:
-        lib.zt_pod_expect_vpid(self.build.handle, vpid)
-        return Rpid(self.call(parent, "clone", _SIGCHLD, 0, 0, 0, 0))
+        """A helper, which is nobody's child afterwards, tells nobody of its end."""
+        lib.zt_pod_expect_vpid(self.build.handle, max(vpid, 0))
+        exit_signal = _SIGCHLD if vpid in self.states else 0
+        return Rpid(self.call(parent, "clone", exit_signal, 0, 0, 0, 0))
 
-    def make_orphan(self, vpid: int, by: BuildProcess) -> None:
+    def make_orphan(self, vpid: int, by: BuildProcess, adopter: BuildProcess | None) -> None:
+        """What is a subreaper for good is said later (_own): so there is one at most now."""
+        if adopter:
+            self.call(adopter, "prctl", _PR_SET_CHILD_SUBREAPER, 1)
         between = BuildProcess(self.build.handle, Vpid(0), self.fork(by, 0))
         self.add(vpid, self.fork(between, vpid))
         self.end(between, by)
+        if adopter:
+            self.call(adopter, "prctl", _PR_SET_CHILD_SUBREAPER, 0)
 
     def end(self, process: BuildProcess, reaper: BuildProcess | None) -> None:
         program = Program()
@@ -395,6 +415,11 @@ def _own(state: State, build: Build) -> None:
         program.call("prctl", _PR_SET_PDEATHSIG, state.death_signal)
     if state.subreaper:
         program.call("prctl", _PR_SET_CHILD_SUBREAPER, 1)
+    if state.core_filter >= 0:
+        path = f"/proc/{process.rpid}/coredump_filter"
+        # Not there: a kernel that makes no core dumps.
+        with contextlib.suppress(FileNotFoundError), open(path, "w", encoding="ascii") as file:
+            file.write(f"{state.core_filter:#x}")
 
 
 def _enter(process: BuildProcess, was: bytes, gone: Gone, build: Build) -> None:

@@ -6,7 +6,8 @@ area, the address to clear at its end, the call that it is in, and what it has s
 (attributes.py).
 An interrupted call is restored as the kernel left it (-ERESTARTSYS and friends in the result
 register), so that it is made again, or becomes EINTR when a handler runs, just as it would have
-been; a timed call whose restart the kernel kept to itself goes on with the time that was left.
+been; a timed call whose restart the kernel kept to itself goes on with the time that was left, and
+one that had moved a part goes on with the rest (csrc/pod/blocked/).
 Not carried: I/O permissions, hardware breakpoints.
 
 No C half: thread ids are translated by the table alone.
@@ -56,6 +57,7 @@ class State:
     rseq_signature: int
     interrupted: bool  # in a call that would show the freeze, and is made again
     left_ns: int  # of a timed call; -1: it is in none
+    control_size: int  # + 1, that its recvmsg was given; 0: it is in none
 
 
 # -- capture
@@ -97,6 +99,7 @@ def _capture(pod: FrozenPod, thread: FrozenThread) -> State:
         rseq_signature=rseq.signature,
         interrupted=thread.interrupted,
         left_ns=thread.left_ns,
+        control_size=thread.control_size,
     )
 
 
@@ -162,7 +165,7 @@ def _load(state: State, thread: Thread, build: Build) -> None:
     thread.set_registers(registers)
     thread.set_sigmask(state.mask)
     if state.interrupted or _lost_its_restart(state):
-        thread.reissue(state.left_ns)
+        thread.reissue(state.left_ns, state.control_size)
 
 
 def _lost_its_restart(state: State) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from ...linux.program import Data, Program, Results, Row
 
+_PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG = 1, 2
 _PR_SET_NAME, _PR_GET_NAME = 15, 16
 _NAME_SIZE = 16
 _IOPRIO_WHO_PROCESS = 1
@@ -65,6 +66,8 @@ class Attributes:
     membarrier: int
     """What the process registered for; all of it where the kernel does not tell."""
     xcomp: int
+    death_signal: int
+    """Of a thread that is not its process's first; that one's is the process's."""
 
 
 class Asked:
@@ -86,6 +89,9 @@ class Asked:
         self._policy = program.call(
             "get_mempolicy", self._mode, self._nodes, _NODES, 0, 0, may_fail=True
         )
+        self._death = program.buffer(8)
+        if not first:
+            program.call("prctl", _PR_GET_PDEATHSIG, self._death)
         self._xcomp = program.buffer(8)
         self._barrier: Row | None = None
         if first:
@@ -119,6 +125,7 @@ class Asked:
             memory_nodes=results.bytes(self._nodes) if policy else b"",
             membarrier=sum(_REGISTRATIONS) if barrier < 0 else barrier,
             xcomp=_int(results, self._xcomp),
+            death_signal=_int(results, self._death),
         )
 
 
@@ -147,6 +154,8 @@ def add_rows(program: Program, attributes: Attributes) -> None:
     privilege: the row fails and names it.
     """
     program.call("prctl", _PR_SET_NAME, program.data(attributes.name + b"\0"))
+    if attributes.death_signal:
+        program.call("prctl", _PR_SET_PDEATHSIG, attributes.death_signal)
     if attributes.io_priority:
         program.call("ioprio_set", _IOPRIO_WHO_PROCESS, 0, attributes.io_priority)
     if attributes.memory_policy:

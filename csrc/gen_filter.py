@@ -1,0 +1,348 @@
+"""The seccomp filters: which calls stop at all, and which are refused, from the rows of syscalls.py.
+
+A filter is a decision tree over the number, and what its leaves jump to:
+
+    arch == x86-64? ── no ──> ENOSYS
+    number == ZT_STUB_END_NR? ── yes ──> from the stub? TRACE : ALLOW
+    number > newest? ── yes ──> ENOSYS                 so are the x32 numbers
+    tree ─┬─> ALLOW                                    Pass; and `moved` rows, in the fresh filter
+          ├─> ENOSYS                                   no row
+          ├─> when ─┬─> ALLOW                          one block for each set of conditions
+          │         └─> from the stub? ALLOW : TRACE or ERRNO
+          └─> from the stub? ALLOW : TRACE or ERRNO    one tail for each outcome
+
+A call that is passed is decided from its number and architecture alone, as the kernel then keeps
+the answer in a bitmap and does not run the filter at all (seccomp's action cache, Linux 5.11). A
+call that the stub makes is ours: if it has a row, it is allowed, whatever the row says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from gen_hooks import GENERATED
+from syscalls import ROWS, ArgIn, ArgMask, ArgPtr, Condition, Refuse, Row
+
+# -- a small assembler for classic BPF -------------------------------------------------------------
+# A jump names its target by label. Conditional jumps reach 255 instructions only: one that must go
+# further is replaced by a short one over a JA, which reaches any.
+
+LD_WORD = 0x20  # BPF_LD | BPF_W | BPF_ABS: load a word of struct seccomp_data
+JUMP = 0x05  # BPF_JMP | BPF_JA
+JEQ = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
+JGT = 0x25
+JGE = 0x35
+JSET = 0x45
+RET = 0x06  # BPF_RET | BPF_K
+
+REACH = 255
+
+# offsets in struct seccomp_data; a 64-bit member has its low half first
+NR = 0
+ARCH = 4
+IP_LOW, IP_HIGH = 8, 12
+
+
+def arg_low(arg: int) -> int:
+    return 16 + 8 * arg
+
+
+def arg_high(arg: int) -> int:
+    return arg_low(arg) + 4
+
+
+AUDIT_ARCH_X86_64 = 0xC000003E
+RET_ALLOW = 0x7FFF0000
+RET_TRACE = 0x7FF00000
+RET_ERRNO = 0x00050000
+
+# Constants that csrc/arch/ gives, left to the C compiler.
+STUB_END_NR = "ZT_STUB_END_NR"
+STUB_HIGH = "ZT_STUB_BASE >> 32"
+STUB_FIRST = "ZT_STUB_BASE"
+STUB_LAST = "ZT_STUB_BASE + ZT_STUB_TEXT_SIZE - 1"
+
+Constant = int | str
+
+
+class Insn(NamedTuple):
+    """One struct sock_filter. `k` is a number, or C text that the compiler takes 32 bits of."""
+
+    code: int
+    jt: int
+    jf: int
+    k: Constant
+
+
+@dataclass(frozen=True)
+class _Label:
+    name: str
+
+
+@dataclass(frozen=True)
+class _Plain:
+    code: int
+    k: Constant
+
+
+@dataclass(frozen=True)
+class _Jump:
+    """Goes to `yes` or `no`; None is the next instruction. JA has only `yes`."""
+
+    code: int
+    k: Constant
+    yes: str | None
+    no: str | None = None
+
+
+class Assembler:
+    """Collects instructions and labels, and gives the finished program."""
+
+    def __init__(self) -> None:
+        self._items: list[_Label | _Plain | _Jump] = []
+
+    def label(self, name: str) -> None:
+        self._items.append(_Label(name))
+
+    def load(self, offset: int) -> None:
+        self._items.append(_Plain(LD_WORD, offset))
+
+    def ret(self, value: int) -> None:
+        self._items.append(_Plain(RET, value))
+
+    def goto(self, target: str) -> None:
+        self._items.append(_Jump(JUMP, 0, target))
+
+    def jump(self, code: int, k: Constant, yes: str | None = None, no: str | None = None) -> None:
+        self._items.append(_Jump(code, k, yes, no))
+
+    def finish(self) -> list[Insn]:
+        """Place everything; lengthen jumps that do not reach until all of them do."""
+        long: set[int] = set()
+        while True:
+            place, labels, at = [], {}, 0
+            for index, item in enumerate(self._items):
+                place.append(at)
+                if isinstance(item, _Label):
+                    labels[item.name] = at
+                else:
+                    at += 3 if index in long else 1
+            short = {
+                index
+                for index, item in enumerate(self._items)
+                if isinstance(item, _Jump)
+                and item.code != JUMP
+                and index not in long
+                and any(
+                    labels[target] - place[index] - 1 > REACH
+                    for target in (item.yes, item.no)
+                    if target
+                )
+            }
+            if not short:
+                break
+            long |= short
+
+        program: list[Insn] = []
+        for index, item in enumerate(self._items):
+            match item:
+                case _Plain(code, k):
+                    program.append(Insn(code, 0, 0, k))
+                case _Jump(code, k, yes, no):
+                    after = place[index] + (3 if index in long else 1)
+                    to_yes = labels[yes] if yes else after
+                    to_no = labels[no] if no else after
+                    if code == JUMP:
+                        program.append(Insn(JUMP, 0, 0, to_yes - after))
+                    elif index in long:
+                        program.append(Insn(code, 0, 1, k))
+                        program.append(Insn(JUMP, 0, 0, to_yes - after + 1))
+                        program.append(Insn(JUMP, 0, 0, to_no - after))
+                    else:
+                        program.append(Insn(code, to_yes - after, to_no - after, k))
+        return program
+
+
+# -- the filters -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What becomes of a number: `ret`, if the conditions hold; else it is allowed.
+
+    Where `but_stub` is set, the stub's own calls are allowed too.
+    """
+
+    ret: int
+    when: tuple[Condition, ...] = ()
+    but_stub: bool = True
+
+    @property
+    def tail(self) -> str:
+        return f"tail {self.ret:#x}"
+
+    @property
+    def label(self) -> str:
+        return f"when {self.when} {self.tail}" if self.when else self.tail
+
+
+ALLOWED = Fate(RET_ALLOW, but_stub=False)
+UNKNOWN = Fate(RET_ERRNO | Refuse("ENOSYS").number, but_stub=False)
+
+
+def fate(row: Row | None, *, moved: bool) -> Fate:
+    """What the filter does with a row, in pods that moved or in those that did not."""
+    if row is None:
+        return UNKNOWN
+    conditions = row.stops_if(moved=moved)
+    if conditions is None:
+        return ALLOWED
+    if isinstance(row.behaviour, Refuse):
+        return Fate(RET_ERRNO | row.behaviour.number, conditions)
+    return Fate(RET_TRACE, conditions)
+
+
+def _emit_tree(asm: Assembler, runs: Sequence[tuple[int, Fate]]) -> None:
+    """Runs are (first number, fate). Halve them until one is left; A holds the number."""
+    if len(runs) == 1:
+        fate = runs[0][1]
+        if fate.but_stub:
+            asm.goto(fate.label)
+        else:
+            asm.ret(fate.ret)
+        return
+    middle = len(runs) // 2
+    first = runs[middle][0]
+    right = f"from {first}"
+    asm.jump(JGE, first, yes=right)
+    _emit_tree(asm, runs[:middle])
+    asm.label(right)
+    _emit_tree(asm, runs[middle:])
+
+
+def _emit_conditions(asm: Assembler, fate: Fate) -> None:
+    """Fall through if all hold, else go to ALLOW."""
+    for number, condition in enumerate(fate.when):
+        holds = f"{fate.label} holds {number}"
+        match condition:
+            case ArgIn(arg, values, negative):
+                asm.load(arg_low(arg))
+                first = values if negative else values[:-1]
+                for value in first:
+                    asm.jump(JEQ, value, yes=holds)
+                if negative:
+                    asm.jump(JGE, 0x8000_0000, no="allow")
+                else:
+                    asm.jump(JEQ, values[-1], no="allow")
+            case ArgMask(arg, bits):
+                asm.load(arg_low(arg))
+                asm.jump(JSET, bits, no="allow")
+            case ArgPtr(arg):
+                asm.load(arg_low(arg))
+                asm.jump(JSET, 0xFFFF_FFFF, yes=holds)
+                asm.load(arg_high(arg))
+                asm.jump(JSET, 0xFFFF_FFFF, no="allow")
+        asm.label(holds)
+
+
+def _emit_from_the_stub(asm: Assembler, *, yes: str, no: str) -> None:
+    asm.load(IP_HIGH)
+    asm.jump(JEQ, STUB_HIGH, no=no)
+    asm.load(IP_LOW)
+    asm.jump(JGE, STUB_FIRST, no=no)
+    asm.jump(JGT, STUB_LAST, yes=no, no=yes)
+
+
+def build_filter(rows: Iterable[Row] = ROWS, *, moved: bool) -> list[Insn]:
+    by_number = {row.x86_64: row for row in rows}
+    fates = [fate(by_number.get(nr), moved=moved) for nr in range(max(by_number) + 1)]
+
+    runs = [(nr, fates[nr]) for nr in range(len(fates)) if nr == 0 or fates[nr] != fates[nr - 1]]
+    guarded = [fate for fate in dict.fromkeys(fates) if fate.but_stub]
+
+    asm = Assembler()
+    asm.load(ARCH)
+    asm.jump(JEQ, AUDIT_ARCH_X86_64, no="unknown")
+    asm.load(NR)
+    asm.jump(JEQ, STUB_END_NR, yes="end")
+    asm.jump(JGE, len(fates), yes="unknown")
+    _emit_tree(asm, runs)
+
+    for each in guarded:
+        if each.when:
+            asm.label(each.label)
+            _emit_conditions(asm, each)
+            asm.goto(each.tail)
+    for tail, ret in {each.tail: each.ret for each in guarded}.items():
+        asm.label(tail)
+        _emit_from_the_stub(asm, yes="allow", no=f"{tail} outside")
+        asm.label(f"{tail} outside")
+        asm.ret(ret)
+    asm.label("end")
+    _emit_from_the_stub(asm, yes="trace", no="allow")
+
+    asm.label("allow")
+    asm.ret(RET_ALLOW)
+    asm.label("unknown")
+    asm.ret(UNKNOWN.ret)
+    asm.label("trace")
+    asm.ret(RET_TRACE)
+    return asm.finish()
+
+
+_FIELDS = {NR: "nr", ARCH: "arch", IP_LOW: "ip", IP_HIGH: "ip >> 32"}
+_FIELDS |= {arg_low(arg): f"arg {arg}" for arg in range(6)}
+_FIELDS |= {arg_high(arg): f"arg {arg} >> 32" for arg in range(6)}
+_TESTS = {JEQ: "==", JGT: ">", JGE: ">=", JSET: "&"}
+
+
+def _explain(at: int, insn: Insn) -> str:
+    """An instruction in words, for whoever reads the generated header."""
+    match insn:
+        case Insn(code=0x20, k=offset):
+            return f"look at {_FIELDS[offset]}"
+        case Insn(code=0x05, k=distance):
+            return f"goto {at + 1 + distance}"
+        case Insn(code=0x06, k=0x7FFF0000):
+            return "allow"
+        case Insn(code=0x06, k=0x7FF00000):
+            return "trace"
+        case Insn(code=0x06, k=value):
+            return f"errno {value & 0xFFFF}"
+    value = insn.k if isinstance(insn.k, str) else f"{insn.k:#x}" if insn.k > 4096 else insn.k
+    return f"{_TESTS[insn.code]} {value}? {at + 1 + insn.jt} : {at + 1 + insn.jf}"
+
+
+def _array(name: str, program: Sequence[Insn]) -> list[str]:
+    lines = [f"static const struct sock_filter {name}[] = {{"]
+    for at, insn in enumerate(program):
+        code, jt, jf, k = insn
+        value = f"(__u32)({k})" if isinstance(k, str) else f"{k:#x}"
+        lines.append(f"\t{{ {code:#04x}, {jt}, {jf}, {value} }}, /* {at}: {_explain(at, insn)} */")
+    return [*lines, "};"]
+
+
+def filter_header(rows: Sequence[Row] = ROWS) -> str:
+    return "\n".join(
+        [
+            GENERATED,
+            "#pragma once",
+            "",
+            "/* ZT_STUB_BASE, ZT_STUB_TEXT_SIZE and ZT_STUB_END_NR come from arch/, before this. */",
+            "#include <linux/filter.h>",
+            "",
+            "/* The filter sees the address after the syscall instruction, so that one must not be the",
+            " * last instruction of the stub's text. */",
+            f"_Static_assert((({STUB_FIRST}) >> 32) == (({STUB_LAST}) >> 32),",
+            '\t       "the stub\'s text must not cross a 4 GiB boundary: the filter compares halves");',
+            "",
+            "/* For a pod that never moved: ids and clocks are the kernel's own. */",
+            *_array("zt_filter_fresh", build_filter(rows, moved=False)),
+            "",
+            "/* For a pod that was restored. */",
+            *_array("zt_filter_moved", build_filter(rows, moved=True)),
+            "",
+        ]
+    )

@@ -1,0 +1,94 @@
+/* When a thread that waits is stopped: what interrupted it, and does it show? */
+#include "blocked.h"
+
+#include <errno.h>
+#include <sys/syscall.h>
+
+#include "descriptor.h"
+#include "part.h"
+#include "reissue.h"
+#include "signals.h"
+
+/* In a call that shows whatever wakes it, by EINTR or by less than was asked for? */
+static bool shows_it(zt_task *task, const zt_regs *regs)
+{
+    bool eintr = zt_row_of((int32_t)zt_arch_call_nr(regs))->eintr && zt_arch_result(regs) == -EINTR;
+    return eintr || zt_part_was_cut(task, regs);
+}
+
+/* The kernel goes on with some calls as restart_syscall, and then the number says nothing any more:
+ * remember it, and put it back (the kernel restarts by the result alone). */
+static int keep_restart_nr(zt_task *task, zt_regs *regs, zt_err *err)
+{
+    const int64_t restart_block = -516;
+    if (zt_arch_result(regs) != restart_block)
+        return 0;
+    if (zt_arch_call_nr(regs) != SYS_restart_syscall) {
+        task->restart_nr = (int32_t)zt_arch_call_nr(regs);
+        return 0;
+    }
+    zt_arch_set_call_nr(regs, task->restart_nr);
+    return zt_stopped_set_regs(zt_task_stopped(task), regs, err);
+}
+
+int zt_blocked_at_rest(zt_pod *pod, zt_task *task, zt_err *err)
+{
+    zt_regs regs;
+    if (zt_stopped_get_regs(zt_task_stopped(task), &regs, err) || keep_restart_nr(task, &regs, err))
+        return -1;
+    if (!pod->freezing)
+        return 0;
+    if (zt_reissue_waits(task, &regs)) { /* frozen again before it could run */
+        task->interrupted = true;
+        return zt_reissue_unmake(task, &regs, err);
+    }
+    /* A process that a signal has stopped was interrupted by that. One that still waits is looked for
+     * when it goes on: in a restored process it may take the call again to let it in (epoll_pwait). */
+    task->interrupted = !task->group_stop && shows_it(task, &regs);
+    return 0;
+}
+
+bool zt_blocked_left_error(const zt_task *task, int *ret_fd)
+{
+    zt_regs regs;
+    zt_err ignored;
+    uint64_t args[6];
+    if (!task->interrupted || zt_stopped_get_regs(zt_task_stopped(task), &regs, &ignored))
+        return false;
+    const zt_row *row = zt_row_of((int32_t)zt_arch_call_nr(&regs));
+    zt_arch_get_args(&regs, args);
+    *ret_fd = (int)args[row->part.fd];
+    return row->part.noted && zt_arch_result(&regs) > 0;
+}
+
+void zt_blocked_error_was(zt_task *task, int error)
+{
+    task->interrupted = zt_descriptor_was_cut(error);
+}
+
+int zt_blocked_thaw(zt_task *task, zt_err *err)
+{
+    bool interrupted = task->interrupted;
+    task->interrupted = false;
+    if (interrupted && !zt_signal_waits(task->rtid.n)) { /* else that is the reason */
+        int64_t left = task->deadline_ns ? task->deadline_ns - zt_now_ns() : -1;
+        if (zt_blocked_reissue(task, task->deadline_ns && left < 0 ? 0 : left, err))
+            return -1;
+    }
+    if (task->reissue.active)
+        task->deadline_ns = task->reissue.left_ns < 0 ? 0 : zt_now_ns() + task->reissue.left_ns;
+    return 0;
+}
+
+int zt_blocked_at_signal(zt_task *task, int signal, zt_err *err)
+{
+    zt_regs regs;
+    const int32_t rtid = task->rtid.n;
+    if (zt_stopped_get_regs(zt_task_stopped(task), &regs, err) || keep_restart_nr(task, &regs, err))
+        return -1;
+    if (zt_reissue_waits(task, &regs))
+        return zt_signal_does_nothing(rtid, signal) ? 0 : zt_reissue_unmake(task, &regs, err);
+    if (!shows_it(task, &regs) || !zt_signal_does_nothing(rtid, signal) || zt_signal_waits(rtid))
+        return 0;
+    return zt_blocked_reissue(task, -1, err); /* its timeout starts anew */
+}
