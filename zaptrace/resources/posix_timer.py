@@ -3,10 +3,12 @@
 The kernel keeps: id, clock, whom and how to notify, interval and time left. They are seen in
 /proc/PID/timers (proc(5)). Ids are given back by prctl(PR_TIMER_CREATE_RESTORE_IDS) (Linux 6.16), or
 by making timers until the id comes.
-A timer on a CPU-time clock keeps how much of that is left. Whose time it is that a thread measures
-of itself, /proc does not show: the C half of the room clock notes the maker's vtid, under vpid and id.
+A timer on a CPU-time clock keeps how much of that is left.
 Not carried: overruns that were not asked for yet; a timer on the time of a process or thread that has
-ended (refused). Absolute times are translated by the clock room.
+ended (refused).
+
+No C half: ids are the process's own. The C half of the room clock translates absolute times, and notes
+for us what /proc does not show: under vpid and timer id, the vtid of the thread that measures itself.
 """
 
 from __future__ import annotations
