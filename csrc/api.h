@@ -78,6 +78,28 @@ typedef struct zt_task_info {
     int32_t landlocked; /* in a Landlock sandbox */
 } zt_task_info;
 
+/* What the kernel counts of a thread or process, as calls tell it: getrusage(2), times(2), and the
+ * CPU-time clocks. A *past* is what is to be added to what this host's kernel has counted, because a
+ * restored process had a life before: so it may be below 0. */
+#define ZT_CPU_CLOCKS 3 /* user and system; user; what the scheduler counts: CPUCLOCK_PROF, _VIRT, _SCHED */
+typedef struct zt_usage {
+    int64_t user_us, system_us;
+    int64_t most_rss;   /* not added: the greater one counts */
+    int64_t counts[13]; /* what follows in struct rusage */
+} zt_usage;
+
+typedef struct zt_thread_past {
+    zt_usage own;
+    int64_t clocks_ns[ZT_CPU_CLOCKS];
+} zt_thread_past;
+
+typedef struct zt_process_past {
+    zt_usage own, children;
+    int64_t clocks_ns[ZT_CPU_CLOCKS];
+    int64_t ticks[4]; /* struct tms: user, system, and both of the children */
+    int64_t limit_s;  /* so much lower is the kernel's soft limit (RLIMIT_CPU) than the program's */
+} zt_process_past;
+
 /* A run of pages of one kind. */
 #define ZT_RUN_HELD 0  /* they hold something */
 #define ZT_RUN_OFTEN 1 /* they may be mapped by more than one process (copy-on-write) */
@@ -145,6 +167,12 @@ void zt_pod_set_dumpable(zt_pod *pod, int32_t rpid, int32_t dumpable); /* what a
 void zt_pod_show_senders(zt_pod *pod);  /* in all processes that are made from now on */
 int zt_pod_wants_senders(zt_pod *pod);  /* 1, and then 0 again: somebody has asked, and awaits a freeze */
 int32_t zt_filter_code(void *ret, int32_t capacity); /* what makes them stop, as BPF: its bytes */
+
+/* --- pasts. Of a process also when it has ended and nobody has waited for it. All 0: it has none. */
+void zt_past_get_thread(zt_pod *pod, int32_t rtid, zt_thread_past *ret);
+void zt_past_get_process(zt_pod *pod, int32_t rpid, zt_process_past *ret);
+int zt_past_set_thread(zt_pod *pod, int32_t rtid, const zt_thread_past *past);    /* 0, or -ENOMEM */
+int zt_past_set_process(zt_pod *pod, int32_t rpid, const zt_process_past *past);  /* 0, or -ENOMEM */
 
 /* --- one stopped thread */
 int zt_regs_get(zt_pod *pod, int32_t rtid, zt_regs *ret, zt_err *err);

@@ -126,6 +126,23 @@ class zt_task_info(CData):
     dumpable: int
     landlocked: int
 
+class zt_usage(CData):
+    user_us: int
+    system_us: int
+    most_rss: int
+    counts: Sequence[int]
+
+class zt_thread_past(CData):
+    own: zt_usage
+    clocks_ns: Sequence[int]
+
+class zt_process_past(CData):
+    own: zt_usage
+    children: zt_usage
+    clocks_ns: Sequence[int]
+    ticks: Sequence[int]
+    limit_s: int
+
 class zt_page_run(CData):
     start: int
     end: int
@@ -166,7 +183,16 @@ class _FFI:
     def new(self, cdecl: Literal["char *[]"], init: Sequence[Bytes | Null]) -> Strings: ...
     def string(self, cdata: Bytes) -> bytes: ...
     def buffer(self, cdata: Bytes, size: int = -1) -> Buffer: ...
+    @overload
     def from_buffer(self, python_buffer: Buffer, require_writable: bool = False) -> Bytes: ...
+    @overload
+    def from_buffer(
+        self, cdecl: Literal["zt_thread_past *"], python_buffer: Buffer
+    ) -> zt_thread_past: ...
+    @overload
+    def from_buffer(
+        self, cdecl: Literal["zt_process_past *"], python_buffer: Buffer
+    ) -> zt_process_past: ...
     def sizeof(self, cdecl: str) -> int: ...
     def typeof(self, cdecl: str) -> CType: ...
 
@@ -181,6 +207,7 @@ class _Lib:
     ZT_ERR_FOREIGN: int
     ZT_ERR_HARMED: int
     ZT_ROW_MUST: int
+    ZT_CPU_CLOCKS: int
     ZT_RUN_HELD: int
     ZT_RUN_OFTEN: int
     ZT_RUN_GUARD: int
@@ -245,6 +272,12 @@ class _Lib:
     def zt_pod_show_senders(self, pod: zt_pod, /) -> None: ...
     def zt_pod_wants_senders(self, pod: zt_pod, /) -> int: ...
     def zt_filter_code(self, ret: Bytes, capacity: int, /) -> int: ...
+
+    # pasts
+    def zt_past_get_thread(self, pod: zt_pod, rtid: int, ret: zt_thread_past, /) -> None: ...
+    def zt_past_get_process(self, pod: zt_pod, rpid: int, ret: zt_process_past, /) -> None: ...
+    def zt_past_set_thread(self, pod: zt_pod, rtid: int, past: zt_thread_past, /) -> int: ...
+    def zt_past_set_process(self, pod: zt_pod, rpid: int, past: zt_process_past, /) -> int: ...
 
     # one stopped thread
     def zt_regs_get(self, pod: zt_pod, rtid: int, ret: zt_regs, err: zt_err, /) -> int: ...

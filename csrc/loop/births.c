@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "../base/proc.h"
+#include "../pod/past.h"
 #include "../ptrace/mem.h"
 
 /* What the maker asked for. A program's own clone3 was looked at before the call (the room notes
@@ -100,6 +101,8 @@ int zt_loop_forked(zt_pod *pod, zt_task *maker, bool vfork, zt_stop *ret_child, 
     child->known = true;
     child->process->ready = maker->process->ready;
     child->process->dumpable = maker->process->dumpable;
+    if (!thread)
+        zt_past_begin(maker->process, child->process);
     child->landlocked = maker->landlocked;
     zt_pod_made_by(child, maker, asked.flags);
     if (vfork || held) {

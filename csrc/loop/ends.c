@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "../pod/past.h"
 #include "../ptrace/closed.h"
 #include "../ptrace/stub.h"
 
@@ -28,8 +29,10 @@ static zt_task *task_of_program(zt_pod *pod, int32_t rtid, int32_t former)
         task = zt_pod_add_task(pod, caller->process, rtid);
         zt_pod_set_vtid(pod, task, caller->process->vpid);
     }
-    if (task && caller)
+    if (task && caller) {
         task->landlocked = caller->landlocked;
+        zt_past_take(task, caller);
+    }
     if (caller)
         zt_pod_remove_task(pod, caller);
     return task;

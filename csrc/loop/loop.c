@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "../pod/blocked/blocked.h"
+#include "../pod/past.h"
 #include "../pod/robust.h"
 #include "../pod/safepoint.h"
 #include "births.h"
@@ -165,6 +166,8 @@ static int on_signal(zt_pod *pod, zt_task *task, int signal, zt_err *err)
         return -1;
     if (zt_blocked_at_signal(task, signal, err))
         return -1;
+    if (zt_past_is_used_up(task, &info))
+        kill(task->process->rpid.n, SIGKILL);
     return run(pod, task, signal, err);
 }
 

@@ -15,7 +15,8 @@
 zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err)
 {
     zt_pod *pod = calloc(1, sizeof *pod);
-    if (!pod || zt_intmap_create(&pod->by_rtid) || zt_intmap_create(&pod->early)) {
+    if (!pod || zt_intmap_create(&pod->by_rtid) || zt_intmap_create(&pod->early) ||
+        zt_intmap_create(&pod->ended_pasts)) {
         free(pod);
         zt_fail(err, ZT_ERR_OS, ENOMEM, "no memory for a pod");
         return NULL;
@@ -41,6 +42,14 @@ static void free_tidings(zt_tiding *tiding)
     }
 }
 
+static void forget_all_pasts(zt_intmap *pasts)
+{
+    for (uint32_t i = 0; pasts->slots && i <= pasts->mask; i++)
+        if (pasts->slots[i].key)
+            free((void *)pasts->slots[i].value);
+    zt_intmap_destroy(pasts);
+}
+
 void zt_pod_destroy(zt_pod *pod)
 {
     if (!pod)
@@ -49,6 +58,7 @@ void zt_pod_destroy(zt_pod *pod)
         zt_pod_remove_task(pod, pod->tasks);
     free_tidings(pod->tidings);
     zt_store_clear(&pod->store);
+    forget_all_pasts(&pod->ended_pasts);
     zt_intmap_destroy(&pod->by_rtid);
     zt_intmap_destroy(&pod->early);
     zt_intmap_destroy(&pod->stood_in);
@@ -111,6 +121,7 @@ zt_task *zt_pod_add_task(zt_pod *pod, zt_process *process, int32_t rtid)
     if (zt_idtable_bind(&pod->ids, vtid, task->rtid) || zt_intmap_put(&pod->by_rtid, rtid, (uintptr_t)task))
         end_without_memory();
     if (!process->threads++) {
+        zt_pod_forget_past(pod, task->rtid); /* who had its number has been waited for */
         process->rpid = task->rtid;
         process->vpid = vtid;
         process->dumpable = 1;
@@ -126,6 +137,18 @@ zt_task *zt_pod_add_task(zt_pod *pod, zt_process *process, int32_t rtid)
     pod->last_task = task;
     pod->task_count++;
     return task;
+}
+
+void zt_pod_forget_past(zt_pod *pod, zt_rpid rpid)
+{
+    free((void *)zt_intmap_get(&pod->ended_pasts, rpid.n));
+    zt_intmap_remove(&pod->ended_pasts, rpid.n);
+}
+
+static void keep_past(zt_pod *pod, zt_process *process)
+{
+    if (process->past && zt_intmap_put(&pod->ended_pasts, process->rpid.n, (uintptr_t)process->past))
+        free(process->past); /* no memory: the time is lost, the pod is not */
 }
 
 void zt_pod_remove_task(zt_pod *pod, zt_task *task)
@@ -145,8 +168,11 @@ void zt_pod_remove_task(zt_pod *pod, zt_task *task)
         }
     zt_intmap_remove(&pod->by_rtid, task->rtid.n);
     pod->task_count--;
-    if (!--task->process->threads)
+    if (!--task->process->threads) {
+        keep_past(pod, task->process);
         free(task->process);
+    }
+    free(task->past);
     free(task);
 }
 

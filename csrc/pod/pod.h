@@ -39,6 +39,7 @@ struct zt_pod {
     bool senders;       /* processes stop where they are told who has sent a message (ptrace/filter.h) */
     bool wants_senders; /* they should, and do not yet: somebody awaits a freeze */
     uint32_t socket_notes, tidy_sockets_at; /* see pod/socket_notes.h */
+    zt_intmap ended_pasts; /* rpid -> zt_process_past of a process that nobody has waited for */
     zt_tiding *tidings; /* oldest first: zt_pod_tell */
     zt_err broken;      /* kind 0, or why the loop cannot go on: a thread is in a state that nobody knows */
 
@@ -52,6 +53,9 @@ zt_task *zt_pod_task(zt_pod *pod, int32_t rtid); /* NULL: not ours (yet) */
 /* A new thread, in `process`, or in a process of its own when that is NULL. Chooses its vtid. */
 zt_task *zt_pod_add_task(zt_pod *pod, zt_process *process, int32_t rtid);
 void zt_pod_remove_task(zt_pod *pod, zt_task *task); /* and its process with its last thread */
+
+/* What was kept of a process that ended is wanted no more: somebody has waited for it (pod/past.h). */
+void zt_pod_forget_past(zt_pod *pod, zt_rpid rpid);
 
 /* Shall it come to rest? Not while its maker cannot, on whose memory it runs. */
 static inline bool zt_pod_shall_rest(const zt_pod *pod, const zt_task *task)

@@ -42,6 +42,7 @@ typedef struct zt_process {
     bool knows_clock;           /* zt_pod_set_clock has told it */
     bool ready;                 /* has a stub (false between exec and its installation) */
     bool whole;                 /* its stub was looked at since it last ran */
+    zt_process_past *past;      /* NULL: none. Owned; see pod/past.h */
 } zt_process;
 
 /* A thread's own. */
@@ -57,6 +58,7 @@ typedef struct zt_task {
     zt_shares shares;
     struct zt_task *vfork_maker; /* waits for us to execute or end */
     bool awaits_child;           /* is somebody's vfork_maker */
+    zt_thread_past *past; /* NULL: none. Owned; see pod/past.h */
 
     /* Inherited at clone. */
     bool landlocked; /* in a sandbox of its own: resources/landlock.c */

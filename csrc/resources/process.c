@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../base/proc.h"
+#include "../pod/past.h"
 #include "resource.h"
 
 zt_verdict zt_getppid_enter(zt_pod *pod, zt_task *task, zt_call *call)
@@ -106,17 +107,33 @@ zt_verdict zt_wait4_enter(zt_pod *pod, zt_task *task, zt_call *call)
     return ZT_GO;
 }
 
+/* A child was found, and what it used was told at `address`, if anywhere: it and its children. */
+static void tell_usage(zt_pod *pod, zt_task *task, zt_rpid child, uint64_t address)
+{
+    const zt_process_past *past = zt_past_of(pod, child);
+    struct rusage told;
+    if (!past || !address || !zt_hook_read(task, address, &told, sizeof told))
+        return;
+    zt_past_add(&past->own, &told);
+    zt_past_add(&past->children, &told);
+    zt_hook_write(task, address, &told, sizeof told);
+}
+
 void zt_wait4_exit(zt_pod *pod, zt_task *task, zt_call *call)
 {
-    (void)task;
-    if (call->answer > 0)
-        call->answer = zt_pod_virtual(pod, (int32_t)call->answer).n;
+    if (call->answer <= 0)
+        return;
+    zt_rpid child = {(int32_t)call->answer};
+    tell_usage(pod, task, child, call->asked[3]);
+    zt_past_waited(pod, task->process, child);
+    call->answer = zt_pod_virtual(pod, child.n).n;
 }
 
 zt_verdict zt_waitid_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
-    (void)task;
     call->asks_for_ends = call->asked[3] & WNOHANG;
+    if (pod->moved && !call->asked[2]) /* we want to know which child it was */
+        call->issued[2] = zt_task_scratch(task);
     int32_t id = (int32_t)call->asked[1];
     if ((call->asked[0] == P_PID || call->asked[0] == P_PGID) && id > 0) {
         zt_rpid real = zt_pod_real(pod, id);
@@ -127,14 +144,22 @@ zt_verdict zt_waitid_enter(zt_pod *pod, zt_task *task, zt_call *call)
     return ZT_GO;
 }
 
+/* waitid(which, id, siginfo, options, rusage); the kernel writes as much of a siginfo as this. */
 void zt_waitid_exit(zt_pod *pod, zt_task *task, zt_call *call)
 {
-    const uint64_t address = call->asked[2];
-    siginfo_t info;
-    if (call->answer || !address || !zt_hook_read(task, address, &info, sizeof info) || !info.si_pid)
+    struct {
+        int32_t signal, error, code, unused, pid, uid, status;
+    } info;
+    const uint64_t address = call->issued[2];
+    if (call->answer || !address || !zt_hook_read(task, address, &info, sizeof info) || !info.pid)
         return;
-    info.si_pid = zt_pod_virtual(pod, info.si_pid).n;
-    zt_hook_write(task, address, &info, sizeof info);
+    zt_rpid child = {info.pid};
+    tell_usage(pod, task, child, call->asked[4]);
+    if (!(call->asked[3] & WNOWAIT))
+        zt_past_waited(pod, task->process, child);
+    info.pid = zt_pod_virtual(pod, child.n).n;
+    if (call->asked[2])
+        zt_hook_write(task, address, &info, sizeof info);
 }
 
 /* --- priorities: of a process, a group or (untranslated) a user */

@@ -8,6 +8,7 @@ from ..errors import UnsupportedResource
 from ..view.frozen import FrozenFile, FrozenPod
 from . import (
     clock,
+    cpu_time,
     credentials,
     epoll,
     eventfd,
@@ -65,6 +66,7 @@ ROOMS: tuple[Room[Any], ...] = (
     itimer,
     posix_timer,
     signal,
+    cpu_time,
     thread,
     first_thread,
     credentials,
