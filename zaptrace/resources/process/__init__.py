@@ -160,6 +160,13 @@ def _executable(process: FrozenProcess) -> tuple[bytes, sameness.Print]:
     status = os.stat(f"{process.proc}/exe")
     path = name_of(status, shown)
     who = f"process {process.vpid} ({process.comm})"
+    if shown.startswith(b"/memfd:") and path is None:
+        raise UnsupportedResource(
+            f"cannot checkpoint {who}: its executable is a memfd",
+            needed="an executable with a path, by which it is executed again",
+            found=os.fsdecode(shown),
+            do="have it written to a file, and that one executed",
+        )
     if path is None:
         raise UnsupportedResource(
             f"cannot checkpoint {who}: its executable was removed or replaced",
