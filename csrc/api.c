@@ -40,6 +40,11 @@ int zt_pod_tasks(zt_pod *pod, zt_task_info *ret, int32_t capacity)
             .ended = task->state == ZT_TASK_ENDED,
             .interrupted = task->interrupted,
             .left_ns = zt_blocked_left(pod, task),
+            .memory = task->shares.memory,
+            .files = task->shares.files,
+            .directory = task->shares.directory,
+            .handlers = task->shares.handlers,
+            .awaited_by = task->vfork_maker ? task->vfork_maker->rtid.n : 0,
             .control_size = task->control_size,
             .dumpable = task->process->dumpable,
             .landlocked = task->landlocked,
@@ -71,8 +76,10 @@ void zt_pod_set_clock(zt_pod *pod, int64_t offset_ns)
     zt_err ignored; /* a process that died meanwhile */
     pod->clock_offset_ns = offset_ns;
     for (const zt_task *task = pod->tasks; task; task = task->next)
-        if (task->process->ready && task->rtid.n == task->process->rpid.n)
-            zt_stub_set_params(task->rtid.n, &pod->host, offset_ns, &ignored);
+        task->process->knows_clock = !task->process->ready;
+    for (const zt_task *task = pod->tasks; task; task = task->next) /* a first thread may have ended */
+        if (!task->process->knows_clock)
+            task->process->knows_clock = !zt_stub_set_params(task->rtid.n, &pod->host, offset_ns, &ignored);
 }
 
 int64_t zt_pod_clock(zt_pod *pod)
@@ -198,9 +205,12 @@ int zt_kcmp(int32_t rpid1, int32_t rpid2, int32_t type, uint64_t idx1, uint64_t 
     return result < 0 ? -errno : (int)result;
 }
 
-int zt_pidfd_getfd(int32_t rpid, int32_t fd)
+int zt_pidfd_getfd(int32_t rtid, int32_t fd)
 {
-    int pidfd = (int)syscall(SYS_pidfd_open, rpid, 0);
+    const unsigned of_any_thread = O_EXCL; /* PIDFD_THREAD, Linux 6.9 */
+    int pidfd = (int)syscall(SYS_pidfd_open, rtid, 0);
+    if (pidfd < 0 && (errno == EINVAL || errno == ENOENT))
+        pidfd = (int)syscall(SYS_pidfd_open, rtid, of_any_thread);
     if (pidfd < 0)
         return -errno;
     int copy = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);

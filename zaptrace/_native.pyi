@@ -117,9 +117,31 @@ class zt_task_info(CData):
     ended: int
     interrupted: int
     left_ns: int
+    memory: int
+    files: int
+    directory: int
+    handlers: int
+    awaited_by: int
     control_size: int
     dumpable: int
     landlocked: int
+
+class zt_usage(CData):
+    user_us: int
+    system_us: int
+    most_rss: int
+    counts: Sequence[int]
+
+class zt_thread_past(CData):
+    own: zt_usage
+    clocks_ns: Sequence[int]
+
+class zt_process_past(CData):
+    own: zt_usage
+    children: zt_usage
+    clocks_ns: Sequence[int]
+    ticks: Sequence[int]
+    limit_s: int
 
 class zt_page_run(CData):
     start: int
@@ -161,7 +183,16 @@ class _FFI:
     def new(self, cdecl: Literal["char *[]"], init: Sequence[Bytes | Null]) -> Strings: ...
     def string(self, cdata: Bytes) -> bytes: ...
     def buffer(self, cdata: Bytes, size: int = -1) -> Buffer: ...
+    @overload
     def from_buffer(self, python_buffer: Buffer, require_writable: bool = False) -> Bytes: ...
+    @overload
+    def from_buffer(
+        self, cdecl: Literal["zt_thread_past *"], python_buffer: Buffer
+    ) -> zt_thread_past: ...
+    @overload
+    def from_buffer(
+        self, cdecl: Literal["zt_process_past *"], python_buffer: Buffer
+    ) -> zt_process_past: ...
     def sizeof(self, cdecl: str) -> int: ...
     def typeof(self, cdecl: str) -> CType: ...
 
@@ -176,6 +207,7 @@ class _Lib:
     ZT_ERR_FOREIGN: int
     ZT_ERR_HARMED: int
     ZT_ROW_MUST: int
+    ZT_CPU_CLOCKS: int
     ZT_RUN_HELD: int
     ZT_RUN_OFTEN: int
     ZT_RUN_GUARD: int
@@ -241,6 +273,12 @@ class _Lib:
     def zt_pod_wants_senders(self, pod: zt_pod, /) -> int: ...
     def zt_filter_code(self, ret: Bytes, capacity: int, /) -> int: ...
 
+    # pasts
+    def zt_past_get_thread(self, pod: zt_pod, rtid: int, ret: zt_thread_past, /) -> None: ...
+    def zt_past_get_process(self, pod: zt_pod, rpid: int, ret: zt_process_past, /) -> None: ...
+    def zt_past_set_thread(self, pod: zt_pod, rtid: int, past: zt_thread_past, /) -> int: ...
+    def zt_past_set_process(self, pod: zt_pod, rpid: int, past: zt_process_past, /) -> int: ...
+
     # one stopped thread
     def zt_regs_get(self, pod: zt_pod, rtid: int, ret: zt_regs, err: zt_err, /) -> int: ...
     def zt_regs_set(self, pod: zt_pod, rtid: int, regs: zt_regs, err: zt_err, /) -> int: ...
@@ -288,6 +326,11 @@ class _Lib:
     ) -> int: ...
     def zt_loop_end_process(self, pod: zt_pod, rtid: int, signal: int, err: zt_err, /) -> int: ...
     def zt_loop_stop_process(self, pod: zt_pod, rpid: int, signal: int, err: zt_err, /) -> int: ...
+    def zt_loop_end_first(
+        self, pod: zt_pod, rpid: int, status: int, mask: int, err: zt_err, /
+    ) -> int: ...
+    def zt_loop_await(self, pod: zt_pod, rtid: int, rpid: int, err: zt_err, /) -> int: ...
+    def zt_loop_continue_process(self, pod: zt_pod, rpid: int, err: zt_err, /) -> int: ...
 
     # the table of system calls
     def zt_call_name(self, nr: int, /) -> Bytes: ...

@@ -47,7 +47,7 @@ static bool asks_for_senders(const zt_task *task, const zt_call *call)
 
 zt_verdict zt_setsockopt_unix_socket_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
-    if (!pod->moved || pod->senders || task->process->vfork_maker || !asks_for_senders(task, call))
+    if (!pod->moved || pod->senders || task->process->vfork_in_kernel || !asks_for_senders(task, call))
         return ZT_GO;
     pod->wants_senders = true;
     atomic_store(&pod->woken, true);

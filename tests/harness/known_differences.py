@@ -34,6 +34,11 @@ KNOWN: tuple[Known, ...] = (
         "flock(2): the lock's owner is the supervisor",
         ("flock", "restore"),
     ),
+    Known(
+        r"process \d+ limits Max cpu time: was .*, is .*",
+        "the kernel's limit on CPU time is lower by what was used before: seen from outside the pod",
+        ("cpu_limit", "migrate"),
+    ),
 )
 
 

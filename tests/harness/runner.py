@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import faulthandler
+import gc
 import json
 import os
 import shutil
@@ -192,6 +193,7 @@ class Runner:
                 attempt()
             except ZaptraceError as e:
                 error = f"{type(e).__name__}: {e.what}"
+        gc.collect()  # what an error's traceback held is closed when that goes
         descriptors = len(os.listdir("/proc/self/fd"))
         children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
         return {

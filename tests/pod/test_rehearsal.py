@@ -12,6 +12,8 @@ import pytest
 from harness.flavours import started
 from harness.runs import PodRun
 from harness.world import REAL, FlavourError, python
+from zaptrace.linux import procfs
+from zaptrace.pod import pod as pod_module
 
 
 @pytest.fixture
@@ -62,3 +64,31 @@ def test_what_cannot_come_back_is_found(place: Path):
         assert it.cycle()
         it.ask("signal", number=15)
         assert it.finish().status == 15
+
+
+def test_the_end_of_one_pod_is_no_other_pods(place: Path, monkeypatch: pytest.MonkeyPatch):
+    """A rehearsal that takes long to end is ended by force; the original beside it is not."""
+    null = os.open(os.devnull, os.O_RDWR)
+    looked: list[set[int]] = []
+
+    def traced_by(tids: set[int]) -> list[int]:
+        looked.append(tids)
+        return procfs_traced_by(tids)
+
+    procfs_traced_by = procfs.traced_by
+    monkeypatch.setattr(procfs, "traced_by", traced_by)
+    monkeypatch.setattr(pod_module, "_CUT_AFTER_S", -1.0)
+    stdio = pod_module.Stdio(null, null, null)
+    try:
+        with pod_module.Pod.launch(["/bin/sleep", "100"], name="original", stdio=stdio) as original:
+            original.freeze()
+            with pod_module.Pod.launch(["/bin/sleep", "100"], name="other", stdio=stdio) as other:
+                theirs = other.processes()[0].rpid
+            assert looked, "it was not ended by force"
+            assert original._thread.native_id not in set.union(*looked)
+            assert not os.path.exists(f"/proc/{theirs}")
+            assert original.wait(0) is None
+            assert [p.comm for p in original.processes()] == ["sleep"]
+            original.thaw()
+    finally:
+        os.close(null)

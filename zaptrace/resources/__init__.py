@@ -8,13 +8,16 @@ from ..errors import UnsupportedResource
 from ..view.frozen import FrozenFile, FrozenPod
 from . import (
     clock,
+    cpu_time,
     credentials,
     epoll,
     eventfd,
     fdtable,
     file_lock,
+    first_thread,
     inet_socket,
     itimer,
+    job_control,
     landlock,
     memfd,
     memory,
@@ -55,6 +58,7 @@ ROOMS: tuple[Room[Any], ...] = (
     sysv_ipc,
     landlock,
     process,
+    job_control,
     memory,
     *FILE_KINDS,
     fdtable,
@@ -62,7 +66,9 @@ ROOMS: tuple[Room[Any], ...] = (
     itimer,
     posix_timer,
     signal,
+    cpu_time,
     thread,
+    first_thread,
     credentials,
 )
 

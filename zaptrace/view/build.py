@@ -106,7 +106,7 @@ class Build:
     """A pod on its way from an image to life. Owns every descriptor that it was given.
 
     `launch(exe, vpid)` makes a process of the supervisor's own, `end(rpid, signal)` ends one,
-    and `stop(rpid, signal)` puts one into a group-stop.
+    `stop(rpid, signal)` puts one into a group-stop, and `go_on(rpid)` takes it out by SIGCONT.
     `terminals` says which terminal a session's leader has to take (filled at SHARED): before its
     children are born, for only by birth do they get it too.
     `makers` says which processes are forked from which and execute nothing, and `sow` what has to be
@@ -127,6 +127,7 @@ class Build:
     launch: Callable[[str, int], Rpid]
     end: Callable[[int, int], None]
     stop: Callable[[int, int], None]
+    go_on: Callable[[int], None]
     channel: socket.socket
     before_thaw: list[Deferred] = field(default_factory=list)
     last: list[Callable[[], None]] = field(default_factory=list)

@@ -39,7 +39,7 @@ class Holder(Protocol):
     """The process that has a descriptor."""
 
     @property
-    def rpid(self) -> int: ...
+    def lives_in(self) -> int: ...
     @property
     def vpid(self) -> int: ...
     @property
@@ -54,7 +54,7 @@ class _Ourselves:
     comm = "zaptrace"
 
     @property
-    def rpid(self) -> int:
+    def lives_in(self) -> int:
         return os.getpid()
 
     def run(self, program: Program) -> Results:
@@ -98,7 +98,7 @@ def same(descriptors: Sequence[Descriptor]) -> list[int]:
 def _by_order(descriptors: Sequence[Descriptor], indices: list[int], first: list[int]) -> None:
     def compare(one: int, other: int) -> int:
         a, b = descriptors[one], descriptors[other]
-        return (0, -1, 1)[native.kcmp_files(a.process.rpid, a.fd, b.process.rpid, b.fd)]
+        return (0, -1, 1)[native.kcmp_files(a.process.lives_in, a.fd, b.process.lives_in, b.fd)]
 
     ordered = sorted(indices, key=functools.cmp_to_key(compare))  # stable: the first stays first
     for before, index in itertools.pairwise(ordered):

@@ -41,6 +41,9 @@ class FrozenThread(Thread):
         self.group_stop = info.group_stop
         self.left_ns = info.left_ns
         self.interrupted = info.interrupted
+        self.memory, self.files = info.memory, info.files
+        self.directory, self.handlers = info.directory, info.handlers
+        self.awaited_by = process.pod.vpid(info.awaited_by) if info.awaited_by else None
         self.control_size = info.control_size
         self.dumpable = info.dumpable
         self.landlocked = info.landlocked
@@ -58,6 +61,7 @@ class Zombie:
     code: int
     status: int
     comm: str
+    exit_signal: int
 
 
 @dataclass(frozen=True)
@@ -141,8 +145,8 @@ class _Look:
 
 
 def _look(process: Holder, fd: int) -> _Look:
-    path = f"/proc/{process.rpid}/fd/{fd}"
-    info = procfs.fdinfo(process.rpid, fd)
+    path = f"/proc/{process.lives_in}/fd/{fd}"
+    info = procfs.fdinfo(process.lives_in, fd)
     flags = int(info["flags"][0], 8)
     return _Look(
         link=_link(process, fd, path),
@@ -176,29 +180,31 @@ class FrozenProcess:
         self.pod = pod
         self.rpid = infos[0].rpid
         self.vpid = infos[0].vpid
-        self.proc = f"/proc/{self.rpid}"
-        infos = sorted(infos, key=lambda info: info.rtid != info.rpid)
-        self.threads = [FrozenThread(pod.handle, info, self) for info in infos]
+        living = [info for info in infos if not info.ended]
+        living.sort(key=lambda info: info.rtid != info.rpid)
+        self.threads = [FrozenThread(pod.handle, info, self) for info in living]
         self.fds: dict[int, FrozenFd] = {}
-        if any(info.ended for info in infos) or infos[0].rtid != self.rpid:
-            raise UnsupportedResource(
-                f'cannot checkpoint pod "{pod.name}": process {self.vpid}: its first thread has ended',
-                needed="a first thread, whose exec makes the process again",
-                found="the first thread called pthread_exit while others go on",
-                do="have the first thread wait for the others",
-            )
+        self.lives_in = self.leader.rtid
+        """What it has is looked up by the number of this thread: a first thread that has ended has
+        nothing any more, while the process goes on. It is `rpid` itself, mostly."""
+        self.proc = f"/proc/{self.lives_in}"
 
     @property
     def leader(self) -> FrozenThread:
+        """Its first thread; if that has ended, the oldest that goes on."""
         return self.threads[0]
+
+    @property
+    def first_has_ended(self) -> bool:
+        return self.lives_in != self.rpid
 
     @functools.cached_property
     def status(self) -> dict[str, str]:
-        return procfs.status(self.rpid)
+        return procfs.status(self.lives_in)
 
     @functools.cached_property
     def comm(self) -> str:
-        return procfs.read(f"{self.proc}/comm").rstrip("\n")
+        return procfs.read(f"/proc/{self.rpid}/comm").rstrip("\n")
 
     @functools.cached_property
     def exe(self) -> str:
@@ -216,7 +222,7 @@ class FrozenProcess:
 
     @functools.cached_property
     def _maps(self) -> list[procfs.Map]:
-        return procfs.maps(self.rpid)
+        return procfs.maps(self.lives_in)
 
     @property
     def ppid(self) -> Vpid:
@@ -231,11 +237,11 @@ class FrozenProcess:
         return self.pod.vpid(os.getsid(self.rpid)) or Vpid(0)
 
     def run(self, program: Program) -> Results:
-        """Run a program in the first thread."""
+        """Run a program in one thread."""
         return self.leader.run(program)
 
     def read(self, address: int, size: int) -> bytes:
-        return native.read_memory(self.rpid, address, size)
+        return native.read_memory(self.lives_in, address, size)
 
 
 class _Nowhere:
@@ -289,6 +295,11 @@ class FrozenPod:
     def _by_vpid(self) -> dict[Vpid, FrozenProcess]:
         return {process.vpid: process for process in self.processes}
 
+    @property
+    def memories(self) -> list[FrozenProcess]:
+        """The first process of each address space."""
+        return list({p.leader.memory: p for p in reversed(self.processes)}.values())[::-1]
+
     @functools.cached_property
     def stored(self) -> list[Stored]:
         """What the lower halves of all rooms noted."""
@@ -321,7 +332,7 @@ class FrozenPod:
         seen = [
             (process, fd, _look(process, fd))
             for process in self.processes
-            for fd in procfs.fds(process.rpid)
+            for fd in procfs.fds(process.lives_in)
         ]
         first = same(
             [
@@ -368,17 +379,17 @@ class FrozenPod:
                     self.zombies.append(self._read_zombie(parent, Rpid(rpid), vpid))
 
     def _read_zombie(self, parent: FrozenProcess, rpid: Rpid, vpid: Vpid) -> Zombie:
-        p_pid, nohang_exited_nowait = 1, 0x1 | 0x4 | 0x01000000
+        p_pid, nohang_exited_nowait_all = 1, 0x1 | 0x4 | 0x01000000 | 0x40000000
         program = Program()
         info = program.buffer(128)
-        program.call("waitid", p_pid, rpid, info, nohang_exited_nowait, 0)
+        program.call("waitid", p_pid, rpid, info, nohang_exited_nowait_all, 0)
         raw = parent.run(program).bytes(info)
         _signo, _errno, code = struct.unpack_from("<iii", raw)
         (status,) = struct.unpack_from("<i", raw, 24)
         fields = procfs.stat_fields(f"/proc/{rpid}/stat")
         pgid, sid = (self.vpid(int(value)) or Vpid(0) for value in fields[2:4])
         comm = procfs.read(f"/proc/{rpid}/comm").rstrip("\n")
-        return Zombie(vpid, parent.vpid, pgid, sid, code, status, comm)
+        return Zombie(vpid, parent.vpid, pgid, sid, code, status, comm, int(fields[35]))
 
 
 def _in_stub(m: procfs.Map) -> bool:
