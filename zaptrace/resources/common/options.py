@@ -170,7 +170,7 @@ TCP: Table = {
 }
 
 TCP_LISTENING: Table = {"TCP_FASTOPEN": (_TCP, 23, 4)}
-"""To be set once it listens."""
+"""To be set once it listens, or does not yet; a connection has none."""
 
 UDP: Table = {
     **INTERNET,

@@ -122,7 +122,7 @@ def _capture(pod: FrozenPod, file: FrozenFile, shut: dict[int, int]) -> State:
             peer=peer,
             backlog=backlog,
             options=options(sock, _table(sock.type))
-            | (options(sock, TCP_LISTENING) if status == LISTENING else {}),
+            | (options(sock, TCP_LISTENING) if status in (LISTENING, UNCONNECTED) else {}),
             shutdown=shut.get(file.stat.st_ino, 0) if sock.type == socket.SOCK_DGRAM else 0,
             unseen=unseen(file),
             filter=_filter(file, sock),
@@ -288,8 +288,9 @@ def _place(state: State, sock: socket.socket) -> None:
         _bind(state, sock)
     if state.status == LISTENING:
         sock.listen(state.backlog)
-        after = {k: v for k, v in state.options.items() if k in TCP_LISTENING}
-        set_options(sock, after, TCP_LISTENING)
+    if state.status in (LISTENING, UNCONNECTED):
+        late = {k: v for k, v in state.options.items() if k in TCP_LISTENING}
+        set_options(sock, late, TCP_LISTENING)
     if state.peer is not None:
         sock.connect(state.peer.raw(state.family))
     set_unseen(sock, state.unseen, bound=True)

@@ -123,10 +123,11 @@ class Actors:
         files: list[int],
         sender: Sender | None = None,
         to: Address | None = None,
-    ) -> None:
-        """A message from `sock`, in one piece, with open files of ours and the sender it tells.
+    ) -> int:
+        """A message from `sock`, with open files of ours and the sender it tells.
 
-        Raises BlockingIOError where it would have to wait.
+        Returns how many bytes were taken: of a stream perhaps not all. Raises BlockingIOError where
+        it would have to wait.
         """
         process = self._process(sender.vpid) if sender else None
         if process is None or sender is None:
@@ -135,11 +136,8 @@ class Actors:
             if sender:
                 own = struct.pack("<iII", os.getpid(), sender.uid, sender.gid)
                 ancillary.append((socket.SOL_SOCKET, _SCM_CREDENTIALS, own))
-            sent = sock.sendmsg([data], ancillary, _DONTWAIT, to.here() if to else None)
-        else:
-            sent = self._send_as(process, sock, data, files, sender, to)
-        if sent != len(data):
-            raise BlockingIOError(f"{sent} of {len(data)} bytes were taken")
+            return sock.sendmsg([data], ancillary, _DONTWAIT, to.here() if to else None)
+        return self._send_as(process, sock, data, files, sender, to)
 
     def _send_as(
         self,

@@ -305,14 +305,14 @@ class Maker:
         data = message.data
         whole = sock.type != socket.SOCK_STREAM
         while True:
-            piece, data = (data, b"") if whole else (data[:_PIECE], data[_PIECE:])
+            piece = data if whole else data[:_PIECE]
             give = partial(self.actors.send, sock, piece, files=files, sender=message.sender, to=to)
             try:
-                give()
+                sent = give()
             except BlockingIOError:
                 with _roomy(sock):
-                    give()
-            files = []
+                    sent = give()
+            data, files = data[sent:], []
             if not data:
                 return
 
