@@ -3,7 +3,7 @@
 A filter is a decision tree over the number, and what its leaves jump to:
 
     arch == x86-64? ── no ──> ENOSYS
-    number == ZT_STUB_END_NR? ── yes ──> TRACE
+    number == ZT_STUB_END_NR? ── yes ──> from the stub? TRACE : ALLOW
     number > newest? ── yes ──> ENOSYS                 so are the x32 numbers
     tree ─┬─> ALLOW                                    Pass; and `moved` rows, in the fresh filter
           ├─> ENOSYS                                   no row
@@ -247,10 +247,27 @@ def _emit_conditions(asm: Assembler, fate: Fate) -> None:
         asm.label(holds)
 
 
+def _emit_from_the_stub(asm: Assembler, *, yes: str, no: str) -> None:
+    asm.load(IP_HIGH)
+    asm.jump(JEQ, STUB_HIGH, no=no)
+    asm.load(IP_LOW)
+    asm.jump(JGE, STUB_FIRST, no=no)
+    asm.jump(JGT, STUB_LAST, yes=no, no=yes)
+
+
 def build_filter(rows: Iterable[Row] = ROWS, *, moved: bool) -> list[Insn]:
     by_number = {row.x86_64: row for row in rows}
-    fates = [fate(by_number.get(nr), moved=moved) for nr in range(max(by_number) + 1)]
+    return _build([fate(by_number.get(nr), moved=moved) for nr in range(max(by_number) + 1)])
 
+
+def build_senders_filter(rows: Iterable[Row] = ROWS) -> list[Insn]:
+    """What stops besides, where senders are shown."""
+    shown = {row.x86_64 for row in rows if row.senders}
+    newest = max(row.x86_64 for row in rows)
+    return _build([Fate(RET_TRACE) if nr in shown else ALLOWED for nr in range(newest + 1)])
+
+
+def _build(fates: Sequence[Fate]) -> list[Insn]:
     runs = [(nr, fates[nr]) for nr in range(len(fates)) if nr == 0 or fates[nr] != fates[nr - 1]]
     guarded = [fate for fate in dict.fromkeys(fates) if fate.but_stub]
 
@@ -258,7 +275,7 @@ def build_filter(rows: Iterable[Row] = ROWS, *, moved: bool) -> list[Insn]:
     asm.load(ARCH)
     asm.jump(JEQ, AUDIT_ARCH_X86_64, no="unknown")
     asm.load(NR)
-    asm.jump(JEQ, STUB_END_NR, yes="trace")
+    asm.jump(JEQ, STUB_END_NR, yes="end")
     asm.jump(JGE, len(fates), yes="unknown")
     _emit_tree(asm, runs)
 
@@ -269,13 +286,11 @@ def build_filter(rows: Iterable[Row] = ROWS, *, moved: bool) -> list[Insn]:
             asm.goto(each.tail)
     for tail, ret in {each.tail: each.ret for each in guarded}.items():
         asm.label(tail)
-        asm.load(IP_HIGH)
-        asm.jump(JEQ, STUB_HIGH, no=f"{tail} outside")
-        asm.load(IP_LOW)
-        asm.jump(JGE, STUB_FIRST, no=f"{tail} outside")
-        asm.jump(JGT, STUB_LAST, no="allow")
+        _emit_from_the_stub(asm, yes="allow", no=f"{tail} outside")
         asm.label(f"{tail} outside")
         asm.ret(ret)
+    asm.label("end")
+    _emit_from_the_stub(asm, yes="trace", no="allow")
 
     asm.label("allow")
     asm.ret(RET_ALLOW)
@@ -337,6 +352,9 @@ def filter_header(rows: Sequence[Row] = ROWS) -> str:
             "",
             "/* For a pod that was restored. */",
             *_array("zt_filter_moved", build_filter(rows, moved=True)),
+            "",
+            "/* Besides, where senders are shown. */",
+            *_array("zt_filter_senders", build_senders_filter(rows)),
             "",
         ]
     )

@@ -28,6 +28,10 @@ The errno handed to a *program* in a pod is another channel and never mixed with
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
 from typing import Any
 
 _FIELDS = ("needed", "found", "do", "changed")
@@ -95,6 +99,34 @@ class HostError(ZaptraceError):
 
 class PodError(ZaptraceError):
     """The pod named is not there, is there already, or is in another state than needed."""
+
+
+_REMEDIES = {
+    errno.EMFILE: "raise the limit of open files: ulimit -n",
+    errno.ENFILE: "raise /proc/sys/fs/file-max, or close files elsewhere",
+    errno.ENOMEM: "free some memory, or raise the limit: ulimit -v",
+    errno.EAGAIN: "end other processes of yours, or raise their limit: ulimit -u",
+    errno.ENOSPC: "free some space there",
+    errno.EDQUOT: "free some of your quota there",
+}
+
+
+@contextlib.contextmanager
+def refusals_of_the_host(what: str) -> Iterator[None]:
+    """What this host's kernel refuses to zaptrace itself is a HostError: `what` cannot be done."""
+    try:
+        yield
+    except OSError as error:
+        code = errno.errorcode.get(error.errno or 0, "error")
+        where = (
+            f" {os.fsdecode(error.filename)}" if isinstance(error.filename, (str, bytes)) else ""
+        )
+        raise HostError(
+            what,
+            needed="a host that lets zaptrace do what this takes",
+            found=f"{code}: {error.strerror or error}{where}",
+            remedy=_REMEDIES.get(error.errno or 0, "see what the host has against it"),
+        ) from error
 
 
 class TraceeGone(ZaptraceError):

@@ -25,24 +25,19 @@ _MAPPED = r"process \d+ maps [0-9a-f-]+"
 
 KNOWN: tuple[Known, ...] = (
     Known(
-        _MAPPED + r" is: was 'removed file \d+', is '/memfd:[^']*'",
-        "a removed file of which only mappings are left comes back as a memfd",
-        ("map_beyond_end", "restore"),
-    ),
-    Known(
         _MAPPED + r" shares copies: was True, is False",
         "memory that is locked is not shared by copy-on-write again: to lock it is to copy it",
         ("memory_kinds", "restore"),
     ),
     Known(
-        r"process \d+ fds \d+ options SOL_SOCKET 17: .* is 'pid outside the pod or gone .*",
-        "SO_PEERCRED of a restored unix socket is the supervisor's",
-        ("socketpair", "restore"),
-    ),
-    Known(
         r"process \d+ (fds \d+ info lock|locks): (lost 'FLOCK .*|has more: 'FLOCK .*outside .*)",
         "flock(2): the lock's owner is the supervisor",
         ("flock", "restore"),
+    ),
+    Known(
+        r"process \d+ limits Max cpu time: was .*, is .*",
+        "the kernel's limit on CPU time is lower by what was used before: seen from outside the pod",
+        ("cpu_limit", "migrate"),
     ),
 )
 

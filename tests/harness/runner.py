@@ -11,19 +11,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import faulthandler
+import gc
 import json
 import os
 import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from harness import snapshot
+from harness.sabotage import KINDS
 from zaptrace.errors import ZaptraceError
 from zaptrace.linux.tracee import tasks
 from zaptrace.pod.pod import Pod, Stdio
@@ -147,6 +149,60 @@ class Runner:
     def do_ids(self, numbers: list[int]) -> dict[int, str]:
         """Who has these numbers on this host, other than a process of the pod."""
         return {number: _who_is(number) for number in numbers}
+
+    def do_sabotaged_checkpoint(self, kind: str, at: int) -> dict[str, Any]:
+        """A rehearsed checkpoint in which one call of ours fails; what came of it."""
+        from zaptrace.image.sink import DirectorySink
+        from zaptrace.pod.checkpoint import checkpoint
+
+        pod = self.pod
+        assert pod
+        image = self.place / "sabotaged"
+
+        def attempt() -> None:
+            checkpoint(pod, DirectorySink(image), then="resume", rehearsal=True)
+
+        found = self._sabotaged(kind, at, attempt)
+        found["image"] = image.exists()
+        found["left"] = sorted(p.name for p in self.place.iterdir() if "sabotaged" in p.name)
+        if image.exists():
+            shutil.rmtree(image)
+        return found | {"frozen": pod.frozen, "alive": pod.wait(0) is None}
+
+    def do_sabotaged_restore(self, kind: str, at: int) -> dict[str, Any]:
+        """A restore, held and then discarded, in which one call of ours fails."""
+        from zaptrace.image.image import Image
+        from zaptrace.pod.restore import restore
+
+        null = os.open("/dev/null", os.O_RDWR)
+
+        def attempt() -> None:
+            with Image.open(str(self.image)) as image:
+                slots = Stdio(null, null, null, tty=False)
+                restore(image, stdio=slots, hold=True).close()
+
+        try:
+            return self._sabotaged(kind, at, attempt)
+        finally:
+            os.close(null)
+
+    def _sabotaged(self, kind: str, at: int, attempt: Callable[[], None]) -> dict[str, Any]:
+        error = ""
+        with KINDS[kind](at) as sabotage:
+            try:
+                attempt()
+            except ZaptraceError as e:
+                error = f"{type(e).__name__}: {e.what}"
+        gc.collect()  # what an error's traceback held is closed when that goes
+        descriptors = len(os.listdir("/proc/self/fd"))
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        return {
+            "made": sabotage.made,
+            "what": sabotage.what,
+            "error": error,
+            "descriptors": descriptors,
+            "children": len(children),
+        }
 
     def do_fault(self, name: str) -> None:
         """From now on this fault point is on; "" for none."""

@@ -11,35 +11,16 @@ import pytest
 
 from harness.flavours import started
 from harness.runs import PodRun
-from harness.world import FlavourError, python
-
-SERVER = """
-import fcntl, os, socket, sys, time
-here = sys.argv[1]
-os.chdir(here)
-path = socket.socket(socket.AF_UNIX); path.bind("by-path"); path.listen()
-port = socket.socket(); port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-port.bind(("127.0.0.1", 0)); port.listen()
-os.mkfifo("fifo"); fifo = os.open("fifo", os.O_RDWR); os.write(fifo, b"once")
-gone = open("gone", "wb+"); gone.write(b"x" * 9); gone.flush(); os.unlink("gone")
-lock = open("lock", "wb"); fcntl.flock(lock, fcntl.LOCK_EX)
-open("port", "w").write(str(port.getsockname()[1]))
-print("ready", flush=True)
-for server in (path, port):
-    for _ in range(40):
-        server.accept()[0].send(b"original")
-assert os.read(fifo, 100) == b"once"
-print("PASS", flush=True)
-"""
+from harness.world import REAL, FlavourError, python
+from zaptrace.linux import procfs
+from zaptrace.pod import pod as pod_module
 
 
 @pytest.fixture
 def server(place: Path):
-    script = place / "server.py"
-    script.write_text(SERVER)
     home = place / "home"
     home.mkdir()
-    with started("rehearsed", [python(), script, home], place) as it:
+    with started("rehearsed", [python(), REAL / "server.py", home], place) as it:
         it.wait_for("ready")
         yield it, home
 
@@ -83,3 +64,31 @@ def test_what_cannot_come_back_is_found(place: Path):
         assert it.cycle()
         it.ask("signal", number=15)
         assert it.finish().status == 15
+
+
+def test_the_end_of_one_pod_is_no_other_pods(place: Path, monkeypatch: pytest.MonkeyPatch):
+    """A rehearsal that takes long to end is ended by force; the original beside it is not."""
+    null = os.open(os.devnull, os.O_RDWR)
+    looked: list[set[int]] = []
+
+    def traced_by(tids: set[int]) -> list[int]:
+        looked.append(tids)
+        return procfs_traced_by(tids)
+
+    procfs_traced_by = procfs.traced_by
+    monkeypatch.setattr(procfs, "traced_by", traced_by)
+    monkeypatch.setattr(pod_module, "_CUT_AFTER_S", -1.0)
+    stdio = pod_module.Stdio(null, null, null)
+    try:
+        with pod_module.Pod.launch(["/bin/sleep", "100"], name="original", stdio=stdio) as original:
+            original.freeze()
+            with pod_module.Pod.launch(["/bin/sleep", "100"], name="other", stdio=stdio) as other:
+                theirs = other.processes()[0].rpid
+            assert looked, "it was not ended by force"
+            assert original._thread.native_id not in set.union(*looked)
+            assert not os.path.exists(f"/proc/{theirs}")
+            assert original.wait(0) is None
+            assert [p.comm for p in original.processes()] == ["sleep"]
+            original.thaw()
+    finally:
+        os.close(null)

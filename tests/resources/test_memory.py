@@ -129,7 +129,9 @@ def test_unlike_mappings_are_not_one(other: dict[str, Any]) -> None:
 def test_shared_memory_is_inherited_from_whom_all_its_users_descend_from() -> None:
     there = [mapping(1 << 40, (1 << 40) + PAGE, [], kind="object", shared=True, inode=5)]
     elsewhere = [mapping(1 << 33, 1 << 39, [], kind="object", shared=True, inode=5)]
-    object_ = Object(0, 5, "", anonymous=True, size=1 << 38, part="object", runs=b"")
+    object_ = Object(
+        0, 5, path=b"", name="", anonymous=True, code=False, size=1 << 38, part="object", runs=b""
+    )
     seeds = Seeds({1: [], 2: there, 3: [], 4: elsewhere}, {2: 1, 3: 1, 4: 3}, [object_])
     assert seeds.sowers() == {1} and seeds.inherited() == {(0, 5)}
     (whole,) = seeds.born(4).wholes.values()

@@ -276,15 +276,18 @@ def _open_regular(path: str, name: str) -> int:
     # O_NONBLOCK: a FIFO in place of a part must not hang us.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     fd = os.open(os.path.join(path, name), flags)
-    mode = os.fstat(fd).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(fd)
+    try:
+        mode = os.fstat(fd).st_mode
+        if stat.S_ISREG(mode):
+            return fd
         raise BadImage(
             f"bad image {path}: {name} is no file",
             needed="a regular file",
             found=stat.filemode(mode),
         )
-    return fd
+    except BaseException:
+        os.close(fd)
+        raise
 
 
 @contextlib.contextmanager

@@ -220,8 +220,9 @@ class DirectorySink:
             self._refuse_existing()
             # rename(2) of a directory replaces an empty directory at most: nothing can be lost.
             os.rename(temp, self.path)
-            self._temp = None
+            self._temp = self.path  # until it is sure that it will be there: else it goes again
             _sync(os.path.dirname(self.path))
+            self._temp = None
         self.abort()
 
     def _need_temp(self) -> str:

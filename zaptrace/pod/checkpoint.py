@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from .. import resources
-from ..errors import ImageError, TraceeGone, ZaptraceError
+from ..errors import ImageError, TraceeGone, ZaptraceError, refusals_of_the_host
 from ..image.image import MAX_STATE, pack_states
 from ..image.sink import Buffer, PartWriter, Sink
 from ..linux import host
@@ -55,7 +55,8 @@ def checkpoint(
     try:
         pod.freeze()
         fault("checkpoint.frozen")
-        manifest = pod.call(_capture_all, pod, counting)
+        with refusals_of_the_host(f'cannot checkpoint pod "{pod.name}"'):
+            manifest = pod.call(_capture_all, pod, counting)
         fault("checkpoint.captured")
         prove = rehearse if (then == "stop" if rehearsal is None else rehearsal) else None
         if then == "resume" and not was_frozen and prove is None:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, TypeVarTuple
 
-from ..errors import HostError, PodError, ZaptraceError
+from ..errors import HostError, PodError, ZaptraceError, refusals_of_the_host
 from ..ids import SUPERVISOR, Rpid, Vpid
 from ..linux import procfs
 from ..linux.native import Bytes, Handle, NativeError, Strings, check, ffi, lib, new_error
@@ -27,6 +27,7 @@ from ..linux.tracee import tasks
 from ..log import fault, log, unforeseen
 from ..view.build import Deferred
 from ..view.frozen import FrozenPod
+from .senders import show_senders
 from .stdio import Stdio
 
 T = TypeVar("T")
@@ -93,7 +94,8 @@ class Pod:
         """Why the tracer had to end the pod, if it had to."""
         self.told: list[str] = []
         """What the tracer had to say to people, oldest first; also in the log."""
-        self._stdio_ids = self.stdio.identify()
+        with refusals_of_the_host(f'cannot make pod "{name}"'):
+            self._stdio_ids = self.stdio.identify()
         self._moved = moved
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._root_ended = threading.Event()
@@ -160,6 +162,8 @@ class Pod:
         try:
             if populated:
                 fault("tracer.turn")
+            if not self.frozen:
+                show_senders(self.handle)
             err = new_error()
             going = check(lib.zt_loop_run(self.handle, err), err) > 0
         except ZaptraceError as error:
@@ -419,9 +423,7 @@ class Pod:
 
         What it waits for then is over, so the work that it does fails, as if they had been killed.
         """
-        for rpid in procfs.traced_by({int(tid) for tid in os.listdir("/proc/self/task")}):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(rpid, signals.SIGKILL)
+        _end_traced({int(tid) for tid in os.listdir("/proc/self/task")})
 
     def close(self, patience: float = _CLOSE_S) -> None:
         """End what is left of the pod, and the tracer thread; leave it alone after `patience` seconds.
@@ -438,7 +440,8 @@ class Pod:
             self._thread.join(_WAKE_AGAIN_S)
             if waited > _CUT_AFTER_S and not cut:
                 cut = True
-                self.cut()
+                # Ours alone: this may be a rehearsal, beside the pod that it is of.
+                _end_traced({self._thread.native_id or 0})
         if self._thread.is_alive():
             log.error("the tracer of pod %s does not end", self.name)
         for deferred in self.before_thaw:
@@ -451,6 +454,13 @@ class Pod:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def _end_traced(tids: set[int]) -> None:
+    """SIGKILL to what these threads trace."""
+    for rpid in procfs.traced_by(tids):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(rpid, signals.SIGKILL)
 
 
 def _find(command: str, env: Mapping[str, str], cwd: str | None) -> str:

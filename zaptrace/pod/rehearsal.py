@@ -15,7 +15,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from ..errors import ZaptraceError
+from ..errors import ZaptraceError, refusals_of_the_host
 from ..image.image import Image
 from .pod import Pod, Stdio
 from .restore import make
@@ -27,7 +27,11 @@ def rehearse(path: str) -> None:
     Raises what the restore would raise, with what is to be done by who wants to stop the pod.
     """
     try:
-        with Image.just_written(path) as image, _stdio() as stdio:
+        with (
+            refusals_of_the_host("the image cannot be tried"),
+            Image.just_written(path) as image,
+            _stdio() as stdio,
+        ):
             _rehearse(image, stdio)
     except ZaptraceError as error:
         error.what = f"the image would not restore: {error.what}"
@@ -47,9 +51,10 @@ def _rehearse(image: Image, stdio: Stdio) -> None:
 @contextlib.contextmanager
 def _stdio() -> Iterator[Stdio]:
     """Pipes that nobody uses, in place of what the user gave to the pod."""
-    pipes = [*os.pipe(), *os.pipe()]
-    try:
+    with contextlib.ExitStack() as stack:
+        pipes: list[int] = []
+        for _ in range(2):
+            pipes += os.pipe()
+            stack.callback(os.close, pipes[-2])
+            stack.callback(os.close, pipes[-1])
         yield Stdio(pipes[0], pipes[1], pipes[3])
-    finally:
-        for fd in pipes:
-            os.close(fd)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, NoReturn
 
 from .. import resources
-from ..errors import BadImage, RestoreError, ZaptraceError
+from ..errors import BadImage, RestoreError, ZaptraceError, refusals_of_the_host
 from ..ids import Rpid
 from ..image.image import Image
 from ..linux import host
@@ -72,7 +72,8 @@ def make(
     """Make the pod of an image in `pod`, a moved one that is empty; it stays frozen. See Build."""
     rooms, stored = read(image), stored_in(image)
     raise_file_limit()
-    pod.call(_make, pod, image, rooms, stored, contended, rehearsal, allow_changed)
+    with refusals_of_the_host(f'cannot restore pod "{pod.name}"'):
+        pod.call(_make, pod, image, rooms, stored, contended, rehearsal, allow_changed)
 
 
 def _paths(names: Collection[str]) -> frozenset[bytes]:
@@ -94,6 +95,7 @@ def claim(
         None,  # type: ignore[arg-type]  # there is no pod, and CLAIM asks for none
         image,
         "check",
+        _nothing,
         _nothing,
         _nothing,
         _nothing,
@@ -173,6 +175,9 @@ def _make(
     def stop(rpid: int, signal: int) -> None:
         check(lib.zt_loop_stop_process(pod.handle, rpid, signal, err := new_error()), err)
 
+    def go_on(rpid: int) -> None:
+        check(lib.zt_loop_continue_process(pod.handle, rpid, err := new_error()), err)
+
     build = Build(
         pod.handle,
         image,
@@ -180,6 +185,7 @@ def _make(
         launch,
         end,
         stop,
+        go_on,
         ours,
         stdio=pod.stdio.named(),
         tty_master=pod.tty_master,

@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING
 
 from ..view.build import Stage
 from .common.content import load, save
-from .common.file import Description, described, finish, opened, reopen, restoring, unsupported
+from .common.file import (
+    Description,
+    closed_on_failure,
+    described,
+    finish,
+    opened,
+    reopen,
+    restoring,
+    unsupported,
+)
 
 if TYPE_CHECKING:
     from ..view.build import Build
@@ -109,16 +118,18 @@ def _make(state: State, build: Build) -> None:
         if state.seals & _F_SEAL_EXEC:
             flags |= _MFD_NOEXEC_SEAL
         first = os.memfd_create(os.fsdecode(state.name), flags)
-        load(build, state.part, state.runs, state.size, first)
-        for one in state.opened:
-            fd = reopen(first, one.flags)
-            os.lseek(fd, one.pos, os.SEEK_SET)
-            finish(build, one, fd)
-        os.fchmod(first, state.mode)
-        os.utime(first, ns=(state.atime_ns, state.mtime_ns))
-        seals = state.seals & ~_late_seals(state.seals)
-        if seals:
-            fcntl.fcntl(first, fcntl.F_ADD_SEALS, seals)
+        with closed_on_failure(first):
+            load(build, state.part, state.runs, state.size, first)
+            for one in state.opened:
+                fd = reopen(first, one.flags)
+                with closed_on_failure(fd):
+                    os.lseek(fd, one.pos, os.SEEK_SET)
+                finish(build, one, fd)
+            os.fchmod(first, state.mode)
+            os.utime(first, ns=(state.atime_ns, state.mtime_ns))
+            seals = state.seals & ~_late_seals(state.seals)
+            if seals:
+                fcntl.fcntl(first, fcntl.F_ADD_SEALS, seals)
         build.provide_inode(state.dev, state.ino, first)
 
 

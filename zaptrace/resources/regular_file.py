@@ -27,7 +27,15 @@ from ..errors import RestoreError
 from ..view.build import Stage
 from .common import nameless, sameness
 from .common.content import load, save, save_by_reading
-from .common.file import Description, described, finish, opened, restoring, unsupported
+from .common.file import (
+    Description,
+    closed_on_failure,
+    described,
+    finish,
+    opened,
+    restoring,
+    unsupported,
+)
 from .common.inode import Inodes
 from .common.permission import may_open, open_anyway
 
@@ -326,8 +334,14 @@ def _hand_over(state: State, build: Build, fd: int) -> None:
         build.provide(state.file_id, fd)
         return
     if state.pos:
-        os.lseek(fd, state.pos, os.SEEK_SET)
+        with closed_on_failure(fd):
+            os.lseek(fd, state.pos, os.SEEK_SET)
     finish(build, state, fd)
+
+
+def _close_all(ready: list[tuple[State, int]]) -> None:
+    for _, fd in ready:
+        os.close(fd)
 
 
 def _make_nameless(states: list[State], build: Build) -> None:
@@ -347,7 +361,11 @@ def _make_nameless(states: list[State], build: Build) -> None:
             first, file = stack.enter_context(nameless.temporary(some.path, flags))
         else:
             file = stack.enter_context(nameless.regular(some.path, quiet=build.rehearsal))
-        fds = [(s, first if s is temporary else file.open(_open_flags(s))) for s in states]
+        ready: list[tuple[State, int]] = []
+        stack.callback(_close_all, ready)
+        for state in states:
+            fd = first if state is temporary else file.open(_open_flags(state))
+            ready.append((state, fd))
         if stat.S_ISREG(some.mode):
             load(build, gone.part, gone.runs, some.size, file.fd)
         if not stat.S_ISLNK(some.mode):
@@ -355,5 +373,5 @@ def _make_nameless(states: list[State], build: Build) -> None:
             os.chmod(own, stat.S_IMODE(some.mode))
             os.utime(own, ns=(gone.atime_ns, gone.mtime_ns))
         build.provide_inode(gone.dev, gone.ino, os.dup(file.fd))
-        for state, fd in fds:
-            _hand_over(state, build, fd)
+        while ready:
+            _hand_over(ready[0][0], build, ready.pop(0)[1])

@@ -5,7 +5,7 @@ CLAIM stage of the restore looks again, and closer; this here saves a pod from b
 sent for nothing.
 
     facts   {"host": host.facts(), "bytes": estimate of the image's size,
-             "files": [[path, size, mtime in ns]], "ports": [[family, address, port]]}
+             "files": [[path, size, is it code?]], "ports": [[family, address, port]]}
 """
 
 from __future__ import annotations

@@ -49,23 +49,29 @@ def take(pod: Any) -> Snapshot:
 def _take(pod: Any, handle: Any) -> Snapshot:
     infos = [p for p in map(plain, pod.processes()) if os.path.exists(f"/proc/{p['rpid']}")]
     look = Look(handle, {p["rpid"]: p["vpid"] for p in infos})
+    for rpid in look.traced - set(look.vpids):
+        # The pod's list leaves out what cannot be read: this says why.
+        raise AssertionError(
+            f"process {rpid} is not shown: {process.status(f'/proc/{rpid}/status')}"
+        )
     taken = Snapshot({})
     for info in sorted(infos, key=lambda p: p["vpid"]):
         rpid, vpid = info["rpid"], info["vpid"]
         seen = {"parent": info["ppid"], **process.kinship(look, rpid)}
         taken.processes[vpid] = seen
-        if seen["zombie"]:
+        lives_in = look.lives_in(rpid)
+        if lives_in is None:
             continue
         # First of all: where a call waits under another signal mask, the first program ends that.
         seen["threads"] = threads.read(look, rpid)
-        seen |= process.read(look, rpid)
-        seen["fds"] = files.read(look, rpid)
-        seen["maps"] = memory.read(look, rpid)
+        seen |= process.read(look, lives_in)
+        seen["fds"] = files.read(look, lives_in)
+        seen["maps"], maps_here = memory.read(look, lives_in)
         seen["locks"] = locks.read(look, rpid)
         threads.mask_timer_signals(seen)
         ids = [int(timer["ID"]) for timer in seen["timers"]]
-        taken.timers[vpid] = getters.timers(look, rpid, ids)
-        taken.here[vpid] = {**process.here(rpid), "maps": memory.here(rpid)}
+        taken.timers[vpid] = getters.timers(look, lives_in, ids)
+        taken.here[vpid] = {**process.here(lives_in), "maps": maps_here}
     return taken
 
 

@@ -18,6 +18,7 @@ IGNORED_FDINFO = {
     "mnt_id": "a number of the host's",
     "ino": "a number of the host's; it is told by `is`",
     "it_value": "a timer's time left goes on",
+    "ticks": "and it ticks, also while the pod is looked at",
     "eventfd-id": "a number of the host's",
     "tty-index": "a number of the host's",
     "clockid_offset": "of the host's clock",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -100,6 +101,15 @@ class _Asking:
 
 def of_thread(look: Look, rtid: int) -> dict[str, Any]:
     """Everything that may be another one in each thread."""
+    found = _thread_asking().run(look, rtid)
+    if found:
+        rseq = Thread(look.handle, rtid, 0).rseq()
+        found["rseq"] = (rseq.address, rseq.size, rseq.signature, rseq.flags)
+    return found
+
+
+@functools.cache
+def _thread_asking() -> _Asking:
     asking = _Asking(Program(), {})
     for name, (number, where, more) in PRCTL.items():
         if where == VALUE:
@@ -121,11 +131,7 @@ def of_thread(look: Look, rtid: int) -> dict[str, Any]:
         descriptor = asking.program.data(struct.pack("<I", entry) + bytes(12))
         row = asking.program.call("get_thread_area", descriptor, may_fail=True)
         asking.answers[f"segment {entry}"] = (row, lambda r, d=descriptor: r.bytes(d).hex())
-    found = asking.run(look, rtid)
-    if found:
-        rseq = Thread(look.handle, rtid, 0).rseq()
-        found["rseq"] = (rseq.address, rseq.size, rseq.signature, rseq.flags)
-    return found
+    return asking
 
 
 def _mempolicy(data: Data) -> tuple:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 from harness.snapshot import diag
@@ -15,17 +16,6 @@ GONE = " (deleted)"
 _NUMBERED = re.compile(r"^(pipe|socket|anon_inode|/memfd:[^ ]*|/dev/zero|/SYSV\w+)")
 
 
-def living(shown: str, device: int, inode: int) -> str | None:
-    """A name, in its directory or below, of what the kernel shows as removed; None if it has none."""
-    for home, _, files in os.walk(os.path.dirname(shown)):
-        for path in (os.path.join(home, name) for name in files):
-            with contextlib.suppress(OSError):
-                status = os.lstat(path)
-                if (status.st_dev, status.st_ino) == (device, inode):
-                    return path
-    return None
-
-
 class Look:
     """Of one moment. `handle` is the tracer's, or None: then nothing can be run in the pod."""
 
@@ -34,20 +24,33 @@ class Look:
         self.vpids = vpids
         self.ids = dict(vpids)
         self.ended: set[int] = set()
+        self.traced: set[int] = set()
         if handle:
             for task in tasks(handle):
                 self.ids[task.rtid] = task.vtid
+                self.traced.add(task.rpid)
                 if task.ended:
                     self.ended.add(task.rtid)
         self.descriptions: dict[Any, list[tuple[int, int, str]]] = {}
         self._seen: dict[tuple[str, Any], str] = {}
         self._count: dict[str, int] = {}
+        self._living: dict[tuple[int, int], str | None] = {}
         self._inodes: dict[tuple[int, int], str] = {}
         self._sockets: dict[int, dict[str, Any]] | None = None
 
     def id(self, number: int) -> int | str:
         """A process, thread, group or session as the pod calls it; 0 is none."""
         return self.ids.get(number, "outside the pod or gone") if number else 0
+
+    def lives_in(self, rpid: int) -> int | None:
+        """The first thread of a process that has not ended; None of a zombie."""
+        for rtid in sorted(map(int, os.listdir(f"/proc/{rpid}/task")), key=lambda t: t != rpid):
+            if (
+                Path(f"/proc/{rpid}/task/{rtid}/stat").read_text().rpartition(")")[2].split()[0]
+                != "Z"
+            ):
+                return rtid
+        return None
 
     def run(self, rtid: int, program: Program) -> Results | None:
         """In a thread of the pod; None where that cannot be done."""
@@ -74,13 +77,21 @@ class Look:
             return self.number("terminal", link)
         if link.endswith(GONE) and not _NUMBERED.match(link):
             # Made again it has another name, that is none either.
-            return living(link, device, inode) or self.number("removed file", (device, inode))
+            return self.living(link, device, inode) or self.number("removed file", (device, inode))
         if link.endswith(".zt-next"):  # a socket's file, which has its name from the thaw on
             return link.removesuffix(".zt-next")
         if _NUMBERED.match(link) and not link.startswith("anon_inode"):
             kind = re.sub(r":\[\d+\]", "", link).removesuffix(GONE)
             return self.number(kind, (device, inode) if link.startswith("/") else inode)
         return link
+
+    def living(self, shown: str, device: int, inode: int) -> str | None:
+        """A name, in its directory or below, of what the kernel shows as removed, if it has one."""
+        if _NUMBERED.match(shown):
+            return None
+        if (device, inode) not in self._living:
+            self._living[device, inode] = _find(os.path.dirname(shown), device, inode)
+        return self._living[device, inode]
 
     def opened(self, device: int, inode: int, by: str) -> None:
         """A descriptor of this file has been seen."""
@@ -95,3 +106,13 @@ class Look:
         if self._sockets is None:
             self._sockets = diag.dump()
         return self._sockets.get(inode, {})
+
+
+def _find(directory: str, device: int, inode: int) -> str | None:
+    for home, _, files in os.walk(directory):
+        for path in (os.path.join(home, name) for name in files):
+            with contextlib.suppress(OSError):
+                status = os.lstat(path)
+                if (status.st_dev, status.st_ino) == (device, inode):
+                    return path
+    return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.snapshot.look import GONE, Look, living
+from harness.snapshot.look import GONE, Look
 from zaptrace.linux.native import lib
 
 KERNELS_OWN = ("[vvar]", "[vvar_vclock]", "[vdso]", "[vsyscall]")
@@ -75,13 +75,22 @@ def _mappings(rpid: int) -> list[_Mapping]:
     return [m for m in found if m.name not in KERNELS_OWN]
 
 
-def read(look: Look, rpid: int) -> dict[str, dict[str, Any]]:
-    """By their bounds. The stub, which is ours, is left out."""
+Shown = dict[str, dict[str, Any]]
+"""By the bounds of the mapping."""
+
+
+def read(look: Look, rpid: int) -> tuple[Shown, Shown]:
+    """What has to be the same anywhere, and here. The stub, which is ours, is left out."""
+    ours = range(lib.zt_stub_start(), lib.zt_stub_end())
+    found = [m for m in _mappings(rpid) if m.start not in ours]
+    here = {m.key: _here(m) for m in found}  # before any are joined
+    return _anywhere(look, rpid, found), here
+
+
+def _anywhere(look: Look, rpid: int, found: list[_Mapping]) -> Shown:
     policies = _policies(rpid)
     joined: list[_Mapping] = []
-    for m in _mappings(rpid):
-        if lib.zt_stub_start() <= m.start < lib.zt_stub_end():
-            continue
+    for m in found:
         m.others["policy"] = policies.get(m.start, "default")
         if joined and joined[-1].goes_on(m):
             joined[-1].end = m.end
@@ -98,7 +107,7 @@ def _shown(look: Look, m: _Mapping) -> dict[str, Any]:
         "permissions": m.permissions,
         "offset": 0 if m.anonymous else m.offset,
         "is": look.name(m.name, m.device, m.inode) if m.inode else m.name,
-        "links": _links(m),
+        "links": _links(look, m),
         **m.others,
         **{k: v for k, v in m.sizes.items() if k not in RESIDENT},
         "private copies": m.sizes.get("Anonymous", 0) if m.permissions[3] == "p" else 0,
@@ -115,20 +124,20 @@ def _shares_copies(m: _Mapping) -> bool:
     return m.inode == 0 and m.sizes["Shared_Clean"] + m.sizes["Shared_Dirty"] > 0
 
 
-def _links(m: _Mapping) -> int | str:
+def _links(look: Look, m: _Mapping) -> int | str:
     """How many names the mapped file has, by the one that the mapping gives."""
     if not m.inode or not m.name.startswith("/"):
         return 0
     with contextlib.suppress(OSError):
-        status = os.stat(_path(m))
+        status = os.stat(_path(look, m))
         if status.st_ino == m.inode:
             return status.st_nlink
     return "not what is at its path"
 
 
-def _path(m: _Mapping) -> str:
-    living_ = m.name.endswith(GONE) and living(m.name, m.device, m.inode)
-    return living_ or m.name.replace("\\012", "\n")
+def _path(look: Look, m: _Mapping) -> str:
+    living = m.name.endswith(GONE) and look.living(m.name, m.device, m.inode)
+    return living or m.name.replace("\\012", "\n")
 
 
 def _policies(rpid: int) -> dict[int, str]:
@@ -140,17 +149,13 @@ def _policies(rpid: int) -> dict[int, str]:
     return {int(words[0], 16): words[1] for words in map(str.split, lines)}
 
 
-def here(rpid: int) -> dict[str, dict[str, Any]]:
+def _here(m: _Mapping) -> dict[str, Any]:
     """Of a mapped file all but copies of its pages depends on others, and on what was read of it.
 
-    That it was read shows at every page: the kernel marks it as referenced. The stub is ours.
+    That it was read shows at every page: the kernel marks it as referenced.
     """
     return {
-        m.key: {
-            key: value
-            for key, value in {**m.sizes, **m.others}.items()
-            if key != "Referenced" and (key not in RESIDENT or not m.inode or key == "Anonymous")
-        }
-        for m in _mappings(rpid)
-        if not lib.zt_stub_start() <= m.start < lib.zt_stub_end()
+        key: value
+        for key, value in {**m.sizes, **m.others}.items()
+        if key != "Referenced" and (key not in RESIDENT or not m.inode or key == "Anonymous")
     }

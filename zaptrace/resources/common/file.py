@@ -65,11 +65,23 @@ def described(pod: FrozenPod, file: FrozenFile) -> Described:
     return {"file_id": file.id, "flags": flags, "owner": _owner(pod, file)}
 
 
+@contextlib.contextmanager
+def closed_on_failure(*fds: int) -> Iterator[None]:
+    """These are ours until the block is through; when it fails they are closed."""
+    try:
+        yield
+    except BaseException:
+        for fd in fds:
+            os.close(fd)
+        raise
+
+
 def finish(build: Build, description: Description, fd: int) -> None:
     """Set the status flags on `fd`, a new description, and hand it over to the build."""
     wanted = description.flags & _SETTABLE
-    if wanted != fcntl.fcntl(fd, fcntl.F_GETFL) & _SETTABLE:
-        fcntl.fcntl(fd, fcntl.F_SETFL, wanted)
+    with closed_on_failure(fd):
+        if wanted != fcntl.fcntl(fd, fcntl.F_GETFL) & _SETTABLE:
+            fcntl.fcntl(fd, fcntl.F_SETFL, wanted)
     build.provide(description.file_id, fd)
     if description.owner is not None or description.flags & os.O_ASYNC:
         # The owner is a process of the new kernel, so it has to exist first.

@@ -1,0 +1,74 @@
+"""An ordinary user inside a stock container: run, checkpoint, go on, stop, restore, check."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.hosts import Host, cli
+from harness.world import PATIENCE_S, REAL, ROOT, TESTS, compiled, python
+
+CONTAINER = TESTS / "harness" / "container.py"
+
+
+def inside(host: Host, *command: str | Path) -> subprocess.CompletedProcess[str]:
+    """A command under the profile, with the directories of `host`."""
+    env = {**os.environ, **host.env, "PYTHONPATH": os.pathsep.join([str(ROOT), str(TESTS)])}
+    return subprocess.run(
+        [sys.executable, str(CONTAINER), *map(str, command)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=env,
+        cwd=host.home,
+        timeout=PATIENCE_S,
+    )
+
+
+@pytest.fixture
+def host(place: Path):
+    host = Host(place, "a")
+    yield host
+    host.close()
+
+
+def test_the_profile_denies_what_it_should(host: Host):
+    """Numbers that no kernel has, and calls that look into other processes' descriptors."""
+    code = (
+        "import ctypes; l = ctypes.CDLL(None, use_errno=True);"
+        "print([(l.syscall(n, 0, 0, 0, 0, 0), ctypes.get_errno()) for n in (0x5a415054, 312, 438)])"
+    )
+    assert inside(host, python(), "-c", code).stdout == f"{[(-1, 1)] * 3}\n"
+
+
+def test_a_program_runs(host: Host):
+    done = inside(host, *cli(), "run", "--", "sh", "-c", "echo one; exec echo two")
+    assert (done.returncode, done.stdout) == (0, "one\ntwo\n"), done.stderr
+
+
+@pytest.mark.parametrize("kind", ["processes", "threads"])
+def test_checkpoint_and_restore(kind: str, host: Host):
+    go, image = host.home / "go", host.home / "image"
+    command = ["env", f"ZT_GO={go}", compiled(REAL / "many.c"), kind, "5"]
+
+    def zaptrace(*words: str | Path) -> str:
+        done = inside(host, *cli(), *words)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    zaptrace("run", "-d", "--name", "web", "--", *command)
+    deadline = time.monotonic() + PATIENCE_S
+    while "ready" not in zaptrace("logs", "web"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    zaptrace("checkpoint", "web", "--to", f"{image}-1")
+    zaptrace("checkpoint", "web", "--to", f"{image}-2", "--stop")
+    zaptrace("restore", f"{image}-2", "-d")
+    go.touch()
+    zaptrace("logs", "web", "--follow")
+    assert "PASS" in zaptrace("logs", "web")
