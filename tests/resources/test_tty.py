@@ -15,6 +15,7 @@ import pytest
 from harness.room_world import World
 from zaptrace.errors import RestoreError, UnsupportedResource
 from zaptrace.resources import tty
+from zaptrace.resources.tty.ends import TIOCGEXCL, TIOCGPKT, TIOCGPTLCK, number
 
 
 def mode(fd: int, *, off: int = 0, on: int = 0) -> None:
@@ -44,13 +45,13 @@ def test_settings(world: World, ends: tuple[int, int]) -> None:
     before = termios.tcgetattr(slave)
     states = world.capture(tty)
     assert termios.tcgetattr(slave) == before
-    assert tty._int(slave, tty._TIOCGEXCL) == 1
+    assert number(slave, TIOCGEXCL) == 1
     world.kill()
     world.restore(tty, states)
     assert termios.tcgetattr(slave) == before
     assert struct.unpack("4H", fcntl.ioctl(slave, termios.TIOCGWINSZ, bytes(8)))[:2] == (33, 77)
-    assert tty._int(master, tty._TIOCGPKT) == 1
-    assert tty._int(slave, tty._TIOCGEXCL) == 1
+    assert number(master, TIOCGPKT) == 1
+    assert number(slave, TIOCGEXCL) == 1
     os.write(slave, b"x")
     assert ready(master)
     assert os.read(master, 9) == b"\0x"  # packet mode
@@ -172,7 +173,7 @@ def test_never_opened(world: World) -> None:
     master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     world.hold(master)
     world.round_trip(tty)
-    assert tty._int(master, tty._TIOCGPTLCK) == 1
+    assert number(master, TIOCGPTLCK) == 1
     with pytest.raises(BlockingIOError):
         os.read(master, 9)
 

@@ -124,9 +124,10 @@ class Actors:
         sender: Sender | None = None,
         to: Address | None = None,
     ) -> int:
-        """A message from `sock`, with open files of ours and the sender it tells: bytes taken.
+        """A message from `sock`, with open files of ours and the sender it tells.
 
-        All of it, but of a stream maybe less. Raises BlockingIOError where it would have to wait.
+        Returns how many bytes were taken: of a stream perhaps not all. Raises BlockingIOError where
+        it would have to wait.
         """
         process = self._process(sender.vpid) if sender else None
         if process is None or sender is None:

@@ -1,0 +1,312 @@
+"""Pseudoterminals: the pod's own (zaptrace holds its master) and those with both ends in the pod.
+
+Of each: termios, window size, packet mode, exclusive mode, lock, what waits to be read on either
+side, the session whose controlling terminal it is and the foreground group. A line that was typed
+but not ended yet comes back as such, and so does an end of file (^D) that was not read.
+
+What waits can only be seen by taking it: capture takes it under a termios of its own and puts it
+back at once, whatever happens (waiting.py). Output that was stopped, by ^S or tcflow(3), is so again.
+
+Not carried: the number in /dev/pts/N where it is taken; what packet mode has to tell; a line
+discipline other than N_TTY and a terminal outside the pod (stdio apart), which are refused. /dev/tty
+comes back as the terminal itself.
+
+    ends.py     the two ends, and what can be asked of them
+    waiting.py  taking what waits, and putting it back
+
+The lower half, csrc/resources/tty.c, swaps the ids of sessions and groups.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import stat
+import struct
+import termios
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ...errors import RestoreError, UnsupportedResource
+from ...view.build import Stage
+from ..common.file import Description, described, finish, restoring, unsupported
+from .ends import (
+    TIOCGEXCL,
+    TIOCGPKT,
+    TIOCGPTLCK,
+    TIOCGSID,
+    TIOCSPTLCK,
+    events,
+    get_termios,
+    index_of,
+    number,
+    open_slave,
+    set_number,
+    set_termios,
+    slave_of,
+)
+from .waiting import RUNNING, Hands, Input, LostError, in_hands
+
+if TYPE_CHECKING:
+    from ...view.build import Build
+    from ...view.frozen import FrozenFile, FrozenPod
+
+NAME = "tty"
+
+MASTER, SLAVE = "master", "slave"
+_PTMX, _DEV_TTY, _SLAVE_MAJORS = os.makedev(5, 2), os.makedev(5, 0), range(136, 144)
+
+_HIGHEST_TRIED = 64
+
+
+@dataclass(frozen=True)
+class End(Description):
+    side: str
+    """`master` or `slave`."""
+
+
+@dataclass(frozen=True)
+class State:
+    ends: list[End]
+    index: int
+    """N of /dev/pts/N; another one after a restore if it is taken."""
+    own: bool
+    """The pod's own terminal, made by zaptrace run."""
+    termios: bytes
+    """struct termios2."""
+    window: bytes
+    """struct winsize."""
+    locked: bool
+    packet: bool
+    exclusive: bool
+    hung_up: bool
+    """Every slave was closed; reading the master says EIO."""
+    waiting: Input
+    output: bytes
+    """What the master has not read yet; the pod's own is read by zaptrace."""
+    echo: bytes
+    """Of what was typed: it has not got so far, and may be cut short."""
+    stopped: str
+    """Its output: RUNNING, BY_CHARACTER or BY_CALL."""
+    session: int
+    """The session (as the pod sees it) that it controls, or 0."""
+    foreground: int
+    """Its foreground group, or 0."""
+
+
+def claims(file: FrozenFile) -> bool:
+    if not stat.S_ISCHR(file.stat.st_mode) or file.flags & os.O_PATH:
+        return False
+    device = file.stat.st_rdev
+    return device in (_PTMX, _DEV_TTY) or os.major(device) in _SLAVE_MAJORS
+
+
+# capture
+
+
+def capture(pod: FrozenPod) -> list[State]:
+    terminals: dict[int, list[FrozenFile]] = {}
+    for file in pod.files(NAME):
+        try:
+            terminals.setdefault(index_of(file.local), []).append(file)
+        except OSError as error:
+            raise unsupported(
+                file, "is a terminal that has hung up", do="let the program close it"
+            ) from error
+    if pod.tty_master is not None:
+        terminals.setdefault(index_of(pod.tty_master), [])
+    return [_capture(pod, index, files) for index, files in terminals.items()]
+
+
+def _capture(pod: FrozenPod, index: int, files: list[FrozenFile]) -> State:
+    own = pod.tty_master is not None and index_of(pod.tty_master) == index
+    masters = [file for file in files if file.stat.st_rdev == _PTMX]
+    slaves = [file for file in files if file.stat.st_rdev != _PTMX]
+    if own:
+        master = pod.tty_master
+    elif masters:
+        master = masters[0].local
+    else:
+        raise unsupported(
+            files[0],
+            "is a terminal outside the pod",
+            needed="a pseudoterminal with both ends in the pod, or the pod's own",
+            do="start the pod with `zaptrace run` from that terminal, or without a terminal",
+        )
+    assert master is not None
+    some = (slaves or masters)[0] if files else None
+    if some is not None and number(master, termios.TIOCGETD):
+        raise unsupported(some, "is a terminal with another line discipline than N_TTY")
+    found = _Found(Input([], b""), b"", b"", RUNNING)
+    if slaves or own:
+        with slave_of(master, slaves) as slave:
+            found = _look(pod, master, slave, own=own)
+    elif events(master) & select.POLLIN:  # of slaves that are all closed
+        with slave_of(master) as slave:
+            found = _look(pod, master, slave, own=False)
+    return State(
+        ends=[
+            End(**described(pod, file), side=MASTER if file in masters else SLAVE) for file in files
+        ],
+        index=index,
+        own=own,
+        termios=get_termios(master),
+        window=fcntl.ioctl(master, termios.TIOCGWINSZ, bytes(8)),
+        locked=bool(number(master, TIOCGPTLCK)),
+        packet=bool(number(master, TIOCGPKT)),
+        exclusive=any(number(file.local, TIOCGEXCL) for file in slaves),
+        hung_up=not slaves and bool(events(master) & select.POLLHUP),
+        waiting=found.waiting,
+        output=found.output,
+        echo=found.echo,
+        stopped=found.stopped,
+        session=_vid(pod, master, TIOCGSID),
+        foreground=_vid(pod, master, termios.TIOCGPGRP),
+    )
+
+
+def _vid(pod: FrozenPod, master: int, request: int) -> int:
+    """The session or group that `request` gives, as the pod sees it; 0 if none of the pod's."""
+    try:
+        rid = number(master, request)
+    except OSError:  # ENOTTY: it controls no session
+        return 0
+    return (pod.vpid(rid) or 0) if rid > 0 else 0
+
+
+@dataclass(frozen=True)
+class _Found:
+    waiting: Input
+    output: bytes
+    echo: bytes
+    stopped: str
+
+
+def _look(pod: FrozenPod, master: int, slave: int, *, own: bool) -> _Found:
+    """Take what waits, and put it back. Of the pod's own terminal the output is zaptrace's already."""
+    with in_hands(master, slave, seen=own) as hands:
+        output = b"" if own else hands.take_output()
+        stopped = hands.start()
+        echo = b"" if own else hands.take_echo()
+        taken: list[bytes] = []
+        waiting = None
+        try:
+            waiting = hands.take_input(stopped, taken)
+        finally:
+            whole = waiting or Input([], b"".join(taken))
+            _put_back(pod, hands, _Found(whole, output, echo, stopped))
+    return _Found(waiting, output, echo, stopped)
+
+
+def _put_back(pod: FrozenPod, hands: Hands, found: _Found) -> None:
+    try:
+        hands.put(found.waiting, found.output, found.echo, found.stopped)
+    except LostError as error:
+        raise UnsupportedResource(
+            f'cannot checkpoint pod "{pod.name}": terminal /dev/pts/{index_of(hands.master)} does not '
+            "take back what waits in it",
+            needed=f"place for {len(found.output)} bytes of output, and for what was typed",
+            found=str(error),
+            do="let its programs read what was typed and written, and try again",
+            changed=f"{error}; apart from that nothing, the pod goes on",
+        ) from error
+
+
+# restore
+
+
+def restore(states: list[State], build: Build) -> None:
+    numbers: dict[int, int] = {}
+    for state in states:
+        build.at(Stage.SHARED, _make, state, build, numbers)
+        if state.session and state.foreground:
+            build.at(Stage.OWN, _foreground, state, build, numbers)
+        if state.exclusive:
+            build.at(Stage.RESUME, _exclude, state, build)
+
+
+def _make(state: State, build: Build, numbers: dict[int, int]) -> None:
+    with restoring(NAME, Stage.SHARED, "a pseudoterminal"):
+        if state.own and build.tty_master is not None:
+            master = build.tty_master
+        else:
+            master = _open_master(state.index)
+        numbers[state.index] = index_of(master)
+        if state.session:
+            build.terminals[state.session] = f"/dev/pts/{numbers[state.index]}"
+        set_number(master, TIOCSPTLCK, 0)
+        fcntl.ioctl(master, termios.TIOCSWINSZ, state.window)
+        never_opened = (
+            not state.hung_up
+            and not state.own
+            and not state.output
+            and not any(end.side == SLAVE for end in state.ends)
+        )
+        if never_opened:
+            set_termios(master, state.termios)
+        else:
+            _restore_slave_side(state, build, master)
+        if state.packet:
+            set_number(master, termios.TIOCPKT, 1)
+        if state.locked:
+            set_number(master, TIOCSPTLCK, 1)
+        if state.own:
+            build.tty_master = master
+        for end in state.ends:
+            if end.side == MASTER:
+                finish(build, end, os.dup(master))
+        if not state.own:
+            os.close(master)
+
+
+def _open_master(index: int) -> int:
+    """A new master; of /dev/pts/`index` if that number is free, for programs remember it.
+
+    The kernel gives the lowest number that is free, so we take those below for the moment.
+    """
+    with contextlib.ExitStack() as stack:
+        while True:
+            master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+            if index_of(master) >= index or index_of(master) >= _HIGHEST_TRIED:
+                return master
+            stack.callback(os.close, master)
+
+
+def _restore_slave_side(state: State, build: Build, master: int) -> None:
+    """Everything about the slave's side, and the slaves themselves."""
+    with slave_of(master) as slave:
+        set_termios(slave, state.termios)
+        with in_hands(master, slave) as hands:
+            try:
+                hands.put(state.waiting, state.output, state.echo, state.stopped)
+            except LostError as error:
+                raise RestoreError(
+                    f"cannot restore terminal /dev/pts/{state.index}",
+                    stage=Stage.SHARED.name,
+                    resource=NAME,
+                    needed="place for all that waited in it",
+                    found=str(error),
+                ) from error
+        for end in state.ends:
+            if end.side == SLAVE:
+                flags = end.flags & (os.O_ACCMODE | os.O_NONBLOCK)
+                finish(build, end, open_slave(master, flags))
+
+
+def _foreground(state: State, build: Build, numbers: dict[int, int]) -> None:
+    """The session's leader names the foreground group."""
+    program = build.process(state.session).program(Stage.OWN)
+    path = program.string(f"/dev/pts/{numbers[state.index]}")
+    group = program.data(struct.pack("=i", build.rpid(state.foreground)))
+    fd = program.call("openat", -100, path, os.O_RDWR | os.O_NOCTTY, 0)
+    program.call("ioctl", fd, termios.TIOCSPGRP, group)
+    program.call("close", fd)
+
+
+def _exclude(state: State, build: Build) -> None:
+    """Last of all, for nobody can open an exclusive terminal."""
+    slave = next((end for end in state.ends if end.side == SLAVE), None)
+    if slave is not None:
+        fcntl.ioctl(build.file(slave.file_id), termios.TIOCEXCL)
