@@ -18,6 +18,7 @@ Table = dict[str, tuple[int, int, int]]
 
 _SOL = socket.SOL_SOCKET
 _SO_GET_FILTER = 26
+_SO_BUF_LOCK = 72
 GENERAL: Table = {
     "SO_REUSEADDR": (_SOL, 2, 4),
     "SO_DONTROUTE": (_SOL, 5, 4),
@@ -95,6 +96,16 @@ def set_options(sock: socket.socket, values: dict[str, bytes], table: Table) -> 
             sock.setsockopt(level, option, int.from_bytes(value, "little") // 2)
         else:
             sock.setsockopt(level, option, value)
+
+
+def usual_room(sock: socket.socket) -> None:
+    """A send buffer of the size that the kernel gives, and may change: not one that we have set."""
+    with socket.socket(sock.family, sock.type, sock.proto) as fresh:
+        usual = fresh.getsockopt(_SOL, socket.SO_SNDBUF)
+    if sock.getsockopt(_SOL, socket.SO_SNDBUF) != usual:
+        sock.setsockopt(_SOL, socket.SO_SNDBUF, usual // 2)
+        with contextlib.suppress(OSError):  # since Linux 5.14; before, nobody can tell either
+            sock.setsockopt(_SOL, _SO_BUF_LOCK, 0)
 
 
 def has_filter(sock: socket.socket) -> bool:

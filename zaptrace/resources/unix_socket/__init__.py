@@ -28,7 +28,16 @@ from ...log import log
 from ...view.build import Stage
 from ..common.file import Description, described, finish, restoring, unsupported
 from ..common.libc import apart
-from ..common.socket import GENERAL, borrowed, domain, has_filter, name_bytes, options, set_options
+from ..common.socket import (
+    GENERAL,
+    borrowed,
+    domain,
+    has_filter,
+    name_bytes,
+    options,
+    set_options,
+    usual_room,
+)
 from . import diag as diag
 from .queue import Message, look
 
@@ -40,7 +49,6 @@ NAME = "unix_socket"
 
 LISTENING, CONNECTED, ORPHANED, UNCONNECTED = "listening", "connected", "orphaned", "unconnected"
 _ROOM = 1 << 22
-_SO_BUF_LOCK = 72
 
 
 @dataclass(frozen=True)
@@ -293,7 +301,7 @@ class _Maker:
             for state in self.states.values():
                 sock = self.made[state.ino]
                 self._shut(state, sock)
-                _usual_room(sock)
+                usual_room(sock)
                 set_options(sock, state.options, GENERAL)
             for ino in list(self.made):
                 finish(build, self.states[ino], self.made.pop(ino).detach())
@@ -422,16 +430,6 @@ class _Maker:
         how = {1: socket.SHUT_RD, 2: socket.SHUT_WR, 3: socket.SHUT_RDWR}[state.shutdown]
         with contextlib.suppress(OSError):  # a peer that is gone has shut it already
             sock.shutdown(how)
-
-
-def _usual_room(sock: socket.socket) -> None:
-    """A send buffer of the size that the kernel gives, and may change: not one that we have set."""
-    with socket.socket(socket.AF_UNIX, sock.type) as fresh:
-        usual = fresh.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-    if sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) != usual:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, usual // 2)
-        with contextlib.suppress(OSError):  # since Linux 5.14; before, nobody can tell either
-            sock.setsockopt(socket.SOL_SOCKET, _SO_BUF_LOCK, 0)
 
 
 def _in_directory(directory: bytes, name: bytes, work: Callable[[], object]) -> None:
