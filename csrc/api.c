@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "pod/blocked/blocked.h"
+#include "ptrace/filter.h"
 #include "ptrace/stop.h"
 #include "ptrace/stub.h"
 
@@ -37,6 +40,11 @@ int zt_pod_tasks(zt_pod *pod, zt_task_info *ret, int32_t capacity)
             .ended = task->state == ZT_TASK_ENDED,
             .interrupted = task->interrupted,
             .left_ns = zt_blocked_left(pod, task),
+            .memory = task->shares.memory,
+            .files = task->shares.files,
+            .directory = task->shares.directory,
+            .handlers = task->shares.handlers,
+            .awaited_by = task->vfork_maker ? task->vfork_maker->rtid.n : 0,
             .control_size = task->control_size,
             .dumpable = task->process->dumpable,
             .landlocked = task->landlocked,
@@ -68,8 +76,10 @@ void zt_pod_set_clock(zt_pod *pod, int64_t offset_ns)
     zt_err ignored; /* a process that died meanwhile */
     pod->clock_offset_ns = offset_ns;
     for (const zt_task *task = pod->tasks; task; task = task->next)
-        if (task->process->ready && task->rtid.n == task->process->rpid.n)
-            zt_stub_set_params(task->rtid.n, &pod->host, offset_ns, &ignored);
+        task->process->knows_clock = !task->process->ready;
+    for (const zt_task *task = pod->tasks; task; task = task->next) /* a first thread may have ended */
+        if (!task->process->knows_clock)
+            task->process->knows_clock = !zt_stub_set_params(task->rtid.n, &pod->host, offset_ns, &ignored);
 }
 
 int64_t zt_pod_clock(zt_pod *pod)
@@ -82,6 +92,27 @@ zt_store *zt_pod_store(zt_pod *pod)
     return &pod->store;
 }
 
+void zt_pod_show_senders(zt_pod *pod)
+{
+    pod->senders = true;
+}
+
+int zt_pod_wants_senders(zt_pod *pod)
+{
+    const bool wants = pod->wants_senders;
+    pod->wants_senders = false;
+    return wants;
+}
+
+int32_t zt_filter_code(void *ret, int32_t capacity)
+{
+    const struct sock_fprog *filter = zt_filter_of_senders();
+    const int32_t size = (int32_t)(filter->len * sizeof *filter->filter);
+    if (size <= capacity)
+        memcpy(ret, filter->filter, (size_t)size);
+    return size;
+}
+
 int32_t zt_ids_to_real(zt_pod *pod, int32_t vpid)
 {
     return zt_idtable_to_real(&pod->ids, (zt_vpid){vpid}).n;
@@ -90,6 +121,16 @@ int32_t zt_ids_to_real(zt_pod *pod, int32_t vpid)
 int32_t zt_ids_to_virtual(zt_pod *pod, int32_t rpid)
 {
     return zt_pod_virtual(pod, rpid).n;
+}
+
+int32_t zt_ids_peer(zt_pod *pod, int32_t rpid)
+{
+    return zt_pod_peer(pod, rpid).n;
+}
+
+int zt_ids_stood_in(zt_pod *pod, int32_t vpid, int32_t rpid)
+{
+    return zt_pod_stood_in(pod, (zt_vpid){vpid}, (zt_rpid){rpid});
 }
 
 int zt_ids_bind(zt_pod *pod, int32_t vpid, int32_t rpid)
@@ -164,9 +205,12 @@ int zt_kcmp(int32_t rpid1, int32_t rpid2, int32_t type, uint64_t idx1, uint64_t 
     return result < 0 ? -errno : (int)result;
 }
 
-int zt_pidfd_getfd(int32_t rpid, int32_t fd)
+int zt_pidfd_getfd(int32_t rtid, int32_t fd)
 {
-    int pidfd = (int)syscall(SYS_pidfd_open, rpid, 0);
+    const unsigned of_any_thread = O_EXCL; /* PIDFD_THREAD, Linux 6.9 */
+    int pidfd = (int)syscall(SYS_pidfd_open, rtid, 0);
+    if (pidfd < 0 && (errno == EINVAL || errno == ENOENT))
+        pidfd = (int)syscall(SYS_pidfd_open, rtid, of_any_thread);
     if (pidfd < 0)
         return -errno;
     int copy = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);

@@ -71,10 +71,34 @@ typedef struct zt_task_info {
     int32_t ended;      /* a leader that ended before its other threads */
     int32_t interrupted; /* in a call that would show the freeze: zt_call_reissue after a restore */
     int64_t left_ns;    /* time left of the timed call that it was in; -1: none, or not known */
+    int32_t memory, files, directory, handlers; /* who has the same number shares it: clone(2) */
+    int32_t awaited_by; /* rtid of the thread that waits since vfork for this one to execute or end */
     int64_t control_size; /* of the recvmsg that it was in, as zt_call_reissue wants it; 0: none, or not known */
     int32_t dumpable;   /* of its process, as it is told (PR_GET_DUMPABLE) */
     int32_t landlocked; /* in a Landlock sandbox */
 } zt_task_info;
+
+/* What the kernel counts of a thread or process, as calls tell it: getrusage(2), times(2), and the
+ * CPU-time clocks. A *past* is what is to be added to what this host's kernel has counted, because a
+ * restored process had a life before: so it may be below 0. */
+#define ZT_CPU_CLOCKS 3 /* user and system; user; what the scheduler counts: CPUCLOCK_PROF, _VIRT, _SCHED */
+typedef struct zt_usage {
+    int64_t user_us, system_us;
+    int64_t most_rss;   /* not added: the greater one counts */
+    int64_t counts[13]; /* what follows in struct rusage */
+} zt_usage;
+
+typedef struct zt_thread_past {
+    zt_usage own;
+    int64_t clocks_ns[ZT_CPU_CLOCKS];
+} zt_thread_past;
+
+typedef struct zt_process_past {
+    zt_usage own, children;
+    int64_t clocks_ns[ZT_CPU_CLOCKS];
+    int64_t ticks[4]; /* struct tms: user, system, and both of the children */
+    int64_t limit_s;  /* so much lower is the kernel's soft limit (RLIMIT_CPU) than the program's */
+} zt_process_past;
 
 /* A run of pages of one kind. */
 #define ZT_RUN_HELD 0  /* they hold something */
@@ -133,7 +157,22 @@ int zt_loop_frozen(zt_pod *pod);
 int32_t zt_ids_to_real(zt_pod *pod, int32_t vpid);    /* 0: not in the pod */
 int32_t zt_ids_to_virtual(zt_pod *pod, int32_t rpid); /* 0: not in the pod */
 int zt_ids_bind(zt_pod *pod, int32_t vpid, int32_t rpid);
+/* A process as sockets tell it, which may have ended long ago; 0: it never was in the pod. */
+int32_t zt_ids_peer(zt_pod *pod, int32_t rpid);
+/* Process rpid has ended. What it left in sockets was left by vpid, which had ended before the pod moved. */
+int zt_ids_stood_in(zt_pod *pod, int32_t vpid, int32_t rpid);
 void zt_pod_set_dumpable(zt_pod *pod, int32_t rpid, int32_t dumpable); /* what a process is told of itself */
+
+/* --- senders of messages (SO_PASSCRED) in a pod that moved: calls that tell them stop only where needed */
+void zt_pod_show_senders(zt_pod *pod);  /* in all processes that are made from now on */
+int zt_pod_wants_senders(zt_pod *pod);  /* 1, and then 0 again: somebody has asked, and awaits a freeze */
+int32_t zt_filter_code(void *ret, int32_t capacity); /* what makes them stop, as BPF: its bytes */
+
+/* --- pasts. Of a process also when it has ended and nobody has waited for it. All 0: it has none. */
+void zt_past_get_thread(zt_pod *pod, int32_t rtid, zt_thread_past *ret);
+void zt_past_get_process(zt_pod *pod, int32_t rpid, zt_process_past *ret);
+int zt_past_set_thread(zt_pod *pod, int32_t rtid, const zt_thread_past *past);    /* 0, or -ENOMEM */
+int zt_past_set_process(zt_pod *pod, int32_t rpid, const zt_process_past *past);  /* 0, or -ENOMEM */
 
 /* --- one stopped thread */
 int zt_regs_get(zt_pod *pod, int32_t rtid, zt_regs *ret, zt_err *err);
@@ -154,6 +193,14 @@ int zt_loop_run_program(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_
 int zt_loop_end_process(zt_pod *pod, int32_t rtid, int32_t signal, zt_err *err);
 /* Put all threads of a process into the group-stop that a signal makes by default. */
 int zt_loop_stop_process(zt_pod *pod, int32_t rpid, int32_t signal, zt_err *err);
+/* And out of it, by SIGCONT, which is pending then; the process is at rest still. */
+int zt_loop_continue_process(zt_pod *pod, int32_t rpid, zt_err *err);
+
+/* End the first thread of a process, the others of which are at rest and go on; with this status
+ * and these signals blocked. */
+int zt_loop_end_first(zt_pod *pod, int32_t rpid, int32_t status, uint64_t mask, zt_err *err);
+/* A thread waits, as after a vfork, until another has executed or ended. */
+int zt_loop_await(zt_pod *pod, int32_t rtid, int32_t child_rtid, zt_err *err);
 
 /* --- the table of system calls (csrc/syscalls.py) */
 const char *zt_call_name(int32_t nr); /* NULL: no row */
@@ -185,4 +232,4 @@ int zt_mem_equal(int mem_fd1, int mem_fd2, uint64_t start, uint64_t end, zt_page
 /* A hash of every page of a range, to find candidates by; -1: one is unreadable. */
 int32_t zt_mem_hashes(int mem_fd, uint64_t start, uint64_t end, uint64_t *ret);
 int zt_kcmp(int32_t rpid1, int32_t rpid2, int32_t type, uint64_t idx1, uint64_t idx2);
-int zt_pidfd_getfd(int32_t rpid, int32_t fd);
+int zt_pidfd_getfd(int32_t rtid, int32_t fd);

@@ -257,8 +257,17 @@ def _emit_from_the_stub(asm: Assembler, *, yes: str, no: str) -> None:
 
 def build_filter(rows: Iterable[Row] = ROWS, *, moved: bool) -> list[Insn]:
     by_number = {row.x86_64: row for row in rows}
-    fates = [fate(by_number.get(nr), moved=moved) for nr in range(max(by_number) + 1)]
+    return _build([fate(by_number.get(nr), moved=moved) for nr in range(max(by_number) + 1)])
 
+
+def build_senders_filter(rows: Iterable[Row] = ROWS) -> list[Insn]:
+    """What stops besides, where senders are shown."""
+    shown = {row.x86_64 for row in rows if row.senders}
+    newest = max(row.x86_64 for row in rows)
+    return _build([Fate(RET_TRACE) if nr in shown else ALLOWED for nr in range(newest + 1)])
+
+
+def _build(fates: Sequence[Fate]) -> list[Insn]:
     runs = [(nr, fates[nr]) for nr in range(len(fates)) if nr == 0 or fates[nr] != fates[nr - 1]]
     guarded = [fate for fate in dict.fromkeys(fates) if fate.but_stub]
 
@@ -343,6 +352,9 @@ def filter_header(rows: Sequence[Row] = ROWS) -> str:
             "",
             "/* For a pod that was restored. */",
             *_array("zt_filter_moved", build_filter(rows, moved=True)),
+            "",
+            "/* Besides, where senders are shown. */",
+            *_array("zt_filter_senders", build_senders_filter(rows)),
             "",
         ]
     )

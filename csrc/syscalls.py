@@ -246,6 +246,8 @@ class Row:
     moved    it stops only in pods that were restored; in one that never moved, every id and clock
              is still the kernel's own
     unmoved  it does stop in those, too, but only if this holds as well
+    senders  it stops only in pods that were restored and are shown senders (SO_PASSCRED): a filter
+             of its own says so, which can be put on later
     timeout  how long it waits
     eintr    it answers EINTR to any stop, with or without a handler (signal(7))
     part     what it does when it is stopped halfway
@@ -260,6 +262,7 @@ class Row:
     when: Condition | tuple[Condition, ...] = ()
     moved: bool = False
     unmoved: Condition | None = None
+    senders: bool = False
     timeout: Timeout | None = None
     eintr: bool = False
     part: Part | None = None
@@ -275,7 +278,7 @@ class Row:
 
     def stops_if(self, *, moved: bool) -> tuple[Condition, ...] | None:
         """What must hold for it to stop in such a pod; None: it never does."""
-        if isinstance(self.behaviour, Pass):
+        if isinstance(self.behaviour, Pass) or self.senders:
             return None
         if moved or not self.moved:
             return self.conditions
@@ -318,6 +321,8 @@ def _room(name: str, title: str, *rows: Row) -> Room:
 # -- values from the kernel's headers (include/uapi) -----------------------------------------------
 
 CLONE_UNTRACED = 0x0080_0000
+CLONE_VFORK = 0x0000_4000
+CLOSE_RANGE_UNSHARE = 2
 CLONE_NAMESPACES = (
     0x0002_0000  # CLONE_NEWNS
     | 0x0200_0000  # CLONE_NEWCGROUP
@@ -348,6 +353,8 @@ PRCTL_THAT_LOCKS_OUT = (
 )
 
 CLOCK_MONOTONIC = 1
+CLOCK_PROCESS_CPUTIME_ID = 2
+CLOCK_THREAD_CPUTIME_ID = 3
 CLOCK_MONOTONIC_RAW = 4
 CLOCK_MONOTONIC_COARSE = 6
 CLOCK_BOOTTIME = 7
@@ -360,6 +367,7 @@ SHIFTED_CLOCKS = (
     CLOCK_BOOTTIME,
     CLOCK_BOOTTIME_ALARM,
 )
+RLIMIT_CPU = 0
 TIMER_ABSTIME = 1  # TFD_TIMER_ABSTIME is the same bit
 
 FUTEX_CMD_MASK = 0x7F
@@ -394,6 +402,20 @@ PIDFD_GET_INFO = tuple(0xC000_FF0B | size << 16 for size in range(64, 136, 8))
 
 SOL_SOCKET = 1
 SO_PEERCRED = 17
+# What getsockopt does not show, each of one level: csrc/resources/inet_socket.c knows which.
+UNSEEN_OPTIONS = (
+    14,  # TCP_MD5SIG
+    32,  # IP_MULTICAST_IF, TCP_MD5SIG_EXT
+    38,  # TCP_AO_ADD_KEY
+    51,  # SO_ATTACH_REUSEPORT_CBPF
+    52,  # SO_ATTACH_REUSEPORT_EBPF
+    68,  # SO_DETACH_REUSEPORT_BPF
+)
+# To be shown senders. csrc/resources/unix_socket.c has the same set.
+SENDER_OPTIONS = (
+    16,  # SO_PASSCRED
+    76,  # SO_PASSPIDFD
+)
 
 MSG_DONTWAIT = 0x40
 MSG_WAITALL = 0x100
@@ -450,6 +472,8 @@ FUTEX_SPAN = ArgIs(1, FUTEX_WAIT, FUTEX_CMD_MASK)
 
 NOT_OF_THE_POD = "an id that is not of the pod does not exist in it"
 NAMED_BY_ID = "another process is named by its id; 0 is the caller and runs untouched"
+USED = "what was used before the pod moved is added"
+LIMITED = "the kernel's limit on CPU time is lower by what was used before the pod moved"
 WHO = "who is a process, a group or a user, as which says; 0 is the caller"
 OTHER_ID = "the kernel knows the process by another id"
 OTHER_SESSION = "the kernel knows the session by another id"
@@ -468,7 +492,8 @@ RING = "the state of a ring cannot be carried; programs fall back to epoll or th
 ONE_SET = "a pod has one set of namespaces, and cannot take new ones along"
 CAPABILITY = "needs a capability"
 HOSTS_CLOCK = "setting the host's clock needs a capability"
-SCM = "ids inside SCM_CREDENTIALS are not translated yet"
+SCM = "an id that a program writes into SCM_CREDENTIALS itself is not translated yet"
+SENDERS = "senders are named by their ids"
 IDS_READ = "ids inside what is read from it are not translated yet"
 SIGEV = "the thread of SIGEV_THREAD_ID is not translated yet"
 IN_HEADER = "an id other than 0 inside the header is not translated yet"
@@ -483,15 +508,22 @@ TRAMPOLINE = "for trampolines that the kernel makes, never for programs"
 ENTER = Hook()
 EXIT = Hook(enter=False, exit=True)
 BOTH = Hook(enter=True, exit=True)
+SETSOCKOPT = Share(
+    2,
+    {"inet_socket": EXIT, "unix_socket": BOTH},
+    {"inet_socket": UNSEEN_OPTIONS, "unix_socket": SENDER_OPTIONS},
+)
 
 # fmt: off
 TABLE: tuple[Room, ...] = (
     _room(
         "process", "Making, running and ending processes; every id they have",
         Row("fork", x86_64=57, note=CLONE_EVENT),
-        Row("vfork", x86_64=58, note=CLONE_EVENT),
-        Row("clone", ENTER, x86_64=56, when=arg_mask(0, CLONE_NAMESPACES | CLONE_UNTRACED),
-            note="no new namespaces, and no escape from the tracer"),
+        Row("vfork", ENTER, x86_64=58,
+            note="the maker waits for its child with us, not in the kernel, so that it can be frozen"),
+        Row("clone", ENTER, x86_64=56,
+            when=arg_mask(0, CLONE_NAMESPACES | CLONE_UNTRACED | CLONE_VFORK),
+            note="no new namespaces, and no escape from the tracer; CLONE_VFORK waits with us"),
         Row("clone3", ENTER, x86_64=435,
             note="its flags, and set_tid, lie in memory where the filter cannot look"),
         Row("execve", x86_64=59, note=EXEC_EVENT),
@@ -516,7 +548,6 @@ TABLE: tuple[Room, ...] = (
         Row("arch_prctl", x86_64=158),
         Row("personality", x86_64=135,
             note="READ_IMPLIES_EXEC and friends are part of the process's state"),
-        Row("getrusage", x86_64=98),
         Row("restart_syscall", x86_64=219),
         Row("uselib", Refuse("ENOSYS"), x86_64=134, note=GONE),
         Row("modify_ldt", x86_64=154, note="segments of a process are not carried yet"),
@@ -605,40 +636,49 @@ TABLE: tuple[Room, ...] = (
         Row("setgroups", x86_64=116),
         Row("capget", x86_64=125, note=IN_HEADER),
         Row("capset", x86_64=126, note=IN_HEADER),
-        Row("getrlimit", x86_64=97),
-        Row("setrlimit", x86_64=160),
-        Row("prlimit64", Translate(args={0: PID}), x86_64=302, when=arg_nonzero(0),
-            note=NAMED_BY_ID),
     ),
     _room(
         "clock", "Clocks and timers",
         Row("clock_gettime", BOTH, x86_64=228, moved=True,
-            when=arg_in_or_negative(0, *SHIFTED_CLOCKS),
-            note="the pod's clock goes on where it was; a CPU-time clock is named by an id"),
+            when=arg_in_or_negative(
+                0, CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID, *SHIFTED_CLOCKS
+            ),
+            note="clocks go on where they were; a CPU-time clock may be named by an id"),
         Row("clock_getres", ENTER, x86_64=229, moved=True, when=arg_in_or_negative(0),
             note="a CPU-time clock is named by an id"),
         Row("clock_settime", x86_64=227, note=HOSTS_CLOCK),
         Row("clock_adjtime", x86_64=305, note=HOSTS_CLOCK),
         Row("clock_nanosleep", ENTER, x86_64=230, moved=True, timeout=timespec(2, RELATIVE),
-            when=(arg_in(0, CLOCK_MONOTONIC, CLOCK_BOOTTIME), arg_mask(1, TIMER_ABSTIME)),
-            note="the moment to wake is on the pod's clock"),
+            when=arg_in_or_negative(0, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID, CLOCK_BOOTTIME),
+            note="the moment to wake is on the pod's clock; a CPU-time clock may be named by an id"),
         Row("nanosleep", x86_64=35, timeout=timespec(0)),
         Row("gettimeofday", x86_64=96),
         Row("settimeofday", x86_64=164, note=HOSTS_CLOCK),
         Row("adjtimex", x86_64=159, note=HOSTS_CLOCK),
         Row("time", x86_64=201),
-        Row("times", EXIT, x86_64=100, moved=True,
-            note="the result counts from the start of the host"),
         Row("sysinfo", EXIT, x86_64=99, moved=True, note="uptime goes on where it was"),
         Row("alarm", x86_64=37),
         Row("getitimer", x86_64=36),
         Row("setitimer", x86_64=38),
-        Row("timer_create", ENTER, x86_64=222, moved=True, note=SIGEV),
+        Row("timer_create", BOTH, x86_64=222, moved=True,
+            unmoved=arg_in_or_negative(0, CLOCK_THREAD_CPUTIME_ID),
+            note="the threads that it signals and that it measures are named by ids; one that "
+                 "measures its own thread is noted, as the kernel does not show whose it is"),
         Row("timer_settime", ENTER, x86_64=223, moved=True, when=arg_mask(1, TIMER_ABSTIME),
             note=EXPIRY),
         Row("timer_gettime", x86_64=224),
         Row("timer_getoverrun", x86_64=225),
         Row("timer_delete", x86_64=226),
+    ),
+    _room(
+        "cpu_time", "CPU time and other things used, and the limit on it",
+        Row("getrusage", EXIT, x86_64=98, moved=True, note=USED),
+        Row("times", EXIT, x86_64=100, moved=True,
+            note=USED + "; the result counts from the start of the host"),
+        Row("getrlimit", EXIT, x86_64=97, moved=True, when=arg_in(0, RLIMIT_CPU), note=LIMITED),
+        Row("setrlimit", ENTER, x86_64=160, moved=True, when=arg_in(0, RLIMIT_CPU), note=LIMITED),
+        Row("prlimit64", BOTH, x86_64=302, moved=True, unmoved=arg_nonzero(0),
+            note=NAMED_BY_ID + "; " + LIMITED),
     ),
     _room(
         "memory", "Memory",
@@ -680,7 +720,8 @@ TABLE: tuple[Room, ...] = (
     _room(
         "fdtable", "File descriptors",
         Row("close", x86_64=3),
-        Row("close_range", x86_64=436),
+        Row("close_range", EXIT, x86_64=436, when=arg_mask(2, CLOSE_RANGE_UNSHARE),
+            note="with CLOSE_RANGE_UNSHARE the table is the thread's own"),
         Row("dup", x86_64=32),
         Row("dup2", x86_64=33),
         Row("dup3", x86_64=292),
@@ -814,7 +855,8 @@ TABLE: tuple[Room, ...] = (
         "socket", "Sockets, local and internet",
         Row("socket", x86_64=41),
         Row("socketpair", x86_64=53),
-        Row("bind", x86_64=49),
+        Row("bind", EXIT, x86_64=49,
+            note="noted: the directory that a unix socket's relative path begins in"),
         Row("listen", x86_64=50),
         Row("accept", x86_64=43, eintr=True),
         Row("accept4", x86_64=288, eintr=True),
@@ -822,16 +864,18 @@ TABLE: tuple[Room, ...] = (
         Row("shutdown", x86_64=48),
         Row("getsockname", x86_64=51),
         Row("getpeername", x86_64=52),
-        Row("setsockopt", x86_64=54),
+        Row("setsockopt", SETSOCKOPT, x86_64=54,
+            note="noted: what getsockopt does not show, and that senders shall be shown"),
         Row("getsockopt", EXIT, x86_64=55, moved=True,
             when=(arg_in(1, SOL_SOCKET), arg_in(2, SO_PEERCRED)),
             note="the peer is named by its id"),
         Row("sendto", x86_64=44, eintr=True, part=SENDTO),
         Row("recvfrom", x86_64=45, eintr=True, part=RECVFROM),
         Row("sendmsg", x86_64=46, eintr=True, part=SENDMSG, note=SCM),
-        Row("recvmsg", x86_64=47, eintr=True, part=RECVMSG, note=SCM),
+        Row("recvmsg", EXIT, x86_64=47, senders=True, eintr=True, part=RECVMSG, note=SENDERS),
         Row("sendmmsg", x86_64=307, eintr=True, part=SENDMMSG, note=SCM),
-        Row("recvmmsg", x86_64=299, eintr=True, part=RECVMMSG, note=SCM),
+        Row("recvmmsg", EXIT, x86_64=299, senders=True, eintr=True, part=RECVMMSG,
+            note=SENDERS),
     ),
     _room(
         "epoll", "Epoll",

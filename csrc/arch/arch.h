@@ -43,6 +43,7 @@ enum zt_arch_nr {
     ZT_NR_MREMAP,
     ZT_NR_CLONE,
     ZT_NR_CLONE3,
+    ZT_NR_EXIT,
 };
 long zt_arch_nr(enum zt_arch_nr which);
 

@@ -55,6 +55,7 @@ long zt_arch_nr(enum zt_arch_nr which)
         [ZT_NR_MREMAP] = SYS_mremap,
         [ZT_NR_CLONE] = SYS_clone,
         [ZT_NR_CLONE3] = 435,
+        [ZT_NR_EXIT] = SYS_exit,
     };
     /* clang-format on */
     return numbers[which];

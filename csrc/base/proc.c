@@ -102,6 +102,12 @@ int zt_proc_fd_link(int32_t id, int fd, char *ret, size_t size)
     return zt_proc_link(id, name, ret, size);
 }
 
+DIR *zt_proc_open_fds(int32_t id)
+{
+    char path[PATH_SIZE];
+    return opendir(path_of(id, "fd", path));
+}
+
 int zt_proc_fd_statx(int32_t id, int fd, struct statx *ret)
 {
     char name[32], path[PATH_SIZE];

@@ -1,6 +1,7 @@
 /* What /proc tells of a process or thread. The only reader of it: a tracee can die at any moment, so
  * each of these may find nothing, and says so. */
 #pragma once
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,6 +35,8 @@ bool zt_proc_get_stat(int32_t id, zt_proc_stat *ret); /* false: there is no such
 /* As /proc/ID/fdinfo/FD and fd/FD, of the descriptor `fd`. */
 int zt_proc_fd_info(int32_t id, int fd, char *ret, size_t size);
 int zt_proc_fd_link(int32_t id, int fd, char *ret, size_t size);
+/* /proc/ID/fd, to be listed. NULL with errno. */
+DIR *zt_proc_open_fds(int32_t id);
 /* Type and device of what it is of. No file system is asked, as the process that serves it may be
  * frozen. 0, or -1 with errno. */
 int zt_proc_fd_statx(int32_t id, int fd, struct statx *ret);

@@ -1,3 +1,6 @@
+/* vfork (and clone with CLONE_VFORK) is issued without that flag, and we hold the maker in its event
+ * until the child has executed or ended. The kernel would have it wait where it can be neither frozen
+ * nor looked at; a child may take its time, in posix_spawn with a file action that opens a FIFO, say. */
 #include "births.h"
 
 #include <errno.h>
@@ -5,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "../base/proc.h"
+#include "../pod/past.h"
 #include "../ptrace/mem.h"
 
 /* What the maker asked for. A program's own clone3 was looked at before the call (the room notes
@@ -49,6 +53,22 @@ static int await_birth(zt_pod *pod, int32_t rtid, zt_stop *ret, zt_err *err)
     return 0;
 }
 
+/* Both go on with the arguments that the program gave, also in registers. */
+static int give_back_args(zt_task *maker, const zt_stop *child, zt_err *err)
+{
+    const int32_t rtids[] = {maker->rtid.n, child->kind == ZT_STOP_EXITED ? 0 : child->rtid};
+    for (int i = 0; i < 2 && rtids[i]; i++) {
+        zt_regs regs;
+        if (zt_stopped_get_regs((zt_stopped){rtids[i]}, &regs, err))
+            return -1;
+        zt_arch_set_args(&regs, maker->call.asked);
+        if (zt_stopped_set_regs((zt_stopped){rtids[i]}, &regs, err))
+            return -1;
+    }
+    maker->in_call = false;
+    return 0;
+}
+
 /* It was killed before its first stop was seen with its maker's: its number can be waited for. */
 static int name_dead_child(zt_pod *pod, zt_task *maker, int32_t rtid, zt_err *err)
 {
@@ -68,6 +88,7 @@ int zt_loop_forked(zt_pod *pod, zt_task *maker, bool vfork, zt_stop *ret_child, 
     *ret = ZT_ONWARD_RUN;
     if (zt_stopped_message(zt_task_stopped(maker), &message, err) || get_asked(maker, &asked, err))
         return -1;
+    const bool held = maker->in_call && maker->call.as_vfork;
     int32_t rtid = (int32_t)message;
     if (zt_pod_task(pod, rtid))
         return 0; /* adopted already, when it seemed that nobody would tell of it */
@@ -80,12 +101,19 @@ int zt_loop_forked(zt_pod *pod, zt_task *maker, bool vfork, zt_stop *ret_child, 
     child->known = true;
     child->process->ready = maker->process->ready;
     child->process->dumpable = maker->process->dumpable;
+    if (!thread)
+        zt_past_begin(maker->process, child->process);
     child->landlocked = maker->landlocked;
-    if (vfork) {
-        child->process->vfork_maker = maker;
+    zt_pod_made_by(child, maker, asked.flags);
+    if (vfork || held) {
+        child->vfork_maker = maker;
+        child->process->vfork_in_kernel = vfork;
+        maker->awaits_child = true;
         maker->state = ZT_TASK_VFORK;
         *ret = ZT_ONWARD_HOLD;
     }
+    if (maker->in_call && give_back_args(maker, ret_child, err))
+        return -1;
     if (child->vtid.n != child->rtid.n) {
         maker->made = child->vtid;
         correct_tid_words(maker, child, &asked);

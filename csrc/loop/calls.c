@@ -54,15 +54,21 @@ int zt_loop_enter(zt_pod *pod, zt_task *task, zt_onward *ret, zt_err *err)
 
     zt_call *call = &task->call;
     *call = (zt_call){.nr = (int32_t)zt_arch_call_nr(&regs), .ip = regs.rip};
+    call->issued_nr = call->nr;
     zt_arch_get_args(&regs, call->asked);
     memcpy(call->issued, call->asked, sizeof call->issued);
     task->row = zt_row_of(call->nr);
     zt_verdict verdict = decide(pod, task, task->row, call);
+    if (verdict == ZT_AGAIN) {
+        task->awaits_freeze = true;
+        return unmake_call(task, &regs, err);
+    }
     if (verdict == ZT_ANSWERED) {
         zt_arch_skip_call(&regs);
         zt_arch_set_result(&regs, call->answer);
     } else {
         zt_arch_set_args(&regs, call->issued);
+        zt_arch_set_call_nr(&regs, call->issued_nr);
     }
     task->in_call = verdict == ZT_GO && zt_row_sees_exit(task->row, call, pod->moved);
     if (call->asks_for_ends)
@@ -78,7 +84,8 @@ static int on_exit_of_call(zt_pod *pod, zt_task *task, zt_err *err)
         return -1;
     int64_t result = zt_arch_result(&regs);
     if (task->made.n && result > 0)
-        zt_arch_set_result(&regs, task->made.n);
+        result = task->made.n;
+    zt_arch_set_result(&regs, result);
     task->made = (zt_vpid){0};
     if (task->in_call) {
         zt_call *call = &task->call;
@@ -91,6 +98,7 @@ static int on_exit_of_call(zt_pod *pod, zt_task *task, zt_err *err)
         }
         zt_arch_set_result(&regs, call->answer);
         zt_arch_set_args(&regs, call->asked); /* the program's registers stay as they were */
+        zt_arch_set_call_nr(&regs, call->nr);
     }
     task->in_call = false;
     return zt_stopped_set_regs(thread, &regs, err);

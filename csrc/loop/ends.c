@@ -4,13 +4,17 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "../pod/past.h"
 #include "../ptrace/closed.h"
 #include "../ptrace/stub.h"
 
-static zt_task *take_vfork_maker(zt_process *process)
+static zt_task *take_vfork_maker(zt_task *task)
 {
-    zt_task *maker = process->vfork_maker;
-    process->vfork_maker = NULL;
+    zt_task *maker = task->vfork_maker;
+    task->vfork_maker = NULL;
+    task->process->vfork_in_kernel = false;
+    if (maker)
+        maker->awaits_child = false;
     return maker;
 }
 
@@ -25,8 +29,10 @@ static zt_task *task_of_program(zt_pod *pod, int32_t rtid, int32_t former)
         task = zt_pod_add_task(pod, caller->process, rtid);
         zt_pod_set_vtid(pod, task, caller->process->vpid);
     }
-    if (task && caller)
+    if (task && caller) {
         task->landlocked = caller->landlocked;
+        zt_past_take(task, caller);
+    }
     if (caller)
         zt_pod_remove_task(pod, caller);
     return task;
@@ -69,9 +75,10 @@ int zt_loop_executed(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_stop *ret
                        task->process->vpid.n, why.text);
     }
     task->process->ready = true;
+    zt_pod_has_executed(pod, task);
     task->process->whole = pod->freezing; /* else it may run before we need it */
     task->group_stop = ret_rest->kind == ZT_STOP_GROUP ? ret_rest->value : 0;
-    *ret_freed = take_vfork_maker(task->process);
+    *ret_freed = take_vfork_maker(task);
     return 0;
 }
 
@@ -90,8 +97,7 @@ void zt_loop_reap_inherited(zt_pod *pod)
 
 void zt_loop_ended(zt_pod *pod, zt_task *task, int wait_status, zt_task **ret_freed)
 {
-    zt_process *process = task->process;
-    *ret_freed = process->threads == 1 ? take_vfork_maker(process) : NULL;
+    *ret_freed = take_vfork_maker(task);
     if (task->rtid.n == pod->root.n) {
         pod->root_ended = true;
         pod->root_status = wait_status;

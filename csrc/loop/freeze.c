@@ -47,7 +47,7 @@ static int32_t first_early(const zt_pod *pod)
 static const char *why_late(const zt_task *task)
 {
     zt_proc_stat stat;
-    if (task->state == ZT_TASK_VFORK || task->process->vfork_maker)
+    if (task->state == ZT_TASK_VFORK || task->process->vfork_in_kernel)
         return "it is between vfork and exec";
     if (zt_proc_get_stat(task->rtid.n, &stat) && stat.state == 'D')
         return "it is in a call that cannot be interrupted";
@@ -119,7 +119,8 @@ int zt_loop_freeze(zt_pod *pod, int32_t timeout_ms, zt_err *err)
         if ((task->state == ZT_TASK_RUNNING || task->state == ZT_TASK_LISTENING) && zt_pod_shall_rest(pod, task))
             zt_interrupt(task->rtid.n, err); /* ESRCH: its end is on the way */
 
-    if (!await_rest(pod, pod->frozen_at_ns + timeout_ms * 1000000ll, timeout_ms, err) && !take_out_errors(pod, err))
+    const int64_t limit_ns = pod->frozen_at_ns + timeout_ms * 1000000ll;
+    if (!zt_loop_rest_makers(pod, err) && !await_rest(pod, limit_ns, timeout_ms, err) && !take_out_errors(pod, err))
         return 0;
     zt_err also;
     if (zt_loop_thaw(pod, &also))
@@ -134,6 +135,7 @@ int zt_loop_thaw(zt_pod *pod, zt_err *err)
     pod->freezing = false;
     for (zt_task *task = pod->tasks, *next; task; task = next) {
         next = task->next;
+        task->awaits_freeze = false;
         task->process->whole = false;
         if (task->state == ZT_TASK_ENDED)
             task->state = ZT_TASK_RUNNING;

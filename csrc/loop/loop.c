@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "../pod/blocked/blocked.h"
+#include "../pod/past.h"
 #include "../pod/robust.h"
 #include "../pod/safepoint.h"
 #include "births.h"
@@ -45,6 +46,10 @@ int zt_loop_at_rest(zt_pod *pod, zt_task *task, int group_stop, zt_err *err)
         task->state = ZT_TASK_REST; /* also when this fails: then the freeze does, and it is thawed */
         return zt_pod_to_safe_point(task, err);
     }
+    if (task->awaits_child) {
+        task->state = ZT_TASK_REST; /* it was frozen while it waits, and does */
+        return 0;
+    }
     if (group_stop) {
         task->state = ZT_TASK_LISTENING;
         return zt_stopped_resume(zt_task_stopped(task), ZT_TO_LISTEN, 0, err);
@@ -68,7 +73,22 @@ int zt_loop_on_fork(zt_pod *pod, zt_task *maker, bool vfork, bool *ret_hold, zt_
 
 static int let_go(zt_pod *pod, zt_task *maker, zt_err *err)
 {
-    return maker ? unless_gone(run(pod, maker, 0, err), err) : 0;
+    if (maker && maker->state == ZT_TASK_VFORK)
+        return unless_gone(run(pod, maker, 0, err), err);
+    if (maker && maker->state == ZT_TASK_REST && !pod->freezing)
+        return unless_gone(zt_loop_at_rest(pod, maker, maker->group_stop, err), err);
+    return 0;
+}
+
+int zt_loop_rest_makers(zt_pod *pod, zt_err *err)
+{
+    for (zt_task *child = pod->tasks; child; child = child->next) {
+        zt_task *maker = child->vfork_maker;
+        bool held = maker && maker->state == ZT_TASK_VFORK && !child->process->vfork_in_kernel;
+        if (held && unless_gone(run(pod, maker, 0, err), err))
+            return -1;
+    }
+    return 0;
 }
 
 int zt_loop_on_end(zt_pod *pod, zt_task *task, int wait_status, zt_err *err)
@@ -146,6 +166,8 @@ static int on_signal(zt_pod *pod, zt_task *task, int signal, zt_err *err)
         return -1;
     if (zt_blocked_at_signal(task, signal, err))
         return -1;
+    if (zt_past_is_used_up(task, &info))
+        kill(task->process->rpid.n, SIGKILL);
     return run(pod, task, signal, err);
 }
 

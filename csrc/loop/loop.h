@@ -11,6 +11,8 @@ int zt_loop_step(zt_pod *pod, int options, zt_err *err);
 
 /* It is at rest: stay so in a frozen pod, else go on, or go on waiting in a group-stop. */
 int zt_loop_at_rest(zt_pod *pod, zt_task *task, int group_stop, zt_err *err);
+/* In a pod that is being frozen: have those come to rest that are held after a vfork. */
+int zt_loop_rest_makers(zt_pod *pod, zt_err *err);
 /* A thread has executed a program: bring it to rest, and let go whom that frees. *ret_task is NULL
  * when it ended meanwhile. */
 int zt_loop_on_exec(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_err *err);

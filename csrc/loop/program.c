@@ -2,13 +2,16 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <time.h>
 
+#include "../base/proc.h"
 #include "../ptrace/whole.h"
 #include "loop.h"
 
 typedef struct running {
     zt_pod *pod;
     int32_t rtid;
+    uint64_t mask; /* of signals, to end with */
 } running;
 
 static int on_event(void *context, zt_stop stop, zt_err *err)
@@ -56,7 +59,7 @@ int zt_loop_run_program(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_
         return zt_fail(err, task ? ZT_ERR_STATE : ZT_ERR_GONE, ESRCH, "thread %d is not at rest", rtid);
     if (make_whole(pod, task, err))
         return -1;
-    running run = {pod, rtid};
+    running run = {pod, rtid, 0};
     int failed = zt_stub_run((zt_stopped){rtid}, rows, count, data, size, on_event, &run, ret_done, err);
     task = zt_pod_task(pod, rtid);
     if (task)
@@ -128,4 +131,66 @@ int zt_loop_stop_process(zt_pod *pod, int32_t rpid, int32_t signal, zt_err *err)
         task->group_stop = stop.value;
     }
     return 0;
+}
+
+int zt_loop_continue_process(zt_pod *pod, int32_t rpid, zt_err *err)
+{
+    zt_task *leader = zt_pod_task(pod, rpid);
+    if (!leader || leader->state != ZT_TASK_REST)
+        return zt_fail(err, leader ? ZT_ERR_STATE : ZT_ERR_GONE, ESRCH, "process %d is not at rest", rpid);
+    if (kill(rpid, SIGCONT))
+        return zt_fail_os(err, "kill");
+    for (zt_task *task = pod->tasks; task; task = task->next)
+        if (task->process == leader->process)
+            task->group_stop = 0;
+    return 0;
+}
+
+int zt_loop_await(zt_pod *pod, int32_t rtid, int32_t child_rtid, zt_err *err)
+{
+    zt_task *maker = zt_pod_task(pod, rtid), *child = zt_pod_task(pod, child_rtid);
+    if (!maker || !child || maker->state != ZT_TASK_REST)
+        return zt_fail(err, ZT_ERR_STATE, 0, "thread %d cannot wait for thread %d", rtid, child_rtid);
+    child->vfork_maker = maker;
+    maker->awaits_child = true;
+    return 0;
+}
+
+/* Its end is not told before that of all others: it is a zombie, in between (kernel/exit.c, delay_group_leader). */
+static int await_zombie(int32_t rtid, zt_err *err)
+{
+    enum { NAP_US = 50, LIMIT_US = 15000000 };
+    const struct timespec nap = {0, NAP_US * 1000};
+    zt_proc_stat stat;
+    for (int waited = 0; waited < LIMIT_US; waited += NAP_US) {
+        if (!zt_proc_get_stat(rtid, &stat))
+            return zt_fail(err, ZT_ERR_GONE, ESRCH, "thread %d was killed", rtid);
+        if (stat.state == 'Z')
+            return 0;
+        nanosleep(&nap, NULL);
+    }
+    return zt_fail(err, ZT_ERR_TIMEOUT, 0, "thread %d did not end", rtid);
+}
+
+static int on_end_of_first(void *context, zt_stop stop, zt_err *err)
+{
+    const running *run = context;
+    if (stop.kind != ZT_STOP_ENDING)
+        return zt_fail(err, ZT_ERR_PROGRAM, 0, "unexpected stop of kind %d of a thread that ends", stop.kind);
+    zt_pod_task(run->pod, run->rtid)->state = ZT_TASK_ENDED;
+    if (zt_stopped_set_mask((zt_stopped){run->rtid}, run->mask, err) ||
+        zt_stopped_resume((zt_stopped){run->rtid}, ZT_TO_EVENT, 0, err))
+        return -1;
+    return await_zombie(run->rtid, err) ? -1 : 1;
+}
+
+int zt_loop_end_first(zt_pod *pod, int32_t rpid, int32_t status, uint64_t mask, zt_err *err)
+{
+    zt_program_row row = {.nr = (uint32_t)zt_arch_nr(ZT_NR_EXIT), .args = {(uint64_t)status}};
+    zt_task *task = zt_pod_task(pod, rpid);
+    running run = {pod, rpid, mask};
+    uint32_t done;
+    if (!task || task->state != ZT_TASK_REST || task->process->threads < 2 || !pod->moved)
+        return zt_fail(err, ZT_ERR_STATE, 0, "thread %d cannot end before others", rpid);
+    return zt_stub_run((zt_stopped){rpid}, &row, 1, NULL, 0, on_end_of_first, &run, &done, err);
 }

@@ -10,17 +10,19 @@ struct zt_task;
 /* A call has three versions of its values: `asked` by the program, `issued` to the kernel, and the
  * `answer` that the program gets. A hook changes issued on the way in, and answer on the way out. */
 typedef struct zt_call {
-    int32_t nr;
+    int32_t nr, issued_nr;
     uint64_t ip;
     uint64_t asked[6];
     uint64_t issued[6];
     int64_t answer;
+    bool as_vfork; /* the thread is to wait for the child, and we see to that: see loop/births.c */
     bool asks_for_ends; /* it does not wait for what it asks for: all ends that have come are to be known */
 } zt_call;
 
 /* What an enter half says. If the exit half runs is not its to say: the row does. */
 typedef enum zt_verdict {
     ZT_GO,       /* run it as issued */
+    ZT_AGAIN,    /* make it again once the pod has stood still, for which something has asked */
     ZT_ANSWERED, /* do not run it: call->answer is the result, and the exit half is not asked */
 } zt_verdict;
 
@@ -119,7 +121,8 @@ const zt_row *zt_row_of(int32_t nr); /* never NULL: an unknown number has an emp
  * to give the program its own arguments back where others were issued. */
 static inline bool zt_row_sees_exit(const zt_row *row, const zt_call *call, bool moved)
 {
-    return row->exit || (row->result_id && moved) || memcmp(call->asked, call->issued, sizeof call->asked) != 0;
+    return row->exit || (row->result_id && moved) || call->nr != call->issued_nr ||
+           memcmp(call->asked, call->issued, sizeof call->asked) != 0;
 }
 
 /* Was the call interrupted, so that the kernel will start it again (or make it EINTR)? */

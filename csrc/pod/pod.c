@@ -1,6 +1,7 @@
 #include "pod.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,12 +15,13 @@
 zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err)
 {
     zt_pod *pod = calloc(1, sizeof *pod);
-    if (!pod || zt_intmap_create(&pod->by_rtid) || zt_intmap_create(&pod->early)) {
+    if (!pod || zt_intmap_create(&pod->by_rtid) || zt_intmap_create(&pod->early) ||
+        zt_intmap_create(&pod->ended_pasts)) {
         free(pod);
         zt_fail(err, ZT_ERR_OS, ENOMEM, "no memory for a pod");
         return NULL;
     }
-    if (zt_idtable_create(&pod->ids) || zt_host_vdso_find(&pod->host, err)) {
+    if (zt_idtable_create(&pod->ids) || zt_intmap_create(&pod->stood_in) || zt_host_vdso_find(&pod->host, err)) {
         zt_pod_destroy(pod);
         return NULL;
     }
@@ -40,6 +42,14 @@ static void free_tidings(zt_tiding *tiding)
     }
 }
 
+static void forget_all_pasts(zt_intmap *pasts)
+{
+    for (uint32_t i = 0; pasts->slots && i <= pasts->mask; i++)
+        if (pasts->slots[i].key)
+            free((void *)pasts->slots[i].value);
+    zt_intmap_destroy(pasts);
+}
+
 void zt_pod_destroy(zt_pod *pod)
 {
     if (!pod)
@@ -48,8 +58,10 @@ void zt_pod_destroy(zt_pod *pod)
         zt_pod_remove_task(pod, pod->tasks);
     free_tidings(pod->tidings);
     zt_store_clear(&pod->store);
+    forget_all_pasts(&pod->ended_pasts);
     zt_intmap_destroy(&pod->by_rtid);
     zt_intmap_destroy(&pod->early);
+    zt_intmap_destroy(&pod->stood_in);
     zt_idtable_destroy(&pod->ids);
     free(pod);
 }
@@ -109,11 +121,13 @@ zt_task *zt_pod_add_task(zt_pod *pod, zt_process *process, int32_t rtid)
     if (zt_idtable_bind(&pod->ids, vtid, task->rtid) || zt_intmap_put(&pod->by_rtid, rtid, (uintptr_t)task))
         end_without_memory();
     if (!process->threads++) {
+        zt_pod_forget_past(pod, task->rtid); /* who had its number has been waited for */
         process->rpid = task->rtid;
         process->vpid = vtid;
         process->dumpable = 1;
     }
     task->process = process;
+    task->shares = (zt_shares){++pod->last_share, pod->last_share, pod->last_share, pod->last_share};
     choose_slot(task);
     task->previous = pod->last_task;
     if (pod->last_task)
@@ -123,6 +137,18 @@ zt_task *zt_pod_add_task(zt_pod *pod, zt_process *process, int32_t rtid)
     pod->last_task = task;
     pod->task_count++;
     return task;
+}
+
+void zt_pod_forget_past(zt_pod *pod, zt_rpid rpid)
+{
+    free((void *)zt_intmap_get(&pod->ended_pasts, rpid.n));
+    zt_intmap_remove(&pod->ended_pasts, rpid.n);
+}
+
+static void keep_past(zt_pod *pod, zt_process *process)
+{
+    if (process->past && zt_intmap_put(&pod->ended_pasts, process->rpid.n, (uintptr_t)process->past))
+        free(process->past); /* no memory: the time is lost, the pod is not */
 }
 
 void zt_pod_remove_task(zt_pod *pod, zt_task *task)
@@ -136,13 +162,46 @@ void zt_pod_remove_task(zt_pod *pod, zt_task *task)
     else
         pod->last_task = task->previous;
     for (zt_task *other = pod->tasks; other; other = other->next)
-        if (other->process->vfork_maker == task)
-            other->process->vfork_maker = NULL;
+        if (other->vfork_maker == task) {
+            other->vfork_maker = NULL;
+            other->process->vfork_in_kernel = false;
+        }
     zt_intmap_remove(&pod->by_rtid, task->rtid.n);
     pod->task_count--;
-    if (!--task->process->threads)
+    if (!--task->process->threads) {
+        keep_past(pod, task->process);
         free(task->process);
+    }
+    free(task->past);
     free(task);
+}
+
+void zt_pod_has_executed(zt_pod *pod, zt_task *task)
+{
+    task->shares.memory = task->shares.files = task->shares.handlers = ++pod->last_share;
+}
+
+void zt_pod_has_own_files(zt_pod *pod, zt_task *task)
+{
+    task->shares.files = ++pod->last_share;
+}
+
+void zt_pod_made_by(zt_task *task, zt_task *maker, uint64_t clone_flags)
+{
+    const zt_shares *theirs = &maker->shares;
+    zt_shares *ours = &task->shares;
+    if (clone_flags & CLONE_VM)
+        ours->memory = theirs->memory;
+    if (clone_flags & CLONE_VM && task->process != maker->process) { /* slots are memory */
+        task->scratch_slot = maker->process->next_slot++ % ZT_STUB_SCRATCH_SLOTS;
+        task->process->next_slot = maker->process->next_slot;
+    }
+    if (clone_flags & CLONE_FILES)
+        ours->files = theirs->files;
+    if (clone_flags & CLONE_FS)
+        ours->directory = theirs->directory;
+    if (clone_flags & CLONE_SIGHAND)
+        ours->handlers = theirs->handlers;
 }
 
 int zt_pod_set_vtid(zt_pod *pod, zt_task *task, zt_vpid vtid)
@@ -198,6 +257,24 @@ zt_vpid zt_pod_virtual(zt_pod *pod, int32_t real_id)
     if (real_id == getpid())
         return (zt_vpid){1};
     return zt_idtable_to_virtual(&pod->ids, (zt_rpid){real_id});
+}
+
+zt_vpid zt_pod_peer(zt_pod *pod, int32_t real_id)
+{
+    if (!pod->moved) /* it never had another number */
+        return (zt_vpid){real_id};
+    if (!zt_pod_task(pod, real_id)) {
+        int32_t vpid = (int32_t)zt_intmap_get(&pod->stood_in, real_id);
+        if (vpid)
+            return (zt_vpid){vpid};
+    }
+    return zt_idtable_to_virtual(&pod->ids, (zt_rpid){real_id});
+}
+
+int zt_pod_stood_in(zt_pod *pod, zt_vpid vpid, zt_rpid rpid)
+{
+    zt_idtable_drop(&pod->ids, zt_idtable_to_virtual(&pod->ids, rpid));
+    return zt_intmap_put(&pod->stood_in, rpid.n, (uintptr_t)vpid.n);
 }
 
 bool zt_pod_virtual_sender(zt_pod *pod, siginfo_t *info)

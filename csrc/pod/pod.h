@@ -23,6 +23,7 @@ struct zt_pod {
     int32_t task_count;
     zt_idtable ids;
     uint32_t sweep_ids_at; /* so many pairs */
+    zt_intmap stood_in;    /* rpid of a process that has ended -> the vpid that it made calls for */
     bool moved;           /* ids are not the kernel's own: calls that show them are trapped too */
     int64_t clock_offset_ns;
     zt_host_vdso host;
@@ -33,7 +34,12 @@ struct zt_pod {
 
     atomic_bool freezing; /* threads that come to rest stay so */
     int32_t expected_vpid;
+    int32_t last_share;
     zt_store store;
+    bool senders;       /* processes stop where they are told who has sent a message (ptrace/filter.h) */
+    bool wants_senders; /* they should, and do not yet: somebody awaits a freeze */
+    uint32_t socket_notes, tidy_sockets_at; /* see pod/socket_notes.h */
+    zt_intmap ended_pasts; /* rpid -> zt_process_past of a process that nobody has waited for */
     zt_tiding *tidings; /* oldest first: zt_pod_tell */
     zt_err broken;      /* kind 0, or why the loop cannot go on: a thread is in a state that nobody knows */
 
@@ -48,11 +54,19 @@ zt_task *zt_pod_task(zt_pod *pod, int32_t rtid); /* NULL: not ours (yet) */
 zt_task *zt_pod_add_task(zt_pod *pod, zt_process *process, int32_t rtid);
 void zt_pod_remove_task(zt_pod *pod, zt_task *task); /* and its process with its last thread */
 
-/* Shall it come to rest? Not between vfork and exec: it runs on its maker's memory. */
+/* What was kept of a process that ended is wanted no more: somebody has waited for it (pod/past.h). */
+void zt_pod_forget_past(zt_pod *pod, zt_rpid rpid);
+
+/* Shall it come to rest? Not while its maker cannot, on whose memory it runs. */
 static inline bool zt_pod_shall_rest(const zt_pod *pod, const zt_task *task)
 {
-    return pod->freezing && !task->process->vfork_maker;
+    return (pod->freezing || task->awaits_freeze) && !task->process->vfork_in_kernel;
 }
+
+/* What a new task shares: with nobody, or with its maker as clone's flags say, until it executes. */
+void zt_pod_made_by(zt_task *task, zt_task *maker, uint64_t clone_flags);
+void zt_pod_has_executed(zt_pod *pod, zt_task *task);
+void zt_pod_has_own_files(zt_pod *pod, zt_task *task);
 
 /* Tell whoever runs the pod something that he should know, as it is nobody's answer. */
 void zt_pod_tell(zt_pod *pod, const char *text);
@@ -67,6 +81,11 @@ zt_process *zt_pod_process(zt_pod *pod, zt_rpid rpid);
 zt_rpid zt_pod_real(zt_pod *pod, int32_t virtual_id);
 /* An id that the kernel gave: the virtual one; the supervisor is 1; {0} for anything outside. */
 zt_vpid zt_pod_virtual(zt_pod *pod, int32_t real_id);
+
+/* The process that a socket tells as its peer: also one that has ended, whose number the kernel keeps
+ * with the socket. {0} for one that never was in the pod. */
+zt_vpid zt_pod_peer(zt_pod *pod, int32_t real_id);
+int zt_pod_stood_in(zt_pod *pod, zt_vpid vpid, zt_rpid rpid); /* see zt_ids_stood_in */
 
 /* The sender in a siginfo, if the kernel wrote one, as the pod numbers it. True: that is another
  * number. SI_QUEUE is what a program wrote by rt_sigqueueinfo(2), its own number as it knows it. */

@@ -9,7 +9,7 @@ typedef enum zt_task_state {
     ZT_TASK_LISTENING, /* in a group-stop */
     ZT_TASK_NEWBORN,   /* stopped before its first instruction, its maker's event not seen yet */
     ZT_TASK_VFORK,     /* held in its fork event until its child has executed or ended */
-    ZT_TASK_REST,      /* at rest, while the pod is frozen */
+    ZT_TASK_REST,      /* at rest: the pod is frozen, or was while the thread waits for such a child */
     ZT_TASK_ENDED,     /* a leader that ended before its other threads: it has no stop and no registers */
 } zt_task_state;
 
@@ -21,10 +21,15 @@ typedef enum zt_step {
     ZT_STEP_REST,  /* all of the rest */
 } zt_step;
 
-/* The head of struct clone_args (include/uapi/linux/sched.h). */
+/* The first version of struct clone_args (include/uapi/linux/sched.h). */
 typedef struct zt_clone_asked {
-    uint64_t flags, pidfd, child_tid, parent_tid;
+    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
 } zt_clone_asked;
+
+/* What threads and processes share as clone(2) was asked to: who has the same number has it together. */
+typedef struct zt_shares {
+    int32_t memory, files, directory, handlers;
+} zt_shares;
 
 /* Shared by the threads of a process. */
 typedef struct zt_process {
@@ -32,10 +37,12 @@ typedef struct zt_process {
     zt_vpid vpid;
     int32_t threads;
     int32_t next_slot;          /* of the scratch area */
-    struct zt_task *vfork_maker; /* waits for us to execute or end */
+    bool vfork_in_kernel;       /* whose maker waits where it can be neither frozen nor looked at */
     int32_t dumpable;           /* PR_GET_DUMPABLE as it is told; for the kernel it is always 1 */
+    bool knows_clock;           /* zt_pod_set_clock has told it */
     bool ready;                 /* has a stub (false between exec and its installation) */
     bool whole;                 /* its stub was looked at since it last ran */
+    zt_process_past *past;      /* NULL: none. Owned; see pod/past.h */
 } zt_process;
 
 /* A thread's own. */
@@ -48,6 +55,10 @@ typedef struct zt_task {
     bool known;       /* its maker's event was seen */
     int32_t group_stop; /* at rest in the group-stop by this signal */
     int32_t scratch_slot;
+    zt_shares shares;
+    struct zt_task *vfork_maker; /* waits for us to execute or end */
+    bool awaits_child;           /* is somebody's vfork_maker */
+    zt_thread_past *past; /* NULL: none. Owned; see pod/past.h */
 
     /* Inherited at clone. */
     bool landlocked; /* in a sandbox of its own: resources/landlock.c */
@@ -75,6 +86,7 @@ typedef struct zt_task {
         int64_t minimum;      /* of a ZT_ON_TTY_MINIMUM */
     } reissue;
     int32_t restart_nr;  /* the call that the kernel goes on with as restart_syscall */
+    bool awaits_freeze;  /* rests until the next freeze is over */
     bool interrupted;    /* at rest in a call that shows it */
     int64_t deadline_ns; /* of its timed call, host's monotonic clock; 0: it is in none */
     int64_t control_size; /* of the buffer of the recvmsg that it is in, + 1; 0: not known */

@@ -9,13 +9,20 @@
 #include "../arch/arch.h"
 #include "zt_filter.h"
 
-int zt_filter_put_on(bool moved)
+#define PROGRAM(filter) {sizeof(filter) / sizeof *(filter), (struct sock_filter *)(filter)}
+static const struct sock_fprog FRESH = PROGRAM(zt_filter_fresh), MOVED = PROGRAM(zt_filter_moved),
+                               SENDERS = PROGRAM(zt_filter_senders);
+
+const struct sock_fprog *zt_filter_of_senders(void)
 {
-    const struct sock_fprog fresh = {sizeof zt_filter_fresh / sizeof *zt_filter_fresh,
-                                     (struct sock_filter *)zt_filter_fresh};
-    const struct sock_fprog restored = {sizeof zt_filter_moved / sizeof *zt_filter_moved,
-                                        (struct sock_filter *)zt_filter_moved};
+    return &SENDERS;
+}
+
+int zt_filter_put_on(bool moved, bool senders)
+{
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
         return -1;
-    return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, moved ? &restored : &fresh);
+    if (senders && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &SENDERS)) /* first: the other refuses more */
+        return -1;
+    return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, moved ? &MOVED : &FRESH);
 }

@@ -117,13 +117,19 @@ static int come_back(zt_stopped thread, const zt_regs *regs, uint64_t mask, zt_e
 }
 
 /* From the interpreter's last call back to rest, as if nothing had been. */
-static int run_leave(zt_stopped thread, const zt_regs *regs, uint64_t mask, zt_err *err)
+static int run_leave(zt_stopped thread, const zt_regs *regs, uint64_t mask, bool *ret_stopped, zt_err *err)
 {
     zt_regs skip = *regs;
     zt_stop stop;
     zt_arch_skip_call(&skip);
-    if (zt_stopped_set_regs(thread, &skip, err) || zt_stopped_rest(thread, &stop, err))
+    if (zt_stopped_set_regs(thread, &skip, err))
         return -1;
+    do { /* no other signal can come: all are blocked */
+        if (zt_interrupt(thread.rtid, err) || zt_stopped_resume(thread, ZT_TO_EVENT, 0, err) ||
+            zt_stop_wait(thread.rtid, &stop, err))
+            return -1;
+        *ret_stopped = *ret_stopped || (stop.kind == ZT_STOP_SIGNAL && stop.value == SIGSTOP);
+    } while (stop.kind != ZT_STOP_REST && stop.kind != ZT_STOP_GROUP && stop.kind != ZT_STOP_EXITED);
     if (stop.kind == ZT_STOP_EXITED)
         return zt_fail(err, ZT_ERR_GONE, ESRCH, "thread %d was killed", thread.rtid);
     return come_back(thread, regs, mask, err);
@@ -171,7 +177,7 @@ int zt_stub_run(zt_stopped thread, zt_program_row *rows, uint32_t count, void *d
         return 0;
     }
     const zt_err why = *err;
-    if (zt_stopped_get_regs(thread, &run, err) || run_leave(thread, &before, mask, err))
+    if (zt_stopped_get_regs(thread, &run, err) || run_leave(thread, &before, mask, &stopped, err))
         return -1;
     if (stopped)
         kill(thread.rtid, SIGSTOP);

@@ -1,12 +1,15 @@
 /* The pod's monotonic time is the host's plus an offset: so that it never jumps at a restore. What
  * the program gives as an absolute time becomes the host's on the way in. Our vDSO does the same
- * for programs that ask there. */
+ * for programs that ask there. A CPU-time clock is as much ahead of the kernel's as its process or
+ * thread has a past (pod/past.h). */
 #include <stdio.h>
+#include <string.h>
 #include <sys/sysinfo.h>
 #include <sys/syscall.h>
 #include <time.h>
 
 #include "../base/proc.h"
+#include "../pod/past.h"
 #include "resource.h"
 
 enum { NS_PER_S = 1000000000 };
@@ -27,10 +30,10 @@ static struct timespec shifted(struct timespec time, int64_t by_ns)
 }
 
 /* An absolute time before the host's own beginning has passed, whatever it is exactly. */
-static struct timespec to_host(const zt_pod *pod, struct timespec time)
+static struct timespec back_by(struct timespec time, int64_t ns)
 {
-    time = shifted(time, -pod->clock_offset_ns);
-    return time.tv_sec < 0 ? (struct timespec){0, 1} : time;
+    time = shifted(time, -ns);
+    return time.tv_sec < 0 || (!time.tv_sec && !time.tv_nsec) ? (struct timespec){0, 1} : time;
 }
 
 static bool is_sane(const struct timespec *time)
@@ -38,32 +41,50 @@ static bool is_sane(const struct timespec *time)
     return time->tv_sec >= 0 && time->tv_nsec >= 0 && time->tv_nsec < NS_PER_S;
 }
 
-/* Argument `arg` points to an absolute monotonic time: give the kernel one of its own. */
-static zt_verdict shift_argument(zt_pod *pod, zt_task *task, zt_call *call, int arg)
+/* Argument `arg` points to an absolute time that is so far ahead: give the kernel one of its own. */
+static zt_verdict shift_argument_by(zt_task *task, zt_call *call, int arg, int64_t ahead_ns)
 {
     struct timespec time;
     if (!zt_hook_read(task, call->asked[arg], &time, sizeof time) || !is_sane(&time))
         return ZT_GO;
-    time = to_host(pod, time);
+    time = back_by(time, ahead_ns);
     call->issued[arg] = zt_task_scratch(task);
     if (!zt_hook_write(task, call->issued[arg], &time, sizeof time))
         return zt_hook_answer(call, -EFAULT);
     return ZT_GO;
 }
 
+static zt_verdict shift_argument(zt_pod *pod, zt_task *task, zt_call *call, int arg)
+{
+    return shift_argument_by(task, call, arg, pod->clock_offset_ns);
+}
+
 /* A CPU-time clock of a process or thread carries its id: ~id << 3, and what kind it is
  * (include/linux/posix-timers_types.h, CPUCLOCK_PID). False: there is no such thing in the pod. */
+enum { CLOCK_KIND = 7, CLOCK_OF_FD = 3 };
+
+static bool names_an_id(int32_t clock)
+{
+    return clock < 0 && (clock & CLOCK_KIND) != CLOCK_OF_FD && ~(clock >> 3); /* 0 is the caller's own */
+}
+
+static int32_t clock_of_id(int32_t clock, int32_t id)
+{
+    return (int32_t)((uint32_t)~id << 3 | (uint32_t)(clock & CLOCK_KIND));
+}
+
+static bool is_cpu_clock(int32_t clock)
+{
+    return clock < 0 || clock == CLOCK_PROCESS_CPUTIME_ID || clock == CLOCK_THREAD_CPUTIME_ID;
+}
+
 static bool translate_cpu_clock(zt_pod *pod, zt_call *call, int arg)
 {
-    enum { KIND = 7, CLOCK_OF_FD = 3 };
     int32_t clock = (int32_t)call->asked[arg];
-    if (clock >= 0 || (clock & KIND) == CLOCK_OF_FD)
+    if (!names_an_id(clock))
         return true;
-    int32_t id = ~(clock >> 3);
-    if (!id)
-        return true; /* the caller's own */
-    zt_rpid real = zt_pod_real(pod, id);
-    call->issued[arg] = (uint64_t)(int64_t)(int32_t)((uint32_t)~real.n << 3 | (uint32_t)(clock & KIND));
+    zt_rpid real = zt_pod_real(pod, ~(clock >> 3));
+    call->issued[arg] = (uint64_t)(int64_t)clock_of_id(clock, real.n);
     return real.n;
 }
 
@@ -100,24 +121,42 @@ zt_verdict zt_timer_create_enter(zt_pod *pod, zt_task *task, zt_call *call)
     return ZT_GO;
 }
 
+/* A timer of the caller's own thread does not show in /proc whose that is. */
+void zt_timer_create_exit(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    enum { PER_THREAD = 4 };
+    int32_t clock = (int32_t)call->asked[0], key[2] = {task->process->vpid.n, 0};
+    bool own = clock == CLOCK_THREAD_CPUTIME_ID || (clock < 0 && clock & PER_THREAD && !names_an_id(clock));
+    if (!call->answer && own && zt_hook_read(task, call->asked[2], &key[1], sizeof key[1]))
+        zt_hook_store(pod, call, "posix_timer", key, sizeof key, &task->vtid.n, sizeof task->vtid.n);
+}
+
 void zt_clock_gettime_exit(zt_pod *pod, zt_task *task, zt_call *call)
 {
     struct timespec now;
+    const int32_t clock = (int32_t)call->asked[0];
+    int64_t ahead_ns = pod->clock_offset_ns;
     /* Where the clock cannot be read in user mode the host's vDSO calls the kernel on behalf of
      * ours, which adds the offset itself. */
-    if (call->ip >= ZT_STUB_HOST && call->ip < ZT_STUB_HOST + ZT_STUB_HOST_SIZE)
-        return;
-    if ((int32_t)call->asked[0] < 0) /* CPU time */
+    if (is_cpu_clock(clock))
+        ahead_ns = zt_past_of_clock(pod, task, clock);
+    else if (call->ip >= ZT_STUB_HOST && call->ip < ZT_STUB_HOST + ZT_STUB_HOST_SIZE)
         return;
     if (call->answer || !zt_hook_read(task, call->asked[1], &now, sizeof now))
         return;
-    now = shifted(now, pod->clock_offset_ns);
+    now = shifted(now, ahead_ns);
     zt_hook_write(task, call->asked[1], &now, sizeof now);
 }
 
 zt_verdict zt_clock_nanosleep_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
-    return shift_argument(pod, task, call, 2);
+    const int32_t clock = (int32_t)call->asked[0];
+    if (!translate_cpu_clock(pod, call, 0))
+        return zt_hook_answer(call, -EINVAL);
+    if (!(call->asked[1] & TIMER_ABSTIME))
+        return ZT_GO;
+    return shift_argument_by(task, call, 2,
+                             is_cpu_clock(clock) ? zt_past_of_clock(pod, task, clock) : pod->clock_offset_ns);
 }
 
 zt_verdict zt_futex_enter(zt_pod *pod, zt_task *task, zt_call *call)
@@ -136,23 +175,28 @@ zt_verdict zt_futex_waitv_enter(zt_pod *pod, zt_task *task, zt_call *call)
 }
 
 /* timerfd_settime(fd, TFD_TIMER_ABSTIME, new, old): which clock it is of, the fd knows. */
-static bool timerfd_is_monotonic(const zt_task *task, int fd)
+static int clock_of_timerfd(const zt_task *task, int fd)
 {
     char text[512];
     int clock = -1;
     const char *value = zt_proc_fd_info(task->rtid.n, fd, text, sizeof text) ? NULL : zt_proc_value(text, "clockid");
     if (value)
         sscanf(value, "%d", &clock);
+    return clock;
+}
+
+static bool starts_with_host(int32_t clock)
+{
     return clock == CLOCK_MONOTONIC || clock == CLOCK_BOOTTIME || clock == CLOCK_BOOTTIME_ALARM;
 }
 
-static zt_verdict shift_timer(zt_pod *pod, zt_task *task, zt_call *call)
+static zt_verdict shift_timer(zt_task *task, zt_call *call, int64_t ahead_ns)
 {
     struct itimerspec timer;
     if (!zt_hook_read(task, call->asked[2], &timer, sizeof timer) || !is_sane(&timer.it_value) ||
         (!timer.it_value.tv_sec && !timer.it_value.tv_nsec)) /* zero disarms */
         return ZT_GO;
-    timer.it_value = to_host(pod, timer.it_value);
+    timer.it_value = back_by(timer.it_value, ahead_ns);
     call->issued[2] = zt_task_scratch(task);
     if (!zt_hook_write(task, call->issued[2], &timer, sizeof timer))
         return zt_hook_answer(call, -EFAULT);
@@ -161,13 +205,15 @@ static zt_verdict shift_timer(zt_pod *pod, zt_task *task, zt_call *call)
 
 zt_verdict zt_timerfd_settime_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
-    return timerfd_is_monotonic(task, (int)call->asked[0]) ? shift_timer(pod, task, call) : ZT_GO;
+    return starts_with_host(clock_of_timerfd(task, (int)call->asked[0])) ? shift_timer(task, call, pod->clock_offset_ns)
+                                                                         : ZT_GO;
 }
 
-static bool posix_timer_is_monotonic(const zt_task *task, int id)
+/* As timer_create was asked, but with the kernel's ids; CLOCK_REALTIME if there is no such timer. */
+static int clock_of_timer(const zt_task *task, int id)
 {
     char line[128];
-    int current = -1, clock = -1;
+    int current = -1, clock = CLOCK_REALTIME;
     FILE *timers = zt_proc_open(task->process->rpid.n, "timers");
     while (timers && fgets(line, sizeof line, timers)) {
         sscanf(line, "ID: %d", &current);
@@ -176,12 +222,30 @@ static bool posix_timer_is_monotonic(const zt_task *task, int id)
     }
     if (timers)
         fclose(timers);
-    return clock == CLOCK_MONOTONIC || clock == CLOCK_BOOTTIME || clock == CLOCK_BOOTTIME_ALARM;
+    return clock;
+}
+
+/* How far ahead of the kernel's the clock of a CPU-time timer is. */
+static int64_t past_of_timer(zt_pod *pod, const zt_task *task, int id, int32_t clock)
+{
+    const int32_t key[2] = {task->process->vpid.n, id};
+    if (names_an_id(clock))
+        return zt_past_of_clock(pod, task, clock_of_id(clock, zt_pod_virtual(pod, ~(clock >> 3)).n));
+    const zt_stored *owner = zt_store_get(&pod->store, "posix_timer", key, sizeof key);
+    int32_t vtid = task->vtid.n;
+    if (owner && owner->value_size == sizeof vtid)
+        memcpy(&vtid, owner->value, sizeof vtid);
+    const zt_task *of = zt_pod_task(pod, zt_pod_real(pod, vtid).n);
+    return zt_past_of_clock(pod, of ? of : task, clock);
 }
 
 zt_verdict zt_timer_settime_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
-    return posix_timer_is_monotonic(task, (int)call->asked[0]) ? shift_timer(pod, task, call) : ZT_GO;
+    const int id = (int)call->asked[0];
+    const int32_t clock = clock_of_timer(task, id);
+    if (starts_with_host(clock))
+        return shift_timer(task, call, pod->clock_offset_ns);
+    return clock < 0 ? shift_timer(task, call, past_of_timer(pod, task, id, clock)) : ZT_GO;
 }
 
 void zt_sysinfo_exit(zt_pod *pod, zt_task *task, zt_call *call)
@@ -191,12 +255,4 @@ void zt_sysinfo_exit(zt_pod *pod, zt_task *task, zt_call *call)
         return;
     info.uptime += pod->clock_offset_ns / NS_PER_S;
     zt_hook_write(task, call->asked[0], &info, sizeof info);
-}
-
-void zt_times_exit(zt_pod *pod, zt_task *task, zt_call *call)
-{
-    (void)task;
-    enum { USER_HZ_ = 100 };
-    if (call->answer >= 0)
-        call->answer += pod->clock_offset_ns / (NS_PER_S / USER_HZ_);
 }

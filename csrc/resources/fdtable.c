@@ -70,3 +70,9 @@ void zt_fcntl_exit(zt_pod *pod, zt_task *task, zt_call *call)
         return;
     }
 }
+
+void zt_close_range_exit(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    if (call->answer == 0)
+        zt_pod_has_own_files(pod, task);
+}

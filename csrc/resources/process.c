@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../base/proc.h"
+#include "../pod/past.h"
 #include "resource.h"
 
 zt_verdict zt_getppid_enter(zt_pod *pod, zt_task *task, zt_call *call)
@@ -21,14 +22,49 @@ zt_verdict zt_getppid_enter(zt_pod *pod, zt_task *task, zt_call *call)
 static const uint64_t NEW_NAMESPACES = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
                                        CLONE_NEWPID | CLONE_NEWNET | 0x80 /* CLONE_NEWTIME */;
 
+zt_verdict zt_vfork_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    (void)pod, (void)task;
+    call->issued_nr = (int32_t)zt_arch_nr(ZT_NR_CLONE);
+    memset(call->issued, 0, sizeof call->issued);
+    call->issued[0] = CLONE_VM | SIGCHLD;
+    call->as_vfork = true;
+    return ZT_GO;
+}
+
 zt_verdict zt_clone_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
     (void)pod, (void)task;
     const uint64_t flags = call->asked[0];
+    call->as_vfork = flags & CLONE_VFORK;
     if (flags & (NEW_NAMESPACES & ~0xffull)) /* the low byte is the exit signal here */
         return zt_hook_answer(call, -EPERM);
-    call->issued[0] = flags & ~(uint64_t)CLONE_UNTRACED;
+    call->issued[0] = flags & ~(uint64_t)(CLONE_UNTRACED | CLONE_VFORK);
     return ZT_GO;
+}
+
+/* Is the rest of the arguments, what later versions of the struct have, not used? */
+static bool nothing_follows(const zt_task *task, const zt_call *call)
+{
+    char rest[4096];
+    const uint64_t size = call->asked[1] - CLONE_ARGS_SIZE_VER0;
+    if (!zt_hook_read(task, call->asked[0] + CLONE_ARGS_SIZE_VER0, rest, size))
+        return false;
+    for (uint64_t i = 0; i < size; i++)
+        if (rest[i])
+            return false;
+    return true;
+}
+
+static zt_verdict issue_copy(const zt_task *task, zt_call *call)
+{
+    zt_clone_asked issued = task->clone_asked;
+    _Static_assert(sizeof issued == CLONE_ARGS_SIZE_VER0, "it is the first version of the struct");
+    _Static_assert(sizeof issued <= ZT_STUB_SCRATCH_SLOT, "it fits into a scratch slot");
+    issued.flags &= ~(uint64_t)(CLONE_VFORK | CLONE_UNTRACED);
+    call->issued[0] = zt_task_scratch(task);
+    call->issued[1] = sizeof issued;
+    return zt_hook_write(task, call->issued[0], &issued, sizeof issued) ? ZT_GO : zt_hook_answer(call, -EFAULT);
 }
 
 /* clone3(args, size). What is read here is what the loop goes by when the child is there: by then
@@ -43,6 +79,9 @@ zt_verdict zt_clone3_enter(zt_pod *pod, zt_task *task, zt_call *call)
         return zt_hook_answer(call, -EFAULT);
     if (asked->flags & NEW_NAMESPACES)
         return zt_hook_answer(call, -EPERM);
+    call->as_vfork = asked->flags & CLONE_VFORK && nothing_follows(task, call);
+    if (call->as_vfork)
+        return issue_copy(task, call);
     /* Cleared in place: nothing but a debugger would ask for it, and the scratch slot is too small. */
     if (asked->flags & CLONE_UNTRACED) {
         asked->flags &= ~(uint64_t)CLONE_UNTRACED;
@@ -68,17 +107,33 @@ zt_verdict zt_wait4_enter(zt_pod *pod, zt_task *task, zt_call *call)
     return ZT_GO;
 }
 
+/* A child was found, and what it used was told at `address`, if anywhere: it and its children. */
+static void tell_usage(zt_pod *pod, zt_task *task, zt_rpid child, uint64_t address)
+{
+    const zt_process_past *past = zt_past_of(pod, child);
+    struct rusage told;
+    if (!past || !address || !zt_hook_read(task, address, &told, sizeof told))
+        return;
+    zt_past_add(&past->own, &told);
+    zt_past_add(&past->children, &told);
+    zt_hook_write(task, address, &told, sizeof told);
+}
+
 void zt_wait4_exit(zt_pod *pod, zt_task *task, zt_call *call)
 {
-    (void)task;
-    if (call->answer > 0)
-        call->answer = zt_pod_virtual(pod, (int32_t)call->answer).n;
+    if (call->answer <= 0)
+        return;
+    zt_rpid child = {(int32_t)call->answer};
+    tell_usage(pod, task, child, call->asked[3]);
+    zt_past_waited(pod, task->process, child);
+    call->answer = zt_pod_virtual(pod, child.n).n;
 }
 
 zt_verdict zt_waitid_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
-    (void)task;
     call->asks_for_ends = call->asked[3] & WNOHANG;
+    if (pod->moved && !call->asked[2]) /* we want to know which child it was */
+        call->issued[2] = zt_task_scratch(task);
     int32_t id = (int32_t)call->asked[1];
     if ((call->asked[0] == P_PID || call->asked[0] == P_PGID) && id > 0) {
         zt_rpid real = zt_pod_real(pod, id);
@@ -89,14 +144,22 @@ zt_verdict zt_waitid_enter(zt_pod *pod, zt_task *task, zt_call *call)
     return ZT_GO;
 }
 
+/* waitid(which, id, siginfo, options, rusage); the kernel writes as much of a siginfo as this. */
 void zt_waitid_exit(zt_pod *pod, zt_task *task, zt_call *call)
 {
-    const uint64_t address = call->asked[2];
-    siginfo_t info;
-    if (call->answer || !address || !zt_hook_read(task, address, &info, sizeof info) || !info.si_pid)
+    struct {
+        int32_t signal, error, code, unused, pid, uid, status;
+    } info;
+    const uint64_t address = call->issued[2];
+    if (call->answer || !address || !zt_hook_read(task, address, &info, sizeof info) || !info.pid)
         return;
-    info.si_pid = zt_pod_virtual(pod, info.si_pid).n;
-    zt_hook_write(task, address, &info, sizeof info);
+    zt_rpid child = {info.pid};
+    tell_usage(pod, task, child, call->asked[4]);
+    if (!(call->asked[3] & WNOWAIT))
+        zt_past_waited(pod, task->process, child);
+    info.pid = zt_pod_virtual(pod, child.n).n;
+    if (call->asked[2])
+        zt_hook_write(task, address, &info, sizeof info);
 }
 
 /* --- priorities: of a process, a group or (untranslated) a user */

@@ -1,13 +1,115 @@
-/* Who is at the other end. */
+/* Who is at the other end, and where a socket was bound.
+ *
+ * A path is kept by the socket as it was given; which directory it was relative to is known at that
+ * moment only. So it is noted: the socket's inode -> the directory that its path begins in, for a
+ * path that does not begin at the root of the host.
+ *
+ * Senders of messages are told by ids where SO_PASSCRED asks for that. In a pod that moved those are
+ * translated, and the calls that tell them stop once somebody has asked: noted under "senders". */
 #include <sys/socket.h>
+#include <sys/un.h>
 
+#include "../base/proc.h"
+#include "../pod/socket_notes.h"
 #include "resource.h"
+
+static const char ROOM[] = "unix_socket";
+
+void zt_bind_exit(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    struct sockaddr_un address = {0};
+    char at[PATH_MAX];
+    uint64_t inode;
+    const uint64_t least = offsetof(struct sockaddr_un, sun_path) + 1;
+    if (call->answer || (uint32_t)call->asked[2] < least || !zt_hook_read(task, call->asked[1], &address, least) ||
+        address.sun_family != AF_UNIX || !address.sun_path[0])
+        return;
+    if (!zt_socket_inode(task, (int)call->asked[0], &inode))
+        return; /* another thread has closed it meanwhile */
+    const bool absolute = address.sun_path[0] == '/';
+    if (zt_proc_link(task->rtid.n, absolute ? "root" : "cwd", at, sizeof at))
+        return;
+    if (absolute && !strcmp(at, "/")) {
+        zt_store_remove(&pod->store, ROOM, &inode, sizeof inode); /* of one that had this number before */
+        return;
+    }
+    zt_hook_store(pod, call, ROOM, &inode, sizeof inode, at, (uint32_t)strlen(at));
+    zt_socket_notes_tidy(pod);
+}
+
+enum { LARGEST_CONTROL = 1 << 16 };
+
+static bool asks_for_senders(const zt_task *task, const zt_call *call)
+{
+    int32_t value;
+    return call->asked[1] == SOL_SOCKET && zt_hook_read(task, call->asked[3], &value, sizeof value) && value;
+}
+
+zt_verdict zt_setsockopt_unix_socket_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    if (!pod->moved || pod->senders || task->process->vfork_in_kernel || !asks_for_senders(task, call))
+        return ZT_GO;
+    pod->wants_senders = true;
+    atomic_store(&pod->woken, true);
+    return ZT_AGAIN;
+}
+
+void zt_setsockopt_unix_socket_exit(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    static const char SENDERS[] = "senders";
+    if (!call->answer && asks_for_senders(task, call))
+        zt_hook_store(pod, call, ROOM, SENDERS, strlen(SENDERS), "", 0);
+}
+
+static void show_sender(zt_pod *pod, const zt_task *task, uint64_t address)
+{
+    int32_t sender; /* a struct ucred begins with it */
+    if (!zt_hook_read(task, address, &sender, sizeof sender) || sender <= 0)
+        return;
+    sender = zt_pod_peer(pod, sender).n;
+    zt_hook_write(task, address, &sender, sizeof sender);
+}
+
+/* Of one message that was received: all that its control data tells. */
+static void show_senders(zt_pod *pod, const zt_task *task, uint64_t header)
+{
+    struct msghdr message;
+    struct cmsghdr head;
+    if (!zt_hook_read(task, header, &message, sizeof message) || message.msg_controllen > LARGEST_CONTROL)
+        return;
+    uint64_t at = (uint64_t)message.msg_control, left = message.msg_controllen;
+    while (left >= sizeof head && zt_hook_read(task, at, &head, sizeof head)) {
+        if (head.cmsg_len < sizeof head || head.cmsg_len > left)
+            return;
+        if (head.cmsg_level == SOL_SOCKET && head.cmsg_type == SCM_CREDENTIALS)
+            show_sender(pod, task, at + CMSG_LEN(0));
+        const uint64_t step = CMSG_ALIGN(head.cmsg_len);
+        if (step > left)
+            return;
+        at += step;
+        left -= step;
+    }
+}
+
+void zt_recvmsg_exit(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    if (call->answer >= 0)
+        show_senders(pod, task, call->asked[1]);
+}
+
+void zt_recvmmsg_exit(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    for (int64_t i = 0; i < call->answer; i++)
+        show_senders(pod, task, call->asked[1] + (uint64_t)i * sizeof(struct mmsghdr));
+}
 
 void zt_getsockopt_exit(zt_pod *pod, zt_task *task, zt_call *call)
 {
-    struct ucred peer;
-    if (call->answer || !zt_hook_read(task, call->asked[3], &peer, sizeof peer) || peer.pid <= 0)
+    uint32_t size; /* of what was asked for: a part of a struct ucred, which begins with the id */
+    int32_t peer;
+    if (call->answer || !zt_hook_read(task, call->asked[4], &size, sizeof size) || size < sizeof peer ||
+        !zt_hook_read(task, call->asked[3], &peer, sizeof peer) || peer <= 0)
         return;
-    peer.pid = zt_pod_virtual(pod, peer.pid).n;
+    peer = zt_pod_peer(pod, peer).n;
     zt_hook_write(task, call->asked[3], &peer, sizeof peer);
 }

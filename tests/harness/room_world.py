@@ -66,6 +66,9 @@ class _Door:
         """The tracer takes this process for the supervisor."""
         return VPID if rpid == os.getpid() else lib.zt_ids_to_virtual(pod, rpid)
 
+    def zt_ids_peer(self, pod: Any, rpid: int) -> int:
+        return VPID if rpid == os.getpid() else lib.zt_ids_peer(pod, rpid)
+
     def zt_loop_run_program(
         self, pod: Any, rtid: int, rows: Any, count: int, data: Any, size: int, done: Any, err: Any
     ) -> int:

@@ -132,10 +132,13 @@ def test_a_request_wakes_the_tracer_at_once(quiet: Stdio, monkeypatch: pytest.Mo
 
 
 VFORK = """
+#include <linux/sched.h>
 #include <stdio.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 int main(void) {
-    if (vfork() == 0) {
+    struct clone_args args = {.flags = CLONE_VFORK, .exit_signal = 17, .cgroup = 1};
+    if (syscall(SYS_clone3, &args, sizeof args) == 0) {
         char c;
         if (read(0, &c, 1) == 1)
             _exit(0);
@@ -147,7 +150,8 @@ int main(void) {
 
 
 def test_a_freeze_that_gives_up_says_so(place: Path, monkeypatch: pytest.MonkeyPatch):
-    """A process between vfork and exec cannot be frozen; when it can, the pod is as it was."""
+    """A vfork with what only the kernel can do is waited for there, and cannot be frozen before it is
+    through; then the pod is as it was."""
     monkeypatch.setattr(pod_module, "FREEZE_TIMEOUT_MS", 300)
     theirs, ours = os.pipe()
     null = os.open(os.devnull, os.O_RDWR)

@@ -20,6 +20,7 @@ NAMED = {
     "landlock": "Landlock sandbox",
     "file_lease": "lease",
     "removed_executable": "executable was removed",
+    "executed_memfd": "its executable is a memfd",
     "descriptor_in_flight": "descriptor",
     "stub_overwritten": "has other bytes than those that were laid there",
     "stub_mapped_over": "is another's than what was laid there",

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import select
 import socket
 import struct
+from dataclasses import replace
 
 import pytest
 
 from harness.room_world import World
 from zaptrace.errors import RestoreError, UnsupportedResource
+from zaptrace.linux.native import lib
 from zaptrace.resources import inet_socket
 
 FAMILIES = [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
@@ -135,3 +139,79 @@ def test_claim(world: World, held) -> None:
     ):
         world.restore(inet_socket, states)
     assert raised.value.stage == "CLAIM"
+
+
+@pytest.mark.parametrize("failed", ["connect", "datagram"])
+def test_an_error_that_was_not_read(world: World, held, failed: str) -> None:
+    """To look at it would be to take it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        nobody = server.getsockname()
+    sock = held(socket.AF_INET, socket.SOCK_STREAM if failed == "connect" else socket.SOCK_DGRAM)
+    sock.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        sock.connect(nobody)
+    if failed == "datagram":
+        sock.send(b"to nobody")
+    select.select([sock], [], [], 5) if failed == "datagram" else select.select([], [sock], [], 5)
+    world.hold(sock.fileno())
+    with pytest.raises(UnsupportedResource, match=r"not read yet|has not read yet"):
+        world.capture(inet_socket)
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
+    world.capture(inet_socket)
+
+
+def test_what_getsockopt_does_not_show(world: World, held) -> None:
+    """As the lower half notes it: of a socket, and no other."""
+    sock, other = held(socket.AF_INET, socket.SOCK_DGRAM), held(socket.AF_INET, socket.SOCK_DGRAM)
+    world.hold(sock.fileno(), other.fileno())
+    value = struct.pack("4s4si", bytes(4), bytes(4), socket.if_nametoindex("lo"))
+    note(world, sock, socket.IPPROTO_IP, 32, value)
+    states = world.round_trip(inet_socket)
+    assert [len(state.unseen) for state in states] == [1, 0]
+    assert [s.unseen for s in world.capture(inet_socket)] == [s.unseen for s in states]
+    note(world, other, socket.SOL_SOCKET, 52, b"")
+    with pytest.raises(UnsupportedResource, match="by a program of eBPF"):
+        world.capture(inet_socket)
+
+
+def note(world: World, sock: socket.socket, level: int, option: int, value: bytes) -> None:
+    key = struct.pack("=QII", os.fstat(sock.fileno()).st_ino, level, option)
+    store = lib.zt_pod_store(world.handle)
+    assert not lib.zt_store_put(store, b"inet_socket", key, len(key), value, len(value))
+
+
+def test_a_filter_among_listeners(world: World, held) -> None:
+    """SO_ATTACH_REUSEPORT_CBPF: all connections to the second."""
+    socks = [held(socket.AF_INET) for _ in range(2)]
+    port = 0
+    for sock in socks:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(("127.0.0.1", port))
+        port = sock.getsockname()[1]
+        sock.listen()
+        sock.setblocking(False)
+        world.hold(sock.fileno())
+    note(world, socks[0], socket.SOL_SOCKET, 51, struct.pack("HBBI", 6, 0, 0, 1))
+    world.round_trip(inet_socket)
+    for _ in range(8):
+        with socket.create_connection(("127.0.0.1", port)):
+            socks[1].accept()[0].close()
+
+
+def test_datagrams_of_nobody_here_are_let_go(world: World, held) -> None:
+    sock = held(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    world.hold(sock.fileno())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.bind(("127.0.0.1", 0))
+        sender.sendto(b"first", sock.getsockname())
+        sender.sendto(b"second", sock.getsockname())
+        source = sender.getsockname()
+    (state,) = world.capture(inet_socket)
+    far = replace(state.queue[0].source, host="198.51.100.1")
+    world.kill()
+    queue = [replace(state.queue[0], source=far), state.queue[1]]
+    world.restore(inet_socket, [replace(state, queue=queue)])
+    assert sock.recvfrom(99) == (b"second", source)
+    with pytest.raises(BlockingIOError):
+        sock.recv(1, socket.MSG_DONTWAIT)

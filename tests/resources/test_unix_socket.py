@@ -7,13 +7,16 @@ import contextlib
 import os
 import select
 import socket
+import struct
 from pathlib import Path
 
 import pytest
 
 from harness.room_world import World
-from zaptrace.errors import RestoreError, UnsupportedResource
+from zaptrace.errors import UnsupportedResource
 from zaptrace.resources import unix_socket
+from zaptrace.resources.common.libc import libc
+from zaptrace.resources.common.socket import get_filter, set_filter
 
 STREAM, DGRAM, SEQPACKET = socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET
 KINDS = [STREAM, DGRAM, SEQPACKET]
@@ -168,41 +171,6 @@ def test_listener_and_its_connections(
         sock.detach()
 
 
-def test_accepted_when_the_listener_is_gone(world: World, tmp_path: Path) -> None:
-    name = str(tmp_path / "sock")
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(name)
-        listener.listen()
-        client = socket.socket(socket.AF_UNIX)
-        client.connect(name)
-        server = listener.accept()[0]
-    os.unlink(name)
-    hold(world, client, server)
-    world.round_trip(unix_socket)
-    assert client.getpeername() == server.getsockname() == name
-    assert not os.path.exists(name)
-    client.send(b"x")
-    assert server.recv(1) == b"x"
-    client.detach()
-    server.detach()
-
-
-def test_relative_path(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind("sock")
-    listener.listen()
-    hold(world, listener)
-    states = world.capture(unix_socket)
-    world.kill()
-    monkeypatch.chdir("/")
-    world.restore(unix_socket, states)
-    assert listener.getsockname() == "sock"
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(tmp_path / "sock"))
-    listener.detach()
-
-
 def test_datagram_server_with_clients(world: World, tmp_path: Path) -> None:
     at = str(tmp_path / "server")
     server, named, anonymous = (socket.socket(socket.AF_UNIX, DGRAM) for _ in range(3))
@@ -224,48 +192,134 @@ def test_datagram_server_with_clients(world: World, tmp_path: Path) -> None:
         sock.detach()
 
 
-def test_a_datagram_service_outside(world: World, tmp_path: Path) -> None:
-    at = str(tmp_path / "log")
-    with socket.socket(socket.AF_UNIX, DGRAM) as service:
-        service.bind(at)
-        client = socket.socket(socket.AF_UNIX, DGRAM)
-        client.connect(at)
-        hold(world, client)
-        states = world.capture(unix_socket)
-        world.kill()
-        world.restore(unix_socket, states)
-        client.send(b"entry")
-        assert service.recv(99) == b"entry"
-        states = world.capture(unix_socket)
-    world.kill()
-    with pytest.raises(RestoreError, match="sends to"):
-        world.restore(unix_socket, states)
-    client.detach()
-
-
-def test_unbound(world: World) -> None:
-    sock = socket.socket(socket.AF_UNIX, STREAM)
-    hold(world, sock)
-    world.round_trip(unix_socket)
-    with pytest.raises(OSError, match="not connected"):
-        sock.getpeername()
-    sock.detach()
-
-
-def test_refusals(world: World, pair, tmp_path: Path) -> None:
-    a, b = pair(STREAM)
+def test_a_peer_outside(world: World, pair) -> None:
+    a, _ = pair(STREAM)
     hold(world, a)
     with pytest.raises(UnsupportedResource, match="outside the pod"):
         world.capture(unix_socket)
-    hold(world, b)
-    r, w = os.pipe()
-    socket.send_fds(a, [b"take"], [r])
-    with pytest.raises(UnsupportedResource, match="on their way"):
+
+
+def test_out_of_band(world: World, pair) -> None:
+    a, b = pair(STREAM)
+    a.send(b"!", socket.MSG_OOB)
+    hold(world, a, b)
+    with pytest.raises(UnsupportedResource, match="out-of-band"):
         world.capture(unix_socket)
-    _, fds, _, _ = socket.recv_fds(b, 9, 1)
-    for fd in (r, w, *fds):
+
+
+def received(sock: socket.socket, most: int = 99) -> tuple[bytes, list[int]]:
+    data, fds, _, _ = socket.recv_fds(sock, most, 9, socket.MSG_DONTWAIT)
+    return data, list(fds)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_under_way(world: World, pair, kind: int) -> None:
+    a, b = pair(kind)
+    held, lost = os.eventfd(5), os.eventfd(7)
+    a.send(b"plain")
+    socket.send_fds(a, [b"both"], [held, lost, held])
+    socket.send_fds(a, [b"one"], [lost])
+    os.close(lost)
+    hold(world, a, b)
+    world.hold(held)
+    states = world.capture(unix_socket)
+    assert states == world.capture(unix_socket)
+    ids = [file.id for file in world.pod.all_files]
+    assert len(ids) == 4, "both sockets, and one file that nobody has, found once"
+    to_b = next(s for s in states if s.queue)
+    assert [(m.data, m.files) for m in to_b.queue] == [
+        (b"plain", []),
+        (b"both", [ids[2], ids[3], ids[2]]),
+        (b"one", [ids[3]]),
+    ]
+    world.kill()
+    world.restore(unix_socket, states)
+    assert received(b, 5) == (b"plain", [])
+    data, first = received(b)
+    assert data == b"both"
+    data, second = received(b)
+    assert data == b"one"
+    os.eventfd_write(first[0], 1)
+    assert os.eventfd_read(held) == 6
+    os.eventfd_write(second[0], 1)
+    assert os.eventfd_read(first[1]) == 8
+    for fd in (*first, *second):
         os.close(fd)
-    world.capture(unix_socket)
+
+
+def test_a_piece_of_a_stream_begins_where_it_was_sent(world: World, pair) -> None:
+    """Also one of a single byte, and after many."""
+    a, b = pair(STREAM)
+    fd = os.eventfd(0)
+    for size in (1, 2, 30000):
+        a.send(b"x" * 1000)
+        a.send(b"y" * 7)
+        socket.send_fds(a, [b"z" * size], [fd])
+        socket.send_fds(a, [b"v" * size], [fd])
+    hold(world, a, b)
+    world.round_trip(unix_socket)
+    for size in (1, 2, 30000):
+        assert received(b, 1007) == (b"x" * 1000 + b"y" * 7, [])
+        for letter in (b"z", b"v"):
+            data, (got,) = received(b, 1 << 20)
+            assert data == letter * size
+            os.close(got)
+    os.close(fd)
+
+
+def test_a_socket_in_its_own_queue(world: World, pair) -> None:
+    a, b = pair(DGRAM)
+    socket.send_fds(a, [b"you"], [b.fileno()])
+    hold(world, a, b)
+    (_, to_b) = sorted(world.round_trip(unix_socket), key=lambda s: len(s.queue))
+    assert to_b.queue[0].files == [to_b.file_id]
+    _, (fd,) = received(b)
+    with socket.socket(fileno=fd) as again:
+        a.send(b"round")
+        assert again.recv(9) == b"round"
+
+
+def test_senders(world: World, pair) -> None:
+    """Only those are told that the kernel noted; SO_PASSCRED is off again after a look."""
+    a, b = pair(STREAM)
+    ucred = struct.pack("iII", os.getpid(), os.getuid(), os.getgid())
+    a.send(b"before")
+    b.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    a.send(b"after")
+    b.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
+    a.sendmsg([b"by hand"], [(socket.SOL_SOCKET, 2, ucred)])
+    hold(world, a, b)
+    states = world.round_trip(unix_socket)
+    (queue,) = [s.queue for s in states if s.queue]
+    assert [(m.data, m.sender and m.sender.vpid) for m in queue] == [
+        (b"before", None),
+        (b"afterby hand", 7),
+    ]
+    assert b.getsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED) == 0
+    b.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    for wanted, pid in ((b"before", 0), (b"afterby hand", os.getpid())):
+        data, ((_, _, told),) = b.recvmsg(99, 99)[:2]
+        assert data == wanted
+        assert struct.unpack("iII", told)[0] == pid
+
+
+@pytest.mark.parametrize("how", ["filter", "locked filter"])
+def test_filter(world: World, pair, how: str) -> None:
+    a, b = pair(DGRAM)
+    only_4_bytes = struct.pack("HBBI", 6, 0, 0, 4)  # ret #4
+    set_filter(b, only_4_bytes)
+    if how == "locked filter":
+        b.setsockopt(socket.SOL_SOCKET, 44, 1)
+    a.send(b"truncated")
+    hold(world, a, b)
+    world.round_trip(unix_socket)
+    a.send(b"truncated")
+    assert [b.recv(99), b.recv(99)] == [b"trun", b"trun"]
+    assert get_filter(b) == only_4_bytes
+    assert get_filter(a) == b""
+    if how == "locked filter":
+        with pytest.raises(PermissionError):
+            set_filter(b, only_4_bytes)
 
 
 def test_connections_not_accepted(world: World, tmp_path: Path) -> None:
@@ -284,30 +338,76 @@ def test_connections_not_accepted(world: World, tmp_path: Path) -> None:
     listener.detach()
 
 
-@pytest.mark.parametrize("what", ["bound", "file", "directory"])
-def test_claim(world: World, tmp_path: Path, what: str) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    path = home / "sock"
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(path))
-    listener.listen()
-    hold(world, listener)
-    states = world.capture(unix_socket)
-    world.kill()
-    path.unlink()
-    with socket.socket(socket.AF_UNIX) as other:
-        if what == "bound":
-            other.bind(str(path))
-        elif what == "file":
-            path.touch()
+def test_datagram_sockets_in_a_row(world: World, tmp_path: Path) -> None:
+    """Each sends to the next: one that has a peer takes no other, so their order counts."""
+    socks = [socket.socket(socket.AF_UNIX, DGRAM) for _ in range(4)]
+    for n, sock in enumerate(socks):
+        sock.bind(str(tmp_path / str(n)))
+    for n, sock in enumerate(socks[:-1]):
+        sock.connect(str(tmp_path / str(n + 1)))
+    socks[2].send(b"queued")
+    hold(world, *reversed(socks))
+    world.round_trip(unix_socket)
+    for n, sock in enumerate(socks[:-1]):
+        assert sock.getpeername() == str(tmp_path / str(n + 1))
+    assert socks[3].recvfrom(99) == (b"queued", str(tmp_path / "2"))
+    for sock in socks:
+        sock.detach()
+
+
+@pytest.mark.parametrize("how", ["unconnected", "elsewhere", "orphaned"])
+def test_one_of_a_pair_has_moved_on(world: World, pair, tmp_path: Path, how: str) -> None:
+    a, b = pair(DGRAM)
+    with socket.socket(socket.AF_UNIX, DGRAM) as server:
+        server.bind(str(tmp_path / "server"))
+        if how == "unconnected":
+            libc.connect(a.fileno(), bytes(16), 16)
         else:
-            home.rmdir()
-        with pytest.raises(RestoreError, match=r"the address .* of a unix socket") as raised:
-            world.restore(unix_socket, states)
-    assert raised.value.stage == "CLAIM"
-    assert path.exists() == (what != "directory")
+            a.connect(str(tmp_path / "server"))
+        if how != "orphaned":
+            hold(world, a, b, server)
+            world.round_trip(unix_socket)
+    if how == "orphaned":
+        hold(world, a, b)
+        world.round_trip(unix_socket)
+    if how == "unconnected":
+        b.send(b"to a")
+        assert a.recv(9) == b"to a"
+    else:
+        with pytest.raises(PermissionError):
+            b.send(b"to one that has another")
+        assert a.getpeername() == str(tmp_path / "server")
+    with pytest.raises(OSError, match="not connected" if how == "unconnected" else "refused"):
+        a.send(b"x")
+    peer = struct.unpack("iII", a.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    assert peer[0] == os.getpid()
+
+
+@pytest.mark.parametrize("kind", [STREAM, SEQPACKET])
+def test_a_listener_that_was_shut(world: World, tmp_path: Path, kind: int) -> None:
+    listener = socket.socket(socket.AF_UNIX, kind)
+    listener.bind(str(tmp_path / "sock"))
+    listener.listen()
+    listener.shutdown(socket.SHUT_RD)
+    hold(world, listener)
+    world.round_trip(unix_socket)
+    with pytest.raises(OSError, match="Invalid argument"):
+        listener.accept()
     listener.detach()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_neither_bound_nor_connected(world: World, kind: int) -> None:
+    plain, shut = (socket.socket(socket.AF_UNIX, kind) for _ in range(2))
+    shut.shutdown(socket.SHUT_RDWR)
+    hold(world, plain, shut)
+    assert [s.status for s in world.round_trip(unix_socket)] == ["unconnected"] * 2
+    with pytest.raises(OSError, match="not connected"):
+        plain.getpeername()
+    if kind == DGRAM:
+        assert shut.recv(9) == b""
+    plain.detach()
+    shut.detach()
 
 
 def test_poll_sees_what_waits(world: World, pair) -> None:

@@ -19,6 +19,8 @@ class TaskInfo:
 
     left_ns is the time left of its timed call, or -1; `interrupted` says that the call would show
     the freeze, and has to be made again; control_size is what the kernel has forgotten of it.
+    `memory`, `files`, `directory`, `handlers`: who has the same number shares it. `awaited_by` is the
+    thread that waits since its vfork for this one, or 0.
     """
 
     rtid: Rpid
@@ -30,6 +32,11 @@ class TaskInfo:
     group_stop: int
     interrupted: bool
     left_ns: int
+    memory: int
+    files: int
+    directory: int
+    handlers: int
+    awaited_by: Rpid
     control_size: int
     dumpable: int
     landlocked: bool
@@ -55,6 +62,11 @@ def tasks(pod: Handle) -> list[TaskInfo]:
             i.group_stop,
             bool(i.interrupted),
             i.left_ns,
+            i.memory,
+            i.files,
+            i.directory,
+            i.handlers,
+            Rpid(i.awaited_by),
             i.control_size,
             i.dumpable,
             bool(i.landlocked),

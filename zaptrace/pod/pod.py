@@ -27,6 +27,7 @@ from ..linux.tracee import tasks
 from ..log import fault, log, unforeseen
 from ..view.build import Deferred
 from ..view.frozen import FrozenPod
+from .senders import show_senders
 from .stdio import Stdio
 
 T = TypeVar("T")
@@ -161,6 +162,8 @@ class Pod:
         try:
             if populated:
                 fault("tracer.turn")
+            if not self.frozen:
+                show_senders(self.handle)
             err = new_error()
             going = check(lib.zt_loop_run(self.handle, err), err) > 0
         except ZaptraceError as error:

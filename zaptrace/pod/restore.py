@@ -98,6 +98,7 @@ def claim(
         _nothing,
         _nothing,
         _nothing,
+        _nothing,
         None,  # type: ignore[arg-type]  # nor a process to pass files to
         stdio=(stdio or Stdio()).named(),
         allow_changed=_paths(allow_changed),
@@ -174,6 +175,9 @@ def _make(
     def stop(rpid: int, signal: int) -> None:
         check(lib.zt_loop_stop_process(pod.handle, rpid, signal, err := new_error()), err)
 
+    def go_on(rpid: int) -> None:
+        check(lib.zt_loop_continue_process(pod.handle, rpid, err := new_error()), err)
+
     build = Build(
         pod.handle,
         image,
@@ -181,6 +185,7 @@ def _make(
         launch,
         end,
         stop,
+        go_on,
         ours,
         stdio=pod.stdio.named(),
         tty_master=pod.tty_master,

@@ -8,13 +8,16 @@ from ..errors import UnsupportedResource
 from ..view.frozen import FrozenFile, FrozenPod
 from . import (
     clock,
+    cpu_time,
     credentials,
     epoll,
     eventfd,
     fdtable,
     file_lock,
+    first_thread,
     inet_socket,
     itimer,
+    job_control,
     landlock,
     memfd,
     memory,
@@ -55,6 +58,7 @@ ROOMS: tuple[Room[Any], ...] = (
     sysv_ipc,
     landlock,
     process,
+    job_control,
     memory,
     *FILE_KINDS,
     fdtable,
@@ -62,15 +66,20 @@ ROOMS: tuple[Room[Any], ...] = (
     itimer,
     posix_timer,
     signal,
+    cpu_time,
     thread,
+    first_thread,
     credentials,
 )
 
 
 def claim_files(pod: FrozenPod) -> None:
     """Give every open file description to its room. Raises UnsupportedResource for one without."""
-    for file in pod.all_files:
-        pod.claim(_room_of(file).NAME, file)
+    for file in pod.all_files:  # to which those are added that wait in the queue of a socket
+        room = _room_of(file)
+        pod.claim(room.NAME, file)
+        if room is unix_socket:
+            unix_socket.find_files_under_way(pod, file)
 
 
 def _room_of(file: FrozenFile) -> FileKind[Any]:

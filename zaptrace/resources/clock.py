@@ -2,7 +2,7 @@
 
 The pod's time is the host's plus an offset, which our vDSO and the trapped clock calls add. It is set
 when the pod is thawed, so that waiting for a hand-over is no time for the pod. Wall-clock time is the
-host's own, and so are the CPU-time clocks, which start anew (not carried).
+host's own; CPU-time clocks are the room cpu_time's.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from ..errors import RestoreError, UnsupportedResource
 from ..view.build import Build, Stage
 from ..view.frozen import FrozenPod, FrozenProcess
+from .common.limit import granted
 from .common.scheduling import describe_sched, sched_getattr, sched_setattr
 
 NAME = "credentials"
@@ -110,18 +111,10 @@ def _load(state: State, build: Build) -> None:
 
 
 def _set_limits(state: State, build: Build) -> None:
+    rpid = build.process(state.vpid).rpid
     for which, (soft, hard) in zip(_LIMITS, state.limits, strict=True):
-        _limit(build.process(state.vpid).rpid, which, soft, hard)
-
-
-def _limit(rpid: int, which: int, soft: int, hard: int) -> None:
-    """A hard limit above this host's cannot be had without privilege; then this host's it is."""
-    _own_soft, own_hard = resource.prlimit(rpid, which)
-    infinite = resource.RLIM_INFINITY
-    if own_hard != infinite and (hard == infinite or hard > own_hard):
-        hard = own_hard
-        soft = hard if soft == infinite or soft > hard else soft
-    resource.prlimit(rpid, which, (soft, hard))
+        if which != resource.RLIMIT_CPU:  # depends on what was used: the room cpu_time
+            resource.prlimit(rpid, which, granted(rpid, which, soft, hard))
 
 
 def _schedule(thread: Scheduling, rtid: int, vpid: int) -> None:

@@ -131,10 +131,9 @@ def _watch(pod: FrozenPod, file: FrozenFile, found: re.Match[str], number: int, 
         for fd in process.fds.values():
             if matches(fd.file):
                 return make(fd.file, process, epoll_fd, fd.number)
-    for process in pod.processes:
-        for fd in process.fds.values():
-            if matches(fd.file):
-                return make(fd.file, None, 0, 0)
+    for other in pod.all_files:
+        if matches(other):
+            return make(other, None, 0, 0)
     raise unsupported(
         file,
         f"watches a file that is open nowhere in the pod (it was fd {number})",

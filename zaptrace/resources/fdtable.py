@@ -1,7 +1,7 @@
 """Descriptor tables: which number is which open file description, and close-on-exec.
 
-The kernel shares one table among threads; a table shared between processes (CLONE_FILES without
-CLONE_THREAD) is refused. A description that no room claims is refused by the checkpoint.
+The kernel shares one table among threads, and among processes that clone(2) made so. A description
+that no room claims is refused by the checkpoint.
 """
 
 from __future__ import annotations
@@ -12,16 +12,14 @@ import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..errors import RestoreError, UnsupportedResource
-from ..linux.native import lib
+from ..errors import RestoreError
 from ..linux.program import Program
 from ..view.build import CHANNEL, Build, Stage
-from ..view.frozen import FrozenPod, FrozenProcess
+from ..view.frozen import FrozenPod
 
 NAME = "fdtable"
 
 _BATCH = 200  # the kernel passes at most 253 at once (SCM_MAX_FD)
-_KCMP_FILES = 2
 
 
 @dataclass(frozen=True)
@@ -38,27 +36,13 @@ class State:
 
 
 def capture(pod: FrozenPod) -> list[State]:
-    _refuse_shared_tables(pod.processes)
+    """Of the first process that has it, for each table; the others are made with it (process room)."""
+    tables = {process.leader.files: process for process in reversed(pod.processes)}
     return [
         State(p.vpid, [Entry(fd.number, fd.file.id, fd.cloexec) for fd in p.fds.values()])
         for p in pod.processes
+        if tables[p.leader.files] is p
     ]
-
-
-def _refuse_shared_tables(processes: list[FrozenProcess]) -> None:
-    alike: dict[tuple[tuple[int, int], ...], FrozenProcess] = {}
-    for process in processes:
-        key = tuple((fd.number, fd.file.id) for fd in process.fds.values())
-        other = alike.setdefault(key, process)
-        if other is process:
-            continue
-        if lib.zt_kcmp(other.rpid, process.rpid, _KCMP_FILES, 0, 0) == 0:
-            raise UnsupportedResource(
-                f"cannot checkpoint processes {other.vpid} and {process.vpid}: "
-                "they share one descriptor table",
-                needed="a descriptor table for each process",
-                found="clone with CLONE_FILES but without CLONE_THREAD",
-            )
 
 
 def restore(states: list[State], build: Build) -> None:

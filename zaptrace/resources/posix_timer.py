@@ -3,12 +3,17 @@
 The kernel keeps: id, clock, whom and how to notify, interval and time left. They are seen in
 /proc/PID/timers (proc(5)). Ids are given back by prctl(PR_TIMER_CREATE_RESTORE_IDS) (Linux 6.16), or
 by making timers until the id comes.
-Not carried: overruns that were not asked for yet. No C half: ids are the process's own; absolute
-times are translated by the clock room.
+A timer on a CPU-time clock keeps how much of that is left.
+Not carried: overruns that were not asked for yet; a timer on the time of a process or thread that has
+ended (refused).
+
+No C half: ids are the process's own. The C half of the room clock translates absolute times, and notes
+for us what /proc does not show: under vpid and timer id, the vtid of the thread that measures itself.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from dataclasses import dataclass
@@ -29,6 +34,8 @@ _HOW = {"signal": 0, "none": 1, "thread": 2}
 _SIGEV_THREAD_ID = 4
 _PR_TIMER_CREATE_RESTORE_IDS = 77
 _MOST_TRIES = 4096
+_PER_THREAD, _KIND = 4, 7
+"""Of the number of a CPU-time clock, which is negative; the rest is an id, or 0 for the maker's own."""
 
 _ENTRY = re.compile(
     r"ID: (\d+)\nsignal: (\d+)/([0-9a-f]+)\nnotify: (\w+)/(pid|tid)\.(\d+)\nClockID: (-?\d+)\n"
@@ -43,6 +50,8 @@ class Timer:
     how: int  # SIGEV_*
     vtid: int  # of SIGEV_THREAD_ID, else 0
     clock: int
+    """With the pod's id in it, if it has one."""
+    maker: int  # of one that measures its maker's own thread: its vtid, else 0
     spec: bytes
 
 
@@ -72,14 +81,7 @@ def _capture(pod: FrozenPod, process: FrozenProcess) -> State:
     timers = []
     for entry, spec in zip(entries, specs, strict=True):
         id_, signal, value, how, whom, number, clock = entry
-        if int(clock) < 0:
-            raise UnsupportedResource(
-                f"cannot checkpoint process {process.vpid} ({process.comm}): "
-                f"its timer {id_} runs on another process's or thread's time",
-                needed="a timer on a clock of the system",
-                found=f"clock {clock}",
-                do="run the program without profiling",
-            )
+        of, maker = _measured(pod, process, int(id_), int(clock))
         thread = whom == "tid"
         timers.append(
             Timer(
@@ -88,11 +90,41 @@ def _capture(pod: FrozenPod, process: FrozenProcess) -> State:
                 value=int(value, 16),
                 how=_HOW[how] | (_SIGEV_THREAD_ID if thread else 0),
                 vtid=pod.vpid(int(number)) or 0 if thread else 0,
-                clock=int(clock),
+                clock=of,
+                maker=maker,
                 spec=results.bytes(spec),
             )
         )
     return State(process.vpid, at_ns, timers)
+
+
+def _measured(pod: FrozenPod, process: FrozenProcess, id_: int, clock: int) -> tuple[int, int]:
+    """The clock as the pod numbers it, and the maker if it measures that one's own thread."""
+    if clock >= 0:
+        return clock, 0
+    named = ~(clock >> 3)
+    vpid: int | None = 0
+    if named:
+        vpid = pod.vpid(named) if os.path.exists(f"/proc/{named}/stat") else None
+    elif clock & _PER_THREAD:
+        noted = pod.store(NAME).get(struct.pack("<ii", process.vpid, id_))
+        vpid = struct.unpack("<i", noted)[0] if noted else process.vpid
+        if any(thread.vtid == vpid for thread in process.threads):
+            return clock, vpid or 0
+        vpid = None
+    if vpid is None:
+        raise UnsupportedResource(
+            f"cannot checkpoint process {process.vpid} ({process.comm}): "
+            f"its timer {id_} runs on the time of a process or thread that has ended",
+            needed="a clock that can be had again",
+            found=f"clock {clock}",
+            do="have the program delete the timer, or run it without profiling",
+        )
+    return (_named(vpid, clock) if vpid else clock), 0
+
+
+def _named(id_: int, clock: int) -> int:
+    return ~id_ << 3 | clock & _KIND
 
 
 def restore(states: list[State], build: Build) -> None:
@@ -126,7 +158,8 @@ def _start(state: State, build: Build) -> None:
     passed_ns = pod_now(build.handle) - state.at_ns
     program = Program()
     for timer in state.timers:
-        spec = program.data(shortened(timer.spec, passed_ns, 1))
+        of_cpu = timer.clock < 0  # none was used meanwhile
+        spec = program.data(timer.spec if of_cpu else shortened(timer.spec, passed_ns, 1))
         program.call("timer_settime", timer.id, 0, spec, 0)
     build.process(state.vpid).run(program)
 
@@ -136,10 +169,13 @@ def _create(timer: Timer, build: Build, process: BuildProcess) -> int:
     tid = build.rpid(timer.vtid) if timer.vtid else 0
     event = struct.pack("<Qiii", timer.value, timer.signal, timer.how, tid)
     id_ = program.data(struct.pack("<i", timer.id))
+    named = ~(timer.clock >> 3) if timer.clock < 0 else 0
+    clock = _named(build.rpid(named), timer.clock) if named else timer.clock
     made: Row = program.call(
-        "timer_create", timer.clock, program.data(event.ljust(_SIGEVENT, b"\0")), id_
+        "timer_create", clock, program.data(event.ljust(_SIGEVENT, b"\0")), id_
     )
-    results = process.run(program)
+    maker = process.threads[timer.maker] if timer.maker else process.leader
+    results = maker.run(program)
     assert results[made] == 0
     number: int = struct.unpack("<i", results.bytes(id_))[0]
     return number

@@ -106,7 +106,7 @@ class Build:
     """A pod on its way from an image to life. Owns every descriptor that it was given.
 
     `launch(exe, vpid)` makes a process of the supervisor's own, `end(rpid, signal)` ends one,
-    and `stop(rpid, signal)` puts one into a group-stop.
+    `stop(rpid, signal)` puts one into a group-stop, and `go_on(rpid)` takes it out by SIGCONT.
     `terminals` says which terminal a session's leader has to take (filled at SHARED): before its
     children are born, for only by birth do they get it too.
     `makers` says which processes are forked from which and execute nothing, and `sow` what has to be
@@ -127,6 +127,7 @@ class Build:
     launch: Callable[[str, int], Rpid]
     end: Callable[[int, int], None]
     stop: Callable[[int, int], None]
+    go_on: Callable[[int], None]
     channel: socket.socket
     before_thaw: list[Deferred] = field(default_factory=list)
     last: list[Callable[[], None]] = field(default_factory=list)
@@ -245,6 +246,23 @@ class Build:
                 do="raise it, or have the program close one",
             )
         return list(struct.unpack_from(f"<{len(fds)}i", raw, socket.CMSG_LEN(0)))
+
+    def take_files(self, process: BuildProcess, fds: list[int]) -> list[int]:
+        """Have descriptors that a process has made; they are closed there."""
+        rights = struct.pack("<QII", socket.CMSG_LEN(4 * len(fds)), socket.SOL_SOCKET, 1)
+        rights += struct.pack(f"<{len(fds)}i", *fds)
+        program = Program()
+        iov = program.pointer(struct.pack("<QQ", 0, 1), {0: program.data(b"f")})
+        control = program.data(rights.ljust(socket.CMSG_SPACE(4 * len(fds)), b"\0"))
+        message = program.pointer(
+            struct.pack("<QQQQQQQ", 0, 0, 0, 1, 0, control.size, 0), {16: iov, 32: control}
+        )
+        program.call("sendmsg", CHANNEL, message, 0)
+        for fd in fds:
+            program.call("close", fd)
+        process.run(program)
+        _, taken, _, _ = socket.recv_fds(self.channel, 1, len(fds), socket.MSG_CMSG_CLOEXEC)
+        return taken
 
     def close(self) -> None:
         """Close every descriptor that was provided."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import functools
 import itertools
 import os
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..errors import TraceeGone, UnsupportedResource
+from ..ids import SUPERVISOR
 from ..linux import native
 from ..linux.native import NativeError
 from ..linux.program import Program, Results
@@ -37,12 +39,31 @@ class Holder(Protocol):
     """The process that has a descriptor."""
 
     @property
-    def rpid(self) -> int: ...
+    def lives_in(self) -> int: ...
     @property
     def vpid(self) -> int: ...
     @property
     def comm(self) -> str: ...
     def run(self, program: Program, /) -> Results: ...
+
+
+class _Ourselves:
+    """This process, for copies that it was given of descriptors of the pod."""
+
+    vpid = SUPERVISOR
+    comm = "zaptrace"
+
+    @property
+    def lives_in(self) -> int:
+        return os.getpid()
+
+    def run(self, program: Program) -> Results:
+        """Of F_GETSIG and F_SETSIG only, which is all that is asked here."""
+        rows = [tuple(arg for arg in args if isinstance(arg, int)) for _, args, _ in program.rows]
+        return Results([fcntl.fcntl(fd, command, value) for fd, command, value in rows], b"")
+
+
+OURSELVES = _Ourselves()
 
 
 @dataclass(frozen=True)
@@ -77,7 +98,7 @@ def same(descriptors: Sequence[Descriptor]) -> list[int]:
 def _by_order(descriptors: Sequence[Descriptor], indices: list[int], first: list[int]) -> None:
     def compare(one: int, other: int) -> int:
         a, b = descriptors[one], descriptors[other]
-        return (0, -1, 1)[native.kcmp_files(a.process.rpid, a.fd, b.process.rpid, b.fd)]
+        return (0, -1, 1)[native.kcmp_files(a.process.lives_in, a.fd, b.process.lives_in, b.fd)]
 
     ordered = sorted(indices, key=functools.cmp_to_key(compare))  # stable: the first stays first
     for before, index in itertools.pairwise(ordered):

@@ -1,7 +1,8 @@
 """Descriptors of the pod in our process: duplicates, which share offset and flags with the pod's.
 
 Few at a time: a pod may have more than one process may have. pidfd_getfd(2) takes one in 3 us without
-touching its process. Where that is denied (the seccomp profile of a container), the process itself
+touching its process. Where that is denied (the seccomp profile of a container, a
+kernel that knows processes by their first thread only, which has ended), the process itself
 sends it, by a program of 150 to 600 us; which needs a free number there, and a network namespace like ours.
 """
 
@@ -48,9 +49,9 @@ class Duplicates:
 def take(process: Holder, fd: int) -> int:
     """A duplicate of a descriptor, which is the caller's to close."""
     try:
-        return native.get_fd(process.rpid, fd)
+        return native.get_fd(process.lives_in, fd)
     except NativeError as error:
-        if error.errno not in (errno.EPERM, errno.ENOSYS):
+        if error.errno not in (errno.EPERM, errno.ENOSYS, errno.EINVAL):
             raise
         return _sent(process, fd)
 

@@ -22,7 +22,7 @@ from ..linux import native, procfs
 from ..linux.native import Handle, lib
 from ..linux.program import Program, Results
 from ..linux.tracee import TaskInfo, Thread, tasks
-from .descriptions import Descriptor, same
+from .descriptions import OURSELVES, Descriptor, Holder, same
 from .duplicates import Duplicates
 from .store import Stored, of_room, read_store
 
@@ -41,6 +41,9 @@ class FrozenThread(Thread):
         self.group_stop = info.group_stop
         self.left_ns = info.left_ns
         self.interrupted = info.interrupted
+        self.memory, self.files = info.memory, info.files
+        self.directory, self.handlers = info.directory, info.handlers
+        self.awaited_by = process.pod.vpid(info.awaited_by) if info.awaited_by else None
         self.control_size = info.control_size
         self.dumpable = info.dumpable
         self.landlocked = info.landlocked
@@ -58,6 +61,7 @@ class Zombie:
     code: int
     status: int
     comm: str
+    exit_signal: int
 
 
 @dataclass(frozen=True)
@@ -72,15 +76,18 @@ class FrozenFd:
 class FrozenFile:
     """An open file description."""
 
-    def __init__(self, id_: FileId, process: FrozenProcess, fd: int, look: _Look) -> None:
+    def __init__(self, id_: FileId, pod: FrozenPod, look: _Look, ours: int = -1) -> None:
         self.id = id_
-        self.pod = process.pod
-        self.holders: list[tuple[FrozenProcess, int]] = [(process, fd)]
+        self.pod = pod
+        self.holders: list[tuple[FrozenProcess, int]] = []
+        """Empty for one that is only under way, in a socket's queue; then we have a copy."""
+        self._ours = ours
         self.link = look.link
         self.stat = look.stat
         self.flags = look.flags
         self.pos = look.pos
         self.info = look.info
+        self.signals = look.signals
 
     @property
     def local(self) -> int:
@@ -88,15 +95,28 @@ class FrozenFile:
 
         Good until many other files have been asked for theirs: ask anew instead of keeping it.
         """
+        if not self.holders:
+            return self._ours
         return self.pod.duplicates.of(self.id, *self.holders[0])
+
+    def descriptor(self, shows: _Key) -> Descriptor:
+        """One that leads to it."""
+        process, fd = self.holders[0] if self.holders else (OURSELVES, self._ours)
+        return Descriptor(process, fd, shows, bool(self.flags & os.O_PATH), self.signals)
 
     @property
     def holder(self) -> str:
         """`process 7 (nginx), fd 12`, for the first line of an error."""
-        if not self.holders:  # it is only under way, in a socket's queue
-            return f"open file {self.link}"
+        if not self.holders:
+            return f"open file {self.link}, which is under way in a socket,"
         process, fd = self.holders[0]
         return f"process {process.vpid} ({process.comm}), fd {fd}"
+
+    def close(self) -> None:
+        """Close the copy that we have of one that is under way."""
+        if self._ours >= 0:
+            os.close(self._ours)
+            self._ours = -1
 
 
 _Key = tuple[int, int, int, int, str]
@@ -124,9 +144,9 @@ class _Look:
         return bool(self.flags & os.O_ASYNC) or leased
 
 
-def _look(process: FrozenProcess, fd: int) -> _Look:
-    path = f"{process.proc}/fd/{fd}"
-    info = procfs.fdinfo(process.rpid, fd)
+def _look(process: Holder, fd: int) -> _Look:
+    path = f"/proc/{process.lives_in}/fd/{fd}"
+    info = procfs.fdinfo(process.lives_in, fd)
     flags = int(info["flags"][0], 8)
     return _Look(
         link=_link(process, fd, path),
@@ -138,7 +158,7 @@ def _look(process: FrozenProcess, fd: int) -> _Look:
     )
 
 
-def _link(process: FrozenProcess, fd: int, path: str) -> str:
+def _link(process: Holder, fd: int, path: str) -> str:
     try:
         return os.readlink(path)
     except OSError as error:
@@ -160,29 +180,31 @@ class FrozenProcess:
         self.pod = pod
         self.rpid = infos[0].rpid
         self.vpid = infos[0].vpid
-        self.proc = f"/proc/{self.rpid}"
-        infos = sorted(infos, key=lambda info: info.rtid != info.rpid)
-        self.threads = [FrozenThread(pod.handle, info, self) for info in infos]
+        living = [info for info in infos if not info.ended]
+        living.sort(key=lambda info: info.rtid != info.rpid)
+        self.threads = [FrozenThread(pod.handle, info, self) for info in living]
         self.fds: dict[int, FrozenFd] = {}
-        if any(info.ended for info in infos) or infos[0].rtid != self.rpid:
-            raise UnsupportedResource(
-                f'cannot checkpoint pod "{pod.name}": process {self.vpid}: its first thread has ended',
-                needed="a first thread, whose exec makes the process again",
-                found="the first thread called pthread_exit while others go on",
-                do="have the first thread wait for the others",
-            )
+        self.lives_in = self.leader.rtid
+        """What it has is looked up by the number of this thread: a first thread that has ended has
+        nothing any more, while the process goes on. It is `rpid` itself, mostly."""
+        self.proc = f"/proc/{self.lives_in}"
 
     @property
     def leader(self) -> FrozenThread:
+        """Its first thread; if that has ended, the oldest that goes on."""
         return self.threads[0]
+
+    @property
+    def first_has_ended(self) -> bool:
+        return self.lives_in != self.rpid
 
     @functools.cached_property
     def status(self) -> dict[str, str]:
-        return procfs.status(self.rpid)
+        return procfs.status(self.lives_in)
 
     @functools.cached_property
     def comm(self) -> str:
-        return procfs.read(f"{self.proc}/comm").rstrip("\n")
+        return procfs.read(f"/proc/{self.rpid}/comm").rstrip("\n")
 
     @functools.cached_property
     def exe(self) -> str:
@@ -200,7 +222,7 @@ class FrozenProcess:
 
     @functools.cached_property
     def _maps(self) -> list[procfs.Map]:
-        return procfs.maps(self.rpid)
+        return procfs.maps(self.lives_in)
 
     @property
     def ppid(self) -> Vpid:
@@ -215,11 +237,11 @@ class FrozenProcess:
         return self.pod.vpid(os.getsid(self.rpid)) or Vpid(0)
 
     def run(self, program: Program) -> Results:
-        """Run a program in the first thread."""
+        """Run a program in one thread."""
         return self.leader.run(program)
 
     def read(self, address: int, size: int) -> bytes:
-        return native.read_memory(self.rpid, address, size)
+        return native.read_memory(self.lives_in, address, size)
 
 
 class _Nowhere:
@@ -245,6 +267,9 @@ class FrozenPod:
     """What rooms find out once for all of them, by its class."""
     duplicates: Duplicates = field(init=False, default_factory=Duplicates)
     _claimed: dict[str, list[FrozenFile]] = field(init=False, default_factory=dict)
+    _alike: dict[_Key, list[FrozenFile]] = field(
+        init=False, default_factory=lambda: defaultdict(list)
+    )
 
     def __post_init__(self) -> None:
         threads: dict[int, list[TaskInfo]] = defaultdict(list)
@@ -259,12 +284,21 @@ class FrozenPod:
         """The pod's number for one of the host's; None for anything outside."""
         return Vpid(lib.zt_ids_to_virtual(self.handle, rpid)) or None
 
+    def peer_vpid(self, rpid: int) -> Vpid:
+        """The same of a process that a socket tells, which may have ended; 0 for one outside."""
+        return Vpid(lib.zt_ids_peer(self.handle, rpid))
+
     def process(self, vpid: int) -> FrozenProcess:
         return self._by_vpid[Vpid(vpid)]
 
     @functools.cached_property
     def _by_vpid(self) -> dict[Vpid, FrozenProcess]:
         return {process.vpid: process for process in self.processes}
+
+    @property
+    def memories(self) -> list[FrozenProcess]:
+        """The first process of each address space."""
+        return list({p.leader.memory: p for p in reversed(self.processes)}.values())[::-1]
 
     @functools.cached_property
     def stored(self) -> list[Stored]:
@@ -289,6 +323,8 @@ class FrozenPod:
     def close(self) -> None:
         """Close the duplicates in our process."""
         self.duplicates.close()
+        for file in self.all_files:
+            file.close()
 
     # -- reading
 
@@ -296,7 +332,7 @@ class FrozenPod:
         seen = [
             (process, fd, _look(process, fd))
             for process in self.processes
-            for fd in procfs.fds(process.rpid)
+            for fd in procfs.fds(process.lives_in)
         ]
         first = same(
             [
@@ -308,11 +344,32 @@ class FrozenPod:
         for (process, fd, look), index in zip(seen, first, strict=True):
             file = files.get(index)
             if file is None:
-                file = files[index] = FrozenFile(FileId(len(self.all_files)), process, fd, look)
-                self.all_files.append(file)
-            else:
-                file.holders.append((process, fd))
+                file = files[index] = self._new_file(look)
+            file.holders.append((process, fd))
             process.fds[fd] = FrozenFd(fd, look.cloexec, file)
+
+    def _new_file(self, look: _Look, ours: int = -1) -> FrozenFile:
+        file = FrozenFile(FileId(len(self.all_files)), self, look, ours)
+        self.all_files.append(file)
+        self._alike[look.key].append(file)
+        return file
+
+    def under_way(self, fd: int) -> FrozenFile:
+        """The open file of a descriptor that waits in a socket, and that we were given a copy of.
+
+        `fd` is ours to close from now on. Where no process has the file open yet, it is a new one,
+        behind all others in `all_files`.
+        """
+        look = _look(OURSELVES, fd)
+        alike = self._alike[look.key]
+        descriptors = [file.descriptor(look.key) for file in alike]
+        path_only = bool(look.flags & os.O_PATH)
+        descriptors.append(Descriptor(OURSELVES, fd, look.key, path_only, look.signals))
+        first = same(descriptors)[-1]
+        if first == len(alike):
+            return self._new_file(look, fd)
+        os.close(fd)
+        return alike[first]
 
     def _read_zombies(self) -> None:
         alive = {p.rpid for p in self.processes}
@@ -322,17 +379,17 @@ class FrozenPod:
                     self.zombies.append(self._read_zombie(parent, Rpid(rpid), vpid))
 
     def _read_zombie(self, parent: FrozenProcess, rpid: Rpid, vpid: Vpid) -> Zombie:
-        p_pid, nohang_exited_nowait = 1, 0x1 | 0x4 | 0x01000000
+        p_pid, nohang_exited_nowait_all = 1, 0x1 | 0x4 | 0x01000000 | 0x40000000
         program = Program()
         info = program.buffer(128)
-        program.call("waitid", p_pid, rpid, info, nohang_exited_nowait, 0)
+        program.call("waitid", p_pid, rpid, info, nohang_exited_nowait_all, 0)
         raw = parent.run(program).bytes(info)
         _signo, _errno, code = struct.unpack_from("<iii", raw)
         (status,) = struct.unpack_from("<i", raw, 24)
         fields = procfs.stat_fields(f"/proc/{rpid}/stat")
         pgid, sid = (self.vpid(int(value)) or Vpid(0) for value in fields[2:4])
         comm = procfs.read(f"/proc/{rpid}/comm").rstrip("\n")
-        return Zombie(vpid, parent.vpid, pgid, sid, code, status, comm)
+        return Zombie(vpid, parent.vpid, pgid, sid, code, status, comm, int(fields[35]))
 
 
 def _in_stub(m: procfs.Map) -> bool:

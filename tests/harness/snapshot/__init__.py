@@ -59,18 +59,19 @@ def _take(pod: Any, handle: Any) -> Snapshot:
         rpid, vpid = info["rpid"], info["vpid"]
         seen = {"parent": info["ppid"], **process.kinship(look, rpid)}
         taken.processes[vpid] = seen
-        if seen["zombie"]:
+        lives_in = look.lives_in(rpid)
+        if lives_in is None:
             continue
         # First of all: where a call waits under another signal mask, the first program ends that.
         seen["threads"] = threads.read(look, rpid)
-        seen |= process.read(look, rpid)
-        seen["fds"] = files.read(look, rpid)
-        seen["maps"], maps_here = memory.read(look, rpid)
+        seen |= process.read(look, lives_in)
+        seen["fds"] = files.read(look, lives_in)
+        seen["maps"], maps_here = memory.read(look, lives_in)
         seen["locks"] = locks.read(look, rpid)
         threads.mask_timer_signals(seen)
         ids = [int(timer["ID"]) for timer in seen["timers"]]
-        taken.timers[vpid] = getters.timers(look, rpid, ids)
-        taken.here[vpid] = {**process.here(rpid), "maps": maps_here}
+        taken.timers[vpid] = getters.timers(look, lives_in, ids)
+        taken.here[vpid] = {**process.here(lives_in), "maps": maps_here}
     return taken
 
 

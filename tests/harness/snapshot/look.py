@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 from harness.snapshot import diag
@@ -40,6 +41,16 @@ class Look:
     def id(self, number: int) -> int | str:
         """A process, thread, group or session as the pod calls it; 0 is none."""
         return self.ids.get(number, "outside the pod or gone") if number else 0
+
+    def lives_in(self, rpid: int) -> int | None:
+        """The first thread of a process that has not ended; None of a zombie."""
+        for rtid in sorted(map(int, os.listdir(f"/proc/{rpid}/task")), key=lambda t: t != rpid):
+            if (
+                Path(f"/proc/{rpid}/task/{rtid}/stat").read_text().rpartition(")")[2].split()[0]
+                != "Z"
+            ):
+                return rtid
+        return None
 
     def run(self, rtid: int, program: Program) -> Results | None:
         """In a thread of the pod; None where that cannot be done."""

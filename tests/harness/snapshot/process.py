@@ -9,9 +9,10 @@ from typing import Any
 
 from harness.snapshot import getters
 from harness.snapshot.look import Look
+from zaptrace.linux.native import ffi, lib
 
 VERBATIM = (
-    "cmdline", "environ", "auxv", "limits", "oom_score_adj", "coredump_filter", "personality",
+    "cmdline", "environ", "auxv", "oom_score_adj", "coredump_filter", "personality",
     "setgroups", "uid_map", "gid_map", "projid_map", "timens_offsets",
 )  # fmt: skip
 """Files that are compared byte for byte."""
@@ -19,7 +20,7 @@ VERBATIM = (
 ELSEWHERE = {
     "fd": "files", "fdinfo": "files", "smaps": "memory", "numa_maps": "memory", "maps": "memory",
     "task": "threads", "timers": "here", "status": "here", "stat": "here", "comm": "threads",
-    "cwd": "here", "exe": "here", "root": "here", "ns": "here", "attr": "here",
+    "limits": "here", "cwd": "here", "exe": "here", "root": "here", "ns": "here", "attr": "here",
     "timerslack_ns": "threads: PR_GET_TIMERSLACK", "ksm_stat": "here",
 }  # fmt: skip
 """Files that are compared, and by what."""
@@ -132,6 +133,7 @@ def read(look: Look, rpid: int) -> dict[str, Any]:
         "stat": {name: fields[number] for number, name in STAT.items() if number < len(fields)},
         "layout": {name: fields[number] for number, name in LAYOUT.items()},
         "timers": _timers(look, proc / "timers"),
+        "limits": _limits(look, rpid, _text(proc / "limits")),
         "label": _text(proc / "attr" / "current"),
         **{name: _text(proc / name) for name in VERBATIM if (proc / name).exists()},
     }
@@ -153,6 +155,19 @@ def status(path: Path | str) -> dict[str, str]:
     return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 
+def _limits(look: Look, rpid: int, text: str) -> dict[str, str]:
+    """Soft and hard, as the program is told them: the kernel's limit on CPU time may be lower."""
+    limits = {}
+    for line in text.splitlines()[1:]:
+        name, (soft, hard) = line[:26].rstrip(), line[26:].split()[:2]
+        if name == "Max cpu time" and look.handle and soft != "unlimited":
+            past = ffi.new("zt_process_past *")
+            lib.zt_past_get_process(look.handle, rpid, past)
+            soft = str(int(soft) + past.limit_s)
+        limits[name] = f"{soft}, hard {hard}"
+    return limits
+
+
 def _timers(look: Look, path: Path) -> list[dict[str, str]]:
     """POSIX timers: id, signal and value, whom they tell, clock."""
     found: list[dict[str, str]] = []
@@ -162,6 +177,8 @@ def _timers(look: Look, path: Path) -> list[dict[str, str]]:
             found.append({})
         if key == "notify":  # "signal/pid.123": whom
             value = re.sub(r"\d+$", lambda m: str(look.id(int(m[0]))), value)
+        if key == "ClockID" and int(value) < 0:  # ~id << 3 and what kind (clock_getcpuclockid(3))
+            value = f"CPU time {int(value) & 7} of {look.id(~(int(value) >> 3))}"
         found[-1][key] = value
     return found
 

@@ -102,6 +102,26 @@ def removed_executable():
     return check
 
 
+def executed_memfd():
+    """Of a child, by fexecve; the descriptor that it is known by is kept."""
+    fd = os.memfd_create("program")
+    with open("/bin/sleep", "rb") as program:
+        os.sendfile(fd, program.fileno(), 0, os.stat("/bin/sleep").st_size)
+    os.set_inheritable(fd, False)
+    child = os.fork()
+    if child == 0:
+        os.execve(fd, ["sleep", "1000"], os.environ)
+    while not os.readlink(f"/proc/{child}/exe").startswith("/memfd:"):
+        time.sleep(0.01)
+
+    def check():
+        assert os.readlink(f"/proc/{child}/exe").startswith("/memfd:")
+        os.kill(child, 9)
+        assert os.waitpid(child, 0)[0] == child
+
+    return check
+
+
 def descriptor_in_flight():
     ours, theirs = socket.socketpair()
     socket.send_fds(ours, [b"x"], [0])

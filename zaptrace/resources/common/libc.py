@@ -19,6 +19,7 @@ libc.timerfd_settime.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ct
 libc.timerfd_gettime.argtypes = [ctypes.c_int, ctypes.c_char_p]
 
 _CLONE_FS, _CLONE_FILES = 0x200, 0x400
+RENAME_NOREPLACE, RENAME_EXCHANGE = 1, 2
 
 
 def checked(result: int) -> int:
@@ -27,6 +28,14 @@ def checked(result: int) -> int:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     return result
+
+
+def rename(directory: int, old: bytes, new: bytes, flags: int) -> None:
+    """renameat2(2) within one directory."""
+    result = libc.renameat2(directory, old, directory, new, ctypes.c_uint(flags))
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), os.fsdecode(new))
 
 
 def apart(work: Callable[[], T]) -> T:

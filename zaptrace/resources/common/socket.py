@@ -1,4 +1,4 @@
-"""What the socket rooms share: options that are compared with a fresh socket's, and queues."""
+"""What the socket rooms share: options (the tables are in options.py), filters, queues."""
 
 from __future__ import annotations
 
@@ -8,53 +8,18 @@ import ctypes
 import fcntl
 import os
 import socket
+import struct
 import termios
 from collections.abc import Iterator
+from functools import partial
 
-from .libc import libc
-
-Table = dict[str, tuple[int, int, int]]
-"""Option name -> (level, option, bytes)."""
+from .libc import checked, libc
+from .options import DOUBLED, Table
 
 _SOL = socket.SOL_SOCKET
-_SO_GET_FILTER = 26
+_SO_ATTACH_FILTER = _SO_GET_FILTER = 26
 _SO_BUF_LOCK = 72
-GENERAL: Table = {
-    "SO_REUSEADDR": (_SOL, 2, 4),
-    "SO_DONTROUTE": (_SOL, 5, 4),
-    "SO_BROADCAST": (_SOL, 6, 4),
-    "SO_KEEPALIVE": (_SOL, 9, 4),
-    "SO_OOBINLINE": (_SOL, 10, 4),
-    "SO_NO_CHECK": (_SOL, 11, 4),
-    "SO_PRIORITY": (_SOL, 12, 4),
-    "SO_LINGER": (_SOL, 13, 8),
-    "SO_REUSEPORT": (_SOL, 15, 4),
-    "SO_PASSCRED": (_SOL, 16, 4),
-    "SO_RCVLOWAT": (_SOL, 18, 4),
-    "SO_RCVTIMEO": (_SOL, 20, 16),
-    "SO_SNDTIMEO": (_SOL, 21, 16),
-    "SO_BINDTODEVICE": (_SOL, 25, 16),
-    "SO_TIMESTAMP": (_SOL, 29, 4),
-    "SO_PASSSEC": (_SOL, 34, 4),
-    "SO_TIMESTAMPNS": (_SOL, 35, 4),
-    "SO_MARK": (_SOL, 36, 4),
-    "SO_TIMESTAMPING": (_SOL, 37, 8),
-    "SO_RXQ_OVFL": (_SOL, 40, 4),
-    "SO_PEEK_OFF": (_SOL, 42, 4),
-    "SO_BUSY_POLL": (_SOL, 46, 4),
-    "SO_WIFI_STATUS": (_SOL, 41, 4),
-    "SO_NOFCS": (_SOL, 43, 4),
-    "SO_MAX_PACING_RATE": (_SOL, 47, 8),
-    "SO_ZEROCOPY": (_SOL, 60, 4),
-    "SO_PREFER_BUSY_POLL": (_SOL, 69, 4),
-    "SO_TXREHASH": (_SOL, 74, 4),
-    "SO_RCVMARK": (_SOL, 75, 4),
-    "SO_PASSPIDFD": (_SOL, 76, 4),
-    "SO_SNDBUF": (_SOL, socket.SO_SNDBUF, 4),
-    "SO_RCVBUF": (_SOL, socket.SO_RCVBUF, 4),
-}
-_DOUBLED = ("SO_SNDBUF", "SO_RCVBUF")
-"""The kernel doubles what is set (socket(7)), so half of what it shows gives it back."""
+_INSTRUCTION = 8  # struct sock_filter
 
 
 @contextlib.contextmanager
@@ -92,27 +57,36 @@ def set_options(sock: socket.socket, values: dict[str, bytes], table: Table) -> 
     """Set what `options` found. Raises OSError for one that is not allowed here."""
     for name, value in values.items():
         level, option, _ = table[name]
-        if name in _DOUBLED:
+        if name in DOUBLED:
             sock.setsockopt(level, option, int.from_bytes(value, "little") // 2)
         else:
             sock.setsockopt(level, option, value)
-
-
-def usual_room(sock: socket.socket) -> None:
-    """A send buffer of the size that the kernel gives, and may change: not one that we have set."""
-    with socket.socket(sock.family, sock.type, sock.proto) as fresh:
-        usual = fresh.getsockopt(_SOL, socket.SO_SNDBUF)
-    if sock.getsockopt(_SOL, socket.SO_SNDBUF) != usual:
-        sock.setsockopt(_SOL, socket.SO_SNDBUF, usual // 2)
-        with contextlib.suppress(OSError):  # since Linux 5.14; before, nobody can tell either
+    if "SO_BUF_LOCK" not in values and any(name in values for name in DOUBLED):
+        # To set a size is to keep the kernel from changing it, which here it had done itself.
+        with contextlib.suppress(OSError):  # before Linux 5.14 nobody can tell
             sock.setsockopt(_SOL, _SO_BUF_LOCK, 0)
 
 
-def has_filter(sock: socket.socket) -> bool:
-    """True if a BPF program is attached (SO_ATTACH_FILTER)."""
+def get_filter(sock: socket.socket) -> bytes:
+    """The instructions of the classic BPF program that is attached (SO_ATTACH_FILTER), or b"".
+
+    Raises PermissionError for a program of eBPF.
+    """
     length = ctypes.c_uint(0)
-    result = libc.getsockopt(sock.fileno(), _SOL, _SO_GET_FILTER, None, ctypes.byref(length))
-    return result != 0 or length.value != 0
+    ask = partial(libc.getsockopt, sock.fileno(), _SOL, _SO_GET_FILTER)
+    checked(ask(None, ctypes.byref(length)))
+    program = ctypes.create_string_buffer(length.value * _INSTRUCTION)
+    if length.value:
+        checked(ask(program, ctypes.byref(length)))
+    return program.raw
+
+
+def set_filter(sock: socket.socket, program: bytes) -> None:
+    """Attach what `get_filter` found."""
+    if program:
+        code = ctypes.create_string_buffer(program, len(program))
+        fprog = struct.pack("HxxxxxxP", len(program) // _INSTRUCTION, ctypes.addressof(code))
+        sock.setsockopt(_SOL, _SO_ATTACH_FILTER, fprog)
 
 
 def queued(fd: int) -> int:

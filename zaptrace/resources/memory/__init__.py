@@ -55,7 +55,7 @@ def capture(pod: FrozenPod) -> list[State]:
     with WriteBehind() as pipe:
         everything = Capture(pod, pipe)
         try:
-            for process in pod.processes:
+            for process in pod.memories:
                 mappings = everything.process(process, part_of(process.vpid))
                 states.append(State(process.vpid, mappings, attributes.capture(process), [], []))
             nothing = Attributes({}, b"", 0, [], b"", [])

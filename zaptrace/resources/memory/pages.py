@@ -97,7 +97,7 @@ class Pages:
         for run, piece in zip(runs, pieces, strict=True):
             run.start, run.end, run.kind = piece
         view = ffi.from_buffer(into, require_writable=True)
-        read = lib.zt_mem_gather(self.process.rpid, self.mem, runs, len(pieces), view)
+        read = lib.zt_mem_gather(self.process.lives_in, self.mem, runs, len(pieces), view)
         if read < len(pieces):
             start, end, _kind = pieces[read]
             raise unreadable(self.process, start, end)

@@ -26,8 +26,8 @@ Spans = list[Span[int]]
 class Sharing:
     def __init__(self, pod: FrozenPod) -> None:
         self._parent: dict[int, int] = {p.vpid: p.ppid for p in pod.processes}
-        self._alone = len(pod.processes) == 1
-        self._processes: dict[int, FrozenProcess] = {p.vpid: p for p in pod.processes}
+        self._alone = len(pod.memories) == 1
+        self._processes: dict[int, FrozenProcess] = {p.vpid: p for p in pod.memories}
         self._opened: Pages | None = None
         self._owned: dict[int, Spans] = {}
         self._index: dict[tuple[int, int], tuple[int, int]] = {}

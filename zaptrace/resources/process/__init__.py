@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import stat
 import struct
 import termios
 from dataclasses import dataclass
 
 from ...errors import RestoreError, UnsupportedResource
-from ...ids import SUPERVISOR, Rpid, Vpid
+from ...ids import Rpid, Vpid
 from ...linux.native import lib
 from ...linux.procfs import read, stat_fields
 from ...linux.program import Program
@@ -30,16 +29,15 @@ from ..common import nameless, sameness
 from ..common.ending import end_as
 from ..common.file import restoring
 from ..common.inode import GONE, name_of
-from . import tree
+from . import kinship, tree
 
 NAME = "process"
 
 _PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG = 1, 2
 _PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
 _CLD_EXITED = 1
-_SIGCHLD = int(signal.SIGCHLD)
+_EXIT_SIGNAL = 0xFF  # of clone's flags
 _WAIT_ANY_KIND = 0x40000000  # __WALL
-_P_PID, _WNOHANG, _WSTOPPED, _WNOWAIT = 1, 0x1, 0x2, 0x01000000
 _AT_FDCWD = -100
 _STAT_FIRST, _STAT_FLAGS = 3, 9  # proc(5)
 _PF_FORKNOEXEC = 0x40
@@ -76,20 +74,23 @@ class State:
     dumpable: int
     """As PR_GET_DUMPABLE tells it; for the kernel it is always 1."""
     subreaper: bool
+    kin: kinship.Kin
     core_filter: int
     """Which memory a core dump of it holds (core(5)); -1 where the kernel makes none."""
-    stop_signal: int  # of the group-stop that it is in, or 0
-    stop_told: bool  # its parent has waited for that
 
 
 # -- capture
 
 
 def capture(pod: FrozenPod) -> list[State]:
-    return [*map(_capture, pod.processes), *map(_capture_zombie, pod.zombies)]
+    kin = kinship.capture(pod)
+    states = [_capture(process, kin[process.vpid]) for process in pod.processes]
+    states += map(_capture_zombie, pod.zombies)
+    kinship.refuse_what_cannot_be(kin, _plan(states), _forked_by(states))
+    return states
 
 
-def _capture(process: FrozenProcess) -> State:
+def _capture(process: FrozenProcess, kin: kinship.Kin) -> State:
     _refuse_other_views(process)
     exe, exe_print = _executable(process)
     cwd, cwd_gone = _directory(process)
@@ -118,9 +119,8 @@ def _capture(process: FrozenProcess) -> State:
         death_signal=struct.unpack("<i", results.bytes(death))[0],
         dumpable=process.leader.dumpable,
         subreaper=struct.unpack("<i", results.bytes(reaper))[0] != 0,
+        kin=kin,
         core_filter=_core_filter(process),
-        stop_signal=process.leader.group_stop,
-        stop_told=bool(process.leader.group_stop) and _stop_told(process),
     )
 
 
@@ -132,19 +132,8 @@ def _core_filter(process: FrozenProcess) -> int:
 
 
 def _has_only_forked(process: FrozenProcess) -> bool:
-    flags = int(stat_fields(f"{process.proc}/stat")[_STAT_FLAGS - _STAT_FIRST])
+    flags = int(stat_fields(f"/proc/{process.rpid}/stat")[_STAT_FLAGS - _STAT_FIRST])
     return bool(flags & _PF_FORKNOEXEC)
-
-
-def _stop_told(process: FrozenProcess) -> bool:
-    """Has the parent waited for the stop? Then there is nothing more to wait for."""
-    if process.ppid == SUPERVISOR:
-        return True
-    program = Program()
-    info = program.buffer(128)
-    program.call("waitid", _P_PID, process.rpid, info, _WSTOPPED | _WNOHANG | _WNOWAIT, 0)
-    raw = process.pod.process(process.ppid).run(program).bytes(info)
-    return raw == bytes(len(raw))
 
 
 def _refuse_other_views(process: FrozenProcess) -> None:
@@ -171,6 +160,13 @@ def _executable(process: FrozenProcess) -> tuple[bytes, sameness.Print]:
     status = os.stat(f"{process.proc}/exe")
     path = name_of(status, shown)
     who = f"process {process.vpid} ({process.comm})"
+    if shown.startswith(b"/memfd:") and path is None:
+        raise UnsupportedResource(
+            f"cannot checkpoint {who}: its executable is a memfd",
+            needed="an executable with a path, by which it is executed again",
+            found=os.fsdecode(shown),
+            do="have it written to a file, and that one executed",
+        )
     if path is None:
         raise UnsupportedResource(
             f"cannot checkpoint {who}: its executable was removed or replaced",
@@ -226,9 +222,8 @@ def _capture_zombie(zombie: Zombie) -> State:
         death_signal=0,
         dumpable=1,
         subreaper=False,
+        kin=kinship.of_zombie(zombie),
         core_filter=-1,
-        stop_signal=0,
-        stop_told=False,
     )
 
 
@@ -242,10 +237,8 @@ def restore(states: list[State], build: Build) -> None:
     build.at(Stage.FORK, _make_tree, states, build)
     for state in alive:
         build.at(Stage.FORK, _own, state, build)
+        build.at(Stage.RESUME, kinship.restore_waits, state.kin, build)
     build.at(Stage.RESUME, _end_zombies, [s for s in states if s.zombie], build)
-    for state in alive:
-        if state.stop_signal:
-            build.at(Stage.RESUME, _stop, state, build)
 
 
 def _claim(states: list[State], build: Build) -> None:
@@ -280,14 +273,25 @@ def _missing(state: State, what: str, path: bytes, found: str) -> RestoreError:
 
 
 def _find_makers(states: list[State], build: Build) -> None:
+    build.makers.update(_forked_by(states))
+
+
+def _forked_by(states: list[State]) -> dict[int, int]:
     """Who is restored by a fork alone: it then has what its maker had, its executable too."""
+    found: dict[int, int] = {}
     alive = {state.vpid: state for state in states if not state.zombie}
+    copies: dict[int, int] = {}  # of whom a helper is one
     for step in _plan(states):
-        if not isinstance(step, tree.Fork | tree.Orphan) or step.vpid not in alive:
+        if not isinstance(step, tree.Fork | tree.Orphan):
             continue
-        state, maker = alive[step.vpid], alive.get(step.by)
+        by = copies.get(step.by, step.by)
+        if step.vpid not in alive:
+            copies[step.vpid] = by
+            continue
+        state, maker = alive[step.vpid], alive.get(by)
         if state.forked and maker and _same_program(state, maker):
-            build.makers[step.vpid] = step.by
+            found[step.vpid] = by
+    return found
 
 
 def _same_program(one: State, other: State) -> bool:
@@ -334,9 +338,9 @@ class _Maker:
                 self.add(vpid, self.build.launch(os.fsdecode(exe), vpid))
                 self.take_terminal(vpid)
             case tree.Fork(vpid, by):
-                self.add(vpid, self.fork(self.process(by), vpid))
+                self.add(vpid, self.fork(self.process(by), vpid, self.clone_flags(vpid, by)))
             case tree.Orphan(vpid, by, adopter):
-                self.make_orphan(vpid, self.process(by), self.process(adopter) if adopter else None)
+                self.make_orphan(vpid, by, self.process(adopter) if adopter else None)
             case tree.Setsid(vpid):
                 self.call(self.process(vpid), "setsid")
                 self.take_terminal(vpid)
@@ -361,19 +365,26 @@ class _Maker:
         program.call("close", fd)
         self.process(vpid).run(program)
 
-    def fork(self, parent: BuildProcess, vpid: int) -> Rpid:
-        """A helper, which is nobody's child afterwards, tells nobody of its end."""
+    def fork(self, parent: BuildProcess, vpid: int, flags: int) -> Rpid:
         lib.zt_pod_expect_vpid(self.build.handle, max(vpid, 0))
-        exit_signal = _SIGCHLD if vpid in self.states else 0
-        return Rpid(self.call(parent, "clone", exit_signal, 0, 0, 0, 0))
+        return Rpid(self.call(parent, "clone", flags, 0, 0, 0, 0))
 
-    def make_orphan(self, vpid: int, by: BuildProcess, adopter: BuildProcess | None) -> None:
+    def clone_flags(self, vpid: int, by: int) -> int:
+        """A helper tells nobody of its end."""
+        state, maker = self.states.get(vpid), self.states.get(by)
+        if state is None:
+            return 0
+        return kinship.flags(state.kin, maker.kin) if maker else state.kin.exit_signal
+
+    def make_orphan(self, vpid: int, by: int, adopter: BuildProcess | None) -> None:
         """What is a subreaper for good is said later (_own): so there is one at most now."""
         if adopter:
             self.call(adopter, "prctl", _PR_SET_CHILD_SUBREAPER, 1)
-        between = BuildProcess(self.build.handle, Vpid(0), self.fork(by, 0))
-        self.add(vpid, self.fork(between, vpid))
-        self.end(between, by)
+        flags, maker = self.clone_flags(vpid, by), self.process(by)
+        rpid = self.fork(maker, 0, flags & ~_EXIT_SIGNAL)
+        between = BuildProcess(self.build.handle, Vpid(0), rpid)
+        self.add(vpid, self.fork(between, vpid, flags))
+        self.end(between, maker)
         if adopter:
             self.call(adopter, "prctl", _PR_SET_CHILD_SUBREAPER, 0)
 
@@ -446,14 +457,3 @@ def _end_zombies(zombies: list[State], build: Build) -> None:
         process = build.processes.pop(Vpid(state.vpid))
         exited = state.code == _CLD_EXITED
         end_as(state.status << 8 if exited else state.status, process, build)
-
-
-def _stop(state: State, build: Build) -> None:
-    """Back into its group-stop; its parent hears of it only if it had not yet."""
-    process = build.process(state.vpid)
-    build.stop(process.rpid, state.stop_signal)
-    if state.stop_told and state.ppid != SUPERVISOR:
-        program = Program()
-        info = program.buffer(128)
-        program.call("waitid", _P_PID, process.rpid, info, _WSTOPPED | _WNOHANG, 0)
-        build.process(state.ppid).run(program)

@@ -75,7 +75,9 @@ def _capture(pod: FrozenPod, thread: FrozenThread) -> State:
     has_clear = program.call("prctl", _PR_GET_TID_ADDRESS, clear_tid, may_fail=True)
     head, length = program.buffer(8), program.buffer(8)
     program.call("get_robust_list", 0, head, length)
-    asked = Asked(program, first=thread.rtid == thread.process.rpid)
+    process = thread.process
+    is_process = thread.rtid == process.rpid
+    asked = Asked(program, first=thread is process.leader, is_process=is_process)
     results = thread.run(program)
     if results[has_clear] < 0:
         raise HostError(

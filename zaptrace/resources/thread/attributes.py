@@ -46,7 +46,7 @@ _SHARED: dict[str, _Pair] = {
     "memory merge": ("prctl", (68, 0, 0, 0, 0), (67,)),
     "memory deny write execute": ("prctl", (66, 0, 0, 0, 0), (65,)),
 }
-"""Of the memory that all threads of a process share: its first thread is asked, and sets it."""
+"""Of the memory that all threads of a process share: its first living thread is asked, and sets it."""
 
 _TSC = (25, 26)  # PR_GET_TSC, PR_SET_TSC
 _XCOMP = (0x1022, 0x1023)  # ARCH_GET_XCOMP_PERM, ARCH_REQ_XCOMP_PERM
@@ -59,7 +59,7 @@ class Attributes:
     name: bytes
     """As PR_GET_NAME tells it, up to its NUL: any bytes."""
     values: dict[str, int]
-    """Of `_OWN`, and for a first thread of `_SHARED`; only what is not as it begins."""
+    """Of `_OWN`, and for the first living thread of `_SHARED`; only what is not as it begins."""
     io_priority: int
     memory_policy: int
     memory_nodes: bytes
@@ -73,7 +73,7 @@ class Attributes:
 class Asked:
     """The rows that ask a thread, in a program of its own."""
 
-    def __init__(self, program: Program, *, first: bool) -> None:
+    def __init__(self, program: Program, *, first: bool, is_process: bool) -> None:
         self._first = first
         self._pairs = _OWN | _SHARED if first else _OWN
         self._rows = {
@@ -90,7 +90,7 @@ class Asked:
             "get_mempolicy", self._mode, self._nodes, _NODES, 0, 0, may_fail=True
         )
         self._death = program.buffer(8)
-        if not first:
+        if not is_process:
             program.call("prctl", _PR_GET_PDEATHSIG, self._death)
         self._xcomp = program.buffer(8)
         self._barrier: Row | None = None

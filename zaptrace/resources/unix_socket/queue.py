@@ -1,13 +1,23 @@
-"""What waits to be read from a unix socket, looked at without taking it."""
+"""What waits to be read from a unix socket, looked at without taking it.
+
+A look is a read with MSG_PEEK: descriptors that wait are given to us as copies, and senders told where
+SO_PASSCRED is on, which it is for the moment of the look.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import os
 import select
 import socket
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..common.file import unsupported
+from ..common.libc import libc
 from ..common.socket import name_bytes, queued
 from . import diag as diag
 
@@ -15,29 +25,54 @@ if TYPE_CHECKING:
     from ...view.frozen import FrozenFile
 
 _RCV_SHUTDOWN = 1
-_SO_PEEK_OFF = 42
-_PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT
+_SO_PEEK_OFF, _SO_PASSRIGHTS = 42, 83
+_SOL = socket.SOL_SOCKET
+_SCM_RIGHTS, _SCM_CREDENTIALS, _SCM_PIDFD = 1, 2, 4
+_PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
 _LARGEST = 1 << 20
+_MOST_FILES = 253  # SCM_MAX_FD
+_CONTROL = socket.CMSG_SPACE(4 * _MOST_FILES) + 2 * socket.CMSG_SPACE(12)
+_UCRED = struct.Struct("=iII")
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Who has sent a message, as SCM_CREDENTIALS tells it."""
+
+    vpid: int
+    uid: int
+    gid: int
 
 
 @dataclass(frozen=True)
 class Message:
+    """A datagram, or bytes of a stream that were sent together."""
+
     data: bytes
     source: bytes
     """The sender's address, if it had one."""
+    sender: Sender | None
+    """None if it tells nobody, as neither end had asked for that (SO_PASSCRED)."""
+    files: list[int]
+    """The open files that come with it (SCM_RIGHTS)."""
 
 
 def look(
     file: FrozenFile, sock: socket.socket, known: diag.UnixSocket
 ) -> tuple[bool, list[Message]]:
     """(an error waits, what waits to be read). Takes nothing out, not even the error."""
-    if int(file.info.get("scm_fds", ["0"])[0]):
-        raise _descriptors(file)
     poll = select.poll()
-    poll.register(sock, 0)
-    error = any(events & select.POLLERR for _, events in poll.poll(0))
+    poll.register(sock, select.POLLPRI)
+    events = next((events for _, events in poll.poll(0)), 0)
+    error = bool(events & select.POLLERR)
     total = queued(sock.fileno())
     stream = known.type == socket.SOCK_STREAM
+    if events & select.POLLPRI:
+        raise unsupported(
+            file,
+            "has out-of-band data that was not read yet",
+            do="try again once the program has read it",
+        )
     if error and not stream:
         if total:
             raise unsupported(
@@ -47,33 +82,112 @@ def look(
                 do="try again once the program has read them",
             )
         return True, []
-    passcred = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED)
-    before = sock.getsockopt(socket.SOL_SOCKET, _SO_PEEK_OFF)
-    sock.setsockopt(socket.SOL_SOCKET, _SO_PEEK_OFF, 0)
-    found: list[Message] = []
+    with _for_now(sock, socket.SO_PASSCRED, 1), _for_now(sock, _SO_PASSRIGHTS, 1):
+        if stream:
+            return error, list(_Stream(file, sock, total).pieces())
+        return error, list(_datagrams(file, sock, known))
+
+
+@contextlib.contextmanager
+def _for_now(sock: socket.socket, option: int, value: int) -> Iterator[None]:
+    """Have an option for a while; nothing where this kernel has no such."""
     try:
-        # A stream is read up to its length and no further: there a read would take the error.
-        while not stream or total > 0:
-            data, _, flags, source = sock.recvmsg(
-                min(total, _LARGEST) if stream else _LARGEST, 0, _PEEK
-            )
-            if flags & socket.MSG_CTRUNC and not passcred and "scm_fds" not in file.info:
-                raise _descriptors(file)
-            if not data and (stream or known.shutdown & _RCV_SHUTDOWN):
-                break
-            found.append(Message(data, name_bytes(source)))
-            total -= len(data)
-    except BlockingIOError:
-        pass
+        before = sock.getsockopt(_SOL, option)
+    except OSError:
+        yield
+        return
+    sock.setsockopt(_SOL, option, value)
+    try:
+        yield
     finally:
-        sock.setsockopt(socket.SOL_SOCKET, _SO_PEEK_OFF, before)
-    return error, found
+        sock.setsockopt(_SOL, option, before)
 
 
-def _descriptors(file: FrozenFile) -> Exception:
-    return unsupported(
-        file,
-        "has file descriptors on their way to it",
-        needed="no SCM_RIGHTS message that waits to be read",
-        do="try again once the program has received them",
-    )
+def _datagrams(file: FrozenFile, sock: socket.socket, known: diag.UnixSocket) -> Iterator[Message]:
+    # Each look moves the offset on, by which also an empty message is passed.
+    with _for_now(sock, _SO_PEEK_OFF, 0):
+        while True:
+            try:
+                data, control, flags, source = sock.recvmsg(_LARGEST, _CONTROL, _PEEK)
+            except BlockingIOError:
+                return
+            if not data and known.shutdown & _RCV_SHUTDOWN and not control:
+                return
+            if flags & socket.MSG_TRUNC:
+                raise unsupported(file, f"has a message of more than {_LARGEST} bytes to read")
+            sender, files = _told(file, control)
+            yield Message(data, name_bytes(source), sender, files)
+
+
+class _Stream:
+    """The bytes of a stream, in pieces that tell the same.
+
+    A read ends before another sender's bytes, and after those that descriptors came with.
+    """
+
+    def __init__(self, file: FrozenFile, sock: socket.socket, total: int) -> None:
+        self.file = file
+        self.sock = sock
+        self.total = total
+
+    def pieces(self) -> Iterator[Message]:
+        with _for_now(self.sock, _SO_PEEK_OFF, 0):
+            at = 0
+            while at < self.total:  # and no further: there a read would take an error
+                self.sock.setsockopt(_SOL, _SO_PEEK_OFF, at)
+                data, control, _, _ = self.sock.recvmsg(self.total - at, _CONTROL, _PEEK)
+                if not data:
+                    return
+                sender, files = _told(self.file, control)
+                border = self._before_last(at, len(data)) if files else 0
+                if border:
+                    yield Message(data[:border], b"", sender, [])
+                yield Message(data[border:], b"", sender, files)
+                at += len(data)
+
+    def _before_last(self, at: int, size: int) -> int:
+        """How many of these bytes were not sent with the last of them.
+
+        The kernel copies bytes as they were sent, all of them or, where there is no place for one,
+        none; and tells how many it has copied until then.
+        """
+        self.sock.setsockopt(_SOL, _SO_PEEK_OFF, at)
+        place = ctypes.create_string_buffer(size - 1)
+        nowhere = 1
+        iov = struct.pack("PNPN", ctypes.addressof(place), size - 1, nowhere, 1)
+        vector = ctypes.create_string_buffer(iov, len(iov))
+        head = struct.pack("PIPNPNi4x", 0, 0, ctypes.addressof(vector), 2, 0, 0, 0)
+        message = ctypes.create_string_buffer(head, len(head))
+        result: int = libc.recvmsg(self.sock.fileno(), message, ctypes.c_int(_PEEK))
+        return max(result, 0)
+
+
+def _told(
+    file: FrozenFile, control: list[tuple[int, int, bytes]]
+) -> tuple[Sender | None, list[int]]:
+    """(sender, open files) of a message."""
+    sender: Sender | None = None
+    files: list[int] = []
+    for level, kind, data in control:
+        if (level, kind) == (_SOL, _SCM_RIGHTS):
+            fds = struct.unpack(f"={len(data) // 4}i", data)
+            files += [file.pod.under_way(fd).id for fd in fds]
+        elif (level, kind) == (_SOL, _SCM_CREDENTIALS):
+            sender = _sender(file, *_UCRED.unpack(data))
+        elif (level, kind) == (_SOL, _SCM_PIDFD):  # of the sender, who is told already
+            os.close(*struct.unpack("=i", data))
+    return sender, files
+
+
+def _sender(file: FrozenFile, rpid: int, uid: int, gid: int) -> Sender | None:
+    if not rpid:
+        return None
+    if uid not in os.getresuid() or gid not in os.getresgid():
+        raise unsupported(
+            file,
+            "has a message of another user to read",
+            needed=f"senders of user {os.getuid()}, group {os.getgid()}",
+            found=f"one of user {uid}, group {gid}",
+            do="try again once the program has read it",
+        )
+    return Sender(file.pod.peer_vpid(rpid), uid, gid)

@@ -1,12 +1,13 @@
 """TCP and UDP sockets over IPv4 and IPv6: listening, bound, unbound, and UDP with a peer.
 
-Addresses, backlog and options. The address is claimed by binding it before anything is made.
+Addresses, backlog, options, filters, multicast memberships, shut-down halves of UDP, and datagrams that
+wait to be read, with where they came from. The address is claimed by binding it before anything is
+made.
 
-Not carried, and refused: a TCP connection, whatever its state, unless it has ended; a socket
-filter; other protocols. Not carried: connections that a listener has not accepted yet (their
-clients see a reset), datagrams not read yet (UDP may lose them), multicast memberships, IP options.
-
-No C half yet: addresses are the host's, so a port has to be free where the pod goes.
+Not carried, and refused: a TCP connection, whatever its state, unless it has ended; an error that was
+not read yet; filters of eBPF, keys of TCP; other protocols. Not carried: connections that a listener
+has not accepted yet (their clients see a reset), what was told beside a datagram (its time of arrival,
+its TTL ...), anycast memberships, the size that IPV6_MTU has set, flow labels that were leased.
 """
 
 from __future__ import annotations
@@ -22,29 +23,36 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..errors import RestoreError
-from ..log import log
-from ..view.build import Stage
-from .common.file import Description, described, finish, restoring, unsupported
-from .common.socket import (
-    GENERAL,
-    Table,
+from ...errors import RestoreError
+from ...log import log
+from ...view.build import Stage
+from ..common.file import Description, described, finish, restoring, unsupported
+from ..common.options import TCP, TCP_LISTENING, UDP, Table
+from ..common.socket import (
     borrowed,
     domain,
-    has_filter,
+    get_filter,
     options,
     queued,
+    set_filter,
     set_options,
 )
+from .diag import shutdowns
+from .multicast import Membership, join, memberships
+from .queue import Address, Datagram, address, look, refill
+from .unseen import Unseen, forget_all, note_again, set_unseen, unseen
 
 if TYPE_CHECKING:
-    from ..view.build import Build
-    from ..view.frozen import FrozenFile, FrozenPod
+    from ...view.build import Build
+    from ...view.frozen import FrozenFile, FrozenPod
 
 NAME = "inet_socket"
 
 LISTENING, CONNECTED, ENDED, UNCONNECTED = "listening", "connected", "ended", "unconnected"
 _TCP_CLOSE, _TCP_LISTEN = 7, 10
+_IP_BIND_ADDRESS_NO_PORT = 24
+_ANYWHERE = ("0.0.0.0", "::")
+_HOW = {1: socket.SHUT_RD, 2: socket.SHUT_WR, 3: socket.SHUT_RDWR}
 _TCP_STATES = (
     "?", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE",
     "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING", "NEW_SYN_RECV",
@@ -53,107 +61,6 @@ _PROTOCOLS = {
     socket.SOCK_STREAM: (socket.IPPROTO_TCP,),
     socket.SOCK_DGRAM: (socket.IPPROTO_UDP, socket.IPPROTO_ICMP, socket.IPPROTO_ICMPV6),
 }
-
-_IP, _IP6, _TCP, _UDP = (
-    socket.IPPROTO_IP, socket.IPPROTO_IPV6, socket.IPPROTO_TCP, socket.IPPROTO_UDP
-)  # fmt: skip
-_OPTIONS: Table = {
-    **GENERAL,
-    "IP_FREEBIND": (_IP, 15, 4),
-    "IP_TRANSPARENT": (_IP, 19, 4),
-    "IP_BIND_ADDRESS_NO_PORT": (_IP, 24, 4),
-    "IPV6_V6ONLY": (_IP6, 26, 4),
-    "IP_TOS": (_IP, 1, 4),
-    "IP_TTL": (_IP, 2, 4),
-    "IP_OPTIONS": (_IP, 4, 40),
-    "IP_RECVOPTS": (_IP, 6, 4),
-    "IP_RETOPTS": (_IP, 7, 4),
-    "IP_PKTINFO": (_IP, 8, 4),
-    "IP_MTU_DISCOVER": (_IP, 10, 4),
-    "IP_RECVERR": (_IP, 11, 4),
-    "IP_RECVTTL": (_IP, 12, 4),
-    "IP_RECVTOS": (_IP, 13, 4),
-    "IP_RECVORIGDSTADDR": (_IP, 20, 4),
-    "IP_MINTTL": (_IP, 21, 4),
-    "IP_CHECKSUM": (_IP, 23, 4),
-    "IP_RECVFRAGSIZE": (_IP, 25, 4),
-    "IP_RECVERR_RFC4884": (_IP, 26, 4),
-    "IP_MULTICAST_IF": (_IP, 32, 4),
-    "IP_MULTICAST_TTL": (_IP, 33, 4),
-    "IP_MULTICAST_LOOP": (_IP, 34, 4),
-    "IP_MULTICAST_ALL": (_IP, 49, 4),
-    "IP_UNICAST_IF": (_IP, 50, 4),
-    "IP_LOCAL_PORT_RANGE": (_IP, 51, 4),
-    "IPV6_2292PKTINFO": (_IP6, 2, 4),
-    "IPV6_2292HOPOPTS": (_IP6, 3, 4),
-    "IPV6_2292DSTOPTS": (_IP6, 4, 4),
-    "IPV6_2292RTHDR": (_IP6, 5, 4),
-    "IPV6_2292HOPLIMIT": (_IP6, 8, 4),
-    "IPV6_FLOWINFO": (_IP6, 11, 4),
-    "IPV6_UNICAST_HOPS": (_IP6, 16, 4),
-    "IPV6_MULTICAST_IF": (_IP6, 17, 4),
-    "IPV6_MULTICAST_HOPS": (_IP6, 18, 4),
-    "IPV6_MULTICAST_LOOP": (_IP6, 19, 4),
-    "IPV6_MTU_DISCOVER": (_IP6, 23, 4),
-    "IPV6_RECVERR": (_IP6, 25, 4),
-    "IPV6_MULTICAST_ALL": (_IP6, 29, 4),
-    "IPV6_RECVERR_RFC4884": (_IP6, 31, 4),
-    "IPV6_FLOWINFO_SEND": (_IP6, 33, 4),
-    "IPV6_RECVPKTINFO": (_IP6, 49, 4),
-    "IPV6_RECVHOPLIMIT": (_IP6, 51, 4),
-    "IPV6_RECVHOPOPTS": (_IP6, 53, 4),
-    "IPV6_RECVRTHDR": (_IP6, 56, 4),
-    "IPV6_RECVDSTOPTS": (_IP6, 58, 4),
-    "IPV6_RECVPATHMTU": (_IP6, 60, 4),
-    "IPV6_DONTFRAG": (_IP6, 62, 4),
-    "IPV6_RECVTCLASS": (_IP6, 66, 4),
-    "IPV6_TCLASS": (_IP6, 67, 4),
-    "IPV6_AUTOFLOWLABEL": (_IP6, 70, 4),
-    "IPV6_ADDR_PREFERENCES": (_IP6, 72, 4),
-    "IPV6_MINHOPCOUNT": (_IP6, 73, 4),
-    "IPV6_RECVORIGDSTADDR": (_IP6, 74, 4),
-    "IPV6_TRANSPARENT": (_IP6, 75, 4),
-    "IPV6_UNICAST_IF": (_IP6, 76, 4),
-    "IPV6_RECVFRAGSIZE": (_IP6, 77, 4),
-    "IPV6_FREEBIND": (_IP6, 78, 4),
-    "TCP_NODELAY": (_TCP, 1, 4),
-    "TCP_MAXSEG": (_TCP, 2, 4),
-    "TCP_CORK": (_TCP, 3, 4),
-    "TCP_KEEPIDLE": (_TCP, 4, 4),
-    "TCP_KEEPINTVL": (_TCP, 5, 4),
-    "TCP_KEEPCNT": (_TCP, 6, 4),
-    "TCP_SYNCNT": (_TCP, 7, 4),
-    "TCP_LINGER2": (_TCP, 8, 4),
-    "TCP_DEFER_ACCEPT": (_TCP, 9, 4),
-    "TCP_WINDOW_CLAMP": (_TCP, 10, 4),
-    "TCP_CONGESTION": (_TCP, 13, 16),
-    "TCP_THIN_LINEAR_TIMEOUTS": (_TCP, 16, 4),
-    "TCP_USER_TIMEOUT": (_TCP, 18, 4),
-    "TCP_FASTOPEN": (_TCP, 23, 4),
-    "TCP_NOTSENT_LOWAT": (_TCP, 25, 4),
-    "TCP_SAVE_SYN": (_TCP, 27, 4),
-    "TCP_FASTOPEN_CONNECT": (_TCP, 30, 4),
-    "TCP_FASTOPEN_NO_COOKIE": (_TCP, 34, 4),
-    "TCP_INQ": (_TCP, 36, 4),
-    "TCP_TX_DELAY": (_TCP, 37, 4),
-    "TCP_RTO_MAX_MS": (_TCP, 44, 4),
-    "UDP_CORK": (_UDP, 1, 4),
-    "UDP_NO_CHECK6_TX": (_UDP, 101, 4),
-    "UDP_NO_CHECK6_RX": (_UDP, 102, 4),
-    "UDP_SEGMENT": (_UDP, 103, 4),
-    "UDP_GRO": (_UDP, 104, 4),
-}
-_OF_KIND = {socket.SOCK_STREAM: _UDP, socket.SOCK_DGRAM: _TCP}
-"""Levels whose option numbers would mean something else for this type."""
-
-
-@dataclass(frozen=True)
-class Address:
-    host: str
-    port: int
-    flow: int
-    scope: int
-    """Flow and scope are IPv6's."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +73,12 @@ class State(Description):
     local: Address | None
     peer: Address | None
     backlog: int
+    shutdown: int
     options: dict[str, bytes]
+    unseen: list[Unseen]
+    filter: bytes
+    memberships: list[Membership]
+    queue: list[Datagram]
 
 
 def claims(file: FrozenFile) -> bool:
@@ -179,10 +91,12 @@ def claims(file: FrozenFile) -> bool:
 
 
 def capture(pod: FrozenPod) -> list[State]:
-    return [_capture(pod, file) for file in pod.files(NAME)]
+    files = pod.files(NAME)
+    shut = shutdowns() if files else {}
+    return [_capture(pod, file, shut) for file in files]
 
 
-def _capture(pod: FrozenPod, file: FrozenFile) -> State:
+def _capture(pod: FrozenPod, file: FrozenFile, shut: dict[int, int]) -> State:
     with borrowed(file.local) as sock:
         if sock.proto not in _PROTOCOLS.get(sock.type, ()):
             raise unsupported(
@@ -190,15 +104,13 @@ def _capture(pod: FrozenPod, file: FrozenFile) -> State:
                 f"is an internet socket of type {int(sock.type)}, protocol {sock.proto}",
                 needed="TCP or UDP",
             )
-        if has_filter(sock):
-            raise unsupported(file, "is a socket with a filter", do="run it without the filter")
         status, backlog = UNCONNECTED, 0
         if sock.type == socket.SOCK_STREAM:
             status, backlog = _tcp(file, sock)
-        local, peer = _address(sock.getsockname()), None
+        local, peer = address(sock.getsockname()), None
         if status == UNCONNECTED:
             with contextlib.suppress(OSError):
-                peer = _address(sock.getpeername())
+                peer = address(sock.getpeername())
                 status = CONNECTED
         return State(
             **described(pod, file),
@@ -206,15 +118,32 @@ def _capture(pod: FrozenPod, file: FrozenFile) -> State:
             type=sock.type,
             protocol=sock.proto,
             status=status,
-            local=local if local.port else None,
+            local=local if local.port or local.host not in _ANYWHERE else None,
             peer=peer,
             backlog=backlog,
-            options=options(sock, _table(sock.type, _OPTIONS)),
+            options=options(sock, _table(sock.type))
+            | (options(sock, TCP_LISTENING) if status == LISTENING else {}),
+            shutdown=shut.get(file.stat.st_ino, 0) if sock.type == socket.SOCK_DGRAM else 0,
+            unseen=unseen(file),
+            filter=_filter(file, sock),
+            memberships=memberships(sock) if sock.type == socket.SOCK_DGRAM else [],
+            queue=look(file, sock) if sock.type == socket.SOCK_DGRAM else [],
         )
 
 
-def _table(kind: int, table: Table) -> Table:
-    return {name: row for name, row in table.items() if row[0] != _OF_KIND[socket.SocketKind(kind)]}
+def _table(kind: int) -> Table:
+    return TCP if kind == socket.SOCK_STREAM else UDP
+
+
+def _filter(file: FrozenFile, sock: socket.socket) -> bytes:
+    try:
+        return get_filter(sock)
+    except PermissionError:
+        raise unsupported(
+            file,
+            "is a socket with a filter of eBPF, which the kernel does not show",
+            do="use a classic filter (SO_ATTACH_FILTER), or run it without",
+        ) from None
 
 
 def _tcp(file: FrozenFile, sock: socket.socket) -> tuple[str, int]:
@@ -238,7 +167,14 @@ def _tcp(file: FrozenFile, sock: socket.socket) -> tuple[str, int]:
         )
     poll = select.poll()
     poll.register(sock, select.POLLRDHUP)
-    if not any(events & select.POLLRDHUP for _, events in poll.poll(0)):
+    events = next((events for _, events in poll.poll(0)), 0)
+    if events & select.POLLERR:
+        raise unsupported(
+            file,
+            "is a TCP connection that has failed, which the program has not read yet",
+            do="try again once the program has read it",
+        )
+    if not events & select.POLLRDHUP:
         return UNCONNECTED, 0
     if queued(sock.fileno()):
         raise unsupported(
@@ -253,32 +189,26 @@ def _both_ends(sock: socket.socket) -> str:
     ends = []
     for ask in (sock.getsockname, sock.getpeername):
         with contextlib.suppress(OSError):
-            ends.append(_shown(_address(ask())))
+            ends.append(address(ask()).shown)
     return " to ".join(ends)
-
-
-def _address(raw: tuple[str, int] | tuple[str, int, int, int]) -> Address:
-    host, port, *rest = raw
-    flow, scope = rest or (0, 0)
-    return Address(host, port, flow, scope)
-
-
-def _shown(address: Address) -> str:
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    return f"{host}:{address.port}"
 
 
 # restore
 
 
 def restore(states: list[State], build: Build) -> None:
+    if states:
+        build.at(Stage.SHARED, forget_all, build)
     for state in states:
-        if build.rehearsal and state.local is not None:
+        if build.rehearsal:
             # The original has the port, and the clients: with SO_REUSEPORT we would take some.
-            state = replace(state, local=replace(state.local, port=0))
+            local = state.local and replace(state.local, port=0)
+            state = replace(state, local=local, queue=[])
         if state.local is not None and state.status != ENDED:
             build.at(Stage.CLAIM, _claim, state, build)
         build.at(Stage.SHARED, _make, state, build)
+    if not build.rehearsal:
+        build.at(Stage.SHARED, _refill, states, build)
 
 
 def _claim(state: State, build: Build) -> None:
@@ -290,7 +220,7 @@ def _claim(state: State, build: Build) -> None:
                 return  # by our former self, it seems; at the thaw it will show
             assert state.local is not None
             raise RestoreError(
-                f"cannot restore a socket bound to {_shown(state.local)}",
+                f"cannot restore a socket bound to {state.local.shown}",
                 stage=Stage.CLAIM.name,
                 resource=NAME,
                 needed="the address and port, free on this host",
@@ -302,30 +232,43 @@ def _claim(state: State, build: Build) -> None:
 def _open(state: State) -> socket.socket:
     with restoring(NAME, Stage.CLAIM, "a socket"):
         sock = socket.socket(state.family, state.type, state.protocol)
+        table = _table(state.type)
         try:
-            set_options(sock, state.options, _OPTIONS)
+            later = ("SO_LOCK_FILTER",) if state.queue else ()
+            if not state.queue:  # which is from before the filter, maybe, and would have to pass it
+                set_filter(sock, state.filter)
+            now = {k: v for k, v in state.options.items() if k in table and k not in later}
+            set_options(sock, now, table)
+            set_unseen(sock, state.unseen, bound=False)
+            for membership in state.memberships:
+                join(sock, membership)
         except OSError:
             sock.close()
             raise
         return sock
 
 
-def _raw(state: State, address: Address) -> tuple[str, int] | tuple[str, int, int, int]:
-    if state.family == socket.AF_INET:
-        return (address.host, address.port)
-    return (address.host, address.port, address.flow, address.scope)
-
-
 def _bind(state: State, sock: socket.socket) -> None:
     assert state.local is not None
     try:
-        sock.bind(_raw(state, state.local))
+        if state.local.port:
+            sock.bind(state.local.raw(state.family))
+        else:
+            _bind_without_port(state, sock, state.local)
     except OSError:
         if state.status != CONNECTED:
             raise
         # connect(2) chose the address of a host that the pod has left; it will choose again.
         anywhere = "0.0.0.0" if state.family == socket.AF_INET else "::"
         sock.bind((anywhere, state.local.port))
+
+
+def _bind_without_port(state: State, sock: socket.socket, local: Address) -> None:
+    """As IP_BIND_ADDRESS_NO_PORT makes it, or a connection that was given up leaves it."""
+    before = sock.getsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT)
+    sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+    sock.bind(local.raw(state.family))
+    sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, before)
 
 
 def _make(state: State, build: Build) -> None:
@@ -335,6 +278,7 @@ def _make(state: State, build: Build) -> None:
         else:
             again = sock.dup()
             build.or_when_free(partial(_place, state, again), again.close)
+        note_again(build, sock.fileno(), state.unseen)
         finish(build, state, sock.detach())
 
 
@@ -344,9 +288,46 @@ def _place(state: State, sock: socket.socket) -> None:
         _bind(state, sock)
     if state.status == LISTENING:
         sock.listen(state.backlog)
+        after = {k: v for k, v in state.options.items() if k in TCP_LISTENING}
+        set_options(sock, after, TCP_LISTENING)
     if state.peer is not None:
-        sock.connect(_raw(state, state.peer))
+        sock.connect(state.peer.raw(state.family))
+    set_unseen(sock, state.unseen, bound=True)
+    if state.shutdown:
+        with contextlib.suppress(OSError):  # it says so, and does it
+            sock.shutdown(_HOW[state.shutdown])
     sock.close()
+
+
+def _refill(states: list[State], build: Build) -> None:
+    """What waited to be read, once all have their addresses."""
+    waiting = [state for state in states if state.queue]
+    if not waiting:
+        return
+    udp = [state for state in states if state.type == socket.SOCK_DGRAM and state.local]
+    copies = {s.file_id: socket.socket(fileno=os.dup(build.file(s.file_id))) for s in udp}
+    close = partial(_close, copies)
+    if any(not copy.getsockname()[1] for copy in copies.values()):
+        build.at_thaw(partial(_refill_now, udp, copies), close)  # behind those who get theirs then
+    else:
+        _refill_now(udp, copies)
+
+
+def _refill_now(states: list[State], copies: dict[int, socket.socket]) -> None:
+    senders = {s.local: copies[s.file_id] for s in states if s.local is not None}
+    for state in states:
+        sock = copies[state.file_id]
+        if state.queue:
+            refill(sock, state.queue, dict(senders))
+            set_filter(sock, state.filter)
+            if "SO_LOCK_FILTER" in state.options:
+                sock.setsockopt(*UDP["SO_LOCK_FILTER"][:2], 1)
+    _close(copies)
+
+
+def _close(copies: dict[int, socket.socket]) -> None:
+    for copy in copies.values():
+        copy.close()
 
 
 def _end(sock: socket.socket) -> None:

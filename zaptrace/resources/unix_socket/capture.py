@@ -1,0 +1,253 @@
+"""What a pod's unix sockets are."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+import struct
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ...log import log
+from ..common.file import described, unsupported
+from ..common.options import GENERAL
+from ..common.socket import borrowed, get_filter, name_bytes, options
+from . import diag as diag
+from .names import path_of
+from .place import find, in_use
+from .queue import Message, look
+from .state import (
+    CONNECTED,
+    LISTENING,
+    NAME,
+    NOTED,
+    ORPHANED,
+    UNCONNECTED,
+    Peer,
+    Socket,
+    is_path,
+    shown,
+)
+
+if TYPE_CHECKING:
+    from ...view.frozen import FrozenFile, FrozenPod
+
+_SO_PEERGROUPS = 59
+_UCRED = struct.Struct("=iII")
+
+
+def find_files_under_way(pod: FrozenPod, file: FrozenFile) -> None:
+    """Have the pod know the open files that wait in the queue of a socket."""
+    waiting = file.info.get("scm_fds")  # since Linux 5.8
+    if waiting is not None and not int(waiting[0]):
+        return
+    with borrowed(file.local) as sock:
+        _queue(file, sock, _known(file))
+
+
+def look_at_all(pod: FrozenPod) -> list[Socket]:
+    files = pod.files(NAME)
+    if not files:
+        return []
+    every = diag.everything()
+    sight = _Sight(
+        {file.stat.st_ino for file in files},
+        {known.ino: known for known in every},
+        Counter((known.name, known.file) for known in every if known.name),
+        pod.store(NAME),
+    )
+    return [_look_at(pod, file, sight) for file in files]
+
+
+@dataclass(frozen=True)
+class _Sight:
+    """All unix sockets around."""
+
+    inside: set[int]
+    known: dict[int, diag.UnixSocket]
+    named: Counter[tuple[bytes, tuple[int, int] | None]]
+    notes: dict[bytes, bytes]
+
+    def directory(self, ino: int) -> bytes:
+        return self.notes.get(NOTED.pack(ino), b"")
+
+
+def _known(file: FrozenFile) -> diag.UnixSocket:
+    known = diag.lookup(file.stat.st_ino)
+    if known is None:
+        raise unsupported(file, "is a unix socket of another network namespace")
+    return known
+
+
+def _look_at(pod: FrozenPod, file: FrozenFile, sight: _Sight) -> Socket:
+    known = _known(file)
+    with borrowed(file.local) as sock:
+        status = _status(file, known, sight.inside)
+        peer_name = b""
+        with contextlib.suppress(OSError):
+            peer_name = name_bytes(sock.getpeername())
+        peer = known.peer if known.peer in sight.inside and known.peer else 0
+        told = _told(pod, file, sock)
+        bound, place, mode = _place(known, status, sight)
+        reset, queue = _queue(file, sock, known)
+        if queue and status == UNCONNECTED and not known.name:
+            raise unsupported(file, "has messages but neither an address nor a peer")
+        return Socket(
+            **described(pod, file),
+            type=sock.type,
+            ino=known.ino,
+            status=status,
+            peer=peer,
+            told=told,
+            told_fd=_held_by(file, told.vpid) if told else -1,
+            name=known.name,
+            bound=bound,
+            directory=sight.directory(known.ino) if bound else b"",
+            place=place,
+            mode=mode,
+            peer_name=peer_name,
+            peer_path=b"" if peer or status != CONNECTED else _outside(file, known, sight),
+            backlog=known.backlog if status == LISTENING else 0,
+            shutdown=known.shutdown,
+            queue=queue,
+            reset=reset,
+            options=options(sock, GENERAL),
+            filter=_filter(file, sock),
+        )
+
+
+def _status(file: FrozenFile, known: diag.UnixSocket, inside: set[int]) -> str:
+    if known.state == diag.LISTEN:
+        if known.waiting:
+            raise unsupported(
+                file,
+                "has connections that were not accepted yet",
+                needed="an empty queue of connections",
+                found=f"{known.waiting} waiting at {shown(known.name)}",
+                do="try again once the program has accepted them",
+            )
+        return LISTENING
+    if known.peer is None:
+        return UNCONNECTED
+    if known.peer in inside or (known.peer and known.type == socket.SOCK_DGRAM):
+        return CONNECTED
+    if known.peer == 0 and (known.shutdown == 3 or known.type == socket.SOCK_DGRAM):
+        return ORPHANED
+    if known.peer == 0:
+        raise unsupported(
+            file,
+            "is a unix connection that was not accepted yet",
+            needed="a connection with both ends in the pod",
+            do="try again once the other side has accepted it",
+        )
+    raise unsupported(
+        file,
+        "is a unix socket to a process outside the pod",
+        needed="both ends of the connection in the pod",
+        found=f"its peer is socket:[{known.peer}], which no process of the pod holds",
+        do="start the other process in the pod too, or end the connection first",
+    )
+
+
+def _queue(
+    file: FrozenFile, sock: socket.socket, known: diag.UnixSocket
+) -> tuple[bool, list[Message]]:
+    if known.state == diag.LISTEN:
+        return False, []
+    if known.peer is None and known.type != socket.SOCK_DGRAM:
+        return False, []
+    return look(file, sock, known)
+
+
+def _told(pod: FrozenPod, file: FrozenFile, sock: socket.socket) -> Peer | None:
+    rpid, uid, gid = _UCRED.unpack(
+        sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    )
+    if not rpid and (uid, gid) == (0xFFFFFFFF, 0xFFFFFFFF):
+        return None
+    groups = []
+    with contextlib.suppress(OSError):  # before Linux 4.13
+        raw = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 4 << 10)
+        groups = list(struct.unpack(f"={len(raw) // 4}I", raw))
+    own = (os.geteuid(), os.getegid(), sorted(os.getgroups()))
+    if (uid, gid, sorted(groups)) != own:
+        raise unsupported(
+            file,
+            "is a unix socket to another user",
+            needed=f"a peer of user {own[0]}, group {own[1]}, groups {own[2]}",
+            found=f"one of user {uid}, group {gid}, groups {groups}",
+        )
+    return Peer(pod.peer_vpid(rpid), uid, gid)
+
+
+def _held_by(file: FrozenFile, vpid: int) -> int:
+    return next((number for process, number in file.holders if process.vpid == vpid), -1)
+
+
+def _filter(file: FrozenFile, sock: socket.socket) -> bytes:
+    try:
+        return get_filter(sock)
+    except PermissionError:
+        raise unsupported(
+            file,
+            "is a socket with a filter of eBPF, which the kernel does not show",
+            do="use a classic filter (SO_ATTACH_FILTER), or run it without",
+        ) from None
+
+
+# names
+
+
+def _place(known: diag.UnixSocket, status: str, sight: _Sight) -> tuple[bool, bytes, int]:
+    """(it is bound itself, what its file is called now, and its mode)."""
+    if not known.name:
+        return False, b"", 0
+    accepting = known.type != socket.SOCK_DGRAM and status in (CONNECTED, ORPHANED)
+    if not is_path(known.name):
+        return not (accepting and _is_accepted(known, sight)), b"", 0
+    if accepting and sight.named[known.name, known.file] > 1:
+        return False, b"", 0  # its listener is there, or another that was accepted
+    directory = sight.directory(known.ino)
+    path = path_of(known.name, directory)
+    found = b""
+    if path.startswith(b"/") and known.file:
+        found = find(path, known.file)
+    if accepting and not directory and not (found and in_use(found)):
+        return False, b"", 0  # the file of a listener that is gone
+    if not found:
+        log.info("the file of the unix socket %s was removed: so it stays", shown(path))
+        return True, b"", 0
+    return True, os.path.basename(found), stat.S_IMODE(os.lstat(found).st_mode)
+
+
+def _is_accepted(known: diag.UnixSocket, sight: _Sight) -> bool:
+    """Is this end, whose name is abstract, the one that was accepted?"""
+    if sight.named[known.name, None] > 1:
+        return True
+    peer = sight.known.get(known.peer or 0)
+    if peer is None or not peer.name:
+        return True
+    if sight.named[peer.name, peer.file] > 1:
+        return False
+    return known.ino > peer.ino  # whose listener is gone: sockets are numbered as they are made
+
+
+def _outside(file: FrozenFile, known: diag.UnixSocket, sight: _Sight) -> bytes:
+    """The path by which a datagram socket outside the pod can be found again."""
+    peer = sight.known.get(known.peer or 0)
+    if peer is not None and peer.name.startswith(b"\0"):
+        return b""
+    path = b""
+    if peer is not None and peer.name.startswith(b"/") and peer.file:
+        path = find(peer.name, peer.file)
+    if not path:
+        raise unsupported(
+            file,
+            "sends to a socket outside the pod that cannot be found again",
+            needed="a socket with an abstract address, or with its file in the directory of its path",
+            found=shown(peer.name) if peer is not None and peer.name else "one without a name",
+        )
+    return path

@@ -1,0 +1,431 @@
+"""All unix sockets of a pod are made together, since they are each other's peers.
+
+Those that the kernel made in twos, by socketpair(2) or by accepting a connection, are *ends*; all
+others stand alone. Where the other end is no more, a *mate* takes its part for a while.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import socket
+import struct
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ...linux.native import lib
+from ...linux.program import Program
+from ..common.file import finish, opened
+from ..common.libc import checked, libc
+from ..common.options import GENERAL
+from ..common.socket import set_filter, set_options
+from . import diag as diag
+from .actors import NOBODY, Actors, Address
+from .names import Spot, bind
+from .queue import Message
+from .state import CONNECTED, LISTENING, NAME, NOTED, ORPHANED, Socket, is_path
+
+if TYPE_CHECKING:
+    from ...view.build import Build
+
+_DGRAM = socket.SOCK_DGRAM
+_ROOM = 1 << 22
+"""Bytes that a queue may hold while it is filled; as many as this host allows."""
+_PIECE = 1 << 17
+_SO_BUF_LOCK = 72
+_HOW = {1: socket.SHUT_RD, 2: socket.SHUT_WR, 3: socket.SHUT_RDWR}
+
+
+@dataclass(frozen=True)
+class _Connection:
+    """`client` and `server` are ends; None is a mate of the other."""
+
+    type: int
+    client: Socket | None
+    server: Socket | None
+    name: bytes
+    """Of the listener that accepted it."""
+
+    @property
+    def key(self) -> tuple[int, bytes]:
+        return (self.type, self.name)
+
+
+class Maker:
+    """`make` has all sockets there, with their names, and files in the same places as open files that
+    lead to them; `complete` gives them what they hold, once all is there that can wait in a queue."""
+
+    def __init__(self, states: list[Socket], build: Build) -> None:
+        self.build = build
+        self.states = {state.ino: state for state in states}
+        self.made: dict[int, socket.socket] = {}
+        self.mates: list[socket.socket] = []
+        self.other: dict[int, socket.socket] = {}
+        """By ino: the other end of an end."""
+        self.addresses: dict[int, Address] = {}
+        """By ino: how a socket that is bound is reached now."""
+        self.spots: dict[int, Spot] = {}
+        self.strangers: dict[tuple[int, bytes], socket.socket] = {}
+        """Senders that are no more, by their type and name."""
+        self.by_name = {s.name: s for s in states if s.bound and s.type == _DGRAM}
+        self.by_file = {state.file_id: state.ino for state in states}
+        self.actors = Actors(build)
+        self.taken = {known.name for known in diag.everything()} if build.contended else set()
+
+    def close(self) -> None:
+        """Close what was not handed over to the build."""
+        for sock in (*self.made.values(), *self.mates, *self.strangers.values()):
+            sock.close()
+
+    def make(self) -> None:
+        store = lib.zt_pod_store(self.build.handle)
+        former = [key for key in self.build.store(NAME) if len(key) == NOTED.size]
+        for key in former:  # of sockets of the pod's former self
+            lib.zt_store_remove(store, NAME.encode(), key, len(key))
+        states = list(self.states.values())
+        pairs, connections = self._ends()
+        ends = {end.ino for pair in pairs for end in pair if end}
+        ends |= {end.ino for c in connections for end in (c.client, c.server) if end}
+        for state in states:
+            if state.ino not in ends:
+                self.made[state.ino] = socket.socket(socket.AF_UNIX, state.type)
+        self._make_pairs(pairs)
+        self._make_connections(connections)
+        for state in states:
+            if state.bound:
+                self._bind(state)
+            if self._has_moved_on(state):
+                _disconnect(self.made[state.ino])
+
+    def complete(self) -> None:
+        """And hand them over to the build."""
+        states = list(self.states.values())
+        for state in states:
+            self._fill(state)
+        for state in self._in_order_of_connect():
+            self._connect(state)
+        for state in states:
+            if state.status == LISTENING and not self._later(state):
+                vpid = state.told.vpid if state.told else NOBODY
+                self.actors.listen(vpid, self.made[state.ino], state.backlog)
+        self.actors.end()
+        for sock in (*self.mates, *self.strangers.values()):
+            sock.close()
+        for state in states:
+            self._settle(state)
+            self._finish(state)
+
+    # two at once
+
+    def _ends(self) -> tuple[list[tuple[Socket, Socket | None]], list[_Connection]]:
+        """What is made by socketpair(2), and what by accepting."""
+        pairs: list[tuple[Socket, Socket | None]] = []
+        connections: list[_Connection] = []
+        seen: set[int] = set()
+        # The other end first of one that has moved on: it shows whose end that was.
+        for state in sorted(self.states.values(), key=lambda s: self._other_end(s) is None):
+            if state.ino in seen or not self._is_end(state):
+                continue
+            peer = self._other_end(state)
+            seen |= {state.ino, peer.ino if peer else 0}
+            connection = self._connection(state, peer)
+            if connection:
+                connections.append(connection)
+            else:
+                pairs.append((state, peer))
+        return pairs, connections
+
+    def _is_end(self, state: Socket) -> bool:
+        if state.type == _DGRAM:
+            return state.told is not None  # only socketpair(2) makes it tell a peer
+        return state.status in (CONNECTED, ORPHANED)
+
+    def _other_end(self, state: Socket) -> Socket | None:
+        """Known by being its peer without a name to connect to, or by both being each other's."""
+        peer = self.states.get(state.peer)
+        if peer is None or not self._is_end(peer):
+            return None
+        return peer if self._is_mutual(state) or not peer.name else None
+
+    def _is_mutual(self, state: Socket) -> bool:
+        peer = self.states.get(state.peer)
+        return peer is not None and peer.peer == state.ino
+
+    @staticmethod
+    def _connection(state: Socket, peer: Socket | None) -> _Connection | None:
+        if state.type == _DGRAM:
+            return None
+        for server, client in ((state, peer), (peer, state)):
+            if server is not None and server.name and not server.bound:
+                return _Connection(state.type, client, server, server.name)
+        if peer is None and state.peer_name:
+            return _Connection(state.type, state, None, state.peer_name)
+        return None
+
+    def _make_pairs(self, pairs: list[tuple[Socket, Socket | None]]) -> None:
+        by_maker: dict[int, list[tuple[Socket, Socket | None]]] = defaultdict(list)
+        for pair in pairs:
+            by_maker[pair[0].told.vpid if pair[0].told else NOBODY].append(pair)
+        for vpid, some in by_maker.items():
+            made = self.actors.pairs(vpid, [one.type for one, _ in some])
+            for (one, other), (its, others) in zip(some, made, strict=True):
+                self._join(one, its, other, others)
+
+    def _make_connections(self, connections: list[_Connection]) -> None:
+        by_listener: dict[tuple[int, bytes], list[_Connection]] = defaultdict(list)
+        for connection in connections:
+            by_listener[connection.key].append(connection)
+        for (kind, name), some in by_listener.items():
+            with (
+                socket.socket(socket.AF_UNIX, kind) as listener,
+                self._bound_for_now(listener, name) as address,
+            ):
+                for connection in some:
+                    self._make_connection(connection, listener, address)
+
+    def _make_connection(
+        self, connection: _Connection, listener: socket.socket, address: Address
+    ) -> None:
+        """The client tells who listens, the server who connects."""
+        client, server = connection.client, connection.server
+        listens = client.told.vpid if client and client.told else NOBODY
+        connects = server.told.vpid if server and server.told else NOBODY
+        self.actors.listen(listens, listener, 1)
+        end = socket.socket(socket.AF_UNIX, connection.type)
+        try:
+            self.actors.connect(connects, end, address)
+            accepted = _accept(listener, end)
+        except BaseException:
+            end.close()
+            raise
+        self._join(client, end, server, accepted)
+        if client is None and server is not None and server.peer_name:
+            with self._bound_for_now(end, server.peer_name):
+                pass
+
+    def _join(
+        self, one: Socket | None, its: socket.socket, other: Socket | None, others: socket.socket
+    ) -> None:
+        for state, sock, opposite in ((one, its, others), (other, others, its)):
+            if state is None:
+                self.mates.append(sock)
+            else:
+                self.made[state.ino] = sock
+                self.other[state.ino] = opposite
+
+    # names
+
+    def _later(self, state: Socket) -> bool:
+        """Its abstract name is our former self's until the thaw."""
+        return state.bound and not is_path(state.name) and state.name in self.taken
+
+    def _bind(self, state: Socket) -> None:
+        sock = self.made[state.ino]
+        if self._later(state):
+            again = sock.dup()
+            self.build.at_thaw(partial(_take_name, state, again, self.build), again.close)
+        elif is_path(state.name):
+            spot = bind(sock, state.name, state.directory)
+            self.addresses[state.ino] = Address(spot.directory, spot.name)
+            self.spots[state.ino] = spot
+            self.build.at_thaw(partial(spot.keep, state.place, state.mode), spot.give_up)
+            if state.place:
+                self.build.meanwhile[spot.path(state.place)] = spot.path(spot.name)
+        else:
+            sock.bind(state.name)
+            self.addresses[state.ino] = Address(-1, state.name)
+
+    def _settle(self, state: Socket) -> None:
+        """To its place, unless our former self has that still."""
+        spot = self.spots.get(state.ino)
+        if spot is None:
+            return
+        try:
+            spot.settle(state.place, state.mode)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or not self.build.contended:
+                raise
+
+    @contextlib.contextmanager
+    def _bound_for_now(self, sock: socket.socket, name: bytes) -> Iterator[Address]:
+        """A name whose file is removed again."""
+        if not is_path(name):
+            sock.bind(name)
+            yield Address(-1, name)
+            return
+        spot = bind(sock, name, b"")
+        try:
+            yield Address(spot.directory, spot.name)
+        finally:
+            spot.give_up()
+
+    # what waits to be read
+
+    def _fill(self, state: Socket) -> None:
+        for message in state.queue:
+            if self._is_end(state) and not self._has_moved_on(state):
+                self._send(self.other[state.ino], message)
+            else:
+                sender = self._sender(state.type, message.source)
+                self._send(sender, message, self.addresses[state.ino])
+        if state.reset:
+            self.made[state.ino].send(b"\0", socket.MSG_DONTWAIT)  # what its peer never reads
+
+    def _sender(self, kind: int, name: bytes) -> socket.socket:
+        known = self.by_name.get(name) if name else None
+        if known is not None:
+            return self.made[known.ino]
+        stranger = self.strangers.get((kind, name))
+        if stranger is None:
+            stranger = self.strangers[kind, name] = socket.socket(socket.AF_UNIX, kind)
+            if name:
+                with self._bound_for_now(stranger, name):
+                    pass
+        return stranger
+
+    def _send(self, sock: socket.socket, message: Message, to: Address | None = None) -> None:
+        with self._files(message.files) as files:
+            self._send_pieces(sock, message, files, to)
+
+    def _send_pieces(
+        self, sock: socket.socket, message: Message, files: list[int], to: Address | None
+    ) -> None:
+        data = message.data
+        whole = sock.type != socket.SOCK_STREAM
+        while True:
+            piece, data = (data, b"") if whole else (data[:_PIECE], data[_PIECE:])
+            give = partial(self.actors.send, sock, piece, files=files, sender=message.sender, to=to)
+            try:
+                give()
+            except BlockingIOError:
+                with _roomy(sock):
+                    give()
+            files = []
+            if not data:
+                return
+
+    @contextlib.contextmanager
+    def _files(self, file_ids: list[int]) -> Iterator[list[int]]:
+        """Descriptors of ours for open files, some of which may be sockets that are being made."""
+        fds: list[int] = []
+        try:
+            for file_id in file_ids:
+                ino = self.by_file.get(file_id)
+                ours = self.build.file(file_id) if ino is None else self.made[ino].fileno()
+                fds.append(os.dup(ours))  # of ours, others may be given away meanwhile
+            yield fds
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    # datagram sockets that connect(2) to another
+
+    def _has_moved_on(self, state: Socket) -> bool:
+        """From the end that socketpair(2) gave it."""
+        if state.type != _DGRAM or not self._is_end(state):
+            return False
+        if state.status == ORPHANED:
+            return bool(state.peer_name)
+        peer = self.made.get(state.peer)
+        return peer is None or self.other[state.ino] is not peer
+
+    def _in_order_of_connect(self) -> list[Socket]:
+        """One that has a peer takes no other: who connects to it has to do so before."""
+        waiting = [s for s in self.states.values() if s.status in (CONNECTED, ORPHANED)]
+        waiting = [s for s in waiting if not self._is_end(s) or self._has_moved_on(s)]
+        callers: dict[int, int] = defaultdict(int)
+        for state in waiting:
+            if not self._is_mutual(state):
+                callers[state.peer] += 1
+        ordered = []
+        ready = [s for s in waiting if not callers[s.ino]]
+        while ready:
+            state = ready.pop()
+            ordered.append(state)
+            peer = self.states.get(state.peer)
+            if peer is not None and not self._is_mutual(state):
+                callers[peer.ino] -= 1
+                if not callers[peer.ino] and peer in waiting:
+                    ready.append(peer)
+        return ordered
+
+    def _connect(self, state: Socket) -> None:
+        sock = self.made[state.ino]
+        if state.status == ORPHANED:
+            gone = socket.socket(socket.AF_UNIX, _DGRAM)
+            self.mates.append(gone)
+            with self._bound_for_now(gone, state.peer_name) as address:
+                self.actors.connect(NOBODY, sock, address)
+        elif state.peer:
+            self.actors.connect(NOBODY, sock, self.addresses[state.peer])
+        elif state.peer_path:
+            directory, name = os.path.split(state.peer_path)
+            with opened(directory, os.O_PATH | os.O_DIRECTORY) as fd:
+                self.actors.connect(NOBODY, sock, Address(fd, name))
+        else:
+            sock.connect(state.peer_name)
+
+    # the rest
+
+    def _finish(self, state: Socket) -> None:
+        sock = self.made[state.ino]
+        if state.shutdown:
+            sock.shutdown(_HOW[state.shutdown])
+        set_filter(sock, state.filter)
+        set_options(sock, state.options, GENERAL)
+        if state.directory:
+            _note(self.build, sock, state.directory)
+        finish(self.build, state, self.made.pop(state.ino).detach())
+
+
+def _accept(listener: socket.socket, client: socket.socket) -> socket.socket:
+    """The other end of `client`; others may have found an abstract name, too."""
+    wanted = os.fstat(client.fileno()).st_ino
+    listener.setblocking(False)  # it waits already
+    while True:
+        accepted, _ = listener.accept()
+        known = diag.lookup(os.fstat(accepted.fileno()).st_ino)
+        if known is not None and known.peer == wanted:
+            return accepted
+        accepted.close()
+
+
+def _disconnect(sock: socket.socket) -> None:
+    unspecified = struct.pack("=H14x", socket.AF_UNSPEC)
+    checked(libc.connect(sock.fileno(), unspecified, ctypes.c_uint(len(unspecified))))
+
+
+@contextlib.contextmanager
+def _roomy(sock: socket.socket) -> Iterator[None]:
+    """With the largest queue of what it has sent that this host allows, for a while."""
+    before = sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM)
+    try:
+        yield
+    finally:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, before // 2)
+        with contextlib.suppress(OSError):  # before Linux 5.14 nobody can tell
+            sock.setsockopt(socket.SOL_SOCKET, _SO_BUF_LOCK, 0)
+
+
+def _take_name(state: Socket, sock: socket.socket, build: Build) -> None:
+    """At the thaw. `sock` is ours, and closed once that is done."""
+    sock.bind(state.name)
+    if state.status == LISTENING and state.told is not None:
+        program = Program()
+        program.call("listen", state.told_fd, state.backlog)
+        build.process(state.told.vpid).run(program)
+    sock.close()
+
+
+def _note(build: Build, sock: socket.socket, directory: bytes) -> None:
+    """As the lower half notes it at the call."""
+    key = NOTED.pack(os.fstat(sock.fileno()).st_ino)
+    room, store = NAME.encode(), lib.zt_pod_store(build.handle)
+    if lib.zt_store_put(store, room, key, len(key), directory, len(directory)):
+        raise MemoryError

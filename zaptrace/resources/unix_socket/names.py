@@ -1,0 +1,224 @@
+"""The files of sockets while a pod is made: each under a private name beside its place.
+
+A socket keeps the name that it was bound to, wherever its file goes. So it is bound in its directory,
+whatever stands there being moved aside for that moment; the file is at once given a private name, by
+which the sockets of the pod are connected; and when that is done each file goes to its place, or is
+removed if the program had removed it. Where the pod's former self has the place still, the file goes
+there just before the pod runs.
+
+What stands at a place is replaced only if it is the file of a socket that is no more, which is asked
+once it is where nobody else can have it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import socket
+import stat
+import tempfile
+from dataclasses import dataclass, field
+from functools import partial
+
+from ...log import log
+from ..common.libc import RENAME_EXCHANGE, RENAME_NOREPLACE, apart, rename
+from .place import beneath, in_use
+
+_ATTEMPTS = 8
+
+
+def path_of(name: bytes, directory: bytes) -> bytes:
+    """Where a socket of this name was bound, `directory` being where its path begins."""
+    return os.path.join(directory, name.lstrip(b"/")) if directory else name
+
+
+def nearest(path: bytes) -> bytes:
+    """The directory of `path`, or the nearest above it that is there."""
+    while not os.path.isdir(path := os.path.dirname(path)):
+        continue
+    return path
+
+
+@dataclass
+class Spot:
+    """The file of one socket. Owns `directory`."""
+
+    directory: int
+    name: bytes
+    """What it is called now."""
+    made: list[bytes] = field(default_factory=list)
+    """Directories that are there for this file alone, outermost first."""
+    settled: bool = False
+
+    @property
+    def address(self) -> bytes:
+        """For connect(2) in our process."""
+        return beneath(self.directory, self.name)
+
+    def path(self, name: bytes) -> bytes:
+        """The path of a name in its directory."""
+        return os.path.join(os.readlink(b"/proc/self/fd/%d" % self.directory), name)
+
+    def settle(self, place: bytes, mode: int) -> None:
+        """The file goes to `place`, a name in its directory, or (b"") is removed. Once is enough.
+
+        Raises OSError with EADDRINUSE if something stands there that is not to be replaced; then
+        it can be tried again.
+        """
+        if self.settled:
+            return
+        if place:
+            os.chmod(self.address, mode)
+            _publish(self.directory, self.name, place)
+            self.name = place
+        else:
+            self.remove()
+        self.settled = True
+
+    def keep(self, place: bytes, mode: int) -> None:
+        """The pod runs: it is its own."""
+        self.settle(place, mode)
+        self.close()
+
+    def give_up(self) -> None:
+        """The pod will never run."""
+        self.remove()
+        self.close()
+
+    def remove(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.address)
+
+    def close(self) -> None:
+        """Leave the file as it is."""
+        os.close(self.directory)
+        for path in reversed(self.made):
+            with contextlib.suppress(OSError):  # somebody uses it by now
+                os.rmdir(path)
+
+
+def bind(sock: socket.socket, name: bytes, directory: bytes) -> Spot:
+    """Bind `sock` to a path, as one that begins in `directory` if that is given."""
+    base, made = _ground(name, directory)
+    path = path_of(name, base)
+    at = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    spot = Spot(at, _private(), made)
+    try:
+        _bind(sock, name, base, spot)
+    except BaseException:
+        spot.close()
+        raise
+    os.chmod(spot.address, 0o600)  # we have to connect to it ourselves
+    return spot
+
+
+def _ground(name: bytes, directory: bytes) -> tuple[bytes, list[bytes]]:
+    """The directory to bind a name in, and what was made for it where that is no more.
+
+    A name that begins at the root has to be bound there; any other may as well elsewhere.
+    """
+    path = path_of(name, directory)
+    if name.startswith(b"/") or (directory and os.path.isdir(os.path.dirname(path))):
+        return directory, _make_directories(path)
+    top = os.fsencode(tempfile.mkdtemp(prefix="zt-"))
+    base = os.path.join(top, *[b"d"] * name.split(b"/").count(b".."))
+    return base, [top, *_make_directories(path_of(name, base))]
+
+
+def _make_directories(path: bytes) -> list[bytes]:
+    """Those above `path` that are not there."""
+    missing = []
+    while not os.path.isdir(path := os.path.dirname(path)):
+        missing.append(path)
+    for directory in reversed(missing):
+        os.mkdir(directory, 0o700)
+    return missing[::-1]
+
+
+def _private() -> bytes:
+    return b".zt-" + secrets.token_hex(8).encode()
+
+
+def _bind(sock: socket.socket, name: bytes, base: bytes, spot: Spot) -> None:
+    leaf = os.path.basename(name)
+    occupied = os.path.lexists(beneath(spot.directory, leaf))
+    if occupied:
+        _move(spot.directory, leaf, spot.name)
+    try:
+        if name.startswith(b"/"):
+            sock.bind(name)
+        else:
+            apart(partial(_bind_in, base, sock, name))
+    except BaseException:
+        if occupied:
+            _move(spot.directory, spot.name, leaf)
+        raise
+    if occupied:
+        _swap(spot.directory, spot.name, leaf)
+    else:
+        _move(spot.directory, leaf, spot.name)
+
+
+def _bind_in(directory: bytes, sock: socket.socket, name: bytes) -> None:
+    os.chdir(directory)
+    sock.bind(name)
+
+
+def _move(directory: int, old: bytes, new: bytes) -> None:
+    """Raises FileExistsError if `new` is there."""
+    try:
+        rename(directory, old, new, RENAME_NOREPLACE)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # this file system cannot refuse to replace
+            raise
+        if os.path.lexists(beneath(directory, new)):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        os.rename(old, new, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def _swap(directory: int, one: bytes, other: bytes) -> None:
+    try:
+        rename(directory, one, other, RENAME_EXCHANGE)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # this file system cannot exchange
+            raise
+        between = _private()
+        _move(directory, other, between)
+        _move(directory, one, other)
+        _move(directory, between, one)
+
+
+def _publish(directory: int, private: bytes, place: bytes) -> None:
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(FileExistsError):
+            _move(directory, private, place)
+            return
+        aside = _private()
+        with contextlib.suppress(FileNotFoundError):
+            if not _is_stale(directory, place):
+                break
+            _move(directory, place, aside)
+            if not _is_stale(directory, aside):
+                _put_back(directory, aside, place)
+                break
+            os.unlink(beneath(directory, aside))
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), os.fsdecode(place))
+
+
+def _is_stale(directory: int, name: bytes) -> bool:
+    """The file of a socket that is no more?"""
+    path = beneath(directory, name)
+    return stat.S_ISSOCK(os.lstat(path).st_mode) and not in_use(path)
+
+
+def _put_back(directory: int, aside: bytes, place: bytes) -> None:
+    try:
+        _move(directory, aside, place)
+    except FileExistsError:
+        log.warning(
+            "%s was taken twice at once: what stood there is %s now",
+            os.fsdecode(place),
+            os.fsdecode(aside),
+        )
