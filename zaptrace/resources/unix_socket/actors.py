@@ -84,6 +84,8 @@ class Actors:
         process.run(program)
 
     def connect(self, vpid: int, sock: socket.socket, to: Address) -> None:
+        """Raises where it would have to wait."""
+        sock.setblocking(False)  # status flags of the pod's come last
         process = self._process(vpid)
         if process is None:
             sock.connect(to.here())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
+import fcntl
 import os
 import socket
 import stat
 import struct
+import termios
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,6 +29,7 @@ from .state import (
     NOTED,
     ORPHANED,
     UNCONNECTED,
+    WAITING,
     Peer,
     Socket,
     is_path,
@@ -58,7 +62,10 @@ def look_at_all(pod: FrozenPod) -> list[Socket]:
         {known.ino: known for known in every},
         Counter((known.name, known.file) for known in every if known.name),
         pod.store(NAME),
+        {client: known.ino for known in every for client in known.clients if client},
     )
+    for file in files:
+        _refuse_lost_clients(file, sight)
     return [_look_at(pod, file, sight) for file in files]
 
 
@@ -70,6 +77,8 @@ class _Sight:
     known: dict[int, diag.UnixSocket]
     named: Counter[tuple[bytes, tuple[int, int] | None]]
     notes: dict[bytes, bytes]
+    waits: dict[int, int]
+    """The listener of each that was not accepted yet, by their numbers."""
 
     def directory(self, ino: int) -> bytes:
         return self.notes.get(NOTED.pack(ino), b"")
@@ -85,11 +94,13 @@ def _known(file: FrozenFile) -> diag.UnixSocket:
 def _look_at(pod: FrozenPod, file: FrozenFile, sight: _Sight) -> Socket:
     known = _known(file)
     with borrowed(file.local) as sock:
-        status = _status(file, known, sight.inside)
+        status = _status(file, known, sight)
         peer_name = b""
         with contextlib.suppress(OSError):
             peer_name = name_bytes(sock.getpeername())
         peer = known.peer if known.peer in sight.inside and known.peer else 0
+        if status == WAITING:
+            peer = sight.waits[known.ino]
         told = _told(pod, file, sock)
         bound, place, mode = _place(known, status, sight)
         reset, queue = _queue(file, sock, known)
@@ -111,6 +122,8 @@ def _look_at(pod: FrozenPod, file: FrozenFile, sight: _Sight) -> Socket:
             peer_name=peer_name,
             peer_path=b"" if peer or status != CONNECTED else _outside(file, known, sight),
             backlog=known.backlog if status == LISTENING else 0,
+            clients=list(known.clients),
+            connector=_connector(file, sock) if status == WAITING else 0,
             shutdown=known.shutdown,
             queue=queue,
             reset=reset,
@@ -119,37 +132,59 @@ def _look_at(pod: FrozenPod, file: FrozenFile, sight: _Sight) -> Socket:
         )
 
 
-def _status(file: FrozenFile, known: diag.UnixSocket, inside: set[int]) -> str:
+def _status(file: FrozenFile, known: diag.UnixSocket, sight: _Sight) -> str:
     if known.state == diag.LISTEN:
-        if known.waiting:
-            raise unsupported(
-                file,
-                "has connections that were not accepted yet",
-                needed="an empty queue of connections",
-                found=f"{known.waiting} waiting at {shown(known.name)}",
-                do="try again once the program has accepted them",
-            )
         return LISTENING
     if known.peer is None:
         return UNCONNECTED
-    if known.peer in inside or (known.peer and known.type == socket.SOCK_DGRAM):
+    if sight.waits.get(known.ino) in sight.inside:
+        return WAITING
+    if known.peer in sight.inside or (known.peer and known.type == socket.SOCK_DGRAM):
         return CONNECTED
     if known.peer == 0 and (known.shutdown == 3 or known.type == socket.SOCK_DGRAM):
         return ORPHANED
+    found = f"its peer is socket:[{known.peer}], which no process of the pod holds"
     if known.peer == 0:
-        raise unsupported(
-            file,
-            "is a unix connection that was not accepted yet",
-            needed="a connection with both ends in the pod",
-            do="try again once the other side has accepted it",
-        )
+        found = "nobody has accepted it yet, and who listens is not in the pod"
     raise unsupported(
         file,
         "is a unix socket to a process outside the pod",
         needed="both ends of the connection in the pod",
-        found=f"its peer is socket:[{known.peer}], which no process of the pod holds",
+        found=found,
         do="start the other process in the pod too, or end the connection first",
     )
+
+
+def _refuse_lost_clients(file: FrozenFile, sight: _Sight) -> None:
+    """Of a connection that was not accepted yet, only the client's end can be looked at."""
+    known = sight.known.get(file.stat.st_ino)
+    if known is None or all(client in sight.inside for client in known.clients):
+        return
+    gone = known.clients.count(0)
+    what = f"{gone} that were closed again" if gone else "one from outside the pod"
+    raise unsupported(
+        file,
+        "has connections that were not accepted yet, whose other end is not in the pod",
+        needed="connections with both ends in the pod",
+        found=f"{what}, of {len(known.clients)} waiting at {shown(known.name)}",
+        do="try again once the program has accepted them",
+    )
+
+
+def _connector(file: FrozenFile, sock: socket.socket) -> int:
+    """Who has connected: the first that has it, as others have it from that one."""
+    sent = array.array("i", [0])
+    fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, sent)
+    if sent[0]:
+        raise unsupported(
+            file,
+            "has sent what cannot be looked at, as nobody has accepted its connection yet",
+            needed="connections that were accepted, or on which nothing was sent",
+            do="try again once the program has accepted it",
+        )
+    if not file.holders:
+        raise unsupported(file, "is a unix connection that was not accepted yet")
+    return file.holders[0][0].vpid
 
 
 def _queue(

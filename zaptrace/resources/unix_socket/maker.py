@@ -111,8 +111,7 @@ class Maker:
             self._connect(state)
         for state in states:
             if state.status == LISTENING and not self._later(state):
-                vpid = state.told.vpid if state.told else NOBODY
-                self.actors.listen(vpid, self.made[state.ino], state.backlog)
+                self._listen(state)
         self.actors.end()
         for sock in (*self.mates, *self.strangers.values()):
             sock.close()
@@ -170,7 +169,7 @@ class Maker:
     def _make_pairs(self, pairs: list[tuple[Socket, Socket | None]]) -> None:
         by_maker: dict[int, list[tuple[Socket, Socket | None]]] = defaultdict(list)
         for pair in pairs:
-            by_maker[pair[0].told.vpid if pair[0].told else NOBODY].append(pair)
+            by_maker[_teller(pair[0])].append(pair)
         for vpid, some in by_maker.items():
             made = self.actors.pairs(vpid, [one.type for one, _ in some])
             for (one, other), (its, others) in zip(some, made, strict=True):
@@ -193,8 +192,7 @@ class Maker:
     ) -> None:
         """The client tells who listens, the server who connects."""
         client, server = connection.client, connection.server
-        listens = client.told.vpid if client and client.told else NOBODY
-        connects = server.told.vpid if server and server.told else NOBODY
+        listens, connects = _teller(client), _teller(server)
         self.actors.listen(listens, listener, 1)
         end = socket.socket(socket.AF_UNIX, connection.type)
         try:
@@ -250,6 +248,15 @@ class Maker:
         except OSError as error:
             if error.errno != errno.EADDRINUSE or not self.build.contended:
                 raise
+
+    def _listen(self, state: Socket) -> None:
+        """And have those wait who had connected; they tell who had listened then."""
+        sock, own = self.made[state.ino], _teller(state)
+        for ino in state.clients:
+            client = self.states[ino]
+            self.actors.listen(_teller(client), sock, state.backlog)
+            self.actors.connect(client.connector, self.made[ino], self.addresses[state.ino])
+        self.actors.listen(own, sock, state.backlog)
 
     @contextlib.contextmanager
     def _bound_for_now(self, sock: socket.socket, name: bytes) -> Iterator[Address]:
@@ -381,6 +388,11 @@ class Maker:
         if state.directory:
             _note(self.build, sock, state.directory)
         finish(self.build, state, self.made.pop(state.ino).detach())
+
+
+def _teller(state: Socket | None) -> int:
+    """Who has to make the call that decides whom a socket tells."""
+    return state.told.vpid if state and state.told else NOBODY
 
 
 def _accept(listener: socket.socket, client: socket.socket) -> socket.socket:

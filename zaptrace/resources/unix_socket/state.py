@@ -17,6 +17,7 @@ NOTED = struct.Struct("=Q")
 SENDERS = b"senders"
 
 LISTENING, CONNECTED, ORPHANED, UNCONNECTED = "listening", "connected", "orphaned", "unconnected"
+WAITING = "waiting"
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,10 @@ class Socket(Description):
     type: int
     ino: int
     status: str
-    """`listening`, `connected`, `orphaned` (its peer was closed) or `unconnected`."""
+    """`listening`, `connected`, `orphaned` (its peer was closed), `unconnected`, or `waiting`: it has
+    connected, and was not accepted yet."""
     peer: int
-    """`ino` of the peer where that is in the pod, else 0."""
+    """`ino` of the peer where that is in the pod, else 0. Of one that waits, its listener's."""
     told: Peer | None
     told_fd: int
     """A descriptor of it in the process that it tells, or -1."""
@@ -53,6 +55,10 @@ class Socket(Description):
     peer_path: bytes
     """Where one that is outside the pod is to be found; b"" for an abstract one."""
     backlog: int
+    clients: list[int]
+    """`ino` of those who wait to be accepted, in order."""
+    connector: int
+    """The process that one who waits will be told to belong to."""
     shutdown: int
     queue: list[Message]
     reset: bool
