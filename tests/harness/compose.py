@@ -66,7 +66,7 @@ def _block(depth: int) -> st.SearchStrategy[Script]:
     steps = _step
     if depth:
         steps = st.integers(0, 4).flatmap(lambda n: _step if n else _fork(depth - 1))
-    return st.lists(steps, max_size=12).map(lambda parts: sum(parts, ()))
+    return st.lists(steps, max_size=9).map(lambda parts: sum(parts, ()))
 
 
 def _fork(depth: int) -> st.SearchStrategy[Script]:
@@ -77,7 +77,7 @@ def _fork(depth: int) -> st.SearchStrategy[Script]:
     )
 
 
-scripts = _block(3).filter(bool)
+scripts = _block(2).filter(bool)
 
 
 class Refused(Exception):

@@ -181,7 +181,7 @@ class World:
         stdin = os.dup(CHANNEL)
         stored = stored_in(self.image)
         fill_store(self.handle, stored)
-        nobody = {"launch": _nothing, "end": _nothing, "stop": _nothing}
+        nobody = dict.fromkeys(("launch", "end", "stop", "go_on"), _nothing)
         made = {**nobody, "stored": stored, **given}
         self.build = build = Build(self.handle, self.image, "world", channel=ours, **made)
         build.processes[Vpid(VPID)] = BuildProcess(self.handle, Vpid(VPID), Rpid(os.getpid()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 from dataclasses import dataclass
 
 _MAP = re.compile(
@@ -122,6 +123,13 @@ def traced_by(tids: set[int]) -> list[int]:
             if entry.isdigit() and int(status(int(entry))["TracerPid"]) in tids:
                 found.append(int(entry))
     return found
+
+
+def end_traced(tids: set[int]) -> None:
+    """SIGKILL to the processes that any of these threads traces."""
+    for rpid in traced_by(tids):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(rpid, signal.SIGKILL)
 
 
 def fds(rpid: int) -> list[int]:

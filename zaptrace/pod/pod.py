@@ -423,7 +423,7 @@ class Pod:
 
         What it waits for then is over, so the work that it does fails, as if they had been killed.
         """
-        _end_traced({int(tid) for tid in os.listdir("/proc/self/task")})
+        procfs.end_traced({int(tid) for tid in os.listdir("/proc/self/task")})
 
     def close(self, patience: float = _CLOSE_S) -> None:
         """End what is left of the pod, and the tracer thread; leave it alone after `patience` seconds.
@@ -441,7 +441,7 @@ class Pod:
             if waited > _CUT_AFTER_S and not cut:
                 cut = True
                 # Ours alone: this may be a rehearsal, beside the pod that it is of.
-                _end_traced({self._thread.native_id or 0})
+                procfs.end_traced({self._thread.native_id or 0})
         if self._thread.is_alive():
             log.error("the tracer of pod %s does not end", self.name)
         for deferred in self.before_thaw:
@@ -454,13 +454,6 @@ class Pod:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-
-def _end_traced(tids: set[int]) -> None:
-    """SIGKILL to what these threads trace."""
-    for rpid in procfs.traced_by(tids):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(rpid, signals.SIGKILL)
 
 
 def _find(command: str, env: Mapping[str, str], cwd: str | None) -> str:

@@ -157,6 +157,16 @@ static _Noreturn void child_main(int at, int rested, enum ending ending, int val
 	live(ending);
 }
 
+/* Of what it should not have died. */
+static bool died(struct child *it, int rested)
+{
+	look_at_child(it, WEXITED | WNOHANG | WNOWAIT);
+	if ((it->code == CLD_KILLED || it->code == CLD_DUMPED) && !control->rested[rested])
+		zt_fail("process %d: child %d died of signal %d before it was at rest", (int)getpid(),
+			(int)it->pid, it->status);
+	return false;
+}
+
 /* fork APART GROUP: apart, its parent ends at once; the step after which the child's script ends. */
 static int do_fork(int at)
 {
@@ -190,8 +200,8 @@ static int do_fork(int at)
 		control->alive -= alive;
 		return end;
 	}
-	until(control->rested[rested]);
 	struct child child = {.pid = pid, .ending = apart ? BURIED : ending};
+	until(control->rested[rested] || died(&child, rested));
 	if (a[2] % 3 == 0)
 		do_pidfd(pid, a[2] % 2);
 	if (!alive || apart)
@@ -242,7 +252,7 @@ int main(int argc, char **argv)
 		zt_check(sscanf(argv[i + 1], "%15s %d %d %d %d %d %d", steps[i].word, a, a + 1, a + 2,
 				a + 3, a + 4, a + 5) > 0);
 	}
-	control->alive = 0;
+	control->root = getpid();
 	run(0);
 	next_phase(SETTLE);
 	settle();

@@ -16,6 +16,7 @@ enum phase { SETUP, SETTLE, CHECK, CONSUME, END };
 
 /* One shared page. A process arrives in a phase when it has done what belongs to it. */
 struct control {
+	pid_t root;
 	_Atomic int phase, alive, files, forks;
 	_Atomic int arrived[END + 1];
 	_Atomic int rested[FORKS];
@@ -26,7 +27,7 @@ static struct control *control;
 /* Waits for a condition, which must come true. */
 #define until(condition)                                                                           \
 	do {                                                                                       \
-		int until_left = 20000;                                                            \
+		int until_left = 5000;                                                            \
 		while (!(condition)) {                                                             \
 			if (until_left-- == 0)                                                     \
 				zt_fail("%s:%d: %s never came", __FILE__, __LINE__, #condition);   \
@@ -40,6 +41,8 @@ static inline void wait_phase(enum phase wanted)
 	while (control->phase < (int)wanted) {
 		struct timespec t = {0, 5 * ZT_MS};
 		nanosleep(&t, NULL);
+		if (kill(control->root, 0) && errno == ESRCH)
+			_exit(3); /* it has failed */
 	}
 }
 

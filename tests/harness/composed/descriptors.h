@@ -19,11 +19,16 @@
 #include <sys/timerfd.h>
 #include <sys/un.h>
 
+/* What can be seen of a descriptor without taking anything. */
+struct looks {
+	int64_t mode, size, links, offset, flags, cloexec, ready, waiting, contents;
+};
+
 struct number {
 	bool open;
 	int messages, size, seed; /* that a read of this process will find */
 	uint64_t value; /* of an eventfd, plus one */
-	uint64_t sum; /* at rest */
+	struct looks at_rest;
 };
 
 static struct number numbers[NUMBERS];
@@ -272,10 +277,12 @@ static void do_pty(const int *a)
 	int slave = keep(open(name, O_RDWR | O_NOCTTY));
 	struct winsize size = {.ws_row = (unsigned short)a[1], .ws_col = 80};
 	ioctl(master, TIOCSWINSZ, &size);
-	if (a[0] & 2 && write(slave, "output\n", 7) != 7)
-		return;
-	if (a[0] & 4 && write(master, a[1] % 2 ? "typed\n" : "typ", 3 + a[1] % 2 * 3) < 0)
-		return;
+	int shown = 0, wanted = 0; /* a terminal hands on in its own time, echo too */
+	if (a[0] & 2)
+		wanted += write(slave, "output\n", 7) == 7 ? 8 : 0;
+	if (a[0] & 4)
+		wanted += write(master, a[1] % 2 ? "typed\n" : "typ", a[1] % 2 ? 6 : 3) + a[1] % 2;
+	until(ioctl(master, FIONREAD, &shown) || shown == wanted);
 	if (a[0] & 8) {
 		signal(SIGHUP, SIG_IGN); /* or its end ends us */
 		setsid();
@@ -357,42 +364,47 @@ static void do_pidfd(pid_t pid, bool of_thread)
 	keep((int)syscall(SYS_pidfd_open, pid, of_thread ? O_EXCL : 0));
 }
 
-/* What can be seen of a descriptor without taking anything. */
-static uint64_t number_sum(int fd)
+static struct looks look_at_number(int fd)
 {
 	struct stat status;
 	struct pollfd polled = {.fd = fd, .events = POLLIN | POLLOUT | POLLPRI | POLLRDHUP};
 	int waiting = -1;
 	char data[9000];
-	if (fstat(fd, &status))
-		return 1;
-	if (S_ISCHR(status.st_mode) && !isatty(fd))
-		return 2;
+	if (fstat(fd, &status) || (S_ISCHR(status.st_mode) && !isatty(fd)))
+		return (struct looks){0};
 	ioctl(fd, FIONREAD, &waiting);
 	poll(&polled, 1, 0);
-	int64_t facts[] = {status.st_mode, status.st_size, (int64_t)status.st_nlink,
-			   lseek(fd, 0, SEEK_CUR), fcntl(fd, F_GETFL), fcntl(fd, F_GETFD),
-			   polled.revents, waiting};
-	uint64_t sum = hashed(0xcbf29ce484222325, facts, sizeof facts);
+	struct looks looks = {status.st_mode, status.st_size, (int64_t)status.st_nlink,
+			      lseek(fd, 0, SEEK_CUR), fcntl(fd, F_GETFL), fcntl(fd, F_GETFD),
+			      polled.revents, waiting, 0};
 	if (S_ISREG(status.st_mode) && status.st_size > 0) {
 		ssize_t n = pread(fd, data, sizeof data, 0);
-		sum = hashed(sum, data, n > 0 ? (size_t)n : 0);
+		looks.contents = (int64_t)hashed(0xcbf29ce484222325, data, n > 0 ? (size_t)n : 0);
 	}
-	return sum;
+	return looks;
 }
 
 static void settle_descriptors(void)
 {
 	for (int fd = 3; fd < NUMBERS; fd++)
 		if (numbers[fd].open)
-			numbers[fd].sum = number_sum(fd);
+			numbers[fd].at_rest = look_at_number(fd);
 }
 
 static void check_descriptors(void)
 {
-	for (int fd = 3; fd < NUMBERS; fd++)
-		if (numbers[fd].open && number_sum(fd) != numbers[fd].sum)
-			zt_fail("process %d: fd %d is not what it was", (int)getpid(), fd);
+	static const char *const NAMES[] = {"mode", "size", "links", "offset", "flags", "FD_CLOEXEC",
+					    "events", "bytes to read", "contents"};
+	for (int fd = 3; fd < NUMBERS; fd++) {
+		if (!numbers[fd].open)
+			continue;
+		struct looks now = look_at_number(fd);
+		const int64_t *is = &now.mode, *was = &numbers[fd].at_rest.mode;
+		for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
+			if (is[i] != was[i])
+				zt_fail("process %d: the %s of fd %d are %#lx, were %#lx", (int)getpid(),
+					NAMES[i], fd, (long)is[i], (long)was[i]);
+	}
 }
 
 static void consume(int fd, const struct number *it)
@@ -410,9 +422,10 @@ static void consume(int fd, const struct number *it)
 	for (int i = 0; i < it->messages; i++)
 		fill(wanted + i * it->size, (size_t)it->size, it->seed);
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-	for (ssize_t n; got < want; got += (int)n)
-		if ((n = read(fd, data + got, (size_t)(want - got))) <= 0 && errno != ECONNRESET)
-			break;
+	for (int tries = 0; got < want && tries < it->messages + 2; tries++) {
+		ssize_t n = read(fd, data + got, (size_t)(want - got)); /* ECONNRESET comes first */
+		got += n > 0 ? (int)n : 0;
+	}
 	if (got != want || memcmp(data, wanted, (size_t)want))
 		zt_fail("process %d: fd %d gave %d bytes, of %d", (int)getpid(), fd, got, want);
 }

@@ -114,6 +114,8 @@ static void do_map(const int *a)
 	struct area *area = &areas[area_count++];
 	*area = (struct area){.at = at, .pages = pages, .anonymous = kind == NONE || kind == ZERO};
 	area->fickle = kind == NONE && a[3] & 256;
+	if (kind == ZERO && offset)
+		first = PROT_NONE; /* what is shared ends before it begins: SIGBUS */
 	for (size_t i = 0; i < pages && first & PROT_WRITE; i++)
 		if (a[4] >> i & 1 && offset + i < in_file) {
 			fill(at + i * PAGE, PAGE, a[4] + (int)i);

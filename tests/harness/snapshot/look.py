@@ -45,10 +45,8 @@ class Look:
     def lives_in(self, rpid: int) -> int | None:
         """The first thread of a process that has not ended; None of a zombie."""
         for rtid in sorted(map(int, os.listdir(f"/proc/{rpid}/task")), key=lambda t: t != rpid):
-            if (
-                Path(f"/proc/{rpid}/task/{rtid}/stat").read_text().rpartition(")")[2].split()[0]
-                != "Z"
-            ):
+            text = Path(f"/proc/{rpid}/task/{rtid}/stat").read_text("utf-8", "replace")
+            if text.rpartition(")")[2].split()[0] != "Z":
                 return rtid
         return None
 

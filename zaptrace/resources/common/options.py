@@ -157,6 +157,7 @@ TCP: Table = {
     "TCP_CONGESTION": (_TCP, 13, 16),
     "TCP_THIN_LINEAR_TIMEOUTS": (_TCP, 16, 4),
     "TCP_USER_TIMEOUT": (_TCP, 18, 4),
+    "TCP_FASTOPEN": (_TCP, 23, 4),
     "TCP_NOTSENT_LOWAT": (_TCP, 25, 4),
     "TCP_SAVE_SYN": (_TCP, 27, 4),
     "TCP_FASTOPEN_CONNECT": (_TCP, 30, 4),
@@ -168,9 +169,6 @@ TCP: Table = {
     "TCP_RTO_MIN_US": (_TCP, 45, 4),
     "TCP_DELACK_MAX_US": (_TCP, 46, 4),
 }
-
-TCP_LISTENING: Table = {"TCP_FASTOPEN": (_TCP, 23, 4)}
-"""To be set once it listens, or does not yet; a connection has none."""
 
 UDP: Table = {
     **INTERNET,

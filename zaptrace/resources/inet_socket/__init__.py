@@ -27,7 +27,7 @@ from ...errors import RestoreError
 from ...log import log
 from ...view.build import Stage
 from ..common.file import Description, described, finish, restoring, unsupported
-from ..common.options import TCP, TCP_LISTENING, UDP, Table
+from ..common.options import TCP, UDP, Table
 from ..common.socket import (
     borrowed,
     domain,
@@ -121,8 +121,7 @@ def _capture(pod: FrozenPod, file: FrozenFile, shut: dict[int, int]) -> State:
             local=local if local.port or local.host not in _ANYWHERE else None,
             peer=peer,
             backlog=backlog,
-            options=options(sock, _table(sock.type))
-            | (options(sock, TCP_LISTENING) if status in (LISTENING, UNCONNECTED) else {}),
+            options=options(sock, _table(sock.type)),
             shutdown=shut.get(file.stat.st_ino, 0) if sock.type == socket.SOCK_DGRAM else 0,
             unseen=unseen(file),
             filter=_filter(file, sock),
@@ -288,9 +287,6 @@ def _place(state: State, sock: socket.socket) -> None:
         _bind(state, sock)
     if state.status == LISTENING:
         sock.listen(state.backlog)
-    if state.status in (LISTENING, UNCONNECTED):
-        late = {k: v for k, v in state.options.items() if k in TCP_LISTENING}
-        set_options(sock, late, TCP_LISTENING)
     if state.peer is not None:
         sock.connect(state.peer.raw(state.family))
     set_unseen(sock, state.unseen, bound=True)

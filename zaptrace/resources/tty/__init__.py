@@ -291,8 +291,8 @@ def _restore_slave_side(state: State, build: Build, master: int) -> None:
                 ) from error
         for end in state.ends:
             if end.side == SLAVE:
-                flags = end.flags & (os.O_ACCMODE | os.O_NONBLOCK)
-                finish(build, end, open_slave(master, flags))
+                # Not O_ASYNC, which has an owner; all else, as the O_LARGEFILE of an open by name.
+                finish(build, end, open_slave(master, end.flags & ~os.O_ASYNC))
 
 
 def _foreground(state: State, build: Build, numbers: dict[int, int]) -> None:
