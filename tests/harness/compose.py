@@ -92,6 +92,7 @@ def carried(script: Script) -> None:
         _run("restore", script, place)
     finally:
         world.remove(place)
+        world.reap()
 
 
 def _run(flavour: str, script: Script, place: Path) -> None:
@@ -144,15 +145,14 @@ def fault(script: Script) -> str:
     return ""
 
 
-def kind(text: str) -> str:
-    """Of a fault, what it has in common with others: its last words without their numbers."""
-    lines = text.partition("\n--- ")[0].splitlines()
-    words = next((n for n in lines if re.match(r"zaptrace\.\w|\w*Error", n)), "") or lines[-1]
+def kinds(text: str) -> set[str]:
+    """Of a fault, what it has in common with others: each thing that it says, without numbers."""
+    lines = text.partition("\n--- its output")[0].splitlines()
+    said = [line for line in lines if line.startswith("  process ")]
     if "FAIL:" in text:
-        words = text[text.index("FAIL:") :].splitlines()[0]
-    elif len(lines) > 1 and lines[1].startswith("  process"):
-        words = lines[1]
-    return re.sub(r"0x[0-9a-f]+|[0-9a-f]*\d[0-9a-f]*", "N", words)[:120]
+        said = text[text.index("FAIL:") :].splitlines()[:1]
+    said = said or [n for n in lines if re.match(r"zaptrace\.\w|\w*Error", n)][-1:] or lines[-1:]
+    return {re.sub(r"0x[0-9a-f]+|[0-9a-f]*\d[0-9a-f]*", "N", line)[:120] for line in said}
 
 
 def smaller(script: Script, fails: Callable[[Script], bool], until: float) -> Script:
