@@ -416,13 +416,11 @@ class Pod:
 
     @staticmethod
     def cut() -> None:
-        """From any thread: SIGKILL to every process that this process traces, whatever the tracer does.
+        """From any thread: SIGKILL to every process of every pod of ours, whatever their tracers do.
 
-        What it waits for then is over, so the work that it does fails, as if they had been killed.
+        What those wait for then is over, so the work that they do fails, as if it had been killed.
         """
-        for rpid in procfs.traced_by({int(tid) for tid in os.listdir("/proc/self/task")}):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(rpid, signals.SIGKILL)
+        _kill_traced_by({int(tid) for tid in os.listdir("/proc/self/task")})
 
     def close(self, patience: float = _CLOSE_S) -> None:
         """End what is left of the pod, and the tracer thread; leave it alone after `patience` seconds.
@@ -439,7 +437,7 @@ class Pod:
             self._thread.join(_WAKE_AGAIN_S)
             if waited > _CUT_AFTER_S and not cut:
                 cut = True
-                self.cut()
+                _kill_traced_by({self._thread.native_id or 0})
         if self._thread.is_alive():
             log.error("the tracer of pod %s does not end", self.name)
         for deferred in self.before_thaw:
@@ -479,6 +477,12 @@ def _c_strings(texts: Iterable[str | bytes]) -> tuple[Strings, list[Bytes]]:
     """An array of C strings, with what keeps it alive."""
     strings = [_c_string(text) for text in texts]
     return ffi.new("char *[]", [*strings, ffi.NULL]), strings
+
+
+def _kill_traced_by(tids: set[int]) -> None:
+    for rpid in procfs.traced_by(tids):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(rpid, signals.SIGKILL)
 
 
 @functools.cache
