@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 
 import pytest
 
-from harness.supervisors import PATIENCE_S
+import zaptrace.pod.pod as pod_module
+from harness.supervisors import PATIENCE_S, eventually
 from zaptrace.errors import ZaptraceError
 from zaptrace.linux.native import NativeError, check, ffi, lib, new_error
 from zaptrace.linux.program import Program
@@ -130,3 +132,30 @@ def test_errors_of_a_thread_that_is_gone(quiet: Stdio):
 
         pod.call(work)
         assert pod.wait(PATIENCE_S) == signal.SIGKILL
+
+
+def test_closing_one_pod_leaves_others_alone(quiet: Stdio, monkeypatch: pytest.MonkeyPatch):
+    """Also where its end takes long, so that it is cut short: a rehearsal's pod is closed beside the one
+    that it is a copy of."""
+    with (
+        Pod.launch(["sleep", "1000"], name="one", stdio=quiet) as one,
+        Pod.launch(["sleep", "1000"], name="other", stdio=quiet) as other,
+    ):
+        busy, go_on = threading.Event(), threading.Event()
+
+        def work() -> None:
+            busy.set()
+            go_on.wait(PATIENCE_S)
+
+        (process,) = one.processes()
+        monkeypatch.setattr(pod_module, "_CUT_AFTER_S", 0.0)
+        aside = threading.Thread(target=one.call, args=(work,))
+        aside.start()
+        busy.wait(PATIENCE_S)
+        closing = threading.Thread(target=one.close)
+        closing.start()
+        eventually(lambda: not os.path.exists(f"/proc/{process.rpid}/exe"))
+        go_on.set()
+        aside.join()
+        closing.join()
+        assert [p.comm for p in other.processes()] == ["sleep"]

@@ -1,4 +1,4 @@
-"""Many processes, many threads."""
+"""Many processes, many threads, a deep tree."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from harness.world import REAL, compiled
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("flavour", ["resume", "restore", "twice"])
-@pytest.mark.parametrize(("what", "count"), [("processes", 200), ("threads", 1000)])
+CASES = [
+    *[(what, 200, flavour) for what in ("processes", "deep") for flavour in ("resume", "twice")],
+    ("processes", 1000, "restore"),
+    ("deep", 700, "restore"),
+    *[("threads", 1000, flavour) for flavour in ("resume", "restore", "twice")],
+]
+
+
+@pytest.mark.parametrize(("what", "count", "flavour"), CASES)
 def test_many(what: str, count: int, flavour: str, place: Path):
-    run_flavour(flavour, [compiled(REAL / "many.c"), what, str(count)], place, timeout=120)
+    run_flavour(flavour, [compiled(REAL / "many.c"), what, str(count)], place, timeout=400)

@@ -419,9 +419,9 @@ class Pod:
 
     @staticmethod
     def cut() -> None:
-        """From any thread: SIGKILL to every process that this process traces, whatever the tracer does.
+        """From any thread: SIGKILL to every process of every pod of ours, whatever their tracers do.
 
-        What it waits for then is over, so the work that it does fails, as if they had been killed.
+        What those wait for then is over, so the work that they do fails, as if it had been killed.
         """
         procfs.end_traced({int(tid) for tid in os.listdir("/proc/self/task")})
 

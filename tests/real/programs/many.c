@@ -1,4 +1,5 @@
-/* many processes|threads N: N of them meet in a ring of turns; each turn is counted once.
+/* many processes|threads|deep N: N of them meet in a ring of turns; each turn is counted once. Deep: each
+ * is the child of the one before.
  *
  * Says ready when all are there, waits for the file in ZT_GO, then lets a token go round twice, and
  * checks that it passed each of them in order. */
@@ -39,6 +40,20 @@ static void *member(void *number)
 	return NULL;
 }
 
+/* The number n, and below it all that follow; ends with the status of the next, or of its own. */
+static void chain(int n)
+{
+	int status = 0;
+	pid_t child = n + 1 < count ? fork() : 0;
+
+	if (n + 1 < count && child == 0)
+		chain(n + 1);
+	member((void *)(long)n);
+	if (child > 0 && (waitpid(child, &status, 0) != child || status != 0))
+		_exit(1);
+	_exit(child < 0);
+}
+
 static void wait_for_go(void)
 {
 	const char *go = getenv("ZT_GO");
@@ -60,7 +75,7 @@ int main(int argc, char **argv)
 {
 	if (argc != 3)
 		return 2;
-	int threads = strcmp(argv[1], "threads") == 0;
+	int threads = strcmp(argv[1], "threads") == 0, deep = strcmp(argv[1], "deep") == 0;
 
 	count = atoi(argv[2]);
 	shared = mmap(NULL, sizeof *shared + count * sizeof(sem_t), PROT_READ | PROT_WRITE,
@@ -73,7 +88,9 @@ int main(int argc, char **argv)
 		sem_init(&shared->turn[n], 1, 0);
 
 	pthread_t *ids = calloc(count, sizeof *ids);
-	for (long n = 0; n < count; n++) {
+	if (deep && fork() == 0)
+		chain(0);
+	for (long n = 0; n < count && !deep; n++) {
 		if (threads) {
 			pthread_attr_t small;
 			pthread_attr_init(&small);
@@ -98,8 +115,11 @@ int main(int argc, char **argv)
 	sem_post(&shared->turn[0]);
 	sem_wait(&shared->done);
 	int sum = 0, expected = 0;
-	for (int n = 0; n < count; n++) {
-		int status = 0;
+	int status = 0;
+	if (deep && (wait(&status) < 0 || status != 0))
+		return fail("a descendant");
+	for (int n = 0; n < count && !deep; n++) {
+		status = 0;
 		if (threads)
 			pthread_join(ids[n], NULL);
 		else if (wait(&status) < 0 || !WIFEXITED(status))

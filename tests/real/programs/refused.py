@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import sys
+import threading
 import time
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -51,6 +52,27 @@ def fanotify():
 
     def check():
         assert os.readlink(f"/proc/self/fd/{fd}") == "anon_inode:[fanotify]"
+
+    return check
+
+
+def table_of_a_thread():
+    """By close_range with CLOSE_RANGE_UNSHARE, in a thread that then waits."""
+    apart, over = threading.Event(), threading.Event()
+    close_range, unshare = 436, 2
+
+    def work():
+        checked(libc.syscall(close_range, 900, 999, unshare))
+        apart.set()
+        over.wait()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    apart.wait()
+
+    def check():
+        over.set()
+        thread.join()
 
     return check
 

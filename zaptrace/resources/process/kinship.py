@@ -23,10 +23,10 @@ _STAT_FIRST, _STAT_EXIT_SIGNAL = 3, 38  # proc(5)
 _SIGCHLD = int(signal.SIGCHLD)
 
 _NAMES = {
-    "memory": "memory",
-    "files": "descriptors",
+    "memory": "address space",
+    "files": "descriptor table",
     "directory": "working directory",
-    "handlers": "signal handlers",
+    "handlers": "table of signal handlers",
 }
 
 
