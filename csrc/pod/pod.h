@@ -34,6 +34,7 @@ struct zt_pod {
     atomic_bool freezing; /* threads that come to rest stay so */
     int32_t expected_vpid;
     zt_store store;
+    uint64_t pi_waits; /* so many began: pod/pi.h */
     zt_intmap ended_pasts; /* rpid -> zt_process_past of a process that nobody has waited for */
     zt_tiding *tidings; /* oldest first: zt_pod_tell */
     zt_err broken;      /* kind 0, or why the loop cannot go on: a thread is in a state that nobody knows */
