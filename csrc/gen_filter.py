@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gen_hooks import GENERATED
-from syscalls import ROWS, ArgIn, ArgMask, ArgPtr, Condition, Refuse, Row
+from syscalls import ROWS, AnyOf, ArgIn, ArgMask, ArgPtr, Condition, Refuse, Row
 
 # -- a small assembler for classic BPF -------------------------------------------------------------
 # A jump names its target by label. Conditional jumps reach 255 instructions only: one that must go
@@ -226,25 +226,33 @@ def _emit_conditions(asm: Assembler, fate: Fate) -> None:
     """Fall through if all hold, else go to ALLOW."""
     for number, condition in enumerate(fate.when):
         holds = f"{fate.label} holds {number}"
-        match condition:
-            case ArgIn(arg, values, negative):
-                asm.load(arg_low(arg))
-                first = values if negative else values[:-1]
-                for value in first:
-                    asm.jump(JEQ, value, yes=holds)
-                if negative:
-                    asm.jump(JGE, 0x8000_0000, no="allow")
-                else:
-                    asm.jump(JEQ, values[-1], no="allow")
-            case ArgMask(arg, bits):
-                asm.load(arg_low(arg))
-                asm.jump(JSET, bits, no="allow")
-            case ArgPtr(arg):
-                asm.load(arg_low(arg))
-                asm.jump(JSET, 0xFFFF_FFFF, yes=holds)
-                asm.load(arg_high(arg))
-                asm.jump(JSET, 0xFFFF_FFFF, no="allow")
+        choices = condition.conditions if isinstance(condition, AnyOf) else (condition,)
+        for choice, each in enumerate(choices[:-1]):
+            fails = f"{holds} not by {choice}"
+            _emit_condition(asm, each, yes=holds, no=fails)
+            asm.label(fails)
+        _emit_condition(asm, choices[-1], yes=holds, no="allow")
         asm.label(holds)
+
+
+def _emit_condition(asm: Assembler, condition: Condition, *, yes: str, no: str) -> None:
+    match condition:
+        case ArgIn(arg, values, negative):
+            asm.load(arg_low(arg))
+            for value in values if negative else values[:-1]:
+                asm.jump(JEQ, value, yes=yes)
+            if negative:
+                asm.jump(JGE, 0x8000_0000, yes=yes, no=no)
+            else:
+                asm.jump(JEQ, values[-1], yes=yes, no=no)
+        case ArgMask(arg, bits):
+            asm.load(arg_low(arg))
+            asm.jump(JSET, bits, yes=yes, no=no)
+        case ArgPtr(arg):
+            asm.load(arg_low(arg))
+            asm.jump(JSET, 0xFFFF_FFFF, yes=yes)
+            asm.load(arg_high(arg))
+            asm.jump(JSET, 0xFFFF_FFFF, yes=yes, no=no)
 
 
 def _emit_from_the_stub(asm: Assembler, *, yes: str, no: str) -> None:

@@ -121,7 +121,14 @@ class ArgPtr:
     arg: int
 
 
-Condition = ArgIn | ArgMask | ArgPtr
+@dataclass(frozen=True)
+class AnyOf:
+    """One of these holds."""
+
+    conditions: tuple[ArgIn | ArgMask | ArgPtr, ...]
+
+
+Condition = ArgIn | ArgMask | ArgPtr | AnyOf
 
 
 def arg_in(arg: int, *values: int) -> ArgIn:
@@ -143,6 +150,10 @@ def arg_nonzero(arg: int) -> ArgMask:
 
 def arg_ptr(arg: int) -> ArgPtr:
     return ArgPtr(arg)
+
+
+def any_of(*conditions: ArgIn | ArgMask | ArgPtr) -> AnyOf:
+    return AnyOf(conditions)
 
 
 # -- waiting: what a freeze would show of itself (csrc/pod/blocked/) -------------------------------
@@ -372,17 +383,29 @@ TIMER_ABSTIME = 1  # TFD_TIMER_ABSTIME is the same bit
 
 FUTEX_CMD_MASK = 0x7F
 FUTEX_WAIT = 0
+FUTEX_LOCK_PI = 6
+FUTEX_UNLOCK_PI = 7
+FUTEX_TRYLOCK_PI = 8
 FUTEX_WAIT_BITSET = 9
 FUTEX_WAIT_REQUEUE_PI = 11
+FUTEX_CMP_REQUEUE_PI = 12
 FUTEX_LOCK_PI2 = 13
 FUTEX_PRIVATE_FLAG = 128
-# The operations whose timeout is a moment on the monotonic clock. FUTEX_WAIT's is a duration,
-# FUTEX_LOCK_PI's is on the real-time clock, and so is any with FUTEX_CLOCK_REALTIME (256).
-FUTEX_OPS_UNTIL_MONOTONIC = tuple(
-    op | private
-    for op in (FUTEX_WAIT_BITSET, FUTEX_WAIT_REQUEUE_PI, FUTEX_LOCK_PI2)
+FUTEX_CLOCK_REALTIME = 256
+# The operations that go by numbers of threads, with the flags that they may have.
+FUTEX_OPS_PI = tuple(
+    op | private | clock
+    for op in (
+        FUTEX_LOCK_PI, FUTEX_UNLOCK_PI, FUTEX_TRYLOCK_PI, FUTEX_LOCK_PI2,
+        FUTEX_WAIT_REQUEUE_PI, FUTEX_CMP_REQUEUE_PI,
+    )
     for private in (0, FUTEX_PRIVATE_FLAG)
-)
+    for clock in (0, FUTEX_CLOCK_REALTIME)
+    if not clock or op in (FUTEX_LOCK_PI2, FUTEX_WAIT_REQUEUE_PI)
+)  # fmt: skip
+# One more whose timeout is a moment on the monotonic clock. FUTEX_WAIT's is a duration, and with
+# FUTEX_CLOCK_REALTIME it is on that clock.
+FUTEX_OPS_UNTIL_MONOTONIC = (FUTEX_WAIT_BITSET, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG)
 
 F_GETLK = 5
 F_SETOWN = 8
@@ -575,8 +598,11 @@ TABLE: tuple[Room, ...] = (
     ),
     _room(
         "thread", "Threads: futexes, scheduling, processor and memory placement",
-        Row("futex", ENTER, x86_64=202, moved=True, timeout=timespec(3, FUTEX_SPAN),
-            when=(arg_in(1, *FUTEX_OPS_UNTIL_MONOTONIC), arg_ptr(3)), note=DEADLINE),
+        Row("futex", BOTH, x86_64=202, moved=True, timeout=timespec(3, FUTEX_SPAN),
+            when=(arg_in(1, *FUTEX_OPS_UNTIL_MONOTONIC, *FUTEX_OPS_PI),
+                  any_of(arg_ptr(3), arg_in(1, *FUTEX_OPS_PI))),
+            note=DEADLINE + "; a futex with priority inheritance names its owner by an id, so "
+                 "zaptrace hands it over"),
         Row("futex_wait", ENTER, x86_64=455, moved=True,
             when=(arg_ptr(4), arg_in(5, CLOCK_MONOTONIC)), note=DEADLINE),
         Row("futex_wake", x86_64=454),

@@ -90,7 +90,7 @@ static int on_exit_of_call(zt_pod *pod, zt_task *task, zt_err *err)
     if (task->in_call) {
         zt_call *call = &task->call;
         call->answer = result;
-        if (!zt_call_interrupted(result)) {
+        if (!zt_call_interrupted(result) || call->stands_in) {
             if (task->row->result_id && result > 0)
                 call->answer = zt_pod_virtual(pod, (int32_t)result).n;
             if (task->row->exit)
@@ -99,6 +99,8 @@ static int on_exit_of_call(zt_pod *pod, zt_task *task, zt_err *err)
         zt_arch_set_result(&regs, call->answer);
         zt_arch_set_args(&regs, call->asked); /* the program's registers stay as they were */
         zt_arch_set_call_nr(&regs, call->nr);
+        if (call->again)
+            zt_arch_rewind_call(&regs, call->nr);
     }
     task->in_call = false;
     return zt_stopped_set_regs(thread, &regs, err);

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include "../pod/past.h"
+#include "../pod/pi.h"
 #include "../ptrace/closed.h"
 #include "../ptrace/stub.h"
 
@@ -54,6 +55,8 @@ int zt_loop_executed(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_stop *ret
     *ret_freed = NULL;
     if (zt_stopped_message(thread, &former, err))
         return -1;
+    if (zt_pod_task(pod, (int32_t)former))
+        zt_pi_owner_gone(pod, zt_pod_task(pod, (int32_t)former));
     zt_task *task = *ret_task = task_of_program(pod, stop.rtid, (int32_t)former);
     if (!task)
         return zt_fail(err, ZT_ERR_STATE, 0, "thread %d executed a program but is not in the pod", stop.rtid);

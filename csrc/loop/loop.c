@@ -8,6 +8,7 @@
 
 #include "../pod/blocked/blocked.h"
 #include "../pod/past.h"
+#include "../pod/pi.h"
 #include "../pod/robust.h"
 #include "../pod/safepoint.h"
 #include "births.h"
@@ -202,6 +203,7 @@ static int handle(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
             return -1;
         return task ? zt_loop_at_rest(pod, task, task->group_stop, err) : 0;
     case ZT_STOP_ENDING:
+        zt_pi_owner_gone(pod, task);
         zt_robust_hand_over(task);
         return run(pod, task, 0, err);
     case ZT_STOP_SIGNAL:

@@ -17,6 +17,8 @@ typedef struct zt_call {
     int64_t answer;
     bool as_vfork; /* the thread is to wait for the child, and we see to that: see loop/births.c */
     bool asks_for_ends; /* it does not wait for what it asks for: all ends that have come are to be known */
+    bool stands_in;     /* what is issued stands in for what was asked: the exit half sees it interrupted, too, ... */
+    bool again;         /* ... and may say that the call is to be made again, as asked: all begins anew */
 } zt_call;
 
 /* What an enter half says. If the exit half runs is not its to say: the row does. */

@@ -13,6 +13,12 @@ typedef enum zt_task_state {
     ZT_TASK_ENDED,     /* a leader that ended before its other threads: it has no stop and no registers */
 } zt_task_state;
 
+typedef enum zt_pi_wait {
+    ZT_PI_NONE = 0,
+    ZT_PI_LOCK,    /* to own the futex */
+    ZT_PI_REQUEUE, /* to be moved to the futex, by another futex */
+} zt_pi_wait;
+
 /* For what a call is made that goes on with one that was cut short. */
 typedef enum zt_step {
     ZT_STEP_AGAIN, /* as it was asked, for the time that was left */
@@ -30,6 +36,13 @@ typedef struct zt_clone_asked {
 typedef struct zt_shares {
     int32_t memory, files, directory, handlers;
 } zt_shares;
+
+/* Where a futex is, the same for all who mean the same one. */
+typedef struct zt_futex_key {
+    uint64_t object;  /* inode of what is shared, or the process whose memory it is */
+    uint64_t device;  /* 0: of private memory */
+    uint64_t at;      /* offset in the object, or address */
+} zt_futex_key;
 
 /* Shared by the threads of a process. */
 typedef struct zt_process {
@@ -69,6 +82,16 @@ typedef struct zt_task {
     const zt_row *row;
     zt_clone_asked clone_asked; /* by the clone3 that it is in */
     zt_vpid made;      /* the child that it just made, if its number is not the kernel's */
+
+    /* The priority-inheritance futex that it waits for: pod/pi.h. */
+    struct {
+        zt_pi_wait wait;
+        bool granted;    /* it is the owner now, and on its way to be told */
+        zt_futex_key key;
+        uint64_t word;   /* address of the futex in its own memory */
+        uint64_t number; /* in the order of arrival */
+        zt_futex_key from; /* of ZT_PI_REQUEUE: where it waits until then */
+    } pi;
 
     /* The call that it is in was interrupted and is made again, or what is left of it: blocked/. */
     struct {

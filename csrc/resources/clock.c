@@ -10,54 +10,8 @@
 
 #include "../base/proc.h"
 #include "../pod/past.h"
+#include "deadline.h"
 #include "resource.h"
-
-enum { NS_PER_S = 1000000000 };
-
-static struct timespec shifted(struct timespec time, int64_t by_ns)
-{
-    int64_t ns = time.tv_nsec + by_ns % NS_PER_S;
-    time.tv_sec += by_ns / NS_PER_S;
-    if (ns < 0) {
-        ns += NS_PER_S;
-        time.tv_sec--;
-    } else if (ns >= NS_PER_S) {
-        ns -= NS_PER_S;
-        time.tv_sec++;
-    }
-    time.tv_nsec = ns;
-    return time;
-}
-
-/* An absolute time before the host's own beginning has passed, whatever it is exactly. */
-static struct timespec back_by(struct timespec time, int64_t ns)
-{
-    time = shifted(time, -ns);
-    return time.tv_sec < 0 || (!time.tv_sec && !time.tv_nsec) ? (struct timespec){0, 1} : time;
-}
-
-static bool is_sane(const struct timespec *time)
-{
-    return time->tv_sec >= 0 && time->tv_nsec >= 0 && time->tv_nsec < NS_PER_S;
-}
-
-/* Argument `arg` points to an absolute time that is so far ahead: give the kernel one of its own. */
-static zt_verdict shift_argument_by(zt_task *task, zt_call *call, int arg, int64_t ahead_ns)
-{
-    struct timespec time;
-    if (!zt_hook_read(task, call->asked[arg], &time, sizeof time) || !is_sane(&time))
-        return ZT_GO;
-    time = back_by(time, ahead_ns);
-    call->issued[arg] = zt_task_scratch(task);
-    if (!zt_hook_write(task, call->issued[arg], &time, sizeof time))
-        return zt_hook_answer(call, -EFAULT);
-    return ZT_GO;
-}
-
-static zt_verdict shift_argument(zt_pod *pod, zt_task *task, zt_call *call, int arg)
-{
-    return shift_argument_by(task, call, arg, pod->clock_offset_ns);
-}
 
 /* A CPU-time clock of a process or thread carries its id: ~id << 3, and what kind it is
  * (include/linux/posix-timers_types.h, CPUCLOCK_PID). False: there is no such thing in the pod. */
@@ -144,7 +98,7 @@ void zt_clock_gettime_exit(zt_pod *pod, zt_task *task, zt_call *call)
         return;
     if (call->answer || !zt_hook_read(task, call->asked[1], &now, sizeof now))
         return;
-    now = shifted(now, ahead_ns);
+    now = zt_time_shifted(now, ahead_ns);
     zt_hook_write(task, call->asked[1], &now, sizeof now);
 }
 
@@ -155,23 +109,8 @@ zt_verdict zt_clock_nanosleep_enter(zt_pod *pod, zt_task *task, zt_call *call)
         return zt_hook_answer(call, -EINVAL);
     if (!(call->asked[1] & TIMER_ABSTIME))
         return ZT_GO;
-    return shift_argument_by(task, call, 2,
-                             is_cpu_clock(clock) ? zt_past_of_clock(pod, task, clock) : pod->clock_offset_ns);
-}
-
-zt_verdict zt_futex_enter(zt_pod *pod, zt_task *task, zt_call *call)
-{
-    return shift_argument(pod, task, call, 3);
-}
-
-zt_verdict zt_futex_wait_enter(zt_pod *pod, zt_task *task, zt_call *call)
-{
-    return call->asked[5] == CLOCK_MONOTONIC ? shift_argument(pod, task, call, 4) : ZT_GO;
-}
-
-zt_verdict zt_futex_waitv_enter(zt_pod *pod, zt_task *task, zt_call *call)
-{
-    return call->asked[4] == CLOCK_MONOTONIC ? shift_argument(pod, task, call, 3) : ZT_GO;
+    return zt_hook_shift(task, call, 2,
+                         is_cpu_clock(clock) ? zt_past_of_clock(pod, task, clock) : pod->clock_offset_ns);
 }
 
 /* timerfd_settime(fd, TFD_TIMER_ABSTIME, new, old): which clock it is of, the fd knows. */
@@ -193,10 +132,10 @@ static bool starts_with_host(int32_t clock)
 static zt_verdict shift_timer(zt_task *task, zt_call *call, int64_t ahead_ns)
 {
     struct itimerspec timer;
-    if (!zt_hook_read(task, call->asked[2], &timer, sizeof timer) || !is_sane(&timer.it_value) ||
+    if (!zt_hook_read(task, call->asked[2], &timer, sizeof timer) || !zt_time_is_sane(&timer.it_value) ||
         (!timer.it_value.tv_sec && !timer.it_value.tv_nsec)) /* zero disarms */
         return ZT_GO;
-    timer.it_value = back_by(timer.it_value, ahead_ns);
+    timer.it_value = zt_time_of_kernel(timer.it_value, ahead_ns);
     call->issued[2] = zt_task_scratch(task);
     if (!zt_hook_write(task, call->issued[2], &timer, sizeof timer))
         return zt_hook_answer(call, -EFAULT);
@@ -253,6 +192,6 @@ void zt_sysinfo_exit(zt_pod *pod, zt_task *task, zt_call *call)
     struct sysinfo info;
     if (call->answer || !zt_hook_read(task, call->asked[0], &info, sizeof info))
         return;
-    info.uptime += pod->clock_offset_ns / NS_PER_S;
+    info.uptime += pod->clock_offset_ns / ZT_NS_PER_S;
     zt_hook_write(task, call->asked[0], &info, sizeof info);
 }

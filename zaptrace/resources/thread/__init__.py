@@ -8,9 +8,8 @@ An interrupted call is restored as the kernel left it (-ERESTARTSYS and friends 
 register), so that it is made again, or becomes EINTR when a handler runs, just as it would have
 been; a timed call whose restart the kernel kept to itself goes on with the time that was left, and
 one that had moved a part goes on with the rest (csrc/pod/blocked/).
-Not carried: I/O permissions, hardware breakpoints.
-
-No C half: thread ids are translated by the table alone.
+Not carried: I/O permissions, hardware breakpoints; while a thread waits for a priority-inheritance
+futex of a restored pod, its owner does not get its priority.
 """
 
 from __future__ import annotations
