@@ -21,7 +21,6 @@ NAMED = {
     "file_lease": "lease",
     "removed_executable": "executable was removed",
     "executed_memfd": "its executable is a memfd",
-    "descriptor_in_flight": "descriptor",
     "table_of_a_thread": "has a descriptor table of its own",
     "stub_overwritten": "has other bytes than those that were laid there",
     "stub_mapped_over": "is another's than what was laid there",

@@ -144,17 +144,6 @@ def executed_memfd():
     return check
 
 
-def descriptor_in_flight():
-    ours, theirs = socket.socketpair()
-    socket.send_fds(ours, [b"x"], [0])
-
-    def check():
-        _data, fds, _flags, _from = socket.recv_fds(theirs, 1, 1)
-        assert len(fds) == 1
-
-    return check
-
-
 STUB_VDSO, STUB_CODE, STUB_DATA = (0x6FFE00000000 + offset for offset in (0x1000, 0x6000, 0x40000))
 
 
