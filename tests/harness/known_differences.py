@@ -25,6 +25,16 @@ _MAPPED = r"process \d+ maps [0-9a-f-]+"
 
 KNOWN: tuple[Known, ...] = (
     Known(
+        _MAPPED + r" is: was '/dev/zero \d+', is '/memfd:zero \d+'",
+        "an orphan of an ended session leader is not forked again: what it shares is handed over",
+        ("orphan_shared", "restore"),
+    ),
+    Known(
+        r"process \d+ stat only forked: was 'True', is 'False'",
+        "an orphan of an ended session leader is not forked again, but executes its program",
+        ("orphan_shared", "restore"),
+    ),
+    Known(
         _MAPPED + r" shares copies: was True, is False",
         "memory that is locked is not shared by copy-on-write again: to lock it is to copy it",
         ("memory_kinds", "restore"),

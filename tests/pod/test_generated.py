@@ -25,7 +25,7 @@ ours = settings(
     deadline=None,
     derandomize=True,
     database=None,
-    max_examples=15,
+    max_examples=5,
     suppress_health_check=list(HealthCheck),
 )
 
