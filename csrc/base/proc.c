@@ -114,3 +114,9 @@ int zt_proc_fd_statx(int32_t id, int fd, struct statx *ret)
     snprintf(name, sizeof name, "fd/%d", fd);
     return statx(AT_FDCWD, path_of(id, name, path), AT_STATX_DONT_SYNC, STATX_TYPE, ret);
 }
+
+bool zt_proc_has_ended(int32_t id)
+{
+    zt_proc_stat stat;
+    return !zt_proc_get_stat(id, &stat) || stat.state == 'Z' || stat.state == 'X';
+}

@@ -31,6 +31,7 @@ typedef struct zt_proc_stat {
     int32_t cpu; /* that it ran on last */
 } zt_proc_stat;
 bool zt_proc_get_stat(int32_t id, zt_proc_stat *ret); /* false: there is no such thread */
+bool zt_proc_has_ended(int32_t id);                   /* there is no such thread, or it is dead */
 
 /* As /proc/ID/fdinfo/FD and fd/FD, of the descriptor `fd`. */
 int zt_proc_fd_info(int32_t id, int fd, char *ret, size_t size);

@@ -237,6 +237,8 @@ static int make(zt_stopped thread, int mem_fd, const zt_host_vdso *host, int64_t
 int zt_whole_make(zt_stopped thread, const zt_host_vdso *host, int64_t clock_offset_ns, zt_err *err)
 {
     int mem_fd = zt_proc_memory(thread.rtid);
+    if (mem_fd < 0 && zt_proc_has_ended(thread.rtid)) /* the kernel says EACCES of what has no memory any more */
+        return zt_fail(err, ZT_ERR_GONE, ESRCH, "thread %d died", thread.rtid);
     if (mem_fd < 0)
         return zt_fail_os(err, "memory of a process");
     int failed = make(thread, mem_fd, host, clock_offset_ns, err);

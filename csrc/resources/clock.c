@@ -10,7 +10,7 @@
 
 #include "../base/proc.h"
 #include "../pod/past.h"
-#include "deadline.h"
+#include "common/deadline.h"
 #include "resource.h"
 
 /* A CPU-time clock of a process or thread carries its id: ~id << 3, and what kind it is

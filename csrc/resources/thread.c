@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 
 #include "../pod/pi.h"
-#include "deadline.h"
+#include "common/deadline.h"
 #include "resource.h"
 
 enum {

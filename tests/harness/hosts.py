@@ -40,6 +40,9 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+_PORTS_TRIED = 4
+
+
 class Host:
     """One host: a runtime directory, a config directory (keys), and perhaps a host server."""
 
@@ -78,7 +81,15 @@ class Host:
     def serve(self, *, env: dict[str, str] | None = None) -> None:
         """Start the host server and wait until it accepts pods; a second one where the first was."""
         self._bury_server()
-        self.endpoint = self.endpoint or f"tcp://127.0.0.1:{free_port()}"
+        for _ in range(0 if self.endpoint else _PORTS_TRIED):
+            self.endpoint = f"tcp://127.0.0.1:{free_port()}"
+            if self._serve(env):
+                return
+        if not self._serve(env):
+            raise FlavourError(f"the host server ended at once\n{self.log()}")
+
+    def _serve(self, env: dict[str, str] | None) -> bool:
+        """False if it ended at once: somebody else has taken the port that was free."""
         with open(self.home / "server.log", "ab") as log:
             self.server = subprocess.Popen(
                 [*cli(), "serve", "--bind", self.endpoint, "--json"],
@@ -87,8 +98,10 @@ class Host:
             )  # fmt: skip
         waited.add(self.server.pid)
         assert self.server.stdout
-        if not self.server.stdout.readline():
-            raise FlavourError(f"the host server ended at once\n{self.log()}")
+        if self.server.stdout.readline():
+            return True
+        self._bury_server()
+        return False
 
     def keys(self) -> Keys:
         return Keys(self.home / "config" / "zaptrace")

@@ -76,7 +76,7 @@ def test_sort_larger_than_its_buffer(flavour: str, place: Path):
         import random
 
         dice = random.Random(1)
-        lines = (f"{dice.getrandbits(64):016x} {n}\n" for n in range(400_000))
+        lines = (f"{dice.getrandbits(64):016x} {n}\n" for n in range(1_500_000))
         (work / "big").write_text("".join(lines))
 
     script = "sort -S 2M --parallel=2 -T . big | tee sorted | cksum; wc -l <sorted; ls"

@@ -2,7 +2,7 @@
 #pragma once
 #include <time.h>
 
-#include "resource.h"
+#include "../resource.h"
 
 enum { ZT_NS_PER_S = 1000000000 };
 
