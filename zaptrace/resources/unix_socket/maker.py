@@ -116,7 +116,7 @@ class Maker:
         for sock in (*self.mates, *self.strangers.values()):
             sock.close()
         for state in states:
-            self._settle(state)
+            self._move_into_place(state)
             self._finish(state)
 
     # two at once
@@ -238,13 +238,13 @@ class Maker:
             sock.bind(state.name)
             self.addresses[state.ino] = Address(-1, state.name)
 
-    def _settle(self, state: Socket) -> None:
+    def _move_into_place(self, state: Socket) -> None:
         """To its place, unless our former self has that still."""
         spot = self.spots.get(state.ino)
         if spot is None:
             return
         try:
-            spot.settle(state.place, state.mode)
+            spot.move_into_place(state.place, state.mode)
         except OSError as error:
             if error.errno != errno.EADDRINUSE or not self.build.contended:
                 raise

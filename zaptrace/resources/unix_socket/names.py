@@ -50,7 +50,7 @@ class Spot:
     """What it is called now."""
     made: list[bytes] = field(default_factory=list)
     """Directories that are there for this file alone, outermost first."""
-    settled: bool = False
+    in_place: bool = False
 
     @property
     def address(self) -> bytes:
@@ -61,13 +61,13 @@ class Spot:
         """The path of a name in its directory."""
         return os.path.join(os.readlink(b"/proc/self/fd/%d" % self.directory), name)
 
-    def settle(self, place: bytes, mode: int) -> None:
+    def move_into_place(self, place: bytes, mode: int) -> None:
         """The file goes to `place`, a name in its directory, or (b"") is removed. Once is enough.
 
         Raises OSError with EADDRINUSE if something stands there that is not to be replaced; then
         it can be tried again.
         """
-        if self.settled:
+        if self.in_place:
             return
         if place:
             os.chmod(self.address, mode)
@@ -75,11 +75,11 @@ class Spot:
             self.name = place
         else:
             self.remove()
-        self.settled = True
+        self.in_place = True
 
     def keep(self, place: bytes, mode: int) -> None:
         """The pod runs: it is its own."""
-        self.settle(place, mode)
+        self.move_into_place(place, mode)
         self.close()
 
     def give_up(self) -> None:
