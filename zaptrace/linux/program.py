@@ -58,9 +58,13 @@ def _numbers() -> dict[str, int]:
 
 
 def give_back(program: Program) -> None:
-    """The stub's memory that larger programs have used; the last row of a program of few."""
+    """The stub's memory that larger programs have used; the last row of a program of few.
+
+    It stays where the process has locked all that it has, the stub with it (mlockall(2)).
+    """
     first = lib.zt_stub_data(0) + _SMALL
-    program.call("madvise", first, lib.zt_stub_end() - first, _MADV_DONTNEED)
+    size = lib.zt_stub_end() - first
+    program.call("madvise", first, size, _MADV_DONTNEED, may_fail=True)
 
 
 @dataclass

@@ -71,6 +71,7 @@ IGNORED_STATUS = {
     "NSpgid": "numbers of the host's",
     "NSsid": "numbers of the host's",
     "SigQ": "of all processes of the user",
+    "VmLck": "what is locked is told of each mapping; mlockall locks the stub as well",
     "Seccomp": "of ours",
     "Seccomp_filters": "of ours",
     "voluntary_ctxt_switches": "counts on",
