@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import select
 import socket
@@ -109,8 +110,10 @@ def _datagrams(file: FrozenFile, sock: socket.socket, known: diag.UnixSocket) ->
         while True:
             try:
                 data, control, flags, source = sock.recvmsg(_LARGEST, _CONTROL, _PEEK)
-            except BlockingIOError:
-                return
+            except OSError as error:
+                if error.errno in (errno.EAGAIN, errno.ENOTCONN):  # of seqpacket: nobody ever sent
+                    return
+                raise
             if not data and known.shutdown & _RCV_SHUTDOWN and not control:
                 return
             if flags & socket.MSG_TRUNC:
