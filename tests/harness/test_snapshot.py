@@ -143,7 +143,7 @@ CHANGES = {
     "libc.prctl(15, b'other')": r"threads .* name: was",
     "threading.Thread(target=time.sleep, args=[99], daemon=True).start()": r"stat threads: was",
     "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})": r"status Cpus_allowed: was",
-    "libc.mlock(ctypes.byref(ctypes.c_char.from_buffer(memory)), 4096)": r"status VmLck: was",
+    "libc.mlock(ctypes.byref(ctypes.c_char.from_buffer(memory)), 4096)": r"VmFlags.*\blo\b",
     "os.setpgid(0, 0)": r"group: was",
     "libc.timer_create(1, 0, ctypes.byref(ctypes.c_long()))": r"timers: has more",
 }

@@ -152,10 +152,15 @@ def _policies(rpid: int) -> dict[int, str]:
 def _here(m: _Mapping) -> dict[str, Any]:
     """Of a mapped file all but copies of its pages depends on others, and on what was read of it.
 
-    That it was read shows at every page: the kernel marks it as referenced.
+    That it was read shows at every page: the kernel marks it as referenced. Which pages it takes for
+    dirty is its own business, too (it may write them to swap): they are told together with the clean.
     """
+    sizes = {**m.sizes, **m.others}
+    for kind in ("Private", "Shared"):
+        sizes[kind] = sizes.pop(f"{kind}_Clean", 0) + sizes.pop(f"{kind}_Dirty", 0)
     return {
         key: value
-        for key, value in {**m.sizes, **m.others}.items()
-        if key != "Referenced" and (key not in RESIDENT or not m.inode or key == "Anonymous")
+        for key, value in sizes.items()
+        if key not in ("Referenced", "Pss_Dirty", "LazyFree")
+        and (key not in (*RESIDENT, "Private", "Shared") or not m.inode or key == "Anonymous")
     }
