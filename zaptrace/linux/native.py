@@ -99,12 +99,6 @@ def read_memory_into(rpid: int, address: int, buffer: Buffer) -> None:
     _moved_all(got, size, f"cannot read {size} bytes at {address:#x} of process {rpid}")
 
 
-def write_memory(rpid: int, address: int, data: bytes) -> None:
-    """Write into a process's memory (its own protections hold); errors as read_memory."""
-    got = lib.zt_mem_write(rpid, address, ffi.from_buffer(data), len(data))
-    _moved_all(got, len(data), f"cannot write {len(data)} bytes at {address:#x} of process {rpid}")
-
-
 def _moved_all(got: int, size: int, what: str) -> None:
     if got == size:
         return

@@ -12,9 +12,14 @@ import struct
 import termios
 from collections.abc import Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
+from .file import unsupported
 from .libc import checked, libc
 from .options import DOUBLED, Table
+
+if TYPE_CHECKING:
+    from ...view.frozen import FrozenFile
 
 _SOL = socket.SOL_SOCKET
 _SO_ATTACH_FILTER = _SO_GET_FILTER = 26
@@ -79,6 +84,18 @@ def get_filter(sock: socket.socket) -> bytes:
     if length.value:
         checked(ask(program, ctypes.byref(length)))
     return program.raw
+
+
+def filter_of(file: FrozenFile, sock: socket.socket) -> bytes:
+    """The same of a file of the pod. Raises UnsupportedResource for a program of eBPF."""
+    try:
+        return get_filter(sock)
+    except PermissionError:
+        raise unsupported(
+            file,
+            "is a socket with a filter of eBPF, which the kernel does not show",
+            do="use a classic filter (SO_ATTACH_FILTER), or run it without",
+        ) from None
 
 
 def set_filter(sock: socket.socket, program: bytes) -> None:

@@ -31,7 +31,7 @@ from ..common.options import TCP, UDP, Table
 from ..common.socket import (
     borrowed,
     domain,
-    get_filter,
+    filter_of,
     options,
     queued,
     set_filter,
@@ -124,7 +124,7 @@ def _capture(pod: FrozenPod, file: FrozenFile, shut: dict[int, int]) -> State:
             options=options(sock, _table(sock.type)),
             shutdown=shut.get(file.stat.st_ino, 0) if sock.type == socket.SOCK_DGRAM else 0,
             unseen=unseen(file),
-            filter=_filter(file, sock),
+            filter=filter_of(file, sock),
             memberships=memberships(sock) if sock.type == socket.SOCK_DGRAM else [],
             queue=look(file, sock) if sock.type == socket.SOCK_DGRAM else [],
         )
@@ -132,17 +132,6 @@ def _capture(pod: FrozenPod, file: FrozenFile, shut: dict[int, int]) -> State:
 
 def _table(kind: int) -> Table:
     return TCP if kind == socket.SOCK_STREAM else UDP
-
-
-def _filter(file: FrozenFile, sock: socket.socket) -> bytes:
-    try:
-        return get_filter(sock)
-    except PermissionError:
-        raise unsupported(
-            file,
-            "is a socket with a filter of eBPF, which the kernel does not show",
-            do="use a classic filter (SO_ATTACH_FILTER), or run it without",
-        ) from None
 
 
 def _tcp(file: FrozenFile, sock: socket.socket) -> tuple[str, int]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from ...log import log
 from ..common.file import described, unsupported
 from ..common.options import GENERAL
-from ..common.socket import borrowed, get_filter, name_bytes, options
+from ..common.socket import borrowed, filter_of, name_bytes, options
 from . import diag as diag
 from .names import path_of
 from .place import find, in_use
@@ -128,7 +128,7 @@ def _look_at(pod: FrozenPod, file: FrozenFile, sight: _Sight) -> Socket:
             queue=queue,
             reset=reset,
             options=options(sock, GENERAL),
-            filter=_filter(file, sock),
+            filter=filter_of(file, sock),
         )
 
 
@@ -220,17 +220,6 @@ def _told(pod: FrozenPod, file: FrozenFile, sock: socket.socket) -> Peer | None:
 
 def _held_by(file: FrozenFile, vpid: int) -> int:
     return next((number for process, number in file.holders if process.vpid == vpid), -1)
-
-
-def _filter(file: FrozenFile, sock: socket.socket) -> bytes:
-    try:
-        return get_filter(sock)
-    except PermissionError:
-        raise unsupported(
-            file,
-            "is a socket with a filter of eBPF, which the kernel does not show",
-            do="use a classic filter (SO_ATTACH_FILTER), or run it without",
-        ) from None
 
 
 # names
