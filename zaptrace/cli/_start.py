@@ -12,7 +12,7 @@ from ..errors import ZaptraceError
 from ..supervisor import runtime
 from ..supervisor.starter import Job, fill_standard_fds, start
 from ..supervisor.terminal import SCROLLBACK, get_size
-from ._foreground import Signals, follow, on_terminal
+from ._foreground import Signals, follow, on_terminal, stay
 
 
 def bring_up(job: Job, detach: bool, print_json: Callable[[object], None] | None) -> int:
@@ -32,7 +32,7 @@ def bring_up(job: Job, detach: bool, print_json: Callable[[object], None] | None
 
 def _in_background(job: Job, print_json: Callable[[object], None] | None) -> int:
     job.stdio = "log"
-    with start(job) as started:
+    with start(job, forked=True) as started:
         if print_json:
             print_json(
                 {"name": started.name, "instance": started.instance, "supervisor": started.pid}
@@ -49,6 +49,8 @@ def _in_foreground(job: Job) -> int:
         job.rows, job.cols = get_size(sys.stdin.fileno())
         job.termios = termios.tcgetattr(sys.stdin.fileno())
     sys.stdout.flush()
-    with Signals() as signals, start(job) as started, started.connect() as client:
-        terminal = client.call("status")["meta"].get("stdio") == "tty"
-        return follow(client, signals, terminal=terminal, owner=True, tail=2 * SCROLLBACK)
+    with Signals() as signals, start(job, forked=True) as started:
+        if started.stdio != "tty":
+            return stay(started, signals)
+        with started.connect() as client:
+            return follow(client, signals, owner=True, tail=2 * SCROLLBACK)

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from ..errors import HostError, PodError, ZaptraceError, refusals_of_the_host
 from ..ids import SUPERVISOR, Rpid, Vpid
@@ -25,10 +25,12 @@ from ..linux import procfs
 from ..linux.native import Bytes, Handle, NativeError, Strings, check, ffi, lib, new_error
 from ..linux.tracee import tasks
 from ..log import fault, log, unforeseen
-from ..view.build import Deferred
-from ..view.frozen import FrozenPod
 from .senders import show_senders
 from .stdio import Stdio
+
+if TYPE_CHECKING:
+    from ..view.build import Deferred
+    from ..view.frozen import FrozenPod
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -358,6 +360,8 @@ class Pod:
 
     def frozen_view(self) -> FrozenPod:
         """On the tracer thread, frozen: what capture reads."""
+        from ..view.frozen import FrozenPod  # most pods are never looked at
+
         return FrozenPod(self.handle, self.name, stdio=self._stdio_ids, tty_master=self.tty_master)
 
     def processes(self) -> list[ProcessInfo]:

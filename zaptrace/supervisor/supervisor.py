@@ -195,29 +195,24 @@ class Supervisor:
 
     def run(self) -> None:
         """Serve until the pod has ended and everybody was told."""
-        import zmq
-
         while not self._done:
-            poller = zmq.Poller()
-            poller.register(self.control_socket.socket, zmq.POLLIN)
-            poller.register(self.workers.wake, zmq.POLLIN)
+            poller = self.control_socket.poller()
+            poller.add(self.workers.wake)
             if self._lifeline is not None:
-                poller.register(self._lifeline.fileno(), zmq.POLLIN)
+                poller.add(self._lifeline.fileno())
             if self.pod_log is not None and self.pod_log.source >= 0:
-                poller.register(self.pod_log.source, zmq.POLLIN)
+                poller.add(self.pod_log.source)
             if self.terminal is not None and self.terminal.is_open():
-                interest = zmq.POLLIN if self._may_read_terminal() else 0
-                interest |= zmq.POLLOUT if self._may_type() else 0
-                if interest:
-                    poller.register(self.terminal.master, interest)
-            ready = dict(poller.poll(self._poll_ms()))
+                read, write = self._may_read_terminal(), self._may_type()
+                poller.add(self.terminal.master, read=read, write=write)
+            ready = poller.wait(self._poll_ms())
             try:
                 self._turn(ready)
             except Exception:
                 log.exception("the coordinator goes on after an error")
         self._close()
 
-    def _turn(self, ready: dict[Any, int]) -> None:
+    def _turn(self, ready: set[object]) -> None:
         self.workers.turn()
         if self._lifeline is not None and self._lifeline.fileno() in ready:
             self._lifeline_cut()
@@ -258,7 +253,11 @@ class Supervisor:
         return bool(self.terminal and self.terminal.wants_to_write and not self.workers.busy)
 
     def _awaits_client(self) -> bool:
-        return self.job.foreground and not self.met_client and self._lifeline is not None
+        # It attaches to the terminal. Without one it is told over the lifeline.
+        return self._has_starter() and self.terminal is not None and not self.met_client
+
+    def _has_starter(self) -> bool:
+        return self.job.foreground and self._lifeline is not None
 
     def _lost(self, client: bytes) -> None:
         self.waiting = [r for r in self.waiting if r.client != client]
@@ -412,6 +411,9 @@ class Supervisor:
     def _tell(self) -> None:
         """Answer those who wait for the end, with the outcome."""
         assert self.outcome is not None
+        if self._has_starter() and self.terminal is None:
+            assert self._lifeline is not None
+            starter.report(self._lifeline, outcome=self.outcome.to_dict())
         waiting, self.waiting = self.waiting, []
         for request in waiting:
             self.control_socket.reply(request, outcome=self.outcome.to_dict())
@@ -464,8 +466,7 @@ def main(engine: Engine | None = None) -> None:
         fault = unforeseen("start the pod", e, changed="nothing is left of the pod")
         starter.report(lifeline, ok=False, error=fault.to_dict(), exit=125)
         os._exit(1)
-    starter.report(
-        lifeline, ok=True, name=supervisor.job.name, instance=supervisor.instance, pid=os.getpid()
-    )
+    keys = ("name", "instance", "supervisor", "stdio")
+    starter.report(lifeline, ok=True, **{key: supervisor.meta[key] for key in keys})
     supervisor.run()
     os._exit(0)
