@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import PodError
 from ..supervisor.control import Outcome
 from ..supervisor.terminal import get_size
-from ._common import exit_status, explain, say
+from ._tell import exit_status, explain, say
 
 if TYPE_CHECKING:
     from ..supervisor.control import Client

@@ -8,7 +8,8 @@ import click
 
 from ..errors import PodError, ZaptraceError
 from ..supervisor import runtime
-from ._common import POD, allow_changed, as_json, connect, print_json
+from ._common import POD, allow_changed, as_json, connect
+from ._tell import print_json
 
 
 @click.command()

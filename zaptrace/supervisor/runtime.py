@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import HostError, PodError
+from ..errors import HostError, PodError, ZaptraceError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", re.ASCII)
 _SOCKET_PATH_MAX = 107
@@ -240,6 +240,14 @@ def pods(base: Path) -> list[str]:
                 if not is_alive(base / name):
                     shutil.rmtree(base / name, ignore_errors=True)
     return running
+
+
+def names() -> list[str]:
+    """The live pods of this user, for completion: none where we cannot look."""
+    try:
+        return pods(root())
+    except (ZaptraceError, OSError):
+        return []
 
 
 def find(name: str, base: Path) -> Path:
