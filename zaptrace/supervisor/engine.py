@@ -5,7 +5,6 @@ The heavy modules are loaded when they are needed, so that a short pod starts fa
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +78,8 @@ class Engine:
 
     def attempt(self, pod: Pod) -> dict[str, Any]:
         """A checkpoint of `pod`, rehearsed, that is thrown away."""
+        import tempfile
+
         from ..image.sink import DirectorySink
         from ..pod.checkpoint import checkpoint
 

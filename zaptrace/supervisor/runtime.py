@@ -23,7 +23,6 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import signal
 import stat
 import time
@@ -126,7 +125,7 @@ class PodDir:
     def release(self) -> None:
         """Remove the entry."""
         with _locked(self.path.parent):
-            shutil.rmtree(self.path, ignore_errors=True)
+            _remove(self.path)
             if self.lock_fd >= 0:
                 os.close(self.lock_fd)
                 self.lock_fd = -1
@@ -156,7 +155,7 @@ def claim(name: str, base: Path) -> PodDir:
                     do=f"choose another --name, or end that pod: zaptrace stop {name}",
                     changed="nothing",
                 )
-            shutil.rmtree(path)
+            _remove(path)
         path.mkdir(mode=0o700)
         lock_fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(lock_fd, fcntl.LOCK_EX)
@@ -238,7 +237,7 @@ def pods(base: Path) -> list[str]:
         with _locked(base):
             for name in stale:
                 if not is_alive(base / name):
-                    shutil.rmtree(base / name, ignore_errors=True)
+                    _remove(base / name)
     return running
 
 
@@ -307,6 +306,17 @@ def _locked(base: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def _remove(entry: Path) -> None:
+    try:
+        for name in os.listdir(entry):
+            os.unlink(entry / name)
+        os.rmdir(entry)
+    except OSError:
+        import shutil  # for what nobody of us puts there
+
+        shutil.rmtree(entry, ignore_errors=True)
 
 
 def _prune(kept: Path) -> None:

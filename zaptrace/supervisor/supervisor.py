@@ -21,7 +21,6 @@ import socket
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +58,7 @@ class Supervisor:
     def __init__(self, job: Job, lifeline: socket.socket, engine: Engine) -> None:
         self.job = job
         self.engine = engine
-        self.instance = uuid.uuid4().hex
+        self.instance = os.urandom(16).hex()
         self.meta: dict[str, Any] = {}
         self.pod: Pod
         self.entry: runtime.PodDir | None = None
