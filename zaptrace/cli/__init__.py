@@ -6,6 +6,7 @@ argv ──▶ _quick    what people ask for most and shells all the time, answe
 
 from __future__ import annotations
 
+import os
 import sys
 
 VERBS = {
@@ -32,7 +33,14 @@ VERBS = {
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit: 0, 1 for an error of ours, 2 for wrong usage; see `run`."""
-    sys.exit(call(sys.argv[1:] if argv is None else argv))
+    status = call(sys.argv[1:] if argv is None else argv)
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, AttributeError):  # the reader left, or we have none: Python's own end says so
+        sys.exit(status)
+    # Taking an interpreter apart takes about as long as its start, and nothing of ours is left.
+    os._exit(status)
 
 
 def call(argv: list[str]) -> int:
