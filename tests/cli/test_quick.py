@@ -18,11 +18,12 @@ import click
 import pytest
 
 from harness.supervisors import end_all, eventually
-from zaptrace.cli import VERBS, _quick, group
+from zaptrace.cli import _quick, group
 from zaptrace.cli._common import POD
+from zaptrace.cli._verbs import HELP, VERBS
 from zaptrace.supervisor import runtime
 
-LOADED_BY_HELP = {"zaptrace", "zaptrace.cli", "zaptrace.cli._quick"}
+LOADED_BY_HELP = {"zaptrace", "zaptrace.cli", "zaptrace.cli._quick", "zaptrace.cli._verbs"}
 LOADED_BY_RUN = LOADED_BY_HELP | {
     *("zaptrace.cli._start", "zaptrace.cli._foreground", "zaptrace.cli._tell"),
     *("zaptrace.errors", "zaptrace.ids", "zaptrace.log"),
@@ -134,10 +135,10 @@ def waits_for_ever(call: str) -> bool:
 class TestAsClickWould:
     def test_help(self, root: Path) -> None:
         with_click = "import sys; from zaptrace.cli import group; sys.exit(group.run(['--help']))"
-        assert python(root, "-c", with_click).stdout == _quick.HELP + "\n"
-        assert python(root, "-m", "zaptrace", "-h").stdout == _quick.HELP + "\n"
+        assert python(root, "-c", with_click).stdout == HELP + "\n"
+        assert python(root, "-m", "zaptrace", "-h").stdout == HELP + "\n"
         options = group.group.get_params(click.Context(group.group))
-        assert all(name in _quick.HELP for option in options for name in option.opts)
+        assert all(name in HELP for option in options for name in option.opts)
 
     def test_pods_come_first_where_we_say(self) -> None:
         context = click.Context(group.group)

@@ -9,35 +9,11 @@ from __future__ import annotations
 
 import os
 
-from . import VERBS
+from ._verbs import HELP, VERBS
 
 TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
     from typing import Any
-
-_WIDTH = max(map(len, VERBS))
-HELP = (
-    """\
-Usage: zaptrace [OPTIONS] VERB [ARGS]...
-
-  Run, checkpoint, restore and migrate ordinary Linux processes, as an
-  ordinary user.
-
-  zaptrace run --name web -d -- python3 -m http.server
-  zaptrace checkpoint web --to web.zap --stop
-  zaptrace restore web.zap -d
-  zaptrace migrate web tcp://other-host:7077
-
-Options:
-  --version   Show the version and exit.
-  -h, --help  Show this message and exit.
-
-Verbs:
-"""
-    + "".join(f"  {verb:<{_WIDTH}}  {does}\n" for verb, does in VERBS.items())
-    + """
-  zaptrace VERB --help has examples."""
-)
 
 POD_FIRST = frozenset(
     ["ps", "attach", "logs", "freeze", "thaw", "checkpoint", "migrate", "check", "signal", "stop"]

@@ -6,8 +6,7 @@ import importlib
 
 import click
 
-from . import VERBS
-from ._quick import HELP
+from ._verbs import HELP, VERBS
 
 
 class Verbs(click.Group):
