@@ -15,6 +15,7 @@
 
 #include "../../api.h"
 #include "../../base/idtable.h"
+#include "heir.h"
 #include "kernel.h"
 
 typedef struct zt_ipc_undo {
@@ -36,6 +37,7 @@ typedef struct zt_ipc_object {
 struct zt_ipcs {
     zt_ipc_object *first;    /* oldest first */
     const zt_idtable *moved; /* the numbers of processes, in a pod that moved; else NULL */
+    zt_heir heir;
 };
 
 zt_ipc_object *zt_ipc_find(zt_ipcs *ipcs, int32_t kind, int32_t vid);

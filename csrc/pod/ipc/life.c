@@ -106,6 +106,8 @@ static zt_ipc_object *make(zt_ipcs *ipcs, const zt_ipc *like, int32_t flags, int
         return NULL;
     }
     append(ipcs, object);
+    if (like->kind != ZT_IPC_SHM)
+        zt_heir_tell(&ipcs->heir, like->kind, object->ipc.rid, true);
     return object;
 }
 
@@ -174,6 +176,7 @@ int zt_ipc_settle(zt_ipcs *ipcs, const zt_ipc *like)
 void zt_ipc_removed(zt_ipcs *ipcs, zt_ipc_object *object)
 {
     if (object->ipc.kind != ZT_IPC_SHM) {
+        zt_heir_tell(&ipcs->heir, object->ipc.kind, object->ipc.rid, false);
         zt_ipc_drop(ipcs, object);
         return;
     }
@@ -205,4 +208,5 @@ void zt_ipc_clear(zt_ipcs *ipcs)
             zt_ipc_control(object->ipc.kind, object->ipc.rid, IPC_RMID, NULL);
         zt_ipc_drop(ipcs, object);
     }
+    zt_heir_dismiss(&ipcs->heir);
 }
