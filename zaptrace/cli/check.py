@@ -88,11 +88,11 @@ def _pod(name: str, as_json: bool) -> int:
         except PodError:
             raise
         except ZaptraceError as e:
-            return _tell(f"pod {name} cannot be checkpointed", [e], as_json)
+            return _tell(f"pod {name} can be checkpointed", [e], as_json)
     if as_json:
         print_json({"ok": True, **report})
     else:
-        click.echo(f"{_mark(True)}  pod {name} can be checkpointed")
+        click.echo(f"{_mark(True)} pod {name} can be checkpointed")
     return 0
 
 
@@ -110,7 +110,7 @@ def _tell(title: str, errors: list[ZaptraceError], as_json: bool) -> int:
     if as_json:
         print_json({"ok": not errors, "errors": [e.to_dict() for e in errors]})
     else:
-        click.echo(f"{_mark(not errors)}  {title}")
+        click.echo(f"{_mark(not errors)} {title}")
         for error in errors:
             click.echo(str(error))
     return 1 if errors else 0
