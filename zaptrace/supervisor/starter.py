@@ -159,6 +159,8 @@ def _forked(
     argv: Sequence[str], stdio: tuple[int, int, int] | None, lifeline: int
 ) -> Callable[[], object]:
     """As `_executed`: the child is left with as little of ours as a new program would be."""
+    import msgpack  # noqa: F401  (both are about to speak it: so it is loaded once)
+
     child = os.fork()
     if child:
         return lambda: os.waitpid(child, 0)
