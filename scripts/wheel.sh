@@ -3,8 +3,8 @@
 #
 # Puts into dist/ the source archive, and made of that (so that nothing is missing in it) one wheel
 # for every CPython from 3.11 on, for glibc (manylinux) and, where musl-gcc is, for musl (musllinux).
-# abi3audit looks if only the stable ABI is used; auditwheel finds the oldest C library that will do,
-# and names the wheel after it.
+# abi3audit looks if only the stable ABI is used, and auditwheel if glibc 2.17 will do: a function of
+# glibc that is newer, or was moved since, makes this fail.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=$(realpath -s "$1")
@@ -34,7 +34,7 @@ fail() {
 }
 
 made glibc
-auditwheel repair --strip -w dist "$scratch/glibc"/*.whl >"$scratch/log" 2>&1 || fail auditwheel
+auditwheel repair --strip --plat manylinux2014_x86_64 -w dist "$scratch/glibc"/*.whl >"$scratch/log" 2>&1 || fail auditwheel
 
 if command -v musl-gcc >/dev/null; then
     # Headers that musl does not have, the kernel's and Python's, come after its own.
