@@ -83,7 +83,8 @@ class Log:
         self.lines: list[str] = []
         self._path = path
         self._stream: IO[bytes] | None = None
-        self._rest = b""
+        self.rest = b""
+        """What came after the last whole line."""
 
     def read(self) -> list[str]:
         """The whole lines that came since the last time."""
@@ -92,7 +93,7 @@ class Log:
                 self._stream = self._path.open("rb", buffering=0)
             except FileNotFoundError:
                 return []
-        *lines, self._rest = (self._rest + self._stream.read()).split(b"\n")
+        *lines, self.rest = (self.rest + self._stream.read()).split(b"\n")
         new = [line.decode(errors="replace") for line in lines]
         self.lines += new
         return new
@@ -229,6 +230,9 @@ def _prove(result: Result, logs: list[Log]) -> None:
         result.lines[f"{number + 1}: host {log.host.name}"] = len(log.lines)
         if not log.lines:
             fail(f"the pod wrote nothing in stay {number + 1}, on host {log.host.name}")
+        if log.rest:
+            cut = log.rest.decode(errors="replace")
+            fail(f"the last line of stay {number + 1}, on host {log.host.name}, is cut: {cut}")
     expected, running, workers = 0, "", set()
     for host, line in lines:
         fields = line.split()
@@ -242,10 +246,13 @@ def _prove(result: Result, logs: list[Log]) -> None:
             fail(f"line {expected} on host {host} should say {expected} {checksum}, says: {line}")
             break
         workers.add(fields[3])
-    if not result.last:
-        fail("the pod did not come to its end")
-    elif (result.last, result.checksum) != (expected, running):
-        fail(f"the pod ended at {result.last} {result.checksum}, here it is {expected} {running}")
+    else:
+        if not result.last:
+            fail("the pod did not come to its end")
+        elif (result.last, result.checksum) != (expected, running):
+            fail(
+                f"the pod ended at {result.last} {result.checksum}, here it is {expected} {running}"
+            )
     if len(workers) > 2:
         fail(f"there are 2 workers, but they had the pids {', '.join(sorted(workers))}")
 
