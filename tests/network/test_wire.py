@@ -219,3 +219,13 @@ def test_nonsense_ends_that_conversation_only(frames: list[bytes]) -> None:
         with call(listener) as channel:
             channel.send("say", n=1)
             assert channel.recv("say").fields == {"n": 1}
+
+
+def test_nobody_is_greeted_for_ever() -> None:
+    """The connection is cut after the handshake: there is nobody to send to any more."""
+    with (
+        zmq.Context() as context,
+        context.socket(zmq.DEALER) as cut,
+        pytest.raises(WireError, match="does not say hello"),
+    ):
+        wire._greet(cut, "there:1", 0.05)

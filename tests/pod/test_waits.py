@@ -95,6 +95,17 @@ def test_what_is_not_our_code_any_more_is_left(quiet: Stdio, code: bytes, kind: 
         assert pod.wait(PATIENCE_S) == signal.SIGTERM
 
 
+def test_a_pod_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch):
+    """Whatever the tracer thread meets first, who makes the pod hears of it."""
+
+    def no_memory() -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(pod_module, "new_error", no_memory)
+    with pytest.raises(MemoryError):
+        Pod("none")
+
+
 def launched(pod: Pod) -> int:
     """A process at rest at its first instruction."""
     path = "/bin/sleep"

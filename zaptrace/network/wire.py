@@ -185,7 +185,11 @@ def _wait_connected(
 
 def _greet(socket: zmq.Socket[bytes], host: str, timeout: float) -> int:
     """Exchange hellos; returns the other side's window."""
-    socket.send(_hello())
+    socket.sndtimeo = int(timeout * 1000)  # after a cut there is nobody to send to
+    try:
+        socket.send(_hello())
+    except zmq.Again:
+        raise WireError(f"{host} does not say hello", found="the connection is cut") from None
     if not socket.poll(int(timeout * 1000)):
         raise WireTimeout(f"{host} does not say hello", found=f"nothing for {timeout:g} s")
     try:
@@ -267,10 +271,13 @@ class Listener(Hub):
         self.start()
 
     def close(self) -> None:
-        """Stop listening and end every conversation; waits for their threads."""
+        """Stop listening and end every conversation; waits for their threads, but not for ever."""
         self.stop()
+        until = time.monotonic() + self.timeouts.answer
         for thread in list(self._threads):
-            thread.join()
+            thread.join(max(0.0, until - time.monotonic()))
+            if thread.is_alive():
+                log.error("a conversation does not end; it is left alone")
         self.release()
 
     def close_sockets(self) -> None:
