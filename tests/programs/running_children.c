@@ -1,6 +1,6 @@
-/* Threads that make children over and over, by vfork, clone and posix_spawn; each child executes a
- * program or ends. Their makers wait until then, and for their end; the calls are anywhere when a
- * freeze comes. */
+/* Threads that make children and threads over and over, by vfork, fork, clone and posix_spawn; each
+ * child executes a program, ends or is killed. Their makers wait until then, and for their end; the
+ * calls are anywhere when a freeze comes. */
 #include "zt_test.h"
 
 #include <pthread.h>
@@ -65,7 +65,59 @@ static pid_t by_spawn(int *in_us)
 	return pid;
 }
 
-static pid_t (*const WAYS[])(int *) = {by_vfork, by_vfork_and_exec, by_vfork_and_child, by_clone, by_spawn};
+static void *executes(void *unused)
+{
+	execve("/bin/true", TRUE, NULL);
+	return unused;
+}
+
+static pid_t by_fork_and_thread(int *in_us)
+{
+	pid_t pid = fork();
+	if (pid == 0) {
+		pthread_t thread;
+		zt_same(pthread_create(&thread, NULL, executes, NULL), 0);
+		for (;;)
+			pause();
+	}
+	++*in_us;
+	return pid;
+}
+
+static void *ends(void *in_us)
+{
+	++*(int *)in_us;
+	return NULL;
+}
+
+static pid_t by_thread_and_fork(int *in_us)
+{
+	pthread_t thread;
+	zt_same(pthread_create(&thread, NULL, ends, in_us), 0);
+	zt_same(pthread_join(thread, NULL), 0);
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(0);
+	return pid;
+}
+
+/* Wherever it is by then: before its first instruction, or in the middle of an exec. */
+static pid_t by_fork_and_kill(int *in_us)
+{
+	int status;
+	pid_t pid = zt_must(fork());
+	if (pid == 0)
+		executes(NULL);
+	zt_must(kill(pid, SIGKILL));
+	zt_same(waitpid(pid, &status, 0), pid);
+	zt_check(status == 0 || (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
+	return by_vfork(in_us);
+}
+
+static pid_t (*const WAYS[])(int *) = {
+	by_vfork, by_vfork_and_exec, by_vfork_and_child, by_clone,
+	by_spawn, by_fork_and_thread, by_thread_and_fork, by_fork_and_kill,
+};
 enum { COUNT = sizeof WAYS / sizeof *WAYS };
 
 static void *make(void *way)
