@@ -39,7 +39,8 @@ _SOCKET_PATH_MAX = 107
 """sizeof(sockaddr_un.sun_path) less the NUL."""
 _ENDED_KEPT = 32
 _TIDY_S = 5.0
-_LOCK_S = 20.0
+_LOCK_S = 60.0
+"""Hundreds that start and end at once on a busy host are through by then."""
 _ABANDON_S = 15.0
 """A supervisor that is told to end has as long to remove what it has made of its pod."""
 
@@ -327,7 +328,7 @@ def _take(fd: int, path: Path) -> None:
     raise HostError(
         f"cannot have the lock of {path.parent}",
         needed="the lock of the runtime directory for a moment",
-        found=f"another process holds it since {_LOCK_S:.0f} s or longer",
+        found=f"others have it, for {_LOCK_S:.0f} s by now",
         remedy=f"see who does (fuser {path}), and continue or end that process",
     )
 
