@@ -91,9 +91,11 @@ def connect(
         window = _greet(socket, host, timeouts.connect)
         channel = Channel(hub, b"", host, window, timeouts)
         hub.add(b"", channel)
-    except BaseException:
+    except BaseException as e:
         hub.close_sockets()
         hub.release()
+        if isinstance(e, zmq.Again):  # nobody is there to be greeted
+            raise WireError(f"{host} went away", found="the connection is cut") from None
         raise
     hub.start()
     try:
@@ -128,6 +130,7 @@ def _prepare(socket: zmq.Socket[bytes], timeouts: Timeouts, *, ipv6: bool) -> No
     socket.linger = 0
     socket.sndhwm = socket.rcvhwm = 0  # bounded by credit
     socket.maxmsgsize = MAX_HEAD
+    socket.sndtimeo = int(timeouts.connect * 1000)
     socket.handshake_ivl = int(timeouts.connect * 1000)
     # Frees sockets whose other end is unplugged; the conversation itself knows by its own pings.
     socket.heartbeat_ivl = int(timeouts.ping * 2000)
@@ -185,11 +188,7 @@ def _wait_connected(
 
 def _greet(socket: zmq.Socket[bytes], host: str, timeout: float) -> int:
     """Exchange hellos; returns the other side's window."""
-    socket.sndtimeo = int(timeout * 1000)  # after a cut there is nobody to send to
-    try:
-        socket.send(_hello())
-    except zmq.Again:
-        raise WireError(f"{host} does not say hello", found="the connection is cut") from None
+    socket.send(_hello())
     if not socket.poll(int(timeout * 1000)):
         raise WireTimeout(f"{host} does not say hello", found=f"nothing for {timeout:g} s")
     try:
