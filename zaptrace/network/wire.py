@@ -130,11 +130,11 @@ def _prepare(socket: zmq.Socket[bytes], timeouts: Timeouts, *, ipv6: bool) -> No
     socket.linger = 0
     socket.sndhwm = socket.rcvhwm = 0  # bounded by credit
     socket.maxmsgsize = MAX_HEAD
-    socket.sndtimeo = int(timeouts.connect * 1000)
     socket.handshake_ivl = int(timeouts.connect * 1000)
     # Frees sockets whose other end is unplugged; the conversation itself knows by its own pings.
     socket.heartbeat_ivl = int(timeouts.ping * 2000)
     socket.heartbeat_timeout = int(timeouts.silence * 1000)
+    socket.sndtimeo = int(timeouts.connect * 1000)
 
 
 def _wait_connected(
