@@ -37,7 +37,7 @@ from .common.file import (
     unsupported,
 )
 from .common.inode import Inodes
-from .common.permission import may_open, open_anyway
+from .common.permission import Permission, may_open, open_anyway
 
 if TYPE_CHECKING:
     from ..image.sink import Writer
@@ -59,6 +59,7 @@ class Nameless:
 
     dev: int
     ino: int
+    permission: Permission
     atime_ns: int
     mtime_ns: int
     target: bytes
@@ -203,6 +204,7 @@ def _save(pod: FrozenPod, file: FrozenFile, inode: Inode, saved: dict[Inode, Nam
     saved[inode] = Nameless(
         dev=file.stat.st_dev,
         ino=file.stat.st_ino,
+        permission=Permission.of(file.stat),
         atime_ns=file.stat.st_atime_ns,
         mtime_ns=file.stat.st_mtime_ns,
         target=target,
@@ -370,7 +372,7 @@ def _make_nameless(states: list[State], build: Build) -> None:
             load(build, gone.part, gone.runs, some.size, file.fd)
         if not stat.S_ISLNK(some.mode):
             own = f"/proc/self/fd/{file.fd}"
-            os.chmod(own, stat.S_IMODE(some.mode))
+            gone.permission.give(own)
             os.utime(own, ns=(gone.atime_ns, gone.mtime_ns))
         build.provide_inode(gone.dev, gone.ino, os.dup(file.fd))
         while ready:
