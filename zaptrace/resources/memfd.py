@@ -26,6 +26,7 @@ from .common.file import (
     restoring,
     unsupported,
 )
+from .common.inode import Inodes
 from .common.permission import Permission, open_anyway
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class State:
     size: int
     permission: Permission
     seals: int
+    executed: bool
     atime_ns: int
     mtime_ns: int
     runs: list[list[int]]
@@ -102,6 +104,7 @@ def _capture(pod: FrozenPod, files: list[FrozenFile]) -> State:
         size=some.stat.st_size,
         permission=Permission.of(some.stat),
         seals=fcntl.fcntl(some.local, fcntl.F_GET_SEALS),
+        executed=Inodes.of(pod).opened(some).executed_by is not None,
         atime_ns=some.stat.st_atime_ns,
         mtime_ns=some.stat.st_mtime_ns,
         runs=runs,
@@ -121,9 +124,11 @@ def _make(state: State, build: Build) -> None:
             flags |= _MFD_NOEXEC_SEAL
         first = os.memfd_create(os.fsdecode(state.name), flags)
         with closed_on_failure(first):
-            load(build, state.part, state.runs, state.size, first)
+            load(build, state.part, state.runs, state.size, first, whole=state.executed)
+            own = next((o for o in state.opened if o.flags & os.O_ACCMODE == os.O_RDWR), None)
             for one in state.opened:
-                fd = reopen(first, one.flags)
+                # That of memfd_create(2) does not count as a writer, so the memfd can be executed.
+                fd = os.dup(first) if one is own else reopen(first, one.flags)
                 with closed_on_failure(fd):
                     os.lseek(fd, one.pos, os.SEEK_SET)
                 finish(build, one, fd)

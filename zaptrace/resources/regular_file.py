@@ -60,6 +60,7 @@ class Nameless:
     dev: int
     ino: int
     permission: Permission
+    executed: bool
     atime_ns: int
     mtime_ns: int
     target: bytes
@@ -205,6 +206,7 @@ def _save(pod: FrozenPod, file: FrozenFile, inode: Inode, saved: dict[Inode, Nam
         dev=file.stat.st_dev,
         ino=file.stat.st_ino,
         permission=Permission.of(file.stat),
+        executed=inode.executed_by is not None,
         atime_ns=file.stat.st_atime_ns,
         mtime_ns=file.stat.st_mtime_ns,
         target=target,
@@ -369,11 +371,13 @@ def _make_nameless(states: list[State], build: Build) -> None:
             fd = first if state is temporary else file.open(_open_flags(state))
             ready.append((state, fd))
         if stat.S_ISREG(some.mode):
-            load(build, gone.part, gone.runs, some.size, file.fd)
+            load(build, gone.part, gone.runs, some.size, file.fd, whole=gone.executed)
+        # What somebody could write cannot be executed.
+        lasting = file.open(os.O_RDONLY) if gone.executed else os.dup(file.fd)
+        build.provide_inode(gone.dev, gone.ino, lasting)
         if not stat.S_ISLNK(some.mode):
             own = f"/proc/self/fd/{file.fd}"
             gone.permission.give(own)
             os.utime(own, ns=(gone.atime_ns, gone.mtime_ns))
-        build.provide_inode(gone.dev, gone.ino, os.dup(file.fd))
         while ready:
             _hand_over(ready[0][0], build, ready.pop(0)[1])

@@ -7,8 +7,6 @@ says so for a moment, and is put back.
 
 from __future__ import annotations
 
-from __future__ import annotations
-
 import os
 import stat
 from dataclasses import dataclass

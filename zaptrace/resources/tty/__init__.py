@@ -1,8 +1,8 @@
 """Pseudoterminals: the pod's own (zaptrace holds its master) and those with both ends in the pod.
 
-Of each: mode and owner, termios, window size, packet mode, exclusive mode, lock, what waits to be read on either
-side, the session whose controlling terminal it is and the foreground group. A line that was typed
-but not ended yet comes back as such, and so does an end of file (^D) that was not read.
+Of each: mode and owner, termios, window size, packet mode, exclusive mode, lock, what waits to be
+read on either side, the session whose controlling terminal it is and the foreground group. A line
+that was typed but not ended yet comes back as such, and so does an end of file (^D) that was not read.
 
 What waits can only be seen by taking it: capture takes it under a termios of its own and puts it
 back at once, whatever happens (waiting.py). Output that was stopped, by ^S or tcflow(3), is so again.
