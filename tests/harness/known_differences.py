@@ -40,11 +40,6 @@ KNOWN: tuple[Known, ...] = (
         ("memory_kinds", "restore"),
     ),
     Known(
-        r"process \d+ (fds \d+ info lock|locks): (lost 'FLOCK .*|has more: 'FLOCK .*outside .*)",
-        "flock(2): the lock's owner is the supervisor",
-        ("flock", "restore"),
-    ),
-    Known(
         r"process \d+ limits Max cpu time: was .*, is .*",
         "the kernel's limit on CPU time is lower by what was used before: seen from outside the pod",
         ("cpu_limit", "migrate"),
