@@ -262,7 +262,11 @@ def _proc_path(pod: FrozenPod, file: FrozenFile, path: bytes) -> tuple[bytes, li
 
 
 def _open_flags(state: State) -> int:
-    return (state.flags & ~_ONCE & ~os.O_ASYNC) | os.O_CLOEXEC | os.O_NOCTTY
+    """O_ASYNC, too: of files that raise no signals open(2) alone can set it, for nothing."""
+    lasting = state.flags & ~_ONCE
+    if stat.S_ISCHR(state.mode):
+        lasting &= ~os.O_ASYNC
+    return lasting | os.O_CLOEXEC | os.O_NOCTTY
 
 
 def _refused(state: State, needed: str, found: str, do: str | None = None) -> RestoreError:

@@ -41,6 +41,7 @@ def sow(vpid: int, seeds: Seeds, process: BuildProcess, build: Build) -> None:
         filling.map_whole(grown.wholes[key])
     for start, end, m in new:
         filling.map(m, start, end, PROT_READ | PROT_WRITE)
+        attributes.guarded_once(filling.program, m, start)
         attributes.before_contents(filling.program, m, start, end)
     filling.read(_unlike(grown.pages, born.pages))
     filling.finish()
@@ -97,6 +98,7 @@ def _fill_mapping(filling: _Filling, m: Mapping, runs: _Spans, kept: Memory | No
         # Memory that was not accounted as writable is not made so for a moment either.
         protection = m.protection | (PROT_WRITE if m.has("ac") and not m.shared else 0)
         filling.map(m, m.start, m.end, protection)
+        attributes.guarded_once(filling.program, m, m.start)
         if protection != m.protection and not runs and m.kind == "anonymous":
             filling.touch(m)
     attributes.before_contents(filling.program, m, m.start, m.end)
