@@ -35,11 +35,6 @@ KNOWN: tuple[Known, ...] = (
         ("orphan_shared", "restore"),
     ),
     Known(
-        _MAPPED + r" shares copies: was True, is False",
-        "memory that is locked is not shared by copy-on-write again: to lock it is to copy it",
-        ("memory_kinds", "restore"),
-    ),
-    Known(
         r"process \d+ limits Max cpu time: was .*, is .*",
         "the kernel's limit on CPU time is lower by what was used before: seen from outside the pod",
         ("cpu_limit", "migrate"),

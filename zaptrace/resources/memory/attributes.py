@@ -193,6 +193,11 @@ def after_contents(program: Program, m: Mapping, guards: list[tuple[int, int]]) 
         program.call(
             "prctl", _PR_SET_VMA, _PR_SET_VMA_ANON_NAME, m.start, size, name, may_fail=True
         )
+
+
+def lock(program: Program, m: Mapping) -> None:
+    """Last: what is locked cannot be dropped, nor have new guard pages."""
+    size = m.end - m.start
     if m.has("lo"):
         # Locked on use, which only the limit can refuse; then with all pages, of which some may be
         # without permission or behind the end of a file.
