@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -32,6 +33,10 @@ VERBS = {
 """Kept here so that `zaptrace --help` loads no verb."""
 
 
+_SWEEPING = ("run", "ps", "checkpoint", "restore", "migrate", "serve", "stop")
+"""Before these, what killed processes of ours have left is removed."""
+
+
 class Verbs(click.Group):
     """A group whose commands are modules of this package."""
 
@@ -58,7 +63,8 @@ class Verbs(click.Group):
     epilog="zaptrace VERB --help has examples.",
 )
 @click.version_option(package_name="zaptrace", message="zaptrace %(version)s")
-def group() -> None:
+@click.pass_context
+def group(ctx: click.Context) -> None:
     """Run, checkpoint, restore and migrate ordinary Linux processes, as an ordinary user.
 
     \b
@@ -67,6 +73,11 @@ def group() -> None:
     zaptrace restore web.zap -d
     zaptrace migrate web tcp://other-host:7077
     """
+    if ctx.invoked_subcommand in _SWEEPING:
+        from ..supervisor import runtime, sweeping
+
+        with contextlib.suppress(ZaptraceError, OSError):  # the verb itself says what is wrong
+            sweeping.sweep(runtime.root())
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from ..errors import PeerGone, PodError, RestoreError, WireError, ZaptraceError
 from ..image.manifest import check, parts_of
 from ..image.sink import DirectorySink, PartWriter
+from ..linux import private
 from ..log import fault, log, unforeseen
 from ..network.wire import Channel, Timeouts
 
@@ -75,7 +76,7 @@ class _Arrival:
     def note(self, state: str) -> None:
         """Write down, and sync, what a restarted server has to know."""
         beside = self.directory / ".record"
-        with open(beside, "w") as f:
+        with open(private.open_file(beside, os.O_WRONLY | os.O_TRUNC), "w") as f:
             json.dump({"id": self.id, "name": self.name, "state": state, "from": self.peer}, f)
             f.flush()
             os.fsync(f.fileno())
@@ -121,7 +122,8 @@ class Destination:
         self._lock = threading.Lock()  # for the table; after an arrival's condition, never before
         self._arrivals: dict[str, _Arrival] = {}
         self._closing = False
-        self._staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private.make_directory(self._staging)
+        private.check_directory(self._staging, "a place for pods that arrive", "choose another")
         self._recover()
 
     def converse(self, channel: Channel) -> None:
@@ -185,7 +187,7 @@ class Destination:
             if id in self._arrivals:
                 raise PodError(f"migration {id} is known here already")
             self._arrivals[id] = arrival
-        arrival.directory.mkdir(mode=0o700)
+        private.make_directory(arrival.directory)
         return arrival
 
     def _stage(self, channel: Channel, arrival: _Arrival) -> None:
@@ -352,6 +354,11 @@ class Destination:
                 shutil.rmtree(arrival.image, ignore_errors=True)
             else:
                 log.warning("the image of pod %s is still kept: %s", arrival.name, arrival.image)
+
+
+def state_of(directory: Path) -> str:
+    """What the record of a staged pod says: receiving, whole, thawing, live."""
+    return str(_read_record(directory)["state"])
 
 
 def _read_record(directory: Path) -> dict[str, Any]:

@@ -41,6 +41,7 @@ import zmq
 import zmq.utils.z85
 
 from ..errors import HostError
+from ..linux import private
 
 KEY_BYTES = 32
 _PREFIX = "zap-"
@@ -177,14 +178,15 @@ class Keys:
 
     def _make_identity(self, path: Path) -> None:
         made = new_identity()
-        fd, beside = tempfile.mkstemp(prefix=".identity.", dir=self.directory)  # mode 0600
+        fd, beside = tempfile.mkstemp(prefix=".identity.", dir=self.directory)
         try:
             with os.fdopen(fd, "w") as f:
+                os.fchmod(fd, 0o600)
                 f.write(encode(made.secret) + "\n")
                 f.flush()
                 os.fsync(f.fileno())
             os.link(beside, path)  # fails when another process was first: then its key is ours
-            (self.directory / "identity.pub").write_text(made.line + "\n")
+            private.write(self.directory / "identity.pub", made.line + "\n")
         except FileExistsError:
             pass
         finally:
@@ -202,8 +204,7 @@ def config_dir() -> Path:
 
 def _private_directory(path: Path) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir(mode=0o700, exist_ok=True)
+        private.make_directory(path)
     except OSError as e:
         raise HostError(
             f"cannot keep keys in {path}",
@@ -245,6 +246,8 @@ def _append(path: Path, line: str) -> None:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         size = os.fstat(fd).st_size
+        if not size:
+            os.fchmod(fd, 0o600)
         mended = "\n" if size and os.pread(fd, 1, size - 1) != b"\n" else ""
         os.write(fd, f"{mended}{line}\n".encode())
     finally:

@@ -44,6 +44,7 @@ class ControlSocket:
         self.socket.setsockopt(zmq.MAXMSGSIZE, control.MESSAGE_MAX)
         self.socket.setsockopt(zmq.LINGER, 1000)
         self.socket.bind(f"ipc://{path}")
+        path.chmod(0o600)
 
     def requests(self) -> Iterator[Request]:
         """What has come in; rubbish is answered with an error here."""

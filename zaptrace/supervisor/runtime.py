@@ -25,7 +25,6 @@ import os
 import re
 import shutil
 import signal
-import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import HostError, PodError
+from ..linux import private
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", re.ASCII)
 _SOCKET_PATH_MAX = 107
@@ -46,19 +46,11 @@ _ABANDON_S = 15.0
 def root(path: str | os.PathLike[str] | None = None) -> Path:
     """The runtime directory, made when missing. Raises HostError when it is not only ours."""
     base = Path(path) if path is not None else _wanted_root()
-    with contextlib.suppress(FileExistsError):
-        base.parent.mkdir(parents=True, exist_ok=True)
-        base.mkdir(mode=0o700)
-    there = base.lstat()
-    if not stat.S_ISDIR(there.st_mode) or there.st_uid != os.geteuid():
-        raise HostError(
-            f"cannot use {base} as the runtime directory",
-            needed=f"a directory owned by uid {os.geteuid()}",
-            found=f"{stat.filemode(there.st_mode)} owned by uid {there.st_uid}",
-            remedy="set ZAPTRACE_RUNTIME_DIR to a directory of your own",
-        )
-    if there.st_mode & 0o077:
-        base.chmod(0o700)
+    do = "chmod go-w it, or set ZAPTRACE_RUNTIME_DIR to a directory of your own"
+    with _as_host_error(f"cannot make the runtime directory {base}"):
+        if not base.is_symlink():
+            private.make_directory(base)
+        private.check_directory(base, "the runtime directory", do)
     return base
 
 
@@ -115,7 +107,8 @@ class PodDir:
         base = self.path.parent
         with _locked(base):
             kept = base / ".ended"
-            kept.mkdir(mode=0o700, exist_ok=True)
+            private.refuse_link(kept)
+            private.make_directory(kept)
             log = kept / f"{self.name}.log"
             log.unlink(missing_ok=True)
             with contextlib.suppress(FileNotFoundError):
@@ -146,7 +139,8 @@ def claim(name: str, base: Path) -> PodDir:
     patience = time.monotonic() + _TIDY_S
     while is_alive(path) and not is_running(path) and time.monotonic() < patience:
         time.sleep(0.01)  # that pod has ended, and its supervisor is tidying up
-    with _locked(base):
+    with _as_host_error(f"cannot start pod {name!r}"), _locked(base):
+        private.refuse_link(path)
         if path.exists():
             if is_alive(path):
                 raise PodError(
@@ -157,17 +151,17 @@ def claim(name: str, base: Path) -> PodDir:
                     changed="nothing",
                 )
             shutil.rmtree(path)
-        path.mkdir(mode=0o700)
-        lock_fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        private.make_directory(path)
+        lock_fd = private.open_file(path / "lock", os.O_RDWR)
         fcntl.flock(lock_fd, fcntl.LOCK_EX)
-        (path / "pid").write_text(f"{os.getpid()}\n")
+        private.write(path / "pid", f"{os.getpid()}\n")
     return PodDir(path, lock_fd)
 
 
 def is_alive(path: Path) -> bool:
     """True while a supervisor holds the lock of the entry `path`."""
     try:
-        fd = os.open(path / "lock", os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(path / "lock", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except (FileNotFoundError, NotADirectoryError):
         return False
     try:
@@ -228,7 +222,7 @@ def pods(base: Path) -> list[str]:
     """The names of the live pods, sorted; stale entries are removed on the way."""
     running, stale = [], []
     for entry in sorted(base.iterdir()):
-        if entry.name.startswith(".") or not _NAME.fullmatch(entry.name):
+        if entry.name.startswith(".") or not _NAME.fullmatch(entry.name) or entry.is_symlink():
             continue
         if is_running(entry):
             running.append(entry.name)
@@ -245,6 +239,7 @@ def pods(base: Path) -> list[str]:
 def find(name: str, base: Path) -> Path:
     """The entry of the live pod `name`; PodError when there is none."""
     path = base / check_name(name)
+    private.refuse_link(path)
     if is_running(path):
         return path
     others = pods(base)
@@ -292,8 +287,23 @@ def describe_end(outcome: dict[str, Any]) -> str:
 
 
 @contextlib.contextmanager
+def _as_host_error(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as e:
+        raise HostError(
+            what,
+            needed="a runtime directory that can be written to",
+            found=f"{e.strerror}: {e.filename or 'no file'}",
+            remedy="free some space there, or set ZAPTRACE_RUNTIME_DIR to another directory",
+            changed="nothing",
+        ) from e
+
+
+@contextlib.contextmanager
 def _locked(base: Path) -> Iterator[None]:
-    fd = os.open(base / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    private.refuse_link(base / ".lock")
+    fd = private.open_file(base / ".lock", os.O_RDWR)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield
@@ -311,8 +321,12 @@ def _prune(kept: Path) -> None:
 def _write_json(path: Path, value: dict[str, Any]) -> None:
     # Beside and renamed, so that no reader sees half of it.
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(json.dumps(value | {"written": time.time()}))
-    beside.rename(path)
+    try:
+        private.write(beside, json.dumps(value | {"written": time.time()}))
+        beside.rename(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import PodError, ZaptraceError
+from ..linux import private
 from . import control, runtime
 
 _REFILL_S = 0.5
@@ -46,6 +47,8 @@ class Job:
     argv: list[str] = field(default_factory=list)
     cwd: str | None = None
     env: dict[str, str] | None = None
+    umask: int = field(default_factory=private.umask)
+    """Of whoever starts the pod: its program's, too."""
     image: str | None = None
     allow_changed: list[str] = field(default_factory=list)
     """Files that may be other ones than when the image was made."""
@@ -104,6 +107,7 @@ class Waiting:
                     stderr=fds[2],
                     pass_fds=(theirs.fileno(),),
                     start_new_session=True,
+                    umask=0o077,
                 )
         except BaseException:
             self.lifeline.close()
