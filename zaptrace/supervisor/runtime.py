@@ -9,7 +9,7 @@
         ├── pid            of the supervisor
         ├── meta           JSON: what was started, by whom, when
         ├── control.sock   ZeroMQ, see control.py
-        ├── log            what a detached pod wrote to stdout and stderr
+        ├── log, log.old   what a detached pod wrote to stdout and stderr, see logs.py
         └── supervisor.log what the supervisor has to say
 
 Nobody cleans up after a SIGKILL, so whoever looks does: an entry whose lock is free is stale and is
@@ -97,7 +97,9 @@ class PodDir:
 
     def write_meta(self, meta: dict[str, Any]) -> None:
         """Replace `meta` in one step."""
-        _write_json(self.path / "meta", meta)
+        what = f"cannot start pod {self.name!r}"
+        with _as_host_error(what), _whole(self.path / "meta") as beside:
+            _write_json(beside, meta)
 
     def record_end(self, ended: dict[str, Any]) -> None:
         """Note how the pod ended and keep its log, under `.ended`, for late askers.
@@ -109,20 +111,27 @@ class PodDir:
             kept = base / ".ended"
             private.refuse_link(kept)
             private.make_directory(kept)
-            log = kept / f"{self.name}.log"
-            log.unlink(missing_ok=True)
-            with contextlib.suppress(FileNotFoundError):
-                (self.path / "log").rename(log)
-            _write_json(kept / f"{self.name}.json", ended)
+            record = kept / f"{self.name}.json"
+            with _whole(record) as beside:  # first: if there is no room, the log stays, too
+                _write_json(beside, ended)
+                for suffix in ("", ".old"):
+                    log = kept / f"{self.name}.log{suffix}"
+                    log.unlink(missing_ok=True)
+                    with contextlib.suppress(FileNotFoundError):
+                        (self.path / f"log{suffix}").rename(log)
             _prune(kept)
 
     def release(self) -> None:
         """Remove the entry."""
         with _locked(self.path.parent):
-            shutil.rmtree(self.path, ignore_errors=True)
-            if self.lock_fd >= 0:
-                os.close(self.lock_fd)
-                self.lock_fd = -1
+            self.remove()
+
+    def remove(self) -> None:
+        """The same with the lock of the runtime directory."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self.lock_fd >= 0:
+            os.close(self.lock_fd)
+            self.lock_fd = -1
 
 
 def claim(name: str, base: Path) -> PodDir:
@@ -151,10 +160,15 @@ def claim(name: str, base: Path) -> PodDir:
                     changed="nothing",
                 )
             shutil.rmtree(path)
-        private.make_directory(path)
-        lock_fd = private.open_file(path / "lock", os.O_RDWR)
-        fcntl.flock(lock_fd, fcntl.LOCK_EX)
-        private.write(path / "pid", f"{os.getpid()}\n")
+        lock_fd = -1
+        try:
+            private.make_directory(path)
+            lock_fd = private.open_file(path / "lock", os.O_RDWR)
+            fcntl.flock(lock_fd, fcntl.LOCK_EX)
+            private.write(path / "pid", f"{os.getpid()}\n")
+        except BaseException:
+            PodDir(path, lock_fd).remove()
+            raise
     return PodDir(path, lock_fd)
 
 
@@ -315,18 +329,26 @@ def _prune(kept: Path) -> None:
     records = sorted(kept.glob("*.json"), key=lambda p: p.stat().st_mtime, reverse=True)
     for record in records[_ENDED_KEPT:]:
         record.unlink(missing_ok=True)
-        record.with_suffix(".log").unlink(missing_ok=True)
+        for suffix in (".log", ".log.old"):
+            record.with_suffix(suffix).unlink(missing_ok=True)
+    for left in kept.glob(".*.json.*"):  # of one that was killed while it wrote, under our lock
+        left.unlink(missing_ok=True)
 
 
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    # Beside and renamed, so that no reader sees half of it.
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """What is written beside it, and is in its place after the block: no reader sees half of it."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        private.write(beside, json.dumps(value | {"written": time.time()}))
+        yield beside
         beside.rename(path)
     except OSError:
         beside.unlink(missing_ok=True)
         raise
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    private.write(path, json.dumps(value | {"written": time.time()}))
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
