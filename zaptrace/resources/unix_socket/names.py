@@ -25,7 +25,7 @@ from functools import partial
 
 from ...log import log
 from ..common.libc import RENAME_EXCHANGE, RENAME_NOREPLACE, apart, rename
-from .place import beneath, in_use
+from .place import beneath, in_use, proven_stale
 
 _ATTEMPTS = 8
 
@@ -222,18 +222,18 @@ def _publish(directory: int, private: bytes, place: bytes) -> None:
             return
         aside = _private()
         with contextlib.suppress(FileNotFoundError):
-            if not _is_stale(directory, place):
+            if not _may_be_stale(directory, place):
                 break
             _move(directory, place, aside)
-            if not _is_stale(directory, aside):
+            if not proven_stale(beneath(directory, aside)):
                 _put_back(directory, aside, place)
                 break
             os.unlink(beneath(directory, aside))
     raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), os.fsdecode(place))
 
 
-def _is_stale(directory: int, name: bytes) -> bool:
-    """The file of a socket that is no more?"""
+def _may_be_stale(directory: int, name: bytes) -> bool:
+    """The file of a socket that is no more, as far as can be seen where it is?"""
     path = beneath(directory, name)
     return stat.S_ISSOCK(os.lstat(path).st_mode) and not in_use(path)
 
