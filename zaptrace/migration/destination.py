@@ -9,11 +9,11 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..errors import PeerGone, PodError, RestoreError, WireError, ZaptraceError
+from ..errors import HostError, PeerGone, PodError, RestoreError, WireError, ZaptraceError
 from ..image.manifest import check, parts_of
 from ..image.sink import DirectorySink, PartWriter
 from ..linux import private
@@ -74,18 +74,44 @@ class _Arrival:
         return str(self.directory / "image")
 
     def note(self, state: str) -> None:
-        """Write down, and sync, what a restarted server has to know."""
-        beside = self.directory / ".record"
-        with open(private.open_file(beside, os.O_WRONLY | os.O_TRUNC), "w") as f:
+        """Write down, and sync, what a restarted server has to know. HostError if that cannot be."""
+        with self._noting():
+            if not self._beside(state).exists():
+                self._write(state)
+            self._beside(state).rename(self.directory / "record")
+            fd = os.open(self.directory, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def have_room_to_note(self) -> None:
+        """All that will be noted is there already, for when there is no room any more."""
+        with self._noting():
+            for state in ("whole", "thawing", "live"):
+                self._write(state)
+
+    def _beside(self, state: str) -> Path:
+        return self.directory / f".record.{state}"
+
+    def _write(self, state: str) -> None:
+        fd = private.open_file(self._beside(state), os.O_WRONLY | os.O_TRUNC)
+        with open(fd, "w") as f:
             json.dump({"id": self.id, "name": self.name, "state": state, "from": self.peer}, f)
             f.flush()
             os.fsync(f.fileno())
-        beside.rename(self.directory / "record")
-        fd = os.open(self.directory, os.O_RDONLY)
+
+    @contextlib.contextmanager
+    def _noting(self) -> Iterator[None]:
         try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+            yield
+        except OSError as e:
+            raise HostError(
+                f"the other host cannot note what becomes of pod {self.name}",
+                needed=f"room in {self.directory} there",
+                found=e.strerror or str(e),
+                remedy="free some space there, or run that server with another --staging",
+            ) from e
 
     def drop_copy(self) -> None:
         """Remove the frozen copy, if there is one."""
@@ -230,6 +256,7 @@ class Destination:
         with arrival.changed:
             if arrival.state != "receiving":
                 raise PeerGone(f"{channel.peer} took pod {arrival.name} back")
+            arrival.have_room_to_note()
             arrival.note("whole")
             # If this fails it was not said, and the source cannot commit.
             channel.send("whole", image=arrival.image)
@@ -317,7 +344,8 @@ class Destination:
             arrival.note("thawing")
             fault("migrate.destination.thawing")
         except BaseException:
-            arrival.note("whole")
+            with contextlib.suppress(HostError):  # then it still says so
+                arrival.note("whole")
             if again:  # nobody waits for it as for the first copy
                 arrival.drop_copy()
             raise
@@ -332,7 +360,11 @@ class Destination:
 
     def _resolve_arrival(self, arrival: _Arrival) -> str:
         arrival.copy = None
-        arrival.note("live")
+        try:
+            arrival.note("live")
+        except HostError as e:  # it is, and we know it; a later server will not, and keep the image
+            log.error("%s", e)
+            return "live"
         shutil.rmtree(arrival.image, ignore_errors=True)
         fault("migrate.destination.live")
         return "live"

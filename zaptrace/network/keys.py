@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import getpass
 import os
 import re
@@ -177,7 +178,10 @@ class Keys:
         return Identity(public, secret)
 
     def _make_identity(self, path: Path) -> None:
-        made = new_identity()
+        with _kept_in(self.directory):
+            self._write_identity(path, new_identity())
+
+    def _write_identity(self, path: Path, made: Identity) -> None:
         fd, beside = tempfile.mkstemp(prefix=".identity.", dir=self.directory)
         try:
             with os.fdopen(fd, "w") as f:
@@ -202,16 +206,22 @@ def config_dir() -> Path:
     return Path("~/.config/zaptrace").expanduser()
 
 
-def _private_directory(path: Path) -> None:
+@contextlib.contextmanager
+def _kept_in(path: Path) -> Iterator[None]:
     try:
-        private.make_directory(path)
+        yield
     except OSError as e:
         raise HostError(
             f"cannot keep keys in {path}",
-            needed="a directory of our own",
-            found=f"{e.strerror}: {e.filename}",
-            remedy="set ZAPTRACE_CONFIG_DIR to a directory that you can write to",
+            needed="a directory of our own, with room in it",
+            found=f"{e.strerror}: {e.filename or path}",
+            remedy="free some space, or set ZAPTRACE_CONFIG_DIR to a directory that you can write to",
         ) from e
+
+
+def _private_directory(path: Path) -> None:
+    with _kept_in(path):
+        private.make_directory(path)
     _refuse_others(path, 0o022)
 
 
@@ -243,15 +253,20 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _append(path: Path, line: str) -> None:
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    try:
-        size = os.fstat(fd).st_size
-        if not size:
-            os.fchmod(fd, 0o600)
-        mended = "\n" if size and os.pread(fd, 1, size - 1) != b"\n" else ""
-        os.write(fd, f"{mended}{line}\n".encode())
-    finally:
-        os.close(fd)
+    """The whole line, or nothing of it."""
+    with _kept_in(path.parent):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            size = os.fstat(fd).st_size
+            if not size:
+                os.fchmod(fd, 0o600)
+            mended = "\n" if size and os.pread(fd, 1, size - 1) != b"\n" else ""
+            data = f"{mended}{line}\n".encode()
+            if os.write(fd, data) < len(data):
+                os.ftruncate(fd, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(path))
+        finally:
+            os.close(fd)
 
 
 def _whoami() -> str:
