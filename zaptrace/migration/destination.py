@@ -149,7 +149,8 @@ class Destination:
         self._arrivals: dict[str, _Arrival] = {}
         self._closing = False
         private.make_directory(self._staging)
-        private.check_directory(self._staging, "a place for pods that arrive", "choose another")
+        do = "chmod go-w it, or choose another --staging"
+        private.check_directory(self._staging, "a place for pods that arrive", do)
         self._recover()
 
     def converse(self, channel: Channel) -> None:
