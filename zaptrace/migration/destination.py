@@ -110,7 +110,7 @@ class _Arrival:
                 f"the other host cannot note what becomes of pod {self.name}",
                 needed=f"room in {self.directory} there",
                 found=e.strerror or str(e),
-                remedy="free some space there, or run that server with another --staging",
+                remedy="free some space there, or set ZAPTRACE_RUNTIME_DIR of that server to another directory",
             ) from e
 
     def drop_copy(self) -> None:
@@ -149,7 +149,7 @@ class Destination:
         self._arrivals: dict[str, _Arrival] = {}
         self._closing = False
         private.make_directory(self._staging)
-        do = "chmod go-w it, or choose another --staging"
+        do = "chmod go-w it, or set ZAPTRACE_RUNTIME_DIR to a directory of your own"
         private.check_directory(self._staging, "a place for pods that arrive", do)
         self._recover()
 
