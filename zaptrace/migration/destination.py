@@ -110,7 +110,7 @@ class _Arrival:
                 f"the other host cannot note what becomes of pod {self.name}",
                 needed=f"room in {self.directory} there",
                 found=e.strerror or str(e),
-                remedy="free some space there, or set ZAPTRACE_RUNTIME_DIR of that server to another directory",
+                remedy="free some space there, or give that server another ZAPTRACE_RUNTIME_DIR",
             ) from e
 
     def drop_copy(self) -> None:
