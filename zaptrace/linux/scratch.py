@@ -25,6 +25,7 @@ _NOTE = re.compile(r"zaptrace-note-[0-9a-f]{16}", re.ASCII)
 _OURS = re.compile(r"(\..+|zaptrace-.+|zt)\.[0-9a-f]{8}(\.tmp)?", re.ASCII | re.DOTALL)
 _PATH_MAX = 4096
 _EMPTY_KEPT_S = 60.0
+_ATTEMPTS, _MOMENT_S = 500, 0.002
 
 
 class Scratch:
@@ -74,9 +75,19 @@ def _write_note(path: str, word: str) -> tuple[str, int]:
     except OSError:  # no place for it: then it has to be removed by hand if we are killed
         return note, -1
     with contextlib.suppress(OSError):
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        os.write(fd, os.fsencode(path))
+        if _lock(fd):
+            os.write(fd, os.fsencode(path))
     return note, fd
+
+
+def _lock(fd: int) -> bool:
+    """Who sweeps has it for a moment, to see that it is empty."""
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(_MOMENT_S)
+    return False
 
 
 def sweep() -> list[str]:
