@@ -59,6 +59,7 @@ PYTHON = {
     "supervisor/control.py Client._receive: self.socket.recv()": READY,
     "supervisor/control.py Client.follow: while True": "the supervisor answers or dies, or is stopped",
     "supervisor/control.py Client.receive_now: self.socket.recv()": READY,
+    "supervisor/logs.py follow: while True": "each turn goes on to a newer file, and there is one more",
     "supervisor/runtime.py _take: while True": "a limit is in it",
     "supervisor/runtime.py claim_free: while True": "no name is tried twice",
     "supervisor/starter.py _forked: os.waitpid(child, 0)": "it ends when it has forked, or sees no job",
@@ -68,7 +69,7 @@ PYTHON = {
     "supervisor/workers.py Workers.turn: while True": "until the queue is empty; who posts has had a turn",
     "view/build.py Build.take_files: socket.recv_fds(self.channel, 1, len(fds), socket.MSG_CMSG_CLOEXEC)":
         "the program that sends them has run, and succeeded",
-    "view/duplicates.py _sent: ours.recvmsg(1, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)":
+    "view/duplicates.py _sent: ours.recvmsg(1, space, socket.MSG_CMSG_CLOEXEC)":
         "the socket does not block",
     "view/files.py _Keeper.close: self._child.wait()": ITS_END,
     "view/files.py _Keeper.give: socket.recv_fds(self._peer, 16, len(file_ids))": "it has a timeout",

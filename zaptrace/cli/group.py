@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 
 import click
 
+from ..errors import ZaptraceError
 from ._verbs import HELP, VERBS
+
+_SWEEPING = ("run", "ps", "checkpoint", "restore", "migrate", "serve", "stop")
+"""Before these, what killed processes of ours have left is removed."""
 
 
 class Verbs(click.Group):
@@ -33,8 +38,14 @@ class Verbs(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="zaptrace", message="zaptrace %(version)s")
-def group() -> None:
+@click.pass_context
+def group(ctx: click.Context) -> None:
     """Run, checkpoint, restore and migrate ordinary Linux processes, as an ordinary user."""
+    if ctx.invoked_subcommand in _SWEEPING:
+        from ..supervisor import runtime, sweeping
+
+        with contextlib.suppress(ZaptraceError, OSError):  # the verb itself says what is wrong
+            sweeping.sweep(runtime.root())
 
 
 def run(argv: list[str]) -> int:

@@ -72,6 +72,7 @@ class ControlSocket:
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.setblocking(False)
         self._listener.bind(str(path))
+        path.chmod(0o600)
         self._listener.listen(_BACKLOG)
         self._router: zmq.Socket[bytes] | None = None
 

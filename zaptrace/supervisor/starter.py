@@ -32,9 +32,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import PodError, ZaptraceError
+from ..linux import private
 from . import control, runtime
 
 _REFILL_S = 0.5
+UMASK = 0o077
+"""Of every supervisor; its pod has that of whoever started it (Job.umask)."""
 PROGRAM = "zaptrace.supervisor.supervisor"
 """The module whose main() is a supervisor; tests put one with a fake pod here."""
 
@@ -52,6 +55,8 @@ class Job:
     argv: list[str] = field(default_factory=list)
     cwd: str | None = None
     env: dict[str, str] | None = None
+    umask: int = field(default_factory=private.umask)
+    """Of whoever starts the pod: its program's, too."""
     image: str | None = None
     allow_changed: list[str] = field(default_factory=list)
     """Files that may be other ones than when the image was made."""
@@ -152,6 +157,7 @@ def _executed(
         stderr=fds[2],
         pass_fds=(lifeline,),
         start_new_session=True,
+        umask=UMASK,
     ).wait
 
 
@@ -166,6 +172,7 @@ def _forked(
         return lambda: os.waitpid(child, 0)
     try:
         os.setsid()
+        os.umask(UMASK)
         signal.set_wakeup_fd(-1)
         for number in signal.valid_signals():
             if callable(signal.getsignal(number)):

@@ -32,6 +32,7 @@ from . import own_process, runtime, starter
 from .attach import Viewers
 from .control import Outcome
 from .control_socket import ControlSocket, Request
+from .end_record import EndRecord
 from .engine import Engine
 from .logs import PodLog
 from .starter import Held, Job, spawn_restored
@@ -71,6 +72,7 @@ class Supervisor:
         self.held = False
         self.met_client = False
         self._discarded = False
+        self._record: EndRecord | None = None
         self._lifeline: socket.socket | None = lifeline
         self._empty = threading.Event()
         self._ending_since = 0.0
@@ -354,6 +356,8 @@ class Supervisor:
     def _asked_to_end(self) -> None:
         log.info("asked to end by a signal")
 
+        if self._record is not None:
+            self._record.give_up()
         if not self.ending:
             self.stop(_GRACE_S)
 
@@ -402,8 +406,24 @@ class Supervisor:
             self.viewers.feed()
             if not self.viewers.has_seen_all():
                 return
-        if not self._awaits_client():
+        if not self._awaits_client() and self._recorded():
             self._done = True
+
+    def _recorded(self) -> bool:
+        """How it ended is written down. Where that cannot be we stay, and tell it until told to go."""
+        record = self._end_record()
+        if not record.settled():
+            if any(request.verb in ("stop", "discard") for request in self.waiting):
+                record.give_up()
+            self._tell()
+        return record.settled()
+
+    def _end_record(self) -> EndRecord:
+        assert self.outcome is not None and self.entry is not None
+        if self._record is None:
+            facts = self.outcome.to_dict() | {"name": self.job.name, "meta": self.meta}
+            self._record = EndRecord(self.entry, facts)
+        return self._record
 
     def _tell(self) -> None:
         """Answer those who wait for the end, with the outcome."""
@@ -428,7 +448,7 @@ class Supervisor:
         with contextlib.suppress(Exception):
             self.pod.close(**patience)
         # The record first: who asks from now on finds it, who asked before is answered.
-        self.entry.record_end(self.outcome.to_dict() | {"name": self.job.name, "meta": self.meta})
+        self._end_record().give_up()
         self._tell()
         if self.terminal is not None:
             self.terminal.close()
