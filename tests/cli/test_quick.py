@@ -28,13 +28,14 @@ LOADED_BY_RUN = LOADED_BY_HELP | {
     *("zaptrace.cli._start", "zaptrace.cli._foreground", "zaptrace.cli._tell"),
     *("zaptrace.errors", "zaptrace.ids", "zaptrace.log"),
     *("zaptrace._native", "zaptrace.linux", "zaptrace.linux.native"),
+    *("zaptrace.linux.private", "zaptrace.linux.scratch"),
     *("zaptrace.pod", "zaptrace.pod.pod", "zaptrace.pod.stdio"),
     "zaptrace.supervisor",
     *(
         f"zaptrace.supervisor.{name}"
         for name in (
-            *("attach", "control", "control_socket", "engine", "logs", "own_process", "runtime"),
-            *("starter", "supervisor", "terminal", "verbs", "workers"),
+            *("attach", "control", "control_socket", "end_record", "engine", "logs"),
+            *("own_process", "runtime", "starter", "supervisor", "terminal", "verbs", "workers"),
         )
     ),
 }
@@ -85,7 +86,8 @@ class TestWhatIsLoaded:
         env |= {"COMP_WORDS": "zaptrace stop ", "COMP_CWORD": "2"}
         modules = loaded(root, **env)
         assert ours(modules) == LOADED_BY_HELP | {
-            *("zaptrace.errors", "zaptrace.supervisor", "zaptrace.supervisor.runtime")
+            *("zaptrace.errors", "zaptrace.supervisor", "zaptrace.supervisor.runtime"),
+            *("zaptrace.linux", "zaptrace.linux.private"),
         }
         assert not modules & (TOO_MUCH | {"socket", "msgpack", "logging"})
 
