@@ -23,6 +23,7 @@ from . import (
     memfd,
     memory,
     mqueue,
+    namespace_file,
     netlink_socket,
     pidfd,
     pipe,
@@ -54,6 +55,7 @@ FILE_KINDS: tuple[FileKind[Any], ...] = (
     unix_socket,
     inet_socket,
     netlink_socket,
+    namespace_file,
     epoll,
 )
 """Rooms of open file descriptions; the first that claims one has it."""
