@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.flavours import MOVING, compare_native
-from harness.world import REAL, python, require, sorted_lines
+from harness.world import REAL, python, require, sorted_lines, told
 
 pytestmark = pytest.mark.parametrize("flavour", MOVING)
 
-ROUNDS = 6
+AT_LEAST = int(os.environ.get("ZAPTRACE_TEST_ROUNDS", "1"))
+"""How often each is moved, in as many runs as that takes. ZAPTRACE_TEST_ROUNDS=20: by hand."""
+TIMES = max(6, AT_LEAST)
+
+
+def moved(flavour: str, command: Sequence[str | Path], place: Path, **how: Any) -> None:
+    """At random moments."""
+    runs = rounds = 0
+    while rounds < AT_LEAST:
+        rounds += compare_native(flavour, command, place, times=TIMES, **how).cycles
+        runs += 1
+    if AT_LEAST > 1:
+        told.append(f"{' '.join(map(str, command))} as {flavour}: {rounds} rounds in {runs} runs")
 
 
 def installed(module: str) -> str:
@@ -25,29 +40,29 @@ def installed(module: str) -> str:
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_multiprocessing(flavour: str, method: str, place: Path):
-    compare_native(flavour, [python(), REAL / "pools.py", method], place, times=ROUNDS)
+    moved(flavour, [python(), REAL / "pools.py", method], place)
 
 
 def test_joblib(flavour: str, place: Path):
     command = [installed("joblib"), REAL / "joblib_workers.py"]
-    compare_native(flavour, command, place, times=ROUNDS)
+    moved(flavour, command, place)
 
 
 def test_dask(flavour: str, place: Path):
-    compare_native(flavour, [installed("dask"), REAL / "dask_graph.py"], place, times=ROUNDS)
+    moved(flavour, [installed("dask"), REAL / "dask_graph.py"], place)
 
 
 def test_gunicorn(flavour: str, place: Path):
-    compare_native(flavour, [installed("gunicorn"), REAL / "web_workers.py"], place, times=ROUNDS)
+    moved(flavour, [installed("gunicorn"), REAL / "web_workers.py"], place)
 
 
 def test_supervisord(flavour: str, place: Path):
     command = [require("bash"), REAL / "supervised.sh", installed("supervisor")]
-    compare_native(flavour, command, place, times=ROUNDS)
+    moved(flavour, command, place)
 
 
 def test_gnu_parallel(flavour: str, place: Path):
     script = "seq 60 | parallel --will-cite -j4 'sleep 0.03; echo $(({} * {}))'"
     command = [require("bash"), "-c", script]
     require("parallel")
-    compare_native(flavour, command, place, times=ROUNDS, normal=sorted_lines)
+    moved(flavour, command, place, normal=sorted_lines)

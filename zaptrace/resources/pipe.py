@@ -11,13 +11,14 @@ No C half: a pipe is known by its descriptors alone.
 from __future__ import annotations
 
 import array
+import contextlib
 import errno
 import fcntl
 import os
 import select
 import stat
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -87,7 +88,7 @@ def _capture(pod: FrozenPod, files: list[FrozenFile]) -> State:
         gone=gone,
         mode=some.stat.st_mode,
         capacity=fcntl.fcntl(some.local, fcntl.F_GETPIPE_SZ),
-        contents=_contents(reader) if reader is not None else [],
+        contents=_contents(reader or some),
         packets=packets,
     )
 
@@ -158,7 +159,10 @@ def _queued(fd: int) -> int:
 
 
 def _contents(file: FrozenFile) -> list[bytes]:
-    """What a reader would get, read by read, without taking it."""
+    """What a reader would get, read by read, without taking it.
+
+    One that has lost its readers is opened for that: its writers may do so too.
+    """
     total = _queued(file.local)
     if not total:
         return []
@@ -166,7 +170,8 @@ def _contents(file: FrozenFile) -> list[bytes]:
     try:
         # As many slots as the pipe has, for tee copies slot by slot.
         fcntl.fcntl(w, fcntl.F_SETPIPE_SZ, fcntl.fcntl(file.local, fcntl.F_GETPIPE_SZ))
-        copied = checked(libc.tee(file.local, w, total, _SPLICE_F_NONBLOCK))
+        with _read_end(file) as source:
+            copied = checked(libc.tee(source, w, total, _SPLICE_F_NONBLOCK))
         if copied != total:
             raise OSError(errno.EIO, f"tee gave {copied} of {total} bytes")
         chunks = []
@@ -185,6 +190,16 @@ def _contents(file: FrozenFile) -> list[bytes]:
     finally:
         os.close(r)
         os.close(w)
+
+
+@contextlib.contextmanager
+def _read_end(file: FrozenFile) -> Iterator[int]:
+    own = -1 if _reads(file.flags) else reopen(file.local, os.O_RDONLY)
+    try:
+        yield file.local if own < 0 else own
+    finally:
+        if own >= 0:
+            os.close(own)
 
 
 def _claim(state: State) -> None:

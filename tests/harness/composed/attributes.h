@@ -93,6 +93,8 @@ static void do_limit(const int *a)
 	if (getrlimit(which, &limit))
 		return;
 	limit.rlim_cur = pick_from(VALUES, a[1]);
+	if (which == RLIMIT_FSIZE && limit.rlim_cur < 65536)
+		return; /* what is said goes into a file */
 	if (limit.rlim_cur > limit.rlim_max)
 		limit.rlim_cur = limit.rlim_max;
 	if (a[2] % 3 == 0)
