@@ -119,7 +119,7 @@ def _run(flavour: str, script: Script, place: Path) -> None:
 
 
 _REFUSAL = re.compile(
-    r"^zaptrace\.errors\.UnsupportedResource: (.+)\n  needed +.+\n  found +.+\n(  do .+\n)?"
+    r"^zaptrace\.errors\.(?:UnsupportedResource|Unsettled): (.+)\n  needed +.+\n  found +.+\n(  do .+\n)?"
     r"  changed  nothing",
     re.MULTILINE,
 )

@@ -74,12 +74,14 @@ ROOMS: tuple[Room[Any], ...] = (
 
 
 def claim_files(pod: FrozenPod) -> None:
-    """Give every open file description to its room. Raises UnsupportedResource for one without."""
+    """Give every open file description to its room. Raises UnsupportedResource for one without,
+    and Unsettled for one that should be in another state soon."""
     for file in pod.all_files:  # to which those are added that wait in the queue of a socket
         room = _room_of(file)
         pod.claim(room.NAME, file)
         if room is unix_socket:
             unix_socket.find_files_under_way(pod, file)
+    unix_socket.refuse_unaccepted(pod)
 
 
 def _room_of(file: FrozenFile) -> FileKind[Any]:
