@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from ..errors import UnsupportedResource
@@ -85,7 +86,9 @@ def claim_files(pod: FrozenPod) -> None:
 
 
 def _room_of(file: FrozenFile) -> FileKind[Any]:
-    for room in FILE_KINDS:
+    # O_PATH names a file, and tells nothing of what is open there.
+    kinds = (regular_file,) if file.flags & os.O_PATH else FILE_KINDS
+    for room in kinds:
         if room.claims(file):
             return room
     raise UnsupportedResource(
