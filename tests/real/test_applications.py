@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.flavours import MOVING, compare_native
-from harness.world import REAL, python, require, sorted_lines, told
+from harness.world import REAL, ROOT, built, only_one, python, require, sorted_lines, told
 
 pytestmark = pytest.mark.parametrize("flavour", MOVING)
 
@@ -33,9 +34,16 @@ def moved(flavour: str, command: Sequence[str | Path], place: Path, **how: Any) 
 
 def installed(module: str) -> str:
     """The Python of the tests, which has this module."""
-    if importlib.util.find_spec(module) is None:
-        pytest.fail(f"{module} is not installed: pip install -e '.[test]'")
+    home_of(module)
     return sys.executable
+
+
+def home_of(module: str) -> Path:
+    """The directory of a package that the tests' Python has."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        pytest.fail(f"{module} is not installed: pip install -e '.[test]'")
+    return Path(spec.origin).parent
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
@@ -50,6 +58,30 @@ def test_joblib(flavour: str, place: Path):
 
 def test_dask(flavour: str, place: Path):
     moved(flavour, [installed("dask"), REAL / "dask_graph.py"], place)
+
+
+def assembly() -> Path:
+    """Threads.cs, compiled: an assembly that runs on .NET and on Mono."""
+    compiler = require("mcs", "mono-mcs")
+    with only_one(ROOT / "build" / "programs" / "dotnet") as home:
+        if not home.exists():
+            home.mkdir()
+            built(compiler, "-nologo", f"-out:{home}/Threads.dll", REAL / "Threads.cs")
+            framework = {"name": "Microsoft.NETCore.App", "version": "3.1.0"}
+            config = json.dumps({"runtimeOptions": {"framework": framework}})
+            (home / "Threads.runtimeconfig.json").write_text(config)
+    return home / "Threads.dll"
+
+
+def test_dotnet(flavour: str, place: Path):
+    """The runtime is in a wheel; without ICU it does with one culture."""
+    runtime = home_of("dotnetcore2") / "bin" / "dotnet"
+    env = {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1", "HOME": str(place)}
+    moved(flavour, [runtime, assembly()], place, env=env)
+
+
+def test_mono(flavour: str, place: Path):
+    moved(flavour, [require("mono", "mono-runtime"), assembly()], place, env={"HOME": str(place)})
 
 
 def test_gunicorn(flavour: str, place: Path):

@@ -113,7 +113,10 @@ def capture(pod: FrozenPod) -> list[State]:
             terminals.setdefault(index_of(file.local), []).append(file)
         except OSError as error:
             raise unsupported(
-                file, "is a terminal that has hung up", do="let the program close it"
+                file,
+                "is a terminal that has hung up",
+                needed="a terminal whose master is open",
+                do="let the program close it",
             ) from error
     if pod.tty_master is not None:
         terminals.setdefault(index_of(pod.tty_master), [])
