@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import UnsupportedResource
 from ..view.frozen import FrozenFile, FrozenPod
 from . import (
+    aio,
     clock,
     cpu_time,
     credentials,
@@ -22,6 +23,8 @@ from . import (
     landlock,
     memfd,
     memory,
+    mqueue,
+    netlink_socket,
     pidfd,
     pipe,
     posix_timer,
@@ -41,6 +44,7 @@ from .room import FileKind, Room
 FILE_KINDS: tuple[FileKind[Any], ...] = (
     stdio,
     tty,
+    mqueue,
     regular_file,
     pipe,
     eventfd,
@@ -50,12 +54,14 @@ FILE_KINDS: tuple[FileKind[Any], ...] = (
     memfd,
     unix_socket,
     inet_socket,
+    netlink_socket,
     epoll,
 )
 """Rooms of open file descriptions; the first that claims one has it."""
 
 ROOMS: tuple[Room[Any], ...] = (
     clock,
+    aio,
     sysv_ipc,
     landlock,
     process,
