@@ -1,4 +1,4 @@
-/* A server that takes its time to accept: most of the time a connection waits on which data and a
+/* A server that takes its time to accept: mostly a connection waits on which data and a
  * descriptor were sent already, and nobody can look at these. A checkpoint waits until it is
  * accepted.
  */
@@ -48,7 +48,7 @@ static void one_connection(int listener, int number)
 	zt_must(pipe(ends));
 	send_with_file(client, ends[0], number);
 	zt_must(close(ends[0]));
-	zt_sleep_ns(50 * ZT_MS);
+	zt_sleep_ns(30 * ZT_MS);
 	int served = zt_must(accept(listener, NULL, NULL));
 	int end = receive_file(served, number);
 	zt_writes(ends[1], "through");
@@ -59,7 +59,7 @@ static void one_connection(int listener, int number)
 	zt_must(close(ends[1]));
 	zt_must(close(served));
 	zt_must(close(client));
-	zt_sleep_ns(5 * ZT_MS);
+	zt_sleep_ns(20 * ZT_MS);
 }
 
 int main(void)

@@ -23,9 +23,9 @@ from .rehearsal import rehearse
 
 Then = Literal["resume", "stop", "hold"]
 
-SETTLES_S = 3.0
+SETTLES_S = 5.0
 """How long a pod may take until it has nothing that is there for a moment only."""
-_FIRST_LOOK_AGAIN_S, _LAST_LOOK_AGAIN_S = 0.002, 0.1
+_FIRST_LOOK_AGAIN_S, _LAST_LOOK_AGAIN_S = 0.002, 0.02
 
 
 @dataclass(frozen=True)

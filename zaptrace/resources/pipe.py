@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 NAME = "pipe"
 
 _SPLICE_F_NONBLOCK = 2
+_O_LARGEFILE = 0o100000  # which open(2) adds, and os.O_LARGEFILE does not have here
 _NOT_AT_OPEN = os.O_CREAT | os.O_EXCL | os.O_TRUNC | os.O_ASYNC | os.O_DIRECT
 
 
@@ -253,9 +254,9 @@ def _make_plain(state: State, build: Build) -> None:
         made = set()
         for end in state.ends:
             mode = end.flags & os.O_ACCMODE
-            if mode in made or mode == os.O_RDWR:
+            if mode in made or mode == os.O_RDWR or end.flags & _O_LARGEFILE:
                 fd = reopen(r, mode)
-            else:  # the description that pipe(2) made, which also lacks O_LARGEFILE
+            else:  # the description that pipe(2) made, which alone lacks O_LARGEFILE
                 fd = os.dup(r if mode == os.O_RDONLY else w)
                 made.add(mode)
             finish(build, end, fd)

@@ -132,8 +132,6 @@ static int prepare(struct rest *it)
 		return open_twice(it->fds, it->number) || flock(it->fds[0], LOCK_EX) ? -1 : 0;
 	case AT_RECV:
 		return socketpair(AF_UNIX, SOCK_SEQPACKET, 0, it->fds);
-	case AT_FULL_SOCKET:
-		return socketpair(AF_UNIX, SOCK_STREAM, 0, it->fds) || fill_up(it->fds[1]) ? -1 : 0;
 	case AT_ACCEPT:
 		return it->fds[0] = listen_somewhere();
 	case AT_EVENTFD:
@@ -193,7 +191,6 @@ static long wait_in_a_call(struct rest *me)
 	case AT_TIMERFD:
 		return read(me->fds[0], data, sizeof data);
 	case AT_FULL_PIPE:
-	case AT_FULL_SOCKET:
 		return write(me->fds[1], data, sizeof data);
 	case AT_PRIVATE_FUTEX:
 		return syscall(SYS_futex, &own[me - rests], FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
