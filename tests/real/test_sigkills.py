@@ -213,6 +213,7 @@ def judge(storm: Storm, said: str, verb: str, who: str, status: int) -> str:
         assert goes or begins or images, f"{said}\nneither a pod nor an image is left"
     unknown = set(storm.marked()) - set(storm.servers()) - set(copies)
     unknown -= {parent_of(pid) for pid in copies}
+    unknown -= {pid for pid in unknown if parent_of(pid) in storm.servers()}  # who wait for a pod
     left = {pid: Path(f"/proc/{pid}/cmdline").read_bytes()[:200] for pid in unknown}
     assert not left, f"{said}\nleft: {left}"
     for host in storm.hosts:
@@ -233,6 +234,7 @@ def settle(storm: Storm) -> None:
         now = set(storm.marked())
         expected = set(storm.copies())
         expected |= {p for pid in expected if (p := parent_of(pid)) is not None}
+        now = {pid for pid in now if parent_of(pid) not in storm.servers()}
         if now - set(storm.servers()) <= expected or now == before:
             return
         before = now
