@@ -17,6 +17,7 @@
 #define ZT_ERR_UNFIT 7   /* a program that cannot be in a pod was executed, and has been ended */
 #define ZT_ERR_FOREIGN 8 /* where the stub of a process should be is something else */
 #define ZT_ERR_HARMED 9  /* a program of ours went wrong in a way that may have changed the process */
+#define ZT_ERR_CANCELLED 10 /* given up, as asked */
 
 typedef struct zt_err {
     int32_t kind;
@@ -152,6 +153,7 @@ int zt_loop_kill(zt_pod *pod, zt_err *err); /* SIGKILL to all; returns when noth
 /* --- from any thread */
 void zt_loop_wake(zt_pod *pod);   /* zt_loop_run returns soon; after a wake just before it began, perhaps not */
 int zt_loop_frozen(zt_pod *pod);
+void zt_loop_cancel(zt_pod *pod, int32_t wanted); /* 1: a freeze that is under way gives up; 0: freezes do not */
 
 /* --- ids */
 int32_t zt_ids_to_real(zt_pod *pod, int32_t vpid);    /* 0: not in the pod */

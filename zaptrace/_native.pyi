@@ -206,6 +206,7 @@ class _Lib:
     ZT_ERR_UNFIT: int
     ZT_ERR_FOREIGN: int
     ZT_ERR_HARMED: int
+    ZT_ERR_CANCELLED: int
     ZT_ROW_MUST: int
     ZT_CPU_CLOCKS: int
     ZT_RUN_HELD: int
@@ -259,6 +260,7 @@ class _Lib:
     # from any thread
     def zt_loop_wake(self, pod: zt_pod, /) -> None: ...
     def zt_loop_frozen(self, pod: zt_pod, /) -> int: ...
+    def zt_loop_cancel(self, pod: zt_pod, wanted: int, /) -> None: ...
 
     # ids
     def zt_ids_to_real(self, pod: zt_pod, vpid: int, /) -> int: ...

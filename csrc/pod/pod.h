@@ -47,6 +47,7 @@ struct zt_pod {
     int64_t frozen_at_ns; /* host's monotonic clock */
     pid_t tracer_tid;
     atomic_bool woken;
+    atomic_bool cancelled; /* freezes are to give up */
 };
 
 zt_task *zt_pod_task(zt_pod *pod, int32_t rtid); /* NULL: not ours (yet) */

@@ -86,6 +86,10 @@ class FakePod:
         self.killed = True
         self.world.stop("source")
 
+    def gone(self) -> str | None:
+        """That it has ended."""
+        return "the pod has ended" if self.killed else None
+
 
 class FakeCopy:
     """A restored pod at the destination."""

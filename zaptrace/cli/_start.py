@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import termios
 from collections.abc import Callable
@@ -13,6 +14,9 @@ from ..supervisor import runtime
 from ..supervisor.starter import Job, fill_standard_fds, start
 from ..supervisor.terminal import SCROLLBACK, get_size
 from ._foreground import Signals, follow, on_terminal
+
+_FORGO = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
+"""Who sends these while the pod is being made does not want it; they are for the pod once it is whole."""
 
 
 def bring_up(job: Job, detach: bool, print_json: Callable[[object], None] | None) -> int:
@@ -49,6 +53,8 @@ def _in_foreground(job: Job) -> int:
         job.rows, job.cols = get_size(sys.stdin.fileno())
         job.termios = termios.tcgetattr(sys.stdin.fileno())
     sys.stdout.flush()
-    with Signals() as signals, start(job) as started, started.connect() as client:
-        terminal = client.call("status")["meta"].get("stdio") == "tty"
-        return follow(client, signals, terminal=terminal, owner=True, tail=2 * SCROLLBACK)
+    with Signals() as signals:
+        started = start(job, gives_up=lambda: not _FORGO.isdisjoint(signals.caught))
+        with started, started.connect() as client:
+            terminal = client.call("status")["meta"].get("stdio") == "tty"
+            return follow(client, signals, terminal=terminal, owner=True, tail=2 * SCROLLBACK)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, TypeVarTuple
 
+from ..cancel import Cancel
 from ..errors import HostError, PodError, ZaptraceError, refusals_of_the_host
 from ..ids import SUPERVISOR, Rpid, Vpid
 from ..linux import procfs
@@ -317,22 +318,49 @@ class Pod:
     def empty(self) -> bool:
         return self._empty.is_set()
 
-    def freeze(self) -> None:
+    def freeze(self, cancel: Cancel | None = None) -> None:
         """Stop every thread; nothing if it is frozen. Raises PodError when one does not stop."""
+        cancel = cancel or Cancel()
 
         def work() -> None:
             if self.frozen:
                 return
+            cancel.check()
             err = new_error()
-            if lib.zt_loop_freeze(self.handle, FREEZE_TIMEOUT_MS, err):
+            failed = lib.zt_loop_freeze(self.handle, FREEZE_TIMEOUT_MS, err)
+            if failed and cancel.asked and err.kind in (lib.ZT_ERR_CANCELLED, lib.ZT_ERR_TIMEOUT):
+                error = cancel.error()
+                error.changed = self.gone() or "nothing; the pod is running"
+                raise error
+            if failed:
                 late = err.kind == lib.ZT_ERR_TIMEOUT
                 raise PodError(
                     f'cannot freeze pod "{self.name}": {ffi.string(err.text).decode()}',
                     do="try again when it is done with that" if late else None,
-                    changed="nothing; the pod is running" if late else "the pod is being ended",
+                    changed=self.gone() or "nothing; the pod is running"
+                    if late
+                    else "the pod is being ended",
                 )
 
-        self.call(work)
+        try:
+            with cancel.waking(lambda: self._cancel_freeze(1)):
+                self.call(work)
+        finally:
+            self._cancel_freeze(0)
+
+    def _cancel_freeze(self, wanted: int) -> None:
+        with self._handle_lock:
+            if self._handle:
+                lib.zt_loop_cancel(self._handle, wanted)
+
+    def gone(self) -> str | None:
+        """That the pod has ended, in words, after a look at its processes; None: it lives."""
+        if self.failure is not None:
+            return "the pod has ended: its tracer could not go on"
+        with contextlib.suppress(PodError):
+            if any(process.state not in "ZX" for process in self.processes()):
+                return None
+        return "the pod has ended meanwhile, not by us"
 
     def thaw(self) -> None:
         """Let every thread go on; nothing if it is running."""

@@ -1,22 +1,12 @@
-"""What a supervisor does to its own process: its log, its descriptors, its signals."""
+"""What a supervisor does to its own process: its log, its descriptors."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import signal
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..log import log
-
-_ABANDON_S = 5.0
-"""How long a pod that is being made may take to be removed again."""
-
-
-class AskedToEnd(BaseException):
-    """By a signal, before the pod was whole."""
 
 
 def log_to(path: Path) -> None:
@@ -39,37 +29,3 @@ def to_background(errors: Path) -> None:
     for fd in (nothing, ours):
         if fd > 2:
             os.close(fd)
-
-
-@contextlib.contextmanager
-def ended_by(numbers: Iterable[int]) -> Iterator[None]:
-    """A pod that is being made is abandoned when we are asked to end: what was made is removed.
-
-    If that takes too long we are gone all the same, and the kernel removes the pod.
-    """
-
-    def end(*_: object) -> None:
-        signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
-        signal.setitimer(signal.ITIMER_REAL, _ABANDON_S)
-        for number in numbers:
-            signal.signal(number, signal.SIG_IGN)
-        raise AskedToEnd
-
-    before = {n: signal.getsignal(n) for n in numbers}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, end)
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def default_sigpipe() -> Iterator[None]:
-    # Python ignores these two from its start on, and an exec would pass that on to the pod.
-    before = {n: signal.signal(n, signal.SIG_DFL) for n in (signal.SIGPIPE, signal.SIGXFSZ)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

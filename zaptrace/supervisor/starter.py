@@ -4,31 +4,37 @@ The starter and the supervisor talk once, over a socket pair that the supervisor
 
     starter                                     supervisor
       Job (one msgpack map)        ──▶            claims the name, launches or restores
+      ◀── {"beat": true}                          every second, until one of these:
       ◀── {"ok": true, name, instance, pid}       the pod is whole
       ◀── {"ok": false, "error": ..., "exit"}     nothing was left behind
       closes its end                              the lifeline is cut
 
 An open end of the pair is a **lifeline**: while it is open the supervisor of a foreground pod keeps
 the end of its pod for the client that is about to ask, and a held pod stays held. A held pod whose
-lifeline is cut is discarded: whoever could have said "go" is gone.
+lifeline is cut is discarded: whoever could have said "go" is gone. A pod that is being made when the
+lifeline is cut is not made: who only shuts its side down (ctrl-c) hears what then holds.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import PodError, ZaptraceError
+from ..errors import PodError, WireTimeout, ZaptraceError
 from . import control, runtime
 
 _REFILL_S = 0.5
+_LOOK_MS = 100
 PROGRAM = "zaptrace.supervisor.supervisor"
 """The module whose main() is a supervisor; tests put one with a fake pod here."""
 
@@ -109,33 +115,45 @@ class Waiting:
             self.lifeline.close()
             raise
 
-    def give(self, job: Job) -> dict[str, Any]:
+    def give(self, job: Job, gives_up: Callable[[], bool]) -> dict[str, Any]:
         """Hand over the job; the supervisor's report."""
         with contextlib.suppress(OSError):  # it died: the report is missing, too
             _write_frame(self.lifeline, {"job": vars(job)})
-        report = _read_report(self.lifeline)
-        self._child.wait()  # it has forked and is gone; the supervisor is its orphan
+        report = _read_report(self.lifeline, gives_up)
+        self._reap()  # it has forked and is gone; the supervisor is its orphan
         return report
 
     def close(self) -> None:
         """Let it end, if it has no job."""
         self.lifeline.close()
-        self._child.wait()
+        self._reap()
+
+    def _reap(self) -> None:
+        try:
+            self._child.wait(control.SILENCE_S)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
 
 
 def start(
-    job: Job, stdio: tuple[int, int, int] = (0, 1, 2), waiting: Waiting | None = None
+    job: Job,
+    stdio: tuple[int, int, int] = (0, 1, 2),
+    waiting: Waiting | None = None,
+    gives_up: Callable[[], bool] = lambda: False,
 ) -> Started:
     """Start a supervisor for `job`, or take one that is waiting; returns when its pod is whole.
 
     `stdio` are the descriptors that an "inherit" pod gets. Raises what the supervisor raised; the
     error then has `exit_status`, what a shell would report (125, 126, 127). The supervisor is no
     child of ours when this returns, and lives in a session of its own.
+
+    A ctrl-c meanwhile, or that `gives_up` says so, which is asked now and then, has the pod not made.
     """
     if waiting is None:
         waiting = Waiting(stdio if job.stdio == "inherit" else None, job.name or "")
     try:
-        report = waiting.give(job)
+        report = waiting.give(job, gives_up)
     except BaseException:
         waiting.lifeline.close()
         raise
@@ -177,7 +195,7 @@ class Held:
         """Remove the pod; returns when nothing of it is left. Harmless when it is gone already."""
         if self.client.closed:
             return
-        with contextlib.suppress(PodError):
+        with contextlib.suppress(PodError, WireTimeout):
             self.client.call("discard")
         self._close()
 
@@ -249,9 +267,50 @@ def report(lifeline: socket.socket, **what: object) -> None:
         _write_frame(lifeline, what)
 
 
-def _read_report(lifeline: socket.socket) -> dict[str, Any]:
-    if frame := _read_frame(lifeline):
-        return control.unpack(frame)
+def beat(lifeline: socket.socket) -> None:
+    """The supervisor's side: we are at it. A starter that does not read is not waited for."""
+    frame = control.pack({"beat": True})
+    with contextlib.suppress(OSError):
+        lifeline.send(len(frame).to_bytes(4, "big") + frame, socket.MSG_DONTWAIT)
+
+
+def _read_report(lifeline: socket.socket, gives_up: Callable[[], bool]) -> dict[str, Any]:
+    try:
+        return _await_report(lifeline, gives_up)
+    except (KeyboardInterrupt, _GivenUp):
+        with contextlib.suppress(OSError):  # it is gone already
+            lifeline.shutdown(socket.SHUT_WR)
+        return _await_report(lifeline, lambda: False)
+
+
+class _GivenUp(Exception):
+    """Who starts the pod does not want it any more."""
+
+
+def _await_report(lifeline: socket.socket, gives_up: Callable[[], bool]) -> dict[str, Any]:
+    heard = time.monotonic()
+    poller = select.poll()
+    poller.register(lifeline, select.POLLIN)
+    while time.monotonic() - heard < control.SILENCE_S:
+        if gives_up():
+            raise _GivenUp
+        if not poller.poll(_LOOK_MS):
+            continue
+        heard = time.monotonic()
+        frame = _read_frame(lifeline)
+        message = control.unpack(frame) if frame else {"gone": True}
+        if "gone" in message:
+            break
+        if "beat" not in message:
+            return message
+    else:
+        raise WireTimeout(
+            "the supervisor that makes the pod does not answer",
+            needed="a sign of life of it every second",
+            found=f"none for {control.SILENCE_S:g} s",
+            do="zaptrace ps shows if there is a pod; zaptrace stop ends it",
+            changed="it is told to make no pod",
+        )
     raise PodError(
         "the supervisor died before its pod was whole",
         needed="a report of the supervisor",
