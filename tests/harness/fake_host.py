@@ -73,6 +73,10 @@ class Pod:
         """End."""
         self.path.unlink(missing_ok=True)
 
+    def gone(self) -> str | None:
+        """That it has ended."""
+        return None if self.path.exists() else "the pod has ended"
+
 
 class Destination(migration.Destination):
     """One that says when a conversation is over."""

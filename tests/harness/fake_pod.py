@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from zaptrace.cancel import Cancel
-from zaptrace.errors import HostError, UnsupportedResource, ZaptraceError
+from zaptrace.errors import Cancelled, HostError, UnsupportedResource, ZaptraceError
 from zaptrace.supervisor import starter, supervisor
 from zaptrace.supervisor.engine import Engine
 
@@ -189,6 +189,9 @@ class FakeEngine(Engine):
             os.mkdir(to + ".half")
             try:
                 wait(cancel)
+            except Cancelled as error:
+                error.changed = "nothing; the pod is running again"
+                raise
             finally:
                 os.rmdir(to + ".half")
         if "slow" in to:

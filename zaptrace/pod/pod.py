@@ -11,7 +11,6 @@ import functools
 import os
 import queue
 import resource
-import shutil
 import signal as signals
 import threading
 import time
@@ -21,13 +20,15 @@ from typing import Any, TypeVar, TypeVarTuple
 
 from ..cancel import Cancel
 from ..errors import HostError, PodError, ZaptraceError, refusals_of_the_host
-from ..ids import SUPERVISOR, Rpid, Vpid
+from ..ids import Rpid, Vpid
 from ..linux import procfs
 from ..linux.native import Bytes, Handle, NativeError, Strings, check, ffi, lib, new_error
 from ..linux.tracee import tasks
 from ..log import fault, log, unforeseen
 from ..view.build import Deferred
 from ..view.frozen import FrozenPod
+from .command import LaunchError, find, launch_error
+from .listing import Known, ProcessInfo, info, known
 from .senders import show_senders
 from .stdio import Stdio
 
@@ -36,30 +37,11 @@ Ts = TypeVarTuple("Ts")
 
 FREEZE_TIMEOUT_MS = 10_000
 _CUT_AFTER_S = 1.0
+_BUSY_S = 0.5
 _CLOSE_S = 40.0
 """Longer than the tracer waits for the end of a process (zt_loop_kill)."""
 _WAKE_AGAIN_S = 0.001
 """A wake that comes just before the tracer goes to sleep is lost (zt_loop_wake): so once more."""
-
-
-class LaunchError(HostError):
-    """The program could not be executed; `status` is 127 (not found) or 126, as a shell reports."""
-
-    def __init__(self, what: str, status: int = 126, **fields: str | None) -> None:
-        super().__init__(what, **fields)
-        self.status = status
-
-
-@dataclass(frozen=True)
-class ProcessInfo:
-    """One process as the pod and the host number it; `state` is the letter of proc(5), or "frozen"."""
-
-    vpid: Vpid
-    rpid: Rpid
-    ppid: Vpid
-    comm: str
-    state: str
-    threads: int
 
 
 @dataclass
@@ -72,13 +54,22 @@ class _Job:
     value: Any = None
     error: BaseException | None = None
 
+    dropped: bool = False
+    """Nobody waits for it any more."""
+
     def run(self) -> None:
         self.taken.set()
+        if self.dropped:
+            return
         try:
             self.value = self.work()
         except BaseException as error:
             self.error = error
         self.done.set()
+
+
+class _BusyError(Exception):
+    """The tracer is at something else."""
 
 
 class Pod:
@@ -91,6 +82,7 @@ class Pod:
         self.tty_master = self.stdio.master
         self._handle: Handle | None = None
         self.before_thaw: list[Deferred] = []
+        self._known: list[Known] = []
         self.failure: ZaptraceError | None = None
         """Why the tracer had to end the pod, if it had to."""
         self.told: list[str] = []
@@ -215,16 +207,23 @@ class Pod:
         It takes as long as the work does. No wait of the tracer for a thread is without an end
         (zt_stop_wait), and `cut` makes those end at once that are for processes of the pod.
         """
+        return self._call(lambda: work(*args))
+
+    def _call(self, work: Callable[[], T], patience: float | None = None) -> T:
+        """The same; with `patience`, _BusyError when the tracer has not come to it within that."""
         if threading.current_thread() is self._thread:
-            return work(*args)
+            return work()
         if self._closed:
             raise PodError(f'pod "{self.name}" is closed')
-        job = _Job(lambda: work(*args))
+        job, since = _Job(work), time.monotonic()
         self._jobs.put(job)
         self._wake()
         while not job.taken.wait(_WAKE_AGAIN_S):
             if not self._thread.is_alive():
                 raise PodError(f'pod "{self.name}" is closed')
+            if patience is not None and time.monotonic() - since > patience:
+                job.dropped = True
+                raise _BusyError
             self._wake()
         job.done.wait()
         if job.error:
@@ -251,7 +250,7 @@ class Pod:
     ) -> Pod:
         """Start a program in a new pod. Raises LaunchError when it cannot be executed."""
         env = dict(os.environ if env is None else env)
-        path = _find(argv[0], env, cwd)
+        path = find(argv[0], env, cwd)
         pod = cls(name, stdio=stdio)
         try:
             limit = raise_file_limit()
@@ -297,7 +296,7 @@ class Pod:
         rpid = ffi.new("int32_t *")
         err = new_error()
         if lib.zt_loop_launch(self.handle, spec, rpid, err) and err.kind == lib.ZT_ERR_EXEC:
-            raise _launch_error(argv[0], err.os_errno)
+            raise launch_error(argv[0], err.os_errno)
         check(-1 if err.kind else 0, err)
         return Rpid(rpid[0])
 
@@ -341,6 +340,7 @@ class Pod:
                     if late
                     else "the pod is being ended",
                 )
+            self._known = known(self.handle)
 
         try:
             with cancel.waking(lambda: self._cancel_freeze(1)):
@@ -389,29 +389,15 @@ class Pod:
         return FrozenPod(self.handle, self.name, stdio=self._stdio_ids, tty_master=self.tty_master)
 
     def processes(self) -> list[ProcessInfo]:
-        """Every process, oldest first."""
-        return self.call(
-            lambda: [p for p in map(self._info, self._threads_by_process().items()) if p]
-        )
+        """Every process, oldest first. While the tracer is at something that takes long: those that
+        were there when it began, as they are now."""
 
-    def _threads_by_process(self) -> dict[Rpid, int]:
-        counts: dict[Rpid, int] = {}
-        for task in tasks(self.handle):
-            counts[task.rpid] = counts.get(task.rpid, 0) + 1
-        return counts
+        def work() -> None:
+            self._known = known(self.handle)
 
-    def _info(self, item: tuple[Rpid, int]) -> ProcessInfo | None:
-        rpid, threads = item
-        try:
-            status = procfs.status(rpid)
-        except OSError:
-            return None
-        ppid = lib.zt_ids_to_virtual(self.handle, int(status["PPid"])) or SUPERVISOR
-        vpid = lib.zt_ids_to_virtual(self.handle, rpid)
-        state = status["State"][0]
-        if self.frozen and state != "Z":
-            state = "frozen"
-        return ProcessInfo(Vpid(vpid), rpid, Vpid(ppid), status["Name"], state, threads)
+        with contextlib.suppress(_BusyError):
+            self._call(work, _BUSY_S)
+        return [p for p in (info(one, self._known, self.frozen) for one in self._known) if p]
 
     def signal(self, sig: int, vpid: int | None = None) -> None:
         """Send a signal to a process; None means the oldest one. PodError if there is no such."""
@@ -482,23 +468,6 @@ class Pod:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-
-def _find(command: str, env: Mapping[str, str], cwd: str | None) -> str:
-    """The file that a shell would execute. Raises LaunchError."""
-    if "/" in command:
-        return command
-    path = shutil.which(command, path=env.get("PATH", os.defpath))
-    if path is None:
-        raise LaunchError(f"cannot run {command}: not found in PATH", 127)
-    return path
-
-
-def _launch_error(command: str, code: int) -> ZaptraceError:
-    import errno
-
-    status = 127 if code == errno.ENOENT else 126
-    return LaunchError(f"cannot run {command}: {os.strerror(code)}", status)
 
 
 def _c_string(text: str | bytes) -> Bytes:
