@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from typing import TYPE_CHECKING
+
+from ...linux import outside
 
 if TYPE_CHECKING:
     from ...image.sink import Writer
@@ -63,7 +66,7 @@ def save_by_reading(fd: int, writer: Writer) -> list[list[int]]:
 def load(build: Build, part: str, runs: list[list[int]], size: int, fd: int) -> None:
     """Give `fd`, a new empty file, the contents that `save` wrote. Leaves its offset at 0."""
     os.ftruncate(fd, size)
-    source = os.open(build.image.path(part), os.O_RDONLY | os.O_CLOEXEC)
+    source = outside.open_file(build.image.path(part), os.O_RDONLY, (stat.S_IFREG,))
     try:
         first = 0
         for offset, length in runs:

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ...linux import procfs
+from ...linux import outside, procfs
 from ...log import log
 from .libc import libc
 
@@ -72,7 +72,7 @@ class Inode:
     def is_at(self, path: bytes) -> bool:
         """Does `path` (itself, if it is a symbolic link) lead here?"""
         try:
-            there = os.lstat(path)
+            there = outside.lstat(path)
         except (OSError, ValueError):
             return False
         return (there.st_dev, there.st_ino) == self.key
@@ -174,7 +174,7 @@ def name_of(status: os.stat_result, shown: bytes) -> bytes | None:
 def row_of_path(path: bytes) -> Key | None:
     """(device, inode) that a mapping of this regular file shows; None where it cannot be mapped."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        fd = outside.open_file(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return None
     at = libc.mmap(None, mmap.PAGESIZE, mmap.PROT_READ, mmap.MAP_PRIVATE, fd, 0)
@@ -213,7 +213,7 @@ def _candidates(shown: list[bytes]) -> Iterator[bytes]:
 
 def _regular(path: bytes) -> os.stat_result | None:
     try:
-        there = os.lstat(path)
+        there = outside.lstat(path)
     except OSError:
         return None
     kind = stat.S_IFMT(there.st_mode)

@@ -22,6 +22,7 @@ import tempfile
 from dataclasses import dataclass, field
 from functools import partial
 
+from ...linux import outside
 from ...log import log
 from ..common.libc import RENAME_EXCHANGE, RENAME_NOREPLACE, apart, rename
 from .place import beneath, in_use
@@ -103,7 +104,7 @@ def bind(sock: socket.socket, name: bytes, directory: bytes) -> Spot:
     """Bind `sock` to a path, as one that begins in `directory` if that is given."""
     base, made = _ground(name, directory)
     path = path_of(name, base)
-    at = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    at = outside.open_file(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
     spot = Spot(at, _private(), made)
     try:
         _bind(sock, name, base, spot)
@@ -210,7 +211,7 @@ def _publish(directory: int, private: bytes, place: bytes) -> None:
 def _is_stale(directory: int, name: bytes) -> bool:
     """The file of a socket that is no more?"""
     path = beneath(directory, name)
-    return stat.S_ISSOCK(os.lstat(path).st_mode) and not in_use(path)
+    return stat.S_ISSOCK(outside.lstat(path).st_mode) and not in_use(path)
 
 
 def _put_back(directory: int, aside: bytes, place: bytes) -> None:
