@@ -18,6 +18,8 @@
 #define ZT_ERR_FOREIGN 8 /* where the stub of a process should be is something else */
 #define ZT_ERR_HARMED 9  /* a program of ours went wrong in a way that may have changed the process */
 #define ZT_ERR_CANCELLED 10 /* given up, as asked */
+#define ZT_ERR_LATE 11   /* a program of ours hangs in a call that nothing ends; its thread becomes what it was
+                          * when it comes back, and does not rest until then */
 
 typedef struct zt_err {
     int32_t kind;
@@ -133,6 +135,7 @@ int zt_pod_told(zt_pod *pod, char *ret, int32_t size);
 void zt_pod_expect_vpid(zt_pod *pod, int32_t vpid); /* of the next task made */
 void zt_pod_set_clock(zt_pod *pod, int64_t offset_ns);
 int64_t zt_pod_clock(zt_pod *pod);
+void zt_pod_set_patience(zt_pod *pod, int32_t row_ms); /* so long may one row of a program take */
 
 /* --- the store: what rooms of the tracer note, see pod/store.h */
 zt_store *zt_pod_store(zt_pod *pod);

@@ -234,6 +234,21 @@ static int make(zt_stopped thread, int mem_fd, const zt_host_vdso *host, int64_t
     return lay_again(thread, mem_fd, needed, host, clock_offset_ns, err);
 }
 
+int zt_whole_look(zt_stopped thread, zt_err *err)
+{
+    const found all = {1, 1};
+    const found parts[PARTS] = {[INTERPRETER] = all};
+    bool ours = false;
+    int mem_fd = zt_proc_memory(thread.rtid);
+    if (mem_fd < 0)
+        return zt_fail_os(err, "memory of a process");
+    int failed = look_at_code(mem_fd, parts, &ours, err);
+    close(mem_fd);
+    if (!failed && !ours)
+        return foreign(err, PART[INTERPRETER].start, PART[INTERPRETER].end, "has been emptied");
+    return failed;
+}
+
 int zt_whole_make(zt_stopped thread, const zt_host_vdso *host, int64_t clock_offset_ns, zt_err *err)
 {
     int mem_fd = zt_proc_memory(thread.rtid);
