@@ -51,7 +51,8 @@ class Cancel:
         """The point of no return. Raises Cancelled when it was asked for before."""
         with self._lock:
             self._committed = self._who is None
-        self.check()
+        if not self._committed:
+            raise self.error()
 
     def error(self) -> Cancelled:
         """What to raise in place of a wait that was cut."""

@@ -96,7 +96,7 @@ def serve(base: Path, port: str) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     with Server(
         f"tcp://127.0.0.1:{port}",
-        spawn=lambda image, name: Copy(base, image),
+        spawn=lambda image, name, _: Copy(base, image),
         config=base / "config",
         staging=base / "staging",
         timeouts=SHORT,

@@ -43,7 +43,9 @@ class AtLook(Cancel):
 
 def some_of(looks: int) -> list[int]:
     """Numbers of looks, the last ones among them."""
-    return sorted({*range(1, looks + 1, max(1, looks // TRIES)), *range(max(1, looks - 3), looks)})
+    return sorted(
+        {*range(1, looks + 1, max(1, looks // TRIES)), *range(max(1, looks - 3), looks + 1)}
+    )
 
 
 @pytest.fixture

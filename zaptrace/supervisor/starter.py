@@ -209,11 +209,12 @@ def spawn_restored(
     name: str | None = None,
     root: Path | None = None,
     waiting: Waiting | None = None,
+    gives_up: Callable[[], bool] = lambda: False,
 ) -> Held:
     """Restore `image` as a held, detached pod with a log; returns when it is whole."""
     base = root if root is not None else runtime.root()
     job = Job("restore", str(base), name, image=os.path.abspath(image), stdio="log", hold=True)
-    return Held(start(job, waiting=waiting))
+    return Held(start(job, waiting=waiting, gives_up=gives_up))
 
 
 class Spawner:
@@ -229,12 +230,12 @@ class Spawner:
         self._spare: Waiting | None = None
         self._refill()
 
-    def spawn(self, image: str, name: str) -> Held:
-        """Restore `image` under `name`, held."""
+    def spawn(self, image: str, name: str, gives_up: Callable[[], bool]) -> Held:
+        """Restore `image` under `name`, held; unless `gives_up` says that nobody wants it any more."""
         with self._lock:
             spare, self._spare = self._spare, None
         try:
-            return spawn_restored(image, name, self._root, spare)
+            return spawn_restored(image, name, self._root, spare, gives_up)
         finally:
             # Not at once: the pod that has just come is to go on first.
             timer = threading.Timer(_REFILL_S, self._refill)
