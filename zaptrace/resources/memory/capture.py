@@ -11,7 +11,7 @@ from ...view.frozen import FrozenPod, FrozenProcess
 from ..common import sameness
 from ..common.inode import Inode, Inodes
 from . import attributes
-from .mappings import MappedFile, Mapping, Object, kind_of, name_of, protection, refuse
+from .mappings import MappedFile, Mapping, Object, kind_of, name_of, protection, refuse, segment_of
 from .objects import Objects
 from .pages import Pages, Piece, Saver
 from .runs import pack, pack_pairs
@@ -59,9 +59,11 @@ class Capture:
     def _mapping(
         self, process: FrozenProcess, m: procfs.Map, pages: Pages, saver: Saver
     ) -> Mapping:
-        inode = self._inodes.mapped(m) if m.inode else None
-        refuse(process, m, inode)
-        kind = kind_of(inode, m)
+        segment = segment_of(self._pod, m)
+        inode = self._inodes.mapped(m) if m.inode and segment is None else None
+        if segment is None:
+            refuse(process, m, inode)
+        kind = kind_of(inode, m) if segment is None else "segment"
         held: list[Piece] = []
         guards: list[tuple[int, int]] = []
         for piece in pages.scan(m.start, m.end, _what_to_look_for(kind, m.shared)):
@@ -83,7 +85,7 @@ class Capture:
             path=inode.path if inode and inode.path is not None else b"",
             offset=m.offset,
             device=inode.key[0] if inode else 0,
-            inode=inode.key[1] if inode else 0,
+            inode=inode.key[1] if inode else segment or 0,
             flags=" ".join(sorted(m.flags & attributes.KEPT)),
             key=m.key,
             name=name_of(m),
