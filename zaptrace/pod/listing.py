@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 
 from ..ids import SUPERVISOR, Rpid, Vpid
 from ..linux import procfs
 from ..linux.native import Handle, lib
 from ..linux.tracee import tasks
+
+_FLAGS = 6  # of stat_fields: field 9 of proc(5)
+_PF_EXITING = 0x4
 
 
 @dataclass(frozen=True)
@@ -51,3 +55,15 @@ def info(one: Known, all_of_them: list[Known], frozen: bool) -> ProcessInfo | No
     if frozen and state not in "ZX":
         state = "frozen"
     return ProcessInfo(one.vpid, one.rpid, Vpid(ppid), status["Name"], state, one.threads)
+
+
+def is_ending(rpid: int) -> bool:
+    """Has it ended, or nothing but its end to come: SIGKILL is pending, or the kernel is at it?"""
+    try:
+        status = procfs.status(rpid)
+        flags = int(procfs.stat_fields(f"/proc/{rpid}/stat")[_FLAGS])
+    except OSError:
+        return True
+    pending = int(status["SigPnd"], 16) | int(status["ShdPnd"], 16)
+    killed = bool(pending >> (signal.SIGKILL - 1) & 1)
+    return killed or bool(flags & _PF_EXITING) or status["State"][0] in "ZX"

@@ -28,7 +28,7 @@ from ..log import fault, log, unforeseen
 from ..view.build import Deferred
 from ..view.frozen import FrozenPod
 from .command import LaunchError, find, launch_error
-from .listing import Known, ProcessInfo, info, known
+from .listing import Known, ProcessInfo, info, is_ending, known
 from .senders import show_senders
 from .stdio import Stdio
 
@@ -358,7 +358,7 @@ class Pod:
         if self.failure is not None:
             return "the pod has ended: its tracer could not go on"
         with contextlib.suppress(PodError):
-            if any(process.state not in "ZX" for process in self.processes()):
+            if not all(is_ending(process.rpid) for process in self.processes()):
                 return None
         return "the pod has ended meanwhile, not by us"
 
