@@ -268,8 +268,9 @@ int zt_loop_run(zt_pod *pod, zt_err *err)
             return 1;
         if (pod->freezing) { /* nothing runs; only deaths can come, and they can wait */
             const struct timespec nap = {0, 5000000};
-            while ((took = zt_loop_step(pod, WNOHANG, err)) > 0)
-                ;
+            do
+                took = zt_loop_step(pod, WNOHANG, err);
+            while (took > 0 && pod->task_count); /* of the last one's end nothing follows */
             if (!took && pod->task_count)
                 nanosleep(&nap, NULL);
         } else {

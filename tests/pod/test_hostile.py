@@ -17,6 +17,7 @@ from harness.supervisors import end_all, eventually
 from harness.world import SEED, TESTS, compiled
 from zaptrace.errors import (
     InternalError,
+    TraceeGone,
     UnsupportedResource,
     WireTimeout,
     ZaptraceError,
@@ -139,6 +140,29 @@ def quiet() -> Iterator[Stdio]:
     null = os.open(os.devnull, os.O_RDWR)
     yield Stdio(null, null, null)
     os.close(null)
+
+
+@pytest.mark.parametrize("turn", range(3))
+def test_a_pod_that_is_killed_meanwhile(quiet: Stdio, tmp_path: Path, turn: int) -> None:
+    """At moments that chance chooses: that it died is what is said, and the tracer is well."""
+    chance = random.Random(f"meanwhile-{turn}-{SEED}")
+    for n in range(12):
+        with Pod.launch(["sleep", "1000"], name="killed", stdio=quiet) as pod:
+            (process,) = pod.processes()
+            at = chance.uniform(0, 0.03)
+            timer = threading.Timer(at, os.kill, (process.rpid, signal.SIGKILL))
+            timer.start()
+            error = None
+            try:
+                checkpoint(pod, DirectorySink(tmp_path / f"image-{n}"))
+            except ZaptraceError as e:
+                error = e
+            timer.join()
+            assert pod.wait(LIMIT_S) == signal.SIGKILL
+            assert pod.wait_empty(LIMIT_S) and pod.failure is None
+            assert error is None or isinstance(error, TraceeGone), error
+            assert error is None or error.changed == "the pod has ended meanwhile, not by us"
+            assert (tmp_path / f"image-{n}").exists() == (error is None)
 
 
 def test_nobody_says_that_a_dead_pod_is_running(quiet: Stdio, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from typing import Any, Literal
 
 from .. import resources
 from ..cancel import Cancel
-from ..errors import ImageError, ZaptraceError, refusals_of_the_host
+from ..errors import Cancelled, ImageError, TraceeGone, ZaptraceError, refusals_of_the_host
 from ..image.image import MAX_STATE, pack_states
 from ..image.sink import Buffer, PartWriter, Sink
 from ..linux import host
@@ -97,11 +98,19 @@ def _let_go_on(pod: Pod, was_frozen: bool) -> str:
 
 
 def _capture_all(pod: Pod, counting: Counting) -> dict[str, Any]:
-    frozen = pod.frozen_view()
     try:
-        return capture(frozen, counting)
-    finally:
-        frozen.close()
+        with contextlib.closing(pod.frozen_view()) as frozen:
+            return capture(frozen, counting)
+    except (TraceeGone, Cancelled):
+        raise
+    except (ZaptraceError, OSError) as error:
+        # What /proc says of a process that was killed is no refusal, of the host's or of ours.
+        if (dead := pod.dead_member()) is None:
+            raise
+        raise TraceeGone(
+            f"process {dead} of the pod died while it was looked at",
+            found=error.what if isinstance(error, ZaptraceError) else str(error),
+        ) from error
 
 
 def capture(
@@ -110,7 +119,7 @@ def capture(
     """The States and contents of rooms into the sink; the manifest without its parts."""
     frozen.image = sink
     if not frozen.processes:
-        raise ZaptraceError(f'cannot checkpoint pod "{frozen.name}": it has no process any more')
+        raise TraceeGone(f'cannot checkpoint pod "{frozen.name}": it has no process any more')
     resources.claim_files(frozen)
     packed: list[bytes] = []
     for room in rooms:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from dataclasses import dataclass
 
@@ -58,12 +59,17 @@ def info(one: Known, all_of_them: list[Known], frozen: bool) -> ProcessInfo | No
 
 
 def is_ending(rpid: int) -> bool:
-    """Has it ended, or nothing but its end to come: SIGKILL is pending, or the kernel is at it?"""
+    """Have all its threads ended, or nothing but that to come: SIGKILL is pending, or at work?"""
     try:
-        status = procfs.status(rpid)
-        flags = int(procfs.stat_fields(f"/proc/{rpid}/stat")[_FLAGS])
+        return all(_ends(f"/proc/{rpid}/task/{tid}") for tid in os.listdir(f"/proc/{rpid}/task"))
     except OSError:
         return True
-    pending = int(status["SigPnd"], 16) | int(status["ShdPnd"], 16)
-    killed = bool(pending >> (signal.SIGKILL - 1) & 1)
-    return killed or bool(flags & _PF_EXITING) or status["State"][0] in "ZX"
+
+
+def _ends(thread: str) -> bool:
+    fields = procfs.stat_fields(f"{thread}/stat")
+    if fields[0] in "ZX" or int(fields[_FLAGS]) & _PF_EXITING:
+        return True
+    lines = procfs.read(f"{thread}/status").splitlines()
+    masks = [int(line[7:], 16) for line in lines if line.startswith(("SigPnd:", "ShdPnd:"))]
+    return any(mask >> (signal.SIGKILL - 1) & 1 for mask in masks)

@@ -353,6 +353,10 @@ class Pod:
             if self._handle:
                 lib.zt_loop_cancel(self._handle, wanted)
 
+    def dead_member(self) -> Vpid | None:
+        """A process that was there when the pod came to rest, and has ended or is about to."""
+        return next((one.vpid for one in self._known if is_ending(one.rpid)), None)
+
     def gone(self) -> str | None:
         """That the pod has ended, in words, after a look at its processes; None: it lives."""
         if self.failure is not None:
