@@ -24,6 +24,8 @@
 typedef struct zt_err {
     int32_t kind;
     int32_t os_errno;
+    int32_t ended_rtid;  /* of ZT_ERR_GONE: whose end was taken from the kernel on the way, or 0 */
+    int32_t wait_status; /* that end */
     char text[240];
 } zt_err;
 

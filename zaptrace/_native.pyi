@@ -52,6 +52,8 @@ class zt_ipcs(CData): ...
 class zt_err(CData):
     kind: int
     os_errno: int
+    ended_rtid: int
+    wait_status: int
     text: Bytes
 
 class zt_program_row(CData):

@@ -104,6 +104,16 @@ int zt_loop_on_end(zt_pod *pod, zt_task *task, int wait_status, zt_err *err)
     return failed;
 }
 
+int zt_loop_take_end(zt_pod *pod, zt_err *err)
+{
+    zt_task *task = err->kind == ZT_ERR_GONE && err->ended_rtid ? zt_pod_task(pod, err->ended_rtid) : NULL;
+    zt_err also;
+    if (!task || !zt_loop_on_end(pod, task, err->wait_status, &also))
+        return 0;
+    *err = pod->broken = also;
+    return -1;
+}
+
 int zt_loop_on_exec(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_err *err)
 {
     zt_task *freed;
@@ -223,8 +233,10 @@ int zt_loop_dispatch(zt_pod *pod, zt_stop stop, zt_err *err)
         zt_intmap_remove(&pod->early, stop.rtid);
         return 0;
     }
-    if (!unless_gone(handle(pod, task, stop, err), err))
+    if (!handle(pod, task, stop, err))
         return 0;
+    if (err->kind == ZT_ERR_GONE)
+        return zt_loop_take_end(pod, err);
     switch (err->kind) {
     case ZT_ERR_UNFIT: /* that program alone has ended */
         zt_pod_tell(pod, err->text);

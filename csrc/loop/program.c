@@ -90,8 +90,8 @@ int zt_loop_on_late(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
     return zt_blocked_thaw(task, err) ? -1 : zt_loop_at_rest(pod, task, task->group_stop, err);
 }
 
-int zt_loop_run_program(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
-                        uint32_t *ret_done, zt_err *err)
+static int run_program(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
+                       uint32_t *ret_done, zt_err *err)
 {
     zt_task *task = zt_pod_task(pod, rtid);
     if (!task || task->state != ZT_TASK_REST)
@@ -106,6 +106,15 @@ int zt_loop_run_program(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_
         return failed;
     task->made = (zt_vpid){0}; /* the child's number is ours to know, no program sees it */
     return failed ? went_wrong(task, &watch, err) : 0;
+}
+
+int zt_loop_run_program(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
+                        uint32_t *ret_done, zt_err *err)
+{
+    if (!run_program(pod, rtid, rows, count, data, size, ret_done, err))
+        return 0;
+    zt_loop_take_end(pod, err);
+    return -1;
 }
 
 int zt_loop_end_process(zt_pod *pod, int32_t rtid, int32_t signal, zt_err *err)

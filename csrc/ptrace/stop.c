@@ -59,6 +59,14 @@ zt_stop zt_stop_of(int32_t rtid, int wait_status)
     return stop;
 }
 
+int zt_stop_fail_ended(zt_stop stop, zt_err *err)
+{
+    zt_fail(err, ZT_ERR_GONE, ESRCH, "thread %d was killed", stop.rtid);
+    err->ended_rtid = stop.rtid;
+    err->wait_status = stop.value;
+    return -1;
+}
+
 /* Is it asleep where nothing of ours will wake it, or in code that is not ours? On the way to a stop it
  * runs, in the kernel, or waits for a disk; the first thread of a process that waits for the others to
  * end is a zombie. The interpreter spends some milliseconds in a second. */

@@ -39,6 +39,9 @@ typedef struct zt_stop {
 
 zt_stop zt_stop_of(int32_t rtid, int wait_status);
 
+/* ZT_ERR_GONE of a stop that is an end. The kernel tells it once: so the error does, to the loop. */
+int zt_stop_fail_ended(zt_stop stop, zt_err *err);
+
 /* About to get a signal that its next instruction would raise again? */
 static inline bool zt_stop_is_fault(zt_stop stop)
 {

@@ -87,7 +87,7 @@ static int run_to_end(zt_stopped thread, const zt_progress *progress, zt_stub_ev
                 return -1;
             if (!cut_short(thread, progress->patience_ms, &stop, err)) {
                 if (stop.kind == ZT_STOP_EXITED)
-                    return zt_fail(err, ZT_ERR_GONE, ESRCH, "thread %d was killed", thread.rtid);
+                    return zt_stop_fail_ended(stop, err);
                 *err = why;
             } else if (err->kind == ZT_ERR_LATE) {
                 *err = why;
@@ -112,6 +112,8 @@ static int run_to_end(zt_stopped thread, const zt_progress *progress, zt_stub_ev
             *ret = RUN_FAULT;
             return 0;
         default: {
+            if (!event && stop.kind == ZT_STOP_EXITED)
+                return zt_stop_fail_ended(stop, err);
             int taken = event ? event(context, stop, err)
                               : zt_fail(err, ZT_ERR_GONE, ESRCH, "thread %d ended in a program", thread.rtid);
             if (taken < 0)
@@ -145,7 +147,7 @@ static int run_leave(zt_stopped thread, const zt_regs *regs, uint64_t mask, bool
         *ret_stopped = *ret_stopped || (stop.kind == ZT_STOP_SIGNAL && stop.value == SIGSTOP);
     } while (stop.kind != ZT_STOP_REST && stop.kind != ZT_STOP_GROUP && stop.kind != ZT_STOP_EXITED);
     if (stop.kind == ZT_STOP_EXITED)
-        return zt_fail(err, ZT_ERR_GONE, ESRCH, "thread %d was killed", thread.rtid);
+        return zt_stop_fail_ended(stop, err);
     return zt_stub_put_back(thread, regs, mask, err);
 }
 

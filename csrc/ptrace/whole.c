@@ -212,7 +212,7 @@ static int lay_again(zt_stopped thread, int mem_fd, const bool needed[PARTS], co
         zt_stopped_rest(thread, &stop, err))
         return -1;
     if (stop.kind == ZT_STOP_EXITED)
-        return zt_fail(err, ZT_ERR_GONE, ESRCH, "thread %d was killed", thread.rtid);
+        return zt_stop_fail_ended(stop, err);
     if (zt_stopped_set_regs(thread, &before, err) || zt_stopped_set_mask(thread, mask, err))
         return -1;
     if (failed)
