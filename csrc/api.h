@@ -18,8 +18,8 @@
 #define ZT_ERR_FOREIGN 8 /* where the stub of a process should be is something else */
 #define ZT_ERR_HARMED 9  /* a program of ours went wrong in a way that may have changed the process */
 #define ZT_ERR_CANCELLED 10 /* given up, as asked */
-#define ZT_ERR_LATE 11   /* a program of ours hangs in a call that nothing ends; its thread becomes what it was
-                          * when it comes back, and does not rest until then */
+#define ZT_ERR_LATE 11      /* a program of ours hangs in a call that nothing ends; its thread becomes what it was
+                             * when it comes back, and does not rest until then */
 
 typedef struct zt_err {
     int32_t kind;

@@ -114,4 +114,4 @@ def test_a_pod_that_is_being_made_is_listed_and_ended(shell: Shell) -> None:
         assert shell("ps", "web").split() == ["VPID", "RPID", "PPID", "STATE", "THREADS", "NAME"]
         assert shell("stop", "web") == "web was ended before it was whole\n"
         _, said = child.communicate(timeout=PATIENCE_S)
-        assert child.returncode == 130 and "a signal to the supervisor" in said
+        assert child.returncode == 125 and "a signal to the supervisor" in said

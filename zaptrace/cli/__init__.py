@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from ..errors import Cancelled, ZaptraceError
+from ..errors import ZaptraceError
 
 VERBS = {
     "run": "start a command in a new pod",
@@ -85,9 +85,6 @@ def call(argv: list[str]) -> int:
     except click.ClickException as e:
         e.show()
         return e.exit_code
-    except Cancelled as e:
-        _print_error(f"zaptrace: {e}")
-        return 130
     except ZaptraceError as e:
         _print_error(f"zaptrace: {e}")
         return getattr(e, "exit_status", 1)

@@ -39,13 +39,14 @@ can grow; a "v" that is not known is answered with an error.
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import PodError, WireError, WireTimeout, ZaptraceError
+from ..errors import Cancelled, PodError, WireError, WireTimeout, ZaptraceError
 from . import runtime
 
 VERSION = 1
@@ -203,6 +204,9 @@ class Client:
         asked = self.send("cancel", what=request, by="ctrl-c at the client that asked for it")
         try:
             return self._reply(request, GIVE_UP_S)
+        except Cancelled as error:
+            error.exit_status = 128 + signal.SIGINT
+            raise
         except WireTimeout:
             self._reply(asked, BEAT_S)  # raises why it could not be cancelled, if so
             raise

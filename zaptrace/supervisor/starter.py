@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -281,7 +282,7 @@ def _read_report(lifeline: socket.socket, gives_up: Callable[[], bool]) -> dict[
     except (KeyboardInterrupt, _GivenUp):
         with contextlib.suppress(OSError):  # it is gone already
             lifeline.shutdown(socket.SHUT_WR)
-        return _await_report(lifeline, lambda: False)
+        return _await_report(lifeline, lambda: False) | {"exit": 128 + signal.SIGINT}
 
 
 class _GivenUp(Exception):
