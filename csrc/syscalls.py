@@ -986,9 +986,10 @@ TABLE: tuple[Room, ...] = (
     ),
     _room(
         "aio", "Asynchronous input and output",
-        Row("io_setup", x86_64=206, note="refused at the checkpoint if its ring is still there"),
-        Row("io_destroy", x86_64=207),
-        Row("io_submit", x86_64=209),
+        Row("io_setup", EXIT, x86_64=206, note="for how many requests is noted"),
+        Row("io_destroy", EXIT, x86_64=207, note="its note goes with it"),
+        Row("io_submit", EXIT, x86_64=209,
+            note="requests are counted, so that a checkpoint knows when all of them are done"),
         Row("io_cancel", x86_64=210),
         Row("io_getevents", x86_64=208, timeout=timespec(4), eintr=True, part=GETEVENTS),
         Row("io_pgetevents", x86_64=333, timeout=timespec(4), part=GETEVENTS),

@@ -9,6 +9,7 @@ from ...linux import procfs
 from ...linux.native import lib
 from ...view.frozen import FrozenPod, FrozenProcess
 from ..common import sameness
+from ..common.aio import noted
 from ..common.inode import Inode, Inodes
 from . import attributes
 from .mappings import MappedFile, Mapping, Object, kind_of, name_of, protection, refuse, segment_of
@@ -32,7 +33,11 @@ class Capture:
         try:
             with self._pod.image.part(part) as writer:
                 saver = Saver(pages, writer, self._pipe)
-                found = [self._mapping(process, m, pages, saver) for m in process.maps]
+                found = [
+                    self._mapping(process, m, pages, saver)
+                    for m in process.maps
+                    if not noted(self._pod, process, m)  # the ring of an AIO context: its room's
+                ]
                 saver.finish()
         finally:
             pages.close()
