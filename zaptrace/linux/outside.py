@@ -116,8 +116,13 @@ def _open(path: Path, flags: int, kinds: Collection[int], mode: int) -> int:
             raise OSError(error.errno, error.strerror, os.fsdecode(path)) from None
     finally:
         os.close(held)
-    if not flags & os.O_NONBLOCK:
+    if flags & os.O_NONBLOCK:
+        return fd
+    try:
         fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) & ~os.O_NONBLOCK)
+    except BaseException:
+        os.close(fd)
+        raise
     return fd
 
 
