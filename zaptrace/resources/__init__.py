@@ -22,6 +22,8 @@ from . import (
     landlock,
     memfd,
     memory,
+    mqueue,
+    netlink_socket,
     pidfd,
     pipe,
     posix_timer,
@@ -41,6 +43,7 @@ from .room import FileKind, Room
 FILE_KINDS: tuple[FileKind[Any], ...] = (
     stdio,
     tty,
+    mqueue,
     regular_file,
     pipe,
     eventfd,
@@ -50,6 +53,7 @@ FILE_KINDS: tuple[FileKind[Any], ...] = (
     memfd,
     unix_socket,
     inet_socket,
+    netlink_socket,
     epoll,
 )
 """Rooms of open file descriptions; the first that claims one has it."""
