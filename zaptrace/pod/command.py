@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ..errors import HostError, ZaptraceError
+from ..linux.native import Bytes, Strings, ffi
 
 
 class LaunchError(HostError):
@@ -31,3 +32,13 @@ def find(command: str, env: Mapping[str, str], cwd: str | None) -> str:
 def launch_error(command: str, code: int) -> ZaptraceError:
     status = 127 if code == errno.ENOENT else 126
     return LaunchError(f"cannot run {command}: {os.strerror(code)}", status)
+
+
+def c_string(text: str | bytes) -> Bytes:
+    return ffi.new("char[]", text if isinstance(text, bytes) else os.fsencode(text))
+
+
+def c_strings(texts: Iterable[str | bytes]) -> tuple[Strings, list[Bytes]]:
+    """An array of C strings, with what keeps it alive."""
+    strings = [c_string(text) for text in texts]
+    return ffi.new("char *[]", [*strings, ffi.NULL]), strings

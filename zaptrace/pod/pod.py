@@ -14,7 +14,7 @@ import resource
 import signal as signals
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -22,12 +22,12 @@ from ..cancel import Cancel
 from ..errors import HostError, PodError, ZaptraceError, refusals_of_the_host
 from ..ids import Rpid, Vpid
 from ..linux import procfs
-from ..linux.native import Bytes, Handle, NativeError, Strings, check, ffi, lib, new_error
+from ..linux.native import Handle, NativeError, check, ffi, lib, new_error
 from ..linux.tracee import tasks
 from ..log import fault, log, unforeseen
 from ..view.build import Deferred
 from ..view.frozen import FrozenPod
-from .command import LaunchError, find, launch_error
+from .command import LaunchError, c_string, c_strings, find, launch_error
 from .listing import Known, ProcessInfo, info, is_ending, known
 from .senders import show_senders
 from .stdio import Stdio
@@ -285,13 +285,13 @@ class Pod:
         `nofile` is its soft limit on open files; 0 for ours.
         """
         spec = ffi.new("zt_launch_spec *")
-        c_argv, c_env = _c_strings(argv), _c_strings(f"{k}={v}" for k, v in env.items())
-        keep = [_c_string(path)]
+        c_argv, c_env = c_strings(argv), c_strings(f"{k}={v}" for k, v in env.items())
+        keep = [c_string(path)]
         spec.path = keep[0]
         spec.argv = c_argv[0]
         spec.envp = c_env[0]
         if cwd is not None:
-            keep.append(_c_string(cwd))
+            keep.append(c_string(cwd))
             spec.cwd = keep[-1]
         spec.fds = list(fds or self.stdio.named().values())
         spec.tty = self.stdio.tty if tty is None else tty
@@ -478,16 +478,6 @@ class Pod:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-
-def _c_string(text: str | bytes) -> Bytes:
-    return ffi.new("char[]", text if isinstance(text, bytes) else os.fsencode(text))
-
-
-def _c_strings(texts: Iterable[str | bytes]) -> tuple[Strings, list[Bytes]]:
-    """An array of C strings, with what keeps it alive."""
-    strings = [_c_string(text) for text in texts]
-    return ffi.new("char *[]", [*strings, ffi.NULL]), strings
 
 
 @functools.cache
