@@ -32,6 +32,8 @@ PYTHON = {
     "image/writebehind.py WriteBehind.wait: under_way.result()": A_DISK,
     "image/writebehind.py WriteBehind.write: self.wait()": A_DISK,
     "linux/abilities.py _in_a_child: os.waitpid(child, 0)": "it has just been killed",
+    "linux/outside.py _Task.__init__: self.done.acquire()": "nobody else has the new lock",
+    "linux/outside.py _take.serve: helper.get()": "an idle helper waits for work; it is a daemon thread",
     "linux/tracee.py Thread.pending: while True": "there is room for more each time; signals are bounded",
     "linux/tracee.py tasks: while True": "threads come and go by the tracer alone, on whose thread we are",
     "migration/destination.py Destination._stage: while True": "receives have a limit, the disk an end",
@@ -63,7 +65,8 @@ PYTHON = {
     "supervisor/logs.py follow: while True": "each turn goes on to a newer file, and there is one more",
     "supervisor/runtime.py _take: while True": "a limit is in it",
     "supervisor/runtime.py claim_free: while True": "no name is tried twice",
-    "supervisor/starter.py _forked: os.waitpid(child, 0)": "it ends when it has forked, or sees no job",
+    "supervisor/starter.py Waiting._reap: wait()": "it has ended, or was just killed",
+    "supervisor/starter.py _forked: os.waitpid(child, 0)": "the same",
     "supervisor/starter.py _read_exactly: stream.recv(count - len(data))": "a supervisor says, or dies; "
     "`zaptrace stop` ends one that is at it",
     "supervisor/supervisor.py Supervisor._wait_for_end: self.pod.wait()": "what this thread is for",

@@ -52,6 +52,8 @@ class zt_ipcs(CData): ...
 class zt_err(CData):
     kind: int
     os_errno: int
+    ended_rtid: int
+    wait_status: int
     text: Bytes
 
 class zt_program_row(CData):
@@ -222,6 +224,8 @@ class _Lib:
     ZT_ERR_UNFIT: int
     ZT_ERR_FOREIGN: int
     ZT_ERR_HARMED: int
+    ZT_ERR_CANCELLED: int
+    ZT_ERR_LATE: int
     ZT_ROW_MUST: int
     ZT_CPU_CLOCKS: int
     ZT_RUN_HELD: int
@@ -246,6 +250,7 @@ class _Lib:
     def zt_pod_expect_vpid(self, pod: zt_pod, vpid: int, /) -> None: ...
     def zt_pod_set_clock(self, pod: zt_pod, offset_ns: int, /) -> None: ...
     def zt_pod_clock(self, pod: zt_pod, /) -> int: ...
+    def zt_pod_set_patience(self, pod: zt_pod, row_ms: int, /) -> None: ...
 
     # store
     def zt_pod_store(self, pod: zt_pod, /) -> zt_store: ...
@@ -279,6 +284,7 @@ class _Lib:
     # from any thread
     def zt_loop_wake(self, pod: zt_pod, /) -> None: ...
     def zt_loop_frozen(self, pod: zt_pod, /) -> int: ...
+    def zt_loop_cancel(self, pod: zt_pod, wanted: int, /) -> None: ...
 
     # ids
     def zt_ids_to_real(self, pod: zt_pod, vpid: int, /) -> int: ...

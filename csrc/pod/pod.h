@@ -46,9 +46,11 @@ struct zt_pod {
     zt_tiding *tidings; /* oldest first: zt_pod_tell */
     zt_err broken;      /* kind 0, or why the loop cannot go on: a thread is in a state that nobody knows */
 
+    int32_t patience_ms; /* for one row of a program */
     int64_t frozen_at_ns; /* host's monotonic clock */
     pid_t tracer_tid;
     atomic_bool woken;
+    atomic_bool cancelled; /* freezes are to give up */
 };
 
 zt_task *zt_pod_task(zt_pod *pod, int32_t rtid); /* NULL: not ours (yet) */

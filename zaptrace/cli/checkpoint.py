@@ -32,7 +32,8 @@ def command(pod: str, to: str, then: str, codec: str, rehearsal: bool, as_json: 
 
     The image is complete, or not there at all; when anything fails the pod goes on. Before --stop
     ends the pod, the image is restored beside it and thrown away: an image that would not come back
-    is refused while the pod can still go on.
+    is refused while the pod can still go on. ctrl-c gives it up: then there is no image, and the pod
+    goes on.
     """
     to = os.path.abspath(to)
     with connect(pod) as client, progress_bar(f"checkpoint {pod}") as show:

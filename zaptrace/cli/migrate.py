@@ -27,7 +27,8 @@ def command(
     zaptrace migrate web tcp://192.0.2.7:7077 --key zap-...      the first time
 
     The other host runs zaptrace serve, which prints its key. Exactly one copy runs at any time:
-    when anything fails before the other side has the whole pod, it simply goes on here.
+    when anything fails before the other side has the whole pod, it simply goes on here. ctrl-c gives
+    it up until then; afterwards that is said, and the pod moves.
     """
     options = {"key": key, "name": name, "codec": None if codec == "none" else codec}
     # The supervisor may have been started with another configuration directory than ours.

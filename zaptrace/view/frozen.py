@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UnsupportedResource
 from ..ids import SUPERVISOR, FileId, Rpid, Vpid
-from ..linux import native, procfs
+from ..linux import native, outside, procfs
 from ..linux.native import Handle, lib
 from ..linux.program import Program, Results
 from ..linux.tracee import TaskInfo, Thread, tasks
@@ -161,7 +161,7 @@ def _look(process: Holder, fd: int) -> _Look:
     flags = int(info["flags"][0], 8)
     return _Look(
         link=_link(process, fd, path),
-        stat=os.stat(path),
+        stat=outside.stat(path),
         flags=flags & ~_O_CLOEXEC,
         pos=int(info["pos"][0]),
         cloexec=bool(flags & _O_CLOEXEC),
