@@ -270,7 +270,15 @@ def build_filter(rows: Iterable[Row] = ROWS, *, moved: bool) -> list[Insn]:
 
 def build_senders_filter(rows: Iterable[Row] = ROWS) -> list[Insn]:
     """What stops besides, where senders are shown."""
-    shown = {row.x86_64 for row in rows if row.senders}
+    return _build_besides(rows, {row.x86_64 for row in rows if row.senders})
+
+
+def build_addresses_filter(rows: Iterable[Row] = ROWS) -> list[Insn]:
+    """What stops besides, where connections have other addresses than the host's."""
+    return _build_besides(rows, {row.x86_64 for row in rows if row.addresses})
+
+
+def _build_besides(rows: Iterable[Row], shown: set[int]) -> list[Insn]:
     newest = max(row.x86_64 for row in rows)
     return _build([Fate(RET_TRACE) if nr in shown else ALLOWED for nr in range(newest + 1)])
 
@@ -363,6 +371,9 @@ def filter_header(rows: Sequence[Row] = ROWS) -> str:
             "",
             "/* Besides, where senders are shown. */",
             *_array("zt_filter_senders", build_senders_filter(rows)),
+            "",
+            "/* Besides, where connections have other addresses than the host's. */",
+            *_array("zt_filter_addresses", build_addresses_filter(rows)),
             "",
         ]
     )

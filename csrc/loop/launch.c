@@ -49,7 +49,7 @@ static int set_soft_limit(int64_t nofile)
 }
 
 /* After fork, in a copy of a process with threads: only async-signal-safe calls. */
-static void child(const zt_launch_spec *spec, bool moved, bool senders, int go, int failed)
+static void child(const zt_launch_spec *spec, bool moved, bool senders, bool addresses, int go, int failed)
 {
     char byte;
     sigset_t none;
@@ -72,7 +72,7 @@ static void child(const zt_launch_spec *spec, bool moved, bool senders, int go, 
         report(keep, errno);
     if (spec->nofile && set_soft_limit(spec->nofile))
         report(keep, errno);
-    if (zt_filter_put_on(moved, senders))
+    if (zt_filter_put_on(moved, senders, addresses))
         report(keep, errno);
     execve(spec->path, spec->argv, spec->envp);
     report(keep, errno);
@@ -116,7 +116,7 @@ int zt_loop_launch(zt_pod *pod, const zt_launch_spec *spec, int32_t *ret_rpid, z
     }
     pid_t rpid = fork();
     if (rpid == 0)
-        child(spec, pod->moved, pod->senders, go[0], failed[1]);
+        child(spec, pod->moved, pod->senders, pod->addresses, go[0], failed[1]);
     close(go[0]);
     close(failed[1]);
     int result = -1;

@@ -86,7 +86,9 @@ def checkpoint(
 def _capture_all(pod: Pod, counting: Counting) -> dict[str, Any]:
     frozen = pod.frozen_view()
     try:
-        return capture(frozen, counting)
+        manifest = capture(frozen, counting)
+        pod.before_end = frozen.at_end
+        return manifest
     except TraceeGone as error:
         error.changed = "a process of the pod has ended meanwhile; nothing by us"
         raise

@@ -90,6 +90,8 @@ class Pod:
         self.tty_master = self.stdio.master
         self._handle: Handle | None = None
         self.before_thaw: list[Deferred] = []
+        self.before_end: list[Callable[[], None]] = []
+        """What a checkpoint wants done if this is the end of the pod here, and not else."""
         self.failure: ZaptraceError | None = None
         """Why the tracer had to end the pod, if it had to."""
         self.told: list[str] = []
@@ -352,6 +354,7 @@ class Pod:
                         changed="nothing; the pod is frozen still",
                     ) from error
                 self.before_thaw.pop(0)
+            self.before_end.clear()
             check(lib.zt_loop_thaw(self.handle, err := new_error()), err)
 
         self.call(work)
@@ -404,6 +407,8 @@ class Pod:
         """End every process; returns when nothing is left."""
 
         def work() -> None:
+            if self.frozen:
+                self._before_end()
             left = self._kill_all()
             self._note_root()
             if left:
@@ -416,6 +421,11 @@ class Pod:
             self._empty.set()
 
         self.call(work)
+
+    def _before_end(self) -> None:
+        while self.before_end:
+            with contextlib.suppress(ZaptraceError):  # it ends all the same
+                self.before_end.pop()()
 
     @staticmethod
     def cut() -> None:

@@ -12,7 +12,7 @@ import functools
 import os
 import struct
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -265,6 +265,8 @@ class FrozenPod:
     all_files: list[FrozenFile] = field(init=False, default_factory=list)
     worked_out: dict[type, object] = field(init=False, default_factory=dict)
     """What rooms find out once for all of them, by its class."""
+    at_end: list[Callable[[], None]] = field(init=False, default_factory=list)
+    """To be done in the pod, frozen still, just before it is ended because it goes on elsewhere."""
     duplicates: Duplicates = field(init=False, default_factory=Duplicates)
     _claimed: dict[str, list[FrozenFile]] = field(init=False, default_factory=dict)
     _alike: dict[_Key, list[FrozenFile]] = field(

@@ -35,6 +35,20 @@ IGNORED = {
     ("TCP", 28): "TCP_SAVED_SYN: to ask takes it away",
     ("TCP", 35): "TCP_ZEROCOPY_RECEIVE: to ask maps data",
 }
+OF_THE_KERNEL = {
+    "IP 33": "IP_MULTICAST_TTL: nobody can set it of TCP",
+    "IPV6 17": "IPV6_MULTICAST_IF: the same",
+    "IPV6 18": "IPV6_MULTICAST_HOPS: the same",
+    "TCP 2": "TCP_MAXSEG: of a connection, as large as its window makes it",
+    "TCP 10": "TCP_WINDOW_CLAMP: grows with what comes",
+    "TCP 12": "TCP_QUICKACK: as the traffic is",
+}
+"""Options of a TCP connection that the kernel has its own way with."""
+_BUFFERS = {"SOL_SOCKET 7": 1, "SOL_SOCKET 8": 2}
+"""Their sizes are the kernel's, unless their bit in SO_BUF_LOCK says that they are fixed."""
+_BUF_LOCK = "SOL_SOCKET 72"
+_UNDER_WAY = ("timer", "retransmits", "received", "sent")
+"""Of a connection: where what was sent is, which programs look at themselves."""
 _PEERCRED = ("SOL_SOCKET", 17)
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -44,14 +58,32 @@ def read(look: Look, local: int, inode: int) -> dict[str, Any]:
     try:
         told = look.socket(inode)
         peer = told.pop("peer", None)
+        options = _options(look, local)
+        if _is_of_tcp(sock):
+            _drop_the_kernels(told, options)
         return {
-            "options": _options(look, local),
+            "options": options,
             "name": _address(sock.getsockname),
             "peer": _address(sock.getpeername),
             "diag": {**told, "peer": look.known("socket", peer) if peer else None},
         }
     finally:
         sock.detach()
+
+
+def _is_of_tcp(sock: socket.socket) -> bool:
+    """Is it a TCP connection, or was it one, and not a listener?"""
+    kinds = sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type == socket.SOCK_STREAM
+    return kinds and not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+
+
+def _drop_the_kernels(told: dict[str, Any], options: dict[str, str]) -> None:
+    for name in _UNDER_WAY:
+        told.pop(name, None)
+    locked = int(options.get(_BUF_LOCK, "00")[:2], 16)
+    own = [name for name, bit in _BUFFERS.items() if not locked & bit]
+    for name in (*own, *OF_THE_KERNEL):
+        options.pop(name, None)
 
 
 def _options(look: Look, local: int) -> dict[str, str]:

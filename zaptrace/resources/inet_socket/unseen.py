@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ...linux.native import lib
 from ..common.file import unsupported
+from .virtual import is_about_addresses
 
 if TYPE_CHECKING:
     from ...view.build import Build
@@ -41,7 +42,7 @@ def unseen(file: FrozenFile) -> list[Unseen]:
     found = []
     for key, value in file.pod.store(ROOM).items():
         inode, level, option = _KEY.unpack(key)
-        if inode != file.stat.st_ino:
+        if inode != file.stat.st_ino or is_about_addresses(key):
             continue
         if (level, option) in _CANNOT:
             raise unsupported(file, _CANNOT[level, option], do="run it without that option")

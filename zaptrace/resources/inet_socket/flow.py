@@ -1,0 +1,256 @@
+"""What is under way in a TCP connection: looked at without taking it, and put there again.
+
+Bytes wait with who is to read them, or still with who has sent them, where nobody can look. So those
+are brought over first, which the kernel would do by itself as soon as there is room: the receiver is
+given room for a moment. A look is a read with MSG_PEEK. Nothing is taken, so a pod that goes on finds
+all in order.
+
+To be given room: SO_RCVLOWAT grows the queue up to half of net.ipv4.tcp_rmem, without privilege, unless
+the program has fixed its size, which SO_BUF_LOCK shows and undoes (Linux 5.14). A look then has the
+kernel tell the other side that there is room.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import fcntl
+import select
+import socket
+import struct
+import termios
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ..common.socket import queued
+
+ESTABLISHED, SYN_SENT, SYN_RECV, FIN_WAIT1, FIN_WAIT2 = 1, 2, 3, 4, 5
+CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING = 7, 8, 9, 10, 11
+STATES = (
+    "?", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE",
+    "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING", "NEW_SYN_RECV",
+)  # fmt: skip
+SAID_END = (FIN_WAIT1, FIN_WAIT2, CLOSING, LAST_ACK)
+"""States of an end that has been shut down for writing."""
+
+LARGEST_SEGMENT = 32767
+"""The most that TCP_MAXSEG takes; what the kernel chooses itself on this host is more."""
+PATIENCE_S = 5.0
+_SOL, _TCP = socket.SOL_SOCKET, socket.IPPROTO_TCP
+_SO_PEEK_OFF, _SO_BUF_LOCK = 42, 72
+_RCVBUF_LOCK = 2
+_TCP_WINDOW_CLAMP = 10
+_LARGEST = 0x7FFF_FFFF
+_PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT
+_PIECE = 1 << 18
+
+
+@dataclass(frozen=True)
+class Unread:
+    """What waits to be read from a connection."""
+
+    data: bytes
+    """With the urgent byte, in its place."""
+    urgent: int
+    """Where that is in `data`; -1: there is none."""
+    urgent_read: bool
+    """It was read already, by MSG_OOB, and is only a gap in the stream now."""
+
+
+NOTHING = Unread(b"", -1, False)
+
+
+@dataclass(frozen=True)
+class Info:
+    """Of struct tcp_info."""
+
+    state: int
+    advertised: int
+    """The largest segment that it wants to be sent."""
+    sent: int
+    """Bytes of the program's that were sent, each counted once."""
+    unsent: int
+    received: int
+    """Bytes that came in order, and 1 for the end of the stream."""
+
+
+def info(sock: socket.socket) -> Info:
+    raw = sock.getsockopt(_TCP, socket.TCP_INFO, 224)
+    (advertised,) = struct.unpack_from("=I", raw, 84)
+    (received,) = struct.unpack_from("=Q", raw, 128)
+    (unsent,) = struct.unpack_from("=I", raw, 144)
+    sent, again = struct.unpack_from("=QQ", raw, 200)
+    return Info(raw[0], advertised, sent - again, unsent, received)
+
+
+def is_delivered(sender: socket.socket, receiver: socket.socket) -> bool:
+    """Has all come over that was sent, the end of the stream too?"""
+    one, other = info(sender), info(receiver)
+    if one.unsent:
+        return False
+    if other.received == one.sent + (one.state in SAID_END):
+        return True
+    return _unconfirmed(sender) == 0
+
+
+def deliver(sender: socket.socket, receiver: socket.socket) -> bool:
+    """Bring over what was sent; False if it does not come."""
+    if is_delivered(sender, receiver):
+        return True
+    with _pushed(sender), roomy(receiver):
+        return soon(lambda: is_delivered(sender, receiver), receiver)
+
+
+def takes(receiver: socket.socket) -> None:
+    """Tell its sender that there is room."""
+    with contextlib.suppress(OSError):
+        receiver.recv(1, _PEEK)
+
+
+def soon(holds: Callable[[], bool], receiver: socket.socket | None = None) -> bool:
+    """Wait until it holds; False if it does not in time. `receiver` says again that it has room."""
+    deadline = time.monotonic() + PATIENCE_S
+    pause = 0.0
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        if receiver is not None:
+            takes(receiver)
+        time.sleep(pause)
+        pause = min(pause + 0.00005, 0.005)
+    return True
+
+
+@contextlib.contextmanager
+def _pushed(sender: socket.socket) -> Iterator[None]:
+    """What it holds back to send more at once goes out, also where it is corked."""
+    before = sender.getsockopt(_TCP, socket.TCP_NODELAY)
+    sender.setsockopt(_TCP, socket.TCP_NODELAY, 1)
+    try:
+        yield
+    finally:
+        sender.setsockopt(_TCP, socket.TCP_NODELAY, before)
+
+
+@contextlib.contextmanager
+def roomy(receiver: socket.socket) -> Iterator[None]:
+    """With the largest queue that this host allows, for a while."""
+    low = receiver.getsockopt(_SOL, socket.SO_RCVLOWAT)
+    size = receiver.getsockopt(_SOL, socket.SO_RCVBUF)
+    clamp = receiver.getsockopt(_TCP, _TCP_WINDOW_CLAMP)
+    lock = _lock(receiver)
+    if lock & _RCVBUF_LOCK:
+        receiver.setsockopt(_SOL, _SO_BUF_LOCK, lock & ~_RCVBUF_LOCK)
+    receiver.setsockopt(_SOL, socket.SO_RCVLOWAT, _LARGEST)
+    try:
+        yield
+    finally:
+        receiver.setsockopt(_SOL, socket.SO_RCVLOWAT, low)
+        grown = receiver.getsockopt(_SOL, socket.SO_RCVBUF)
+        receiver.setsockopt(_SOL, socket.SO_RCVBUF, size // 2)
+        if receiver.getsockopt(_SOL, socket.SO_RCVBUF) // 2 == size // 2:
+            with contextlib.suppress(OSError):  # an end that is over has none
+                receiver.setsockopt(_TCP, _TCP_WINDOW_CLAMP, clamp)
+        else:  # the kernel had grown it further than we may: so it may stay as large as it is
+            receiver.setsockopt(_SOL, _SO_BUF_LOCK, 0)
+            receiver.setsockopt(_SOL, socket.SO_RCVLOWAT, min(grown // 2, _LARGEST))
+            receiver.setsockopt(_SOL, socket.SO_RCVLOWAT, low)
+        if lock >= 0:
+            receiver.setsockopt(_SOL, _SO_BUF_LOCK, lock)
+
+
+def _lock(sock: socket.socket) -> int:
+    """Which of its buffers have a fixed size; before Linux 5.14 nobody can tell: 0."""
+    try:
+        return sock.getsockopt(_SOL, _SO_BUF_LOCK)
+    except OSError:
+        return 0
+
+
+def _unconfirmed(sender: socket.socket) -> int:
+    """Bytes that the other side has not confirmed yet (SIOCOUTQ)."""
+    count = array.array("i", [0])
+    fcntl.ioctl(sender.fileno(), termios.TIOCOUTQ, count)
+    return count[0]
+
+
+# what waits to be read
+
+
+def look(sock: socket.socket) -> Unread | None:
+    """Takes nothing. None where this kernel cannot look behind an urgent byte (before Linux 6.9)."""
+    inline = sock.getsockopt(_SOL, socket.SO_OOBINLINE)
+    try:
+        sock.setsockopt(_SOL, socket.SO_OOBINLINE, 0)
+        mark = queued(sock.fileno())
+        sock.setsockopt(_SOL, socket.SO_OOBINLINE, 1)
+        size = queued(sock.fileno())
+        if not size:
+            return NOTHING
+        data = _peek(sock, size)
+    finally:
+        sock.setsockopt(_SOL, socket.SO_OOBINLINE, inline)
+    if len(data) < size:
+        return None
+    if mark == size:
+        return Unread(data, -1, False)
+    return Unread(data, mark, not _has_urgent(sock))
+
+
+def _has_urgent(sock: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(sock, select.POLLPRI)
+    return any(events & select.POLLPRI for _, events in poll.poll(0))
+
+
+def _peek(sock: socket.socket, size: int) -> bytes:
+    """A read ends before an urgent byte, and the next begins there."""
+    try:
+        before = sock.getsockopt(_SOL, _SO_PEEK_OFF)
+        sock.setsockopt(_SOL, _SO_PEEK_OFF, 0)
+    except OSError:
+        return sock.recv(size, _PEEK)
+    try:
+        data = b""
+        while len(data) < size:
+            sock.setsockopt(_SOL, _SO_PEEK_OFF, len(data))
+            piece = sock.recv(size - len(data), _PEEK)
+            if not piece:
+                break
+            data += piece
+        return data
+    finally:
+        sock.setsockopt(_SOL, _SO_PEEK_OFF, before)
+
+
+def refill(sender: socket.socket, receiver: socket.socket, unread: Unread) -> None:
+    """Have this wait in `receiver` again. Raises OSError if it does not fit."""
+    if not unread.data:
+        return
+    at = unread.urgent
+    with _pushed(sender), roomy(receiver):
+        if at < 0:
+            _send_all(sender, receiver, unread.data, 0)
+        else:
+            _send_all(sender, receiver, unread.data[:at], 0)
+            _send_all(sender, receiver, unread.data[at : at + 1], socket.MSG_OOB)
+            if unread.urgent_read:
+                soon(lambda: _has_urgent(receiver))
+                receiver.recv(1, socket.MSG_OOB)
+            _send_all(sender, receiver, unread.data[at + 1 :], 0)
+        if not soon(lambda: is_delivered(sender, receiver), receiver):
+            raise TimeoutError("what was under way in a TCP connection does not come over")
+
+
+def _send_all(sender: socket.socket, receiver: socket.socket, data: bytes, flags: int) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[sender.send(view[:_PIECE], flags | socket.MSG_DONTWAIT) :]
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            takes(receiver)
+            time.sleep(0)

@@ -1,0 +1,38 @@
+"""What is kept of an internet socket."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..common.file import Description
+from .address import Address
+from .multicast import Membership
+from .queue import Datagram
+from .stream import Stream
+from .unseen import Unseen
+
+NAME = "inet_socket"
+
+LISTENING, ESTABLISHED, ENDED = "listening", "established", "ended"
+CONNECTED, UNCONNECTED = "connected", "unconnected"
+
+
+@dataclass(frozen=True)
+class State(Description):
+    family: int
+    type: int
+    protocol: int
+    status: str
+    """`listening`, `established` (a TCP connection, whatever was shut down of it), `ended` (one that
+    is over), `connected` (UDP) or `unconnected`."""
+    local: Address | None
+    peer: Address | None
+    backlog: int
+    shutdown: int
+    """Halves that it has shut down itself: for reading 1, for writing 2."""
+    options: dict[str, bytes]
+    unseen: list[Unseen]
+    filter: bytes
+    memberships: list[Membership]
+    queue: list[Datagram]
+    stream: Stream | None
