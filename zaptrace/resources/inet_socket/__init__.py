@@ -69,7 +69,7 @@ def capture(pod: FrozenPod) -> list[State]:
         return []
     shut, streams = shutdowns(), Streams(files)
     states = [_capture(pod, file, shut, streams) for file in files]
-    pod.at_end.append(partial(join.reset_at_end, list(streams.pairs())))
+    pod.at_end.append(partial(join.reset_at_end, streams.files))
     return states
 
 

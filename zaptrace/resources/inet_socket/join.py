@@ -34,9 +34,10 @@ from ..common.options import TCP
 from ..common.socket import borrowed, set_filter, set_options
 from . import flow
 from .address import Address, address
-from .diag import tcp_sockets
+from .diag import TcpSocket, tcp_sockets
 from .flow import Unread
 from .state import ENDED, NAME, State
+from .stream import Ends
 from .unseen import note_again
 from .virtual import tell
 
@@ -153,6 +154,8 @@ class Joiner:
         self.build = build
         self.open = open_
         self.waits = False
+        self._there: dict[Ends, TcpSocket] = {}
+        """What this host has: also connections that are over, and keep their addresses for a while."""
         self._later: list[_End] = []
 
     def make(self) -> None:
@@ -202,6 +205,7 @@ class Joiner:
         _close(self._later)
 
     def _join_all(self, ends: list[_End]) -> None:
+        self._there = tcp_sockets()
         by_ends = {end.ends: end for end in ends if end.state.peer}
         done: set[int] = set()
         for end in ends:
@@ -261,14 +265,24 @@ class Joiner:
 
     def _bind(self, end: _End) -> Address:
         """Returns the address that it will have."""
-        chosen = end.local.elsewhere(end.state.family)
-        if not self.build.rehearsal:  # the original has it then
-            for host in _hosts(end):
+        elsewhere = end.local.elsewhere(end.state.family)
+        away = self.build.rehearsal or self._has_another(
+            end
+        )  # the original has it, or one that was
+        for chosen in [elsewhere] if away else [end.local, elsewhere]:
+            for host in _hosts(end.state, chosen):
                 with _unless_taken():
-                    end.sock.bind(replace(end.local, host=host).raw(end.state.family))
-                    return end.local
-        end.sock.bind(chosen.raw(end.state.family))
-        return replace(chosen, port=end.sock.getsockname()[1])
+                    end.sock.bind(replace(chosen, host=host).raw(end.state.family))
+                    return replace(chosen, port=end.sock.getsockname()[1])
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+    def _has_another(self, end: _End) -> bool:
+        """Is there a connection with these addresses?"""
+        peer = end.state.peer
+        if peer is None:
+            return False
+        ends = end.local.key, peer.key
+        return ends in self._there or ends[::-1] in self._there
 
     def _tell(self, end: _End) -> None:
         state = end.state
@@ -281,12 +295,12 @@ class Joiner:
             lib.zt_pod_show_addresses(self.build.handle)
 
 
-def _hosts(end: _End) -> list[str]:
+def _hosts(state: State, local: Address) -> list[str]:
     """To bind an address of IPv6 is to have IPV6_V6ONLY, so one that has not binds any."""
-    plain = end.state.family == socket.AF_INET or end.local.four
-    if plain or "IPV6_V6ONLY" in end.state.options:
-        return [end.local.host]
-    return ["::", end.local.host]
+    plain = state.family == socket.AF_INET or local.four
+    if plain or "IPV6_V6ONLY" in state.options:
+        return [local.host]
+    return ["::", local.host]
 
 
 @contextlib.contextmanager
@@ -325,9 +339,10 @@ def _begin(sock: socket.socket, to: tuple[str, int] | tuple[str, int, int, int])
 
 
 def _await(sock: socket.socket, state: int) -> None:
-    if not flow.soon(lambda: flow.info(sock).state == state):
-        found = flow.STATES[flow.info(sock).state]
-        raise TimeoutError(f"a connection is {found}, not {flow.STATES[state]}")
+    flow.soon(lambda: flow.info(sock).state in (state, flow.CLOSE))
+    if (found := flow.info(sock).state) != state:
+        what = f"a connection is {flow.STATES[found]}, not {flow.STATES[state]}"
+        raise OSError(errno.ECONNREFUSED, what)
 
 
 @contextlib.contextmanager

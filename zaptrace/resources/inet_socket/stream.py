@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -151,11 +150,10 @@ class Streams:
             largest_segment=advertised if advertised <= flow.LARGEST_SEGMENT else 0,
         )
 
-    def pairs(self) -> Iterator[FrozenFile]:
-        """Those whose other end is the pod's, too."""
-        for ends, file in self._files.items():
-            if ends[::-1] in self._files:
-                yield file
+    @property
+    def files(self) -> list[FrozenFile]:
+        """The sockets that have one."""
+        return list(self._files.values())
 
 
 def _settles(sock: socket.socket) -> bool:
