@@ -2,12 +2,13 @@
 
 Bytes wait with who is to read them, or still with who has sent them, where nobody can look. So those
 are brought over first, which the kernel would do by itself as soon as there is room: the receiver is
-given room for a moment. A look is a read with MSG_PEEK. Nothing is taken, so a pod that goes on finds
-all in order.
+given room. A look is a read with MSG_PEEK. Nothing is taken, so a pod that goes on finds all in order.
 
-To be given room: SO_RCVLOWAT grows the queue up to half of net.ipv4.tcp_rmem, without privilege, unless
-the program has fixed its size, which SO_BUF_LOCK shows and undoes (Linux 5.14). A look then has the
-kernel tell the other side that there is room.
+To be given room: SO_RCVLOWAT grows the queue up to half of net.ipv4.tcp_rmem, without privilege, and a
+look then has the kernel tell the other side that there is room. Large it stays, as the kernel itself
+might have made it, unless the program has fixed its size (SO_BUF_LOCK shows that and undoes it, since
+Linux 5.14). Then the sender has been told of room that is not there any more, and what it sends next
+would be lost, and sent again after seconds only: so all is taken out, and sent once more from its end.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ LARGEST_SEGMENT = 32767
 PATIENCE_S = 5.0
 _SOL, _TCP = socket.SOL_SOCKET, socket.IPPROTO_TCP
 _SO_PEEK_OFF, _SO_BUF_LOCK = 42, 72
-_RCVBUF_LOCK = 2
+_SNDBUF_LOCK, _RCVBUF_LOCK = 1, 2
 _TCP_WINDOW_CLAMP = 10
 _LARGEST = 0x7FFF_FFFF
 _PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT
@@ -98,8 +99,29 @@ def deliver(sender: socket.socket, receiver: socket.socket) -> bool:
     """Bring over what was sent; False if it does not come."""
     if is_delivered(sender, receiver):
         return True
-    with _pushed(sender), roomy(receiver):
+    with _pushed(sender), _roomy(receiver):
         return soon(lambda: is_delivered(sender, receiver), receiver)
+
+
+def receive_to_the_end(receiver: socket.socket) -> bool:
+    """The same from a sender that nobody has any more."""
+    over = (CLOSE_WAIT, CLOSE)
+    if info(receiver).state in over:
+        return True
+    with _roomy(receiver):
+        return soon(lambda: info(receiver).state in over, receiver)
+
+
+def is_fixed(receiver: socket.socket) -> bool:
+    """Has its program chosen how much it holds?"""
+    return bool(_lock(receiver) & _RCVBUF_LOCK)
+
+
+def _grow(receiver: socket.socket) -> None:
+    """Let its queue be as large as the kernel may make it."""
+    low = receiver.getsockopt(_SOL, socket.SO_RCVLOWAT)
+    receiver.setsockopt(_SOL, socket.SO_RCVLOWAT, _LARGEST)
+    receiver.setsockopt(_SOL, socket.SO_RCVLOWAT, low)
 
 
 def takes(receiver: socket.socket) -> None:
@@ -134,30 +156,39 @@ def _pushed(sender: socket.socket) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def roomy(receiver: socket.socket) -> Iterator[None]:
-    """With the largest queue that this host allows, for a while."""
-    low = receiver.getsockopt(_SOL, socket.SO_RCVLOWAT)
+def _roomy(receiver: socket.socket) -> Iterator[None]:
+    """It has room; one of a fixed size for a while, and tells of no more than it would otherwise."""
+    if not is_fixed(receiver):
+        _grow(receiver)
+        yield
+        return
     size = receiver.getsockopt(_SOL, socket.SO_RCVBUF)
     clamp = receiver.getsockopt(_TCP, _TCP_WINDOW_CLAMP)
     lock = _lock(receiver)
-    if lock & _RCVBUF_LOCK:
-        receiver.setsockopt(_SOL, _SO_BUF_LOCK, lock & ~_RCVBUF_LOCK)
-    receiver.setsockopt(_SOL, socket.SO_RCVLOWAT, _LARGEST)
+    receiver.setsockopt(_SOL, _SO_BUF_LOCK, lock & ~_RCVBUF_LOCK)
+    try:
+        _grow(receiver)
+        receiver.setsockopt(_TCP, _TCP_WINDOW_CLAMP, clamp)
+        yield
+    finally:
+        receiver.setsockopt(_SOL, socket.SO_RCVBUF, size // 2)
+        receiver.setsockopt(_SOL, _SO_BUF_LOCK, lock)
+
+
+@contextlib.contextmanager
+def _spacious(sender: socket.socket) -> Iterator[None]:
+    """It takes more than its program has allowed it, for a while."""
+    lock = _lock(sender)
+    size = sender.getsockopt(_SOL, socket.SO_SNDBUF)
+    if not lock & _SNDBUF_LOCK:
+        yield
+        return
+    sender.setsockopt(_SOL, socket.SO_SNDBUF, _LARGEST // 2)
     try:
         yield
     finally:
-        receiver.setsockopt(_SOL, socket.SO_RCVLOWAT, low)
-        grown = receiver.getsockopt(_SOL, socket.SO_RCVBUF)
-        receiver.setsockopt(_SOL, socket.SO_RCVBUF, size // 2)
-        if receiver.getsockopt(_SOL, socket.SO_RCVBUF) // 2 == size // 2:
-            with contextlib.suppress(OSError):  # an end that is over has none
-                receiver.setsockopt(_TCP, _TCP_WINDOW_CLAMP, clamp)
-        else:  # the kernel had grown it further than we may: so it may stay as large as it is
-            receiver.setsockopt(_SOL, _SO_BUF_LOCK, 0)
-            receiver.setsockopt(_SOL, socket.SO_RCVLOWAT, min(grown // 2, _LARGEST))
-            receiver.setsockopt(_SOL, socket.SO_RCVLOWAT, low)
-        if lock >= 0:
-            receiver.setsockopt(_SOL, _SO_BUF_LOCK, lock)
+        sender.setsockopt(_SOL, socket.SO_SNDBUF, size // 2)
+        sender.setsockopt(_SOL, _SO_BUF_LOCK, lock)
 
 
 def _lock(sock: socket.socket) -> int:
@@ -180,22 +211,29 @@ def _unconfirmed(sender: socket.socket) -> int:
 
 def look(sock: socket.socket) -> Unread | None:
     """Takes nothing. None where this kernel cannot look behind an urgent byte (before Linux 6.9)."""
-    inline = sock.getsockopt(_SOL, socket.SO_OOBINLINE)
-    try:
-        sock.setsockopt(_SOL, socket.SO_OOBINLINE, 0)
+    with _inline(sock, False):
         mark = queued(sock.fileno())
-        sock.setsockopt(_SOL, socket.SO_OOBINLINE, 1)
+    with _inline(sock):
         size = queued(sock.fileno())
         if not size:
             return NOTHING
         data = _peek(sock, size)
-    finally:
-        sock.setsockopt(_SOL, socket.SO_OOBINLINE, inline)
     if len(data) < size:
         return None
     if mark == size:
         return Unread(data, -1, False)
     return Unread(data, mark, not _has_urgent(sock))
+
+
+@contextlib.contextmanager
+def _inline(sock: socket.socket, wanted: bool = True) -> Iterator[None]:
+    """An urgent byte is one of the stream, for a while; or is not."""
+    before = sock.getsockopt(_SOL, socket.SO_OOBINLINE)
+    sock.setsockopt(_SOL, socket.SO_OOBINLINE, wanted)
+    try:
+        yield
+    finally:
+        sock.setsockopt(_SOL, socket.SO_OOBINLINE, before)
 
 
 def _has_urgent(sock: socket.socket) -> bool:
@@ -224,23 +262,29 @@ def _peek(sock: socket.socket, size: int) -> bytes:
         sock.setsockopt(_SOL, _SO_PEEK_OFF, before)
 
 
-def refill(sender: socket.socket, receiver: socket.socket, unread: Unread) -> None:
-    """Have this wait in `receiver` again. Raises OSError if it does not fit."""
-    if not unread.data:
-        return
+def take_back(sender: socket.socket, receiver: socket.socket, unread: Unread) -> None:
+    """Of what waits in an overfull queue, as much goes back to the sender as it has no room for."""
+    left = len(unread.data)
+    with _inline(receiver):
+        while left:
+            left -= len(receiver.recv(left, socket.MSG_DONTWAIT))
+    with _inline(receiver, False):
+        put(sender, receiver, unread)
+
+
+def put(sender: socket.socket, receiver: socket.socket, unread: Unread) -> None:
+    """Have this wait in `receiver` again, and, where it has no room, in `sender`."""
     at = unread.urgent
-    with _pushed(sender), roomy(receiver):
+    with _pushed(sender), _spacious(sender):
         if at < 0:
             _send_all(sender, receiver, unread.data, 0)
-        else:
-            _send_all(sender, receiver, unread.data[:at], 0)
-            _send_all(sender, receiver, unread.data[at : at + 1], socket.MSG_OOB)
-            if unread.urgent_read:
-                soon(lambda: _has_urgent(receiver))
-                receiver.recv(1, socket.MSG_OOB)
-            _send_all(sender, receiver, unread.data[at + 1 :], 0)
-        if not soon(lambda: is_delivered(sender, receiver), receiver):
-            raise TimeoutError("what was under way in a TCP connection does not come over")
+            return
+        _send_all(sender, receiver, unread.data[:at], 0)
+        _send_all(sender, receiver, unread.data[at : at + 1], socket.MSG_OOB)
+        if unread.urgent_read:
+            soon(lambda: _has_urgent(receiver), receiver)
+            receiver.recv(1, socket.MSG_OOB)
+        _send_all(sender, receiver, unread.data[at + 1 :], 0)
 
 
 def _send_all(sender: socket.socket, receiver: socket.socket, data: bytes, flags: int) -> None:
@@ -252,5 +296,6 @@ def _send_all(sender: socket.socket, receiver: socket.socket, data: bytes, flags
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise
-            takes(receiver)
+            with _roomy(receiver):
+                takes(receiver)
             time.sleep(0)

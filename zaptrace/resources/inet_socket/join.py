@@ -35,7 +35,7 @@ from ..common.socket import borrowed, set_filter, set_options
 from . import flow
 from .address import Address, address
 from .diag import TcpSocket, tcp_sockets
-from .flow import Unread
+from .flow import Info, Unread
 from .state import ENDED, NAME, State
 from .stream import Ends
 from .unseen import note_again
@@ -221,9 +221,9 @@ class Joiner:
     def _join(self, one: _End, other: _End) -> None:
         assert one.state.stream and other.state.stream
         self._connect(one, other)
-        flow.refill(other.sock, one.sock, self._needed(one.state.stream.unread))
+        flow.put(other.sock, one.sock, self._needed(one.state.stream.unread))
         if one is not other:
-            flow.refill(one.sock, other.sock, self._needed(other.state.stream.unread))
+            flow.put(one.sock, other.sock, self._needed(other.state.stream.unread))
         for end in dict.fromkeys((one, other)):
             _shut_down(end)
         for end in dict.fromkeys((one, other)):
@@ -237,9 +237,9 @@ class Joiner:
             sock.setsockopt(_SOL, socket.SO_REUSEADDR, 1)
             mate = _End(_mate_of(end.state, peer), sock)
             self._connect(end, mate)
-            flow.refill(sock, end.sock, self._needed(end.state.stream.unread))
+            flow.put(sock, end.sock, self._needed(end.state.stream.unread))
             sock.shutdown(socket.SHUT_WR)
-            _await(end.sock, flow.CLOSE_WAIT)
+            flow.receive_to_the_end(end.sock)
             if end.state.status == ENDED:
                 end.sock.shutdown(socket.SHUT_RDWR)
                 _await(end.sock, flow.CLOSE)
@@ -270,10 +270,9 @@ class Joiner:
             end
         )  # the original has it, or one that was
         for chosen in [elsewhere] if away else [end.local, elsewhere]:
-            for host in _hosts(end.state, chosen):
-                with _unless_taken():
-                    end.sock.bind(replace(chosen, host=host).raw(end.state.family))
-                    return replace(chosen, port=end.sock.getsockname()[1])
+            with _unless_taken():
+                end.sock.bind(_to_bind(end.state, chosen).raw(end.state.family))
+                return replace(chosen, port=end.sock.getsockname()[1])
         raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
     def _has_another(self, end: _End) -> bool:
@@ -295,12 +294,11 @@ class Joiner:
             lib.zt_pod_show_addresses(self.build.handle)
 
 
-def _hosts(state: State, local: Address) -> list[str]:
-    """To bind an address of IPv6 is to have IPV6_V6ONLY, so one that has not binds any."""
-    plain = state.family == socket.AF_INET or local.four
-    if plain or "IPV6_V6ONLY" in state.options:
-        return [local.host]
-    return ["::", local.host]
+def _to_bind(state: State, local: Address) -> Address:
+    """To bind an address of IPv6 is to have IPV6_V6ONLY: one that has not binds any, and has ::1."""
+    if local.host == "::1" and "IPV6_V6ONLY" not in state.options:
+        return replace(local, host="::")
+    return local
 
 
 @contextlib.contextmanager
@@ -356,11 +354,16 @@ def _deaf_to_resets(one: socket.socket, other: socket.socket, four: bool) -> Ite
     other.setsockopt(level, says, -1)  # as the host has it
 
 
+def _has_ended(info: Info) -> bool:
+    """The other side knows; or it has no room for what comes before."""
+    return info.state not in (flow.ESTABLISHED, flow.FIN_WAIT1) or info.unsent > 0
+
+
 def _shut_down(end: _End) -> None:
     """After what is to be read has come."""
     if end.state.shutdown & 2:
         end.sock.shutdown(socket.SHUT_WR)
-        flow.soon(lambda: flow.info(end.sock).state not in (flow.ESTABLISHED, flow.FIN_WAIT1))
+        flow.soon(lambda: _has_ended(flow.info(end.sock)))
     if end.state.shutdown & 1:
         end.sock.shutdown(socket.SHUT_RD)
 

@@ -11,6 +11,7 @@ import contextlib
 import select
 import socket
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..common.file import unsupported
@@ -61,6 +62,8 @@ class Streams:
     def __init__(self, files: list[FrozenFile]) -> None:
         self._files: dict[Ends, FrozenFile] = {}
         self._alone: set[Ends] = set()
+        self._overfull: dict[Ends, FrozenFile] = {}
+        """Those that hold more than they would have taken; with whom the sender's end is."""
         self._host: dict[Ends, TcpSocket] | None = None
         for file in files:
             with borrowed(file.local) as sock:
@@ -69,6 +72,10 @@ class Streams:
         for ends, file in self._files.items():
             with borrowed(file.local) as sock:
                 self._bring_over(file, sock, ends)
+        for file in self._files.values():
+            with borrowed(file.local) as sock:
+                if not flow.soon(partial(_is_at_rest, sock)):
+                    raise _refused(file, sock, "it does not come to rest")
 
     def _ends(self, file: FrozenFile, sock: socket.socket) -> Ends | None:
         state = flow.info(sock).state
@@ -92,8 +99,10 @@ class Streams:
             self._bring_over_alone(file, sock, ends)
             return
         with borrowed(other.local) as peer:
-            came = flow.deliver(peer, sock) and flow.deliver(sock, peer)
-        if not came or not _settles(sock):
+            if flow.is_fixed(sock) and not flow.is_delivered(peer, sock):
+                self._overfull[ends] = other
+            came = flow.deliver(peer, sock)
+        if not came:
             raise _refused(
                 file,
                 sock,
@@ -120,10 +129,8 @@ class Streams:
                 needed="connections that were accepted",
                 do="try again once the program has accepted it",
             )
-        with flow.roomy(sock):
-            over = (flow.CLOSE_WAIT, flow.CLOSE)
-            if not flow.soon(lambda: flow.info(sock).state in over, sock):
-                raise _refused(file, sock, "its other end was closed, and does not say so")
+        if not flow.receive_to_the_end(sock):
+            raise _refused(file, sock, "its other end was closed, and does not say so")
         self._alone.add(ends)
 
     @property
@@ -143,6 +150,8 @@ class Streams:
                 needed="Linux 6.9 or later, to look at what comes after it",
                 do="try again once the program has read it",
             )
+        if both and (both[0].key, both[1].key) in self._overfull:
+            self._take_back(sock, both[0].key, both[1].key, unread)
         advertised = flow.info(sock).advertised
         return Stream(
             unread=unread,
@@ -150,15 +159,19 @@ class Streams:
             largest_segment=advertised if advertised <= flow.LARGEST_SEGMENT else 0,
         )
 
+    def _take_back(self, sock: socket.socket, here: Key, there: Key, unread: Unread) -> None:
+        with borrowed(self._overfull[here, there].local) as sender:
+            if flow.info(sender).state not in flow.SAID_END:  # there is more to come
+                flow.take_back(sender, sock, unread)
+
     @property
     def files(self) -> list[FrozenFile]:
         """The sockets that have one."""
         return list(self._files.values())
 
 
-def _settles(sock: socket.socket) -> bool:
-    """It comes to a state in which it stays."""
-    return flow.soon(lambda: flow.info(sock).state not in _ON_ITS_WAY)
+def _is_at_rest(sock: socket.socket) -> bool:
+    return flow.info(sock).state not in _ON_ITS_WAY
 
 
 def has_error(sock: socket.socket) -> bool:
