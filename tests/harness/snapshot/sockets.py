@@ -38,6 +38,9 @@ IGNORED = {
 }
 OF_THE_KERNEL = {
     "IP 52": "IP_PROTOCOL: its port on this host",
+    "IP 14": "IP_MTU: as long as a route is remembered",
+    "IPV6 24": "IPV6_MTU: the same",
+    "IPV6 61": "IPV6_PATHMTU: the same",
     "IP 33": "IP_MULTICAST_TTL: nobody can set it of TCP",
     "IPV6 1": "IPV6_ADDRFORM: while it is established",
     "IPV6 17": "IPV6_MULTICAST_IF: the same",

@@ -7,8 +7,8 @@ given room. A look is a read with MSG_PEEK. Nothing is taken, so a pod that goes
 To be given room: SO_RCVLOWAT grows the queue up to half of net.ipv4.tcp_rmem, without privilege, and a
 look then has the kernel tell the other side that there is room. Large it stays, as the kernel itself
 might have made it, unless the program has fixed its size (SO_BUF_LOCK shows that and undoes it, since
-Linux 5.14). Then the sender has been told of room that is not there any more, and what it sends next
-would be lost, and sent again after seconds only: so all is taken out, and sent once more from its end.
+Linux 5.14). Then it holds more than it would have, and until that is read what is sent on is dropped
+by the kernel, and sent again by its timer.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import termios
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from ..common.socket import queued
 
@@ -38,6 +39,7 @@ SAID_END = (FIN_WAIT1, FIN_WAIT2, CLOSING, LAST_ACK)
 LARGEST_SEGMENT = 32767
 """The most that TCP_MAXSEG takes; what the kernel chooses itself on this host is more."""
 PATIENCE_S = 5.0
+_STEP_S = 0.01
 _SOL, _TCP = socket.SOL_SOCKET, socket.IPPROTO_TCP
 _SO_PEEK_OFF, _SO_BUF_LOCK = 42, 72
 _SNDBUF_LOCK, _RCVBUF_LOCK = 1, 2
@@ -99,8 +101,24 @@ def deliver(sender: socket.socket, receiver: socket.socket) -> bool:
     """Bring over what was sent; False if it does not come."""
     if is_delivered(sender, receiver):
         return True
-    with _pushed(sender), _roomy(receiver):
-        return soon(lambda: is_delivered(sender, receiver), receiver)
+    delivered = partial(is_delivered, sender, receiver)
+    with _pushed(sender):
+        if not _lock(receiver) & _RCVBUF_LOCK:
+            _grow(receiver)
+            return soon(delivered, receiver)
+        room = queued(receiver.fileno()) + _missing(sender, receiver)
+        most = 2 * room + _PIECE
+        deadline = time.monotonic() + PATIENCE_S
+        with _of_another_size(receiver):
+            while not soon(delivered, receiver, _STEP_S) and time.monotonic() < deadline:
+                _grow(receiver, room)
+                room = min(room + room // 16 + 1024, most)
+            return delivered()
+
+
+def _missing(sender: socket.socket, receiver: socket.socket) -> int:
+    one = info(sender)
+    return max(one.sent + one.unsent - info(receiver).received, 0)
 
 
 def receive_to_the_end(receiver: socket.socket) -> bool:
@@ -112,15 +130,10 @@ def receive_to_the_end(receiver: socket.socket) -> bool:
         return soon(lambda: info(receiver).state in over, receiver)
 
 
-def is_fixed(receiver: socket.socket) -> bool:
-    """Has its program chosen how much it holds?"""
-    return bool(_lock(receiver) & _RCVBUF_LOCK)
-
-
-def _grow(receiver: socket.socket) -> None:
-    """Let its queue be as large as the kernel may make it."""
+def _grow(receiver: socket.socket, to: int = _LARGEST) -> None:
+    """Let it hold so many bytes, or as many as the kernel ever allows."""
     low = receiver.getsockopt(_SOL, socket.SO_RCVLOWAT)
-    receiver.setsockopt(_SOL, socket.SO_RCVLOWAT, _LARGEST)
+    receiver.setsockopt(_SOL, socket.SO_RCVLOWAT, to)
     receiver.setsockopt(_SOL, socket.SO_RCVLOWAT, low)
 
 
@@ -130,9 +143,11 @@ def takes(receiver: socket.socket) -> None:
         receiver.recv(1, _PEEK)
 
 
-def soon(holds: Callable[[], bool], receiver: socket.socket | None = None) -> bool:
+def soon(
+    holds: Callable[[], bool], receiver: socket.socket | None = None, patience: float = PATIENCE_S
+) -> bool:
     """Wait until it holds; False if it does not in time. `receiver` says again that it has room."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience
     pause = 0.0
     while not holds():
         if time.monotonic() > deadline:
@@ -157,22 +172,30 @@ def _pushed(sender: socket.socket) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _roomy(receiver: socket.socket) -> Iterator[None]:
-    """It has room; one of a fixed size for a while, and tells of no more than it would otherwise."""
-    if not is_fixed(receiver):
+    """It has room; one of a fixed size only for a while."""
+    if _lock(receiver) & _RCVBUF_LOCK:
+        with _of_another_size(receiver):
+            _grow(receiver)
+            yield
+    else:
         _grow(receiver)
         yield
-        return
+
+
+@contextlib.contextmanager
+def _of_another_size(receiver: socket.socket) -> Iterator[None]:
+    """Its size is not fixed, for a while."""
     size = receiver.getsockopt(_SOL, socket.SO_RCVBUF)
     clamp = receiver.getsockopt(_TCP, _TCP_WINDOW_CLAMP)
     lock = _lock(receiver)
     receiver.setsockopt(_SOL, _SO_BUF_LOCK, lock & ~_RCVBUF_LOCK)
     try:
-        _grow(receiver)
-        receiver.setsockopt(_TCP, _TCP_WINDOW_CLAMP, clamp)
         yield
     finally:
         receiver.setsockopt(_SOL, socket.SO_RCVBUF, size // 2)
         receiver.setsockopt(_SOL, _SO_BUF_LOCK, lock)
+        with contextlib.suppress(OSError):  # a connection that is over has none
+            receiver.setsockopt(_TCP, _TCP_WINDOW_CLAMP, clamp)
 
 
 @contextlib.contextmanager
@@ -260,16 +283,6 @@ def _peek(sock: socket.socket, size: int) -> bytes:
         return data
     finally:
         sock.setsockopt(_SOL, _SO_PEEK_OFF, before)
-
-
-def take_back(sender: socket.socket, receiver: socket.socket, unread: Unread) -> None:
-    """Of what waits in an overfull queue, as much goes back to the sender as it has no room for."""
-    left = len(unread.data)
-    with _inline(receiver):
-        while left:
-            left -= len(receiver.recv(left, socket.MSG_DONTWAIT))
-    with _inline(receiver, False):
-        put(sender, receiver, unread)
 
 
 def put(sender: socket.socket, receiver: socket.socket, unread: Unread) -> None:

@@ -62,8 +62,6 @@ class Streams:
     def __init__(self, files: list[FrozenFile]) -> None:
         self._files: dict[Ends, FrozenFile] = {}
         self._alone: set[Ends] = set()
-        self._overfull: dict[Ends, FrozenFile] = {}
-        """Those that hold more than they would have taken; with whom the sender's end is."""
         self._host: dict[Ends, TcpSocket] | None = None
         for file in files:
             with borrowed(file.local) as sock:
@@ -99,8 +97,6 @@ class Streams:
             self._bring_over_alone(file, sock, ends)
             return
         with borrowed(other.local) as peer:
-            if flow.is_fixed(sock) and not flow.is_delivered(peer, sock):
-                self._overfull[ends] = other
             came = flow.deliver(peer, sock)
         if not came:
             raise _refused(
@@ -150,19 +146,12 @@ class Streams:
                 needed="Linux 6.9 or later, to look at what comes after it",
                 do="try again once the program has read it",
             )
-        if both and (both[0].key, both[1].key) in self._overfull:
-            self._take_back(sock, both[0].key, both[1].key, unread)
         advertised = flow.info(sock).advertised
         return Stream(
             unread=unread,
             alone=both is None or (both[0].key, both[1].key) in self._alone,
             largest_segment=advertised if advertised <= flow.LARGEST_SEGMENT else 0,
         )
-
-    def _take_back(self, sock: socket.socket, here: Key, there: Key, unread: Unread) -> None:
-        with borrowed(self._overfull[here, there].local) as sender:
-            if flow.info(sender).state not in flow.SAID_END:  # there is more to come
-                flow.take_back(sender, sock, unread)
 
     @property
     def files(self) -> list[FrozenFile]:
