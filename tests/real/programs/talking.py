@@ -1,4 +1,4 @@
-"""A server and its clients, all in one pod, over TCP connections that are kept: what they said to each other.
+"""A server and its clients, all in one pod, over TCP connections that are kept.
 
 talking.py KIND SERVER... : starts the server where there is a command for it, has some clients ask it
 questions for a while, each over one connection, and prints how many answers were right, and none wrong.
@@ -80,9 +80,11 @@ def http_client(port, n):
 def files_client(port, n):
     """One connection for each question, as this server has it."""
     connected(port).close()
-    for i in range(QUESTIONS // 2):
+    for _ in range(QUESTIONS // 2):
         done = subprocess.run(
-            ["curl", "-sS", "-o", "-", f"http://127.0.0.1:{port}/page"], capture_output=True, check=False
+            ["curl", "-sS", "-o", "-", f"http://127.0.0.1:{port}/page"],
+            capture_output=True,
+            check=False,
         )
         assert (done.returncode, done.stdout) == (0, b"page" * 5000), done
         time.sleep(PAUSE_S)

@@ -17,7 +17,6 @@ import errno
 import os
 import socket
 import stat
-import struct
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -34,10 +33,10 @@ from .diag import shutdowns
 from .multicast import join as join_group
 from .multicast import memberships
 from .queue import look, refill
-from .state import CONNECTED, ENDED, ESTABLISHED, LISTENING, UNCONNECTED
+from .state import CONNECTED, ENDED, ESTABLISHED, LISTENING, UNCONNECTED, WAITING
 from .state import NAME as NAME
 from .state import State as State
-from .stream import Streams, has_error, reads_no_more
+from .stream import Streams, accept_queue, has_error, reads_no_more
 from .unseen import forget_all, note_again, set_unseen, unseen
 from .virtual import told
 
@@ -81,16 +80,17 @@ def _capture(pod: FrozenPod, file: FrozenFile, shut: dict[int, int], streams: St
                 f"is an internet socket of type {int(sock.type)}, protocol {sock.proto}",
                 needed="TCP or UDP",
             )
-        status, backlog, stream = UNCONNECTED, 0, None
+        status, backlog, stream, turn = UNCONNECTED, 0, None, None
         if sock.type == socket.SOCK_STREAM:
-            status, backlog = _tcp(file, sock)
+            status, backlog = _tcp(file, sock, streams)
             if status in (ESTABLISHED, ENDED):
-                stream = streams.stream(file, sock)
+                stream, turn = streams.stream(file, sock), streams.turn(sock)
+                status = WAITING if turn else status
         local, peer = address(sock.getsockname()), None
-        if status in (UNCONNECTED, ESTABLISHED):
+        if status in (UNCONNECTED, ESTABLISHED, WAITING):
             with contextlib.suppress(OSError):
                 peer = address(sock.getpeername())
-                status = status if status == ESTABLISHED else CONNECTED
+                status = CONNECTED if status == UNCONNECTED else status
         if stream:
             local, peer = told(file, local, peer)
         return State(
@@ -109,6 +109,7 @@ def _capture(pod: FrozenPod, file: FrozenFile, shut: dict[int, int], streams: St
             memberships=memberships(sock) if sock.type == socket.SOCK_DGRAM else [],
             queue=look(file, sock) if sock.type == socket.SOCK_DGRAM else [],
             stream=stream,
+            turn=turn,
         )
 
 
@@ -118,27 +119,24 @@ def _table(kind: int) -> Table:
 
 def _options(sock: socket.socket, status: str) -> dict[str, bytes]:
     found = options(sock, _table(sock.type))
-    return join.of_connection(found) if status in (ESTABLISHED, ENDED) else found
+    return join.of_connection(found) if status in (ESTABLISHED, WAITING, ENDED) else found
 
 
 def _shutdown(file: FrozenFile, sock: socket.socket, shut: dict[int, int]) -> int:
     if sock.type == socket.SOCK_DGRAM:
         return shut.get(file.stat.st_ino, 0)
     state = flow.info(sock).state
-    if state not in (flow.ESTABLISHED, flow.FIN_WAIT2):
+    if state not in (flow.ESTABLISHED, flow.FIN_WAIT1, flow.FIN_WAIT2):
         return 0
-    return reads_no_more(sock) | (state == flow.FIN_WAIT2) << 1
+    return reads_no_more(sock) | (state != flow.ESTABLISHED) << 1
 
 
-def _tcp(file: FrozenFile, sock: socket.socket) -> tuple[str, int]:
+def _tcp(file: FrozenFile, sock: socket.socket, streams: Streams) -> tuple[str, int]:
     state = flow.info(sock).state
     if state == flow.LISTEN:
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
-        waiting, backlog = struct.unpack_from("=II", info, 24)  # tcpi_unacked, tcpi_sacked
-        if waiting:
-            log.warning(
-                "%s: %d TCP connections not accepted yet are not carried", file.holder, waiting
-            )
+        waiting, backlog = accept_queue(sock)
+        if waiting > streams.wait_at(sock):
+            log.warning("%s: TCP connections not accepted yet are not carried", file.holder)
         return LISTENING, backlog
     if state != flow.CLOSE:
         return ESTABLISHED, 0

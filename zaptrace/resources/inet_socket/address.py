@@ -53,6 +53,10 @@ class Address:
         return Address("127.0.0.1" if self.four else "::1", 0, 0, 0).of(family)
 
     @property
+    def is_any(self) -> bool:
+        return self.four == "0.0.0.0" or self.host == "::"
+
+    @property
     def loops_back(self) -> bool:
         return self.four.startswith("127.") or self.host == "::1"
 

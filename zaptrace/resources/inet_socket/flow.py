@@ -16,6 +16,7 @@ from __future__ import annotations
 import array
 import contextlib
 import fcntl
+import functools
 import select
 import socket
 import struct
@@ -198,20 +199,29 @@ def _of_another_size(receiver: socket.socket) -> Iterator[None]:
             receiver.setsockopt(_TCP, _TCP_WINDOW_CLAMP, clamp)
 
 
+@functools.cache
+def _most_to_send() -> int:
+    """The largest SO_SNDBUF that may be set here (net.core.wmem_max, doubled)."""
+    with socket.socket() as sock:
+        sock.setsockopt(_SOL, socket.SO_SNDBUF, _LARGEST // 2)
+        return sock.getsockopt(_SOL, socket.SO_SNDBUF)
+
+
 @contextlib.contextmanager
 def _spacious(sender: socket.socket) -> Iterator[None]:
-    """It takes more than its program has allowed it, for a while."""
+    """It takes as much as this host allows, for a while."""
     lock = _lock(sender)
     size = sender.getsockopt(_SOL, socket.SO_SNDBUF)
-    if not lock & _SNDBUF_LOCK:
+    if size >= _most_to_send():  # as the kernel itself may make it
         yield
         return
-    sender.setsockopt(_SOL, socket.SO_SNDBUF, _LARGEST // 2)
+    sender.setsockopt(_SOL, socket.SO_SNDBUF, _most_to_send() // 2)
     try:
         yield
     finally:
         sender.setsockopt(_SOL, socket.SO_SNDBUF, size // 2)
-        sender.setsockopt(_SOL, _SO_BUF_LOCK, lock)
+        with contextlib.suppress(OSError):  # before Linux 5.14
+            sender.setsockopt(_SOL, _SO_BUF_LOCK, lock)
 
 
 def _lock(sock: socket.socket) -> int:
@@ -285,22 +295,24 @@ def _peek(sock: socket.socket, size: int) -> bytes:
         sock.setsockopt(_SOL, _SO_PEEK_OFF, before)
 
 
-def put(sender: socket.socket, receiver: socket.socket, unread: Unread) -> None:
-    """Have this wait in `receiver` again, and, where it has no room, in `sender`."""
-    at = unread.urgent
+def put(sender: socket.socket, receiver: socket.socket | None, unread: Unread) -> None:
+    """Have this wait in `receiver` again, and, where it has no room, in `sender`.
+
+    None is a receiver that nobody has yet.
+    """
+    at = unread.urgent if unread.urgent >= 0 else len(unread.data)
     with _pushed(sender), _spacious(sender):
-        if at < 0:
-            _send_all(sender, receiver, unread.data, 0)
-            return
         _send_all(sender, receiver, unread.data[:at], 0)
         _send_all(sender, receiver, unread.data[at : at + 1], socket.MSG_OOB)
-        if unread.urgent_read:
+        if unread.urgent_read and receiver is not None:
             soon(lambda: _has_urgent(receiver), receiver)
             receiver.recv(1, socket.MSG_OOB)
         _send_all(sender, receiver, unread.data[at + 1 :], 0)
 
 
-def _send_all(sender: socket.socket, receiver: socket.socket, data: bytes, flags: int) -> None:
+def _send_all(
+    sender: socket.socket, receiver: socket.socket | None, data: bytes, flags: int
+) -> None:
     deadline = time.monotonic() + PATIENCE_S
     view = memoryview(data)
     while view:
@@ -309,6 +321,7 @@ def _send_all(sender: socket.socket, receiver: socket.socket, data: bytes, flags
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise
-            with _roomy(receiver):
-                takes(receiver)
+            if receiver is not None:
+                with _roomy(receiver):
+                    takes(receiver)
             time.sleep(0)

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import socket
 import struct
@@ -34,6 +33,7 @@ from ..common.options import TCP
 from ..common.socket import borrowed, set_filter, set_options
 from . import flow
 from .address import Address, address
+from .backlog import enter, quiet
 from .diag import TcpSocket, tcp_sockets
 from .flow import Info, Unread
 from .state import ENDED, NAME, State
@@ -183,9 +183,21 @@ class Joiner:
         if self.waits:
             self.build.at_thaw(self._complete_later)
             return
-        for state in self.states:
-            with borrowed(self.build.file(state.file_id)) as sock:
-                _share_no_address(sock, state)
+        with restoring(NAME, Stage.SHARED, "a TCP connection that was not accepted yet"):
+            for state in sorted(self.states, key=_turn):
+                with borrowed(self.build.file(state.file_id)) as sock:
+                    self._complete(sock, state)
+
+    def _complete(self, sock: socket.socket, state: State) -> None:
+        """Those that wait to be accepted do so now, one after the other."""
+        if state.turn and not self.build.rehearsal:
+            assert state.local and state.peer
+            with quiet(sock):
+                enter(sock, state.local, state.peer, state.turn.sent, bool(state.shutdown & 2))
+                if state.shutdown & 1:
+                    sock.shutdown(socket.SHUT_RD)
+                _set_last(sock, state)
+        _share_no_address(sock, state)
 
     def _is_taken(self) -> bool:
         if not self.build.contended or self.build.rehearsal:
@@ -196,16 +208,17 @@ class Joiner:
     def _join_later(self) -> None:
         with contextlib.ExitStack() as stack:
             for end in self._later:
-                stack.enter_context(_quiet(end.sock))
+                stack.enter_context(quiet(end.sock))
             self._join_all(self._later)
 
     def _complete_later(self) -> None:
-        for end in self._later:
-            _share_no_address(end.sock, end.state)
+        for end in sorted(self._later, key=lambda end: _turn(end.state)):
+            self._complete(end.sock, end.state)
         _close(self._later)
 
     def _join_all(self, ends: list[_End]) -> None:
         self._there = tcp_sockets()
+        ends = [end for end in ends if not end.state.turn]
         by_ends = {end.ends: end for end in ends if end.state.peer}
         done: set[int] = set()
         for end in ends:
@@ -227,7 +240,7 @@ class Joiner:
         for end in dict.fromkeys((one, other)):
             _shut_down(end)
         for end in dict.fromkeys((one, other)):
-            _set_last(end)
+            _set_last(end.sock, end.state)
 
     def _join_with_nobody(self, end: _End) -> None:
         """Its other end was closed."""
@@ -245,7 +258,7 @@ class Joiner:
                 _await(end.sock, flow.CLOSE)
         if end.state.status != ENDED:
             _shut_down(end)
-        _set_last(end)
+        _set_last(end.sock, end.state)
 
     def _needed(self, unread: Unread) -> Unread:
         size = self.build.needed(len(unread.data))
@@ -368,11 +381,14 @@ def _shut_down(end: _End) -> None:
         end.sock.shutdown(socket.SHUT_RD)
 
 
-def _set_last(end: _End) -> None:
+def _turn(state: State) -> int:
+    return state.turn.number if state.turn else -1
+
+
+def _set_last(sock: socket.socket, state: State) -> None:
     """What the program has set, and what was ours is away."""
-    sock, values = end.sock, end.state.options
-    set_filter(sock, end.state.filter)
-    chosen = {name: value for name, value in values.items() if name in _LAST}
+    set_filter(sock, state.filter)
+    chosen = {name: value for name, value in state.options.items() if name in _LAST}
     clamp = chosen.pop("TCP_WINDOW_CLAMP", None)
     set_options(sock, chosen, TCP)
     if clamp is not None:
@@ -386,17 +402,6 @@ def _share_no_address(sock: socket.socket, state: State) -> None:
     """Unless the program has said so."""
     if "SO_REUSEADDR" not in state.options:
         sock.setsockopt(_SOL, socket.SO_REUSEADDR, 0)
-
-
-@contextlib.contextmanager
-def _quiet(sock: socket.socket) -> Iterator[None]:
-    """It waits for nothing and tells nobody, for a while: its flags are the program's already."""
-    flags = fcntl.fcntl(sock, fcntl.F_GETFL)
-    fcntl.fcntl(sock, fcntl.F_SETFL, (flags | os.O_NONBLOCK) & ~os.O_ASYNC)
-    try:
-        yield
-    finally:
-        fcntl.fcntl(sock, fcntl.F_SETFL, flags)
 
 
 def _close(ends: Sequence[_End]) -> None:

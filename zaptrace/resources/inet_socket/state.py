@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..common.file import Description
 from .address import Address
+from .backlog import Turn
 from .multicast import Membership
 from .queue import Datagram
 from .stream import Stream
@@ -14,6 +15,7 @@ from .unseen import Unseen
 NAME = "inet_socket"
 
 LISTENING, ESTABLISHED, ENDED = "listening", "established", "ended"
+WAITING = "waiting"
 CONNECTED, UNCONNECTED = "connected", "unconnected"
 
 
@@ -23,8 +25,8 @@ class State(Description):
     type: int
     protocol: int
     status: str
-    """`listening`, `established` (a TCP connection, whatever was shut down of it), `ended` (one that
-    is over), `connected` (UDP) or `unconnected`."""
+    """`listening`, `established` (a TCP connection, whatever was shut down of it), `waiting` (one that
+    nobody has accepted yet), `ended` (one that is over), `connected` (UDP) or `unconnected`."""
     local: Address | None
     peer: Address | None
     backlog: int
@@ -36,3 +38,4 @@ class State(Description):
     memberships: list[Membership]
     queue: list[Datagram]
     stream: Stream | None
+    turn: Turn | None

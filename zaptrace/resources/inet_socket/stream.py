@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import struct
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from ..common.file import unsupported
 from ..common.socket import borrowed
 from . import flow
 from .address import Address, Key, address
+from .backlog import Turn, has_sent, take_turns
 from .diag import TcpSocket, tcp_sockets
 from .flow import Unread
 
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
 _WAITING = (flow.ESTABLISHED, flow.CLOSE_WAIT, flow.SYN_RECV, 12)
 """States of an end that nobody has, because nobody has accepted it yet."""
 _ON_ITS_WAY = (flow.FIN_WAIT1, flow.CLOSING, flow.LAST_ACK)
-_CONNECTED = (flow.ESTABLISHED, flow.FIN_WAIT2, flow.CLOSE_WAIT, *_ON_ITS_WAY)
-
 Ends = tuple[Key, Key]
 """The addresses of a connection: of this end, and of the other."""
 
@@ -45,8 +45,11 @@ class Stream:
     """Which it has asked for (TCP_MAXSEG); 0: none in particular."""
 
 
-def is_connected(state: int) -> bool:
-    return state in _CONNECTED
+def accept_queue(listener: socket.socket) -> tuple[int, int]:
+    """(how many wait to be accepted, what listen(2) was given)."""
+    raw = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+    waiting, backlog = struct.unpack_from("=II", raw, 24)  # tcpi_unacked, tcpi_sacked
+    return waiting, backlog
 
 
 def both_ends(sock: socket.socket) -> tuple[Address, Address] | None:
@@ -63,20 +66,29 @@ class Streams:
         self._files: dict[Ends, FrozenFile] = {}
         self._alone: set[Ends] = set()
         self._host: dict[Ends, TcpSocket] | None = None
+        self._listeners: list[tuple[Address, FrozenFile]] = []
+        self._turns: dict[Ends, Turn] = {}
+        waiting: dict[int, list[tuple[Ends, FrozenFile]]] = {}
         for file in files:
             with borrowed(file.local) as sock:
                 if sock.type == socket.SOCK_STREAM and (ends := self._ends(file, sock)):
                     self._files[ends] = file
         for ends, file in self._files.items():
             with borrowed(file.local) as sock:
-                self._bring_over(file, sock, ends)
-        for file in self._files.values():
+                listener = self._bring_over(file, sock, ends)
+            if listener is not None:
+                waiting.setdefault(listener, []).append((ends, file))
+        for number, clients in waiting.items():
+            self._take_turns(self._listeners[number][1], clients)
+        for ends, file in self._files.items():
             with borrowed(file.local) as sock:
-                if not flow.soon(partial(_is_at_rest, sock)):
+                if ends not in self._turns and not flow.soon(partial(_is_at_rest, sock)):
                     raise _refused(file, sock, "it does not come to rest")
 
     def _ends(self, file: FrozenFile, sock: socket.socket) -> Ends | None:
         state = flow.info(sock).state
+        if state == flow.LISTEN:
+            self._listeners.append((address(sock.getsockname()), file))
         if state in (flow.CLOSE, flow.LISTEN):
             return None
         if has_error(sock):
@@ -91,11 +103,11 @@ class Streams:
             raise _refused(file, sock, "it is being made")
         return both[0].key, both[1].key
 
-    def _bring_over(self, file: FrozenFile, sock: socket.socket, ends: Ends) -> None:
+    def _bring_over(self, file: FrozenFile, sock: socket.socket, ends: Ends) -> int | None:
+        """Which listener has to accept it, if it waits for that."""
         other = self._files.get(ends[::-1])
         if other is None:
-            self._bring_over_alone(file, sock, ends)
-            return
+            return self._bring_over_alone(file, sock, ends)
         with borrowed(other.local) as peer:
             came = flow.deliver(peer, sock)
         if not came:
@@ -106,8 +118,9 @@ class Streams:
                 needed="room for it with who is to read it",
                 do="try again once the program has read some of it",
             )
+        return None
 
-    def _bring_over_alone(self, file: FrozenFile, sock: socket.socket, ends: Ends) -> None:
+    def _bring_over_alone(self, file: FrozenFile, sock: socket.socket, ends: Ends) -> int | None:
         """Nobody has the other end any more: refused if somebody has."""
         other = self._of_host.get(ends[::-1])
         if other is None:
@@ -118,16 +131,54 @@ class Streams:
             held = f"its other end is socket:[{other.inode}], which no process of the pod holds"
             raise _refused(file, sock, held)
         elif other.state in _WAITING:
-            raise _refused(
-                file,
-                sock,
-                "nobody has accepted it yet",
-                needed="connections that were accepted",
-                do="try again once the program has accepted it",
-            )
+            return self._listener_of(file, sock)
         if not flow.receive_to_the_end(sock):
             raise _refused(file, sock, "its other end was closed, and does not say so")
         self._alone.add(ends)
+        return None
+
+    def _listener_of(self, file: FrozenFile, sock: socket.socket) -> int:
+        peer = address(sock.getpeername())
+        found = [
+            n
+            for n, (at, _) in enumerate(self._listeners)
+            if at.port == peer.port and (at.key == peer.key or at.is_any)
+        ]
+        if len(found) != 1:
+            what = f"nobody has accepted it yet, and {len(found)} listeners of the pod may"
+            raise _refused(file, sock, what, needed="one listener of the pod's at its address")
+        return found[0]
+
+    def _take_turns(self, file: FrozenFile, clients: list[tuple[Ends, FrozenFile]]) -> None:
+        """Of all that wait at a listener."""
+        with contextlib.ExitStack() as stack:
+            listener = stack.enter_context(borrowed(file.local))
+            socks = [stack.enter_context(borrowed(client.local)) for _, client in clients]
+            waiting = accept_queue(listener)[0]
+            sent = any(map(has_sent, socks))
+            if sent and waiting != len(clients):
+                raise _refused(
+                    clients[0][1],
+                    socks[0],
+                    "nobody has accepted it yet; others wait with it, who are not in the pod",
+                    needed="connections that were accepted",
+                    do="try again once the program has accepted it",
+                )
+            if sent or waiting == len(clients) > 1:
+                turns = take_turns(listener, socks)
+            else:
+                turns = [Turn(number, flow.NOTHING) for number in range(len(socks))]
+        self._turns.update(zip((ends for ends, _ in clients), turns, strict=True))
+
+    def wait_at(self, listener: socket.socket) -> int:
+        """How many of the pod's own wait there."""
+        port = listener.getsockname()[1]
+        return sum(there[1] == port for _, there in self._turns)
+
+    def turn(self, sock: socket.socket) -> Turn | None:
+        """Of one that waits to be accepted."""
+        both = both_ends(sock)
+        return self._turns.get((both[0].key, both[1].key)) if both else None
 
     @property
     def _of_host(self) -> dict[Ends, TcpSocket]:
