@@ -163,6 +163,7 @@ class FakeEngine(Engine):
         then: str,
         codec: str | None,
         rehearsal: bool,
+        outside: str,
         progress: Any,
     ) -> dict[str, Any]:
         if "unsupported" in to:

@@ -16,7 +16,7 @@ from ..image.sink import Buffer, PartWriter, Sink
 from ..linux import host
 from ..log import fault
 from ..resources.room import Room, encode_state
-from ..view.frozen import FrozenPod
+from ..view.frozen import FrozenPod, Outside
 from ..view.store import RECORD
 from .pod import Pod
 from .rehearsal import rehearse
@@ -40,12 +40,14 @@ def checkpoint(
     *,
     then: Then = "resume",
     rehearsal: bool | None = None,
+    outside: Outside = "refuse",
     progress: Callable[[str, int], None] | None = None,
 ) -> Report:
     """Write the pod to a sink; afterwards let it go on, end it, or leave it frozen.
 
     With `rehearsal` (None: when it is to end) the image is restored beside the frozen pod first,
-    and thrown away. `progress(room, bytes so far)` is called as rooms are captured.
+    and thrown away. TCP connections to `outside` are refused, or in the image have been reset ("close").
+    `progress(room, bytes so far)` is called as rooms are captured.
     Raises UnsupportedResource, ImageError, TraceeGone, PodError, and what the restore would raise;
     then the pod is as it was, and the sink aborted.
     """
@@ -56,7 +58,7 @@ def checkpoint(
         pod.freeze()
         fault("checkpoint.frozen")
         with refusals_of_the_host(f'cannot checkpoint pod "{pod.name}"'):
-            manifest = pod.call(_capture_all, pod, counting)
+            manifest = pod.call(_capture_all, pod, counting, outside)
         fault("checkpoint.captured")
         prove = rehearse if (then == "stop" if rehearsal is None else rehearsal) else None
         if then == "resume" and not was_frozen and prove is None:
@@ -83,8 +85,9 @@ def checkpoint(
     return Report(downtime, counting.total, facts["processes"], facts["threads"])
 
 
-def _capture_all(pod: Pod, counting: Counting) -> dict[str, Any]:
+def _capture_all(pod: Pod, counting: Counting, outside: Outside) -> dict[str, Any]:
     frozen = pod.frozen_view()
+    frozen.outside = outside
     try:
         manifest = capture(frozen, counting)
         pod.before_end = frozen.at_end

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from .starter import Job
 
 if TYPE_CHECKING:
+    from ..image.sink import Sink
     from ..pod.checkpoint import Then
     from ..pod.pod import Pod
+    from ..view.frozen import Outside
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -64,6 +66,7 @@ class Engine:
         then: Then,
         codec: str | None,
         rehearsal: bool,
+        outside: Outside,
         progress: Progress,
     ) -> dict[str, Any]:
         """Write an image of `pod` to the path `to`; the report as a map."""
@@ -75,7 +78,10 @@ class Engine:
 
         sink = DirectorySink(to, codec=codec)
         rehearse = rehearsal and then == "stop"
-        return as_dict(checkpoint(pod, sink, then=then, rehearsal=rehearse, progress=step))
+        report = checkpoint(
+            pod, sink, then=then, rehearsal=rehearse, outside=outside, progress=step
+        )
+        return as_dict(report)
 
     def attempt(self, pod: Pod) -> dict[str, Any]:
         """A checkpoint of `pod`, rehearsed, that is thrown away."""
@@ -91,11 +97,17 @@ class Engine:
     ) -> dict[str, Any]:
         """Hand `pod` over to the host server at `to`; on return it is not here any more."""
         from ..migration import send
+        from ..pod.checkpoint import checkpoint
         from .suitability import facts_of
+
+        outside: Outside = "close" if options.get("outside") == "close" else "refuse"
+
+        def capture(sink: Sink) -> object:
+            return checkpoint(pod, sink, then="hold", outside=outside)
 
         facts = facts_of(pod)
         known = {k: v for k, v in options.items() if k in ("config", "key", "name", "codec")}
-        return as_dict(send(pod, to, facts=facts, progress=progress, **known))
+        return as_dict(send(pod, to, capture=capture, facts=facts, progress=progress, **known))
 
 
 def as_dict(value: object) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from .workers import Results, Workers
 if TYPE_CHECKING:
     from ..pod.checkpoint import Then
     from ..pod.pod import Pod
+    from ..view.frozen import Outside
 
 _PROGRESS_S = 0.05
 _NAMES = {"checkpoint": "checkpointing", "migrate": "migrating"}
@@ -300,12 +301,16 @@ class Verbs:
         then: str = "resume",
         codec: str | None = None,
         rehearsal: bool = True,
+        outside: str = "refuse",
         **_: object,
     ) -> None:
         """Write an image."""
         of = self._of
         if then not in ("resume", "stop"):
             raise PodError("bad arguments for 'checkpoint'", needed="then: resume or stop")
+        if outside not in ("refuse", "close"):
+            raise PodError("bad arguments for 'checkpoint'", needed="outside: refuse or close")
+        beyond: Outside = "close" if outside == "close" else "refuse"
         next_: Then = "stop" if then == "stop" else "resume"
 
         def done(report: dict[str, Any]) -> None:
@@ -315,7 +320,7 @@ class Verbs:
 
         of.workers.run(
             lambda: of.engine.checkpoint(
-                of.pod, to, next_, codec, bool(rehearsal), self._progress(request)
+                of.pod, to, next_, codec, bool(rehearsal), beyond, self._progress(request)
             ),
             done,
             lambda error: of.control_socket.fail(request, error),

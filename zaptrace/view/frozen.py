@@ -14,7 +14,7 @@ import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..errors import UnsupportedResource
 from ..ids import SUPERVISOR, FileId, Rpid, Vpid
@@ -28,6 +28,9 @@ from .store import Stored, of_room, read_store
 
 if TYPE_CHECKING:
     from ..image.sink import Parts, Writer
+
+Outside = Literal["refuse", "close"]
+"""What becomes of connections to outside the pod: it is not captured, or they have been reset."""
 
 _O_CLOEXEC = os.O_CLOEXEC
 _INFO_OF_ITSELF = {"pos", "flags", "mnt_id", "ino"}
@@ -260,6 +263,7 @@ class FrozenPod:
     stdio: dict[tuple[int, int], str] = field(default_factory=dict)
     tty_master: int | None = None
     image: Parts = field(default_factory=_Nowhere)
+    outside: Outside = "refuse"
     processes: list[FrozenProcess] = field(init=False, default_factory=list)
     zombies: list[Zombie] = field(init=False, default_factory=list)
     all_files: list[FrozenFile] = field(init=False, default_factory=list)

@@ -33,7 +33,7 @@ from .diag import shutdowns
 from .multicast import join as join_group
 from .multicast import memberships
 from .queue import look, refill
-from .state import CONNECTED, ENDED, ESTABLISHED, LISTENING, UNCONNECTED, WAITING
+from .state import CONNECTED, ENDED, ESTABLISHED, LISTENING, RESET, UNCONNECTED, WAITING
 from .state import NAME as NAME
 from .state import State as State
 from .stream import Streams, accept_queue, has_error, reads_no_more
@@ -66,9 +66,10 @@ def capture(pod: FrozenPod) -> list[State]:
     files = pod.files(NAME)
     if not files:
         return []
-    shut, streams = shutdowns(), Streams(files)
+    shut = shutdowns()
+    streams = Streams(files, close_outside=pod.outside == "close")
     states = [_capture(pod, file, shut, streams) for file in files]
-    pod.at_end.append(partial(join.reset_at_end, streams.files))
+    pod.at_end.append(partial(join.reset_at_end, streams.inside))
     return states
 
 
@@ -85,9 +86,9 @@ def _capture(pod: FrozenPod, file: FrozenFile, shut: dict[int, int], streams: St
             status, backlog = _tcp(file, sock, streams)
             if status in (ESTABLISHED, ENDED):
                 stream, turn = streams.stream(file, sock), streams.turn(sock)
-                status = WAITING if turn else status
+                status = WAITING if turn else RESET if streams.is_outside(sock) else status
         local, peer = address(sock.getsockname()), None
-        if status in (UNCONNECTED, ESTABLISHED, WAITING):
+        if status in (UNCONNECTED, ESTABLISHED, WAITING, RESET):
             with contextlib.suppress(OSError):
                 peer = address(sock.getpeername())
                 status = CONNECTED if status == UNCONNECTED else status
@@ -119,7 +120,8 @@ def _table(kind: int) -> Table:
 
 def _options(sock: socket.socket, status: str) -> dict[str, bytes]:
     found = options(sock, _table(sock.type))
-    return join.of_connection(found) if status in (ESTABLISHED, WAITING, ENDED) else found
+    of_tcp = status in (ESTABLISHED, WAITING, RESET, ENDED)
+    return join.of_connection(found) if of_tcp else found
 
 
 def _shutdown(file: FrozenFile, sock: socket.socket, shut: dict[int, int]) -> int:

@@ -36,7 +36,7 @@ from .address import Address, address
 from .backlog import enter, quiet
 from .diag import TcpSocket, tcp_sockets
 from .flow import Info, Unread
-from .state import ENDED, NAME, State
+from .state import ENDED, NAME, RESET, State
 from .stream import Ends
 from .unseen import note_again
 from .virtual import tell
@@ -251,12 +251,17 @@ class Joiner:
             mate = _End(_mate_of(end.state, peer), sock)
             self._connect(end, mate)
             flow.put(sock, end.sock, self._needed(end.state.stream.unread))
-            sock.shutdown(socket.SHUT_WR)
-            flow.receive_to_the_end(end.sock)
+            if end.state.status == RESET:
+                sock.setsockopt(_SOL, socket.SO_LINGER, _RESET)
+            else:
+                sock.shutdown(socket.SHUT_WR)
+                flow.receive_to_the_end(end.sock)
             if end.state.status == ENDED:
                 end.sock.shutdown(socket.SHUT_RDWR)
                 _await(end.sock, flow.CLOSE)
-        if end.state.status != ENDED:
+        if end.state.status == RESET:
+            _await(end.sock, flow.CLOSE)
+        elif end.state.status != ENDED:
             _shut_down(end)
         _set_last(end.sock, end.state)
 

@@ -15,7 +15,7 @@ from .unseen import Unseen
 NAME = "inet_socket"
 
 LISTENING, ESTABLISHED, ENDED = "listening", "established", "ended"
-WAITING = "waiting"
+WAITING, RESET = "waiting", "reset"
 CONNECTED, UNCONNECTED = "connected", "unconnected"
 
 
@@ -25,8 +25,9 @@ class State(Description):
     type: int
     protocol: int
     status: str
-    """`listening`, `established` (a TCP connection, whatever was shut down of it), `waiting` (one that
-    nobody has accepted yet), `ended` (one that is over), `connected` (UDP) or `unconnected`."""
+    """`listening`, `connected` (UDP) or `unconnected`; and of TCP connections `established` (whatever was
+    shut down), `waiting` (nobody has accepted it yet), `reset` (it led out of the pod: the next read
+    says so) or `ended`."""
     local: Address | None
     peer: Address | None
     backlog: int

@@ -62,8 +62,11 @@ def both_ends(sock: socket.socket) -> tuple[Address, Address] | None:
 class Streams:
     """The connections of a frozen pod."""
 
-    def __init__(self, files: list[FrozenFile]) -> None:
+    def __init__(self, files: list[FrozenFile], *, close_outside: bool) -> None:
+        """With `close_outside`, those to outside the pod have been reset, in the image."""
+        self._close_outside = close_outside
         self._files: dict[Ends, FrozenFile] = {}
+        self._outside: set[Ends] = set()
         self._alone: set[Ends] = set()
         self._host: dict[Ends, TcpSocket] | None = None
         self._listeners: list[tuple[Address, FrozenFile]] = []
@@ -82,7 +85,9 @@ class Streams:
             self._take_turns(self._listeners[number][1], clients)
         for ends, file in self._files.items():
             with borrowed(file.local) as sock:
-                if ends not in self._turns and not flow.soon(partial(_is_at_rest, sock)):
+                if ends in self._turns or ends in self._outside:
+                    continue
+                if not flow.soon(partial(_is_at_rest, sock)):
                     raise _refused(file, sock, "it does not come to rest")
 
     def _ends(self, file: FrozenFile, sock: socket.socket) -> Ends | None:
@@ -123,31 +128,34 @@ class Streams:
     def _bring_over_alone(self, file: FrozenFile, sock: socket.socket, ends: Ends) -> int | None:
         """Nobody has the other end any more: refused if somebody has."""
         other = self._of_host.get(ends[::-1])
-        if other is None:
-            both = both_ends(sock)
-            if both is None or not (both[1].loops_back or both[0].key[0] == both[1].key[0]):
-                raise _refused(file, sock, "its other end is on another host")
-        elif other.inode:
-            held = f"its other end is socket:[{other.inode}], which no process of the pod holds"
-            raise _refused(file, sock, held)
-        elif other.state in _WAITING:
-            return self._listener_of(file, sock)
+        if other is not None and not other.inode and other.state in _WAITING:
+            listener = self._listener_of(file, sock)
+            if listener is not None:
+                return listener
+            beyond = "nobody has accepted it yet, and who may is not in the pod"
+        else:
+            beyond = _is_beyond(sock, other)
+        if beyond and not self._close_outside:
+            raise _refused(file, sock, beyond)
+        if beyond:
+            self._outside.add(ends)
+            return None
         if not flow.receive_to_the_end(sock):
             raise _refused(file, sock, "its other end was closed, and does not say so")
         self._alone.add(ends)
         return None
 
-    def _listener_of(self, file: FrozenFile, sock: socket.socket) -> int:
+    def _listener_of(self, file: FrozenFile, sock: socket.socket) -> int | None:
         peer = address(sock.getpeername())
         found = [
             n
             for n, (at, _) in enumerate(self._listeners)
             if at.port == peer.port and (at.key == peer.key or at.is_any)
         ]
-        if len(found) != 1:
+        if len(found) > 1:
             what = f"nobody has accepted it yet, and {len(found)} listeners of the pod may"
             raise _refused(file, sock, what, needed="one listener of the pod's at its address")
-        return found[0]
+        return found[0] if found else None
 
     def _take_turns(self, file: FrozenFile, clients: list[tuple[Ends, FrozenFile]]) -> None:
         """Of all that wait at a listener."""
@@ -204,10 +212,26 @@ class Streams:
             largest_segment=advertised if advertised <= flow.LARGEST_SEGMENT else 0,
         )
 
+    def is_outside(self, sock: socket.socket) -> bool:
+        """Does it lead out of the pod?"""
+        both = both_ends(sock)
+        return both is not None and (both[0].key, both[1].key) in self._outside
+
     @property
-    def files(self) -> list[FrozenFile]:
-        """The sockets that have one."""
-        return list(self._files.values())
+    def inside(self) -> list[FrozenFile]:
+        """The sockets of those that do not."""
+        return [file for ends, file in self._files.items() if ends not in self._outside]
+
+
+def _is_beyond(sock: socket.socket, other: TcpSocket | None) -> str:
+    """Where the other end is, that is not in the pod; "" if nobody has it any more."""
+    if other is not None:
+        held = f"its other end is socket:[{other.inode}], which no process of the pod holds"
+        return held if other.inode else ""
+    both = both_ends(sock)
+    if both and (both[1].loops_back or both[0].key[0] == both[1].key[0]):
+        return ""
+    return "its other end is on another host"
 
 
 def _is_at_rest(sock: socket.socket) -> bool:
