@@ -1,13 +1,16 @@
-"""TCP and UDP sockets over IPv4 and IPv6: listening, bound, unbound, and UDP with a peer.
+"""TCP and UDP sockets over IPv4 and IPv6: listening, bound, unbound, UDP with a peer, TCP connections.
 
 Addresses, backlog, options, filters, multicast memberships, shut-down halves of UDP, and datagrams that
 wait to be read, with where they came from. The address is claimed by binding it before anything is
-made.
+made. A TCP connection has both its ends in the pod (stream.py, join.py), or the one that is: then the
+other was closed. Where its addresses are not to be had here it has other ones, and tells the same
+(virtual.py). What waits to be accepted waits again (backlog.py).
 
-Not carried, and refused: a TCP connection, whatever its state, unless it has ended; an error that was
-not read yet; filters of eBPF, keys of TCP; other protocols. Not carried: connections that a listener
-has not accepted yet (their clients see a reset), what was told beside a datagram (its time of arrival,
-its TTL ...), anycast memberships, the size that IPV6_MTU has set, flow labels that were leased.
+Not carried, and refused: a TCP connection to outside the pod, unless it is to be reset, and one that is
+being made; an error that was not read yet; filters of eBPF, keys of TCP; other protocols. Not carried:
+connections from outside that a listener has not accepted yet (their clients see a reset), what TCP has
+measured and counted (TCP_INFO), what was told beside a datagram (its time of arrival, its TTL ...),
+anycast memberships, the size that IPV6_MTU has set, flow labels that were leased.
 """
 
 from __future__ import annotations
