@@ -102,7 +102,7 @@ def expected(nr: int, ip: int, args: list[int], *, moved: bool) -> int:
     row = BY_NUMBER.get(nr)
     if row is None:
         return ENOSYS
-    if isinstance(row.behaviour, table.Pass) or row.senders:
+    if isinstance(row.behaviour, table.Pass) or row.senders or row.addresses:
         return ALLOW
     if row.moved and not moved and not (row.unmoved and holds(row.unmoved, args)):
         return ALLOW
@@ -275,11 +275,17 @@ def test_other_architectures_have_no_calls(arch):
             assert run(FILTERS[moved], seccomp_data(nr, arch, 0, [0] * 6))[0] == ENOSYS
 
 
-def test_senders_have_a_filter_of_their_own():
+@pytest.mark.parametrize(
+    ("program", "calls"),
+    [
+        (gen_filter.build_senders_filter(), {"recvmsg", "recvmmsg"}),
+        (gen_filter.build_addresses_filter(), {"getsockname", "getpeername"}),
+    ],
+    ids=["senders", "addresses"],
+)
+def test_some_have_a_filter_of_their_own(program, calls):
     """It lets pass all that the other decides, and what the stub does, but for the stub's end."""
-    program = gen_filter.build_senders_filter()
-    shown = {row.x86_64 for row in table.ROWS if row.senders}
-    assert {BY_NUMBER[nr].name for nr in shown} == {"recvmsg", "recvmmsg"}
+    shown = {nr for nr, row in BY_NUMBER.items() if row.name in calls}
     for nr in range(NEWEST + 1):
         for ip, here in ((0x40_0000, TRACE), (STUB_BASE + 64, ALLOW)):
             verdict, _ = run(program, seccomp_data(nr, 0xC000003E, ip, [7] * 6))

@@ -407,8 +407,9 @@ class Pod:
         """End every process; returns when nothing is left."""
 
         def work() -> None:
-            if self.frozen:
-                self._before_end()
+            for last in self.before_end if self.frozen else ():
+                with contextlib.suppress(ZaptraceError):  # it ends all the same
+                    last()
             left = self._kill_all()
             self._note_root()
             if left:
@@ -421,11 +422,6 @@ class Pod:
             self._empty.set()
 
         self.call(work)
-
-    def _before_end(self) -> None:
-        while self.before_end:
-            with contextlib.suppress(ZaptraceError):  # it ends all the same
-                self.before_end.pop()()
 
     @staticmethod
     def cut() -> None:

@@ -29,7 +29,15 @@ from ...log import log
 from ...view.build import Stage
 from ..common.file import described, finish, restoring, unsupported
 from ..common.options import TCP, UDP, Table
-from ..common.socket import borrowed, domain, filter_of, options, set_filter, set_options
+from ..common.socket import (
+    Usual,
+    borrowed,
+    domain,
+    filter_of,
+    options,
+    set_filter,
+    set_options,
+)
 from . import flow, join
 from .address import Address, address
 from .diag import shutdowns
@@ -37,7 +45,7 @@ from .multicast import join as join_group
 from .multicast import memberships
 from .queue import look, refill
 from .state import CONNECTED, ENDED, ESTABLISHED, LISTENING, RESET, UNCONNECTED, WAITING
-from .state import NAME as NAME
+from .state import NAME as _NAME
 from .state import State as State
 from .stream import Streams, accept_queue, has_error, reads_no_more
 from .unseen import forget_all, note_again, set_unseen, unseen
@@ -46,6 +54,8 @@ from .virtual import told
 if TYPE_CHECKING:
     from ...view.build import Build
     from ...view.frozen import FrozenFile, FrozenPod
+
+NAME = _NAME
 
 _IP_BIND_ADDRESS_NO_PORT = 24
 _ANYWHERE = ("0.0.0.0", "::")
@@ -71,12 +81,15 @@ def capture(pod: FrozenPod) -> list[State]:
         return []
     shut = shutdowns()
     streams = Streams(files, close_outside=pod.outside == "close")
-    states = [_capture(pod, file, shut, streams) for file in files]
+    usual: Usual = {}
+    states = [_capture(pod, file, shut, streams, usual) for file in files]
     pod.at_end.append(partial(join.reset_at_end, streams.inside))
     return states
 
 
-def _capture(pod: FrozenPod, file: FrozenFile, shut: dict[int, int], streams: Streams) -> State:
+def _capture(
+    pod: FrozenPod, file: FrozenFile, shut: dict[int, int], streams: Streams, usual: Usual
+) -> State:
     with borrowed(file.local) as sock:
         if sock.proto not in _PROTOCOLS.get(sock.type, ()):
             raise unsupported(
@@ -106,7 +119,7 @@ def _capture(pod: FrozenPod, file: FrozenFile, shut: dict[int, int], streams: St
             local=local if local.port or local.host not in _ANYWHERE else None,
             peer=peer,
             backlog=backlog,
-            options=_options(sock, status),
+            options=_options(sock, status, usual),
             shutdown=_shutdown(file, sock, shut),
             unseen=unseen(file),
             filter=filter_of(file, sock),
@@ -121,8 +134,8 @@ def _table(kind: int) -> Table:
     return TCP if kind == socket.SOCK_STREAM else UDP
 
 
-def _options(sock: socket.socket, status: str) -> dict[str, bytes]:
-    found = options(sock, _table(sock.type))
+def _options(sock: socket.socket, status: str, usual: Usual) -> dict[str, bytes]:
+    found = options(sock, _table(sock.type), usual)
     of_tcp = status in (ESTABLISHED, WAITING, RESET, ENDED)
     return join.of_connection(found) if of_tcp else found
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from ...linux.native import lib
@@ -17,26 +18,41 @@ from .address import Address
 
 if TYPE_CHECKING:
     from ...view.build import Build
-    from ...view.frozen import FrozenFile
+    from ...view.frozen import FrozenFile, FrozenPod
 
 ROOM = "inet_socket"
 
-_KEY = struct.Struct("=QII")  # of csrc/resources/inet_socket.c: a socket's inode, and no option
-_NO_LEVEL = 0xFFFF_FFFF
+_KEY = struct.Struct("=QII")  # of csrc/resources/inet_socket.c
+ADDRESSES = (0xFFFF_FFFF, 0)
+"""Where an option has its level and number."""
 _SIZE = 28  # sizeof (struct sockaddr_in6)
 
 Pair = tuple[Address, Address]
 """Of one end of a connection: its own address, and that of the other side."""
 
 
-def is_about_addresses(key: bytes) -> bool:
-    _, level, _ = _KEY.unpack(key)
-    return bool(level == _NO_LEVEL)
+class Notes:
+    """What the lower half has noted of sockets, by their inodes."""
+
+    def __init__(self, pod: FrozenPod) -> None:
+        self.of: dict[int, dict[tuple[int, int], bytes]] = defaultdict(dict)
+        for key, value in pod.store(ROOM).items():
+            inode, level, option = _KEY.unpack(key)
+            self.of[inode][level, option] = value
+
+
+def notes_of(file: FrozenFile) -> dict[tuple[int, int], bytes]:
+    """By (level, option)."""
+    pod = file.pod
+    notes = pod.worked_out.get(Notes)
+    if not isinstance(notes, Notes):
+        notes = pod.worked_out[Notes] = Notes(pod)
+    return notes.of.get(file.stat.st_ino, {})
 
 
 def told(file: FrozenFile, own: Address, other: Address | None) -> tuple[Address, Address | None]:
     """What the pod is told of a connection that has these; one that has ended has no other side."""
-    value = file.pod.store(ROOM).get(_key(file.stat.st_ino), b"")
+    value = notes_of(file).get(ADDRESSES, b"")
     if not value:
         return own, other
     real, shown, real_other, shown_other = (
@@ -53,13 +69,9 @@ def tell(build: Build, fd: int, family: int, real: Pair, shown: Pair) -> None:
     value = b"".join(
         _pack(each, family) for each in (real[0], shown[0].of(family), real[1], shown[1].of(family))
     )
-    key, room = _key(os.fstat(fd).st_ino), ROOM.encode()
+    key, room = _KEY.pack(os.fstat(fd).st_ino, *ADDRESSES), ROOM.encode()
     if lib.zt_store_put(lib.zt_pod_store(build.handle), room, key, len(key), value, len(value)):
         raise MemoryError
-
-
-def _key(inode: int) -> bytes:
-    return _KEY.pack(inode, _NO_LEVEL, 0)
 
 
 def _pack(address: Address, family: int) -> bytes:
