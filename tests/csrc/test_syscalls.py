@@ -281,10 +281,9 @@ def test_other_architectures_have_no_calls(arch):
         (gen_filter.build_senders_filter(), {"recvmsg", "recvmmsg"}),
         (gen_filter.build_addresses_filter(), {"getsockname", "getpeername"}),
     ],
-    ids=["senders", "addresses"],
 )
 def test_some_have_a_filter_of_their_own(program, calls):
-    """It lets pass all that the other decides, and what the stub does, but for the stub's end."""
+    """It lets pass all that the other decides, and what the stub does, but for its end."""
     shown = {nr for nr, row in BY_NUMBER.items() if row.name in calls}
     for nr in range(NEWEST + 1):
         for ip, here in ((0x40_0000, TRACE), (STUB_BASE + 64, ALLOW)):

@@ -20,7 +20,7 @@ import errno
 import os
 import socket
 import stat
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -44,9 +44,8 @@ from .diag import shutdowns
 from .multicast import join as join_group
 from .multicast import memberships
 from .queue import look, refill
-from .state import CONNECTED, ENDED, ESTABLISHED, LISTENING, RESET, UNCONNECTED, WAITING
+from .state import CONNECTED, ENDED, ESTABLISHED, LISTENING, RESET, UNCONNECTED, WAITING, Socket
 from .state import NAME as _NAME
-from .state import State as State
 from .stream import Streams, accept_queue, has_error, reads_no_more
 from .unseen import forget_all, note_again, set_unseen, unseen
 from .virtual import told
@@ -64,6 +63,11 @@ _PROTOCOLS = {
     socket.SOCK_STREAM: (socket.IPPROTO_TCP,),
     socket.SOCK_DGRAM: (socket.IPPROTO_UDP, socket.IPPROTO_ICMP, socket.IPPROTO_ICMPV6),
 }
+
+
+@dataclass(frozen=True)
+class State(Socket):
+    """One socket; see state.py."""
 
 
 def claims(file: FrozenFile) -> bool:
@@ -192,7 +196,7 @@ def restore(states: list[State], build: Build) -> None:
         build.at(Stage.SHARED, _refill, states, build)
 
 
-def _claim(state: State, build: Build) -> None:
+def _claim(state: Socket, build: Build) -> None:
     with _open(state) as sock:
         try:
             _bind(state, sock)
@@ -210,7 +214,7 @@ def _claim(state: State, build: Build) -> None:
             ) from error
 
 
-def _open(state: State) -> socket.socket:
+def _open(state: Socket) -> socket.socket:
     with restoring(NAME, Stage.CLAIM, "a socket"):
         sock = socket.socket(state.family, state.type, state.protocol)
         try:
@@ -221,7 +225,7 @@ def _open(state: State) -> socket.socket:
         return sock
 
 
-def _set_up(state: State, sock: socket.socket) -> None:
+def _set_up(state: Socket, sock: socket.socket) -> None:
     if state.stream:
         join.set_first(sock, state)
     else:
@@ -236,7 +240,7 @@ def _set_up(state: State, sock: socket.socket) -> None:
         join_group(sock, membership)
 
 
-def _bind(state: State, sock: socket.socket) -> None:
+def _bind(state: Socket, sock: socket.socket) -> None:
     assert state.local is not None
     try:
         if state.local.port:
@@ -251,7 +255,7 @@ def _bind(state: State, sock: socket.socket) -> None:
         sock.bind((anywhere, state.local.port))
 
 
-def _bind_without_port(state: State, sock: socket.socket, local: Address) -> None:
+def _bind_without_port(state: Socket, sock: socket.socket, local: Address) -> None:
     """As IP_BIND_ADDRESS_NO_PORT makes it, or a connection that was given up leaves it."""
     before = sock.getsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT)
     sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
@@ -259,7 +263,7 @@ def _bind_without_port(state: State, sock: socket.socket, local: Address) -> Non
     sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, before)
 
 
-def _make(state: State, build: Build, joiner: join.Joiner, ports: set[int]) -> None:
+def _make(state: Socket, build: Build, joiner: join.Joiner, ports: set[int]) -> None:
     """`ports`: where the pod's TCP connections have one end."""
     with restoring(NAME, Stage.SHARED, "an internet socket"), _open(state) as sock:
         again = sock.dup()
@@ -275,7 +279,7 @@ def _make(state: State, build: Build, joiner: join.Joiner, ports: set[int]) -> N
         finish(build, state, sock.detach())
 
 
-def _place(state: State, sock: socket.socket, shared: bool) -> None:
+def _place(state: Socket, sock: socket.socket, shared: bool) -> None:
     """Give it its addresses; `sock` is ours, and closed once that is done."""
     reuse = sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
     if shared:

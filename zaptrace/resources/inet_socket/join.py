@@ -36,7 +36,7 @@ from .address import Address, address
 from .backlog import enter, quiet
 from .diag import TcpSocket, tcp_sockets
 from .flow import Info, Unread
-from .state import ENDED, NAME, RESET, State
+from .state import ENDED, NAME, RESET, Socket
 from .stream import Ends
 from .unseen import note_again
 from .virtual import tell
@@ -108,7 +108,7 @@ def reset_at_end(files: list[FrozenFile]) -> None:
 # making them
 
 
-def set_first(sock: socket.socket, state: State) -> None:
+def set_first(sock: socket.socket, state: Socket) -> None:
     """What is to be set before a connection is made."""
     assert state.stream is not None
     values = {k: v for k, v in state.options.items() if k not in _LAST}
@@ -124,7 +124,7 @@ def set_first(sock: socket.socket, state: State) -> None:
 class _End:
     """One end; `sock` is ours to close."""
 
-    def __init__(self, state: State, sock: socket.socket) -> None:
+    def __init__(self, state: Socket, sock: socket.socket) -> None:
         self.state = state
         self.sock = sock
 
@@ -148,7 +148,7 @@ class Joiner:
     """
 
     def __init__(
-        self, states: list[State], build: Build, open_: Callable[[State], socket.socket]
+        self, states: list[Socket], build: Build, open_: Callable[[Socket], socket.socket]
     ) -> None:
         self.states = states
         self.build = build
@@ -188,7 +188,7 @@ class Joiner:
                 with borrowed(self.build.file(state.file_id)) as sock:
                     self._complete(sock, state)
 
-    def _complete(self, sock: socket.socket, state: State) -> None:
+    def _complete(self, sock: socket.socket, state: Socket) -> None:
         """Those that wait to be accepted do so now, one after the other."""
         if state.turn and not self.build.rehearsal:
             assert state.local and state.peer
@@ -312,7 +312,7 @@ class Joiner:
             lib.zt_pod_show_addresses(self.build.handle)
 
 
-def _to_bind(state: State, local: Address) -> Address:
+def _to_bind(state: Socket, local: Address) -> Address:
     """To bind an address of IPv6 is to have IPV6_V6ONLY: one that has not binds any, and has ::1."""
     if local.host == "::1" and "IPV6_V6ONLY" not in state.options:
         return replace(local, host="::")
@@ -328,7 +328,7 @@ def _unless_taken() -> Iterator[None]:
             raise
 
 
-def _mate_of(state: State, local: Address) -> State:
+def _mate_of(state: Socket, local: Address) -> Socket:
     """Of the socket that takes the part of its other end."""
     return replace(state, file_id=_OURS, local=local, peer=state.local, options={}, filter=b"")
 
@@ -386,11 +386,11 @@ def _shut_down(end: _End) -> None:
         end.sock.shutdown(socket.SHUT_RD)
 
 
-def _turn(state: State) -> int:
+def _turn(state: Socket) -> int:
     return state.turn.number if state.turn else -1
 
 
-def _set_last(sock: socket.socket, state: State) -> None:
+def _set_last(sock: socket.socket, state: Socket) -> None:
     """What the program has set, and what was ours is away."""
     set_filter(sock, state.filter)
     chosen = {name: value for name, value in state.options.items() if name in _LAST}
@@ -403,7 +403,7 @@ def _set_last(sock: socket.socket, state: State) -> None:
             sock.setsockopt(level, option, clamp)
 
 
-def _share_no_address(sock: socket.socket, state: State) -> None:
+def _share_no_address(sock: socket.socket, state: Socket) -> None:
     """Unless the program has said so."""
     if "SO_REUSEADDR" not in state.options:
         sock.setsockopt(_SOL, socket.SO_REUSEADDR, 0)

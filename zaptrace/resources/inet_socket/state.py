@@ -20,7 +20,7 @@ CONNECTED, UNCONNECTED = "connected", "unconnected"
 
 
 @dataclass(frozen=True)
-class State(Description):
+class Socket(Description):
     family: int
     type: int
     protocol: int
