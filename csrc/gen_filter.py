@@ -245,9 +245,9 @@ def _emit_condition(asm: Assembler, condition: Condition, *, yes: str, no: str) 
                 asm.jump(JGE, 0x8000_0000, yes=yes, no=no)
             else:
                 asm.jump(JEQ, values[-1], yes=yes, no=no)
-        case ArgMask(arg, bits):
+        case ArgMask(arg, bits, clear):
             asm.load(arg_low(arg))
-            asm.jump(JSET, bits, yes=yes, no=no)
+            asm.jump(JSET, bits, yes=no if clear else yes, no=yes if clear else no)
         case ArgPtr(arg):
             asm.load(arg_low(arg))
             asm.jump(JSET, 0xFFFF_FFFF, yes=yes)
@@ -270,17 +270,18 @@ def build_filter(rows: Iterable[Row] = ROWS, *, moved: bool) -> list[Insn]:
 
 def build_senders_filter(rows: Iterable[Row] = ROWS) -> list[Insn]:
     """What stops besides, where senders are shown."""
-    return _build_besides(rows, {row.x86_64 for row in rows if row.senders})
+    return _build_besides(rows, [row for row in rows if row.senders])
 
 
 def build_addresses_filter(rows: Iterable[Row] = ROWS) -> list[Insn]:
     """What stops besides, where connections have other addresses than the host's."""
-    return _build_besides(rows, {row.x86_64 for row in rows if row.addresses})
+    return _build_besides(rows, [row for row in rows if row.addresses])
 
 
-def _build_besides(rows: Iterable[Row], shown: set[int]) -> list[Insn]:
+def _build_besides(rows: Iterable[Row], besides: Iterable[Row]) -> list[Insn]:
+    shown = {row.x86_64: Fate(RET_TRACE, row.conditions) for row in besides}
     newest = max(row.x86_64 for row in rows)
-    return _build([Fate(RET_TRACE) if nr in shown else ALLOWED for nr in range(newest + 1)])
+    return _build([shown.get(nr, ALLOWED) for nr in range(newest + 1)])
 
 
 def _build(fates: Sequence[Fate]) -> list[Insn]:

@@ -108,10 +108,11 @@ class ArgIn:
 
 @dataclass(frozen=True)
 class ArgMask:
-    """Any of `bits` is set in the low 32 bits of argument `arg`."""
+    """Any of `bits` is set in the low 32 bits of argument `arg`; or (`clear`) none is."""
 
     arg: int
     bits: int
+    clear: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,10 @@ def arg_in_or_negative(arg: int, *values: int) -> ArgIn:
 
 def arg_mask(arg: int, bits: int) -> ArgMask:
     return ArgMask(arg, bits)
+
+
+def arg_multiple(arg: int, power_of_two: int) -> ArgMask:
+    return ArgMask(arg, power_of_two - 1, clear=True)
 
 
 def arg_nonzero(arg: int) -> ArgMask:
@@ -257,8 +262,9 @@ class Row:
     moved    it stops only in pods that were restored; in one that never moved, every id and clock
              is still the kernel's own
     unmoved  it does stop in those, too, but only if this holds as well
-    senders  it stops only in pods that were restored and are shown senders (SO_PASSCRED): a filter
-             of its own says so, which can be put on later
+    senders  it stops only in pods that were restored and are shown senders (of messages by
+             SO_PASSCRED, of signals by a signalfd): a filter of its own says so, which can be put
+             on later
     addresses  the same in pods that have connections whose addresses are not the host's
     timeout  how long it waits
     eintr    it answers EINTR to any stop, with or without a handler (signal(7))
@@ -517,10 +523,14 @@ RING = "the state of a ring cannot be carried; programs fall back to epoll or th
 ONE_SET = "a pod has one set of namespaces, and cannot take new ones along"
 CAPABILITY = "needs a capability"
 HOSTS_CLOCK = "setting the host's clock needs a capability"
-SCM = "an id that a program writes into SCM_CREDENTIALS itself is not translated yet"
+SCM = "an id that a program writes into SCM_CREDENTIALS itself is not translated"
 SENDERS = "senders are named by their ids"
 OTHER_ADDRESS = "a connection within the pod may have another address on this host"
-IDS_READ = "ids inside what is read from it are not translated yet"
+SIGNALFD = "from the first one on, reads are looked at for the senders of signals"
+SYSV_KEY = "keys are the pod's own; /proc/sysvipc is still the host's"
+SYSV_ID = "the number is the pod's own"
+SYSV_STAT = "numbers, keys, processes and times are the pod's own, and so is what is enumerated"
+SYSV_UNDO = "what SEM_UNDO is to undo is noted, for the kernel tells nobody"
 SIGEV = "the thread of SIGEV_THREAD_ID is not translated yet"
 IN_HEADER = "an id other than 0 inside the header is not translated yet"
 KEYS = "keys stay with the host's kernel"
@@ -764,12 +774,13 @@ TABLE: tuple[Room, ...] = (
     ),
     _room(
         "file", "Open files: reading, writing, waiting",
-        Row("read", EXIT, x86_64=0, moved=True, when=arg_in(2, 128), eintr=True, part=READ,
-            note="a signalfd, read one signal at a time, names the sender"),
+        Row("read", EXIT, x86_64=0, senders=True, when=arg_multiple(2, 128), eintr=True, part=READ,
+            note="a signalfd names the senders of signals"),
         Row("write", x86_64=1, eintr=True, part=WRITE),
         Row("pread64", x86_64=17, part=PREAD),
         Row("pwrite64", x86_64=18),
-        Row("readv", x86_64=19, eintr=True, part=READV),
+        Row("readv", EXIT, x86_64=19, senders=True, eintr=True, part=READV,
+            note="a signalfd names the senders of signals"),
         Row("writev", x86_64=20, eintr=True, part=WRITEV),
         Row("preadv", x86_64=295, part=READV),
         Row("pwritev", x86_64=296),
@@ -900,7 +911,8 @@ TABLE: tuple[Room, ...] = (
             note="the peer is named by its id"),
         Row("sendto", x86_64=44, eintr=True, part=SENDTO),
         Row("recvfrom", x86_64=45, eintr=True, part=RECVFROM),
-        Row("sendmsg", x86_64=46, eintr=True, part=SENDMSG, note=SCM),
+        Row("sendmsg", ENTER, x86_64=46, senders=True, eintr=True, part=SENDMSG,
+            note="a sender may name itself by its id"),
         Row("recvmsg", EXIT, x86_64=47, senders=True, eintr=True, part=RECVMSG, note=SENDERS),
         Row("sendmmsg", x86_64=307, eintr=True, part=SENDMMSG, note=SCM),
         Row("recvmmsg", EXIT, x86_64=299, senders=True, eintr=True, part=RECVMMSG,
@@ -939,8 +951,8 @@ TABLE: tuple[Room, ...] = (
     ),
     _room(
         "signalfd", "Signalfd",
-        Row("signalfd", x86_64=282, note=IDS_READ),
-        Row("signalfd4", x86_64=289, note=IDS_READ),
+        Row("signalfd", ENTER, x86_64=282, moved=True, note=SIGNALFD),
+        Row("signalfd4", ENTER, x86_64=289, moved=True, note=SIGNALFD),
     ),
     _room(
         "memfd", "Memfd",
@@ -961,21 +973,18 @@ TABLE: tuple[Room, ...] = (
     ),
     _room(
         "sysv_ipc", "System V ipc",
-        Row("shmget", EXIT, x86_64=29,
-            note="noted: shared memory cannot be carried yet, and the checkpoint says so"),
-        Row("shmat", x86_64=30),
+        Row("shmget", Answer(), x86_64=29, note=SYSV_KEY),
+        Row("shmat", BOTH, x86_64=30, moved=True, note=SYSV_ID),
         Row("shmdt", x86_64=67),
-        Row("shmctl", x86_64=31),
-        Row("semget", EXIT, x86_64=64,
-            note="noted: a semaphore set cannot be carried yet, and the checkpoint says so"),
-        Row("semop", x86_64=65, eintr=True),
-        Row("semtimedop", x86_64=220, timeout=timespec(3), eintr=True),
-        Row("semctl", x86_64=66),
-        Row("msgget", EXIT, x86_64=68,
-            note="noted: a message queue cannot be carried yet, and the checkpoint says so"),
-        Row("msgsnd", x86_64=69),
-        Row("msgrcv", x86_64=70),
-        Row("msgctl", x86_64=71),
+        Row("shmctl", BOTH, x86_64=31, note=SYSV_STAT),
+        Row("semget", Answer(), x86_64=64, note=SYSV_KEY),
+        Row("semop", BOTH, x86_64=65, eintr=True, note=SYSV_UNDO),
+        Row("semtimedop", BOTH, x86_64=220, timeout=timespec(3), eintr=True, note=SYSV_UNDO),
+        Row("semctl", BOTH, x86_64=66, note=SYSV_STAT),
+        Row("msgget", Answer(), x86_64=68, note=SYSV_KEY),
+        Row("msgsnd", BOTH, x86_64=69, moved=True, note=SYSV_ID),
+        Row("msgrcv", BOTH, x86_64=70, moved=True, note=SYSV_ID),
+        Row("msgctl", BOTH, x86_64=71, note=SYSV_STAT),
     ),
     _room(
         "mqueue", "POSIX message queues",
@@ -983,14 +992,15 @@ TABLE: tuple[Room, ...] = (
         Row("mq_unlink", x86_64=241),
         Row("mq_timedsend", x86_64=242),
         Row("mq_timedreceive", x86_64=243),
-        Row("mq_notify", x86_64=244, note=SIGEV),
+        Row("mq_notify", EXIT, x86_64=244, note="how a process is told is noted"),
         Row("mq_getsetattr", x86_64=245),
     ),
     _room(
         "aio", "Asynchronous input and output",
-        Row("io_setup", x86_64=206, note="refused at the checkpoint if its ring is still there"),
-        Row("io_destroy", x86_64=207),
-        Row("io_submit", x86_64=209),
+        Row("io_setup", EXIT, x86_64=206, note="for how many requests is noted"),
+        Row("io_destroy", EXIT, x86_64=207, note="its note goes with it"),
+        Row("io_submit", EXIT, x86_64=209,
+            note="requests are counted, so that a checkpoint knows when all of them are done"),
         Row("io_cancel", x86_64=210),
         Row("io_getevents", x86_64=208, timeout=timespec(4), eintr=True, part=GETEVENTS),
         Row("io_pgetevents", x86_64=333, timeout=timespec(4), part=GETEVENTS),

@@ -17,13 +17,10 @@ from harness.world import PATIENCE_S, REAL, FlavourError, environment, python
 
 NAMED = {
     "connection": "no process of the pod holds",
-    "semaphores": "System V semaphore set",
-    "shared_segment": "System V shared memory",
     "fanotify": "a room that can capture anon_inode:[fanotify]; there is none",
     "landlock": "Landlock sandbox",
     "file_lease": "lease",
-    "removed_executable": "executable was removed",
-    "executed_memfd": "its executable is a memfd",
+    "unreadable_executable": "its executable was removed or replaced, and cannot be read",
     "table_of_a_thread": "has a descriptor table of its own",
     "stub_overwritten": "has other bytes than those that were laid there",
     "stub_mapped_over": "is another's than what was laid there",

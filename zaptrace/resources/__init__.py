@@ -7,6 +7,7 @@ from typing import Any
 from ..errors import UnsupportedResource
 from ..view.frozen import FrozenFile, FrozenPod
 from . import (
+    aio,
     clock,
     cpu_time,
     credentials,
@@ -21,6 +22,8 @@ from . import (
     landlock,
     memfd,
     memory,
+    mqueue,
+    netlink_socket,
     pidfd,
     pipe,
     posix_timer,
@@ -40,6 +43,7 @@ from .room import FileKind, Room
 FILE_KINDS: tuple[FileKind[Any], ...] = (
     stdio,
     tty,
+    mqueue,
     regular_file,
     pipe,
     eventfd,
@@ -49,12 +53,14 @@ FILE_KINDS: tuple[FileKind[Any], ...] = (
     memfd,
     unix_socket,
     inet_socket,
+    netlink_socket,
     epoll,
 )
 """Rooms of open file descriptions; the first that claims one has it."""
 
 ROOMS: tuple[Room[Any], ...] = (
     clock,
+    aio,
     sysv_ipc,
     landlock,
     process,

@@ -74,6 +74,8 @@ class FrozenFd:
     number: int
     cloexec: bool
     file: FrozenFile
+    locks: list[str]
+    """Lines of its fdinfo; each process sees its own POSIX locks only."""
 
 
 class FrozenFile:
@@ -100,7 +102,16 @@ class FrozenFile:
         """
         if not self.holders:
             return self._ours
-        return self.pod.duplicates.of(self.id, *self.holders[0])
+        return self.pod.duplicates.of(self.id, *self.holders[0], self._next_ones)
+
+    def _next_ones(self) -> Iterator[tuple[FileId, int]]:
+        """Files behind this one that the same process has."""
+        process, _ = self.holders[0]
+        for number in range(self.id + 1, len(self.pod.all_files)):
+            file = self.pod.all_files[number]
+            if not file.holders or file.holders[0][0] is not process:
+                return
+            yield file.id, file.holders[0][1]
 
     def descriptor(self, shows: _Key) -> Descriptor:
         """One that leads to it."""
@@ -352,7 +363,7 @@ class FrozenPod:
             if file is None:
                 file = files[index] = self._new_file(look)
             file.holders.append((process, fd))
-            process.fds[fd] = FrozenFd(fd, look.cloexec, file)
+            process.fds[fd] = FrozenFd(fd, look.cloexec, file, look.info.get("lock", []))
 
     def _new_file(self, look: _Look, ours: int = -1) -> FrozenFile:
         file = FrozenFile(FileId(len(self.all_files)), self, look, ours)

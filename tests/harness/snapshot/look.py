@@ -13,7 +13,7 @@ from zaptrace.linux.program import Program, Results
 from zaptrace.linux.tracee import Thread, tasks
 
 GONE = " (deleted)"
-_NUMBERED = re.compile(r"^(pipe|socket|anon_inode|/memfd:[^ ]*|/dev/zero|/SYSV\w+)")
+_NUMBERED = re.compile(r"^(pipe|socket|anon_inode|/memfd:[^ ]*|/dev/zero|/SYSV\w+|/\[aio\])")
 
 
 class Look:
@@ -85,10 +85,13 @@ class Look:
 
     def living(self, shown: str, device: int, inode: int) -> str | None:
         """A name, in its directory or below, of what the kernel shows as removed, if it has one."""
-        if _NUMBERED.match(shown):
+        directory = os.path.dirname(shown)
+        if (
+            _NUMBERED.match(shown) or directory == "/"
+        ):  # a message queue, and no place for a test's file
             return None
         if (device, inode) not in self._living:
-            self._living[device, inode] = _find(os.path.dirname(shown), device, inode)
+            self._living[device, inode] = _find(directory, device, inode)
         return self._living[device, inode]
 
     def opened(self, device: int, inode: int, by: str) -> None:

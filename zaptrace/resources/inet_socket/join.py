@@ -148,7 +148,7 @@ class Joiner:
     """
 
     def __init__(
-        self, states: list[Socket], build: Build, open_: Callable[[Socket], socket.socket]
+        self, states: Sequence[Socket], build: Build, open_: Callable[[Socket], socket.socket]
     ) -> None:
         self.states = states
         self.build = build

@@ -5,7 +5,7 @@ and who shares them by copy-on-write; what attributes.py lists of the address sp
 Kinds of mapping here: `anonymous` (private), `file` (private or shared; only pages that differ from
 the file travel), `object` (shared memory, files without a path, files that may not be read, mapped
 shared or private: their contents travel once, and of each process the pages that it wrote).
-Not carried: device memory, huge-page files, AIO rings, userfaultfd registrations, shadow stacks
+Not carried: device memory, huge-page files, userfaultfd registrations, shadow stacks
 (refused); which pages were resident; the name of shared anonymous memory; memory policies (NUMA).
 
     mappings.py   what a mapping is of          runs.py        lists of addresses
@@ -98,8 +98,7 @@ class _Restore:
 
     def fill(self, state: State) -> None:
         process = self._build.process(state.vpid)
-        memory = self._seeds.grown(state.vpid)
-        fill(state.mappings, state.of, memory, process, self._build)
+        fill(state.mappings, state.of, self._seeds, process, self._build)
 
 
 def _claim(state: State, build: Build) -> None:
@@ -140,7 +139,7 @@ def _open_closed(state: State, build: Build) -> None:
     for m in state.mappings:
         if m.kind != "file" or can_open(m.path, m.open_mode):
             continue
-        if build.inode(m.device, m.inode) is None:
+        if not build.has_inode(m.device, m.inode):
             fd = open_anyway(m.path, m.open_mode | os.O_CLOEXEC, rehearsal=build.rehearsal)
             build.provide_inode(m.device, m.inode, fd)
 
