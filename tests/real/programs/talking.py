@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 
-CLIENTS, QUESTIONS = 3, int(os.environ.get("QUESTIONS", "150"))
+CLIENTS, QUESTIONS = 3, int(os.environ.get("QUESTIONS", "500"))
 PAUSE_S = 0.01
 
 
@@ -80,7 +80,7 @@ def http_client(port, n):
 def files_client(port, n):
     """One connection for each question, as this server has it."""
     connected(port).close()
-    for _ in range(QUESTIONS // 2):
+    for _ in range(QUESTIONS // 4):
         done = subprocess.run(
             ["curl", "-sS", "-o", "-", f"http://127.0.0.1:{port}/page"],
             capture_output=True,
