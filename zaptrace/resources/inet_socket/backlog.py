@@ -24,6 +24,8 @@ from .flow import Unread
 
 _SOL = socket.SOL_SOCKET
 _LOOPBACK_6 = "::1"
+_PORT_RANGE = (socket.IPPROTO_IP, 51)
+"""IP_LOCAL_PORT_RANGE."""
 
 
 @dataclass(frozen=True)
@@ -95,18 +97,42 @@ def _wait_again(client: socket.socket, server: socket.socket, turn: Turn | None)
 
 def enter(client: socket.socket, local: Address, peer: Address, sent: Unread, ended: bool) -> None:
     """Have it wait at the listener whose address is `peer`, and have sent this."""
-    _bind(client, local)
     client.setblocking(False)
-    number = client.connect_ex(peer.raw(client.family))
+    to = peer.raw(client.family)
+    number = _connect_from(client, local, to) if local.host == peer.host else errno.EADDRNOTAVAIL
+    if number == errno.EADDRNOTAVAIL:
+        _bind(client, local)
+        number = client.connect_ex(to)
     if number not in (0, errno.EINPROGRESS):
         raise OSError(number, os.strerror(number))
     if not flow.soon(lambda: flow.info(client).state != flow.SYN_SENT):
         raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+    if address(client.getsockname()).key != local.key:
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), local.shown)
     with contextlib.suppress(OSError):  # it is told that it has come about
-        client.connect(peer.raw(client.family))
+        client.connect(to)
     flow.put(client, None, sent)
     if ended:
         client.shutdown(socket.SHUT_WR)
+
+
+def _connect_from(client: socket.socket, local: Address, to: tuple[object, ...]) -> int:
+    """Connect from this port, which it may share with others that connect(2) has given it (Linux 6.3).
+
+    Returns an errno, or 0; EADDRNOTAVAIL where the port has to be bound for that.
+    """
+    level, option = _PORT_RANGE
+    try:
+        before = client.getsockopt(level, option, 4)
+    except OSError:
+        return errno.EADDRNOTAVAIL
+    client.setsockopt(level, option, struct.pack("=HH", local.port, local.port))
+    number = client.connect_ex(to)
+    client.setsockopt(level, option, before)
+    if number in (0, errno.EINPROGRESS) and client.getsockname()[1] != local.port:
+        _disconnect(client)  # a port that connect(2) gives to nobody here
+        return errno.EADDRNOTAVAIL
+    return number
 
 
 def _bind(sock: socket.socket, local: Address) -> None:
