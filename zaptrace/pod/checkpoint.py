@@ -26,7 +26,7 @@ from ..image.sink import Buffer, PartWriter, Sink
 from ..linux import host
 from ..log import fault
 from ..resources.room import Room, encode_state
-from ..view.frozen import FrozenPod
+from ..view.frozen import FrozenPod, Outside
 from ..view.store import RECORD
 from .pod import Pod
 from .rehearsal import rehearse
@@ -54,6 +54,7 @@ def checkpoint(
     *,
     then: Then = "resume",
     rehearsal: bool | None = None,
+    outside: Outside = "refuse",
     progress: Callable[[str, int], None] | None = None,
     cancel: Cancel | None = None,
 ) -> Report:
@@ -61,7 +62,8 @@ def checkpoint(
 
     What the pod has for a moment only (Unsettled) is waited for, with the pod running meanwhile.
     With `rehearsal` (None: when it is to end) the image is restored beside the frozen pod first,
-    and thrown away. `progress(room, bytes so far)` is called as rooms are captured.
+    and thrown away. TCP connections to `outside` are refused, or in the image have been reset ("close").
+    `progress(room, bytes so far)` is called as rooms are captured.
     Raises UnsupportedResource, ImageError, TraceeGone, PodError, Cancelled, and what the restore would
     raise; then the pod is as it was, if it lives, and the sink aborted. `cancel` is the sink's, too.
     """
@@ -70,7 +72,9 @@ def checkpoint(
     counting = Counting(sink, progress, cancel.check)
     try:
         with refusals_of_the_host(f'cannot checkpoint pod "{pod.name}"'):
-            manifest, started = _capture_settled(pod, counting, cancel, patient=not was_frozen)
+            manifest, started = _capture_settled(
+                pod, counting, outside, cancel, patient=not was_frozen
+            )
         fault("checkpoint.captured")
         cancel.check()
         wanted = then == "stop" if rehearsal is None else rehearsal
@@ -107,7 +111,7 @@ def _let_go_on(pod: Pod, was_frozen: bool) -> str:
 
 
 def _capture_settled(
-    pod: Pod, counting: Counting, cancel: Cancel, *, patient: bool
+    pod: Pod, counting: Counting, outside: Outside, cancel: Cancel, *, patient: bool
 ) -> tuple[dict[str, Any], float]:
     """(manifest, when the pod was frozen for it)."""
     until = time.monotonic() + (SETTLES_S if patient else 0)
@@ -117,7 +121,7 @@ def _capture_settled(
         pod.freeze(cancel)
         fault("checkpoint.frozen")
         try:
-            return pod.call(_capture_all, pod, counting), started
+            return pod.call(_capture_all, pod, counting, outside), started
         except Unsettled:
             if time.monotonic() > until:
                 raise
@@ -126,10 +130,13 @@ def _capture_settled(
         look_again = min(2 * look_again, _LAST_LOOK_AGAIN_S)
 
 
-def _capture_all(pod: Pod, counting: Counting) -> dict[str, Any]:
+def _capture_all(pod: Pod, counting: Counting, outside: Outside) -> dict[str, Any]:
     try:
         with contextlib.closing(pod.frozen_view()) as frozen:
-            return capture(frozen, counting)
+            frozen.outside = outside
+            manifest = capture(frozen, counting)
+            pod.before_end = frozen.at_end
+            return manifest
     except (TraceeGone, Unsettled, Cancelled):
         raise
     except (ZaptraceError, OSError) as error:

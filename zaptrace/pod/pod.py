@@ -67,7 +67,7 @@ class _Job:
 
 
 class _BusyError(Exception):
-    """The tracer is at something else."""
+    """It is at something else."""
 
 
 class Pod:
@@ -81,10 +81,11 @@ class Pod:
         self._handle: Handle | None = None
         self.before_thaw: list[Deferred] = []
         self._known: list[Known] = []
-        self.failure: ZaptraceError | None = None
-        """Why the tracer had to end the pod, if it had to."""
-        self.told: list[str] = []
-        """What the tracer had to say to people, oldest first; also in the log."""
+        self.before_end: list[
+            Callable[[], None]
+        ] = []  # what a checkpoint wants done if it ends here
+        self.failure: ZaptraceError | None = None  # why the tracer had to end the pod, if it had to
+        self.told: list[str] = []  # what it had to say to people, oldest first; also in the log
         with refusals_of_the_host(f'cannot make pod "{name}"'):
             self._stdio_ids = self.stdio.identify()
         self._moved = moved
@@ -395,6 +396,7 @@ class Pod:
                         changed="nothing; the pod is frozen still",
                     ) from error
                 self.before_thaw.pop(0)
+            self.before_end.clear()
             check(lib.zt_loop_thaw(self.handle, err := new_error()), err)
 
         self.call(work)
@@ -438,6 +440,9 @@ class Pod:
         """End every process; returns when nothing is left."""
 
         def work() -> None:
+            for last in self.before_end if self.frozen else ():
+                with contextlib.suppress(ZaptraceError):  # it ends all the same
+                    last()
             left = self._kill_all()
             self._note_root()
             if left:
