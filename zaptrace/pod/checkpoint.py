@@ -15,6 +15,7 @@ from ..image.image import MAX_STATE, pack_states
 from ..image.sink import Buffer, PartWriter, Sink
 from ..linux import host
 from ..log import fault
+from ..resources.inotify.hush import Hush
 from ..resources.room import Room, encode_state
 from ..view.frozen import FrozenPod
 from ..view.store import RECORD
@@ -50,24 +51,28 @@ def checkpoint(
     then the pod is as it was, and the sink aborted.
     """
     was_frozen = pod.frozen
+    hush = Hush()
     started = time.monotonic()
     counting = Counting(sink, progress)
     try:
         pod.freeze()
         fault("checkpoint.frozen")
         with refusals_of_the_host(f'cannot checkpoint pod "{pod.name}"'):
-            manifest = pod.call(_capture_all, pod, counting)
+            manifest = pod.call(_capture_all, pod, counting, hush)
         fault("checkpoint.captured")
         prove = rehearse if (then == "stop" if rehearsal is None else rehearsal) else None
         if then == "resume" and not was_frozen and prove is None:
+            hush.end()
             pod.thaw()  # before the commit: the pod need not wait for the disk
         downtime = time.monotonic() - started
         sink.commit(manifest, prove)
+        hush.end()
         if then == "resume" and not was_frozen and prove is not None:
             pod.thaw()
             downtime = time.monotonic() - started
     except BaseException as error:
         sink.abort()
+        hush.end()
         if not was_frozen:
             pod.thaw()
         if isinstance(error, ZaptraceError) and error.changed is None:
@@ -83,10 +88,10 @@ def checkpoint(
     return Report(downtime, counting.total, facts["processes"], facts["threads"])
 
 
-def _capture_all(pod: Pod, counting: Counting) -> dict[str, Any]:
+def _capture_all(pod: Pod, counting: Counting, hush: Hush) -> dict[str, Any]:
     frozen = pod.frozen_view()
     try:
-        return capture(frozen, counting)
+        return capture(frozen, counting, hush=hush)
     except TraceeGone as error:
         error.changed = "a process of the pod has ended meanwhile; nothing by us"
         raise
@@ -95,13 +100,21 @@ def _capture_all(pod: Pod, counting: Counting) -> dict[str, Any]:
 
 
 def capture(
-    frozen: FrozenPod, sink: Counting, rooms: Sequence[Room[Any]] = resources.ROOMS
+    frozen: FrozenPod,
+    sink: Counting,
+    rooms: Sequence[Room[Any]] = resources.ROOMS,
+    hush: Hush | None = None,
 ) -> dict[str, Any]:
-    """The States and contents of rooms into the sink; the manifest without its parts."""
+    """The States and contents of rooms into the sink; the manifest without its parts.
+
+    The pod's watches of files are hushed until `hush` is ended by the caller.
+    """
     frozen.image = sink
     if not frozen.processes:
         raise ZaptraceError(f'cannot checkpoint pod "{frozen.name}": it has no process any more')
     resources.claim_files(frozen)
+    if hush is not None:
+        hush.begin(frozen)
     packed: list[bytes] = []
     for room in rooms:
         sink.room = room.NAME

@@ -17,6 +17,7 @@ from . import (
     file_lock,
     first_thread,
     inet_socket,
+    inotify,
     itimer,
     job_control,
     landlock,
@@ -52,6 +53,7 @@ FILE_KINDS: tuple[FileKind[Any], ...] = (
     memfd,
     unix_socket,
     inet_socket,
+    inotify,
     epoll,
 )
 """Rooms of open file descriptions; the first that claims one has it."""
