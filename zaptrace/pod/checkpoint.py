@@ -66,13 +66,13 @@ def checkpoint(
             pod.thaw()  # before the commit: the pod need not wait for the disk
         downtime = time.monotonic() - started
         sink.commit(manifest, prove)
-        hush.end()
+        hush.end(rehearsed=prove is not None and then != "stop")
         if then == "resume" and not was_frozen and prove is not None:
             pod.thaw()
             downtime = time.monotonic() - started
     except BaseException as error:
         sink.abort()
-        hush.end()
+        hush.end(rehearsed=True)
         if not was_frozen:
             pod.thaw()
         if isinstance(error, ZaptraceError) and error.changed is None:

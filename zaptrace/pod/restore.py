@@ -209,6 +209,7 @@ def fill(build: Build, rooms: Rooms) -> None:
     for stage in Stage:
         _run_stage(build, stage)
         fault(FAULT_POINTS[stage])
+    build.close_inodes()  # what watches files from now on would tell that they are closed
     for work in build.last:
         work()
 

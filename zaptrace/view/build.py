@@ -264,12 +264,15 @@ class Build:
         _, taken, _, _ = socket.recv_fds(self.channel, 1, len(fds), socket.MSG_CMSG_CLOEXEC)
         return taken
 
-    def close(self) -> None:
-        """Close every descriptor that was provided."""
-        self._files.close()
+    def close_inodes(self) -> None:
         for fd in {*self._inodes.values()}:
             try:
                 os.close(fd)
             except OSError:
                 continue
         self._inodes.clear()
+
+    def close(self) -> None:
+        """Close every descriptor that was provided."""
+        self._files.close()
+        self.close_inodes()

@@ -26,6 +26,7 @@ from ...view.build import Stage
 from ..common.file import Description, described, finish, restoring, unsupported
 from . import instance, places, queue
 from .instance import Event
+from .look import look
 from .places import Place, Places
 from .scratch import Scratch, home
 
@@ -107,58 +108,13 @@ def _place(file: FrozenFile, watch: instance.Shown, known: Places) -> Place:
 
 def _look(pod: FrozenPod, file: FrozenFile, at: dict[int, Place]) -> tuple[list[Event], int]:
     """What is in the queue, and the next number; both are as they were, afterwards."""
-    with contextlib.ExitStack() as stack:
-        fd = os.dup(file.local)
-        stack.callback(os.close, fd)
-        stack.enter_context(instance.undisturbed(fd))
-        try:
-            watched = {place.key for place in Places.of(pod).all}
-            scratch = stack.enter_context(Scratch(fd, home(watched)))
-            filler = queue.watch_filler(fd, scratch)
-            events = _events(fd, filler, scratch, at, stack)
-            instance.set_next(fd, filler.number)
-        except OSError as error:
-            raise _unreadable(file, error) from error
-    return events, filler.number
-
-
-def _events(
-    fd: int,
-    filler: queue.Filler,
-    scratch: Scratch,
-    at: dict[int, Place],
-    stack: contextlib.ExitStack,
-) -> list[Event]:
-    before: list[Event] = []
-    if not instance.waiting(fd):
-        instance.remove(fd, filler.number)
-        before = [e for e in instance.take(fd) if e.number != filler.number]
-        if not before:
-            return []
-        filler = queue.watch_filler(fd, scratch, filler.number)  # somebody has done something
-    held = {number: os.open(place.now, _open_flags(place)) for number, place in at.items()}
-    for own in held.values():
-        stack.callback(os.close, own)
-    masks = {watch.number: watch.mask for watch in instance.watches(fd)}
-
-    def watch() -> None:
-        for number, own in held.items():
-            if number not in ended:
-                instance.add(fd, b"/proc/self/fd/%d" % own, masks[number], number)
-
-    events, ended = queue.take_with_watches(fd, filler, list(held))
+    fd = os.dup(file.local)
     try:
-        queue.put_back(fd, filler, scratch, before + events, watch)
-    except BaseException:
-        instance.take(fd)
-        watch()
-        raise
-    return before + events
-
-
-def _open_flags(place: Place) -> int:
-    own = place.file_id is not None
-    return os.O_PATH | os.O_CLOEXEC | (0 if own else os.O_NOFOLLOW)
+        return look(fd, at, {place.key for place in Places.of(pod).all})
+    except OSError as error:
+        raise _unreadable(file, error) from error
+    finally:
+        os.close(fd)
 
 
 def _unreadable(file: FrozenFile, error: OSError) -> UnsupportedResource:

@@ -52,6 +52,11 @@ class Event:
     cookie: int
     name: bytes
 
+    @property
+    def size(self) -> int:
+        """In bytes, as it is read."""
+        return _HEAD.size * (1 + -(-(len(self.name) + 1) // _HEAD.size if self.name else 0))
+
 
 @dataclass(frozen=True)
 class Shown:

@@ -23,7 +23,7 @@ _MADE |= instance.CLOSE_WRITE | instance.CLOSE_NOWRITE
 
 def home(watched: set[tuple[int, int]]) -> bytes:
     """A directory for temporary files that is none of these (device, inode)."""
-    for path in dict.fromkeys(["/dev/shm", tempfile.gettempdir(), "/var/tmp", "/tmp", os.getcwd()]):
+    for path in ("/dev/shm", os.environ.get("TMPDIR", "/tmp"), "/tmp", "/var/tmp", os.getcwd()):
         with contextlib.suppress(OSError):
             status = os.stat(path)
             if (status.st_dev, status.st_ino) not in watched and os.access(path, os.W_OK | os.X_OK):
