@@ -114,10 +114,12 @@ def waiting(fd: int) -> int:
 
 
 def take(fd: int) -> list[Event]:
-    """All events, which are gone then."""
+    """All events that are there, which are gone then."""
     found: list[Event] = []
-    while waiting(fd):
+    left = waiting(fd)
+    while left > 0:
         raw, at = os.read(fd, _ROOM), 0
+        left -= len(raw)
         while at < len(raw):
             number, mask, cookie, size = _HEAD.unpack_from(raw, at)
             at += _HEAD.size
