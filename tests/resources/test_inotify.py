@@ -14,7 +14,7 @@ import pytest
 from harness.room_world import World
 from zaptrace.errors import RestoreError, UnsupportedResource
 from zaptrace.resources import inotify
-from zaptrace.resources.inotify import instance, places
+from zaptrace.resources.inotify import instance, places, scratch
 from zaptrace.resources.inotify.hush import Hush
 
 ALL = 0xFFF
@@ -120,17 +120,27 @@ def test_a_half_of_a_move_comes_alone(world: World, home: Path) -> None:
     assert first.cookie != second.cookie
 
 
-def test_where_everything_happens_is_not_where_somebody_watches(world: World, home: Path) -> None:
-    """Directories in which events are made again are among those that a pod may watch."""
+@pytest.mark.parametrize("free", [True, False])
+def test_events_are_made_where_nobody_watches(
+    world: World, home: Path, monkeypatch: pytest.MonkeyPatch, free: bool
+) -> None:
+    for name in ("a", "b"):
+        (home / name).mkdir()
+    homes = [str(home / name) for name in ("a", "b")[: 1 + free]]
+    monkeypatch.setattr(scratch, "homes", lambda: homes)
     fd = held(world)
-    for path in ("/dev/shm", home):
-        watch(world, fd, Path(path), instance.CREATE | instance.DELETE)
-    (home / "x").write_text("")
-    before = instance.waiting(fd)
+    watch(world, fd, home / "a")
+    (home / "a" / "x").mkdir()
+    if not free:
+        with pytest.raises(UnsupportedResource, match="events cannot be looked at") as error:
+            world.capture(inotify)
+        assert error.value.found == "every directory for temporary files is watched"
+        assert [e.name for e in instance.take(fd)] == [b"x"]
+        return
+    world.capture(inotify)
     world.round_trip(inotify)
-    ours = [e for e in instance.take(fd) if e.name.startswith(b"zt-")]
-    assert before
-    assert ours == []
+    assert [e.name for e in instance.take(fd)] == [b"x"]
+    assert os.listdir(home / "b") == []
 
 
 def test_a_hushed_watch_tells_what_others_write(world: World, home: Path) -> None:

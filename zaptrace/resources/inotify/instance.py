@@ -67,6 +67,11 @@ class Shown:
     mask: int
 
 
+def as_read(number: int, *masks: int) -> bytes:
+    """Events without names."""
+    return b"".join(_HEAD.pack(number, mask, 0, 0) for mask in masks)
+
+
 def create() -> int:
     return checked(libc.inotify_init1(os.O_CLOEXEC))
 
@@ -113,14 +118,17 @@ def waiting(fd: int) -> int:
     return size.value
 
 
-def take(fd: int) -> list[Event]:
-    """All events that are there, which are gone then."""
+def take(fd: int, passing: bytes = b"no event") -> list[Event]:
+    """All events that are there, which are gone then; without those that are `passing`, as read."""
     found: list[Event] = []
     left = waiting(fd)
     while left > 0:
         raw, at = os.read(fd, _ROOM), 0
         left -= len(raw)
         while at < len(raw):
+            if raw.startswith(passing, at):
+                at += len(passing)
+                continue
             number, mask, cookie, size = _HEAD.unpack_from(raw, at)
             at += _HEAD.size
             found.append(Event(number, mask, cookie, raw[at : at + size].rstrip(b"\0")))

@@ -85,7 +85,8 @@ def take_with_watches(fd: int, filler: Filler, numbers: list[int]) -> tuple[list
             ended.append(number)
     found: list[Event] = []
     ours = False
-    for event in instance.take(fd):
+    most_of_ours = instance.as_read(filler.number, instance.ACCESS, instance.MODIFY)
+    for event in instance.take(fd, most_of_ours):  # that begin with the other one of the two
         if event.number == filler.number:
             ours = True
         elif not event.mask & instance.OVERFLOW or not ours:

@@ -21,9 +21,14 @@ _MADE |= instance.CLOSE_WRITE | instance.CLOSE_NOWRITE
 """What happens to an object and is told by a watch on it, and by one on its directory with a name."""
 
 
+def homes() -> list[str]:
+    """Where temporary files may lie."""
+    return ["/dev/shm", os.environ.get("TMPDIR", "/tmp"), "/tmp", "/var/tmp", os.getcwd()]
+
+
 def home(watched: set[tuple[int, int]]) -> bytes:
     """A directory for temporary files that is none of these (device, inode)."""
-    for path in ("/dev/shm", os.environ.get("TMPDIR", "/tmp"), "/tmp", "/var/tmp", os.getcwd()):
+    for path in homes():
         with contextlib.suppress(OSError):
             status = os.stat(path)
             if (status.st_dev, status.st_ino) not in watched and os.access(path, os.W_OK | os.X_OK):
