@@ -5,6 +5,7 @@ calls tell it (getrusage(2), times(2), wait4(2), CPU-time clocks and timers), an
 time is watched by it. A restored process is counted from 0 again, so it gets a *past*: what calls
 told at the checkpoint, minus what the kernel tells when all else is restored. The C half adds it to what
 is told, and the kernel's soft limit is lower by it.
+The limit counts whole seconds, so its signal comes up to a second late after a restore.
 Not carried: what /proc/PID/stat, status, io and schedstat tell. A sleep on a CPU-time clock for a
 while (not until a moment) is refused: how much was left, the kernel tells nobody.
 """
@@ -38,7 +39,7 @@ _THREAD_PAST, _PROCESS_PAST = struct.Struct("<19q"), struct.Struct("<40q")  # cs
 _OWN, _OF_CHILDREN, _CLOCKS, _TICKS = slice(0, 16), slice(16, 32), slice(32, 35), slice(35, 39)
 _MOST_RSS = {2, 18}
 """Places of what is not a sum, but the most so far."""
-_P_PID, _WNOHANG, _WEXITED, _WNOWAIT = 1, 0x1, 0x4, 0x01000000
+_P_PID, _WNOHANG, _WEXITED, _WNOWAIT, _WALL = 1, 0x1, 0x4, 0x01000000, 0x40000000
 _TIMER_ABSTIME = 1
 _RESTART_BLOCK = -516 & 0xFFFFFFFFFFFFFFFF
 _CLOCK_PROCESS_CPUTIME_ID = 2
@@ -112,7 +113,7 @@ def _ask_process(program: Program) -> Reader:
 def _ask_zombie(program: Program, rpid: int) -> Reader:
     """Of a child of the caller's: it and its children together."""
     rusage = program.buffer(8 * 18)
-    program.call("waitid", _P_PID, rpid, 0, _WNOHANG | _WEXITED | _WNOWAIT, rusage)
+    program.call("waitid", _P_PID, rpid, 0, _WNOHANG | _WEXITED | _WNOWAIT | _WALL, rusage)
 
     def read(results: Results) -> list[int]:
         usage = _usage(results.bytes(rusage))

@@ -5,7 +5,8 @@ same flags and offset; it must be there and, as far as a program could tell, be 
 (common/sameness). One whose last name is gone, or cannot be found, travels in the image and comes
 back without a name, where it was or else where temporary files live. One that its mode forbids to
 open so (0444, open for writing) is opened by its owner all the same. Paths in /proc that hold a
-process id are opened under the id of the restored process.
+process id are opened under the id of the restored process; of one that has ended, under that of a
+process of ours that ends then.
 
 Not carried: contents of files that have a name, leases, dnotify, read-ahead advice, the offset of
 a directory where the file system does not keep it stable; sockets and devices without a name, files
@@ -24,9 +25,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import RestoreError
-from ..view.build import Stage
+from ..ids import Vpid
+from ..view.build import BuildProcess, Stage
 from .common import nameless, sameness
 from .common.content import load, save, save_by_reading
+from .common.ending import end_as
 from .common.file import (
     Description,
     closed_on_failure,
@@ -36,8 +39,8 @@ from .common.file import (
     restoring,
     unsupported,
 )
-from .common.inode import Inodes
-from .common.permission import may_open, open_anyway
+from .common.inode import GONE, Inodes
+from .common.permission import Permission, may_open, open_anyway
 
 if TYPE_CHECKING:
     from ..image.sink import Writer
@@ -49,8 +52,10 @@ NAME = "regular_file"
 
 _ONCE = os.O_CREAT | os.O_EXCL | os.O_TRUNC
 _MEMORY_DEVICES = {os.makedev(1, minor) for minor in (3, 5, 7, 8, 9)}  # null zero full (u)random
+_TERMINALS = range(136, 144)  # majors of /dev/pts/N
 _NO_PATH = re.compile(r"/(memfd:|secretmem|anon_hugepage|dmabuf:|SYSV[0-9a-f]{8} |\[)")
-_PROC_ID = re.compile(rb"/proc/(\d+)(?:/task/(\d+))?(?=/|$)")
+_PROC_ID = re.compile(rb"/proc/(\d+)(?:/task/(\d+))?(?=/|$| \(deleted\)$)")
+_ANY_EXECUTABLE = "/proc/self/exe"
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,8 @@ class Nameless:
 
     dev: int
     ino: int
+    permission: Permission
+    executed: bool
     atime_ns: int
     mtime_ns: int
     target: bytes
@@ -72,7 +79,7 @@ class State(Description):
     path: bytes
     """The name; for a file without one the name that it had. `{}` stands for ids in /proc."""
     vids: list[int]
-    """The processes (and threads) whose ids are in the path."""
+    """The processes (and threads) whose ids are in the path; 0 for one that has ended."""
     pos: int
     mode: int
     size: int
@@ -109,9 +116,12 @@ def capture(pod: FrozenPod) -> list[State]:
 def restore(states: list[State], build: Build) -> None:
     gone: dict[tuple[int, int], list[State]] = {}
     found: set[tuple[bytes, sameness.Print]] = set()
+    ended: list[State] = []
     for state in states:
         if state.nameless is not None:
             gone.setdefault((state.nameless.dev, state.nameless.ino), []).append(state)
+        elif 0 in state.vids:
+            ended.append(state)
         elif state.vids:
             build.at(Stage.FILES, _open_proc, state, build)
         elif stat.S_ISSOCK(state.mode):  # its file is made when the socket is bound
@@ -121,6 +131,8 @@ def restore(states: list[State], build: Build) -> None:
             build.at(Stage.SHARED, _open, state, build, state.path, Stage.SHARED)
     for together in gone.values():
         build.at(Stage.SHARED, _make_nameless, together, build)
+    if ended:
+        build.at(Stage.SHARED, _open_of_ended, ended, build)
 
 
 # capture
@@ -140,6 +152,7 @@ def _capture(pod: FrozenPod, file: FrozenFile, known: _Known) -> State:
             _refuse_hidden(file, inode)
             gone = _save(pod, file, inode, known.saved)
         else:
+            _refuse_terminal(file)
             _refuse_closed(file, path)
             if stat.S_ISREG(file.stat.st_mode) and not file.flags & os.O_PATH:
                 if inode not in known.prints:
@@ -177,6 +190,17 @@ def _refuse_hidden(file: FrozenFile, inode: Inode) -> None:
         )
 
 
+def _refuse_terminal(file: FrozenFile) -> None:
+    """With O_PATH. It is there as long as its master is, and may have another number later."""
+    if stat.S_ISCHR(file.stat.st_mode) and os.major(file.stat.st_rdev) in _TERMINALS:
+        raise unsupported(
+            file,
+            "is the name of a terminal, opened with O_PATH",
+            needed="a terminal that is open to be used",
+            do="let the program close it",
+        )
+
+
 def _refuse_closed(file: FrozenFile, path: bytes) -> None:
     """A file that was opened once and could not be again, not even by its owner."""
     if not may_open(path, file.flags):
@@ -203,6 +227,8 @@ def _save(pod: FrozenPod, file: FrozenFile, inode: Inode, saved: dict[Inode, Nam
     saved[inode] = Nameless(
         dev=file.stat.st_dev,
         ino=file.stat.st_ino,
+        permission=Permission.of(file.stat),
+        executed=inode.executed_by is not None,
         atime_ns=file.stat.st_atime_ns,
         mtime_ns=file.stat.st_mtime_ns,
         target=target,
@@ -239,26 +265,35 @@ def _proc_path(pod: FrozenPod, file: FrozenFile, path: bytes) -> tuple[bytes, li
     found = _PROC_ID.match(path)
     if found is None:
         return path, []
-    vids: list[int] = []
-    for rid in filter(None, found.groups()):
-        vid = pod.vpid(int(rid))
-        if vid is None:
-            raise unsupported(
-                file,
-                "looks at a process outside the pod, or at one that has ended",
-                needed="a file of /proc about a process of the pod",
-                do="let the program close it",
-            )
-        vids.append(vid)
+    vids: list[int] = [pod.living(int(rid)) or 0 for rid in filter(None, found.groups())]
+    rest = path[found.end() :].removesuffix(GONE)
+    if 0 in vids and any(vids):
+        raise unsupported(
+            file,
+            "looks at a thread that has ended, of a process that goes on",
+            needed="a file of /proc about a process or thread of the pod",
+            do="let the program close it",
+        )
+    if 0 in vids and os.path.exists(os.fsdecode(path[: found.end()])):
+        raise unsupported(
+            file,
+            "looks at a process outside the pod",
+            needed="a file of /proc about a process of the pod",
+            do="let the program close it",
+        )
     head = b"/proc/{}" if len(vids) == 1 else b"/proc/{}/task/{}"
-    return head + path[found.end() :], vids
+    return head + rest, vids
 
 
 # restore
 
 
 def _open_flags(state: State) -> int:
-    return (state.flags & ~_ONCE & ~os.O_ASYNC) | os.O_CLOEXEC | os.O_NOCTTY
+    """O_ASYNC, too: of files that raise no signals open(2) alone can set it, for nothing."""
+    lasting = state.flags & ~_ONCE
+    if stat.S_ISCHR(state.mode):
+        lasting &= ~os.O_ASYNC
+    return lasting | os.O_CLOEXEC | os.O_NOCTTY
 
 
 def _refused(state: State, needed: str, found: str, do: str | None = None) -> RestoreError:
@@ -329,6 +364,14 @@ def _open_proc(state: State, build: Build) -> None:
     _open(state, build, path, Stage.FILES)
 
 
+def _open_of_ended(states: list[State], build: Build) -> None:
+    """A process for a moment, whose end nobody in the pod sees."""
+    rpid = build.launch(_ANY_EXECUTABLE, 0)
+    for state in states:
+        _open(state, build, state.path.replace(b"{}", b"%d" % rpid), Stage.SHARED)
+    end_as(0, BuildProcess(build.handle, Vpid(0), rpid), build)
+
+
 def _hand_over(state: State, build: Build, fd: int) -> None:
     if state.flags & os.O_PATH:
         build.provide(state.file_id, fd)
@@ -367,11 +410,13 @@ def _make_nameless(states: list[State], build: Build) -> None:
             fd = first if state is temporary else file.open(_open_flags(state))
             ready.append((state, fd))
         if stat.S_ISREG(some.mode):
-            load(build, gone.part, gone.runs, some.size, file.fd)
+            load(build, gone.part, gone.runs, some.size, file.fd, whole=gone.executed)
+        # What somebody could write cannot be executed.
+        lasting = file.open(os.O_RDONLY) if gone.executed else os.dup(file.fd)
+        build.provide_inode(gone.dev, gone.ino, lasting)
         if not stat.S_ISLNK(some.mode):
             own = f"/proc/self/fd/{file.fd}"
-            os.chmod(own, stat.S_IMODE(some.mode))
+            gone.permission.give(own)
             os.utime(own, ns=(gone.atime_ns, gone.mtime_ns))
-        build.provide_inode(gone.dev, gone.ino, os.dup(file.fd))
         while ready:
             _hand_over(ready[0][0], build, ready.pop(0)[1])

@@ -98,8 +98,7 @@ class _Restore:
 
     def fill(self, state: State) -> None:
         process = self._build.process(state.vpid)
-        memory = self._seeds.grown(state.vpid)
-        fill(state.mappings, state.of, memory, process, self._build)
+        fill(state.mappings, state.of, self._seeds, process, self._build)
 
 
 def _claim(state: State, build: Build) -> None:
@@ -140,7 +139,7 @@ def _open_closed(state: State, build: Build) -> None:
     for m in state.mappings:
         if m.kind != "file" or can_open(m.path, m.open_mode):
             continue
-        if build.inode(m.device, m.inode) is None:
+        if not build.has_inode(m.device, m.inode):
             fd = open_anyway(m.path, m.open_mode | os.O_CLOEXEC, rehearsal=build.rehearsal)
             build.provide_inode(m.device, m.inode, fd)
 

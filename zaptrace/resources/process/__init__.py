@@ -4,9 +4,8 @@ The kernel keeps: parent, session, process group, executable, working and root d
 mask, personality, death signal, subreaper mark, dumpable mark, what a core dump of it would hold; of
 a zombie its end.
 Not carried: a root directory other than the host's (refused), namespaces other than the
-supervisor's (refused), an executable that was removed or replaced (refused: no other file could be
-executed under its name), core-dump marks of zombies. A working directory that was removed is made
-anew, entered, and removed again.
+supervisor's (refused), core-dump marks of zombies. A working directory that was removed is made
+anew, entered, and removed again. What was removed or replaced, and is executed, is in executable.py.
 """
 
 from __future__ import annotations
@@ -25,11 +24,12 @@ from ...linux.procfs import read, stat_fields
 from ...linux.program import Program
 from ...view.build import Build, BuildProcess, Stage
 from ...view.frozen import FrozenPod, FrozenProcess, Zombie
-from ..common import nameless, sameness
+from ..common import nameless
 from ..common.ending import end_as
 from ..common.file import restoring
 from ..common.inode import GONE, name_of
-from . import kinship, tree
+from . import executable, kinship, tree
+from .executable import NOTHING, Executable, Executables, executable_by
 
 NAME = "process"
 
@@ -39,7 +39,7 @@ _CLD_EXITED = 1
 _EXIT_SIGNAL = 0xFF  # of clone's flags
 _WAIT_ANY_KIND = 0x40000000  # __WALL
 _AT_FDCWD = -100
-_STAT_FIRST, _STAT_FLAGS = 3, 9  # proc(5)
+_STAT_FIRST, _STAT_TTY, _STAT_FLAGS = 3, 7, 9  # proc(5)
 _PF_FORKNOEXEC = 0x40
 _NAMESPACES = ("ipc", "mnt", "net", "pid", "user", "uts")
 
@@ -63,8 +63,7 @@ class State:
     zombie: bool
     code: int  # of a zombie: CLD_EXITED, CLD_KILLED or CLD_DUMPED
     status: int  # of a zombie: exit status, or signal
-    exe: bytes
-    exe_print: sameness.Print | None  # None of a zombie
+    executable: Executable
     forked: bool  # it has executed nothing since it was forked
     cwd: bytes
     cwd_gone: Gone | None
@@ -75,6 +74,8 @@ class State:
     """As PR_GET_DUMPABLE tells it; for the kernel it is always 1."""
     subreaper: bool
     kin: kinship.Kin
+    terminal: bool
+    """Its session's controlling terminal, if there is one, is its own too."""
     core_filter: int
     """Which memory a core dump of it holds (core(5)); -1 where the kernel makes none."""
 
@@ -84,15 +85,17 @@ class State:
 
 def capture(pod: FrozenPod) -> list[State]:
     kin = kinship.capture(pod)
-    states = [_capture(process, kin[process.vpid]) for process in pod.processes]
+    executables = Executables(pod)
+    states = [
+        _capture(process, executables.of(process), kin[process.vpid]) for process in pod.processes
+    ]
     states += map(_capture_zombie, pod.zombies)
     kinship.refuse_what_cannot_be(kin, _plan(states), _forked_by(states))
     return states
 
 
-def _capture(process: FrozenProcess, kin: kinship.Kin) -> State:
+def _capture(process: FrozenProcess, executable: Executable, kin: kinship.Kin) -> State:
     _refuse_other_views(process)
-    exe, exe_print = _executable(process)
     cwd, cwd_gone = _directory(process)
     program = Program()
     death = program.buffer(4)
@@ -109,8 +112,7 @@ def _capture(process: FrozenProcess, kin: kinship.Kin) -> State:
         zombie=False,
         code=0,
         status=0,
-        exe=exe,
-        exe_print=exe_print,
+        executable=executable,
         forked=_has_only_forked(process),
         cwd=cwd,
         cwd_gone=cwd_gone,
@@ -120,6 +122,7 @@ def _capture(process: FrozenProcess, kin: kinship.Kin) -> State:
         dumpable=process.leader.dumpable,
         subreaper=struct.unpack("<i", results.bytes(reaper))[0] != 0,
         kin=kin,
+        terminal=int(_stat(process)[_STAT_TTY - _STAT_FIRST]) != 0,
         core_filter=_core_filter(process),
     )
 
@@ -132,8 +135,11 @@ def _core_filter(process: FrozenProcess) -> int:
 
 
 def _has_only_forked(process: FrozenProcess) -> bool:
-    flags = int(stat_fields(f"/proc/{process.rpid}/stat")[_STAT_FLAGS - _STAT_FIRST])
-    return bool(flags & _PF_FORKNOEXEC)
+    return bool(int(_stat(process)[_STAT_FLAGS - _STAT_FIRST]) & _PF_FORKNOEXEC)
+
+
+def _stat(process: FrozenProcess) -> list[str]:
+    return stat_fields(f"/proc/{process.rpid}/stat")
 
 
 def _refuse_other_views(process: FrozenProcess) -> None:
@@ -153,28 +159,6 @@ def _refuse_other_views(process: FrozenProcess) -> None:
                 found=os.readlink(f"{process.proc}/ns/{name}"),
                 do="run it without unshare and the like",
             )
-
-
-def _executable(process: FrozenProcess) -> tuple[bytes, sameness.Print]:
-    shown = os.fsencode(process.exe)
-    status = os.stat(f"{process.proc}/exe")
-    path = name_of(status, shown)
-    who = f"process {process.vpid} ({process.comm})"
-    if shown.startswith(b"/memfd:") and path is None:
-        raise UnsupportedResource(
-            f"cannot checkpoint {who}: its executable is a memfd",
-            needed="an executable with a path, by which it is executed again",
-            found=os.fsdecode(shown),
-            do="have it written to a file, and that one executed",
-        )
-    if path is None:
-        raise UnsupportedResource(
-            f"cannot checkpoint {who}: its executable was removed or replaced",
-            needed=f"the file that it was started from, {os.fsdecode(shown.removesuffix(GONE))}",
-            found="another file there, or none",
-            do="restart the program, which starts the new one",
-        )
-    return path, sameness.take(path, status, sameness.CONSTANT, code=True)
 
 
 def _directory(process: FrozenProcess) -> tuple[bytes, Gone | None]:
@@ -212,8 +196,7 @@ def _capture_zombie(zombie: Zombie) -> State:
         zombie=True,
         code=zombie.code,
         status=zombie.status,
-        exe=b"",
-        exe_print=None,
+        executable=NOTHING,
         forked=True,
         cwd=b"/",
         cwd_gone=None,
@@ -223,6 +206,7 @@ def _capture_zombie(zombie: Zombie) -> State:
         dumpable=1,
         subreaper=False,
         kin=kinship.of_zombie(zombie),
+        terminal=True,
         core_filter=-1,
     )
 
@@ -234,6 +218,8 @@ def restore(states: list[State], build: Build) -> None:
     alive = [state for state in states if not state.zombie]
     build.at(Stage.CLAIM, _claim, alive, build)
     build.at(Stage.SHARED, _find_makers, states, build)
+    for removed in _removed(alive):
+        build.at(Stage.SHARED, executable.make, removed, build)
     build.at(Stage.FORK, _make_tree, states, build)
     for state in alive:
         build.at(Stage.FORK, _own, state, build)
@@ -249,14 +235,16 @@ def _claim(states: list[State], build: Build) -> None:
 
 
 def _claim_executable(state: State, build: Build) -> None:
-    if state.exe_print is None or state.exe in build.allow_changed:
-        return
-    try:
-        found = sameness.difference(state.exe_print, state.exe)
-    except OSError as error:
-        found = error.strerror or str(error)
+    path = state.executable.path
+    found = None if path in build.allow_changed else executable.difference(state.executable)
     if found is not None:
-        raise _missing(state, "its executable", state.exe, found)
+        raise _missing(state, "its executable", path, found)
+
+
+def _removed(states: list[State]) -> list[Executable]:
+    """Each once."""
+    found = {(r.device, r.inode): s.executable for s in states if (r := s.executable.removed)}
+    return list(found.values())
 
 
 def _missing(state: State, what: str, path: bytes, found: str) -> RestoreError:
@@ -296,7 +284,7 @@ def _forked_by(states: list[State]) -> dict[int, int]:
 
 def _same_program(one: State, other: State) -> bool:
     def program(state: State) -> tuple[object, ...]:
-        return (state.exe, state.exe_print, state.personality)
+        return (state.executable, state.personality)
 
     return program(one) == program(other)
 
@@ -311,7 +299,7 @@ class _Maker:
     def __init__(self, states: list[State], build: Build) -> None:
         self.build = build
         self.states = {state.vpid: state for state in states}
-        self.some_exe = next(state.exe for state in states if state.exe)
+        self.some_executable = next(s.executable for s in states if not s.zombie)
         self.helpers: dict[int, BuildProcess] = {}
 
     def process(self, vpid: int) -> BuildProcess:
@@ -326,7 +314,7 @@ class _Maker:
             return
         self.build.processes[Vpid(vpid)] = process
         if not state.zombie and vpid not in self.build.makers:
-            _execute(state, process)
+            _execute(state, process, self.build)
         if sow := self.build.sow.get(vpid):
             sow(process)
 
@@ -334,8 +322,9 @@ class _Maker:
         match step:
             case tree.Launch(vpid):
                 state = self.states.get(vpid)
-                exe = state.exe if state and state.exe else self.some_exe
-                self.add(vpid, self.build.launch(os.fsdecode(exe), vpid))
+                of = state.executable if state and not state.zombie else self.some_executable
+                with executable_by(of, self.build) as path:
+                    self.add(vpid, self.build.launch(os.fsdecode(path), vpid))
                 self.take_terminal(vpid)
             case tree.Fork(vpid, by):
                 self.add(vpid, self.fork(self.process(by), vpid, self.clone_flags(vpid, by)))
@@ -402,14 +391,15 @@ def _make_tree(states: list[State], build: Build) -> None:
         maker.run(step)
 
 
-def _execute(state: State, process: BuildProcess) -> None:
+def _execute(state: State, process: BuildProcess, build: Build) -> None:
     """Its own executable: so that exe, comm and the kernel's idea of it are right."""
     program = Program()
     if state.personality:
         program.call("personality", state.personality)
-    argv = program.strings([state.exe])
-    program.call("execve", program.string(state.exe), argv, program.strings([]))
-    process.run(program)
+    argv = program.strings([state.executable.path])
+    with executable_by(state.executable, build) as path:
+        program.call("execve", program.string(path), argv, program.strings([]))
+        process.run(program)
 
 
 def _own(state: State, build: Build) -> None:
@@ -426,11 +416,20 @@ def _own(state: State, build: Build) -> None:
         program.call("prctl", _PR_SET_PDEATHSIG, state.death_signal)
     if state.subreaper:
         program.call("prctl", _PR_SET_CHILD_SUBREAPER, 1)
+    if not state.terminal and (path := build.terminals.get(state.sid)):
+        _leave_terminal(program, path)
     if state.core_filter >= 0:
         path = f"/proc/{process.rpid}/coredump_filter"
         # Not there: a kernel that makes no core dumps.
         with contextlib.suppress(FileNotFoundError), open(path, "w", encoding="ascii") as file:
             file.write(f"{state.core_filter:#x}")
+
+
+def _leave_terminal(program: Program, path: str) -> None:
+    """It was born before its session had one, or has left it."""
+    fd = program.call("openat", _AT_FDCWD, program.string(path), os.O_RDWR | os.O_NOCTTY, 0)
+    program.call("ioctl", fd, termios.TIOCNOTTY, 0)
+    program.call("close", fd)
 
 
 def _enter(process: BuildProcess, was: bytes, gone: Gone, build: Build) -> None:

@@ -1,15 +1,15 @@
 """Pseudoterminals: the pod's own (zaptrace holds its master) and those with both ends in the pod.
 
-Of each: termios, window size, packet mode, exclusive mode, lock, what waits to be read on either
-side, the session whose controlling terminal it is and the foreground group. A line that was typed
-but not ended yet comes back as such, and so does an end of file (^D) that was not read.
+Of each: mode and owner, termios, window size, packet mode, exclusive mode, lock, what waits to be
+read on either side, the session whose controlling terminal it is and the foreground group. A line
+that was typed but not ended yet comes back as such, and so does an end of file (^D) that was not read.
 
 What waits can only be seen by taking it: capture takes it under a termios of its own and puts it
 back at once, whatever happens (waiting.py). Output that was stopped, by ^S or tcflow(3), is so again.
 
-Not carried: the number in /dev/pts/N where it is taken; what packet mode has to tell; a line
-discipline other than N_TTY and a terminal outside the pod (stdio apart), which are refused. /dev/tty
-comes back as the terminal itself.
+Not carried: the number in /dev/pts/N where it is taken; what packet mode has to tell; a master that
+was not opened for reading and writing, a line discipline other than N_TTY and a terminal outside the
+pod (stdio apart), which are refused. /dev/tty comes back as the terminal itself.
 
     ends.py     the two ends, and what can be asked of them
     waiting.py  taking what waits, and putting it back
@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 from ...errors import RestoreError, UnsupportedResource
 from ...view.build import Stage
 from ..common.file import Description, described, finish, restoring, unsupported
+from ..common.permission import Permission
 from .ends import (
     TIOCGEXCL,
     TIOCGPKT,
@@ -94,6 +95,8 @@ class State:
     """The session (as the pod sees it) that it controls, or 0."""
     foreground: int
     """Its foreground group, or 0."""
+    permission: Permission | None
+    """Of its slave's file; None where nobody sees that."""
 
 
 def claims(file: FrozenFile) -> bool:
@@ -113,7 +116,10 @@ def capture(pod: FrozenPod) -> list[State]:
             terminals.setdefault(index_of(file.local), []).append(file)
         except OSError as error:
             raise unsupported(
-                file, "is a terminal that has hung up", do="let the program close it"
+                file,
+                "is a terminal that has hung up",
+                needed="a terminal whose master is open",
+                do="let the program close it",
             ) from error
     if pod.tty_master is not None:
         terminals.setdefault(index_of(pod.tty_master), [])
@@ -128,6 +134,7 @@ def _capture(pod: FrozenPod, index: int, files: list[FrozenFile]) -> State:
         master = pod.tty_master
     elif masters:
         master = masters[0].local
+        _refuse_half_a_master(masters[0])
     else:
         raise unsupported(
             files[0],
@@ -164,7 +171,34 @@ def _capture(pod: FrozenPod, index: int, files: list[FrozenFile]) -> State:
         stopped=found.stopped,
         session=_vid(pod, master, TIOCGSID),
         foreground=_vid(pod, master, termios.TIOCGPGRP),
+        permission=_permission(index, slaves),
     )
+
+
+def _refuse_half_a_master(file: FrozenFile) -> None:
+    if file.flags & os.O_ACCMODE != os.O_RDWR:
+        raise unsupported(
+            file,
+            "is a terminal's master that was not opened for reading and writing",
+            needed="a master through which what waits can be taken and put back",
+            do="have the program open /dev/ptmx with O_RDWR",
+        )
+
+
+def _permission(index: int, slaves: list[FrozenFile]) -> Permission | None:
+    """A new one is not always the user's own: devpts may be mounted to give them to a group."""
+    try:
+        status = slaves[0].stat if slaves else os.stat(f"/dev/pts/{index}")
+        fresh, other = os.openpty()
+    except OSError:
+        return None
+    try:
+        usual = os.fstat(other)
+    finally:
+        os.close(fresh)
+        os.close(other)
+    device = (os.major(status.st_rdev) - 136) * 256 + os.minor(status.st_rdev)
+    return Permission.of(status, usual.st_uid, usual.st_gid) if device == index else None
 
 
 def _vid(pod: FrozenPod, master: int, request: int) -> int:
@@ -223,6 +257,8 @@ def restore(states: list[State], build: Build) -> None:
         build.at(Stage.SHARED, _make, state, build, numbers)
         if state.session and state.foreground:
             build.at(Stage.OWN, _foreground, state, build, numbers)
+        if state.permission is not None:
+            build.at(Stage.RESUME, _permit, state.index, state.permission, numbers)
         if state.exclusive:
             build.at(Stage.RESUME, _exclude, state, build)
 
@@ -303,6 +339,12 @@ def _foreground(state: State, build: Build, numbers: dict[int, int]) -> None:
     fd = program.call("openat", -100, path, os.O_RDWR | os.O_NOCTTY, 0)
     program.call("ioctl", fd, termios.TIOCSPGRP, group)
     program.call("close", fd)
+
+
+def _permit(index: int, permission: Permission, numbers: dict[int, int]) -> None:
+    """When nobody has to open it any more, which its mode may forbid."""
+    with restoring(NAME, Stage.RESUME, f"the mode of terminal /dev/pts/{index}"):
+        permission.give(f"/dev/pts/{numbers[index]}")
 
 
 def _exclude(state: State, build: Build) -> None:
