@@ -368,6 +368,9 @@ PRCTL_THAT_LOCKS_OUT = (
     PR_SCHED_CORE,
     PR_SET_PTRACER,
 )
+# Commands of keyctl(2) that make or find a key: GET_KEYRING_ID, JOIN_SESSION_KEYRING, LINK, SEARCH,
+# GET_PERSISTENT, MOVE. csrc/resources/keys.c tells them apart.
+KEYCTL_THAT_HOLDS = (0, 1, 8, 10, 22, 30)
 
 CLOCK_MONOTONIC = 1
 CLOCK_PROCESS_CPUTIME_ID = 2
@@ -530,7 +533,7 @@ SYSV_STAT = "numbers, keys, processes and times are the pod's own, and so is wha
 SYSV_UNDO = "what SEM_UNDO is to undo is noted, for the kernel tells nobody"
 SIGEV = "the thread of SIGEV_THREAD_ID is not translated yet"
 IN_HEADER = "an id other than 0 inside the header is not translated yet"
-KEYS = "keys stay with the host's kernel"
+KEYS = "noted: keys stay with the host's kernel, and while one is there a checkpoint is refused"
 GONE = "Linux serves this number no longer"
 ONLY_32 = "for 32-bit programs only"
 TRAMPOLINE = "for trampolines that the kernel makes, never for programs"
@@ -1033,15 +1036,18 @@ TABLE: tuple[Room, ...] = (
             note="noted: the rules cannot be read back, so a checkpoint is refused"),
     ),
     _room(
-        "security", "Sandboxes and keys",
+        "security", "Sandboxes: security modules",
         Row("seccomp", Refuse("EINVAL"), x86_64=317,
             note="a filter cannot be read back, so not carried: the kernel seems to have none"),
         Row("lsm_get_self_attr", x86_64=459),
         Row("lsm_set_self_attr", x86_64=460),
         Row("lsm_list_modules", x86_64=461),
-        Row("add_key", x86_64=248, note=KEYS),
-        Row("request_key", x86_64=249, note=KEYS),
-        Row("keyctl", x86_64=250, note=KEYS),
+    ),
+    _room(
+        "keys", "Keys of the kernel's",
+        Row("add_key", EXIT, x86_64=248, note=KEYS),
+        Row("request_key", EXIT, x86_64=249, note=KEYS),
+        Row("keyctl", EXIT, x86_64=250, when=arg_in(0, *KEYCTL_THAT_HOLDS), note=KEYS),
     ),
     _room(
         "trace", "Looking into other processes and the kernel",
