@@ -354,20 +354,26 @@ WNOHANG = 1
 
 PR_GET_DUMPABLE = 3
 PR_SET_DUMPABLE = 4
+PR_GET_SECCOMP = 21
 PR_SET_SECCOMP = 22
+PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS = 38, 39
 PR_SET_MM = 35
 PR_SET_SYSCALL_USER_DISPATCH = 59
 PR_SCHED_CORE = 62
 PR_SET_PTRACER = 0x59616D61
-PRCTL_THAT_LOCKS_OUT = (
+PRCTL_THAT_IS_OURS = (
     PR_GET_DUMPABLE,
     PR_SET_DUMPABLE,
+    PR_GET_SECCOMP,
     PR_SET_SECCOMP,
+    PR_SET_NO_NEW_PRIVS,
+    PR_GET_NO_NEW_PRIVS,
     PR_SET_MM,
     PR_SET_SYSCALL_USER_DISPATCH,
     PR_SCHED_CORE,
     PR_SET_PTRACER,
 )
+SECCOMP_SET_MODE_STRICT, SECCOMP_SET_MODE_FILTER = 0, 1
 # Commands of keyctl(2) that make or find a key: GET_KEYRING_ID, JOIN_SESSION_KEYRING, LINK, SEARCH,
 # GET_PERSISTENT, MOVE. csrc/resources/keys.c tells them apart.
 KEYCTL_THAT_HOLDS = (0, 1, 8, 10, 22, 30)
@@ -579,8 +585,9 @@ TABLE: tuple[Room, ...] = (
         Row("setsid", Translate(result=PID), x86_64=112, moved=True, note=OTHER_SESSION),
         Row("set_tid_address", Translate(result=PID), x86_64=218, moved=True, note=OTHER_ID),
         Row("kcmp", Translate(args={0: PID, 1: PID}), x86_64=312, note=NOT_OF_THE_POD),
-        Row("prctl", ENTER, x86_64=157, when=arg_in(0, *PRCTL_THAT_LOCKS_OUT),
-            note="what would lock zaptrace out is noted and answered, or seems not to be there"),
+        Row("prctl", BOTH, x86_64=157, when=arg_in(0, *PRCTL_THAT_IS_OURS),
+            note="what would lock zaptrace out is noted and answered, or seems not to be there; "
+                 "filters are noted"),
         Row("arch_prctl", x86_64=158),
         Row("personality", x86_64=135,
             note="READ_IMPLIES_EXEC and friends are part of the process's state"),
@@ -1036,9 +1043,13 @@ TABLE: tuple[Room, ...] = (
             note="noted: the rules cannot be read back, so a checkpoint is refused"),
     ),
     _room(
+        "seccomp", "Sandboxes: seccomp",
+        Row("seccomp", BOTH, x86_64=317, when=arg_in(0, SECCOMP_SET_MODE_STRICT, SECCOMP_SET_MODE_FILTER),
+            note="noted, and put on again after a restore; a listener (SECCOMP_FILTER_FLAG_NEW_LISTENER) "
+                 "is not known"),
+    ),
+    _room(
         "security", "Sandboxes: security modules",
-        Row("seccomp", Refuse("EINVAL"), x86_64=317,
-            note="a filter cannot be read back, so not carried: the kernel seems to have none"),
         Row("lsm_get_self_attr", x86_64=459),
         Row("lsm_set_self_attr", x86_64=460),
         Row("lsm_list_modules", x86_64=461),

@@ -41,6 +41,7 @@ struct zt_pod {
     bool senders;       /* processes stop where they are told who has sent a message (ptrace/filter.h) */
     bool wants_senders; /* they should, and do not yet: somebody awaits a freeze */
     uint32_t socket_notes, tidy_sockets_at; /* see pod/socket_notes.h */
+    int32_t last_filter, filters, sweep_filters_at; /* see pod/seccomp.h */
     uint64_t pi_waits; /* so many began: pod/pi.h */
     zt_intmap ended_pasts; /* rpid -> zt_process_past of a process that nobody has waited for */
     zt_tiding *tidings; /* oldest first: zt_pod_tell */
