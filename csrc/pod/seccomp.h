@@ -12,6 +12,9 @@
 
 #define ZT_SECCOMP_ROOM "seccomp"
 
+/* In place of a number: there may be one, and it is not kept. */
+#define ZT_SECCOMP_UNKNOWN (-1)
+
 typedef struct zt_seccomp_kept {
     int32_t below; /* 0: it is the first */
     uint32_t flags;

@@ -15,7 +15,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import BadImage, RestoreError, ZaptraceError
+from ..errors import BadImage, RestoreError, UnsupportedResource, ZaptraceError
 from ..linux.native import ffi, lib
 from ..linux.program import Program
 from ..linux.tracee import Thread
@@ -42,11 +42,28 @@ class State:
 
 
 def capture(pod: FrozenPod) -> list[State]:
+    kept = pod.store(NAME)
+    for process in pod.processes:
+        for thread in process.threads:
+            if _is_unknown(kept, thread.filter):
+                raise UnsupportedResource(
+                    f"cannot checkpoint process {process.vpid} ({process.comm}): "
+                    "its seccomp filters are not known",
+                    needed="the filters that it has from the process that made it",
+                    found="that one was killed while it made it",
+                    do="let the program end it and start it anew",
+                )
     return [
         State(process.vpid, thread.vtid, thread.filter, thread.no_new_privs)
         for process in pod.processes
         for thread in process.threads
     ]
+
+
+def _is_unknown(kept: dict[bytes, bytes], number: int) -> bool:
+    while number > 0:
+        number, _flags = _HEAD.unpack_from(kept[struct.pack("<i", number)])
+    return number != 0
 
 
 # -- restore
