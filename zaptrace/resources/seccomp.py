@@ -4,7 +4,9 @@ The kernel tells nobody the filters of a thread: the C half keeps each as it was
 carries it (csrc/pod/seccomp.h). They are put on again one by one, oldest first, behind the preamble
 that lets our own calls through, when all else of a process is there; threads that had the same ones
 together have so again, as far as all threads of their process did.
-Not carried: SECCOMP_FILTER_FLAG_NEW_LISTENER, which answers EINVAL in a pod. no_new_privs is what
+Not carried: SECCOMP_FILTER_FLAG_NEW_LISTENER, which answers EINVAL in a pod; and that some threads of
+a process had the same filter while others had not: each has it as its own, so that a later
+SECCOMP_FILTER_FLAG_TSYNC finds them different. no_new_privs is what
 programs are told: the kernel has it set for all of a pod.
 """
 
