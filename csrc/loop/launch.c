@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -130,6 +131,7 @@ int zt_loop_launch(zt_pod *pod, const zt_launch_spec *spec, int32_t *ret_rpid, z
         pod->expected_vpid = spec->vpid;
         zt_task *task = zt_pod_add_task(pod, NULL, rpid);
         task->known = true;
+        task->no_new_privs = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1; /* from us */
         if (spec->root)
             pod->root = task->rtid;
         pod->freezing = true; /* it is at rest once it has executed */
