@@ -41,7 +41,7 @@ PYTHON = {
     "pod/pod.py Pod._serve: while True": "close() sends the job that ends it; else our process ends",
     "pod/pod.py Pod._wait_for_job: self._jobs.get()": "the same: an idle tracer waits for work",
     "resources/aio.py _capture: while True": "a limit is in it",
-    "resources/common/libc.py apart: thread.join()": "it makes a few calls of which none waits",
+    "resources/common/libc.py apart: os.waitpid(child, 0)": "it makes a few calls of which none waits",
     "resources/common/sock_diag.py ask: link.recv(1 << 18)": "the socket has a timeout",
     "resources/common/sock_diag.py ask: while True": "the kernel marks the last answer",
     "resources/inet_socket/__init__.py _end: listener.accept()": "the socket has a timeout",

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.supervisors import eventually
+from harness.world import require_kcmp
 from zaptrace.errors import HostError, UnsupportedResource
 from zaptrace.linux import native
 from zaptrace.linux.native import NativeError, lib
@@ -99,6 +100,7 @@ def test_both_ways_agree(quiet: Stdio, place: Path, monkeypatch: pytest.MonkeyPa
 
 def test_comparisons_are_few(quiet: Stdio, place: Path, monkeypatch: pytest.MonkeyPatch):
     """Not every one with every other."""
+    require_kcmp()
     with launched(quiet, place, 600) as pod:
         calls = itertools.count()
         real = native.kcmp_files
@@ -115,6 +117,7 @@ def test_comparisons_are_few(quiet: Stdio, place: Path, monkeypatch: pytest.Monk
 def test_what_raises_signals_is_not_numbered(
     quiet: Stdio, place: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    require_kcmp()
     with launched(quiet, place, 8, "async") as pod:
         pod.call(lambda: pod.frozen_view().close())
         monkeypatch.setattr(native, "kcmp_files", denied)
@@ -125,6 +128,7 @@ def test_what_raises_signals_is_not_numbered(
 def test_a_process_sends_what_cannot_be_taken(
     quiet: Stdio, place: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    require_kcmp()
     with launched(quiet, place, 10) as pod:
         monkeypatch.setattr(native, "get_fd", denied)
 
