@@ -159,3 +159,38 @@ def test_a_fifo_that_is_gone_fails_the_claim(world: World, tmp_path: Path) -> No
         world.restore(pipe, states)
     assert raised.value.stage == "CLAIM"
     assert os.strerror(errno.ENOENT) in str(raised.value)
+
+
+def test_a_user_with_many_pipes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has more than fs.pipe-user-pages-soft gets small ones from then on, and none may grow."""
+    small, large = os.pipe(), os.pipe()
+    fcntl.fcntl(small[1], fcntl.F_SETPIPE_SZ, 4096)
+    fcntl.fcntl(large[1], fcntl.F_SETPIPE_SZ, 1 << 17)
+    world.hold(*small)
+    world.hold(*large)
+    states = world.capture(pipe)
+    assert [state.capacity for state in states] == [4096, 1 << 17]
+    asked: list[int] = []
+    real = fcntl.fcntl
+
+    def limited(fd: int, command: int, value: int = 0) -> int:
+        if command == fcntl.F_SETPIPE_SZ:
+            asked.append(value)
+            if value > 1 << 16 and denied:
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        return real(fd, command, value)
+
+    monkeypatch.setattr(pipe.fcntl, "fcntl", limited)
+    denied = False
+    world.kill()
+    world.restore(pipe, states)
+    assert asked == [1 << 17, 4096]  # the largest while there is room
+    denied = True
+    states = world.capture(pipe)
+    world.kill()
+    with pytest.raises(RestoreError, match="a pipe of 131072 bytes") as raised:
+        world.restore(pipe, states)
+    assert "pages" in str(raised.value)
+    states = world.capture(pipe)
+    world.kill()
+    world.restore(pipe, states, rehearsal=True)  # the original has them

@@ -20,6 +20,7 @@ import termios
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import RestoreError
@@ -66,7 +67,8 @@ def capture(pod: FrozenPod) -> list[State]:
 
 
 def restore(states: list[State], build: Build) -> None:
-    for state in states:
+    # The largest first: of a user with many pipes, those that come last are small ones.
+    for state in sorted(states, key=lambda state: state.capacity, reverse=True):
         build.at(Stage.CLAIM, _claim, state)
         build.at(Stage.SHARED, _make, state, build)
 
@@ -224,7 +226,7 @@ def _open_named(path: bytes, flags: int) -> int:
 def _make_named(state: State, build: Build, opener: Callable[[int], int]) -> None:
     both = opener(os.O_RDWR | os.O_NONBLOCK)  # first: no open waits when both ends are there
     try:
-        _prepare(state, both)
+        _prepare(state, both, build)
         for end in state.ends:
             finish(build, end, opener((end.flags & ~_NOT_AT_OPEN) | os.O_NONBLOCK))
     finally:
@@ -234,7 +236,7 @@ def _make_named(state: State, build: Build, opener: Callable[[int], int]) -> Non
 def _make_plain(state: State, build: Build) -> None:
     r, w = os.pipe2(os.O_CLOEXEC)
     try:
-        _prepare(state, w)
+        _prepare(state, w, build)
         made = set()
         for end in state.ends:
             mode = end.flags & os.O_ACCMODE
@@ -249,10 +251,15 @@ def _make_plain(state: State, build: Build) -> None:
         os.close(w)
 
 
-def _prepare(state: State, fd: int) -> None:
+def _prepare(state: State, fd: int, build: Build) -> None:
     """Its capacity and contents."""
     if fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) != state.capacity:
-        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, state.capacity)
+        try:
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, state.capacity)
+        except PermissionError as error:
+            if build.rehearsal:  # the original has what this user may have
+                return
+            raise _too_many(state) from error
     filler = reopen(fd, os.O_WRONLY)
     try:
         packets = os.O_DIRECT if state.packets else 0  # not to be had from open(2)
@@ -262,6 +269,18 @@ def _prepare(state: State, fd: int) -> None:
                 _fill(filler, chunk)
     finally:
         os.close(filler)
+
+
+def _too_many(state: State) -> RestoreError:
+    limit = Path("/proc/sys/fs/pipe-user-pages-soft").read_text(encoding="ascii").strip()
+    return RestoreError(
+        f"cannot restore a pipe of {state.capacity} bytes",
+        stage=Stage.SHARED.name,
+        resource=NAME,
+        needed="as much room in pipes as the pod had",
+        found=f"all pipes of this user may have {limit} pages, and have more",
+        do="end what has many pipes, or raise /proc/sys/fs/pipe-user-pages-soft",
+    )
 
 
 def _fill(fd: int, data: bytes) -> None:

@@ -99,7 +99,16 @@ class FrozenFile:
         """
         if not self.holders:
             return self._ours
-        return self.pod.duplicates.of(self.id, *self.holders[0])
+        return self.pod.duplicates.of(self.id, *self.holders[0], self._next_ones)
+
+    def _next_ones(self) -> Iterator[tuple[FileId, int]]:
+        """Files behind this one that the same process has."""
+        process, _ = self.holders[0]
+        for number in range(self.id + 1, len(self.pod.all_files)):
+            file = self.pod.all_files[number]
+            if not file.holders or file.holders[0][0] is not process:
+                return
+            yield file.id, file.holders[0][1]
 
     def descriptor(self, shows: _Key) -> Descriptor:
         """One that leads to it."""

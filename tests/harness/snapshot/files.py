@@ -110,7 +110,7 @@ class _Holder:
     def run(self, program: Program) -> Results:
         results = self.look.run(self.lives_in, program)
         if results is None:
-            raise NativeError("nothing runs there", lib.ZT_ERR_OS, errno.ENOSYS)
+            raise NativeError("pidfd_getfd is denied", lib.ZT_ERR_OS, errno.ENOSYS)
         return results
 
 

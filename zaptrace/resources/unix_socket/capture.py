@@ -14,6 +14,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...errors import UnsupportedResource
 from ...log import log
 from ..common.file import described, unsupported
 from ..common.options import GENERAL
@@ -87,12 +88,18 @@ class _Sight:
 def _known(file: FrozenFile) -> diag.UnixSocket:
     known = diag.lookup(file.stat.st_ino)
     if known is None:
-        raise unsupported(file, "is a unix socket of another network namespace")
+        raise _elsewhere(file)
     return known
 
 
+def _elsewhere(file: FrozenFile) -> UnsupportedResource:
+    return unsupported(file, "is a unix socket of another network namespace")
+
+
 def _look_at(pod: FrozenPod, file: FrozenFile, sight: _Sight) -> Socket:
-    known = _known(file)
+    known = sight.known.get(file.stat.st_ino)
+    if known is None:
+        raise _elsewhere(file)
     with borrowed(file.local) as sock:
         status = _status(file, known, sight)
         peer_name = b""
