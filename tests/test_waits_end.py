@@ -83,7 +83,7 @@ C = {
     "base/proc.c zt_proc_read: read(fd, ret + length, size - 1 - length)": "a file of /proc",
     "loop/ends.c zt_loop_reap_inherited: for (;;)": "each turn takes one of the children that have ended",
     "loop/launch.c await_exec: for (;;)": STOPS,
-    "loop/launch.c await_exec: read(failed, &error, sizeof error)": "who could write has ended",
+    "loop/launch.c await_exec: read(failed, &told, sizeof told)": "who could write has ended",
     "loop/launch.c child: read(go[0], &byte, 1)": "the supervisor writes, or ends, and with it the pipe",
     "loop/launch.c zt_loop_launch: waitpid(rpid, NULL, 0)": "it was killed, and has done nothing yet",
     "loop/loop.c zt_loop_run: zt_loop_step(pod, 0, err)": "idle; a wake ends it, sent again if lost",

@@ -9,7 +9,6 @@ capabilities, in a mount and a pid namespace. Its first process there reaps noth
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import resource
@@ -30,7 +29,9 @@ _RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC, _PRIVATE = (
 def mount(what: str, where: str, kind: str, flags: int = 0, data: str = "") -> None:
     words = [word.encode() for word in (what, where, kind)]
     if libc.mount(*words, ctypes.c_ulong(flags), data.encode()):
-        raise OSError(ctypes.get_errno(), f"mount {kind} {where}: {os.strerror(ctypes.get_errno())}")
+        raise OSError(
+            ctypes.get_errno(), f"mount {kind} {where}: {os.strerror(ctypes.get_errno())}"
+        )
 
 
 def read_only_root() -> None:
@@ -76,6 +77,10 @@ def hidepid() -> None:
     mount("proc", "/proc", "proc", data="hidepid=2")
 
 
+def nobody_in_passwd() -> None:
+    mount("/dev/null", "/etc/passwd", "none", _BIND)
+
+
 MOUNTS: dict[str, Callable[[], None]] = {
     "small /dev/shm": small_shm,
     "read-only root": read_only_root,
@@ -83,6 +88,7 @@ MOUNTS: dict[str, Callable[[], None]] = {
     "no /dev/ptmx": no_ptmx,
     "no /proc/sys": no_proc_sys,
     "hidepid=2": hidepid,
+    "nobody in /etc/passwd": nobody_in_passwd,
 }
 
 
@@ -126,8 +132,6 @@ def main() -> int:
             else:
                 denied.append(word.removeprefix("deny:"))
         container.enter(denied)
-        with contextlib.suppress(KeyError):
-            os.chdir(os.environ["ZT_CWD"])
         os.execvp(words[0], words)  # as no root of the namespace it loses all capabilities
 
     own_namespaces()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
 import fcntl
 import os
 import random
@@ -133,6 +135,16 @@ def require_kcmp() -> None:
         native.kcmp_files(us, 0, us, 0)
     except NativeError as error:
         pytest.skip(f"{error.what}; the other way is tested")
+
+
+def require_clone3() -> None:
+    """Skip a test of clone3(2) where a container's profile says that there is none."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(_CLONE3, 0, 0) == -1 and ctypes.get_errno() == errno.ENOSYS:
+        pytest.skip("clone3 is denied here, with ENOSYS: programs do without it")
+
+
+_CLONE3 = 435
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
-from ..errors import HostError, PodError, ZaptraceError, refusals_of_the_host
+from ..errors import HostError, PodError, ZaptraceError, refusals_of_the_host, start_thread
 from ..ids import Rpid, Vpid
 from ..linux.native import Bytes, Handle, NativeError, Strings, check, ffi, lib, new_error
 from ..log import fault, log, unforeseen
@@ -95,7 +95,7 @@ class Pod:
         self._thread = threading.Thread(
             target=self._trace, args=(started,), name=f"tracer of {name}", daemon=True
         )
-        self._thread.start()
+        start_thread(self._thread)
         error = started.get()
         if error:
             raise error

@@ -333,6 +333,7 @@ def _read_report(lifeline: socket.socket) -> dict[str, Any]:
         "the supervisor died before its pod was whole",
         needed="a report of the supervisor",
         found="it is gone without one",
+        do="see the limits: of processes (ulimit -u, a container's pids limit), and of memory",
         changed="nothing is left of the pod",
     )
 

@@ -26,7 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import HostError, PodError, ZaptraceError
+from ..errors import HostError, PodError, ZaptraceError, start_thread
 from ..log import log, unforeseen
 from . import own_process, runtime, starter
 from .attach import Viewers
@@ -102,7 +102,7 @@ class Supervisor:
             self.viewers = Viewers(self.terminal, self.control_socket)
         self._watch_signals()
         own_process.to_background(self.entry.path / "supervisor.log")
-        threading.Thread(target=self._wait_for_end, name="wait", daemon=True).start()
+        start_thread(threading.Thread(target=self._wait_for_end, name="wait", daemon=True))
 
     def _claim(self, base: Path) -> runtime.PodDir:
         job = self.job
