@@ -16,6 +16,7 @@ def test_work_that_has_no_thread_fails_and_frees_the_pod(monkeypatch: pytest.Mon
     def refused(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
+    before = threading.active_count()
     workers, said = Workers("web"), list[ZaptraceError]()
     with monkeypatch.context() as limited:
         limited.setattr(threading.Thread, "start", refused)
@@ -26,4 +27,5 @@ def test_work_that_has_no_thread_fails_and_frees_the_pod(monkeypatch: pytest.Mon
     workers.check_free("checkpoint")
     workers.run(lambda: None, then=lambda _: said.clear(), exclusive="checkpoint")
     eventually(lambda: workers.turn() or not said)
+    eventually(lambda: threading.active_count() == before)  # it has woken us for the last time
     os.close(workers.wake)
