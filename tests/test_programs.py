@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.flavours import FLAVOURS, run_flavour
-from harness.world import ASAN, PROGRAMS, compiled
+from harness.world import ASAN, PROGRAMS, compiled, require_pidfd_getfd
 
 ASAN_FLAVOURS = ("pod", "resume", "twice")
 """Under the sanitizers the others would only repeat the same code, slowly."""
@@ -31,6 +31,10 @@ GO_ON = {
 """Programs that do not only wait for the go, or not as they were."""
 
 
+NO_NUMBER_LEFT = ("limit_nofile",)
+"""Their processes cannot send what they have open, as under a container's profile they have to."""
+
+
 def flavours() -> tuple[str, ...]:
     return ASAN_FLAVOURS if ASAN else FLAVOURS
 
@@ -39,6 +43,8 @@ def flavours() -> tuple[str, ...]:
 @pytest.mark.parametrize("flavour", flavours())
 @pytest.mark.parametrize("source", sorted(PROGRAMS.glob("*.c")), ids=lambda p: p.stem)
 def test_program(source: Path, flavour: str, place: Path):
+    if source.stem in NO_NUMBER_LEFT and flavour not in ("native", "pod", "frozen"):
+        require_pidfd_getfd()
     run_flavour(flavour, [compiled(source)], place, waits=source.stem not in GO_ON)
 
 
@@ -46,6 +52,8 @@ def test_program(source: Path, flavour: str, place: Path):
 @pytest.mark.parametrize("source", sorted(PROGRAMS.glob("*.c")), ids=lambda p: p.stem)
 def test_program_three_times_over(source: Path, place: Path):
     """What is restored can be checkpointed again, and again."""
+    if source.stem in NO_NUMBER_LEFT:
+        require_pidfd_getfd()
     waits = source.stem not in GO_ON
     run_flavour("restore", [compiled(source)], place, moments=3, waits=waits)
 

@@ -137,6 +137,14 @@ def require_kcmp() -> None:
         pytest.skip(f"{error.what}; the other way is tested")
 
 
+def require_pidfd_getfd() -> None:
+    """Skip where descriptors have to be sent by the process itself, and it has no number left for that."""
+    try:
+        os.close(native.get_fd(os.getpid(), 0))
+    except NativeError as error:
+        pytest.skip(f"{error.what}; the refusal is tested in test_descriptions.py")
+
+
 def require_clone3() -> None:
     """Skip a test of clone3(2) where a container's profile says that there is none."""
     libc = ctypes.CDLL(None, use_errno=True)

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import itertools
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,9 @@ if sys.argv[3:] == ["async"]:
 ready = open(place + "/ready%d" % os.getpid(), "w")
 if sys.argv[3:] == ["full"]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (ready.fileno() + 1, ready.fileno() + 1))
+if sys.argv[3:] == ["full for now"]:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (ready.fileno() + 1, hard))
 time.sleep(1000)
 """
 
@@ -144,6 +148,24 @@ def test_a_process_sends_what_cannot_be_taken(
             view.close()
 
         pod.call(work)
+
+
+def test_a_process_at_its_soft_limit_sends(
+    quiet: Stdio, place: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with launched(quiet, place, 10, "full for now") as pod:
+        monkeypatch.setattr(native, "get_fd", denied)
+        limits = [resource.prlimit(p.rpid, resource.RLIMIT_NOFILE) for p in pod.processes()]
+        assert all(soft < hard for soft, hard in limits)
+
+        def work() -> None:
+            view = pod.frozen_view()
+            for file in view.all_files:
+                assert os.fstat(file.local) == file.stat
+            view.close()
+
+        pod.call(work)
+        assert limits == [resource.prlimit(p.rpid, resource.RLIMIT_NOFILE) for p in pod.processes()]
 
 
 def test_a_process_that_cannot_send_it_is_named(
