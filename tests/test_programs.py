@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.flavours import FLAVOURS, run_flavour
-from harness.world import ASAN, PROGRAMS, compiled, require_pidfd_getfd
+from harness.world import ASAN, PROGRAMS, compiled, require_clone3, require_pidfd_getfd
 
 ASAN_FLAVOURS = ("pod", "resume", "twice")
 """Under the sanitizers the others would only repeat the same code, slowly."""
@@ -31,8 +31,20 @@ GO_ON = {
 """Programs that do not only wait for the go, or not as they were."""
 
 
-NO_NUMBER_LEFT = ("limit_nofile",)
-"""Their processes cannot send what they have open, as under a container's profile they have to."""
+_NEEDS = {
+    "clone3_args": require_clone3,
+    "pidfd_living": require_clone3,
+    "pidfd_getfd": require_pidfd_getfd,
+    "limit_nofile": require_pidfd_getfd,
+}
+"""What a container's profile denies, to the program itself, or to us: a process of the last has no
+number left for a socket to send by."""
+
+
+def not_denied(source: Path) -> None:
+    """Skip a program where what it needs is denied to it."""
+    if source.stem in _NEEDS:
+        _NEEDS[source.stem]()
 
 
 def flavours() -> tuple[str, ...]:
@@ -43,8 +55,7 @@ def flavours() -> tuple[str, ...]:
 @pytest.mark.parametrize("flavour", flavours())
 @pytest.mark.parametrize("source", sorted(PROGRAMS.glob("*.c")), ids=lambda p: p.stem)
 def test_program(source: Path, flavour: str, place: Path):
-    if source.stem in NO_NUMBER_LEFT and flavour not in ("native", "pod", "frozen"):
-        require_pidfd_getfd()
+    not_denied(source)
     run_flavour(flavour, [compiled(source)], place, waits=source.stem not in GO_ON)
 
 
@@ -52,8 +63,7 @@ def test_program(source: Path, flavour: str, place: Path):
 @pytest.mark.parametrize("source", sorted(PROGRAMS.glob("*.c")), ids=lambda p: p.stem)
 def test_program_three_times_over(source: Path, place: Path):
     """What is restored can be checkpointed again, and again."""
-    if source.stem in NO_NUMBER_LEFT:
-        require_pidfd_getfd()
+    not_denied(source)
     waits = source.stem not in GO_ON
     run_flavour("restore", [compiled(source)], place, moments=3, waits=waits)
 

@@ -138,11 +138,11 @@ def require_kcmp() -> None:
 
 
 def require_pidfd_getfd() -> None:
-    """Skip where descriptors have to be sent by the process itself, and it has no number left for that."""
+    """Skip what takes pidfd_getfd(2) where a container's profile denies it."""
     try:
         os.close(native.get_fd(os.getpid(), 0))
     except NativeError as error:
-        pytest.skip(f"{error.what}; the refusal is tested in test_descriptions.py")
+        pytest.skip(f"{error.what}; to do without is tested in test_descriptions.py")
 
 
 def require_clone3() -> None:
