@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from harness.flavours import FLAVOURS, run_flavour
-from harness.world import ASAN, PROGRAMS, compiled, require_clone3, require_pidfd_getfd
+from harness.world import (
+    ASAN,
+    PROGRAMS,
+    compiled,
+    require_clone3,
+    require_kcmp,
+    require_pidfd_getfd,
+)
 
 ASAN_FLAVOURS = ("pod", "resume", "twice")
 """Under the sanitizers the others would only repeat the same code, slowly."""
@@ -36,9 +43,10 @@ _NEEDS = {
     "pidfd_living": require_clone3,
     "pidfd_getfd": require_pidfd_getfd,
     "limit_nofile": require_pidfd_getfd,
+    "open_flags": require_kcmp,
 }
-"""What a container's profile denies, to the program itself, or to us: a process of the last has no
-number left for a socket to send by."""
+"""What a container's profile denies, to the program itself, or to us: a process of limit_nofile has
+no number left for a socket to send by, and open_flags has asked for signals."""
 
 
 def not_denied(source: Path) -> None:
