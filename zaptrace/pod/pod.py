@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, cast
 
 from ..cancel import Cancel
-from ..errors import HostError, PodError, ZaptraceError, refusals_of_the_host
+from ..errors import HostError, PodError, ZaptraceError, refusals_of_the_host, start_thread
 from ..ids import Rpid, Vpid
 from ..linux.native import Handle, NativeError, check, ffi, lib, new_error
 from ..log import fault, log, unforeseen
@@ -98,7 +98,7 @@ class Pod:
         self._thread = threading.Thread(
             target=self._trace, args=(started,), name=f"tracer of {name}", daemon=True
         )
-        self._thread.start()
+        start_thread(self._thread)
         error = started.get()
         if error:
             raise error
