@@ -6,8 +6,11 @@
 #include "../api.h"
 
 /* The stub region: the same fixed range in every process of every pod, so that an image never
- * has to move it. Far below the kernel's top-down mmap area, far above heaps, and outside the
- * shadow ranges of the sanitizers.
+ * has to move it. Programs have ideas of their own about addresses: it is application memory for
+ * ThreadSanitizer (from 0x7e8000000000), MemorySanitizer (from 0x700000000000) and AddressSanitizer, and
+ * below where the kernel's top-down mmap area begins (at the least 0x7ef000000000, with the 28 random
+ * bits of most kernels; with 32 it is inside, and met by chance once in two million times). Go's
+ * arenas, V8's cages, Java's heaps, valgrind's client and wine's reserved ranges are elsewhere.
  *
  *   text     our vDSO, params, interpreter: calls from here pass the filter untouched. The three are
  *            mappings of their own, for a program may unmap what it was told is its vDSO (valgrind).
@@ -16,10 +19,10 @@
  *   data     rows and data of the program that is running
  *   scratch  one slot per thread, for arguments that the tracer rewrites
  */
-#define ZT_STUB_BASE 0x6ffe00000000
+#define ZT_STUB_BASE 0x7e9000000000
 #define ZT_STUB_TEXT_SIZE 0x8000
 #define ZT_STUB_VDSO (ZT_STUB_BASE + 0x1000)
-#define ZT_VDSO_PARAMS 0x6ffe00004000ULL /* ZT_STUB_BASE + 0x4000, in full: build.py reads it here */
+#define ZT_VDSO_PARAMS 0x7e9000004000ULL /* ZT_STUB_BASE + 0x4000, in full: build.py reads it here */
 #define ZT_STUB_INTERPRETER (ZT_STUB_BASE + 0x6000)
 #define ZT_STUB_HOST (ZT_STUB_BASE + 0x8000)
 #define ZT_STUB_HOST_SIZE 0x38000
