@@ -280,3 +280,7 @@ int zt_mem_equal(int mem_fd1, int mem_fd2, uint64_t start, uint64_t end, zt_page
 int32_t zt_mem_hashes(int mem_fd, uint64_t start, uint64_t end, uint64_t *ret);
 int zt_kcmp(int32_t rpid1, int32_t rpid2, int32_t type, uint64_t idx1, uint64_t idx2);
 int zt_pidfd_getfd(int32_t rtid, int32_t fd);
+
+/* --- the processor, as any program may ask it */
+void zt_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t *ret); /* eax, ebx, ecx, edx; of a leaf that it has */
+uint64_t zt_xcr0(void);                                       /* 0: it has no XSAVE, or the kernel uses none */

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import BadImage, HostError
+from . import cpu
 from .native import ffi, lib, new_error
 
 
@@ -21,15 +22,6 @@ class Ability:
     ok: bool
     detail: str
     remedy: str = ""
-
-
-def cpu_features() -> set[str]:
-    """The flags of /proc/cpuinfo."""
-    with open("/proc/cpuinfo") as file:
-        for line in file:
-            if line.startswith("flags"):
-                return set(line.partition(":")[2].split())
-    return set()
 
 
 def boot_id() -> str:
@@ -50,13 +42,11 @@ def facts() -> dict[str, Any]:
         "kernel": platform.release(),
         "node": platform.node(),
         "boot_id": boot_id(),
-        "cpu_features": sorted(cpu_features()),
+        "cpu_features": sorted(cpu.features()),
+        "xsave": cpu.layout().plain(),
+        "signal_stack": cpu.smallest_signal_stack(),
         "page_size": resource.getpagesize(),
     }
-
-
-_IRRELEVANT = {"constant_tsc", "nonstop_tsc", "tsc_known_freq", "hypervisor", "rep_good", "nopl"}
-"""Flags of /proc/cpuinfo that no instruction of a program depends on."""
 
 
 def check_facts(made_on: dict[str, Any]) -> None:
@@ -73,13 +63,29 @@ def check_facts(made_on: dict[str, Any]) -> None:
             found=f"{platform.machine()}, pages of {resource.getpagesize()} bytes",
             remedy="restore on a host of the same architecture",
         )
-    missing = features - cpu_features() - _IRRELEVANT
-    if missing:
+    if missing := features - cpu.features():
         raise HostError(
             "this host's processor lacks features that programs of the pod may be using",
             needed=" ".join(sorted(missing)),
-            found="a processor without them",
-            remedy="restore on a host with the same kind of processor, or a newer one",
+            found="a processor, or a kernel, without them",
+            remedy="restore on a host that has them: the same kind of processor, or a newer one",
+        )
+    _check_saved_size(features)
+
+
+_SAVED_BY_LIBRARIES = {"xcr0.opmask", "xcr0.zmm_hi256", "xcr0.hi16_zmm"}
+
+
+def _check_saved_size(features: set[str]) -> None:
+    """glibc saves registers (with XSAVE where there is no XSAVEC) into room that it measured once:
+    here that could be more, also of registers that no program uses (_dl_runtime_resolve_xsave)."""
+    more = (cpu.features() & _SAVED_BY_LIBRARIES) - features
+    if more and "xsavec" not in features and "xcr0.avx" in features:
+        raise HostError(
+            "this host's processor has registers for which programs of the pod left no room",
+            needed="a processor without " + " ".join(sorted(more)),
+            found="one that has them, and a pod begun on one without XSAVEC",
+            remedy="restore on a host with the same kind of processor",
         )
 
 

@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 from ...errors import HostError, RestoreError
 from ...ids import Vpid
+from ...linux import cpu, xstate
 from ...linux.native import NativeError, Registers, ffi, lib
 from ...linux.program import Program
 from ...linux.tracee import Thread
@@ -33,7 +35,8 @@ _PR_GET_TID_ADDRESS = 40
 _CLONE_THREAD = (
     0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000
 )  # VM FS FILES SIGHAND THREAD SYSVSEM
-_STACK_T = 24
+_STACK = struct.Struct("<Qi4xQ")  # stack_t of sigaltstack(2)
+_STACK_T = _STACK.size
 _SS_ONSTACK, _SS_DISABLE = 1, 2
 _RESTART_BLOCK = -516 & 0xFFFFFFFFFFFFFFFF
 _ROBUST_HEAD = 24
@@ -115,12 +118,58 @@ def _registers_as_dict(registers: Registers) -> dict[str, int]:
 
 
 def restore(states: list[State], build: Build) -> None:
+    build.at(Stage.CLAIM, _check_host, states, build)
     by_process: dict[int, list[State]] = {}
     for state in states:
         by_process.setdefault(state.vpid, []).append(state)
     for vpid, threads in by_process.items():
         build.at(Stage.THREADS, _make_threads, vpid, threads, build)
     build.at(Stage.RESUME, build.last.append, lambda: _load_all(states, build))
+
+
+def _check_host(states: list[State], build: Build) -> None:
+    """Has this host the registers that are in use, and do its signal frames fit where they go?"""
+    needed = cpu.smallest_signal_stack()
+    for state in states:
+        where = f"thread {state.vtid} of process {state.vpid}"
+        try:
+            _converted(state, build)
+        except HostError as error:
+            raise _refused(state, f"cannot restore {where}: {error.what}", error) from error
+        _, flags, size = _STACK.unpack(state.alternate_stack)
+        if not flags & _SS_DISABLE and size < needed and needed > _host_of(build)["signal_stack"]:
+            raise RestoreError(
+                f"cannot restore {where}: its alternate signal stack is too small for this host",
+                stage="CLAIM",
+                resource=NAME,
+                vpid=state.vpid,
+                needed=f"{needed} bytes, for this processor has more registers to save",
+                found=f"{size} bytes",
+                do="restore on a host with the same kind of processor",
+            )
+
+
+def _refused(state: State, what: str, error: HostError) -> RestoreError:
+    return RestoreError(
+        what,
+        stage="CLAIM",
+        resource=NAME,
+        vpid=state.vpid,
+        needed=error.needed,
+        found=error.found,
+        do=error.do,
+    )
+
+
+def _converted(state: State, build: Build) -> bytes:
+    source = xstate.Layout.of(_host_of(build).get("xsave"))
+    return xstate.convert(state.xstate, source, cpu.layout())
+
+
+def _host_of(build: Build) -> dict[str, Any]:
+    """What the image says of the host that it was made on."""
+    facts: dict[str, Any] = build.image.manifest["host"]
+    return facts
 
 
 def _make_threads(vpid: int, states: list[State], build: Build) -> None:
@@ -162,7 +211,7 @@ def _load(state: State, thread: Thread, build: Build) -> None:
     registers = ffi.new("zt_regs *")
     for name, value in state.registers.items():
         setattr(registers, name, value)
-    thread.set_xstate(state.xstate)
+    thread.set_xstate(_converted(state, build))
     thread.set_registers(registers)
     thread.set_sigmask(state.mask)
     if state.interrupted or _lost_its_restart(state):
