@@ -152,6 +152,9 @@ int zt_pod_told(zt_pod *pod, char *ret, int32_t size);
 void zt_pod_expect_vpid(zt_pod *pod, int32_t vpid); /* of the next task made */
 void zt_pod_set_clock(zt_pod *pod, int64_t offset_ns);
 int64_t zt_pod_clock(zt_pod *pod);
+/* What programs that are executed from now on see of the processor: 2, 3, 4 for x86-64-v2 ..., 0 for all. */
+void zt_pod_set_cpu_level(zt_pod *pod, int32_t level);
+int32_t zt_pod_cpu_level(zt_pod *pod);
 
 /* --- the store: what rooms of the tracer note, see pod/store.h */
 zt_store *zt_pod_store(zt_pod *pod);

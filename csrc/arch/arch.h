@@ -47,6 +47,8 @@ enum zt_arch_nr {
     ZT_NR_CLONE,
     ZT_NR_CLONE3,
     ZT_NR_EXIT,
+    ZT_NR_ARCH_PRCTL,
+    ZT_NR_RT_SIGACTION,
 };
 long zt_arch_nr(enum zt_arch_nr which);
 
@@ -81,3 +83,13 @@ void zt_arch_enter_program(zt_regs *regs, uint64_t address, uint64_t rows);
 uint64_t zt_arch_program_stopped_at(const zt_regs *regs);
 /* One system call, by the instruction at `insn`. */
 void zt_arch_enter_call(zt_regs *regs, uint64_t insn, long nr, const uint64_t *args);
+
+/* The processor as a program sees it at a level of the psABI (2, 3, 4). */
+#define ZT_ARCH_SET_CPUID 0x1012 /* arch_prctl(2): with 0, CPUID is a fault */
+#define ZT_ARCH_GET_CPUID 0x1011
+#define ZT_AT_MINSIGSTKSZ 51
+#define ZT_ARCH_CPUID_BYTES 2
+extern const unsigned char zt_arch_cpuid_insn[ZT_ARCH_CPUID_BYTES];
+/* At the instruction: as if it had been executed. */
+void zt_arch_answer_cpuid(zt_regs *regs, int level);
+uint64_t zt_arch_auxv_at_level(uint64_t kind, uint64_t value); /* AT_HWCAP, AT_HWCAP2, AT_MINSIGSTKSZ */

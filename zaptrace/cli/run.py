@@ -8,12 +8,20 @@ import click
 
 from ._common import as_json, print_json
 
+_LEVELS = {"host": 0, "x86-64-v2": 2, "x86-64-v3": 3, "x86-64-v4": 4}
+
 
 @click.command(context_settings={"allow_interspersed_args": False})
 @click.option("--name", help="Name of the pod; made from the command when not given.")
 @click.option("-d", "--detach", is_flag=True, help="Leave it in the background, with a log.")
 @click.option("--cwd", type=click.Path(file_okay=False, exists=True), help="Start it there.")
 @click.option("--env", multiple=True, metavar="NAME=VALUE", help="Set a variable for it.")
+@click.option(
+    "--cpu-level",
+    type=click.Choice(list(_LEVELS)),
+    default="host",
+    help="It sees no more of the processor, and goes on where there is that much.",
+)
 @as_json
 @click.argument("command_line", metavar="-- COMMAND...", nargs=-1, required=True)
 def command(
@@ -21,6 +29,7 @@ def command(
     detach: bool,
     cwd: str | None,
     env: tuple[str, ...],
+    cpu_level: str,
     as_json: bool,
     command_line: tuple[str, ...],
 ) -> int:
@@ -52,6 +61,7 @@ def command(
         argv=list(command_line),
         cwd=os.path.abspath(cwd or os.getcwd()),
         env={**os.environ, **_variables(env)},
+        cpu_level=_LEVELS[cpu_level],
     )
     return bring_up(job, detach, print_json if as_json else None)
 

@@ -8,8 +8,10 @@ kernel alone can use, nor hints, which do nothing on a processor without them.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 from functools import cache
 
+from ..errors import HostError
 from .native import ffi, lib
 from .xstate import COMPONENTS, LEGACY_SIZE, Layout
 
@@ -139,3 +141,71 @@ def auxv(kind: int) -> int:
     get = ctypes.CDLL(None).getauxval
     get.restype, get.argtypes = ctypes.c_ulong, [ctypes.c_ulong]
     return int(get(kind))
+
+
+# -- levels of the x86-64 psABI
+
+_V2 = "cx16 lahf_lm popcnt sse3 sse4_1 sse4_2 ssse3"
+_V3 = _V2 + " avx avx2 bmi1 bmi2 f16c fma lzcnt movbe xcr0.x87 xcr0.sse xcr0.avx"
+_V4 = _V3 + (
+    " avx512f avx512bw avx512cd avx512dq avx512vl xcr0.opmask xcr0.zmm_hi256 xcr0.hi16_zmm"
+)
+_BASELINE = "fpu tsc cx8 cmov clflush mmx fxsr sse sse2"
+LEVELS = {n: frozenset(f"{_BASELINE} {more}".split()) for n, more in ((2, _V2), (3, _V3), (4, _V4))}
+"""What each asks of a processor, by the N of x86-64-vN."""
+
+
+def check_level(level: int) -> None:
+    """Raise HostError when this processor is below a level."""
+    if missing := LEVELS[level] - features():
+        raise HostError(
+            f"this host's processor is not x86-64-v{level}",
+            needed=" ".join(sorted(missing)),
+            found="a processor, or a kernel, without them",
+            remedy="choose a lower level",
+        )
+
+
+@cache
+def has_faulting() -> bool:
+    """Can CPUID be made a fault here (arch_prctl(2), ARCH_SET_CPUID)? Asked by leaving it as it is."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    return int(libc.syscall(_ARCH_PRCTL, _ARCH_SET_CPUID, 1)) == 0
+
+
+_ARCH_PRCTL, _ARCH_SET_CPUID = 158, 0x1012
+
+
+def without_faulting(level: int) -> str:
+    """What people are to know of a pod with a level on a host that cannot hide the rest."""
+    return (
+        f"this processor has no CPUID faulting: glibc and Go are told to keep to "
+        f"x86-64-v{level}, but a program that asks the processor itself sees all of it, and may "
+        f"use what another host of this level lacks"
+    )
+
+
+_NOT_IN_3 = "AVX512F AVX512VL AVX512BW AVX512DQ AVX512CD AVX512ER AVX512PF"
+_NOT_IN_2 = "AVX AVX2 FMA BMI1 BMI2 LZCNT MOVBE ERMS XSAVE XSAVEC " + _NOT_IN_3
+
+
+_GO_NAMES = {
+    2: ("avx", "avx2", "fma", "bmi1", "bmi2", "avx512f", "avx512bw", "avx512vl"),
+    3: ("avx512f", "avx512bw", "avx512vl"),
+    4: (),
+}
+
+
+def advice(level: int, env: Mapping[str, str]) -> dict[str, str]:
+    """Variables that keep libraries to a level; what `env` says stays, and counts more."""
+    hidden = {2: _NOT_IN_2, 3: _NOT_IN_3, 4: ""}[level].split()
+    own = {"GODEBUG": ",".join(f"cpu.{name}=off" for name in _GO_NAMES[level])}
+    if hidden:
+        own["GLIBC_TUNABLES"] = "glibc.cpu.hwcaps=" + ",".join(f"-{name}" for name in hidden)
+    found = {}
+    for name, value in own.items():
+        if value:
+            separator = ":" if name == "GLIBC_TUNABLES" else ","
+            before = value + separator if name in env else value
+            found[name] = before + env.get(name, "")
+    return found

@@ -35,15 +35,19 @@ def is_this_one(made_on: dict[str, Any]) -> bool:
     return made_on.get("boot_id") == boot_id()
 
 
-def facts() -> dict[str, Any]:
-    """What an image says of the host that it was made on."""
+def facts(level: int = 0) -> dict[str, Any]:
+    """What an image says of the host that it was made on; of a processor at a level, if one is given.
+
+    The level is that of the pod, which has seen no more (`run --cpu-level`).
+    """
     return {
         "machine": platform.machine(),
         "kernel": platform.release(),
         "node": platform.node(),
         "boot_id": boot_id(),
-        "cpu_features": sorted(cpu.features()),
+        "cpu_features": sorted(cpu.LEVELS[level] if level else cpu.features()),
         "xsave": cpu.layout().plain(),
+        "cpu_level": level,
         "signal_stack": cpu.smallest_signal_stack(),
         "page_size": resource.getpagesize(),
     }
@@ -70,7 +74,8 @@ def check_facts(made_on: dict[str, Any]) -> None:
             found="a processor, or a kernel, without them",
             remedy="restore on a host that has them: the same kind of processor, or a newer one",
         )
-    _check_saved_size(features)
+    if not made_on.get("cpu_level"):  # which tells programs to leave room for everything
+        _check_saved_size(features)
 
 
 _SAVED_BY_LIBRARIES = {"xcr0.opmask", "xcr0.zmm_hi256", "xcr0.hi16_zmm"}

@@ -21,7 +21,7 @@ from typing import Any, TypeVar, TypeVarTuple
 
 from ..errors import HostError, PodError, ZaptraceError, refusals_of_the_host
 from ..ids import SUPERVISOR, Rpid, Vpid
-from ..linux import procfs
+from ..linux import cpu, procfs
 from ..linux.native import Bytes, Handle, NativeError, Strings, check, ffi, lib, new_error
 from ..linux.tracee import tasks
 from ..log import fault, log, unforeseen
@@ -253,13 +253,23 @@ class Pod:
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
         stdio: Stdio | None = None,
+        cpu_level: int = 0,
     ) -> Pod:
-        """Start a program in a new pod. Raises LaunchError when it cannot be executed."""
+        """Start a program in a new pod. Raises LaunchError when it cannot be executed.
+
+        It sees a processor of the level x86-64-v`cpu_level`; 0: all that there is.
+        """
         env = dict(os.environ if env is None else env)
+        if cpu_level:
+            cpu.check_level(cpu_level)
+            if not cpu.has_faulting():
+                log.warning("%s", cpu.without_faulting(cpu_level))
+                env.update(cpu.advice(cpu_level, env))
         path = _find(argv[0], env, cwd)
         pod = cls(name, stdio=stdio)
         try:
             limit = raise_file_limit()
+            lib.zt_pod_set_cpu_level(pod.handle, cpu_level)
             pod.call(lambda: pod.launch_root(path, argv, env, cwd, nofile=limit))
         except BaseException:
             pod.close()
@@ -318,6 +328,12 @@ class Pod:
     def frozen(self) -> bool:
         with self._handle_lock:
             return bool(self._handle) and bool(lib.zt_loop_frozen(self.handle))
+
+    @property
+    def cpu_level(self) -> int:
+        """The N of x86-64-vN that its programs see; 0: all of the processor."""
+        with self._handle_lock:
+            return lib.zt_pod_cpu_level(self._handle) if self._handle else 0
 
     @property
     def empty(self) -> bool:

@@ -37,6 +37,7 @@ class Engine:
             cwd=job.cwd,
             env=job.env,
             stdio=Stdio(*stdio, tty=master is not None, master=master),
+            cpu_level=job.cpu_level,
         )
 
     def restore(self, job: Job, stdio: tuple[int, int, int], master: int | None) -> Pod:

@@ -46,6 +46,8 @@ class Job:
     argv: list[str] = field(default_factory=list)
     cwd: str | None = None
     env: dict[str, str] | None = None
+    cpu_level: int = 0
+    """What it sees of the processor: the N of x86-64-vN; 0 for all."""
     image: str | None = None
     allow_changed: list[str] = field(default_factory=list)
     """Files that may be other ones than when the image was made."""

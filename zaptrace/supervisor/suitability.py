@@ -4,7 +4,7 @@ The source writes down facts of a running pod, the destination gives the reasons
 CLAIM stage of the restore looks again, and closer; this here saves a pod from being frozen and
 sent for nothing.
 
-    facts   {"host": host.facts(), "bytes": estimate of the image's size,
+    facts   {"host": host.facts(pod.cpu_level), "bytes": estimate of the image's size,
              "files": [[path, size, is it code?]], "ports": [[family, address, port]]}
 """
 

@@ -79,7 +79,12 @@ def _capture(pod: FrozenPod, thread: FrozenThread) -> State:
     program.call("get_robust_list", 0, head, length)
     process = thread.process
     is_process = thread.rtid == process.rpid
-    asked = Asked(program, first=thread is process.leader, is_process=is_process)
+    asked = Asked(
+        program,
+        first=thread is process.leader,
+        is_process=is_process,
+        cpu_level=lib.zt_pod_cpu_level(pod.handle) > 0,
+    )
     results = thread.run(program)
     if results[has_clear] < 0:
         raise HostError(
