@@ -3,18 +3,19 @@
 # make build   the .venv with zaptrace in it, ready to use: .venv/bin/zaptrace
 # make lint    ruff, the types (mypy, strict for zaptrace/), and the layout of csrc/ (clang-format)
 # make asan    the tracer's tests with the extension under ASan and UBSan
+# make wheel   dist/: source archive and wheels, and the demo from one of them, newly installed
 # make bench   what things cost, next to a plain rival; JSON in bench/results/
 # make table   refresh docs/syscalls.md, the table of system calls
 # make clean   back to a fresh clone
 #
-# Everything that is made goes into .venv and build/. Root's demo, test, asan and bench run as an
-# ordinary user on a copy of this tree (scripts/as_user.sh says so); ZAPTRACE_TEST_AS_ROOT=1 keeps
+# Everything that is made goes into .venv and build/. Root's demo, test, asan, wheel and bench run as
+# an ordinary user on a copy of this tree (scripts/as_user.sh says so); ZAPTRACE_TEST_AS_ROOT=1 keeps
 # them root's. MARK=... keeps to tests with that mark, PYTEST="..." adds arguments to pytest.
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: demo test build lint asan bench table clean
+.PHONY: demo test build lint asan wheel bench table clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,6 +26,8 @@ ifeq ($(shell id -u)$(ZAPTRACE_TEST_AS_ROOT),0)
 
 demo test asan:
 	@scripts/as_user.sh $(MAKE) --no-print-directory $@
+wheel:
+	@KEEP=dist scripts/as_user.sh $(MAKE) --no-print-directory $@
 bench:
 	@KEEP=bench/results scripts/as_user.sh $(MAKE) --no-print-directory $@
 
@@ -44,6 +47,10 @@ asan: build/asan/.built
 	@scripts/asan.sh $(BIN)/pytest -q --tb=short -m tracer $(PYTEST) || \
 		{ [ -n "$$CI" ] && echo "=== again, what failed" && \
 		scripts/asan.sh $(BIN)/pytest -q --tb=short -m tracer --last-failed --last-failed-no-failures none $(PYTEST); }
+
+wheel: $(VENV)/.built
+	@scripts/wheel.sh $(BIN)/python
+	@scripts/try_wheel.sh $(BIN)/python
 
 bench: $(VENV)/.built
 	@$(BIN)/python -m bench

@@ -11,6 +11,7 @@ HERE = Path(__file__).parent
 TEST = [
     "clang-format~=23.1",
     "dask>=2024.1",
+    "dotnetcore2>=3.1",
     "gunicorn>=21",
     "hypothesis>=6.80",
     "joblib>=1.3",
@@ -18,6 +19,7 @@ TEST = [
     "pytest>=7.4",
     "pytest-timeout>=2.1",
     "pytest-xdist>=3.3",
+    "python-ptrace>=0.9.8",
     "ruff>=0.4",
     "supervisor>=4.2",
 ]
@@ -40,16 +42,15 @@ setup(
         "click>=8.1",
         "lz4>=4.3",
         "msgpack>=1.0.5",
-        "python-ptrace>=0.9.8",
         "pyzmq>=25",
         "rich>=13",
         "zstandard>=0.21",
     ],
     extras_require={"test": TEST},
     entry_points={"console_scripts": ["zaptrace = zaptrace.cli:main"]},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
     zip_safe=False,
     classifiers=[
-        "License :: OSI Approved :: Apache Software License",
         "Operating System :: POSIX :: Linux",
         "Programming Language :: C",
         "Programming Language :: Python :: 3 :: Only",

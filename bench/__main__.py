@@ -7,7 +7,14 @@ import sys
 
 from .common import Late, asked
 
-NAMES = ("trap_cost", "freeze_time", "checkpoint_speed", "rehearsal_cost")
+NAMES = (
+    "start_cost",
+    "trap_cost",
+    "freeze_time",
+    "checkpoint_speed",
+    "rehearsal_cost",
+    "descriptor_cost",
+)
 
 
 def main() -> None:

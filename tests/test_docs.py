@@ -85,3 +85,21 @@ def test_its_commands_can_be_run(command: str):
         check=False,
     )
     assert re.search(r"^tests/.*::", done.stdout, re.M), done.stdout
+
+
+SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("named", sorted({*re.findall(r"`(tests/[^`]+)`", SECURITY)}))
+def test_what_holds_a_promise_is_there(named: str):
+    path, _, test = named.partition("::")
+    assert (ROOT / path).is_file(), path
+    if test:
+        assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8"), named
+
+
+def test_every_promise_names_what_holds_it():
+    promised = SECURITY.partition("## Promised")[2].partition("## Not promised")[0]
+    rows = [line for line in promised.splitlines() if re.match(r"\| (?!promise|---)", line)]
+    assert len(rows) > 12
+    assert [row for row in rows if "`tests/" not in row.rpartition(" | ")[2]] == []

@@ -21,7 +21,8 @@ A_DISK = "a write to a disk ends with it, one to the wire has the limits of a Ch
 TOLD = "until the kernel says that there is no more; the pod is frozen, and its queues are bounded"
 PYTHON = {
     "cli/_foreground.py Attached.run: while True": "the pod ends, its supervisor dies, or we detach",
-    "cli/_foreground.py wait: while True": "the pod ends or its supervisor dies; signals are passed on",
+    "cli/_foreground.py _wait: while True": "the pod ends or its supervisor dies; signals are passed on",
+    "cli/_foreground.py _wait: poller.poll()": "the lifeline says so, or is cut; or there is a signal",
     "cli/logs.py _copy: while True": "to follow is to wait for the end of the pod, or for ctrl-c",
     "demo/__init__.py _await_end: child.wait()": ITS_END,
     "demo/__init__.py _line_of: child.stdout.readline()": "a select before, and lines are written whole",
@@ -30,12 +31,14 @@ PYTHON = {
     "image/image.py _verify: pipe.wait()": "what it waits for is a sum over 1 MiB",
     "image/writebehind.py WriteBehind.wait: under_way.result()": A_DISK,
     "image/writebehind.py WriteBehind.write: self.wait()": A_DISK,
+    "linux/abilities.py _in_a_child: os.waitpid(child, 0)": "it has just been killed",
     "linux/tracee.py Thread.pending: while True": "there is room for more each time; signals are bounded",
     "linux/tracee.py tasks: while True": "threads come and go by the tracer alone, on whose thread we are",
     "migration/destination.py Destination._stage: while True": "receives have a limit, the disk an end",
     "network/channel.py Hub.stop: self.join()": "its turns last half a ping, and its sockets linger 2 s",
     "network/wire.py Listener._answer_zap: self._zap.recv_multipart()": READY,
     "network/wire.py _greet: socket.recv_multipart(copy=False)": READY,
+    "pod/checkpoint.py _capture_settled: while True": "a limit is in it",
     "pod/pod.py Pod.__init__: started.get()": "the thread says either that it has started, or why not",
     "pod/pod.py Pod._serve: self._jobs.get()": "there is one, and nobody else takes any",
     "pod/pod.py Pod._serve: while True": "close() sends the job that ends it; else our process ends",
@@ -57,17 +60,17 @@ PYTHON = {
     "supervisor/control.py Client._receive: self.socket.recv()": READY,
     "supervisor/control.py Client.follow: while True": "the supervisor answers or dies, or is stopped",
     "supervisor/control.py Client.receive_now: self.socket.recv()": READY,
+    "supervisor/logs.py follow: while True": "each turn goes on to a newer file, and there is one more",
     "supervisor/runtime.py _take: while True": "a limit is in it",
     "supervisor/runtime.py claim_free: while True": "no name is tried twice",
-    "supervisor/starter.py Waiting.close: self._child.wait()": "it sees that no job will come",
-    "supervisor/starter.py Waiting.give: self._child.wait()": "it ends as soon as it has forked",
+    "supervisor/starter.py _forked: os.waitpid(child, 0)": "it ends when it has forked, or sees no job",
     "supervisor/starter.py _read_exactly: stream.recv(count - len(data))": "a supervisor says, or dies; "
     "`zaptrace stop` ends one that is at it",
     "supervisor/supervisor.py Supervisor._wait_for_end: self.pod.wait()": "what this thread is for",
     "supervisor/workers.py Workers.turn: while True": "until the queue is empty; who posts has had a turn",
     "view/build.py Build.take_files: socket.recv_fds(self.channel, 1, len(fds), socket.MSG_CMSG_CLOEXEC)":
         "the program that sends them has run, and succeeded",
-    "view/duplicates.py _sent: ours.recvmsg(1, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)":
+    "view/duplicates.py _sent: ours.recvmsg(1, space, socket.MSG_CMSG_CLOEXEC)":
         "the socket does not block",
     "view/files.py _Keeper.close: self._child.wait()": ITS_END,
     "view/files.py _Keeper.give: socket.recv_fds(self._peer, 16, len(file_ids))": "it has a timeout",
@@ -79,7 +82,6 @@ STOPS = "each turn waits for a stop, which has a limit (zt_stop_wait); a thread 
 C = {
     "base/idtable.c zt_idtable_choose: for (;; candidate.n++)": "there are more numbers than processes",
     "base/proc.c zt_proc_read: read(fd, ret + length, size - 1 - length)": "a file of /proc",
-    "loop/ends.c zt_loop_reap_inherited: for (;;)": "each turn takes one of the children that have ended",
     "loop/launch.c await_exec: for (;;)": STOPS,
     "loop/launch.c await_exec: read(failed, &error, sizeof error)": "who could write has ended",
     "loop/launch.c child: read(go[0], &byte, 1)": "the supervisor writes, or ends, and with it the pipe",

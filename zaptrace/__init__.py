@@ -15,17 +15,21 @@ the program that launched it. Every error is a ZaptraceError (see zaptrace.error
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = (
+    False  # as typing's, which takes long to load for a command line that is asked for help
+)
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from typing import Any
+
     from .supervisor.control import Outcome
     from .supervisor.starter import Job
 
+    Progress = Callable[[dict[str, Any]], None]
+
 __all__ = ["PodHandle", "checkpoint", "connect", "launch", "migrate", "restore"]
 __version__ = "0.1.0"
-
-Progress = Callable[[dict[str, Any]], None]
 
 
 class PodHandle:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import tempfile
 import time
 import traceback
 
@@ -52,6 +51,8 @@ def unforeseen(doing: str, error: BaseException, changed: str | None = None) -> 
 
 
 def _write_report(doing: str, error: BaseException) -> str | None:
+    import tempfile  # as rare as faults of ours
+
     try:
         fd, path = tempfile.mkstemp(prefix="zaptrace-fault-", suffix=".txt", text=True)
         with open(fd, "w", encoding="utf-8", errors="backslashreplace") as file:

@@ -19,11 +19,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .errors import HostError
+from .linux import private
 from .log import log
 from .migration import Check, Destination, Spawn
 from .network.keys import Keys, host_of
 from .network.wire import Listener, Timeouts
-from .supervisor import runtime
+from .supervisor import runtime, sweeping
 
 BIND = "tcp://127.0.0.1:7077"
 """Where a host server listens unless told otherwise: for this host only."""
@@ -119,11 +120,12 @@ def _default_staging(bind: str) -> Path:
     host, _, port = host_of(bind).rpartition(":")
     if port in ("0", "*"):
         port = f"any-{os.getpid()}"
-    return runtime.root() / ".staged" / f"{host.strip('[]')}_{port}"
+    return runtime.root() / sweeping.STAGED / f"{host.strip('[]')}_{port}"
 
 
 def _lock_staging(staging: Path) -> tuple[Path, int]:
-    staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private.refuse_link(staging)
+    private.make_directory(staging)
     fd = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

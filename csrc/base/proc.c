@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { PATH_SIZE = 96 };
@@ -108,11 +110,29 @@ DIR *zt_proc_open_fds(int32_t id)
     return opendir(path_of(id, "fd", path));
 }
 
-int zt_proc_fd_statx(int32_t id, int fd, struct statx *ret)
+/* The kernel's struct statx. Some C libraries have one and some do not, and <linux/stat.h> cannot
+ * stand beside those that do. */
+typedef struct kernel_statx {
+    uint32_t mask, block_size;
+    uint64_t attributes;
+    uint32_t links, uid, gid;
+    uint16_t mode;
+    uint64_t inode, size, blocks, attributes_mask, times[4][2];
+    uint32_t rdev_major, rdev_minor;
+    uint64_t rest[15];
+} kernel_statx;
+_Static_assert(sizeof(kernel_statx) == 256 && offsetof(kernel_statx, rdev_major) == 128, "as in linux/stat.h");
+
+int zt_proc_fd_kind(int32_t id, int fd, zt_proc_kind *ret)
 {
+    enum { TYPE = 1 }; /* STATX_TYPE */
     char name[32], path[PATH_SIZE];
     snprintf(name, sizeof name, "fd/%d", fd);
-    return statx(AT_FDCWD, path_of(id, name, path), AT_STATX_DONT_SYNC, STATX_TYPE, ret);
+    kernel_statx file;
+    if (syscall(SYS_statx, AT_FDCWD, path_of(id, name, path), AT_STATX_DONT_SYNC, TYPE, &file))
+        return -1;
+    *ret = (zt_proc_kind){file.mode & S_IFMT, file.rdev_major, file.rdev_minor};
+    return 0;
 }
 
 bool zt_proc_has_ended(int32_t id)

@@ -6,7 +6,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 enum { ZT_PROC_SELF = 0 };
 
@@ -40,4 +39,8 @@ int zt_proc_fd_link(int32_t id, int fd, char *ret, size_t size);
 DIR *zt_proc_open_fds(int32_t id);
 /* Type and device of what it is of. No file system is asked, as the process that serves it may be
  * frozen. 0, or -1 with errno. */
-int zt_proc_fd_statx(int32_t id, int fd, struct statx *ret);
+typedef struct zt_proc_kind {
+    uint32_t type; /* S_IFMT's bits of the mode */
+    uint32_t major, minor;
+} zt_proc_kind;
+int zt_proc_fd_kind(int32_t id, int fd, zt_proc_kind *ret);

@@ -14,7 +14,7 @@ void zt_wake(int32_t tid);
 /* A timer that wakes the calling thread again and again, so that no wait is without an end. */
 typedef struct zt_ticks {
     bool running;
-    timer_t timer;
+    int32_t timer; /* the kernel's number */
 } zt_ticks;
 bool zt_ticks_start(zt_ticks *ticks, int32_t every_ms); /* false: the kernel has no timer for us */
 void zt_ticks_stop(zt_ticks *ticks);

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from harness.supervisors import PATIENCE_S, end_all, eventually, is_gone
-from zaptrace.cli import VERBS
+from zaptrace.cli._verbs import VERBS
 from zaptrace.supervisor import runtime
 
 REPO = Path(__file__).resolve().parents[2]
@@ -472,13 +472,20 @@ class TestTheRest:
 
     def test_check_this_host(self, zaptrace: Shell) -> None:
         abilities = json.loads(zaptrace("check", "--json").stdout)
-        assert {"architecture", "tracing"} <= {a["name"] for a in abilities}
+        assert {"x86-64", "run a pod", "images, here"} <= {a["name"] for a in abilities}
+        assert {"name", "ok", "because", "costs", "do", "needed"} == abilities[0].keys()
+        shown = zaptrace("check")
+        assert shown.returncode == 0
+        lines = shown.stdout.splitlines()
+        assert len(lines) <= 40 and all(len(line) <= 100 for line in lines)
+        assert len([line for line in lines if line.startswith(("yes", "no "))]) == len(abilities)
         assert zaptrace("check", "neither").returncode == 1
 
     def test_starts_fast(self, zaptrace: Shell) -> None:
-        code = "import sys; from zaptrace.cli import group; group.main(['ps','-h'], 'z', standalone_mode=False); print(*sys.modules)"  # noqa: E501
+        code = "import sys; from zaptrace.cli import group; group.run(['ps','-h']); print(*sys.modules)"
         done = subprocess.run(
             [sys.executable, "-c", code], env=zaptrace.env, capture_output=True, text=True
         )
         loaded = set(done.stdout.split())
+        assert "zaptrace.cli.ps" in loaded
         assert not loaded & {"zmq", "rich", "msgpack", "asyncio", "zaptrace._native"}

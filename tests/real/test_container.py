@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -72,3 +73,16 @@ def test_checkpoint_and_restore(kind: str, host: Host):
     go.touch()
     zaptrace("logs", "web", "--follow")
     assert "PASS" in zaptrace("logs", "web")
+
+
+def test_check_tells_what_a_container_denies(host: Host):
+    """Both things are only slower there, so the exit status is 0."""
+    done = inside(host, *cli(), "check", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    noes = {a["name"]: a for a in json.loads(done.stdout) if not a["ok"]}
+    assert {"compare files", "fetch files"} <= noes.keys()
+    assert not [name for name, no in noes.items() if no["needed"]]
+    for no in (noes["compare files"], noes["fetch files"]):
+        assert (
+            "EPERM" in no["because"] and "a little longer" in no["costs"] and "seccomp" in no["do"]
+        )

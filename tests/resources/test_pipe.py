@@ -159,3 +159,52 @@ def test_a_fifo_that_is_gone_fails_the_claim(world: World, tmp_path: Path) -> No
         world.restore(pipe, states)
     assert raised.value.stage == "CLAIM"
     assert os.strerror(errno.ENOENT) in str(raised.value)
+
+
+def test_ends_that_were_opened_again_keep_their_flags(world: World) -> None:
+    """Those have O_LARGEFILE, whichever of them comes first; what pipe(2) made has not."""
+    again = os.open("/dev/null", os.O_RDONLY)
+    r, w = os.pipe()
+    opened = os.open(f"/proc/self/fd/{r}", os.O_RDONLY)
+    os.dup2(opened, again)
+    os.close(opened)
+    before = [fcntl.fcntl(fd, fcntl.F_GETFL) for fd in (again, r, w)]
+    for fd in (again, r, w):
+        world.hold(fd)
+    world.round_trip(pipe)
+    assert [fcntl.fcntl(fd, fcntl.F_GETFL) for fd in (again, r, w)] == before
+
+
+def test_a_user_with_many_pipes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has more than fs.pipe-user-pages-soft gets small ones from then on, and none may grow."""
+    small, large = os.pipe(), os.pipe()
+    fcntl.fcntl(small[1], fcntl.F_SETPIPE_SZ, 4096)
+    fcntl.fcntl(large[1], fcntl.F_SETPIPE_SZ, 1 << 17)
+    world.hold(*small)
+    world.hold(*large)
+    states = world.capture(pipe)
+    assert [state.capacity for state in states] == [4096, 1 << 17]
+    asked: list[int] = []
+    real = fcntl.fcntl
+
+    def limited(fd: int, command: int, value: int = 0) -> int:
+        if command == fcntl.F_SETPIPE_SZ:
+            asked.append(value)
+            if value > 1 << 16 and denied:
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        return real(fd, command, value)
+
+    monkeypatch.setattr(pipe.fcntl, "fcntl", limited)
+    denied = False
+    world.kill()
+    world.restore(pipe, states)
+    assert asked == [1 << 17, 4096]  # the largest while there is room
+    denied = True
+    states = world.capture(pipe)
+    world.kill()
+    with pytest.raises(RestoreError, match="a pipe of 131072 bytes") as raised:
+        world.restore(pipe, states)
+    assert "pages" in str(raised.value)
+    states = world.capture(pipe)
+    world.kill()
+    world.restore(pipe, states, rehearsal=True)  # the original has them

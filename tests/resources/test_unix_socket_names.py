@@ -13,6 +13,7 @@ from harness.room_world import World
 from zaptrace.errors import RestoreError, UnsupportedResource
 from zaptrace.linux.native import lib
 from zaptrace.resources import unix_socket
+from zaptrace.resources.unix_socket import diag
 
 DGRAM = socket.SOCK_DGRAM
 
@@ -247,3 +248,44 @@ def test_a_datagram_service_that_was_renamed(world: World, tmp_path: Path) -> No
         with pytest.raises(UnsupportedResource, match="cannot be found again"):
             world.capture(unix_socket)
     client.detach()
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o000])
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, DGRAM, socket.SOCK_SEQPACKET])
+def test_a_living_socket_of_whatever_name_and_mode_keeps_its_file(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: int, mode: int
+) -> None:
+    """Of another network namespace, say, where it is in no list that we see."""
+    path = tmp_path / "sock"
+    listener = stream_at(path)
+    hold(world, listener)
+    states = world.capture(unix_socket)
+    world.kill()
+    path.unlink()
+    monkeypatch.setattr(diag, "everything", list)
+    with socket.socket(socket.AF_UNIX, kind) as other:
+        other.bind(str(tmp_path / "elsewhere"))
+        os.rename(tmp_path / "elsewhere", path)
+        os.chmod(path, mode)
+        inode = path.stat().st_ino
+        with pytest.raises((RestoreError, OSError), match=r"in use|unix socket"):
+            world.restore(unix_socket, states)
+        assert path.stat().st_ino == inode
+        assert path.stat().st_mode & 0o777 == mode
+    assert sorted(os.listdir(tmp_path)) == ["image", "sock"]
+    listener.detach()
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o000])
+def test_a_stale_file_of_whatever_mode_is_replaced(world: World, tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "sock"
+    listener = stream_at(path)
+    hold(world, listener)
+    states = world.capture(unix_socket)
+    world.kill()
+    os.chmod(path, mode)
+    world.restore(unix_socket, states)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+    assert sorted(os.listdir(tmp_path)) == ["image", "sock"]
+    listener.detach()

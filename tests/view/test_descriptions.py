@@ -15,6 +15,8 @@ from zaptrace.errors import HostError, UnsupportedResource
 from zaptrace.linux import native
 from zaptrace.linux.native import NativeError, lib
 from zaptrace.pod.pod import Pod, Stdio
+from zaptrace.view import duplicates
+from zaptrace.view.descriptions import Holder
 from zaptrace.view.frozen import FrozenPod
 
 pytestmark = pytest.mark.tracer
@@ -156,8 +158,22 @@ def test_a_process_that_cannot_send_it_is_named(
         pod.call(work)
 
 
-def test_few_duplicates_at_a_time(quiet: Stdio, place: Path):
+@pytest.mark.parametrize("way", ["taken", "sent"])
+def test_few_duplicates_at_a_time(
+    quiet: Stdio, place: Path, monkeypatch: pytest.MonkeyPatch, way: str
+):
+    """What the process has to send comes with its neighbours, so that it runs few programs."""
+    calls: list[int] = []
+    real = duplicates._sent
+
+    def sent(process: Holder, fds: list[int]) -> list[int]:
+        calls.append(len(fds))
+        return real(process, fds)
+
     with launched(quiet, place, 400) as pod:
+        if way == "sent":
+            monkeypatch.setattr(native, "get_fd", denied)
+            monkeypatch.setattr(duplicates, "_sent", sent)
 
         def work() -> None:
             before = len(os.listdir("/proc/self/fd"))
@@ -165,6 +181,8 @@ def test_few_duplicates_at_a_time(quiet: Stdio, place: Path):
             for file in view.all_files:
                 assert os.fstat(file.local).st_ino == file.stat.st_ino
             assert len(os.listdir("/proc/self/fd")) <= before + view.duplicates.MOST
+            assert (len(calls) > 0) == (way == "sent")
+            assert len(calls) < len(view.all_files) / 20
             view.close()
             assert len(os.listdir("/proc/self/fd")) == before
 

@@ -1,23 +1,20 @@
-"""What several verbs share: pod names and their completion, tables, sizes, JSON, progress."""
+"""What several verbs share: pod names and their completion, tables, sizes, progress."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import ZaptraceError
 from ..supervisor import runtime
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from ..supervisor.control import Client, Outcome
+    from ..supervisor.control import Client
 
     TextType = click.ParamType[str]
     NumberType = click.ParamType[int]
@@ -36,11 +33,7 @@ class PodName(TextType):
         """Only looks at the runtime directory: no socket, no ZeroMQ."""
         from click.shell_completion import CompletionItem
 
-        try:
-            names = runtime.pods(runtime.root())
-        except (ZaptraceError, OSError):
-            return []
-        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+        return [CompletionItem(name) for name in runtime.names() if name.startswith(incomplete)]
 
 
 POD = PodName()
@@ -60,21 +53,6 @@ def connect(name: str) -> Client:
     from ..supervisor.control import Client
 
     return Client(name)
-
-
-def print_json(value: object) -> None:
-    """One JSON document on stdout; bytes become hex."""
-    click.echo(json.dumps(value, indent=2, default=_jsonable))
-
-
-def _jsonable(value: object) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
-
-
-def say(text: str) -> None:
-    """A remark of ours, on stderr, so that it never mixes with a pod's output."""
-    with contextlib.suppress(OSError):
-        print(f"zaptrace: {text}", file=sys.stderr)
 
 
 def size(count: float) -> str:
@@ -152,27 +130,3 @@ def progress_bar(title: str) -> Iterator[Callable[[dict[str, Any]], None]]:
             )
 
         yield show
-
-
-def exit_status(outcome: Outcome) -> int:
-    """What a shell would report: the status, or 128 + the signal; 0 for a pod that went on."""
-    if outcome.status is None:
-        return 0
-    code = os.waitstatus_to_exitcode(outcome.status)
-    return code if code >= 0 else 128 - code
-
-
-def explain(name: str, outcome: Outcome) -> None:
-    """Say why a pod ended when its exit status does not."""
-    for text in outcome.told:
-        say(f"pod {name}: {text}")
-    if outcome.how == "migrated":
-        say(f"pod {name} moved to {outcome.to} and runs on there")
-    elif outcome.how == "checkpointed":
-        say(f"pod {name} was stopped by a checkpoint; zaptrace restore {outcome.to} brings it back")
-    elif outcome.how == "failed":
-        say(outcome.why)
-    elif outcome.how == "discarded":
-        say(f"pod {name} was discarded")
-    elif outcome.left:
-        say(f"pod {name} lives on with {outcome.left} more processes")

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import sys
 import termios
@@ -29,10 +30,11 @@ from typing import TYPE_CHECKING, Any
 from ..errors import PodError
 from ..supervisor.control import Outcome
 from ..supervisor.terminal import get_size
-from ._common import say
+from ._tell import exit_status, explain, say
 
 if TYPE_CHECKING:
     from ..supervisor.control import Client
+    from ..supervisor.starter import Started
 
 _DETACH = 0x1C  # ctrl-\
 _DETACH_WAIT_S = 1.0
@@ -76,23 +78,25 @@ class Signals:
             yield self.caught.popleft()
 
 
-def wait(client: Client, signals: Signals) -> Outcome:
-    """Wait for the end of a pod that has our stdio; pass our signals on to it."""
-    import zmq
+def _wait(started: Started, signals: Signals) -> Outcome:
+    """Wait for the end of a pod that has our stdio; pass our signals on to it.
 
-    request = client.send("wait")
-    poller = zmq.Poller()
-    poller.register(client.socket, zmq.POLLIN)
-    poller.register(signals.fd, zmq.POLLIN)
-    while True:
-        poller.poll(_LOOK_MS)
-        for number in signals.take():
-            _pass_on(client, number)
-        while (message := client.receive_now()) is not None:
-            if message.get("id") == request and "ok" in message:
-                return Outcome.from_dict(message["outcome"])
-        if not client.alive() and not client.socket.poll(0):
-            return _last_words(client)
+    A client, and ZeroMQ with it, is only for those who get a signal: the lifeline tells the end.
+    """
+    poller = select.poll()
+    poller.register(started.lifeline, select.POLLIN)
+    poller.register(signals.fd, select.POLLIN)
+    with contextlib.ExitStack() as clients:
+        client: Client | None = None
+        while True:
+            ready = {fd for fd, _ in poller.poll()}
+            for number in signals.take():
+                client = client or clients.enter_context(started.connect())
+                _pass_on(client, number)
+            if started.lifeline.fileno() in ready:
+                if (outcome := started.outcome()) is not None:
+                    return outcome
+                return _last_words(client or clients.enter_context(started.connect()))
 
 
 def _pass_on(client: Client, number: int) -> None:
@@ -258,19 +262,21 @@ def on_terminal() -> bool:
     return bool(sys.stdin and sys.stdout and sys.stdin.isatty() and sys.stdout.isatty())
 
 
-def follow(client: Client, signals: Signals, *, terminal: bool, owner: bool, tail: int) -> int:
-    """Stay with a pod until it ends or we detach; the exit status for our caller."""
-    from ._common import exit_status, explain
+def stay(started: Started, signals: Signals) -> int:
+    """Stay with a pod that has our stdio until it ends; the exit status for our caller."""
+    outcome = _wait(started, signals)
+    explain(started.name, outcome)
+    return exit_status(outcome)
 
-    if terminal:
-        attached = Attached(client, signals, owner=owner, tail=tail)
-        outcome = attached.run()
-        if outcome is None or outcome.how != "exited":
-            attached.new_line()
-        if outcome is None:
-            say(f"detached from pod {client.name}; zaptrace attach {client.name} comes back")
-            return 0
-    else:
-        outcome = wait(client, signals)
+
+def follow(client: Client, signals: Signals, *, owner: bool, tail: int) -> int:
+    """Stay with a pod's terminal until it ends or we detach; the exit status for our caller."""
+    attached = Attached(client, signals, owner=owner, tail=tail)
+    outcome = attached.run()
+    if outcome is None or outcome.how != "exited":
+        attached.new_line()
+    if outcome is None:
+        say(f"detached from pod {client.name}; zaptrace attach {client.name} comes back")
+        return 0
     explain(client.name, outcome)
     return exit_status(outcome)

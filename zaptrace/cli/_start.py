@@ -1,18 +1,46 @@
-"""What run and restore have in common: choose the stdio, start, stay in the foreground or not."""
+"""What run and restore have in common: choose the stdio, start, stay in the foreground or not.
+
+Knows no click, for `run` is quick without (see _quick.py).
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 import termios
-from collections.abc import Callable
-
-import click
+from collections.abc import Callable, Sequence
 
 from ..errors import ZaptraceError
 from ..supervisor import runtime
 from ..supervisor.starter import Job, fill_standard_fds, start
 from ..supervisor.terminal import SCROLLBACK, get_size
-from ._foreground import Signals, follow, on_terminal
+from ._foreground import Signals, follow, on_terminal, stay
+from ._tell import print_json
+
+LEVELS = {"host": 0, "x86-64-v2": 2, "x86-64-v3": 3, "x86-64-v4": 4}
+"""What a pod sees of the processor: all, or the N of a level."""
+
+
+def launch(
+    name: str | None,
+    detach: bool,
+    cwd: str | None,
+    env: Sequence[str],
+    as_json: bool,
+    command_line: Sequence[str],
+    cpu_level: str,
+) -> int:
+    """zaptrace run, its options read; returns the exit status for our caller."""
+    job = Job(
+        "launch",
+        str(runtime.root()),
+        name,
+        argv=list(command_line),
+        cwd=os.path.abspath(cwd or os.getcwd()),
+        env={**os.environ, **dict(one.split("=", 1) for one in env)},
+        cpu_level=LEVELS[cpu_level],
+    )
+    return bring_up(job, detach, print_json if as_json else None)
 
 
 def bring_up(job: Job, detach: bool, print_json: Callable[[object], None] | None) -> int:
@@ -32,13 +60,13 @@ def bring_up(job: Job, detach: bool, print_json: Callable[[object], None] | None
 
 def _in_background(job: Job, print_json: Callable[[object], None] | None) -> int:
     job.stdio = "log"
-    with start(job) as started:
+    with start(job, forked=True) as started:
         if print_json:
             print_json(
                 {"name": started.name, "instance": started.instance, "supervisor": started.pid}
             )
         else:
-            click.echo(started.name)
+            print(started.name)
     return 0
 
 
@@ -49,6 +77,8 @@ def _in_foreground(job: Job) -> int:
         job.rows, job.cols = get_size(sys.stdin.fileno())
         job.termios = termios.tcgetattr(sys.stdin.fileno())
     sys.stdout.flush()
-    with Signals() as signals, start(job) as started, started.connect() as client:
-        terminal = client.call("status")["meta"].get("stdio") == "tty"
-        return follow(client, signals, terminal=terminal, owner=True, tail=2 * SCROLLBACK)
+    with Signals() as signals, start(job, forked=True) as started:
+        if started.stdio != "tty":
+            return stay(started, signals)
+        with started.connect() as client:
+            return follow(client, signals, owner=True, tail=2 * SCROLLBACK)

@@ -27,4 +27,4 @@ def command(pod: str, tail: int) -> int:
     from ._foreground import Signals, follow
 
     with Signals() as signals, connect(pod) as client:
-        return follow(client, signals, terminal=True, owner=False, tail=tail)
+        return follow(client, signals, owner=False, tail=tail)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import PodError, ZaptraceError
 from ..supervisor import runtime
-from ._common import POD, allow_changed, as_json, connect, print_json
+from ._common import POD, allow_changed, as_json, connect
+from ._tell import print_json
+
+if TYPE_CHECKING:
+    from ..linux.abilities import Ability
 
 
 @click.command()
@@ -23,7 +29,8 @@ def command(what: str | None, allow_changed: tuple[str, ...], as_json: bool) -> 
     zaptrace check web         would a checkpoint of this pod work? It is frozen for a moment.
     zaptrace check web.zap     would a restore of this image work here? Nothing is made.
 
-    Exit status 1 when something is missing.
+    A no says because of what, what that costs you, and what to do. Exit status 1 when no pod can run
+    here, or this one cannot be checkpointed, or that image not be restored.
     """
     if what is None:
         return _host(as_json)
@@ -39,18 +46,39 @@ def command(what: str | None, allow_changed: tuple[str, ...], as_json: bool) -> 
 
 
 def _host(as_json: bool) -> int:
-    from ..linux import host
+    from ..linux import abilities, spare
 
-    abilities = host.probe()
+    found = [*abilities.probe(), *spare.probe(), _runtime_directory(), _images()]
     if as_json:
-        print_json([vars(a) for a in abilities])
+        print_json([vars(a) for a in found])
     else:
-        width = max(len(a.name) for a in abilities)
-        for a in abilities:
-            click.echo(f"{_mark(a.ok)}  {a.name:<{width}}  {a.detail}")
-            if not a.ok and a.remedy:
-                click.echo(f"{'':<{width + 8}}do: {a.remedy}")
-    return 0 if all(a.ok for a in abilities) else 1
+        for a in found:
+            click.echo(f"{_mark(a.ok)} {a.name:<17} {a.because}")
+            for word, text in (("costs", a.costs), ("do", a.do)):
+                if text:
+                    click.echo(f"{'':<6}{word:<17} {text}")
+    return 0 if all(a.ok for a in found if a.needed) else 1
+
+
+def _runtime_directory() -> Ability:
+    from ..linux.abilities import Ability
+    from ..linux.spare import space
+
+    do = "set ZAPTRACE_RUNTIME_DIR to a directory of yours that can be written"
+    try:
+        place = runtime.root()
+    except (ZaptraceError, OSError) as error:
+        why = str(error).partition("\n")[0]
+        return Ability("runtime directory", False, why, "no pod runs here", do, needed=True)
+    tried = space("runtime directory", place, "no pod runs here", do)
+    return replace(tried, needed=True)
+
+
+def _images() -> Ability:
+    from ..linux.spare import space
+
+    do = "go where there is room, or give --to a place that has it"
+    return space("images, here", os.getcwd(), "images cannot be written here", do)
 
 
 def _pod(name: str, as_json: bool) -> int:
@@ -60,11 +88,11 @@ def _pod(name: str, as_json: bool) -> int:
         except PodError:
             raise
         except ZaptraceError as e:
-            return _tell(f"pod {name} cannot be checkpointed", [e], as_json)
+            return _tell(f"pod {name} can be checkpointed", [e], as_json)
     if as_json:
         print_json({"ok": True, **report})
     else:
-        click.echo(f"{_mark(True)}  pod {name} can be checkpointed")
+        click.echo(f"{_mark(True)} pod {name} can be checkpointed")
     return 0
 
 
@@ -82,11 +110,11 @@ def _tell(title: str, errors: list[ZaptraceError], as_json: bool) -> int:
     if as_json:
         print_json({"ok": not errors, "errors": [e.to_dict() for e in errors]})
     else:
-        click.echo(f"{_mark(not errors)}  {title}")
+        click.echo(f"{_mark(not errors)} {title}")
         for error in errors:
             click.echo(str(error))
     return 1 if errors else 0
 
 
 def _mark(ok: bool) -> str:
-    return click.style("ok    ", fg="green") if ok else click.style("failed", fg="red")
+    return click.style("yes  ", fg="green") if ok else click.style("no   ", fg="red")

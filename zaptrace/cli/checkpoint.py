@@ -6,7 +6,8 @@ import os
 
 import click
 
-from ._common import POD, as_json, connect, print_json, progress_bar, size, span
+from ._common import POD, as_json, connect, progress_bar, size, span
+from ._tell import print_json
 
 
 @click.command()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._common import as_json, print_json, size, span
+from ._common import as_json, size, span
+from ._tell import print_json
 
 if TYPE_CHECKING:
     from ..demo import Host, Result

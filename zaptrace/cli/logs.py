@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -11,6 +13,8 @@ import click
 
 from ..errors import PodError
 from ..supervisor import runtime
+from ..supervisor.logs import follow as follow_log
+from ..supervisor.logs import old_one
 from ._common import POD, connect
 
 _LOOK_S = 0.1
@@ -26,8 +30,9 @@ def command(pod: str, follow: bool) -> None:
     zaptrace logs web          what it wrote so far
     zaptrace logs -f web       and what it writes from now on
 
-    Also works for a pod that ended, until another of that name ends. Of a pod with a terminal it
-    prints the scrollback: the last MiB, as the terminal got it.
+    Of a long log the last 16 MiB are there, and up to 32. Also works for a pod that ended, until
+    another of that name ends. Of a pod with a terminal it prints the scrollback: the last MiB, as
+    the terminal got it.
     """
     base = runtime.root()
     path = base / runtime.check_name(pod)
@@ -49,10 +54,12 @@ def command(pod: str, follow: bool) -> None:
             found="one whose stdout and stderr are those of whoever started it",
         ) from None
     with stream:
-        _copy(stream, path if follow else None)
+        with contextlib.suppress(FileNotFoundError), old_one(log).open("rb") as old:
+            shutil.copyfileobj(old, sys.stdout.buffer)
+        _copy(log, stream, path if follow else None)
 
 
-def _copy(stream: IO[bytes], path: Path | None) -> None:
+def _copy(log: Path, stream: IO[bytes], path: Path | None) -> None:
     out = sys.stdout.buffer
     instance = runtime.read_meta(path).get("instance") if path else None
     while True:
@@ -62,7 +69,7 @@ def _copy(stream: IO[bytes], path: Path | None) -> None:
             and runtime.is_alive(path)
             and runtime.read_meta(path).get("instance") == instance
         )
-        while data := stream.read(65536):
+        for data in follow_log(log, stream):
             out.write(data)
             out.flush()
         if not alive:

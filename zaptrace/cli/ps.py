@@ -10,7 +10,8 @@ import click
 
 from ..errors import PodError, WireTimeout
 from ..supervisor import runtime
-from ._common import POD, as_json, connect, print_json, span, table
+from ._common import POD, as_json, connect, span, table
+from ._tell import print_json
 
 _PATIENCE_S = 3.0
 

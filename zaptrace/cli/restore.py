@@ -6,7 +6,8 @@ import os
 
 import click
 
-from ._common import IMAGE, allow_changed, as_json, print_json
+from ._common import IMAGE, allow_changed, as_json
+from ._tell import print_json
 
 
 @click.command()

@@ -1,14 +1,11 @@
-"""zaptrace run: start a command in a new pod."""
+"""zaptrace run: start a command in a new pod. See _quick.py, which knows these options as well."""
 
 from __future__ import annotations
 
-import os
-
 import click
 
-from ._common import as_json, print_json
-
-_LEVELS = {"host": 0, "x86-64-v2": 2, "x86-64-v3": 3, "x86-64-v4": 4}
+from ._common import as_json
+from ._start import LEVELS, launch
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -18,7 +15,7 @@ _LEVELS = {"host": 0, "x86-64-v2": 2, "x86-64-v3": 3, "x86-64-v4": 4}
 @click.option("--env", multiple=True, metavar="NAME=VALUE", help="Set a variable for it.")
 @click.option(
     "--cpu-level",
-    type=click.Choice(list(_LEVELS)),
+    type=click.Choice(list(LEVELS)),
     default="host",
     help="It sees no more of the processor, and goes on where there is that much.",
 )
@@ -50,24 +47,7 @@ def command(
       125  zaptrace itself failed        126  COMMAND cannot be executed
       127  COMMAND was not found         2    wrong usage
     """
-    from ..supervisor import runtime
-    from ..supervisor.starter import Job
-    from ._start import bring_up
-
-    job = Job(
-        "launch",
-        str(runtime.root()),
-        name,
-        argv=list(command_line),
-        cwd=os.path.abspath(cwd or os.getcwd()),
-        env={**os.environ, **_variables(env)},
-        cpu_level=_LEVELS[cpu_level],
-    )
-    return bring_up(job, detach, print_json if as_json else None)
-
-
-def _variables(given: tuple[str, ...]) -> dict[str, str]:
-    for one in given:
+    for one in env:
         if "=" not in one:
             raise click.BadParameter(f"{one!r} is not NAME=VALUE", param_hint="--env")
-    return dict(one.split("=", 1) for one in given)
+    return launch(name, detach, cwd, env, as_json, command_line, cpu_level)

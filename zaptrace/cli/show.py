@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..resources.memory.runs import unpack
-from ._common import IMAGE, as_json, print_json, size
+from ._common import IMAGE, as_json, size
+from ._tell import print_json
 
 if TYPE_CHECKING:
     from ..image.image import Image

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from ..supervisor import runtime
-from ._common import POD, as_json, connect, print_json
+from ._common import POD, as_json, connect
+from ._tell import print_json
 
 
 @click.command()

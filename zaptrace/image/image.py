@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, Protocol
 
@@ -21,6 +19,7 @@ from blake3 import blake3
 
 from .. import plain
 from ..errors import BadImage, ImageError
+from ..linux.scratch import Scratch
 from .manifest import FILE, MAX_MANIFEST, STATE, Part, parts_of, unpack
 from .writebehind import BITE, WriteBehind
 
@@ -49,7 +48,7 @@ class Image:
         self.parts: dict[str, Part] = parts_of(manifest)
         self._states = states
         self._scratch_in = scratch
-        self._scratch: str | None = None
+        self._scratch: Scratch | None = None
         self._hollow = False
 
     @classmethod
@@ -121,8 +120,8 @@ class Image:
             return os.path.join(self.directory, part)
         if self._scratch is None:
             with _reading(self.directory):
-                self._scratch = tempfile.mkdtemp(prefix="zaptrace-image-", dir=self._scratch_in)
-        path = os.path.join(self._scratch, part)
+                self._scratch = Scratch("zaptrace-image", self._scratch_in)
+        path = os.path.join(self._scratch.path, part)
         if not os.path.exists(path):
             with _reading(self.directory), open(f"{path}.part", "wb", buffering=0) as f:
                 if self._hollow:
@@ -142,7 +141,7 @@ class Image:
     def close(self) -> None:
         """Remove decompressed copies. The image itself stays."""
         if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch.remove()
             self._scratch = None
 
     def _entry(self, part: str) -> Part:

@@ -8,7 +8,7 @@
 Everything is written into `.web.zap.XXXXXXXX.tmp` beside the target, synced, and renamed: before
 `commit` returns there is no image, after it a whole one. Leaving the block without a commit
 removes it all. The temporary directory is held with a flock, so the next sink for the same target
-can tell what a killed one left behind, and clears it away.
+can tell what a killed one left behind, and clears it away; so does the next command (linux/scratch.py).
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import errno
 import fcntl
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -27,6 +26,8 @@ import zstandard
 from blake3 import blake3
 
 from ..errors import BadImage, ImageError
+from ..linux import private
+from ..linux.scratch import Scratch
 from .manifest import CODECS, FILE, FORMAT, Part, check, check_part_name, pack
 from .writebehind import BITE
 
@@ -116,11 +117,13 @@ class DirectorySink:
         self._writing: set[str] = set()
         self._lock_fd = -1
         self._temp: str | None = None
+        self._scratch: Scratch | None = None
         self._refuse_existing()
         parent, name = os.path.split(self.path)
         _sweep(parent, name)
         with self._failing_as_image_error():
-            self._temp = tempfile.mkdtemp(prefix=f".{name}.", suffix=_SUFFIX, dir=parent)
+            self._scratch = Scratch(f".{name}", parent, _SUFFIX)
+            self._temp = self._scratch.path
             self._lock_fd = os.open(self._temp, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
@@ -169,6 +172,8 @@ class DirectorySink:
         if self._temp is not None:
             shutil.rmtree(self._temp, ignore_errors=True)
             self._temp = None
+        if self._scratch is not None:
+            self._scratch.keep()  # there is nothing of it any more, or it is an image
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
@@ -186,11 +191,7 @@ class DirectorySink:
         temp = self._need_temp()
         self._writing.add(name)
         with self._failing_as_image_error():
-            fd = os.open(
-                os.path.join(temp, name),
-                os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW,
-                0o600,
-            )
+            fd = private.open_file(os.path.join(temp, name), os.O_WRONLY | os.O_EXCL)
         try:
             writer = make(lambda view: self._write(fd, view))
             yield writer
@@ -209,8 +210,10 @@ class DirectorySink:
         temp = self._need_temp()
         if self._writing:
             raise ValueError(f"part {min(self._writing)} is still open")
-        with self._failing_as_image_error(), open(os.path.join(temp, FILE), "xb") as f:
-            f.write(pack(manifest))
+        with self._failing_as_image_error():
+            fd = private.open_file(os.path.join(temp, FILE), os.O_WRONLY | os.O_EXCL)
+            with open(fd, "wb") as f:
+                f.write(pack(manifest))
         if prove is not None:
             prove(temp)
         with self._failing_as_image_error():

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from ..errors import HostError
+from ..log import log
 from .native import ffi, lib
 from .xstate import COMPONENTS, LEGACY_SIZE, Layout
 
@@ -183,6 +184,14 @@ def without_faulting(level: int) -> str:
         f"x86-64-v{level}, but a program that asks the processor itself sees all of it, and may "
         f"use what another host of this level lacks"
     )
+
+
+def keep_to(level: int, env: dict[str, str]) -> None:
+    """For programs that begin with the environment `env`. HostError: there is less than the level."""
+    check_level(level)
+    if not has_faulting():
+        log.warning("%s", without_faulting(level))
+        env.update(advice(level, env))
 
 
 _NOT_IN_3 = "AVX512F AVX512VL AVX512BW AVX512DQ AVX512CD AVX512ER AVX512PF"

@@ -9,13 +9,14 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..errors import PeerGone, PodError, RestoreError, WireError, ZaptraceError
+from ..errors import HostError, PeerGone, PodError, RestoreError, WireError, ZaptraceError
 from ..image.manifest import check, parts_of
 from ..image.sink import DirectorySink, PartWriter
+from ..linux import private
 from ..log import fault, log, unforeseen
 from ..network.wire import Channel, Timeouts
 
@@ -73,18 +74,44 @@ class _Arrival:
         return str(self.directory / "image")
 
     def note(self, state: str) -> None:
-        """Write down, and sync, what a restarted server has to know."""
-        beside = self.directory / ".record"
-        with open(beside, "w") as f:
+        """Write down, and sync, what a restarted server has to know. HostError if that cannot be."""
+        with self._noting():
+            if not self._beside(state).exists():
+                self._write(state)
+            self._beside(state).rename(self.directory / "record")
+            fd = os.open(self.directory, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def have_room_to_note(self) -> None:
+        """All that will be noted is there already, for when there is no room any more."""
+        with self._noting():
+            for state in ("whole", "thawing", "live"):
+                self._write(state)
+
+    def _beside(self, state: str) -> Path:
+        return self.directory / f".record.{state}"
+
+    def _write(self, state: str) -> None:
+        fd = private.open_file(self._beside(state), os.O_WRONLY | os.O_TRUNC)
+        with open(fd, "w") as f:
             json.dump({"id": self.id, "name": self.name, "state": state, "from": self.peer}, f)
             f.flush()
             os.fsync(f.fileno())
-        beside.rename(self.directory / "record")
-        fd = os.open(self.directory, os.O_RDONLY)
+
+    @contextlib.contextmanager
+    def _noting(self) -> Iterator[None]:
         try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+            yield
+        except OSError as e:
+            raise HostError(
+                f"the other host cannot note what becomes of pod {self.name}",
+                needed=f"room in {self.directory} there",
+                found=e.strerror or str(e),
+                remedy="free some space there, or give that server another ZAPTRACE_RUNTIME_DIR",
+            ) from e
 
     def drop_copy(self) -> None:
         """Remove the frozen copy, if there is one."""
@@ -121,7 +148,9 @@ class Destination:
         self._lock = threading.Lock()  # for the table; after an arrival's condition, never before
         self._arrivals: dict[str, _Arrival] = {}
         self._closing = False
-        self._staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private.make_directory(self._staging)
+        do = "chmod go-w it, or set ZAPTRACE_RUNTIME_DIR to a directory of your own"
+        private.check_directory(self._staging, "a place for pods that arrive", do)
         self._recover()
 
     def converse(self, channel: Channel) -> None:
@@ -185,7 +214,7 @@ class Destination:
             if id in self._arrivals:
                 raise PodError(f"migration {id} is known here already")
             self._arrivals[id] = arrival
-        arrival.directory.mkdir(mode=0o700)
+        private.make_directory(arrival.directory)
         return arrival
 
     def _stage(self, channel: Channel, arrival: _Arrival) -> None:
@@ -228,6 +257,7 @@ class Destination:
         with arrival.changed:
             if arrival.state != "receiving":
                 raise PeerGone(f"{channel.peer} took pod {arrival.name} back")
+            arrival.have_room_to_note()
             arrival.note("whole")
             # If this fails it was not said, and the source cannot commit.
             channel.send("whole", image=arrival.image)
@@ -315,7 +345,8 @@ class Destination:
             arrival.note("thawing")
             fault("migrate.destination.thawing")
         except BaseException:
-            arrival.note("whole")
+            with contextlib.suppress(HostError):  # then it still says so
+                arrival.note("whole")
             if again:  # nobody waits for it as for the first copy
                 arrival.drop_copy()
             raise
@@ -330,7 +361,11 @@ class Destination:
 
     def _resolve_arrival(self, arrival: _Arrival) -> str:
         arrival.copy = None
-        arrival.note("live")
+        try:
+            arrival.note("live")
+        except HostError as e:  # it is, and we know it; a later server will not, and keep the image
+            log.error("%s", e)
+            return "live"
         shutil.rmtree(arrival.image, ignore_errors=True)
         fault("migrate.destination.live")
         return "live"
@@ -352,6 +387,11 @@ class Destination:
                 shutil.rmtree(arrival.image, ignore_errors=True)
             else:
                 log.warning("the image of pod %s is still kept: %s", arrival.name, arrival.image)
+
+
+def state_of(directory: Path) -> str:
+    """What the record of a staged pod says: receiving, whole, thawing, live."""
+    return str(_read_record(directory)["state"])
 
 
 def _read_record(directory: Path) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import getpass
 import os
 import re
@@ -41,6 +42,7 @@ import zmq
 import zmq.utils.z85
 
 from ..errors import HostError
+from ..linux import private
 
 KEY_BYTES = 32
 _PREFIX = "zap-"
@@ -176,15 +178,19 @@ class Keys:
         return Identity(public, secret)
 
     def _make_identity(self, path: Path) -> None:
-        made = new_identity()
-        fd, beside = tempfile.mkstemp(prefix=".identity.", dir=self.directory)  # mode 0600
+        with _kept_in(self.directory):
+            self._write_identity(path, new_identity())
+
+    def _write_identity(self, path: Path, made: Identity) -> None:
+        fd, beside = tempfile.mkstemp(prefix=".identity.", dir=self.directory)
         try:
             with os.fdopen(fd, "w") as f:
+                os.fchmod(fd, 0o600)
                 f.write(encode(made.secret) + "\n")
                 f.flush()
                 os.fsync(f.fileno())
             os.link(beside, path)  # fails when another process was first: then its key is ours
-            (self.directory / "identity.pub").write_text(made.line + "\n")
+            private.write(self.directory / "identity.pub", made.line + "\n")
         except FileExistsError:
             pass
         finally:
@@ -200,17 +206,22 @@ def config_dir() -> Path:
     return Path("~/.config/zaptrace").expanduser()
 
 
-def _private_directory(path: Path) -> None:
+@contextlib.contextmanager
+def _kept_in(path: Path) -> Iterator[None]:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir(mode=0o700, exist_ok=True)
+        yield
     except OSError as e:
         raise HostError(
             f"cannot keep keys in {path}",
-            needed="a directory of our own",
-            found=f"{e.strerror}: {e.filename}",
-            remedy="set ZAPTRACE_CONFIG_DIR to a directory that you can write to",
+            needed="a directory of our own, with room in it",
+            found=f"{e.strerror}: {e.filename or path}",
+            remedy="free some space, or set ZAPTRACE_CONFIG_DIR to a directory that you can write to",
         ) from e
+
+
+def _private_directory(path: Path) -> None:
+    with _kept_in(path):
+        private.make_directory(path)
     _refuse_others(path, 0o022)
 
 
@@ -242,13 +253,20 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _append(path: Path, line: str) -> None:
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    try:
-        size = os.fstat(fd).st_size
-        mended = "\n" if size and os.pread(fd, 1, size - 1) != b"\n" else ""
-        os.write(fd, f"{mended}{line}\n".encode())
-    finally:
-        os.close(fd)
+    """The whole line, or nothing of it."""
+    with _kept_in(path.parent):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            size = os.fstat(fd).st_size
+            if not size:
+                os.fchmod(fd, 0o600)
+            mended = "\n" if size and os.pread(fd, 1, size - 1) != b"\n" else ""
+            data = f"{mended}{line}\n".encode()
+            if os.write(fd, data) < len(data):
+                os.ftruncate(fd, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(path))
+        finally:
+            os.close(fd)
 
 
 def _whoami() -> str:

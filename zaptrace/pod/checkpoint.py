@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from .. import resources
-from ..errors import ImageError, TraceeGone, ZaptraceError, refusals_of_the_host
+from ..errors import ImageError, TraceeGone, Unsettled, ZaptraceError, refusals_of_the_host
 from ..image.image import MAX_STATE, pack_states
 from ..image.sink import Buffer, PartWriter, Sink
 from ..linux import host
@@ -23,6 +23,10 @@ from .pod import Pod
 from .rehearsal import rehearse
 
 Then = Literal["resume", "stop", "hold"]
+
+SETTLES_S = 5.0
+"""How long a pod may take until it has nothing that is there for a moment only."""
+_FIRST_LOOK_AGAIN_S, _LAST_LOOK_AGAIN_S = 0.002, 0.02
 
 
 @dataclass(frozen=True)
@@ -45,19 +49,17 @@ def checkpoint(
 ) -> Report:
     """Write the pod to a sink; afterwards let it go on, end it, or leave it frozen.
 
+    What the pod has for a moment only (Unsettled) is waited for, with the pod running meanwhile.
     With `rehearsal` (None: when it is to end) the image is restored beside the frozen pod first,
     and thrown away. `progress(room, bytes so far)` is called as rooms are captured.
     Raises UnsupportedResource, ImageError, TraceeGone, PodError, and what the restore would raise;
     then the pod is as it was, and the sink aborted.
     """
     was_frozen = pod.frozen
-    started = time.monotonic()
     counting = Counting(sink, progress)
     try:
-        pod.freeze()
-        fault("checkpoint.frozen")
         with refusals_of_the_host(f'cannot checkpoint pod "{pod.name}"'):
-            manifest = pod.call(_capture_all, pod, counting)
+            manifest, started = _capture_settled(pod, counting, patient=not was_frozen)
         fault("checkpoint.captured")
         prove = rehearse if (then == "stop" if rehearsal is None else rehearsal) else None
         if then == "resume" and not was_frozen and prove is None:
@@ -82,6 +84,26 @@ def checkpoint(
         downtime = time.monotonic() - started
     facts = manifest["pod"]
     return Report(downtime, counting.total, facts["processes"], facts["threads"])
+
+
+def _capture_settled(
+    pod: Pod, counting: Counting, *, patient: bool
+) -> tuple[dict[str, Any], float]:
+    """(manifest, when the pod was frozen for it)."""
+    until = time.monotonic() + (SETTLES_S if patient else 0)
+    look_again = _FIRST_LOOK_AGAIN_S
+    while True:
+        started = time.monotonic()
+        pod.freeze()
+        fault("checkpoint.frozen")
+        try:
+            return pod.call(_capture_all, pod, counting), started
+        except Unsettled:
+            if time.monotonic() > until:
+                raise
+        pod.thaw()
+        time.sleep(look_again)
+        look_again = min(2 * look_again, _LAST_LOOK_AGAIN_S)
 
 
 def _capture_all(pod: Pod, counting: Counting) -> dict[str, Any]:

@@ -11,24 +11,23 @@ import functools
 import os
 import queue
 import resource
-import shutil
 import signal as signals
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from ..errors import HostError, PodError, ZaptraceError, refusals_of_the_host
-from ..ids import SUPERVISOR, Rpid, Vpid
-from ..linux import cpu, procfs
+from ..ids import Rpid, Vpid
 from ..linux.native import Bytes, Handle, NativeError, Strings, check, ffi, lib, new_error
-from ..linux.tracee import tasks
 from ..log import fault, log, unforeseen
-from ..view.build import Deferred
-from ..view.frozen import FrozenPod
-from .senders import show_senders
 from .stdio import Stdio
+
+if TYPE_CHECKING:
+    from ..view.build import Deferred
+    from ..view.frozen import FrozenPod
+    from .look import ProcessInfo
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -48,18 +47,6 @@ class LaunchError(HostError):
     def __init__(self, what: str, status: int = 126, **fields: str | None) -> None:
         super().__init__(what, **fields)
         self.status = status
-
-
-@dataclass(frozen=True)
-class ProcessInfo:
-    """One process as the pod and the host number it; `state` is the letter of proc(5), or "frozen"."""
-
-    vpid: Vpid
-    rpid: Rpid
-    ppid: Vpid
-    comm: str
-    state: str
-    threads: int
 
 
 @dataclass
@@ -166,7 +153,9 @@ class Pod:
         try:
             if populated:
                 fault("tracer.turn")
-            if not self.frozen:
+            if not self.frozen and lib.zt_pod_wants_senders(self.handle):
+                from .senders import show_senders  # few pods have any
+
                 show_senders(self.handle)
             err = new_error()
             going = check(lib.zt_loop_run(self.handle, err), err) > 0
@@ -261,10 +250,9 @@ class Pod:
         """
         env = dict(os.environ if env is None else env)
         if cpu_level:
-            cpu.check_level(cpu_level)
-            if not cpu.has_faulting():
-                log.warning("%s", cpu.without_faulting(cpu_level))
-                env.update(cpu.advice(cpu_level, env))
+            from ..linux import cpu
+
+            cpu.keep_to(cpu_level, env)
         path = _find(argv[0], env, cwd)
         pod = cls(name, stdio=stdio)
         try:
@@ -380,38 +368,23 @@ class Pod:
 
     def frozen_view(self) -> FrozenPod:
         """On the tracer thread, frozen: what capture reads."""
+        from ..view.frozen import FrozenPod  # most pods are never looked at
+
         return FrozenPod(self.handle, self.name, stdio=self._stdio_ids, tty_master=self.tty_master)
 
     def processes(self) -> list[ProcessInfo]:
         """Every process, oldest first."""
-        return self.call(
-            lambda: [p for p in map(self._info, self._threads_by_process().items()) if p]
-        )
+        from . import look  # most pods are never looked at
 
-    def _threads_by_process(self) -> dict[Rpid, int]:
-        counts: dict[Rpid, int] = {}
-        for task in tasks(self.handle):
-            counts[task.rpid] = counts.get(task.rpid, 0) + 1
-        return counts
-
-    def _info(self, item: tuple[Rpid, int]) -> ProcessInfo | None:
-        rpid, threads = item
-        try:
-            status = procfs.status(rpid)
-        except OSError:
-            return None
-        ppid = lib.zt_ids_to_virtual(self.handle, int(status["PPid"])) or SUPERVISOR
-        vpid = lib.zt_ids_to_virtual(self.handle, rpid)
-        state = status["State"][0]
-        if self.frozen and state != "Z":
-            state = "frozen"
-        return ProcessInfo(Vpid(vpid), rpid, Vpid(ppid), status["Name"], state, threads)
+        return self.call(lambda: look.processes(self.handle, frozen=self.frozen))
 
     def signal(self, sig: int, vpid: int | None = None) -> None:
         """Send a signal to a process; None means the oldest one. PodError if there is no such."""
 
+        from . import look
+
         def work() -> None:
-            rpids = {t.vpid: t.rpid for t in tasks(self.handle)}
+            rpids = look.rpids(self.handle)
             target = Vpid(vpid) if vpid is not None else next(iter(rpids), None)
             if target is None or target not in rpids:
                 raise PodError(
@@ -445,7 +418,7 @@ class Pod:
 
         What those wait for then is over, so the work that they do fails, as if it had been killed.
         """
-        procfs.end_traced({int(tid) for tid in os.listdir("/proc/self/task")})
+        _end_traced({int(tid) for tid in os.listdir("/proc/self/task")})
 
     def close(self, patience: float = _CLOSE_S) -> None:
         """End what is left of the pod, and the tracer thread; leave it alone after `patience` seconds.
@@ -463,7 +436,7 @@ class Pod:
             if waited > _CUT_AFTER_S and not cut:
                 cut = True
                 # Ours alone: this may be a rehearsal, beside the pod that it is of.
-                procfs.end_traced({self._thread.native_id or 0})
+                _end_traced({self._thread.native_id or 0})
         if self._thread.is_alive():
             log.error("the tracer of pod %s does not end", self.name)
         for deferred in self.before_thaw:
@@ -478,14 +451,22 @@ class Pod:
         self.close()
 
 
+def _end_traced(tracers: set[int]) -> None:
+    from ..linux import procfs  # only where something hangs
+
+    procfs.end_traced(tracers)
+
+
 def _find(command: str, env: Mapping[str, str], cwd: str | None) -> str:
     """The file that a shell would execute. Raises LaunchError."""
     if "/" in command:
         return command
-    path = shutil.which(command, path=env.get("PATH", os.defpath))
-    if path is None:
-        raise LaunchError(f"cannot run {command}: not found in PATH", 127)
-    return path
+    path = env.get("PATH", os.defpath)
+    for directory in path.split(os.pathsep) if path else ():
+        file = os.path.join(directory, command)
+        if os.access(file, os.X_OK) and not os.path.isdir(file):
+            return file
+    raise LaunchError(f"cannot run {command}: not found in PATH", 127)
 
 
 def _launch_error(command: str, code: int) -> ZaptraceError:
@@ -513,4 +494,4 @@ def raise_file_limit() -> int:
     return soft
 
 
-__all__ = ["LaunchError", "NativeError", "Pod", "ProcessInfo", "Stdio", "raise_file_limit"]
+__all__ = ["LaunchError", "NativeError", "Pod", "Stdio", "raise_file_limit"]

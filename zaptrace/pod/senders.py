@@ -21,9 +21,7 @@ _INSTRUCTION = 8  # struct sock_filter
 
 
 def show_senders(pod: Handle) -> None:
-    """If somebody has asked, and waits for it: in a pod that is running, and stands still for it."""
-    if not lib.zt_pod_wants_senders(pod):
-        return
+    """Somebody has asked, and waits for it: in a pod that is running, and stands still for it."""
     try:
         check(lib.zt_loop_freeze(pod, _PATIENCE_MS, err := new_error()), err)
     except ZaptraceError as error:  # it is running again: let who has asked go on, too

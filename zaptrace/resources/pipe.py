@@ -11,15 +11,17 @@ No C half: a pipe is known by its descriptors alone.
 from __future__ import annotations
 
 import array
+import contextlib
 import errno
 import fcntl
 import os
 import select
 import stat
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import RestoreError
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 NAME = "pipe"
 
 _SPLICE_F_NONBLOCK = 2
+_O_LARGEFILE = 0o100000  # which open(2) adds, and os.O_LARGEFILE does not have here
 _NOT_AT_OPEN = os.O_CREAT | os.O_EXCL | os.O_TRUNC | os.O_ASYNC | os.O_DIRECT
 
 
@@ -66,7 +69,8 @@ def capture(pod: FrozenPod) -> list[State]:
 
 
 def restore(states: list[State], build: Build) -> None:
-    for state in states:
+    # The largest first: of a user with many pipes, those that come last are small ones.
+    for state in sorted(states, key=lambda state: state.capacity, reverse=True):
         build.at(Stage.CLAIM, _claim, state)
         build.at(Stage.SHARED, _make, state, build)
 
@@ -87,7 +91,7 @@ def _capture(pod: FrozenPod, files: list[FrozenFile]) -> State:
         gone=gone,
         permission=Permission.of(some.stat),
         capacity=fcntl.fcntl(some.local, fcntl.F_GETPIPE_SZ),
-        contents=_contents(reader) if reader is not None else [],
+        contents=_contents(reader or some),
         packets=packets,
     )
 
@@ -158,7 +162,10 @@ def _queued(fd: int) -> int:
 
 
 def _contents(file: FrozenFile) -> list[bytes]:
-    """What a reader would get, read by read, without taking it."""
+    """What a reader would get, read by read, without taking it.
+
+    One that has lost its readers is opened for that: its writers may do so too.
+    """
     total = _queued(file.local)
     if not total:
         return []
@@ -166,7 +173,8 @@ def _contents(file: FrozenFile) -> list[bytes]:
     try:
         # As many slots as the pipe has, for tee copies slot by slot.
         fcntl.fcntl(w, fcntl.F_SETPIPE_SZ, fcntl.fcntl(file.local, fcntl.F_GETPIPE_SZ))
-        copied = checked(libc.tee(file.local, w, total, _SPLICE_F_NONBLOCK))
+        with _read_end(file) as source:
+            copied = checked(libc.tee(source, w, total, _SPLICE_F_NONBLOCK))
         if copied != total:
             raise OSError(errno.EIO, f"tee gave {copied} of {total} bytes")
         chunks = []
@@ -185,6 +193,16 @@ def _contents(file: FrozenFile) -> list[bytes]:
     finally:
         os.close(r)
         os.close(w)
+
+
+@contextlib.contextmanager
+def _read_end(file: FrozenFile) -> Iterator[int]:
+    own = -1 if _reads(file.flags) else reopen(file.local, os.O_RDONLY)
+    try:
+        yield file.local if own < 0 else own
+    finally:
+        if own >= 0:
+            os.close(own)
 
 
 def _claim(state: State) -> None:
@@ -224,7 +242,7 @@ def _open_named(path: bytes, flags: int) -> int:
 def _make_named(state: State, build: Build, opener: Callable[[int], int]) -> None:
     both = opener(os.O_RDWR | os.O_NONBLOCK)  # first: no open waits when both ends are there
     try:
-        _prepare(state, both)
+        _prepare(state, both, build)
         for end in state.ends:
             finish(build, end, opener((end.flags & ~_NOT_AT_OPEN) | os.O_NONBLOCK))
     finally:
@@ -234,13 +252,13 @@ def _make_named(state: State, build: Build, opener: Callable[[int], int]) -> Non
 def _make_plain(state: State, build: Build) -> None:
     r, w = os.pipe2(os.O_CLOEXEC)
     try:
-        _prepare(state, w)
+        _prepare(state, w, build)
         made = set()
         for end in state.ends:
             mode = end.flags & os.O_ACCMODE
-            if mode in made or mode == os.O_RDWR:
+            if mode in made or mode == os.O_RDWR or end.flags & _O_LARGEFILE:
                 fd = reopen(r, mode)
-            else:  # the description that pipe(2) made, which also lacks O_LARGEFILE
+            else:  # the description that pipe(2) made, which alone lacks O_LARGEFILE
                 fd = os.dup(r if mode == os.O_RDONLY else w)
                 made.add(mode)
             finish(build, end, fd)
@@ -249,10 +267,15 @@ def _make_plain(state: State, build: Build) -> None:
         os.close(w)
 
 
-def _prepare(state: State, fd: int) -> None:
+def _prepare(state: State, fd: int, build: Build) -> None:
     """Its capacity and contents."""
     if fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) != state.capacity:
-        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, state.capacity)
+        try:
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, state.capacity)
+        except PermissionError as error:
+            if build.rehearsal:  # the original has what this user may have
+                return
+            raise _too_many(state) from error
     filler = reopen(fd, os.O_WRONLY)
     try:
         packets = os.O_DIRECT if state.packets else 0  # not to be had from open(2)
@@ -262,6 +285,18 @@ def _prepare(state: State, fd: int) -> None:
                 _fill(filler, chunk)
     finally:
         os.close(filler)
+
+
+def _too_many(state: State) -> RestoreError:
+    limit = Path("/proc/sys/fs/pipe-user-pages-soft").read_text(encoding="ascii").strip()
+    return RestoreError(
+        f"cannot restore a pipe of {state.capacity} bytes",
+        stage=Stage.SHARED.name,
+        resource=NAME,
+        needed="as much room in pipes as the pod had",
+        found=f"all pipes of this user may have {limit} pages, and have more",
+        do="end what has many pipes, or raise /proc/sys/fs/pipe-user-pages-soft",
+    )
 
 
 def _fill(fd: int, data: bytes) -> None:

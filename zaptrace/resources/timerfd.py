@@ -18,9 +18,11 @@ import struct
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
+from ..ids import FileId
 from ..view.build import Stage
+from ..view.files import Files
 from .common.file import Description, described, finish, restoring
 from .common.libc import checked, libc
 from .common.timer import pod_now
@@ -66,11 +68,17 @@ def capture(pod: FrozenPod) -> list[State]:
 
 
 def restore(states: list[State], build: Build) -> None:
+    if not states:
+        return
+    timers = Files(share=8)  # the build closes its own before the thaw
+    build.at_thaw(lambda: None, timers.close)
+    for clock in {state.clock for state in states}:
+        build.at(Stage.CLAIM, _try_clock, clock)
     for state in states:
-        build.at(Stage.CLAIM, _try_clock, state)
         build.at(Stage.SHARED, _make, state, build)
         # As late as can be: the pod's clock is set right before it runs, and we after that.
-        build.at(Stage.RESUME, _arm, state, build)
+        build.at(Stage.RESUME, _arm, state, build, timers)
+    build.at(Stage.RESUME, build.at_thaw, timers.close)
 
 
 def _read(pod: FrozenPod, file: FrozenFile) -> State:
@@ -108,34 +116,37 @@ def _shown(fd: int) -> tuple[int, int]:
     return int(fields["ticks"]), int(fields["settime flags"], 8)
 
 
-def _create(state: State) -> int:
-    return checked(libc.timerfd_create(state.clock, os.O_CLOEXEC))
+def _create(clock: int) -> int:
+    return checked(libc.timerfd_create(clock, os.O_CLOEXEC))
 
 
-def _try_clock(state: State) -> None:
-    do = "grant CAP_WAKE_ALARM" if state.clock in (8, 9) else None
-    with restoring(NAME, Stage.CLAIM, f"a timer of clock {state.clock}", do):
-        os.close(_create(state))
+def _try_clock(clock: int) -> None:
+    do = "grant CAP_WAKE_ALARM" if clock in (8, 9) else None
+    with restoring(NAME, Stage.CLAIM, f"a timer of clock {clock}", do):
+        os.close(_create(clock))
 
 
 def _make(state: State, build: Build) -> None:
     with restoring(NAME, Stage.SHARED, "a timerfd"):
-        finish(build, state, _create(state))
+        finish(build, state, _create(state.clock))
 
 
-def _arm(state: State, build: Build) -> None:
+def _arm(state: State, build: Build, timers: Files) -> None:
     """So that it shows what it is while the pod is held, ..."""
     fd = build.file(state.file_id)
     _start(state, fd, state.at_ns)
-    # The build closes its files before that, so we keep one of our own.
-    timer = os.fdopen(os.dup(fd), "rb", buffering=0)
-    build.at_thaw(partial(_arm_again, state, timer, build.handle), timer.close)
+    file_id = FileId(state.file_id)
+    timers.provide(file_id, os.dup(fd))
+    build.at_thaw(partial(_arm_again, state, timers, build.handle))
 
 
-def _arm_again(state: State, timer: BinaryIO, handle: Handle) -> None:
+def _arm_again(state: State, timers: Files, handle: Handle) -> None:
     """... and with the time that is right when it runs."""
-    with timer:
-        _start(state, timer.fileno(), pod_now(handle))
+    fd = timers.take(FileId(state.file_id))
+    try:
+        _start(state, fd, pod_now(handle))
+    finally:
+        os.close(fd)
 
 
 def _start(state: State, fd: int, pod_now: int) -> None:

@@ -1,19 +1,28 @@
 """The supervisor's end of the control socket: requests come in, messages go out (see control.py).
 
 Belongs to the coordinator thread. A client that went away is noticed when something is sent to it.
+
+ZeroMQ is loaded when the first client comes: most pods never see one, start without it, and stay
+smaller. Until then the coordinator listens at the socket itself, and then hands it over.
 """
 
 from __future__ import annotations
 
+import select
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import WireError, ZaptraceError
 from ..log import log
 from . import control
 
+if TYPE_CHECKING:
+    import zmq
+
+_BACKLOG = 64
 _TURN = 64
 """Requests taken before others get their turn."""
 
@@ -28,28 +37,75 @@ class Request:
     args: dict[str, Any]
 
 
+class Poller:
+    """What one turn of the coordinator waits for: requests, and whatever else is added."""
+
+    def __init__(self, requests: socket.socket | zmq.Socket[bytes]) -> None:
+        self._poll: select.poll | zmq.Poller
+        if isinstance(requests, socket.socket):
+            self._poll = select.poll()
+            self._in, self._out = select.POLLIN, select.POLLOUT
+        else:  # only its own poll sees if there are messages
+            import zmq
+
+            self._poll = zmq.Poller()
+            self._in, self._out = int(zmq.POLLIN), int(zmq.POLLOUT)
+        self._poll.register(requests, self._in)
+
+    def add(self, fd: int, *, read: bool = True, write: bool = False) -> None:
+        """Wait for this descriptor as well."""
+        if events := self._in * read | self._out * write:
+            self._poll.register(fd, events)
+
+    def wait(self, timeout_ms: int | None) -> set[object]:
+        """The descriptors with something to do, perhaps none."""
+        return {ready for ready, _ in self._poll.poll(timeout_ms)}
+
+
 class ControlSocket:
-    """A bound ROUTER socket."""
+    """Listens at `path`; a ROUTER socket from the first client on."""
 
     def __init__(self, path: Path, lost: Callable[[bytes], None]) -> None:
         """Bind at `path`; `lost(client)` is called for one that went away."""
+        self._path = path
+        self._lost = lost
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.setblocking(False)
+        self._listener.bind(str(path))
+        path.chmod(0o600)
+        self._listener.listen(_BACKLOG)
+        self._router: zmq.Socket[bytes] | None = None
+
+    def poller(self) -> Poller:
+        """A new poller that wakes when there may be requests."""
+        return Poller(self._router or self._listener)
+
+    def _open(self) -> zmq.Socket[bytes]:
         import zmq
 
         self._zmq = zmq
-        self._lost = lost
         self._context = zmq.Context()
-        self.socket = self._context.socket(zmq.ROUTER)
-        self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # a client that left is an error we see
-        self.socket.setsockopt(zmq.SNDHWM, 0)  # bounded by control.WINDOW per client instead
-        self.socket.setsockopt(zmq.MAXMSGSIZE, control.MESSAGE_MAX)
-        self.socket.setsockopt(zmq.LINGER, 1000)
-        self.socket.bind(f"ipc://{path}")
+        router = self._router = self._context.socket(zmq.ROUTER)
+        router.setsockopt(zmq.ROUTER_MANDATORY, 1)  # a client that left is an error we see
+        router.setsockopt(zmq.SNDHWM, 0)  # bounded by control.WINDOW per client instead
+        router.setsockopt(zmq.MAXMSGSIZE, control.MESSAGE_MAX)
+        router.setsockopt(zmq.LINGER, 1000)
+        router.setsockopt(zmq.USE_FD, self._listener.detach())  # closed by it
+        router.bind(f"ipc://{self._path}")
+        return router
+
+    def _is_called(self) -> bool:
+        """Is a client waiting to be let in?"""
+        return bool(select.select([self._listener], [], [], 0)[0])
 
     def requests(self) -> Iterator[Request]:
         """What has come in; rubbish is answered with an error here."""
+        if self._router is None and not self._is_called():
+            return
+        router = self._router or self._open()
         for _ in range(_TURN):
             try:
-                client, *rest = self.socket.recv_multipart(self._zmq.NOBLOCK)
+                client, *rest = router.recv_multipart(self._zmq.NOBLOCK)
             except self._zmq.Again:
                 return
             if not rest:
@@ -66,8 +122,9 @@ class ControlSocket:
 
     def send(self, client: bytes, message: dict[str, Any]) -> None:
         """Send to a client, if it is still there."""
+        assert self._router is not None, "who was heard came in through it"
         try:
-            self.socket.send_multipart([client, control.pack(message)], self._zmq.NOBLOCK)
+            self._router.send_multipart([client, control.pack(message)], self._zmq.NOBLOCK)
         except self._zmq.ZMQError:
             self._lost(client)
 
@@ -81,5 +138,8 @@ class ControlSocket:
 
     def close(self) -> None:
         """Returns when what was sent has left."""
-        self.socket.close()
+        if self._router is None:
+            self._listener.close()
+            return
+        self._router.close()
         self._context.term()

@@ -5,10 +5,11 @@ The heavy modules are loaded when they are needed, so that a short pod starts fa
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..linux import scratch
+from . import own_process
 from .starter import Job
 
 if TYPE_CHECKING:
@@ -31,14 +32,15 @@ class Engine:
         """A running pod of `job.argv`; `master` is that of the pty that `stdio` is."""
         from ..pod.pod import Pod, Stdio
 
-        return Pod.launch(
-            job.argv,
-            name=job.name or "",
-            cwd=job.cwd,
-            env=job.env,
-            stdio=Stdio(*stdio, tty=master is not None, master=master),
-            cpu_level=job.cpu_level,
-        )
+        with own_process.umask(job.umask):
+            return Pod.launch(
+                job.argv,
+                name=job.name or "",
+                cwd=job.cwd,
+                env=job.env,
+                stdio=Stdio(*stdio, tty=master is not None, master=master),
+                cpu_level=job.cpu_level,
+            )
 
     def restore(self, job: Job, stdio: tuple[int, int, int], master: int | None) -> Pod:
         """The pod of `job.image`, whole but still frozen."""
@@ -80,10 +82,11 @@ class Engine:
 
     def attempt(self, pod: Pod) -> dict[str, Any]:
         """A checkpoint of `pod`, rehearsed, that is thrown away."""
+
         from ..image.sink import DirectorySink
         from ..pod.checkpoint import checkpoint
 
-        with tempfile.TemporaryDirectory(prefix="zaptrace-try-") as directory:
+        with scratch.directory("zaptrace-try") as directory:
             sink = DirectorySink(f"{directory}/image")
             return as_dict(checkpoint(pod, sink, then="resume", rehearsal=True))
 

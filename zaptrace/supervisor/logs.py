@@ -2,28 +2,44 @@
 
 A pipe and not the file itself: the file's path belongs to this host and this name, while a pipe at
 the edge of the pod is a stdio slot, which any host can fill again.
+
+A file that has grown large is put aside, as the one old file, and a new one is begun. What a full
+disk does not take is lost to the file, which says so; the pod goes on.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
+from ..linux import private
 from ..log import log
 from .terminal import Ring
 
+MOST = 16 << 20
+"""Bytes of the file, and of the old one, at most."""
 _CHUNK = 65536
+
+
+def old_one(path: Path) -> Path:
+    """What was put aside of the log `path`."""
+    return path.with_name(f"{path.name}.old")
 
 
 class PodLog:
     """Belongs to the coordinator thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, most: int = MOST) -> None:
         self.recent = Ring(64 * 1024)
+        self._path = path
+        self._most = most
+        self._lost = 0
+        self._file = self._open()
+        self._size = 0
         self.source, self.pod_end = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self.source, False)
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        self._file = os.open(path, flags, 0o600)
 
     def given(self) -> None:
         """The pod has its end of the pipe; ours is closed, so that we see when all writers left."""
@@ -42,10 +58,57 @@ class PodLog:
             self.source = -1
             return False
         self.recent.append(data)
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(self._file, view) :]
-        except OSError as e:  # a full disk must not end the pod
-            log.error("the log cannot be written: %s", e)
+        if self._size and self._size + len(data) > self._most:
+            self._put_aside()
+        self._write(data)
         return True
+
+    def _open(self) -> int:
+        return private.open_file(self._path, os.O_WRONLY | os.O_APPEND)
+
+    def _put_aside(self) -> None:
+        try:
+            os.rename(self._path, old_one(self._path))
+            new = self._open()
+        except OSError as e:
+            log.error("a new log cannot be begun: %s", e)
+        else:
+            os.close(self._file)
+            self._file = new
+        self._size = 0
+
+    def _write(self, data: bytes) -> None:
+        gap = f"\n[zaptrace: {self._lost} bytes could not be written here]\n" if self._lost else ""
+        view = memoryview(gap.encode() + data)
+        try:
+            while view:
+                written = os.write(self._file, view)
+                self._size += written
+                view = view[written:]
+            self._lost = 0
+        except OSError as e:  # a full disk must not end the pod
+            if not self._lost:
+                log.error("the log cannot be written, what comes is lost: %s", e)
+            self._lost += min(len(view), len(data))
+
+
+def follow(path: Path, stream: IO[bytes]) -> Iterator[bytes]:
+    """What is in a log from here on, now; also behind where it was put aside."""
+    while True:
+        aside = _was_put_aside(path, stream)  # asked first: what came before that is read below
+        while data := stream.read(_CHUNK):
+            yield data
+        if not aside:
+            return
+        fresh = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        os.dup2(fresh, stream.fileno(), inheritable=False)
+        os.close(fresh)
+
+
+def _was_put_aside(path: Path, stream: IO[bytes]) -> bool:
+    """Another pod of that name has another log: it is none of this one's."""
+    ours = os.fstat(stream.fileno())
+    try:
+        return not ours.st_nlink or os.path.samestat(old_one(path).stat(), ours)
+    except FileNotFoundError:
+        return False

@@ -7,10 +7,13 @@ import logging
 import os
 import signal
 from collections.abc import Iterable, Iterator
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from ..linux import private
 from ..log import log
 
+_LOG_MOST = 1 << 20
 _ABANDON_S = 5.0
 """How long a pod that is being made may take to be removed again."""
 
@@ -21,7 +24,8 @@ class AskedToEnd(BaseException):
 
 def log_to(path: Path) -> None:
     """Have our log there."""
-    handler = logging.FileHandler(path)
+    os.close(private.open_file(path, os.O_WRONLY | os.O_APPEND))
+    handler = RotatingFileHandler(path, maxBytes=_LOG_MOST, backupCount=1)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     log.setLevel(os.environ.get("ZAPTRACE_LOG", "INFO").upper())
@@ -32,7 +36,7 @@ def to_background(errors: Path) -> None:
     # The pod has its stdio; were we to keep a copy, readers of its output would see no EOF.
     os.chdir("/")
     nothing = os.open(os.devnull, os.O_RDWR)
-    ours = os.open(errors, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    ours = private.open_file(errors, os.O_WRONLY | os.O_APPEND)
     os.dup2(nothing, 0)
     os.dup2(ours, 1)
     os.dup2(ours, 2)
@@ -62,6 +66,16 @@ def ended_by(numbers: Iterable[int]) -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def umask(value: int) -> Iterator[None]:
+    """Files are made with this one meanwhile."""
+    before = os.umask(value)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@
         ├── pid            of the supervisor
         ├── meta           JSON: what was started, by whom, when
         ├── control.sock   ZeroMQ, see control.py
-        ├── log            what a detached pod wrote to stdout and stderr
+        ├── log, log.old   what a detached pod wrote to stdout and stderr, see logs.py
         └── supervisor.log what the supervisor has to say
 
 Nobody cleans up after a SIGKILL, so whoever looks does: an entry whose lock is free is stale and is
@@ -23,16 +23,15 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import signal
-import stat
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import HostError, PodError
+from ..errors import HostError, PodError, ZaptraceError
+from ..linux import private
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", re.ASCII)
 _SOCKET_PATH_MAX = 107
@@ -48,19 +47,11 @@ _ABANDON_S = 15.0
 def root(path: str | os.PathLike[str] | None = None) -> Path:
     """The runtime directory, made when missing. Raises HostError when it is not only ours."""
     base = Path(path) if path is not None else _wanted_root()
-    with contextlib.suppress(FileExistsError):
-        base.parent.mkdir(parents=True, exist_ok=True)
-        base.mkdir(mode=0o700)
-    there = base.lstat()
-    if not stat.S_ISDIR(there.st_mode) or there.st_uid != os.geteuid():
-        raise HostError(
-            f"cannot use {base} as the runtime directory",
-            needed=f"a directory owned by uid {os.geteuid()}",
-            found=f"{stat.filemode(there.st_mode)} owned by uid {there.st_uid}",
-            remedy="set ZAPTRACE_RUNTIME_DIR to a directory of your own",
-        )
-    if there.st_mode & 0o077:
-        base.chmod(0o700)
+    do = "chmod go-w it, or set ZAPTRACE_RUNTIME_DIR to a directory of your own"
+    with _as_host_error(f"cannot make the runtime directory {base}"):
+        if not base.is_symlink():
+            private.make_directory(base)
+        private.check_directory(base, "the runtime directory", do)
     return base
 
 
@@ -107,7 +98,9 @@ class PodDir:
 
     def write_meta(self, meta: dict[str, Any]) -> None:
         """Replace `meta` in one step."""
-        _write_json(self.path / "meta", meta)
+        what = f"cannot start pod {self.name!r}"
+        with _as_host_error(what), _whole(self.path / "meta") as beside:
+            _write_json(beside, meta)
 
     def record_end(self, ended: dict[str, Any]) -> None:
         """Note how the pod ended and keep its log, under `.ended`, for late askers.
@@ -117,21 +110,29 @@ class PodDir:
         base = self.path.parent
         with _locked(base):
             kept = base / ".ended"
-            kept.mkdir(mode=0o700, exist_ok=True)
-            log = kept / f"{self.name}.log"
-            log.unlink(missing_ok=True)
-            with contextlib.suppress(FileNotFoundError):
-                (self.path / "log").rename(log)
-            _write_json(kept / f"{self.name}.json", ended)
+            private.refuse_link(kept)
+            private.make_directory(kept)
+            record = kept / f"{self.name}.json"
+            with _whole(record) as beside:  # first: if there is no room, the log stays, too
+                _write_json(beside, ended)
+                for suffix in ("", ".old"):
+                    log = kept / f"{self.name}.log{suffix}"
+                    log.unlink(missing_ok=True)
+                    with contextlib.suppress(FileNotFoundError):
+                        (self.path / f"log{suffix}").rename(log)
             _prune(kept)
 
     def release(self) -> None:
         """Remove the entry."""
         with _locked(self.path.parent):
-            shutil.rmtree(self.path, ignore_errors=True)
-            if self.lock_fd >= 0:
-                os.close(self.lock_fd)
-                self.lock_fd = -1
+            self.remove()
+
+    def remove(self) -> None:
+        """The same with the lock of the runtime directory."""
+        _remove(self.path)
+        if self.lock_fd >= 0:
+            os.close(self.lock_fd)
+            self.lock_fd = -1
 
 
 def claim_free(argv0: str, base: Path) -> PodDir:
@@ -159,7 +160,8 @@ def claim(name: str, base: Path) -> PodDir:
     patience = time.monotonic() + _TIDY_S
     while is_alive(path) and not is_running(path) and time.monotonic() < patience:
         time.sleep(0.01)  # that pod has ended, and its supervisor is tidying up
-    with _locked(base):
+    with _as_host_error(f"cannot start pod {name!r}"), _locked(base):
+        private.refuse_link(path)
         if path.exists():
             if is_alive(path):
                 raise PodError(
@@ -169,18 +171,23 @@ def claim(name: str, base: Path) -> PodDir:
                     do=f"choose another --name, or end that pod: zaptrace stop {name}",
                     changed="nothing",
                 )
-            shutil.rmtree(path)
-        path.mkdir(mode=0o700)
-        lock_fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        _take(lock_fd, path / "lock")  # who only looks holds it for a moment
-        (path / "pid").write_text(f"{os.getpid()}\n")
+            _remove(path)
+        lock_fd = -1
+        try:
+            private.make_directory(path)
+            lock_fd = private.open_file(path / "lock", os.O_RDWR)
+            _take(lock_fd, path / "lock")  # who only looks holds it for a moment
+            private.write(path / "pid", f"{os.getpid()}\n")
+        except BaseException:
+            PodDir(path, lock_fd).remove()
+            raise
     return PodDir(path, lock_fd)
 
 
 def is_alive(path: Path) -> bool:
     """True while a supervisor holds the lock of the entry `path`."""
     try:
-        fd = os.open(path / "lock", os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(path / "lock", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except (FileNotFoundError, NotADirectoryError):
         return False
     try:
@@ -241,7 +248,7 @@ def pods(base: Path) -> list[str]:
     """The names of the live pods, sorted; stale entries are removed on the way."""
     running, stale = [], []
     for entry in sorted(base.iterdir()):
-        if entry.name.startswith(".") or not _NAME.fullmatch(entry.name):
+        if entry.name.startswith(".") or not _NAME.fullmatch(entry.name) or entry.is_symlink():
             continue
         if is_running(entry):
             running.append(entry.name)
@@ -251,13 +258,22 @@ def pods(base: Path) -> list[str]:
         with _locked(base):
             for name in stale:
                 if not is_alive(base / name):
-                    shutil.rmtree(base / name, ignore_errors=True)
+                    _remove(base / name)
     return running
+
+
+def names() -> list[str]:
+    """The live pods of this user, for completion: none where we cannot look."""
+    try:
+        return pods(root())
+    except (ZaptraceError, OSError):
+        return []
 
 
 def find(name: str, base: Path) -> Path:
     """The entry of the live pod `name`; PodError when there is none."""
     path = base / check_name(name)
+    private.refuse_link(path)
     if is_running(path):
         return path
     others = pods(base)
@@ -305,13 +321,39 @@ def describe_end(outcome: dict[str, Any]) -> str:
 
 
 @contextlib.contextmanager
+def _as_host_error(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as e:
+        raise HostError(
+            what,
+            needed="a runtime directory that can be written to",
+            found=f"{e.strerror}: {e.filename or 'no file'}",
+            remedy="free some space there, or set ZAPTRACE_RUNTIME_DIR to another directory",
+            changed="nothing",
+        ) from e
+
+
+@contextlib.contextmanager
 def _locked(base: Path) -> Iterator[None]:
-    fd = os.open(base / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    private.refuse_link(base / ".lock")
+    fd = private.open_file(base / ".lock", os.O_RDWR)
     try:
         _take(fd, base / ".lock")
         yield
     finally:
         os.close(fd)
+
+
+def _remove(entry: Path) -> None:
+    try:
+        for name in os.listdir(entry):
+            os.unlink(entry / name)
+        os.rmdir(entry)
+    except OSError:
+        import shutil  # for what nobody of us puts there
+
+        shutil.rmtree(entry, ignore_errors=True)
 
 
 def _take(fd: int, path: Path) -> None:
@@ -337,14 +379,26 @@ def _prune(kept: Path) -> None:
     records = sorted(kept.glob("*.json"), key=lambda p: p.stat().st_mtime, reverse=True)
     for record in records[_ENDED_KEPT:]:
         record.unlink(missing_ok=True)
-        record.with_suffix(".log").unlink(missing_ok=True)
+        for suffix in (".log", ".log.old"):
+            record.with_suffix(suffix).unlink(missing_ok=True)
+    for left in kept.glob(".*.json.*"):  # of one that was killed while it wrote, under our lock
+        left.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """What is written beside it, and is in its place after the block: no reader sees half of it."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield beside
+        beside.rename(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
-    # Beside and renamed, so that no reader sees half of it.
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(json.dumps(value | {"written": time.time()}))
-    beside.rename(path)
+    private.write(path, json.dumps(value | {"written": time.time()}))
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

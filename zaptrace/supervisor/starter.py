@@ -4,31 +4,40 @@ The starter and the supervisor talk once, over a socket pair that the supervisor
 
     starter                                     supervisor
       Job (one msgpack map)        ──▶            claims the name, launches or restores
-      ◀── {"ok": true, name, instance, pid}       the pod is whole
+      ◀── {"ok": true, name, instance, supervisor, stdio}   the pod is whole
       ◀── {"ok": false, "error": ..., "exit"}     nothing was left behind
+      ◀── {"outcome": ...}                        a foreground pod without a terminal has ended
       closes its end                              the lifeline is cut
 
-An open end of the pair is a **lifeline**: while it is open the supervisor of a foreground pod keeps
-the end of its pod for the client that is about to ask, and a held pod stays held. A held pod whose
-lifeline is cut is discarded: whoever could have said "go" is gone.
+An open end of the pair is a **lifeline**: while it is open the supervisor of a foreground pod with a
+terminal keeps the end of its pod for the client that is about to attach, and a held pod stays held.
+A held pod whose lifeline is cut is discarded: whoever could have said "go" is gone.
+
+A supervisor is a Python of its own, but that of a short-lived client is forked from it: what one
+interpreter has loaded need not be loaded by another, and most of the start of a pod is loading.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
+import signal
 import socket
-import subprocess
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import PodError, ZaptraceError
+from ..linux import private
 from . import control, runtime
 
 _REFILL_S = 0.5
+UMASK = 0o077
+"""Of every supervisor; its pod has that of whoever started it (Job.umask)."""
 PROGRAM = "zaptrace.supervisor.supervisor"
 """The module whose main() is a supervisor; tests put one with a fake pod here."""
 
@@ -46,6 +55,8 @@ class Job:
     argv: list[str] = field(default_factory=list)
     cwd: str | None = None
     env: dict[str, str] | None = None
+    umask: int = field(default_factory=private.umask)
+    """Of whoever starts the pod: its program's, too."""
     cpu_level: int = 0
     """What it sees of the processor: the N of x86-64-vN; 0 for all."""
     image: str | None = None
@@ -60,7 +71,7 @@ class Job:
     hold: bool = False
     """Stay frozen once whole, until `thaw`."""
     foreground: bool = False
-    """A client will attach or wait; keep the end of the pod for it while the lifeline is open."""
+    """Our starter stays: tell it the end of the pod, or keep that for it when it attaches."""
 
 
 @dataclass
@@ -70,12 +81,19 @@ class Started:
     name: str
     instance: str
     pid: int
+    stdio: str
+    """As in the job; but a restored pod may bring its own tty."""
     root: Path
     lifeline: socket.socket
 
     def connect(self) -> control.Client:
         """A client of exactly this pod."""
         return control.Client(self.name, self.root, self.instance)
+
+    def outcome(self) -> control.Outcome | None:
+        """How a foreground pod without a terminal ended, once it did; None: we were not told."""
+        frame = _read_frame(self.lifeline)
+        return control.Outcome.from_dict(control.unpack(frame)["outcome"]) if frame else None
 
     def close(self) -> None:
         """Let go of the lifeline."""
@@ -91,22 +109,25 @@ class Started:
 class Waiting:
     """A supervisor that has no job yet. Without one it ends when it is closed, or we die."""
 
-    def __init__(self, stdio: tuple[int, int, int] | None, name: str = "", warm: bool = False):
-        """`stdio` None is /dev/null. `warm`: everything that a restore needs is loaded ahead."""
+    def __init__(
+        self,
+        stdio: tuple[int, int, int] | None,
+        name: str = "",
+        *,
+        warm: bool = False,
+        forked: bool = False,
+    ):
+        """`stdio` None is /dev/null. `warm`: everything that a restore needs is loaded ahead.
+
+        `forked`: from us, who have only this one thread and will not be there for long.
+        """
         fill_standard_fds()
-        fds = stdio or (subprocess.DEVNULL,) * 3
         self.lifeline, theirs = socket.socketpair()
         argv = [name, str(theirs.fileno()), "warm" if warm else "now"]
+        begin = _forked if forked and len(os.listdir("/proc/self/task")) == 1 else _executed
         try:
             with theirs:
-                self._child = subprocess.Popen(
-                    python(PROGRAM, "main", *argv),
-                    stdin=fds[0],
-                    stdout=fds[1],
-                    stderr=fds[2],
-                    pass_fds=(theirs.fileno(),),
-                    start_new_session=True,
-                )
+                self._reap = begin(argv, stdio, theirs.fileno())
         except BaseException:
             self.lifeline.close()
             raise
@@ -116,26 +137,77 @@ class Waiting:
         with contextlib.suppress(OSError):  # it died: the report is missing, too
             _write_frame(self.lifeline, {"job": vars(job)})
         report = _read_report(self.lifeline)
-        self._child.wait()  # it has forked and is gone; the supervisor is its orphan
+        self._reap()  # it has forked and is gone; the supervisor is its orphan
         return report
 
     def close(self) -> None:
         """Let it end, if it has no job."""
         self.lifeline.close()
-        self._child.wait()
+        self._reap()
+
+
+def _executed(
+    argv: Sequence[str], stdio: tuple[int, int, int] | None, lifeline: int
+) -> Callable[[], object]:
+    import subprocess  # not needed where supervisors are forked
+
+    fds = stdio or (subprocess.DEVNULL,) * 3
+    return subprocess.Popen(
+        python(PROGRAM, "main", *argv),
+        stdin=fds[0],
+        stdout=fds[1],
+        stderr=fds[2],
+        pass_fds=(lifeline,),
+        start_new_session=True,
+        umask=UMASK,
+    ).wait
+
+
+def _forked(
+    argv: Sequence[str], stdio: tuple[int, int, int] | None, lifeline: int
+) -> Callable[[], object]:
+    """As `_executed`: the child is left with as little of ours as a new program would be."""
+    import msgpack  # noqa: F401  (both are about to speak it: so it is loaded once)
+
+    child = os.fork()
+    if child:
+        return lambda: os.waitpid(child, 0)
+    try:
+        os.setsid()
+        os.umask(UMASK)
+        signal.set_wakeup_fd(-1)
+        for number in signal.valid_signals():
+            if callable(signal.getsignal(number)):
+                signal.signal(number, signal.SIG_DFL)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        null = os.open(os.devnull, os.O_RDWR)
+        for slot, fd in enumerate(stdio or (null,) * 3):
+            os.dup2(fd, slot)
+        os.closerange(3, lifeline)
+        os.closerange(lifeline + 1, os.sysconf("SC_OPEN_MAX"))
+        sys.argv = ["-c", *argv]
+        importlib.import_module(PROGRAM).main()
+    finally:
+        os._exit(1)
 
 
 def start(
-    job: Job, stdio: tuple[int, int, int] = (0, 1, 2), waiting: Waiting | None = None
+    job: Job,
+    stdio: tuple[int, int, int] = (0, 1, 2),
+    waiting: Waiting | None = None,
+    *,
+    forked: bool = False,
 ) -> Started:
     """Start a supervisor for `job`, or take one that is waiting; returns when its pod is whole.
 
-    `stdio` are the descriptors that an "inherit" pod gets. Raises what the supervisor raised; the
-    error then has `exit_status`, what a shell would report (125, 126, 127). The supervisor is no
-    child of ours when this returns, and lives in a session of its own.
+    `stdio` are the descriptors that an "inherit" pod gets; `forked` as for Waiting. Raises what the
+    supervisor raised; the error then has `exit_status`, what a shell would report (125, 126, 127).
+    The supervisor is no child of ours when this returns, and lives in a session of its own.
     """
     if waiting is None:
-        waiting = Waiting(stdio if job.stdio == "inherit" else None, job.name or "")
+        given = stdio if job.stdio == "inherit" else None
+        waiting = Waiting(given, job.name or "", forked=forked)
     try:
         report = waiting.give(job)
     except BaseException:
@@ -145,7 +217,12 @@ def start(
         waiting.lifeline.close()
         raise _error_of(report)
     return Started(
-        report["name"], report["instance"], report["pid"], Path(job.root), waiting.lifeline
+        report["name"],
+        report["instance"],
+        report["supervisor"],
+        report["stdio"],
+        Path(job.root),
+        waiting.lifeline,
     )
 
 

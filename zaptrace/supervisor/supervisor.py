@@ -21,7 +21,6 @@ import socket
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +32,7 @@ from . import own_process, runtime, starter
 from .attach import Viewers
 from .control import Outcome
 from .control_socket import ControlSocket, Request
+from .end_record import EndRecord
 from .engine import Engine
 from .logs import PodLog
 from .starter import Held, Job, spawn_restored
@@ -59,7 +59,7 @@ class Supervisor:
     def __init__(self, job: Job, lifeline: socket.socket, engine: Engine) -> None:
         self.job = job
         self.engine = engine
-        self.instance = uuid.uuid4().hex
+        self.instance = os.urandom(16).hex()
         self.meta: dict[str, Any] = {}
         self.pod: Pod
         self.entry: runtime.PodDir | None = None
@@ -72,6 +72,7 @@ class Supervisor:
         self.held = False
         self.met_client = False
         self._discarded = False
+        self._record: EndRecord | None = None
         self._lifeline: socket.socket | None = lifeline
         self._empty = threading.Event()
         self._ending_since = 0.0
@@ -193,29 +194,24 @@ class Supervisor:
 
     def run(self) -> None:
         """Serve until the pod has ended and everybody was told."""
-        import zmq
-
         while not self._done:
-            poller = zmq.Poller()
-            poller.register(self.control_socket.socket, zmq.POLLIN)
-            poller.register(self.workers.wake, zmq.POLLIN)
+            poller = self.control_socket.poller()
+            poller.add(self.workers.wake)
             if self._lifeline is not None:
-                poller.register(self._lifeline.fileno(), zmq.POLLIN)
+                poller.add(self._lifeline.fileno())
             if self.pod_log is not None and self.pod_log.source >= 0:
-                poller.register(self.pod_log.source, zmq.POLLIN)
+                poller.add(self.pod_log.source)
             if self.terminal is not None and self.terminal.is_open():
-                interest = zmq.POLLIN if self._may_read_terminal() else 0
-                interest |= zmq.POLLOUT if self._may_type() else 0
-                if interest:
-                    poller.register(self.terminal.master, interest)
-            ready = dict(poller.poll(self._poll_ms()))
+                read, write = self._may_read_terminal(), self._may_type()
+                poller.add(self.terminal.master, read=read, write=write)
+            ready = poller.wait(self._poll_ms())
             try:
                 self._turn(ready)
             except Exception:
                 log.exception("the coordinator goes on after an error")
         self._close()
 
-    def _turn(self, ready: dict[Any, int]) -> None:
+    def _turn(self, ready: set[object]) -> None:
         self.workers.turn()
         if self._lifeline is not None and self._lifeline.fileno() in ready:
             self._lifeline_cut()
@@ -256,7 +252,11 @@ class Supervisor:
         return bool(self.terminal and self.terminal.wants_to_write and not self.workers.busy)
 
     def _awaits_client(self) -> bool:
-        return self.job.foreground and not self.met_client and self._lifeline is not None
+        # It attaches to the terminal. Without one it is told over the lifeline.
+        return self._has_starter() and self.terminal is not None and not self.met_client
+
+    def _has_starter(self) -> bool:
+        return self.job.foreground and self._lifeline is not None
 
     def _lost(self, client: bytes) -> None:
         self.waiting = [r for r in self.waiting if r.client != client]
@@ -356,6 +356,8 @@ class Supervisor:
     def _asked_to_end(self) -> None:
         log.info("asked to end by a signal")
 
+        if self._record is not None:
+            self._record.give_up()
         if not self.ending:
             self.stop(_GRACE_S)
 
@@ -404,12 +406,31 @@ class Supervisor:
             self.viewers.feed()
             if not self.viewers.has_seen_all():
                 return
-        if not self._awaits_client():
+        if not self._awaits_client() and self._recorded():
             self._done = True
+
+    def _recorded(self) -> bool:
+        """How it ended is written down. Where that cannot be we stay, and tell it until told to go."""
+        record = self._end_record()
+        if not record.settled():
+            if any(request.verb in ("stop", "discard") for request in self.waiting):
+                record.give_up()
+            self._tell()
+        return record.settled()
+
+    def _end_record(self) -> EndRecord:
+        assert self.outcome is not None and self.entry is not None
+        if self._record is None:
+            facts = self.outcome.to_dict() | {"name": self.job.name, "meta": self.meta}
+            self._record = EndRecord(self.entry, facts)
+        return self._record
 
     def _tell(self) -> None:
         """Answer those who wait for the end, with the outcome."""
         assert self.outcome is not None
+        if self._has_starter() and self.terminal is None:
+            assert self._lifeline is not None
+            starter.report(self._lifeline, outcome=self.outcome.to_dict())
         waiting, self.waiting = self.waiting, []
         for request in waiting:
             self.control_socket.reply(request, outcome=self.outcome.to_dict())
@@ -427,7 +448,7 @@ class Supervisor:
         with contextlib.suppress(Exception):
             self.pod.close(**patience)
         # The record first: who asks from now on finds it, who asked before is answered.
-        self.entry.record_end(self.outcome.to_dict() | {"name": self.job.name, "meta": self.meta})
+        self._end_record().give_up()
         self._tell()
         if self.terminal is not None:
             self.terminal.close()
@@ -462,8 +483,7 @@ def main(engine: Engine | None = None) -> None:
         fault = unforeseen("start the pod", e, changed="nothing is left of the pod")
         starter.report(lifeline, ok=False, error=fault.to_dict(), exit=125)
         os._exit(1)
-    starter.report(
-        lifeline, ok=True, name=supervisor.job.name, instance=supervisor.instance, pid=os.getpid()
-    )
+    keys = ("name", "instance", "supervisor", "stdio")
+    starter.report(lifeline, ok=True, **{key: supervisor.meta[key] for key in keys})
     supervisor.run()
     os._exit(0)

@@ -19,7 +19,6 @@ from __future__ import annotations
 import array
 import enum
 import errno
-import os
 import socket
 import struct
 from collections.abc import Callable
@@ -81,10 +80,14 @@ class BuildProcess:
     vpid: Vpid
     rpid: Rpid
     threads: dict[int, Thread] = field(default_factory=dict)
+    first_has_ended: bool = False
+    """Another thread runs its programs from then on."""
     _programs: dict[Stage, Program] = field(default_factory=dict)
 
     @property
     def leader(self) -> Thread:
+        if self.first_has_ended:
+            return next(thread for vtid, thread in self.threads.items() if vtid != self.vpid)
         return Thread(self.handle, self.rpid, self.vpid)
 
     def program(self, stage: Stage) -> Program:
@@ -144,7 +147,8 @@ class Build:
     processes: dict[Vpid, BuildProcess] = field(default_factory=dict)
     _work: dict[Stage, list[Work]] = field(default_factory=dict)
     _files: Files = field(default_factory=Files)
-    _inodes: dict[tuple[int, int], int] = field(default_factory=dict)
+    _inodes: dict[tuple[int, int], FileId] = field(default_factory=dict)
+    _objects: Files = field(default_factory=lambda: Files(share=8))
     room: str = ""
 
     def at(self, stage: Stage, work: Callable[[*Ts], object], *args: *Ts) -> None:
@@ -215,12 +219,18 @@ class Build:
             raise BadImage(f"bad image: there is no open file {error}") from None
 
     def provide_inode(self, device: int, inode: int, fd: int) -> None:
-        """What was this inode is now the one that `fd` opens; `fd` stays the caller's until close()."""
-        self._inodes[device, inode] = fd
+        """What was this inode is now the one that `fd` opens, which is ours to close."""
+        file_id = self._inodes[device, inode] = FileId(len(self._objects))
+        self._objects.provide(file_id, fd)
+
+    def has_inode(self, device: int, inode: int) -> bool:
+        """Is there an object that replaces an inode of the image?"""
+        return (device, inode) in self._inodes
 
     def inode(self, device: int, inode: int) -> int | None:
-        """A descriptor of the object that replaces an inode of the image, or None."""
-        return self._inodes.get((device, inode))
+        """A descriptor of that object, good until 200 others were asked for; or None."""
+        file_id = self._inodes.get((device, inode))
+        return None if file_id is None else self._objects.get([file_id])[0]
 
     def pass_files(self, process: BuildProcess, fds: list[int]) -> list[int]:
         """Give a process descriptors of ours (SCM_RIGHTS); the numbers that they have there."""
@@ -267,9 +277,5 @@ class Build:
     def close(self) -> None:
         """Close every descriptor that was provided."""
         self._files.close()
-        for fd in {*self._inodes.values()}:
-            try:
-                os.close(fd)
-            except OSError:
-                continue
+        self._objects.close()
         self._inodes.clear()

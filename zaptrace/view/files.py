@@ -7,6 +7,7 @@ keepers: processes of ours that hold descriptors, and give them back. Without ma
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import resource
 import socket
@@ -20,6 +21,7 @@ from ..errors import HostError
 from ..ids import FileId
 
 _BATCH = 200  # the kernel passes at most 253 at once (SCM_MAX_FD)
+_AHEAD = 50
 _SPARE = 64
 _PATIENCE_S = 60.0
 
@@ -46,12 +48,13 @@ while True:
 class Files:
     """Open file descriptions by number; theirs are the descriptors."""
 
-    def __init__(self) -> None:
+    def __init__(self, share: int = 4) -> None:
+        """Of the descriptors that this process may have, at most one in `share` are these."""
         self._here: OrderedDict[FileId, int] = OrderedDict()
         self._away: dict[FileId, _Keeper] = {}
         self._keepers: list[_Keeper] = []
         soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._most = max(soft // 2, _BATCH + 1)
+        self._most = max(soft // share, _BATCH + 1)
 
     def __iter__(self) -> Iterator[FileId]:
         return iter([*self._here, *self._away])
@@ -69,13 +72,21 @@ class Files:
         missing = [file_id for file_id in file_ids if file_id not in self._here]
         for keeper in {self._away[file_id] for file_id in missing}:
             wanted = list(dict.fromkeys(i for i in missing if self._away.get(i) is keeper))
+            # Others that came with them will be asked for next, mostly.
+            ahead = (i for i in keeper.kept if i not in wanted)
+            wanted += itertools.islice(ahead, max(0, _AHEAD - len(wanted)))
             for file_id, fd in zip(wanted, keeper.give(wanted), strict=True):
                 del self._away[file_id]
                 self._here[file_id] = fd
         for file_id in file_ids:
             self._here.move_to_end(file_id)
-        self._make_room()
+        self._make_room(len(file_ids))
         return [self._here[file_id] for file_id in file_ids]
+
+    def take(self, file_id: FileId) -> int:
+        """The descriptor, which is the caller's to close from now on. Raises KeyError."""
+        self.get([file_id])
+        return self._here.pop(file_id)
 
     def close(self) -> None:
         """Close them all."""
@@ -85,9 +96,11 @@ class Files:
         while self._keepers:
             self._keepers.pop().close()
 
-    def _make_room(self) -> None:
-        while len(self._here) > self._most:
-            oldest = [self._here.popitem(last=False) for _ in range(min(_BATCH, len(self._here)))]
+    def _make_room(self, needed: int = 1) -> None:
+        """The last `needed` stay in any case."""
+        while len(self._here) > max(self._most, needed):
+            count = min(_BATCH, len(self._here) - needed)
+            oldest = [self._here.popitem(last=False) for _ in range(count)]
             keeper = next((k for k in self._keepers if k.has_room), None)
             if keeper is None:
                 keeper = _Keeper()
@@ -103,6 +116,8 @@ class _Keeper:
     def __init__(self) -> None:
         soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._room = soft - _SPARE
+        self.kept: dict[FileId, None] = {}
+        """Oldest first."""
         self._peer, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._peer.settimeout(_PATIENCE_S)
         with theirs:
@@ -116,7 +131,7 @@ class _Keeper:
 
     @property
     def has_room(self) -> bool:
-        return self._room >= _BATCH
+        return self._room - len(self.kept) >= _BATCH
 
     def keep(self, files: list[tuple[FileId, int]]) -> None:
         with _expecting_answers():
@@ -124,7 +139,7 @@ class _Keeper:
             answer = self._peer.recv(16)
         if answer != b"kept":
             raise _keeper_died()
-        self._room -= len(files)
+        self.kept |= dict.fromkeys(i for i, _ in files)
 
     def give(self, file_ids: list[FileId]) -> list[int]:
         with _expecting_answers():
@@ -133,7 +148,8 @@ class _Keeper:
         if len(fds) != len(file_ids):
             _close(fds)
             raise _keeper_died()
-        self._room += len(fds)
+        for file_id in file_ids:
+            del self.kept[file_id]
         for fd in fds:
             os.set_inheritable(fd, False)
         return list(fds)

@@ -99,7 +99,16 @@ class FrozenFile:
         """
         if not self.holders:
             return self._ours
-        return self.pod.duplicates.of(self.id, *self.holders[0])
+        return self.pod.duplicates.of(self.id, *self.holders[0], self._next_ones)
+
+    def _next_ones(self) -> Iterator[tuple[FileId, int]]:
+        """Files behind this one that the same process has."""
+        process, _ = self.holders[0]
+        for number in range(self.id + 1, len(self.pod.all_files)):
+            file = self.pod.all_files[number]
+            if not file.holders or file.holders[0][0] is not process:
+                return
+            yield file.id, file.holders[0][1]
 
     def descriptor(self, shows: _Key) -> Descriptor:
         """One that leads to it."""
@@ -285,6 +294,17 @@ class FrozenPod:
     def vpid(self, rpid: int) -> Vpid | None:
         """The pod's number for one of the host's; None for anything outside."""
         return Vpid(lib.zt_ids_to_virtual(self.handle, rpid)) or None
+
+    def living(self, rpid: int) -> Vpid | None:
+        """The same of a process or thread that has not been waited for."""
+        vpid = self.vpid(rpid)
+        return vpid if vpid in self._present else None
+
+    @functools.cached_property
+    def _present(self) -> set[int]:
+        threads = {thread.vtid for process in self.processes for thread in process.threads}
+        leaders = {process.vpid for process in self.processes}
+        return {*threads, *leaders, *(zombie.vpid for zombie in self.zombies), SUPERVISOR}
 
     def peer_vpid(self, rpid: int) -> Vpid:
         """The same of a process that a socket tells, which may have ended; 0 for one outside."""

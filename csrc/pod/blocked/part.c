@@ -116,9 +116,10 @@ int64_t zt_part_control_size(const zt_task *task, const zt_row *row, const uint6
 {
     struct msghdr message;
     if (row->part.shape != ZT_SHAPE_MESSAGE || !row->part.receives ||
-        !read_from(task, args[row->part.at], &message, sizeof message) || message.msg_controllen >= INT64_MAX)
+        !read_from(task, args[row->part.at], &message, sizeof message))
         return 0;
-    return (int64_t)message.msg_controllen + 1;
+    int64_t size = (int64_t)message.msg_controllen; /* unsigned, of 4 or 8 bytes: it is the C library's */
+    return size < 0 || size == INT64_MAX ? 0 : size + 1;
 }
 
 static uint64_t message_at(const zt_row *row, const uint64_t *args, int64_t index)

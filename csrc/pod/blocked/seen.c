@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "../../base/proc.h"
 
@@ -59,13 +58,13 @@ bool zt_seen_signals(int32_t rtid, zt_signal_sets *ret)
 bool zt_seen_descriptor(int32_t rtid, int fd, zt_seen_fd *ret)
 {
     char text[256];
-    struct statx file;
+    zt_proc_kind file;
     unsigned flags;
-    if (zt_proc_fd_statx(rtid, fd, &file) || zt_proc_fd_info(rtid, fd, text, sizeof text))
+    if (zt_proc_fd_kind(rtid, fd, &file) || zt_proc_fd_info(rtid, fd, text, sizeof text))
         return false;
     const char *value = zt_proc_value(text, "flags");
     if (!value || sscanf(value, " %o", &flags) != 1)
         return false;
-    *ret = (zt_seen_fd){file.stx_mode & S_IFMT, file.stx_rdev_major, file.stx_rdev_minor, (int)flags};
+    *ret = (zt_seen_fd){file.type, file.major, file.minor, (int)flags};
     return true;
 }

@@ -56,11 +56,11 @@ static void make_heir(zt_heir *heir)
         return;
     if (!pipe2(ends, O_CLOEXEC)) {
         sigfillset(&all); /* what is sent to our group is not meant for it */
-        pthread_sigmask(SIG_SETMASK, &all, &before);
+        sigprocmask(SIG_SETMASK, &all, &before); /* this thread's, as pthread_sigmask, which old glibc has elsewhere */
         heir->pid = fork();
         if (!heir->pid)
             wait_for_the_end(ends[0], held);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        sigprocmask(SIG_SETMASK, &before, NULL);
         close(ends[0]);
         heir->pipe = ends[1];
         if (heir->pid < 0)

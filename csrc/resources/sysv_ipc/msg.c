@@ -3,6 +3,10 @@
 
 #include "control.h"
 
+#ifndef MSG_COPY /* <linux/msg.h>; musl has none */
+#define MSG_COPY 040000
+#endif
+
 enum { STAT = 11, INFO = 12, STAT_ANY = 13 }; /* MSG_STAT ... */
 
 zt_verdict zt_msgget_enter(zt_pod *pod, zt_task *task, zt_call *call)

@@ -139,7 +139,7 @@ def _open_closed(state: State, build: Build) -> None:
     for m in state.mappings:
         if m.kind != "file" or can_open(m.path, m.open_mode):
             continue
-        if build.inode(m.device, m.inode) is None:
+        if not build.has_inode(m.device, m.inode):
             fd = open_anyway(m.path, m.open_mode | os.O_CLOEXEC, rehearsal=build.rehearsal)
             build.provide_inode(m.device, m.inode, fd)
 

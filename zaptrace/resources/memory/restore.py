@@ -26,6 +26,7 @@ _MAP_FIXED_NOREPLACE = 0x100000
 _MADV_DONTNEED, _MADV_POPULATE_WRITE = 4, 23
 _MREMAP_MAYMOVE, _MREMAP_FIXED = 1, 2
 _IOV_MAX = 1024
+_AT_ONCE = 200  # descriptors of one message
 _MOST = 1 << 30  # bytes of one read
 
 _Spans = list[Span[Bytes]]
@@ -167,27 +168,26 @@ class _Filling:
     def receive(self, mappings: Iterable[Mapping]) -> None:
         """Descriptors of the objects that these are of."""
         wanted = {_descriptor_of(m): m for m in mappings if self._is_passed(m)}
+        objects, numbers = [*wanted.values()], list[int]()
+        for first in range(0, len(objects), _AT_ONCE):
+            numbers += self._receive_some(objects[first : first + _AT_ONCE])
+        self._objects = dict(zip(wanted, numbers, strict=True))
+
+    def _receive_some(self, mappings: list[Mapping]) -> list[int]:
         fds: list[int] = []
-        opened: list[int] = []
-        try:
-            for m in wanted.values():
+        with contextlib.ExitStack() as opened:
+            for m in mappings:
                 fd = self._object(m)
                 if m.shared and not m.may_write:
                     with contextlib.suppress(PermissionError):
                         fd = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
-                        opened.append(fd)
+                        opened.callback(os.close, fd)
                 fds.append(fd)
-            numbers: list[int] = []
-            for first in range(0, len(fds), 200):
-                numbers += self._build.pass_files(self._process, fds[first : first + 200])
-        finally:
-            for fd in opened:
-                os.close(fd)
-        self._objects = dict(zip(wanted, numbers, strict=True))
+            return self._build.pass_files(self._process, fds)
 
     def _is_passed(self, m: Mapping) -> bool:
         """Does it come from us? A file that has a name only where its mode does not let it be opened."""
-        known = m.kind == "file" and self._build.inode(m.device, m.inode) is not None
+        known = m.kind == "file" and self._build.has_inode(m.device, m.inode)
         return known or (m.kind == "object" and m.object not in self._wholes)
 
     def _object(self, m: Mapping) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,11 @@ class Actors:
         process = self._stand_ins[vpid] = BuildProcess(self._build.handle, own, Rpid(rpid))
         return process
 
+    def rpid(self, vpid: int) -> int:
+        """Of whoever makes the calls of `vpid`."""
+        process = self._process(vpid)
+        return process.rpid if process else os.getpid()
+
     def listen(self, vpid: int, sock: socket.socket, backlog: int) -> None:
         """Once more if it listens already."""
         process = self._process(vpid)
@@ -98,13 +104,14 @@ class Actors:
             program.call("close", each)
         process.run(program)
 
-    def pairs(self, vpid: int, kinds: list[int]) -> list[tuple[socket.socket, socket.socket]]:
-        """A socketpair(2) of each of these types."""
+    def pairs(self, vpid: int, kinds: list[int]) -> Iterator[tuple[socket.socket, socket.socket]]:
+        """A socketpair(2) of each of these types; some are made ahead."""
         process = self._process(vpid)
         if process is None:
-            return [socket.socketpair(socket.AF_UNIX, kind) for kind in kinds]
-        made: list[tuple[socket.socket, socket.socket]] = []
-        while batch := kinds[len(made) : len(made) + _PAIRS_AT_ONCE]:
+            yield from (socket.socketpair(socket.AF_UNIX, kind) for kind in kinds)
+            return
+        for at in range(0, len(kinds), _PAIRS_AT_ONCE):
+            batch = kinds[at : at + _PAIRS_AT_ONCE]
             program = Program()
             both = [program.buffer(8) for _ in batch]
             for kind, buffer in zip(batch, both, strict=True):
@@ -112,8 +119,7 @@ class Actors:
             results = process.run(program)
             theirs = [fd for buffer in both for fd in struct.unpack("<ii", results.bytes(buffer))]
             ours = [socket.socket(fileno=fd) for fd in self._build.take_files(process, theirs)]
-            made += zip(ours[::2], ours[1::2], strict=True)
-        return made
+            yield from zip(ours[::2], ours[1::2], strict=True)
 
     def send(
         self,

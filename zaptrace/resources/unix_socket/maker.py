@@ -26,7 +26,8 @@ from ..common.options import GENERAL
 from ..common.socket import set_filter, set_options
 from . import diag as diag
 from .actors import NOBODY, Actors, Address
-from .names import Spot, bind
+from .held import Held
+from .names import Directories, Spot, bind
 from .queue import Message
 from .state import CONNECTED, LISTENING, NAME, NOTED, ORPHANED, Socket, is_path
 
@@ -38,6 +39,7 @@ _ROOM = 1 << 22
 """Bytes that a queue may hold while it is filled; as many as this host allows."""
 _PIECE = 1 << 17
 _SO_BUF_LOCK = 72
+_UCRED = struct.Struct("=iII")
 _HOW = {1: socket.SHUT_RD, 2: socket.SHUT_WR, 3: socket.SHUT_RDWR}
 
 
@@ -63,14 +65,15 @@ class Maker:
     def __init__(self, states: list[Socket], build: Build) -> None:
         self.build = build
         self.states = {state.ino: state for state in states}
-        self.made: dict[int, socket.socket] = {}
-        self.mates: list[socket.socket] = []
-        self.other: dict[int, socket.socket] = {}
+        self.held = Held()
+        """By ino those of the pod; beside them mates and senders that are no more."""
+        self.other: dict[int, int] = {}
         """By ino: the other end of an end."""
         self.addresses: dict[int, Address] = {}
         """By ino: how a socket that is bound is reached now."""
+        self.directories = Directories()
         self.spots: dict[int, Spot] = {}
-        self.strangers: dict[tuple[int, bytes], socket.socket] = {}
+        self.strangers: dict[tuple[int, bytes], int] = {}
         """Senders that are no more, by their type and name."""
         self.by_name = {s.name: s for s in states if s.bound and s.type == _DGRAM}
         self.by_file = {state.file_id: state.ino for state in states}
@@ -79,8 +82,7 @@ class Maker:
 
     def close(self) -> None:
         """Close what was not handed over to the build."""
-        for sock in (*self.made.values(), *self.mates, *self.strangers.values()):
-            sock.close()
+        self.held.close()
 
     def make(self) -> None:
         store = lib.zt_pod_store(self.build.handle)
@@ -93,14 +95,15 @@ class Maker:
         ends |= {end.ino for c in connections for end in (c.client, c.server) if end}
         for state in states:
             if state.ino not in ends:
-                self.made[state.ino] = socket.socket(socket.AF_UNIX, state.type)
+                self.held.put(state.ino, socket.socket(socket.AF_UNIX, state.type))
         self._make_pairs(pairs)
         self._make_connections(connections)
         for state in states:
             if state.bound:
                 self._bind(state)
             if self._has_moved_on(state):
-                _disconnect(self.made[state.ino])
+                with self.held.use(state.ino) as sock:
+                    _disconnect(sock)
 
     def complete(self) -> None:
         """And hand them over to the build."""
@@ -113,11 +116,10 @@ class Maker:
             if state.status == LISTENING and not self._later(state):
                 self._listen(state)
         self.actors.end()
-        for sock in (*self.mates, *self.strangers.values()):
-            sock.close()
         for state in states:
             self._move_into_place(state)
             self._finish(state)
+        self.held.close()  # mates, and senders that are no more
 
     # two at once
 
@@ -197,24 +199,23 @@ class Maker:
         end = socket.socket(socket.AF_UNIX, connection.type)
         try:
             self.actors.connect(connects, end, address)
-            accepted = _accept(listener, end)
+            accepted = _accept(listener, self.actors.rpid(connects))
         except BaseException:
             end.close()
             raise
-        self._join(client, end, server, accepted)
         if client is None and server is not None and server.peer_name:
             with self._bound_for_now(end, server.peer_name):
                 pass
+        self._join(client, end, server, accepted)
 
     def _join(
         self, one: Socket | None, its: socket.socket, other: Socket | None, others: socket.socket
     ) -> None:
-        for state, sock, opposite in ((one, its, others), (other, others, its)):
-            if state is None:
-                self.mates.append(sock)
-            else:
-                self.made[state.ino] = sock
-                self.other[state.ino] = opposite
+        key, others_key = (
+            self.held.put(state.ino if state else self.held.new_key(), sock)
+            for state, sock in ((one, its), (other, others))
+        )
+        self.other |= {key: others_key, others_key: key}
 
     # names
 
@@ -223,12 +224,15 @@ class Maker:
         return state.bound and not is_path(state.name) and state.name in self.taken
 
     def _bind(self, state: Socket) -> None:
-        sock = self.made[state.ino]
+        with self.held.use(state.ino) as sock:
+            self._bind_it(state, sock)
+
+    def _bind_it(self, state: Socket, sock: socket.socket) -> None:
         if self._later(state):
             again = sock.dup()
             self.build.at_thaw(partial(_take_name, state, again, self.build), again.close)
         elif is_path(state.name):
-            spot = bind(sock, state.name, state.directory)
+            spot = bind(sock, state.name, state.directory, self.directories)
             self.addresses[state.ino] = Address(spot.directory, spot.name)
             self.spots[state.ino] = spot
             self.build.at_thaw(partial(spot.keep, state.place, state.mode), spot.give_up)
@@ -251,12 +255,13 @@ class Maker:
 
     def _listen(self, state: Socket) -> None:
         """And have those wait who had connected; they tell who had listened then."""
-        sock, own = self.made[state.ino], _teller(state)
         for ino in state.clients:
             client = self.states[ino]
-            self.actors.listen(_teller(client), sock, state.backlog)
-            self.actors.connect(client.connector, self.made[ino], self.addresses[state.ino])
-        self.actors.listen(own, sock, state.backlog)
+            with self.held.use(state.ino) as sock, self.held.use(ino) as connecting:
+                self.actors.listen(_teller(client), sock, state.backlog)
+                self.actors.connect(client.connector, connecting, self.addresses[state.ino])
+        with self.held.use(state.ino) as sock:
+            self.actors.listen(_teller(state), sock, state.backlog)
 
     @contextlib.contextmanager
     def _bound_for_now(self, sock: socket.socket, name: bytes) -> Iterator[Address]:
@@ -265,7 +270,7 @@ class Maker:
             sock.bind(name)
             yield Address(-1, name)
             return
-        spot = bind(sock, name, b"")
+        spot = bind(sock, name, b"", self.directories)
         try:
             yield Address(spot.directory, spot.name)
         finally:
@@ -281,22 +286,26 @@ class Maker:
                 sender = self._sender(state.type, message.source)
                 self._send(sender, message, self.addresses[state.ino])
         if state.reset:
-            self.made[state.ino].send(b"\0", socket.MSG_DONTWAIT)  # what its peer never reads
+            with self.held.use(state.ino) as sock:
+                sock.send(b"\0", socket.MSG_DONTWAIT)  # what its peer never reads
 
-    def _sender(self, kind: int, name: bytes) -> socket.socket:
+    def _sender(self, kind: int, name: bytes) -> int:
         known = self.by_name.get(name) if name else None
         if known is not None:
-            return self.made[known.ino]
-        stranger = self.strangers.get((kind, name))
-        if stranger is None:
-            stranger = self.strangers[kind, name] = socket.socket(socket.AF_UNIX, kind)
+            return known.ino
+        if (kind, name) not in self.strangers:
+            stranger = socket.socket(socket.AF_UNIX, kind)
+            self.strangers[kind, name] = self.held.put(self.held.new_key(), stranger)
             if name:
-                with self._bound_for_now(stranger, name):
+                with (
+                    self.held.use(self.strangers[kind, name]) as sock,
+                    self._bound_for_now(sock, name),
+                ):
                     pass
-        return stranger
+        return self.strangers[kind, name]
 
-    def _send(self, sock: socket.socket, message: Message, to: Address | None = None) -> None:
-        with self._files(message.files) as files:
+    def _send(self, sender: int, message: Message, to: Address | None = None) -> None:
+        with self._files(message.files) as files, self.held.use(sender) as sock:
             self._send_pieces(sock, message, files, to)
 
     def _send_pieces(
@@ -323,8 +332,11 @@ class Maker:
         try:
             for file_id in file_ids:
                 ino = self.by_file.get(file_id)
-                ours = self.build.file(file_id) if ino is None else self.made[ino].fileno()
-                fds.append(os.dup(ours))  # of ours, others may be given away meanwhile
+                if ino is None:
+                    fds.append(os.dup(self.build.file(file_id)))
+                else:
+                    with self.held.use(ino) as sock:
+                        fds.append(os.dup(sock.fileno()))  # others may go elsewhere meanwhile
             yield fds
         finally:
             for fd in fds:
@@ -338,8 +350,7 @@ class Maker:
             return False
         if state.status == ORPHANED:
             return bool(state.peer_name)
-        peer = self.made.get(state.peer)
-        return peer is None or self.other[state.ino] is not peer
+        return state.peer not in self.states or self.other[state.ino] != state.peer
 
     def _in_order_of_connect(self) -> list[Socket]:
         """One that has a peer takes no other: who connects to it has to do so before."""
@@ -362,11 +373,13 @@ class Maker:
         return ordered
 
     def _connect(self, state: Socket) -> None:
-        sock = self.made[state.ino]
+        with self.held.use(state.ino) as sock:
+            self._connect_it(state, sock)
+
+    def _connect_it(self, state: Socket, sock: socket.socket) -> None:
         if state.status == ORPHANED:
-            gone = socket.socket(socket.AF_UNIX, _DGRAM)
-            self.mates.append(gone)
-            with self._bound_for_now(gone, state.peer_name) as address:
+            key = self.held.put(self.held.new_key(), socket.socket(socket.AF_UNIX, _DGRAM))
+            with self.held.use(key) as gone, self._bound_for_now(gone, state.peer_name) as address:
                 self.actors.connect(NOBODY, sock, address)
         elif state.peer:
             self.actors.connect(NOBODY, sock, self.addresses[state.peer])
@@ -380,14 +393,14 @@ class Maker:
     # the rest
 
     def _finish(self, state: Socket) -> None:
-        sock = self.made[state.ino]
-        if state.shutdown:
-            sock.shutdown(_HOW[state.shutdown])
-        set_filter(sock, state.filter)
-        set_options(sock, state.options, GENERAL)
-        if state.directory:
-            _note(self.build, sock, state.directory)
-        finish(self.build, state, self.made.pop(state.ino).detach())
+        with self.held.use(state.ino) as sock:
+            if state.shutdown:
+                sock.shutdown(_HOW[state.shutdown])
+            set_filter(sock, state.filter)
+            set_options(sock, state.options, GENERAL)
+            if state.directory:
+                _note(self.build, sock, state.directory)
+        finish(self.build, state, self.held.take(state.ino))
 
 
 def _teller(state: Socket | None) -> int:
@@ -395,14 +408,13 @@ def _teller(state: Socket | None) -> int:
     return state.told.vpid if state and state.told else NOBODY
 
 
-def _accept(listener: socket.socket, client: socket.socket) -> socket.socket:
-    """The other end of `client`; others may have found an abstract name, too."""
-    wanted = os.fstat(client.fileno()).st_ino
+def _accept(listener: socket.socket, rpid: int) -> socket.socket:
+    """The connection of that process, which does nothing else; others may have found the address."""
     listener.setblocking(False)  # it waits already
     while True:
         accepted, _ = listener.accept()
-        known = diag.lookup(os.fstat(accepted.fileno()).st_ino)
-        if known is not None and known.peer == wanted:
+        told = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+        if _UCRED.unpack(told)[0] == rpid:
             return accepted
         accepted.close()
 

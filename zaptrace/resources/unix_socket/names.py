@@ -19,12 +19,13 @@ import secrets
 import socket
 import stat
 import tempfile
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 
 from ...log import log
 from ..common.libc import RENAME_EXCHANGE, RENAME_NOREPLACE, apart, rename
-from .place import beneath, in_use
+from .place import beneath, in_use, proven_stale
 
 _ATTEMPTS = 8
 
@@ -41,10 +42,35 @@ def nearest(path: bytes) -> bytes:
     return path
 
 
+class Directories:
+    """Directories of ours: each is open once, as long as a file in it is looked after."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[int, int], int] = {}
+        self._users: Counter[int] = Counter()
+
+    def enter(self, path: bytes) -> int:
+        fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        seen = os.fstat(fd)
+        known = self._open.setdefault((seen.st_dev, seen.st_ino), fd)
+        if known != fd:
+            os.close(fd)
+        self._users[known] += 1
+        return known
+
+    def leave(self, fd: int) -> None:
+        self._users[fd] -= 1
+        if not self._users[fd]:
+            del self._users[fd]
+            self._open = {key: known for key, known in self._open.items() if known != fd}
+            os.close(fd)
+
+
 @dataclass
 class Spot:
-    """The file of one socket. Owns `directory`."""
+    """The file of one socket."""
 
+    within: Directories
     directory: int
     name: bytes
     """What it is called now."""
@@ -93,18 +119,17 @@ class Spot:
 
     def close(self) -> None:
         """Leave the file as it is."""
-        os.close(self.directory)
+        self.within.leave(self.directory)
         for path in reversed(self.made):
             with contextlib.suppress(OSError):  # somebody uses it by now
                 os.rmdir(path)
 
 
-def bind(sock: socket.socket, name: bytes, directory: bytes) -> Spot:
+def bind(sock: socket.socket, name: bytes, directory: bytes, within: Directories) -> Spot:
     """Bind `sock` to a path, as one that begins in `directory` if that is given."""
     base, made = _ground(name, directory)
     path = path_of(name, base)
-    at = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    spot = Spot(at, _private(), made)
+    spot = Spot(within, within.enter(os.path.dirname(path)), _private(), made)
     try:
         _bind(sock, name, base, spot)
     except BaseException:
@@ -197,18 +222,18 @@ def _publish(directory: int, private: bytes, place: bytes) -> None:
             return
         aside = _private()
         with contextlib.suppress(FileNotFoundError):
-            if not _is_stale(directory, place):
+            if not _may_be_stale(directory, place):
                 break
             _move(directory, place, aside)
-            if not _is_stale(directory, aside):
+            if not proven_stale(beneath(directory, aside)):
                 _put_back(directory, aside, place)
                 break
             os.unlink(beneath(directory, aside))
     raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), os.fsdecode(place))
 
 
-def _is_stale(directory: int, name: bytes) -> bool:
-    """The file of a socket that is no more?"""
+def _may_be_stale(directory: int, name: bytes) -> bool:
+    """The file of a socket that is no more, as far as can be seen where it is?"""
     path = beneath(directory, name)
     return stat.S_ISSOCK(os.lstat(path).st_mode) and not in_use(path)
 

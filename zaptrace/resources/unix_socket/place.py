@@ -78,6 +78,33 @@ def _within_the_kernel(fd: int) -> Identity:
     return (0, 0)
 
 
+def proven_stale(path: bytes) -> bool:
+    """Is there surely no socket that this file is of? Of one where nobody else looks for it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(path)
+        except PermissionError:
+            return _proven_by_its_owner(path)
+        except OSError as error:
+            return error.errno == errno.ECONNREFUSED
+    return False
+
+
+def _proven_by_its_owner(path: bytes) -> bool:
+    """Its mode keeps us from asking, which we may change for that moment if it is ours."""
+    mode = stat.S_IMODE(os.lstat(path).st_mode)
+    if mode & 0o200:  # then it is a directory, or somebody else, that denies it
+        return False
+    try:
+        os.chmod(path, mode | 0o200)
+        return proven_stale(path)
+    except PermissionError:
+        return False
+    finally:
+        with contextlib.suppress(OSError):
+            os.chmod(path, mode)
+
+
 def in_use(path: bytes) -> bool:
     """Is a socket bound to the file at `path`, in whatever network namespace?
 

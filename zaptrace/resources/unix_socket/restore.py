@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from ...errors import RestoreError
 from ...linux.native import lib
+from ...linux.scratch import Scratch
 from ...view.build import Stage
 from ..common.file import restoring
 from . import diag as diag
@@ -49,13 +47,13 @@ def _work(stage: Stage, work: Callable[[], None]) -> None:
 
 def _under_other_names(states: list[Socket], build: Build) -> list[Socket]:
     """The real ones are the original's, and others know them."""
-    home = tempfile.mkdtemp(prefix="zt-")
-    build.at_thaw(lambda: None, partial(shutil.rmtree, home))
+    home = Scratch("zt")
+    build.at_thaw(lambda: None, home.remove)
     names = {name for state in states for name in (state.name, state.peer_name) if name}
     names |= {message.source for s in states for message in s.queue if message.source}
     outside = {s.peer_name for s in states if s.status == CONNECTED and not s.peer}
     aliases = {
-        name: (b"\0" if name.startswith(b"\0") else b"") + os.fsencode(f"{home}/{n}")
+        name: (b"\0" if name.startswith(b"\0") else b"") + os.fsencode(f"{home.path}/{n}")
         for n, name in enumerate(sorted(names - outside))
     }
     return [_renamed(state, aliases) for state in states]

@@ -1,0 +1,63 @@
+"""Files of a build: more than one process may have, given back whoever keeps them meanwhile."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from zaptrace.ids import FileId
+from zaptrace.view.files import Files
+
+COUNT = 700
+
+
+@pytest.fixture
+def few() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
+def files(few: None) -> Iterator[Files]:
+    files = Files()
+    for n in range(COUNT):
+        fd = os.memfd_create(str(n))
+        files.provide(FileId(n), fd)
+    yield files
+    files.close()
+
+
+def name(fd: int) -> str:
+    return os.readlink(f"/proc/self/fd/{fd}").removeprefix("/memfd:").removesuffix(" (deleted)")
+
+
+def test_as_many_as_can_be_asked_for_at_once(files: Files):
+    chance = random.Random(1)
+    for _ in range(30):
+        wanted = [FileId(n) for n in chance.sample(range(COUNT), 200)]
+        assert [name(fd) for fd in files.get(wanted)] == [str(n) for n in wanted]
+        assert len(files) == COUNT
+
+
+def test_taken_ones_are_gone(files: Files):
+    for n in (0, COUNT - 1, 5):
+        fd = files.take(FileId(n))
+        assert name(fd) == str(n)
+        os.close(fd)
+        with pytest.raises(KeyError):
+            files.get([FileId(n)])
+    assert len(files) == COUNT - 3
+
+
+def test_few_are_here(files: Files):
+    here = len(list(Path("/proc/self/fd").iterdir()))
+    assert here < 300
+    files.get([FileId(n) for n in range(200)])
+    assert len(list(Path("/proc/self/fd").iterdir())) < 300 + 200

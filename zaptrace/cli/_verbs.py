@@ -1,0 +1,48 @@
+"""The verbs, and the help that lists them."""
+
+from __future__ import annotations
+
+VERBS = {
+    "run": "start a command in a new pod",
+    "ps": "list the pods, or the processes of one",
+    "attach": "come back to the terminal of a pod",
+    "logs": "print what a detached pod wrote",
+    "freeze": "stop every process of a pod where it is",
+    "thaw": "let a frozen pod go on",
+    "checkpoint": "write a pod to an image",
+    "restore": "make a pod from an image",
+    "migrate": "move a running pod to another host",
+    "serve": "accept pods from other hosts",
+    "keys": "show our key, and say whom to trust",
+    "show": "print what is in an image",
+    "check": "can this host, pod or image do it?",
+    "signal": "send a signal into a pod",
+    "stop": "end a pod",
+    "demo": "watch a pod move between two host servers",
+    "completion": "print the shell's completion script",
+}
+"""Kept here so that `zaptrace --help` loads no verb."""
+
+_WIDTH = max(map(len, VERBS))
+HELP = (
+    """\
+Usage: zaptrace [OPTIONS] VERB [ARGS]...
+
+  Run, checkpoint, restore and migrate ordinary Linux processes, as an
+  ordinary user.
+
+  zaptrace run --name web -d -- python3 -m http.server
+  zaptrace checkpoint web --to web.zap --stop
+  zaptrace restore web.zap -d
+  zaptrace migrate web tcp://other-host:7077
+
+Options:
+  --version   Show the version and exit.
+  -h, --help  Show this message and exit.
+
+Verbs:
+"""
+    + "".join(f"  {verb:<{_WIDTH}}  {does}\n" for verb, does in VERBS.items())
+    + """
+  zaptrace VERB --help has examples."""
+)

@@ -1,0 +1,62 @@
+"""The command line as click sees it: a group of verbs, each in a file of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+
+import click
+
+from ..errors import ZaptraceError
+from ._verbs import HELP, VERBS
+
+_SWEEPING = ("run", "ps", "checkpoint", "restore", "migrate", "serve", "stop")
+"""Before these, what killed processes of ours have left is removed."""
+
+
+class Verbs(click.Group):
+    """A group whose commands are modules of this package."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which one meets them."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load the verb's file."""
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(f".{cmd_name}", __package__).command
+        return command
+
+    def get_help(self, ctx: click.Context) -> str:
+        """The same text, whoever is asked."""
+        return HELP
+
+
+@click.group(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="zaptrace", message="zaptrace %(version)s")
+@click.pass_context
+def group(ctx: click.Context) -> None:
+    """Run, checkpoint, restore and migrate ordinary Linux processes, as an ordinary user."""
+    if ctx.invoked_subcommand in _SWEEPING:
+        from ..supervisor import runtime, sweeping
+
+        with contextlib.suppress(ZaptraceError, OSError):  # the verb itself says what is wrong
+            sweeping.sweep(runtime.root())
+
+
+def run(argv: list[str]) -> int:
+    """Run the command line; the exit status, or an exception."""
+    try:
+        result: object = group.main(argv, prog_name="zaptrace", standalone_mode=False)
+    except click.exceptions.Exit as e:
+        return e.exit_code
+    except click.Abort:
+        return 130
+    except click.ClickException as e:
+        e.show()
+        return e.exit_code
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,75 @@
+"""Files and directories that are ours alone, whatever the umask of whoever started us."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+
+from ..errors import HostError
+
+
+def make_directory(path: Path) -> None:
+    """And those above it that are missing, mode 0700. What is there already is left as it is."""
+    if path.is_dir():
+        return
+    make_directory(path.parent)
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(0o700)
+        path.chmod(0o700)
+
+
+def check_directory(path: Path, use: str, remedy: str) -> None:
+    """It is a directory, no link to one; ours; and nobody else has access. Raises HostError.
+
+    What others may look into is closed; what others may write to is refused, for what lies there
+    may be theirs.
+    """
+    there = path.lstat()
+    ours = stat.S_ISDIR(there.st_mode) and there.st_uid == os.geteuid()
+    if not ours or there.st_mode & 0o022:
+        raise HostError(
+            f"cannot use {path} as {use}",
+            needed=f"a directory owned by uid {os.geteuid()}, mode go-w, and no symbolic link",
+            found=f"{stat.filemode(there.st_mode)} owned by uid {there.st_uid}",
+            remedy=remedy,
+        )
+    if there.st_mode & 0o077:
+        path.chmod(0o700)
+
+
+def refuse_link(path: Path) -> None:
+    """Of what we make none is a symbolic link: whoever put one there wants another file changed."""
+    if path.is_symlink():
+        raise HostError(
+            f"cannot use {path}: it is a symbolic link",
+            needed="a file or directory that zaptrace made",
+            found=f"a link to {os.readlink(path)}",
+            remedy=f"rm {path}",
+        )
+
+
+def open_file(path: str | os.PathLike[str], flags: int) -> int:
+    """A file that is made if it is not there; mode 0600, and never through a symbolic link."""
+    flags |= os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    fd = os.open(path, flags, 0o600)
+    there = os.fstat(fd)
+    if stat.S_ISREG(there.st_mode) and stat.S_IMODE(there.st_mode) != 0o600:
+        os.fchmod(fd, 0o600)
+    return fd
+
+
+def write(path: Path, text: str) -> None:
+    """The whole file is this text."""
+    with open(open_file(path, os.O_WRONLY | os.O_TRUNC), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def umask() -> int:
+    """That of this process."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as lines:
+        for line in lines:
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    return 0o022

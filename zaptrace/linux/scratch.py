@@ -1,0 +1,128 @@
+"""Directories that are there for a while, and do not outlive whoever made them for long.
+
+    $TMPDIR/zaptrace-note-<random>     the path of one, in a file that its maker holds a flock on
+
+A note whose lock is free is of a process that was killed: the next command of that user removes
+what it names. The note is there before the directory, so no moment is left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+
+from . import private
+
+_NOTE = re.compile(r"zaptrace-note-[0-9a-f]{16}", re.ASCII)
+_OURS = re.compile(r"(\..+|zaptrace-.+|zt)\.[0-9a-f]{8}(\.tmp)?", re.ASCII | re.DOTALL)
+_PATH_MAX = 4096
+_EMPTY_KEPT_S = 60.0
+_ATTEMPTS, _MOMENT_S = 500, 0.002
+
+
+class Scratch:
+    """A directory of ours (mode 0700), until `remove` or `keep`."""
+
+    def __init__(self, prefix: str, parent: str | None = None, suffix: str = "") -> None:
+        """It is called `<prefix>.<random><suffix>`, in `parent` or where temporary files are."""
+        word = secrets.token_hex(8)
+        home = os.path.abspath(parent if parent is not None else tempfile.gettempdir())
+        self.path = os.path.join(home, f"{prefix}.{word[:8]}{suffix}")
+        self._note_path, self._note = _write_note(self.path, word)
+        try:
+            os.mkdir(self.path, 0o700)
+            os.chmod(self.path, 0o700)
+        except BaseException:
+            self.keep()
+            raise
+
+    def remove(self) -> None:
+        """With all that is in it. Harmless when it is done already."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.keep()
+
+    def keep(self) -> None:
+        """It stays: it is no scratch any more."""
+        if self._note >= 0:
+            with contextlib.suppress(OSError):
+                os.unlink(self._note_path)
+            os.close(self._note)
+            self._note = -1
+
+
+@contextlib.contextmanager
+def directory(prefix: str) -> Iterator[str]:
+    """One that is gone after the block."""
+    scratch = Scratch(prefix)
+    try:
+        yield scratch.path
+    finally:
+        scratch.remove()
+
+
+def _write_note(path: str, word: str) -> tuple[str, int]:
+    note = os.path.join(tempfile.gettempdir(), f"zaptrace-note-{word}")
+    try:
+        fd = private.open_file(note, os.O_RDWR | os.O_EXCL)
+    except OSError:  # no place for it: then it has to be removed by hand if we are killed
+        return note, -1
+    with contextlib.suppress(OSError):
+        if _lock(fd):
+            os.write(fd, os.fsencode(path))
+    return note, fd
+
+
+def _lock(fd: int) -> bool:
+    """Who sweeps has it for a moment, to see that it is empty."""
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(_MOMENT_S)
+    return False
+
+
+def sweep() -> list[str]:
+    """Remove what killed processes of this user have left; the paths of that."""
+    removed = []
+    home = tempfile.gettempdir()
+    with contextlib.suppress(OSError):
+        for name in filter(_NOTE.fullmatch, os.listdir(home)):
+            with contextlib.suppress(OSError):
+                if path := _sweep_note(os.path.join(home, name)):
+                    removed.append(path)
+    return removed
+
+
+def _sweep_note(note: str) -> str | None:
+    fd = os.open(note, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        there = os.fstat(fd)
+        own = there.st_uid == os.geteuid() and there.st_nlink == 1
+        if not stat.S_ISREG(there.st_mode) or not own:
+            return None
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path = os.fsdecode(os.read(fd, _PATH_MAX))
+        if not path:  # its maker is about to write it, or was killed before
+            if time.time() - there.st_mtime > _EMPTY_KEPT_S:
+                os.unlink(note)
+            return None
+        swept = None
+        with contextlib.suppress(FileNotFoundError):
+            seen = os.lstat(path)
+            named = _OURS.fullmatch(os.path.basename(path))
+            if named and stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.geteuid():
+                shutil.rmtree(path, ignore_errors=True)
+                swept = path
+        os.unlink(note)
+        return swept
+    finally:
+        os.close(fd)
