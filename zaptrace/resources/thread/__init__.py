@@ -20,8 +20,8 @@ from typing import Any
 
 from ...errors import HostError, RestoreError
 from ...ids import Vpid
-from ...linux import cpu, xstate
-from ...linux.native import NativeError, Registers, ffi, lib
+from ...linux import cpu, signal_frame, xstate
+from ...linux.native import NativeError, Registers, ffi, lib, read_memory
 from ...linux.program import Program
 from ...linux.tracee import Thread
 from ...view.build import Build, BuildProcess, Stage
@@ -171,6 +171,27 @@ def _converted(state: State, build: Build) -> bytes:
     return xstate.convert(state.xstate, source, cpu.layout())
 
 
+def _convert_frames(state: State, build: Build) -> None:
+    """On its stacks, where this processor has another layout of registers than its former one."""
+    source, host = xstate.Layout.of(_host_of(build).get("xsave")), cpu.layout()
+    if source == host:
+        return
+    rpid = build.process(state.vpid).rpid
+    top, flags, size = _STACK.unpack(state.alternate_stack)
+    stacks = {range(top, top + size)} if not flags & _SS_DISABLE else set()
+    pointer = state.registers["rsp"]
+    with open(f"/proc/{rpid}/maps") as maps:
+        for line in maps:
+            start, end = (int(part, 16) for part in line.split()[0].split("-"))
+            if start <= pointer < end:
+                stacks.add(range(pointer & ~63, end))
+    for stack in stacks:
+        held = read_memory(rpid, stack.start, len(stack))
+        for at, changed in signal_frame.converted(held, stack.start, source, host):
+            if lib.zt_mem_write(rpid, at, ffi.from_buffer(changed), len(changed)) != len(changed):
+                raise NativeError(f"cannot write to its stack at {at:#x}", lib.ZT_ERR_OS, ffi.errno)
+
+
 def _host_of(build: Build) -> dict[str, Any]:
     """What the image says of the host that it was made on."""
     facts: dict[str, Any] = build.image.manifest["host"]
@@ -216,6 +237,7 @@ def _load(state: State, thread: Thread, build: Build) -> None:
     registers = ffi.new("zt_regs *")
     for name, value in state.registers.items():
         setattr(registers, name, value)
+    _convert_frames(state, build)
     thread.set_xstate(_converted(state, build))
     thread.set_registers(registers)
     thread.set_sigmask(state.mask)
