@@ -44,6 +44,7 @@ typedef struct zt_regs {
     uint64_t fs_base, gs_base, ds, es, fs, gs;
 } zt_regs;
 
+#define ZT_RSEQ_UNTOLD 0xffffffff /* flags: ptrace does not tell, and there may be one */
 typedef struct zt_rseq {
     uint64_t address;
     uint32_t size;

@@ -223,6 +223,7 @@ class _Lib:
     ZT_ERR_FOREIGN: int
     ZT_ERR_HARMED: int
     ZT_ROW_MUST: int
+    ZT_RSEQ_UNTOLD: int
     ZT_CPU_CLOCKS: int
     ZT_RUN_HELD: int
     ZT_RUN_OFTEN: int

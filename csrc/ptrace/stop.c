@@ -284,7 +284,9 @@ int zt_stopped_get_rseq(zt_stopped thread, zt_rseq *ret, zt_err *err)
 {
     memset(ret, 0, sizeof *ret);
     long got = request(PTRACE_GET_RSEQ_CONFIGURATION, thread.rtid, sizeof *ret, ret);
-    if (got < 0 && errno != EIO && errno != EINVAL) /* a kernel without rseq: nothing registered */
+    if (got < 0 && errno != EIO && errno != EINVAL)
         return zt_fail_os(err, "ptrace(PTRACE_GET_RSEQ_CONFIGURATION)");
+    if (got < 0) /* a kernel before 5.13, or without rseq */
+        ret->flags = ZT_RSEQ_UNTOLD;
     return 0;
 }

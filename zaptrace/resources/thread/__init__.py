@@ -28,6 +28,7 @@ from ...view.build import Build, BuildProcess, Stage
 from ...view.frozen import FrozenPod, FrozenThread
 from ..common.siginfo import to_real, to_virtual
 from .attributes import Asked, Attributes, add_rows
+from .rseq import area_of
 
 NAME = "thread"
 
@@ -91,7 +92,7 @@ def _capture(pod: FrozenPod, thread: FrozenThread) -> State:
             "this kernel does not tell a thread's tid address",
             remedy="use a kernel with CONFIG_CHECKPOINT_RESTORE (prctl PR_GET_TID_ADDRESS)",
         )
-    rseq = thread.rseq()
+    rseq = area_of(thread)
     return State(
         vpid=thread.process.vpid,
         vtid=thread.vtid,
