@@ -92,6 +92,11 @@ int32_t zt_pod_cpu_level(zt_pod *pod)
     return pod->cpu_level;
 }
 
+void zt_pod_set_patience(zt_pod *pod, int32_t row_ms)
+{
+    pod->patience_ms = row_ms;
+}
+
 int64_t zt_pod_clock(zt_pod *pod)
 {
     return pod->clock_offset_ns;
@@ -110,6 +115,11 @@ zt_ipcs *zt_pod_ipcs(zt_pod *pod)
 void zt_pod_show_senders(zt_pod *pod)
 {
     pod->senders = true;
+}
+
+void zt_pod_show_addresses(zt_pod *pod)
+{
+    pod->addresses = true;
 }
 
 int zt_pod_wants_senders(zt_pod *pod)

@@ -53,7 +53,7 @@ int zt_cpu_level_begin(zt_pod *pod, zt_task *task, zt_err *err)
         {.nr = (uint32_t)zt_arch_nr(ZT_NR_ARCH_PRCTL), .args = {ZT_ARCH_SET_CPUID, 0}}, /* ENODEV: it has none */
         {.nr = (uint32_t)zt_arch_nr(ZT_NR_RT_SIGACTION), .args = {SIGSEGV, 0, zt_stub_data(2), 8}},
     };
-    if (zt_stub_run(thread, rows, 2, &old, sizeof old, NULL, NULL, &done, err) ||
+    if (zt_stub_run(thread, rows, 2, &old, sizeof old, NULL, NULL, NULL, &done, err) ||
         zt_stopped_get_mask(thread, &mask, err))
         return -1;
     task->process->segv = (mask & SEGV_BIT ? SEGV_BLOCKED : 0) | (old.handler == (uintptr_t)SIG_IGN ? SEGV_IGNORED : 0);
@@ -78,7 +78,7 @@ static int put_back(zt_task *task, zt_err *err)
         return -1;
     if (rest.kind == ZT_STOP_EXITED)
         return zt_fail(err, ZT_ERR_GONE, ESRCH, "thread %d was killed", thread.rtid);
-    return zt_stub_run(thread, &row, 1, &ignored, sizeof ignored, NULL, NULL, &done, err);
+    return zt_stub_run(thread, &row, 1, &ignored, sizeof ignored, NULL, NULL, NULL, &done, err);
 }
 
 int zt_cpu_level_answer(zt_pod *pod, zt_task *task, const siginfo_t *info, bool *ret, zt_err *err)

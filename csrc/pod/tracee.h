@@ -109,6 +109,12 @@ typedef struct zt_task {
         uint16_t on, asked;   /* what its descriptor is, ZT_ON_*; ZT_ASKED_* */
         int64_t minimum;      /* of a ZT_ON_TTY_MINIMUM */
     } reissue;
+    /* A program of ours was given up in it, and it has not come back: then it is to be this. */
+    struct {
+        bool active;
+        zt_regs regs;
+        uint64_t mask;
+    } late;
     int32_t restart_nr;  /* the call that the kernel goes on with as restart_syscall */
     bool awaits_freeze;  /* rests until the next freeze is over */
     bool interrupted;    /* at rest in a call that shows it */

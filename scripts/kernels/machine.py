@@ -87,7 +87,7 @@ def run(kernel: Path, cpu: str, mode: str, initramfs: bytes, stored: bytes, plac
         *("nice", "qemu-system-x86_64", "-accel", "tcg", "-cpu", cpu, "-m", MEMORY, "-smp", "1"),
         *("-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio"),
         *("-kernel", str(kernel), "-initrd", str(archive)),
-        *("-append", f"console=ttyS0 quiet panic=-1 zt={mode}"),
+        *("-append", f"console=ttyS0 quiet panic=-1 PYTHONHASHSEED=0 zt={mode}"),
     ]  # fmt: skip
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",

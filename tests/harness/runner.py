@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from harness import snapshot
 from harness.sabotage import KINDS
+from zaptrace.cancel import Cancel
 from zaptrace.errors import ZaptraceError
 from zaptrace.linux.native import lib
 from zaptrace.linux.tracee import Thread, tasks
@@ -113,8 +114,8 @@ class Runner:
         assert pod
         freeze = pod.freeze
 
-        def freeze_and_look() -> None:
-            freeze()
+        def freeze_and_look(cancel: Cancel | None = None) -> None:
+            freeze(cancel)
             self.untouched = snapshot.take(pod)
 
         if compare:

@@ -19,6 +19,7 @@ from . import (
     file_lock,
     first_thread,
     inet_socket,
+    inotify,
     itimer,
     job_control,
     landlock,
@@ -58,6 +59,7 @@ FILE_KINDS: tuple[FileKind[Any], ...] = (
     inet_socket,
     netlink_socket,
     namespace_file,
+    inotify,
     epoll,
 )
 """Rooms of open file descriptions; the first that claims one has it."""
