@@ -254,8 +254,7 @@ class Pod:
         cpu_level: int = 0,  # see linux/cpu.py, keep_to
     ) -> Pod:
         """Start a program in a new pod. Raises LaunchError when it cannot be executed."""
-        env = dict(os.environ if env is None else env)
-        path = find(argv[0], env, cwd)
+        path = find(argv[0], env := dict(os.environ if env is None else env), cwd)
         pod = cls(name, stdio=stdio)
         try:
             lib.zt_pod_set_cpu_level(pod.handle, cpu_level)
