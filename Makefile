@@ -7,6 +7,7 @@
 # make asan    the tracer's tests with the extension under ASan and UBSan
 # make wheel   dist/: source archive and wheels, and the demo from one of them, newly installed
 # make bench   what things cost, next to a plain rival; JSON in bench/results/
+# make kernels images of other kernels and processors, restored in virtual machines (not in CI)
 # make table   refresh docs/syscalls.md, the table of system calls
 # make clean   back to a fresh clone
 #
@@ -17,7 +18,7 @@
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: demo test container build lint asan wheel bench table clean
+.PHONY: demo test container build lint asan wheel bench kernels table clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -100,6 +101,9 @@ build/asan/.built: $(VENV)/.built
 	@echo "building zaptrace with ASan and UBSan"
 	@scripts/asan.sh $(BIN)/python setup.py -q build --build-base build/asan.tmp --build-lib build/asan
 	@touch $@
+
+kernels: $(VENV)/.built
+	@$(BIN)/python scripts/kernels
 
 table: $(VENV)/.built
 	@$(BIN)/python scripts/support_table.py

@@ -93,6 +93,16 @@ void zt_pod_set_clock(zt_pod *pod, int64_t offset_ns)
             task->process->knows_clock = !zt_stub_set_params(task->rtid.n, &pod->host, offset_ns, &ignored);
 }
 
+void zt_pod_set_cpu_level(zt_pod *pod, int32_t level)
+{
+    pod->cpu_level = level;
+}
+
+int32_t zt_pod_cpu_level(zt_pod *pod)
+{
+    return pod->cpu_level;
+}
+
 void zt_pod_set_patience(zt_pod *pod, int32_t row_ms)
 {
     pod->patience_ms = row_ms;
@@ -200,7 +210,10 @@ int zt_sigmask_get(zt_pod *pod, int32_t rtid, uint64_t *ret, zt_err *err)
 int zt_sigmask_set(zt_pod *pod, int32_t rtid, uint64_t mask, zt_err *err)
 {
     zt_stopped thread;
-    return at_rest(pod, rtid, &thread, err) ? -1 : zt_stopped_set_mask(thread, mask, err);
+    if (at_rest(pod, rtid, &thread, err) || zt_stopped_set_mask(thread, mask, err))
+        return -1;
+    zt_pod_task(pod, rtid)->process->segv = 0; /* this is a program that began long ago */
+    return 0;
 }
 
 int zt_siginfo_peek(zt_pod *pod, int32_t rtid, int32_t shared, void *ret, int32_t most, int32_t *ret_count, zt_err *err)

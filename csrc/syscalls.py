@@ -591,7 +591,6 @@ TABLE: tuple[Room, ...] = (
         Row("prctl", BOTH, x86_64=157, when=arg_in(0, *PRCTL_THAT_IS_OURS),
             note="what would lock zaptrace out is noted and answered, or seems not to be there; "
                  "filters are noted"),
-        Row("arch_prctl", x86_64=158),
         Row("personality", x86_64=135,
             note="READ_IMPLIES_EXEC and friends are part of the process's state"),
         Row("restart_syscall", x86_64=219),
@@ -1037,6 +1036,11 @@ TABLE: tuple[Room, ...] = (
         Row("listmount", x86_64=458),
         Row("quotactl", x86_64=179, note=CAPABILITY),
         Row("quotactl_fd", x86_64=443, note=CAPABILITY),
+    ),
+    _room(
+        "cpu_level", "What a pod sees of the processor: CPUID",
+        Row("arch_prctl", ENTER, x86_64=158, when=arg_in(0, 0x1011, 0x1012),
+            note="with --cpu-level, CPUID faulting is ours: the processor seems to have none"),
     ),
     _room(
         "landlock", "Sandboxes: landlock",

@@ -28,6 +28,7 @@ struct zt_pod {
     bool moved;           /* ids are not the kernel's own: calls that show them are trapped too */
     int64_t clock_offset_ns;
     zt_host_vdso host;
+    int32_t cpu_level; /* 0: programs see all of the processor; pod/cpu_level.h */
 
     zt_rpid root;
     bool root_ended;

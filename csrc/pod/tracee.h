@@ -52,6 +52,7 @@ typedef struct zt_process {
     int32_t next_slot;          /* of the scratch area */
     bool vfork_in_kernel;       /* whose maker waits where it can be neither frozen nor looked at */
     int32_t dumpable;           /* PR_GET_DUMPABLE as it is told; for the kernel it is always 1 */
+    int32_t segv;               /* how its program began with SIGSEGV: pod/cpu_level.c */
     bool knows_clock;           /* zt_pod_set_clock has told it */
     bool ready;                 /* has a stub (false between exec and its installation) */
     bool whole;                 /* its stub was looked at since it last ran */

@@ -10,6 +10,7 @@ from ..view.frozen import FrozenFile, FrozenPod
 from . import (
     aio,
     clock,
+    cpu_level,
     cpu_time,
     credentials,
     epoll,
@@ -67,6 +68,7 @@ FILE_KINDS: tuple[FileKind[Any], ...] = (
 
 ROOMS: tuple[Room[Any], ...] = (
     clock,
+    cpu_level,
     aio,
     sysv_ipc,
     keys,
