@@ -82,6 +82,11 @@ void zt_pod_set_clock(zt_pod *pod, int64_t offset_ns)
             task->process->knows_clock = !zt_stub_set_params(task->rtid.n, &pod->host, offset_ns, &ignored);
 }
 
+void zt_pod_set_patience(zt_pod *pod, int32_t row_ms)
+{
+    pod->patience_ms = row_ms;
+}
+
 int64_t zt_pod_clock(zt_pod *pod)
 {
     return pod->clock_offset_ns;
@@ -100,6 +105,11 @@ zt_ipcs *zt_pod_ipcs(zt_pod *pod)
 void zt_pod_show_senders(zt_pod *pod)
 {
     pod->senders = true;
+}
+
+void zt_pod_show_addresses(zt_pod *pod)
+{
+    pod->addresses = true;
 }
 
 int zt_pod_wants_senders(zt_pod *pod)

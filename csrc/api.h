@@ -17,10 +17,15 @@
 #define ZT_ERR_UNFIT 7   /* a program that cannot be in a pod was executed, and has been ended */
 #define ZT_ERR_FOREIGN 8 /* where the stub of a process should be is something else */
 #define ZT_ERR_HARMED 9  /* a program of ours went wrong in a way that may have changed the process */
+#define ZT_ERR_CANCELLED 10 /* given up, as asked */
+#define ZT_ERR_LATE 11      /* a program of ours hangs in a call that nothing ends; its thread becomes what it was
+                             * when it comes back, and does not rest until then */
 
 typedef struct zt_err {
     int32_t kind;
     int32_t os_errno;
+    int32_t ended_rtid;  /* of ZT_ERR_GONE: whose end was taken from the kernel on the way, or 0 */
+    int32_t wait_status; /* that end */
     char text[240];
 } zt_err;
 
@@ -152,6 +157,7 @@ int zt_pod_told(zt_pod *pod, char *ret, int32_t size);
 void zt_pod_expect_vpid(zt_pod *pod, int32_t vpid); /* of the next task made */
 void zt_pod_set_clock(zt_pod *pod, int64_t offset_ns);
 int64_t zt_pod_clock(zt_pod *pod);
+void zt_pod_set_patience(zt_pod *pod, int32_t row_ms); /* so long may one row of a program take */
 
 /* --- the store: what rooms of the tracer note, see pod/store.h */
 zt_store *zt_pod_store(zt_pod *pod);
@@ -199,6 +205,7 @@ int zt_loop_kill(zt_pod *pod, zt_err *err); /* SIGKILL to all; returns when noth
 /* --- from any thread */
 void zt_loop_wake(zt_pod *pod);   /* zt_loop_run returns soon; after a wake just before it began, perhaps not */
 int zt_loop_frozen(zt_pod *pod);
+void zt_loop_cancel(zt_pod *pod, int32_t wanted); /* 1: a freeze that is under way gives up; 0: freezes do not */
 
 /* --- ids */
 int32_t zt_ids_to_real(zt_pod *pod, int32_t vpid);    /* 0: not in the pod */
@@ -214,6 +221,9 @@ void zt_pod_set_dumpable(zt_pod *pod, int32_t rpid, int32_t dumpable); /* what a
 void zt_pod_show_senders(zt_pod *pod);  /* in all processes that are made from now on */
 int zt_pod_wants_senders(zt_pod *pod);  /* 1, and then 0 again: somebody has asked, and awaits a freeze */
 int32_t zt_filter_code(void *ret, int32_t capacity); /* what makes them stop, as BPF: its bytes */
+
+/* --- addresses of connections that are not this host's (csrc/resources/inet_socket.c) */
+void zt_pod_show_addresses(zt_pod *pod); /* in all processes that are made from now on */
 
 /* --- pasts. Of a process also when it has ended and nobody has waited for it. All 0: it has none. */
 void zt_past_get_thread(zt_pod *pod, int32_t rtid, zt_thread_past *ret);

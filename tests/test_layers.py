@@ -16,7 +16,7 @@ PYTHON = ROOT / "zaptrace"
 C = ROOT / "csrc"
 
 FLOORS = (
-    "errors ids log plain",
+    "cancel errors ids log plain",
     "linux",
     "image",
     "network",

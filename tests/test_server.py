@@ -29,7 +29,7 @@ def test_one_server_for_an_address(hosts: Hosts) -> None:
     with pytest.raises(HostError, match="another host server"):
         Server(
             "tcp://127.0.0.1:*",
-            spawn=lambda image, name: FakeCopy(hosts.world, image, name),
+            spawn=lambda image, name, _: FakeCopy(hosts.world, image, name),
             config=hosts.config,
             staging=hosts.staging,
         )
@@ -80,7 +80,9 @@ def test_serve_runs_until_it_is_asked_to_end(
         seen.extend([server.endpoint, server.key])
         os.kill(os.getpid(), signal.SIGTERM)
 
-    serve("tcp://127.0.0.1:0", spawn=lambda image, name: FakeCopy(world, image, name), ready=ready)
+    serve(
+        "tcp://127.0.0.1:0", spawn=lambda image, name, _: FakeCopy(world, image, name), ready=ready
+    )
     assert seen[1] == Keys(tmp_path / "config").identity.text
     assert not seen[0].endswith((":0", ":*"))
     assert len(world.running) == 1

@@ -6,6 +6,7 @@
     ├── HostError                this host cannot do it (.remedy is a command or a setting)
     ├── PodError                 no such pod, the name is taken, it is in the wrong state
     ├── TraceeGone               a process died while we were working on it
+    ├── Cancelled                somebody has had it given up (see cancel.py)
     ├── ImageError
     │   ├── BadImage             damaged, cut short, or not an image
     │   └── ImageVersionError    made by a zaptrace that speaks another format
@@ -139,6 +140,10 @@ def refusals_of_the_host(what: str) -> Iterator[None]:
 
 class TraceeGone(ZaptraceError):
     """A process of the pod died while something was being done to it."""
+
+
+class Cancelled(ZaptraceError):
+    """The work was given up, because somebody asked for that; `found` says who."""
 
 
 class ImageError(ZaptraceError):

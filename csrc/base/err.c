@@ -10,6 +10,7 @@ int zt_fail(zt_err *err, int kind, int os_errno, const char *format, ...)
     va_list args;
     err->kind = kind;
     err->os_errno = os_errno;
+    err->ended_rtid = 0;
     va_start(args, format);
     vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);

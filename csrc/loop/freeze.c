@@ -66,6 +66,8 @@ static int await_rest(zt_pod *pod, int64_t limit_ns, int32_t timeout_ms, zt_err 
         int took = zt_loop_step(pod, WNOHANG, err);
         if (took < 0)
             return -1;
+        if (atomic_load(&pod->cancelled))
+            return zt_fail(err, ZT_ERR_CANCELLED, 0, "the freeze was given up");
         if (zt_now_ns() > limit_ns && late)
             return zt_fail(err, ZT_ERR_TIMEOUT, 0, "process %d did not stop within %d ms: %s", late->process->vpid.n,
                            timeout_ms, why_late(late));
@@ -156,6 +158,11 @@ int zt_loop_thaw(zt_pod *pod, zt_err *err)
 int zt_loop_frozen(zt_pod *pod)
 {
     return pod->freezing;
+}
+
+void zt_loop_cancel(zt_pod *pod, int32_t wanted)
+{
+    atomic_store(&pod->cancelled, wanted != 0);
 }
 
 static void kill_all(const zt_pod *pod)

@@ -106,6 +106,16 @@ int zt_loop_on_end(zt_pod *pod, zt_task *task, int wait_status, zt_err *err)
     return failed;
 }
 
+int zt_loop_take_end(zt_pod *pod, zt_err *err)
+{
+    zt_task *task = err->kind == ZT_ERR_GONE && err->ended_rtid ? zt_pod_task(pod, err->ended_rtid) : NULL;
+    zt_err also;
+    if (!task || !zt_loop_on_end(pod, task, err->wait_status, &also))
+        return 0;
+    *err = pod->broken = also;
+    return -1;
+}
+
 int zt_loop_on_exec(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_err *err)
 {
     zt_task *freed;
@@ -180,6 +190,8 @@ static int handle(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
 {
     zt_onward onward;
     bool hold;
+    if (task && task->late.active && stop.kind != ZT_STOP_EXITED)
+        return zt_loop_on_late(pod, task, stop, err);
     switch (stop.kind) {
     case ZT_STOP_EXITED:
         return zt_loop_on_end(pod, task, stop.value, err);
@@ -223,8 +235,10 @@ int zt_loop_dispatch(zt_pod *pod, zt_stop stop, zt_err *err)
         zt_intmap_remove(&pod->early, stop.rtid);
         return 0;
     }
-    if (!unless_gone(handle(pod, task, stop, err), err))
+    if (!handle(pod, task, stop, err))
         return 0;
+    if (err->kind == ZT_ERR_GONE)
+        return zt_loop_take_end(pod, err);
     switch (err->kind) {
     case ZT_ERR_UNFIT: /* that program alone has ended */
         zt_pod_tell(pod, err->text);
@@ -268,8 +282,9 @@ int zt_loop_run(zt_pod *pod, zt_err *err)
             return 1;
         if (pod->freezing) { /* nothing runs; only deaths can come, and they can wait */
             const struct timespec nap = {0, 5000000};
-            while ((took = zt_loop_step(pod, WNOHANG, err)) > 0)
-                ;
+            do
+                took = zt_loop_step(pod, WNOHANG, err);
+            while (took > 0 && pod->task_count); /* of the last one's end nothing follows */
             if (!took && pod->task_count)
                 nanosleep(&nap, NULL);
         } else {

@@ -16,8 +16,12 @@ int zt_loop_rest_makers(zt_pod *pod, zt_err *err);
 /* A thread has executed a program: bring it to rest, and let go whom that frees. *ret_task is NULL
  * when it ended meanwhile. */
 int zt_loop_on_exec(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_err *err);
+/* A thread in which a program of ours was given up has stopped at last: it becomes what it was. */
+int zt_loop_on_late(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err);
 /* A thread has ended, and with it perhaps its process. */
 int zt_loop_on_end(zt_pod *pod, zt_task *task, int wait_status, zt_err *err);
+/* After a ZT_ERR_GONE: if the end was taken from the kernel on the way, it is handled now. */
+int zt_loop_take_end(zt_pod *pod, zt_err *err);
 /* A thread is in its fork event: take in the child, and handle its first stop. *ret_hold: the maker
  * stays where it is until the child has executed or ended. */
 int zt_loop_on_fork(zt_pod *pod, zt_task *maker, bool vfork, bool *ret_hold, zt_err *err);

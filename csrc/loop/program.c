@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "../base/proc.h"
+#include "../pod/blocked/blocked.h"
 #include "../ptrace/whole.h"
 #include "loop.h"
 
@@ -51,8 +52,46 @@ static int make_whole(const zt_pod *pod, zt_task *task, zt_err *err)
     return zt_fail(err, err->kind, err->os_errno, "process %d: %.200s", task->process->vpid.n, text);
 }
 
-int zt_loop_run_program(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
-                        uint32_t *ret_done, zt_err *err)
+/* What is left is as it was, or will be when it comes back; and if the stub was changed, that is why. */
+static int went_wrong(zt_task *task, const zt_stub_watch *watch, zt_err *err)
+{
+    char text[sizeof err->text];
+    const bool late = err->kind == ZT_ERR_LATE;
+    if (!late && err->kind != ZT_ERR_TIMEOUT && err->kind != ZT_ERR_HARMED)
+        return -1;
+    if (late) {
+        task->late.active = true;
+        task->late.regs = watch->regs;
+        task->late.mask = watch->mask;
+        task->state = ZT_TASK_RUNNING;
+    }
+    task->process->whole = false;
+    zt_err look;
+    if (zt_whole_look(zt_task_stopped(task), &look) && look.kind == ZT_ERR_FOREIGN) {
+        snprintf(text, sizeof text, "%s", look.text);
+        zt_fail(err, ZT_ERR_FOREIGN, 0, "process %d: %.200s", task->process->vpid.n, text);
+    }
+    return -1;
+}
+
+int zt_loop_on_late(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
+{
+    zt_stopped thread = zt_task_stopped(task);
+    if (stop.kind != ZT_STOP_REST && stop.kind != ZT_STOP_GROUP && zt_stopped_rest(thread, &stop, err))
+        return -1;
+    task->late.active = false;
+    if (stop.kind == ZT_STOP_EXITED)
+        return zt_loop_on_end(pod, task, stop.value, err);
+    if (zt_stub_put_back(thread, &task->late.regs, task->late.mask, err))
+        return -1;
+    task->state = ZT_TASK_REST; /* as it was when the program began */
+    if (pod->freezing)
+        return 0;
+    return zt_blocked_thaw(task, err) ? -1 : zt_loop_at_rest(pod, task, task->group_stop, err);
+}
+
+static int run_program(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
+                       uint32_t *ret_done, zt_err *err)
 {
     zt_task *task = zt_pod_task(pod, rtid);
     if (!task || task->state != ZT_TASK_REST)
@@ -60,11 +99,22 @@ int zt_loop_run_program(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_
     if (make_whole(pod, task, err))
         return -1;
     running run = {pod, rtid, 0};
-    int failed = zt_stub_run((zt_stopped){rtid}, rows, count, data, size, on_event, &run, ret_done, err);
+    zt_stub_watch watch = {.patience_ms = pod->patience_ms};
+    int failed = zt_stub_run((zt_stopped){rtid}, rows, count, data, size, on_event, &run, &watch, ret_done, err);
     task = zt_pod_task(pod, rtid);
-    if (task)
-        task->made = (zt_vpid){0}; /* the child's number is ours to know, no program sees it */
-    return failed;
+    if (!task)
+        return failed;
+    task->made = (zt_vpid){0}; /* the child's number is ours to know, no program sees it */
+    return failed ? went_wrong(task, &watch, err) : 0;
+}
+
+int zt_loop_run_program(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
+                        uint32_t *ret_done, zt_err *err)
+{
+    if (!run_program(pod, rtid, rows, count, data, size, ret_done, err))
+        return 0;
+    zt_loop_take_end(pod, err);
+    return -1;
 }
 
 int zt_loop_end_process(zt_pod *pod, int32_t rtid, int32_t signal, zt_err *err)
@@ -192,5 +242,5 @@ int zt_loop_end_first(zt_pod *pod, int32_t rpid, int32_t status, uint64_t mask, 
     uint32_t done;
     if (!task || task->state != ZT_TASK_REST || task->process->threads < 2 || !pod->moved)
         return zt_fail(err, ZT_ERR_STATE, 0, "thread %d cannot end before others", rpid);
-    return zt_stub_run((zt_stopped){rpid}, &row, 1, NULL, 0, on_end_of_first, &run, &done, err);
+    return zt_stub_run((zt_stopped){rpid}, &row, 1, NULL, 0, on_end_of_first, &run, NULL, &done, err);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../base/proc.h"
+#include "../ptrace/stub.h"
 
 zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err)
 {
@@ -26,6 +27,7 @@ zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err)
         return NULL;
     }
     pod->moved = moved;
+    pod->patience_ms = ZT_STUB_PATIENCE_MS;
     pod->ipcs.moved = moved ? &pod->ids : NULL;
     pod->clock_offset_ns = clock_offset_ns;
     pod->tracer_tid = (pid_t)syscall(SYS_gettid);

@@ -40,15 +40,18 @@ struct zt_pod {
     zt_ipcs ipcs;
     bool senders;       /* processes stop where they are told who has sent a message (ptrace/filter.h) */
     bool wants_senders; /* they should, and do not yet: somebody awaits a freeze */
+    bool addresses;     /* processes stop where they ask for a socket's addresses, which may be other ones */
     uint32_t socket_notes, tidy_sockets_at; /* see pod/socket_notes.h */
     uint64_t pi_waits; /* so many began: pod/pi.h */
     zt_intmap ended_pasts; /* rpid -> zt_process_past of a process that nobody has waited for */
     zt_tiding *tidings; /* oldest first: zt_pod_tell */
     zt_err broken;      /* kind 0, or why the loop cannot go on: a thread is in a state that nobody knows */
 
+    int32_t patience_ms; /* for one row of a program */
     int64_t frozen_at_ns; /* host's monotonic clock */
     pid_t tracer_tid;
     atomic_bool woken;
+    atomic_bool cancelled; /* freezes are to give up */
 };
 
 zt_task *zt_pod_task(zt_pod *pod, int32_t rtid); /* NULL: not ours (yet) */

@@ -45,14 +45,14 @@ static int step_out_of_vdso(zt_stopped thread, zt_regs *regs, zt_err *err)
         if (zt_stopped_resume(thread, ZT_TO_STEP, 0, err) || zt_stop_wait(thread.rtid, &stop, err))
             return -1;
         if (stop.kind == ZT_STOP_EXITED)
-            return zt_fail(err, ZT_ERR_GONE, 0, "thread %d was killed", thread.rtid);
+            return zt_stop_fail_ended(stop, err);
         if (zt_stopped_get_regs(thread, regs, err))
             return -1;
     }
     if (zt_stopped_rest(thread, &stop, err))
         return -1;
     if (stop.kind == ZT_STOP_EXITED)
-        return zt_fail(err, ZT_ERR_GONE, 0, "thread %d was killed", thread.rtid);
+        return zt_stop_fail_ended(stop, err);
     if (zt_stopped_set_mask(thread, mask, err))
         return -1;
     if (in_vdso(regs))

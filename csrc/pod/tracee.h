@@ -113,6 +113,12 @@ typedef struct zt_task {
         int32_t nr;
         uint64_t args[6];
     } restart;
+    /* A program of ours was given up in it, and it has not come back: then it is to be this. */
+    struct {
+        bool active;
+        zt_regs regs;
+        uint64_t mask;
+    } late;
     bool awaits_freeze;  /* rests until the next freeze is over */
     bool interrupted;    /* at rest in a call that shows it */
     int64_t deadline_ns; /* of its timed call, host's monotonic clock; 0: it is in none */

@@ -30,7 +30,7 @@ static int run_to_first_call(zt_stopped thread, zt_regs *ret, zt_err *err)
         if (zt_stopped_resume(thread, ZT_TO_CALL, 0, err) || zt_stop_wait_for(thread.rtid, FIRST_CALL_MS, &stop, err))
             return -1;
         if (stop.kind == ZT_STOP_EXITED)
-            return zt_fail(err, ZT_ERR_GONE, ESRCH, "thread %d was killed", thread.rtid);
+            return zt_stop_fail_ended(stop, err);
         if (zt_stop_is_fault(stop))
             return zt_fail(err, ZT_ERR_STATE, 0, "it got signal %d before its first system call", stop.value);
     } while (stop.kind != ZT_STOP_CALL);
@@ -51,7 +51,7 @@ static int call_instead(zt_stopped thread, const zt_regs *regs, long nr, const u
         if (zt_stopped_resume(thread, ZT_TO_CALL, 0, err) || zt_stop_wait(thread.rtid, &stop, err))
             return -1;
         if (stop.kind == ZT_STOP_EXITED)
-            return zt_fail(err, ZT_ERR_GONE, ESRCH, "thread %d was killed", thread.rtid);
+            return zt_stop_fail_ended(stop, err);
     } while (stop.kind != ZT_STOP_CALL);
     if (zt_stopped_get_regs(thread, &other, err))
         return -1;

@@ -51,7 +51,7 @@ int zt_fresh_call(zt_stopped thread, uint64_t insn, long nr, const uint64_t *arg
         if (zt_stopped_resume(thread, ZT_TO_CALL, 0, err) || zt_stop_wait(thread.rtid, &stop, err))
             return -1;
         if (stop.kind == ZT_STOP_EXITED)
-            return zt_fail(err, ZT_ERR_GONE, ESRCH, "thread %d was killed", thread.rtid);
+            return zt_stop_fail_ended(stop, err);
         if (zt_stop_is_fault(stop))
             return zt_fail(err, ZT_ERR_STATE, 0, "signal %d instead of a system call", stop.value);
         way += stop.kind == ZT_STOP_CALL;

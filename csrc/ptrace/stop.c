@@ -59,6 +59,14 @@ zt_stop zt_stop_of(int32_t rtid, int wait_status)
     return stop;
 }
 
+int zt_stop_fail_ended(zt_stop stop, zt_err *err)
+{
+    zt_fail(err, ZT_ERR_GONE, ESRCH, "thread %d was killed", stop.rtid);
+    err->ended_rtid = stop.rtid;
+    err->wait_status = stop.value;
+    return -1;
+}
+
 /* Is it asleep where nothing of ours will wake it, or in code that is not ours? On the way to a stop it
  * runs, in the kernel, or waits for a disk; the first thread of a process that waits for the others to
  * end is a zombie. The interpreter spends some milliseconds in a second. */
@@ -74,10 +82,19 @@ static bool seems_stuck(int32_t rtid, uint64_t *user_ticks)
     return stat.state != 'D';
 }
 
-static int wait_ticking(int32_t rtid, zt_stop *ret, zt_err *err)
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000l + now.tv_nsec / 1000000;
+}
+
+static int wait_ticking(int32_t rtid, const zt_progress *progress, zt_stop *ret, zt_err *err)
 {
     int status, stuck_s = 0;
     uint64_t user_ticks = 0;
+    uint64_t seen = progress ? progress->look(progress->context) : 0;
+    int64_t since = now_ms();
     seems_stuck(rtid, &user_ticks);
     for (;;) {
         pid_t got = waitpid(rtid, &status, __WALL);
@@ -90,6 +107,15 @@ static int wait_ticking(int32_t rtid, zt_stop *ret, zt_err *err)
         if (errno != EINTR)
             return zt_fail_os(err, "waitpid");
         stuck_s = seems_stuck(rtid, &user_ticks) ? stuck_s + 1 : 0;
+        const uint64_t sees = progress ? progress->look(progress->context) : 0;
+        if (sees != seen) {
+            seen = sees;
+            since = now_ms();
+            stuck_s = 0;
+        }
+        if (progress && now_ms() - since > progress->patience_ms)
+            return zt_fail(err, ZT_ERR_TIMEOUT, 0, "thread %d is in the same call since %ld s", rtid,
+                           (now_ms() - since) / 1000);
         if (stuck_s >= ZT_STUCK_AFTER_S)
             return zt_fail(err, ZT_ERR_TIMEOUT, 0, "thread %d sleeps, or runs code that is not ours, since %d s", rtid,
                            stuck_s);
@@ -97,6 +123,11 @@ static int wait_ticking(int32_t rtid, zt_stop *ret, zt_err *err)
 }
 
 int zt_stop_wait(int32_t rtid, zt_stop *ret, zt_err *err)
+{
+    return zt_stop_wait_progress(rtid, NULL, ret, err);
+}
+
+int zt_stop_wait_progress(int32_t rtid, const zt_progress *progress, zt_stop *ret, zt_err *err)
 {
     enum { TICK_MS = 1000 };
     int status;
@@ -108,7 +139,7 @@ int zt_stop_wait(int32_t rtid, zt_stop *ret, zt_err *err)
     zt_ticks ticks;
     if (!zt_ticks_start(&ticks, TICK_MS))
         return zt_stop_wait_for(rtid, ZT_STUCK_AFTER_S * 1000, ret, err);
-    int failed = wait_ticking(rtid, ret, err);
+    int failed = wait_ticking(rtid, progress, ret, err);
     zt_ticks_stop(&ticks);
     return failed;
 }

@@ -39,6 +39,9 @@ typedef struct zt_stop {
 
 zt_stop zt_stop_of(int32_t rtid, int wait_status);
 
+/* ZT_ERR_GONE of a stop that is an end. The kernel tells it once: so the error does, to the loop. */
+int zt_stop_fail_ended(zt_stop stop, zt_err *err);
+
 /* About to get a signal that its next instruction would raise again? */
 static inline bool zt_stop_is_fault(zt_stop stop)
 {
@@ -51,6 +54,15 @@ static inline bool zt_stop_is_fault(zt_stop stop)
  * disk gets there, or ends by a signal that nobody can block. */
 #define ZT_STUCK_AFTER_S 15
 int zt_stop_wait(int32_t rtid, zt_stop *ret, zt_err *err);
+
+/* The same for one of which can be seen that it gets on: as long as `look` gives ever new numbers, it
+ * may also sleep; ZT_ERR_TIMEOUT when it gives the same one for that long, whatever it is at. */
+typedef struct zt_progress {
+    int32_t patience_ms;
+    uint64_t (*look)(const void *context);
+    const void *context;
+} zt_progress;
+int zt_stop_wait_progress(int32_t rtid, const zt_progress *progress, zt_stop *ret, zt_err *err);
 
 /* The same for one that may not stop: ZT_ERR_TIMEOUT after so long. */
 int zt_stop_wait_for(int32_t rtid, int32_t timeout_ms, zt_stop *ret, zt_err *err);

@@ -56,11 +56,17 @@ uint32_t zt_stub_capacity(void)
 
 typedef enum run_end { RUN_DONE, RUN_TAKEN, RUN_FAULT } run_end;
 
-/* Bring a thread that sleeps in a row, or loops, out of it. */
-static int cut_short(zt_stopped thread, zt_stop *ret, zt_err *err)
+/* Bring a thread that sleeps in a row, or loops, out of it. ZT_ERR_LATE: it does not come. */
+static int cut_short(zt_stopped thread, int32_t patience_ms, zt_stop *ret, zt_err *err)
 {
-    if (zt_interrupt(thread.rtid, err) || zt_stop_wait(thread.rtid, ret, err))
+    enum { MOST_MS = 5000 };
+    if (zt_interrupt(thread.rtid, err))
         return -1;
+    if (zt_stop_wait_for(thread.rtid, patience_ms < MOST_MS ? patience_ms : MOST_MS, ret, err)) {
+        if (err->kind == ZT_ERR_TIMEOUT)
+            err->kind = ZT_ERR_LATE;
+        return -1;
+    }
     bool at_rest = ret->kind == ZT_STOP_REST || ret->kind == ZT_STOP_GROUP;
     return at_rest || !zt_stopped_rest(thread, ret, err) ? 0 : -1;
 }
@@ -68,17 +74,25 @@ static int cut_short(zt_stopped thread, zt_stop *ret, zt_err *err)
 /* Let the thread run until the interpreter makes its last call, it faults, or `event` ends it.
  * ZT_ERR_TIMEOUT: it got stuck, and is at rest there. *ret_stopped: the one other signal that nobody
  * can block came meanwhile, and is still to be given. */
-static int run_to_end(zt_stopped thread, zt_stub_event *event, void *context, run_end *ret, bool *ret_stopped,
-                      zt_err *err)
+static int run_to_end(zt_stopped thread, const zt_progress *progress, zt_stub_event *event, void *context, run_end *ret,
+                      bool *ret_stopped, zt_err *err)
 {
     for (;;) {
         zt_stop stop;
         if (zt_stopped_resume(thread, ZT_TO_EVENT, 0, err))
             return -1;
-        if (zt_stop_wait(thread.rtid, &stop, err)) {
-            const zt_err why = *err;
-            if (why.kind == ZT_ERR_TIMEOUT && !cut_short(thread, &stop, err) && stop.kind != ZT_STOP_EXITED)
+        if (zt_stop_wait_progress(thread.rtid, progress, &stop, err)) {
+            zt_err why = *err;
+            if (why.kind != ZT_ERR_TIMEOUT)
+                return -1;
+            if (!cut_short(thread, progress->patience_ms, &stop, err)) {
+                if (stop.kind == ZT_STOP_EXITED)
+                    return zt_stop_fail_ended(stop, err);
                 *err = why;
+            } else if (err->kind == ZT_ERR_LATE) {
+                *err = why;
+                err->kind = ZT_ERR_LATE;
+            }
             return -1;
         }
         switch (stop.kind) {
@@ -98,6 +112,8 @@ static int run_to_end(zt_stopped thread, zt_stub_event *event, void *context, ru
             *ret = RUN_FAULT;
             return 0;
         default: {
+            if (!event && stop.kind == ZT_STOP_EXITED)
+                return zt_stop_fail_ended(stop, err);
             int taken = event ? event(context, stop, err)
                               : zt_fail(err, ZT_ERR_GONE, ESRCH, "thread %d ended in a program", thread.rtid);
             if (taken < 0)
@@ -111,7 +127,7 @@ static int run_to_end(zt_stopped thread, zt_stub_event *event, void *context, ru
     }
 }
 
-static int come_back(zt_stopped thread, const zt_regs *regs, uint64_t mask, zt_err *err)
+int zt_stub_put_back(zt_stopped thread, const zt_regs *regs, uint64_t mask, zt_err *err)
 {
     return zt_stopped_set_regs(thread, regs, err) || zt_stopped_set_mask(thread, mask, err) ? -1 : 0;
 }
@@ -131,8 +147,8 @@ static int run_leave(zt_stopped thread, const zt_regs *regs, uint64_t mask, bool
         *ret_stopped = *ret_stopped || (stop.kind == ZT_STOP_SIGNAL && stop.value == SIGSTOP);
     } while (stop.kind != ZT_STOP_REST && stop.kind != ZT_STOP_GROUP && stop.kind != ZT_STOP_EXITED);
     if (stop.kind == ZT_STOP_EXITED)
-        return zt_fail(err, ZT_ERR_GONE, ESRCH, "thread %d was killed", thread.rtid);
-    return come_back(thread, regs, mask, err);
+        return zt_stop_fail_ended(stop, err);
+    return zt_stub_put_back(thread, regs, mask, err);
 }
 
 /* The registers that a program may be left with: at the call by which the interpreter says so, with the
@@ -144,10 +160,45 @@ static bool is_end(const zt_regs *regs, uint32_t count)
            at / sizeof(zt_program_row) <= count;
 }
 
+/* --- how far it is: rows are run in order, and have no result before */
+
+static const int64_t NO_RESULT = INT64_MIN;
+
+typedef struct program {
+    int32_t rtid;
+    uint32_t count;
+} program;
+
+static uint64_t rows_done(const void *context)
+{
+    const program *at = context;
+    uint32_t low = 0, high = at->count;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        const uint64_t row = ZT_STUB_DATA + middle * sizeof(zt_program_row);
+        int64_t result = NO_RESULT;
+        zt_err ignored; /* it ends, or its memory does: then it gets on no more */
+        if (!zt_mem_get(at->rtid, row + offsetof(zt_program_row, result), &result, sizeof result, &ignored) &&
+            result != NO_RESULT)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void set_results(zt_program_row *rows, uint32_t first, uint32_t count, int64_t result)
+{
+    for (uint32_t i = first; i < count; i++)
+        rows[i].result = result;
+}
+
 int zt_stub_run(zt_stopped thread, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
-                zt_stub_event *event, void *context, uint32_t *ret_done, zt_err *err)
+                zt_stub_event *event, void *context, zt_stub_watch *watch, uint32_t *ret_done, zt_err *err)
 {
     const uint64_t rows_size = count * sizeof *rows;
+    const program program = {thread.rtid, count};
+    const zt_progress progress = {watch ? watch->patience_ms : ZT_STUB_PATIENCE_MS, rows_done, &program};
     zt_regs before, run;
     uint64_t mask;
     run_end end = RUN_DONE;
@@ -157,7 +208,14 @@ int zt_stub_run(zt_stopped thread, zt_program_row *rows, uint32_t count, void *d
         return zt_fail(err, ZT_ERR_STATE, E2BIG, "a program of %u rows and %u bytes is too large", count, size);
     if (zt_stopped_get_regs(thread, &before, err) || zt_stopped_get_mask(thread, &mask, err))
         return -1;
-    if (zt_mem_put(thread.rtid, ZT_STUB_DATA, rows, rows_size, err))
+    if (watch) {
+        watch->regs = before;
+        watch->mask = mask;
+    }
+    set_results(rows, 0, count, NO_RESULT);
+    const int unwritten = zt_mem_put(thread.rtid, ZT_STUB_DATA, rows, rows_size, err);
+    set_results(rows, 0, count, 0);
+    if (unwritten)
         return -1;
     if (size && zt_mem_put(thread.rtid, ZT_STUB_DATA + rows_size, data, size, err))
         return -1;
@@ -166,9 +224,9 @@ int zt_stub_run(zt_stopped thread, zt_program_row *rows, uint32_t count, void *d
     if (zt_stopped_set_mask(thread, ALL_SIGNALS, err) || zt_stopped_set_regs(thread, &run, err))
         return -1;
     bool stopped = false;
-    if (run_to_end(thread, event, context, &end, &stopped, err)) {
+    if (run_to_end(thread, &progress, event, context, &end, &stopped, err)) {
         const zt_err why = *err;
-        if (why.kind == ZT_ERR_TIMEOUT && !come_back(thread, &before, mask, err))
+        if (why.kind == ZT_ERR_TIMEOUT && !zt_stub_put_back(thread, &before, mask, err))
             *err = why;
         return -1;
     }
@@ -193,9 +251,10 @@ int zt_stub_run(zt_stopped thread, zt_program_row *rows, uint32_t count, void *d
         return -1;
     if (size && zt_mem_get(thread.rtid, ZT_STUB_DATA + rows_size, data, size, err))
         return -1;
-    if (*ret_done < count)
-        return zt_fail(err, ZT_ERR_PROGRAM, (int)-rows[*ret_done].result, "row %u failed", *ret_done);
-    return 0;
+    if (*ret_done == count)
+        return 0;
+    set_results(rows, *ret_done + 1, count, 0);
+    return zt_fail(err, ZT_ERR_PROGRAM, (int)-rows[*ret_done].result, "row %u failed", *ret_done);
 }
 
 /* --- installing it */
@@ -293,7 +352,7 @@ int zt_stub_install(zt_stopped thread, const zt_host_vdso *host, int64_t clock_o
     rows[count++] = protect(ZT_VDSO_PARAMS, ZT_STUB_INTERPRETER, PROT_READ | PROT_WRITE);
     rows[count++] = protect(ZT_STUB_INTERPRETER, ZT_STUB_HOST, PROT_READ | PROT_EXEC);
     rows[count++] = protect(ZT_STUB_DATA, ZT_STUB_LIMIT, PROT_READ | PROT_WRITE);
-    if (zt_stub_run(thread, rows, count, NULL, 0, NULL, NULL, &done, err))
+    if (zt_stub_run(thread, rows, count, NULL, 0, NULL, NULL, NULL, &done, err))
         return -1;
     if (zt_stopped_set_regs(thread, &before, err) || zt_stopped_set_mask(thread, mask, err))
         return -1;

@@ -23,11 +23,22 @@ typedef struct zt_stub_code {
 zt_stub_code zt_stub_interpreter(void);
 zt_stub_code zt_stub_vdso(void);
 
+/* What a program may take, and what a thread was before it ran. */
+#define ZT_STUB_PATIENCE_MS 120000
+typedef struct zt_stub_watch {
+    int32_t patience_ms; /* for one row, the longest of which read and write much, or wait for a disk */
+    zt_regs regs;        /* found */
+    uint64_t mask;       /* found */
+} zt_stub_watch;
+
 /* Run `count` rows with `size` bytes of data behind them in a thread that is at rest, and leave it
  * at rest with the registers and signal mask that it had. Results are written into rows, and the
  * data read back. *ret_done is the number of rows that ran; less than count is ZT_ERR_PROGRAM,
  * unless `event` ended the program (then the rows stay as they were). Signals wait meanwhile.
  * The stub must be whole (whole.h). ZT_ERR_TIMEOUT: a row slept, or what ran is not our code;
- * ZT_ERR_HARMED: it faulted. After both the thread is where it was. */
+ * ZT_ERR_HARMED: it faulted. After both the thread is where it was. ZT_ERR_LATE: as ZT_ERR_TIMEOUT, but
+ * nothing brings it out of there: it runs, has been interrupted, and once it is at rest zt_stub_put_back
+ * makes it what it was. */
 int zt_stub_run(zt_stopped thread, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
-                zt_stub_event *event, void *context, uint32_t *ret_done, zt_err *err);
+                zt_stub_event *event, void *context, zt_stub_watch *watch, uint32_t *ret_done, zt_err *err);
+int zt_stub_put_back(zt_stopped thread, const zt_regs *regs, uint64_t mask, zt_err *err);

@@ -212,7 +212,7 @@ static int lay_again(zt_stopped thread, int mem_fd, const bool needed[PARTS], co
         zt_stopped_rest(thread, &stop, err))
         return -1;
     if (stop.kind == ZT_STOP_EXITED)
-        return zt_fail(err, ZT_ERR_GONE, ESRCH, "thread %d was killed", thread.rtid);
+        return zt_stop_fail_ended(stop, err);
     if (zt_stopped_set_regs(thread, &before, err) || zt_stopped_set_mask(thread, mask, err))
         return -1;
     if (failed)
@@ -232,6 +232,21 @@ static int make(zt_stopped thread, int mem_fd, const zt_host_vdso *host, int64_t
     if (!needed[PARAMS] && !needed[INTERPRETER] && !needed[DATA])
         return 0;
     return lay_again(thread, mem_fd, needed, host, clock_offset_ns, err);
+}
+
+int zt_whole_look(zt_stopped thread, zt_err *err)
+{
+    const found all = {1, 1};
+    const found parts[PARTS] = {[INTERPRETER] = all};
+    bool ours = false;
+    int mem_fd = zt_proc_memory(thread.rtid);
+    if (mem_fd < 0)
+        return zt_fail_os(err, "memory of a process");
+    int failed = look_at_code(mem_fd, parts, &ours, err);
+    close(mem_fd);
+    if (!failed && !ours)
+        return foreign(err, PART[INTERPRETER].start, PART[INTERPRETER].end, "has been emptied");
+    return failed;
 }
 
 int zt_whole_make(zt_stopped thread, const zt_host_vdso *host, int64_t clock_offset_ns, zt_err *err)

@@ -8,3 +8,5 @@
  * ZT_ERR_FOREIGN: what lies there is not ours, or nothing could be laid; the text says what, and
  * nothing has been changed that a program of ours would not lay again. */
 int zt_whole_make(zt_stopped thread, const zt_host_vdso *host, int64_t clock_offset_ns, zt_err *err);
+/* Only look at its code: ZT_ERR_FOREIGN when it is not ours any more. */
+int zt_whole_look(zt_stopped thread, zt_err *err);

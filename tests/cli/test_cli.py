@@ -350,6 +350,8 @@ class TestRunOnATerminal:
             screen.expect(rb"Running +sleep 400")
             screen.type(b"fg %1\r")
             screen.expect(rb"\nsleep 500")
+            # Only then ^C is its own.
+            eventually(lambda: not re.search('"[Tt]"', zaptrace("ps", "--json", "sh").stdout))
             screen.type(b"\x03")
             screen.expect(rb"ready:")
             screen.type(b"kill %2; exit 5\r")

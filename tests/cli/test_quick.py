@@ -25,17 +25,19 @@ from zaptrace.supervisor import runtime
 
 LOADED_BY_HELP = {"zaptrace", "zaptrace.cli", "zaptrace.cli._quick", "zaptrace.cli._verbs"}
 LOADED_BY_RUN = LOADED_BY_HELP | {
+    "zaptrace.cancel",
     *("zaptrace.cli._start", "zaptrace.cli._foreground", "zaptrace.cli._tell"),
     *("zaptrace.errors", "zaptrace.ids", "zaptrace.log"),
     *("zaptrace._native", "zaptrace.linux", "zaptrace.linux.native"),
-    *("zaptrace.linux.private", "zaptrace.linux.scratch"),
-    *("zaptrace.pod", "zaptrace.pod.pod", "zaptrace.pod.stdio"),
+    "zaptrace.linux.private",
+    *("zaptrace.pod", "zaptrace.pod.command", "zaptrace.pod.pod", "zaptrace.pod.stdio"),
     "zaptrace.supervisor",
     *(
         f"zaptrace.supervisor.{name}"
         for name in (
             *("attach", "control", "control_socket", "end_record", "engine", "logs"),
-            *("own_process", "runtime", "starter", "supervisor", "terminal", "verbs", "workers"),
+            *("making", "own_process", "runtime", "starter", "stopping", "supervisor", "terminal"),
+            *("verbs", "workers"),
         )
     ),
 }

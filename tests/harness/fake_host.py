@@ -105,6 +105,10 @@ class Pod:
         """End."""
         self.path.unlink(missing_ok=True)
 
+    def gone(self) -> str | None:
+        """That it has ended."""
+        return None if self.path.exists() else "the pod has ended"
+
 
 class Destination(migration.Destination):
     """One that says when a conversation is over."""
@@ -124,7 +128,7 @@ def serve(base: Path, port: str) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     with Server(
         f"tcp://127.0.0.1:{port}",
-        spawn=lambda image, name: Copy(base, image),
+        spawn=lambda image, name, _: Copy(base, image),
         config=base / "config",
         staging=base / "staging",
         timeouts=SHORT,

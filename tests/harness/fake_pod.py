@@ -13,12 +13,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from zaptrace.errors import HostError, UnsupportedResource, ZaptraceError
+from zaptrace.cancel import Cancel
+from zaptrace.errors import Cancelled, HostError, UnsupportedResource, ZaptraceError
 from zaptrace.supervisor import starter, supervisor
 from zaptrace.supervisor.engine import Engine
 
@@ -76,7 +78,7 @@ class FakePod:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.rpid, number)
 
-    def freeze(self) -> None:
+    def freeze(self, cancel: Cancel | None = None) -> None:
         self._everyone(signal.SIGSTOP)
         self.frozen = True
 
@@ -110,7 +112,10 @@ class FakePod:
 
 
 class FakeEngine(Engine):
-    def launch(self, job: starter.Job, stdio: tuple[int, int, int], master: int | None) -> FakePod:
+    def launch(
+        self, job: starter.Job, stdio: tuple[int, int, int], master: int | None, cancel: Cancel
+    ) -> FakePod:
+        linger(job.argv, cancel)
         program = shutil.which(job.argv[0], path=(job.env or os.environ).get("PATH"))
         if program is None:
             error = FakeLaunchError(f"cannot run {job.argv[0]}")
@@ -151,7 +156,9 @@ class FakeEngine(Engine):
     def image_pod(self, path: str) -> dict[str, Any]:
         return json.loads((Path(path) / "fake.json").read_text())
 
-    def restore(self, job: starter.Job, stdio: tuple[int, int, int], master: int | None) -> FakePod:
+    def restore(
+        self, job: starter.Job, stdio: tuple[int, int, int], master: int | None, cancel: Cancel
+    ) -> FakePod:
         return self._run(
             job, self.image_pod(str(job.image))["argv"], stdio, master is not None, held=True
         )
@@ -163,7 +170,9 @@ class FakeEngine(Engine):
         then: str,
         codec: str | None,
         rehearsal: bool,
+        outside: str,
         progress: Any,
+        cancel: Cancel,
     ) -> dict[str, Any]:
         if "unsupported" in to:
             raise UnsupportedResource(
@@ -177,8 +186,18 @@ class FakeEngine(Engine):
             raise TypeError("a fault\nof ours")
         if "endless" in to:
             time.sleep(3600)
+        if "waits" in to:
+            os.mkdir(to + ".half")
+            try:
+                wait(cancel)
+            except Cancelled as error:
+                error.changed = "nothing; the pod is running again"
+                raise
+            finally:
+                os.rmdir(to + ".half")
         if "slow" in to:
             for step in range(10):
+                cancel.check()
                 progress({"step": "memory", "done": step, "total": 10})
                 time.sleep(0.1)
         os.mkdir(to)
@@ -188,11 +207,32 @@ class FakeEngine(Engine):
         return {"downtime_s": 0.001, "bytes": 12345, "processes": 1, "threads": 1}
 
     def migrate(
-        self, pod: FakePod, to: str, options: dict[str, Any], progress: Any
+        self, pod: FakePod, to: str, options: dict[str, Any], progress: Any, cancel: Cancel
     ) -> dict[str, Any]:
         progress({"phase": "send", "sent": 1, "total": 2})
+        if "silent" in to:  # the destination never says whole
+            wait(cancel)
+        cancel.commit()
+        if "insists" in to:  # nor that it is live
+            wait(Cancel(), limit=1.0)
         pod.kill()
         return {"downtime_s": 0.002, "bytes": 99}
+
+
+def wait(cancel: Cancel, limit: float = 3600.0) -> None:
+    """For something that does not come."""
+    over = threading.Event()
+    with cancel.waking(over.set):
+        over.wait(limit)
+    cancel.check()
+
+
+def linger(argv: list[str], cancel: Cancel) -> None:
+    """A launch that hangs: until it is given up, or for good."""
+    if "hangs" in argv:
+        wait(cancel)
+    if "deaf" in argv:
+        time.sleep(3600)
 
 
 def main() -> None:

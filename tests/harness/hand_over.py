@@ -86,6 +86,10 @@ class FakePod:
         self.killed = True
         self.world.stop("source")
 
+    def gone(self) -> str | None:
+        """That it has ended."""
+        return "the pod has ended" if self.killed else None
+
 
 class FakeCopy:
     """A restored pod at the destination."""
@@ -121,7 +125,7 @@ class Hosts:
         self.staging = tmp_path / "staging"
         self.server = Server(
             "tcp://127.0.0.1:*",
-            spawn=server.pop("spawn", lambda image, name: FakeCopy(self.world, image, name)),
+            spawn=server.pop("spawn", lambda image, name, _: FakeCopy(self.world, image, name)),
             config=self.config,
             staging=self.staging,
             timeouts=SHORT,

@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from harness import snapshot
 from harness.sabotage import KINDS
+from zaptrace.cancel import Cancel
 from zaptrace.errors import ZaptraceError
 from zaptrace.linux.tracee import tasks
 from zaptrace.pod.pod import Pod, Stdio
@@ -105,8 +106,8 @@ class Runner:
         assert pod
         freeze = pod.freeze
 
-        def freeze_and_look() -> None:
-            freeze()
+        def freeze_and_look(cancel: Cancel | None = None) -> None:
+            freeze(cancel)
             self.untouched = snapshot.take(pod)
 
         if compare:

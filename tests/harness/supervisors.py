@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from zaptrace.errors import PodError, WireTimeout
-from zaptrace.supervisor import control, runtime
+from zaptrace.supervisor import control, runtime, starter
+from zaptrace.supervisor.starter import Job, Started
 
 PATIENCE_S = 20.0
 
@@ -35,3 +37,14 @@ def end_all(root: Path) -> None:
             with contextlib.suppress(PodError, WireTimeout):
                 client.call("discard", timeout=5)
             eventually(lambda c=client: not c.alive(), f"the end of pod {name}")
+
+
+@contextlib.contextmanager
+def pod(base: Path, script: str, **more: object) -> Iterator[tuple[Started, control.Client]]:
+    job = Job(
+        "launch",
+        str(base),
+        **{"name": "web", "argv": ["sh", "-c", script], "stdio": "log", **more},
+    )
+    with starter.start(job) as started, started.connect() as client:
+        yield started, client

@@ -70,7 +70,7 @@ def test_several_at_a_time(hosts: Hosts) -> None:
             errors.append(e)
 
     hosts.world.running = set()
-    hosts.server.destination._spawn = lambda image, name: FakeCopy(World(), image, name)
+    hosts.server.destination._spawn = lambda image, name, _: FakeCopy(World(), image, name)
     threads = [
         threading.Thread(target=one, args=(world, f"web-{i}")) for i, world in enumerate(worlds)
     ]
@@ -96,7 +96,7 @@ def test_our_memory_is_bounded(hosts: Hosts) -> None:
                 pages.write(bite)
         sink.commit({"created": 1.0, "host": {}, "pod": {"name": "web"}})
 
-    hosts.server.destination._spawn = lambda image, name: BigCopy()
+    hosts.server.destination._spawn = lambda image, name, _: BigCopy()
 
     class BigCopy:
         def thaw(self) -> None:
@@ -145,7 +145,7 @@ def test_space_is_looked_for_first(hosts: Hosts) -> None:
 
 
 def test_a_restore_that_fails_there(tmp_path: Path) -> None:
-    def spawn(image: str, name: str) -> Any:
+    def spawn(image: str, name: str, gives_up: Any) -> Any:
         raise RestoreError("no such file: /lib/libx.so", stage="MEMORY", resource="memory", vpid=2)
 
     hosts = Hosts(tmp_path, spawn=spawn)
@@ -289,6 +289,6 @@ def test_a_pod_of_many_small_parts(hosts: Hosts) -> None:
                 part.write(str(i).encode())
         sink.commit({"created": 1.0, "host": {}, "pod": {"name": "web"}})
 
-    hosts.server.destination._spawn = lambda image, name: Small(image)
+    hosts.server.destination._spawn = lambda image, name, _: Small(image)
     assert hosts.send(capture=capture).parts == 1000
     assert hosts.world.running == {"small"}

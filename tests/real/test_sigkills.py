@@ -72,15 +72,20 @@ class Storm:
         """The processes of the pod, of every copy of it."""
         found = []
         for pid in self.marked():
-            with contextlib.suppress(OSError):
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                if words[1:3] == [b"-c", PROGRAM.encode()]:  # not the command that started it
-                    found.append(pid)
+            if words_of(pid)[1:3] == [b"-c", PROGRAM.encode()]:  # not the command that started it
+                found.append(pid)
         return found
 
     def home(self) -> Host | None:
         """Where the pod is."""
         return next((host for host in self.hosts if host.pods()), None)
+
+    def beside(self, copies: list[int]) -> set[int]:
+        """Who is neither of the pod, nor its supervisor, nor a server or what it keeps ready."""
+        found = set(self.marked()) - set(self.servers()) - set(copies)
+        found -= {parent_of(pid) for pid in copies}
+        ready = {pid for pid in found if b"waiting" in words_of(pid)}
+        return found if len(ready) > len(self.servers()) else found - ready
 
     def servers(self) -> list[int]:
         return [host.server.pid for host in self.hosts if host.server]
@@ -151,12 +156,20 @@ def parent_of(pid: int) -> int | None:
     return None
 
 
+def words_of(pid: int) -> list[bytes]:
+    """Its command line; nothing when it is gone."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return []
+
+
 @pytest.fixture
 def storm(place: Path) -> Iterator[Storm]:
     with two_hosts(place) as (a, b):
         yield Storm(place, a, b)
 
 
+@pytest.mark.timeout(120 + 30 * KILLS)
 def test_one_copy_or_a_whole_image(storm: Storm) -> None:
     told: dict[str, int] = {}
     for number in range(FIRST, FIRST + KILLS):
@@ -211,10 +224,7 @@ def judge(storm: Storm, said: str, verb: str, who: str, status: int) -> str:
         goes = who in ("supervisor", "copy") or verb == "stop"
         begins = verb in ("run", "restore")
         assert goes or begins or images, f"{said}\nneither a pod nor an image is left"
-    unknown = set(storm.marked()) - set(storm.servers()) - set(copies)
-    unknown -= {parent_of(pid) for pid in copies}
-    unknown -= {pid for pid in unknown if parent_of(pid) in storm.servers()}  # who wait for a pod
-    left = {pid: Path(f"/proc/{pid}/cmdline").read_bytes()[:200] for pid in unknown}
+    left = {pid: words_of(pid) for pid in storm.beside(copies)}
     assert not left, f"{said}\nleft: {left}"
     for host in storm.hosts:
         rubbish = os.listdir(storm.directory(host))
@@ -227,15 +237,7 @@ def judge(storm: Storm, said: str, verb: str, who: str, status: int) -> str:
 
 
 def settle(storm: Storm) -> None:
-    """Who is on the way to its end has come to it: no process besides the servers changes any more."""
+    """Who is on the way to its end has come to it."""
     deadline = time.monotonic() + PATIENCE_S
-    before: set[int] | None = None
-    while time.monotonic() < deadline:
-        now = set(storm.marked())
-        expected = set(storm.copies())
-        expected |= {p for pid in expected if (p := parent_of(pid)) is not None}
-        now = {pid for pid in now if parent_of(pid) not in storm.servers()}
-        if now - set(storm.servers()) <= expected or now == before:
-            return
-        before = now
-        time.sleep(0.5)
+    while storm.beside(storm.copies()) and time.monotonic() < deadline:
+        time.sleep(0.05)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -68,3 +69,44 @@ def test_a_checkpoint_that_hangs(place: Path):
         assert host.pods() == []
     finally:
         host.close()
+
+
+def test_a_migration_whose_destination_never_says_whole(place: Path):
+    """Given up, the pod runs on, or ends as it was asked to, and nothing is left over there."""
+    a, b = Host(place, "a"), Host(place, "b")
+    try:
+        b.serve(env={"ZAPTRACE_FAULT": "restore.after_memory:stall"})
+        a.know(b)
+        a.run("run", "-d", "--name", "web", "--", "sleep", "1000")
+
+        def migrating() -> subprocess.Popen[str]:
+            child = subprocess.Popen(
+                [*cli(), "migrate", "web", b.endpoint],
+                env=a.env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            eventually(lambda: [p["state"] for p in a.pods()] == ["migrating"])
+            eventually(lambda: [p["state"] for p in b.pods()] == ["restoring"])
+            return child
+
+        def given_up(child: subprocess.Popen[str], status: int, by: str) -> None:
+            _, said = child.communicate(timeout=60)
+            assert child.returncode == status and by in said, said
+            assert "nothing; the pod runs on here" in said
+            eventually(lambda: b.pods() == [])
+
+        child = migrating()
+        child.send_signal(signal.SIGINT)
+        given_up(child, 130, "ctrl-c")
+        assert [p["state"] for p in a.pods()] == ["running"]
+
+        child = migrating()
+        assert "signal 15" in a.run("stop", "web").stdout
+        given_up(child, 1, "zaptrace stop")
+        assert a.pods() == []
+    finally:
+        a.close()
+        b.close()

@@ -2,50 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from harness.supervisors import PATIENCE_S, end_all, eventually, is_gone
-from harness.world import TESTS
+from harness.supervisors import PATIENCE_S, eventually, is_gone, pod
 from zaptrace.errors import InternalError, PodError
 from zaptrace.supervisor import control, runtime, starter
 from zaptrace.supervisor.control_socket import Request
-from zaptrace.supervisor.starter import Job, Started
+from zaptrace.supervisor.starter import Job
 from zaptrace.supervisor.verbs import Verbs
-
-
-@pytest.fixture
-def base(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
-    """A runtime directory of the test's own, empty of pods when it ends."""
-    import tempfile
-
-    # Not tmp_path: the control socket's path has to be short.
-    with tempfile.TemporaryDirectory(prefix="zt", dir="/tmp") as path:
-        monkeypatch.setenv("ZAPTRACE_RUNTIME_DIR", path)
-        monkeypatch.setattr(starter, "PROGRAM", "harness.fake_pod")
-        monkeypatch.setenv("PYTHONPATH", str(TESTS), prepend=os.pathsep)
-        root = runtime.root()
-        yield root
-        end_all(root)
-
-
-@contextlib.contextmanager
-def pod(base: Path, script: str, **more: object) -> Iterator[tuple[Started, control.Client]]:
-    job = Job(
-        "launch",
-        str(base),
-        **{"name": "web", "argv": ["sh", "-c", script], "stdio": "log", **more},
-    )
-    with starter.start(job) as started, started.connect() as client:
-        yield started, client
 
 
 class TestEnd:
@@ -291,14 +262,6 @@ class TestClients:
                 seen.append(message)
             assert len(seen) == 11 and seen[0]["progress"]["total"] == 10
             assert second.call("status")["state"] == "running"
-
-    def test_stop_waits_for_a_verb(self, base: Path, tmp_path: Path) -> None:
-        with pod(base, "sleep 60") as (started, first), started.connect() as second:
-            request = first.send("checkpoint", to=str(tmp_path / "slow"), then="resume")
-            eventually(lambda: second.call("status")["state"] == "checkpointing")
-            outcome = second.call("stop", grace=PATIENCE_S, timeout=PATIENCE_S)["outcome"]
-            assert outcome["status"] == signal.SIGTERM
-            assert [*first.follow(request, PATIENCE_S)][-1]["ok"]
 
     def test_stop_cuts_a_verb_short(self, base: Path, tmp_path: Path) -> None:
         with pod(base, "sleep 60") as (started, first), started.connect() as second:

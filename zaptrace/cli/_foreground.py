@@ -27,7 +27,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..errors import PodError
+from ..errors import PodError, WireTimeout
 from ..supervisor.control import Outcome
 from ..supervisor.terminal import get_size
 from ._tell import exit_status, explain, say
@@ -100,7 +100,7 @@ def _wait(started: Started, signals: Signals) -> Outcome:
 
 
 def _pass_on(client: Client, number: int) -> None:
-    with contextlib.suppress(PodError):  # it ended just now: the next turn sees it
+    with contextlib.suppress(PodError, WireTimeout):  # if it ended just now, the next turn sees it
         if number == signal.SIGTSTP:
             client.call("signal", signal=int(signal.SIGSTOP), group=True)
             os.kill(os.getpid(), signal.SIGSTOP)

@@ -6,6 +6,7 @@ Knows no click, for `run` is quick without (see _quick.py).
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import termios
 from collections.abc import Callable, Sequence
@@ -36,6 +37,10 @@ def launch(
         env={**os.environ, **dict(one.split("=", 1) for one in env)},
     )
     return bring_up(job, detach, print_json if as_json else None)
+
+
+_FORGO = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
+"""Who sends these while the pod is being made does not want it; they are for the pod once it is whole."""
 
 
 def bring_up(job: Job, detach: bool, print_json: Callable[[object], None] | None) -> int:
@@ -72,8 +77,10 @@ def _in_foreground(job: Job) -> int:
         job.rows, job.cols = get_size(sys.stdin.fileno())
         job.termios = termios.tcgetattr(sys.stdin.fileno())
     sys.stdout.flush()
-    with Signals() as signals, start(job, forked=True) as started:
-        if started.stdio != "tty":
-            return stay(started, signals)
-        with started.connect() as client:
-            return follow(client, signals, owner=True, tail=2 * SCROLLBACK)
+    with Signals() as signals:
+        given_up = lambda: not _FORGO.isdisjoint(signals.caught)  # noqa: E731
+        with start(job, forked=True, gives_up=given_up) as started:
+            if started.stdio != "tty":
+                return stay(started, signals)
+            with started.connect() as client:
+                return follow(client, signals, owner=True, tail=2 * SCROLLBACK)

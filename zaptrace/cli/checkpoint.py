@@ -6,7 +6,7 @@ import os
 
 import click
 
-from ._common import POD, as_json, connect, progress_bar, size, span
+from ._common import OUTSIDE, POD, as_json, connect, progress_bar, size, span
 from ._tell import print_json
 
 
@@ -21,8 +21,11 @@ from ._tell import print_json
     default=True,
     help="With --stop: restore the image beside the pod first, as a trial (default).",
 )
+@OUTSIDE
 @as_json
-def command(pod: str, to: str, then: str, codec: str, rehearsal: bool, as_json: bool) -> None:
+def command(
+    pod: str, to: str, then: str, codec: str, rehearsal: bool, outside: str, as_json: bool
+) -> None:
     """Write POD to an image.
 
     \b
@@ -32,7 +35,8 @@ def command(pod: str, to: str, then: str, codec: str, rehearsal: bool, as_json: 
 
     The image is complete, or not there at all; when anything fails the pod goes on. Before --stop
     ends the pod, the image is restored beside it and thrown away: an image that would not come back
-    is refused while the pod can still go on.
+    is refused while the pod can still go on. ctrl-c gives it up: then there is no image, and the pod
+    goes on.
     """
     to = os.path.abspath(to)
     with connect(pod) as client, progress_bar(f"checkpoint {pod}") as show:
@@ -42,6 +46,7 @@ def command(pod: str, to: str, then: str, codec: str, rehearsal: bool, as_json: 
             then=then,
             codec=None if codec == "none" else codec,
             rehearsal=rehearsal,
+            outside=outside,
             progress=show,
         )
     report = reply["report"]

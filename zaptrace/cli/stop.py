@@ -28,7 +28,8 @@ def command(pod: str, grace: float, kill: bool, as_json: bool) -> None:
     zaptrace stop web --grace 60
     zaptrace stop web --kill
 
-    Returns when nothing of the pod is left.
+    Returns when nothing of the pod is left. What is being done to it is given up first, so its grace
+    time begins when it runs again. ctrl-c before the grace time is over: no SIGKILL is sent.
     """
     if runtime.end_starting(runtime.find(pod, runtime.root())):
         if as_json:

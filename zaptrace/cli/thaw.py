@@ -10,7 +10,7 @@ from ._common import POD, connect
 @click.command()
 @click.argument("pod", type=POD)
 def command(pod: str) -> None:
-    """Let a frozen POD go on.
+    """Let a frozen POD go on. A checkpoint or migration of it that is under way is given up.
 
     \b
     zaptrace thaw web

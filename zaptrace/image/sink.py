@@ -7,8 +7,9 @@
 
 Everything is written into `.web.zap.XXXXXXXX.tmp` beside the target, synced, and renamed: before
 `commit` returns there is no image, after it a whole one. Leaving the block without a commit
-removes it all. The temporary directory is held with a flock, so the next sink for the same target
-can tell what a killed one left behind, and clears it away; so does the next command (linux/scratch.py).
+removes it all. The point of no return of its Cancel is the rename. The temporary directory is held
+with a flock, so the next sink for the same target can tell what a killed one left behind, and clears
+it away; so does the next command (linux/scratch.py).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import lz4.frame
 import zstandard
 from blake3 import blake3
 
+from ..cancel import Cancel
 from ..errors import BadImage, ImageError
 from ..linux import private
 from ..linux.scratch import Scratch
@@ -108,11 +110,17 @@ class Sink(Protocol):
 class DirectorySink:
     """Writes an image to the directory `path`, which must not exist. See the module's docstring."""
 
-    def __init__(self, path: str | os.PathLike[str], codec: str | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        codec: str | None = None,
+        cancel: Cancel | None = None,
+    ) -> None:
         if codec not in CODECS:
             raise ValueError(f"codec {codec!r} is none of {CODECS}")
         self.path = os.path.abspath(path)
         self.codec = codec
+        self._cancel = cancel or Cancel()
         self.parts: dict[str, Part] = {}
         self._writing: set[str] = set()
         self._lock_fd = -1
@@ -218,9 +226,11 @@ class DirectorySink:
             prove(temp)
         with self._failing_as_image_error():
             for name in (FILE, *self.parts):
+                self._cancel.check()
                 _sync(os.path.join(temp, name))
             _sync(temp)
             self._refuse_existing()
+            self._cancel.commit()
             # rename(2) of a directory replaces an empty directory at most: nothing can be lost.
             os.rename(temp, self.path)
             self._temp = self.path  # until it is sure that it will be there: else it goes again

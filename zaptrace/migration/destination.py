@@ -49,9 +49,10 @@ class Copy(Protocol):
         """Remove all of it; does nothing when nothing is left."""
 
 
-Spawn = Callable[[str, str], Copy]
-"""spawn(image directory, pod name): verify the image (Image.open) and restore it, frozen. Returns
-when it is whole, or raises why it cannot be, and leaves nothing of it."""
+Spawn = Callable[[str, str, Callable[[], bool]], Copy]
+"""spawn(image directory, pod name, gives_up): verify the image (Image.open) and restore it, frozen. Returns
+when it is whole, or raises why it cannot be, and leaves nothing of it. `gives_up` is asked now and
+then, and True when nobody wants it any more."""
 Check = Callable[[dict[str, Any]], list[str]]
 """check(facts) -> reasons why a pod with these facts ("name" among them) cannot live here."""
 
@@ -252,7 +253,11 @@ class Destination:
         fault("migrate.destination.staged")
 
     def _restore(self, channel: Channel, arrival: _Arrival) -> None:
-        arrival.copy = self._spawn(arrival.image, arrival.name)
+        arrival.copy = self._spawn(
+            arrival.image,
+            arrival.name,
+            lambda: self._closing or channel.gone or arrival.state != "receiving",
+        )
         fault("migrate.destination.whole")
         with arrival.changed:
             if arrival.state != "receiving":
@@ -334,7 +339,7 @@ class Destination:
         fault("migrate.destination.go_heard")
         again = arrival.state == "kept" and not self._closing
         if again:
-            arrival.copy = self._spawn(arrival.image, arrival.name)
+            arrival.copy = self._spawn(arrival.image, arrival.name, lambda: self._closing)
         elif arrival.state != "whole" or arrival.copy is None:
             raise PodError(
                 f"pod {arrival.name} cannot go here: it is {arrival.state}",

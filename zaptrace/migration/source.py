@@ -7,9 +7,11 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ..cancel import Cancel
 from ..errors import WireError, ZaptraceError
 from ..image.manifest import FORMAT, Part, check, check_part_name
 from ..image.sink import PartWriter, Prove, Sink
@@ -37,7 +39,7 @@ Progress = Callable[[dict[str, Any]], None]
 """Called with {"step": "send" or "restore", "done": bytes, "total": bytes or None}.
 
 An exception that it raises before the hand-over is committed gives the migration up."""
-Call = Callable[[], contextlib.AbstractContextManager[Channel]]
+Call = Callable[[], AbstractContextManager[Channel]]
 
 _REPORT_EVERY_S = 0.25
 
@@ -56,6 +58,9 @@ class LeavingPod(Protocol):
 
     def kill(self) -> None:
         """End it; returns when nothing of it is left."""
+
+    def gone(self) -> str | None:
+        """That it has ended meanwhile, in words; None: it lives."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,7 @@ def send(
     codec: str | None = None,
     progress: Progress | None = None,
     timeouts: Timeouts | None = None,
+    cancel: Cancel | None = None,
 ) -> Report:
     """Move `pod` to the host server at `endpoint` (tcp://host:port), where it is called `name`.
 
@@ -95,6 +101,7 @@ def send(
              estimate of the size, also serves to look for space and to show progress
     config   the directory with our keys, see network/keys.py
     key      text of the server's key, when the user gave it; remembered once it has proven right
+    cancel   gives it up, until it is committed
 
     Returns when the pod runs there and is gone here. On any error it is here as it was, unless the
     error says otherwise in `changed`: see the table in the module's docstring.
@@ -104,21 +111,29 @@ def send(
     facts = facts or {}
     server_key = keys.server_key(endpoint, key)
 
-    def call() -> contextlib.AbstractContextManager[Channel]:
+    def call(check: Callable[[], None] = lambda: None) -> AbstractContextManager[Channel]:
         return wire.connect(
-            endpoint, identity=keys.identity, server_key=server_key, timeouts=timeouts
+            endpoint,
+            identity=keys.identity,
+            server_key=server_key,
+            timeouts=timeouts,
+            check=check,
         )
 
     began = time.monotonic()
+    cancel = cancel or Cancel()
     departure = _Departure(pod, call, name or pod.name, codec, progress, timeouts)
     with contextlib.ExitStack() as stack:
-        with _saying_that_it_stays(departure.was_frozen):
-            channel = stack.enter_context(call())
+        with departure.saying_that_it_stays():
+            channel = stack.enter_context(call(cancel.check))
+            stack.enter_context(cancel.waking(lambda: channel.interrupt(cancel.error())))
             if key is not None:
                 keys.remember(endpoint, server_key)
             fault("migrate.source.connected")
             departure.offer(channel, facts)
-        sink = departure.transfer(channel, capture or _checkpoint_of(pod), facts.get("bytes"))
+        sink = departure.transfer(
+            channel, capture or _checkpoint_of(pod, cancel), facts.get("bytes"), cancel
+        )
         departure.commit(channel)
     ended = time.monotonic()
     return Report(
@@ -132,12 +147,12 @@ def send(
     )
 
 
-def _checkpoint_of(pod: LeavingPod) -> Callable[[Sink], object]:
+def _checkpoint_of(pod: LeavingPod, cancel: Cancel) -> Callable[[Sink], object]:
     from ..pod.checkpoint import checkpoint  # here, because a host server needs no tracer
     from ..pod.pod import Pod
 
     assert isinstance(pod, Pod), "another kind of pod comes with a capture of its own"
-    return lambda sink: checkpoint(pod, sink, then="hold")
+    return lambda sink: checkpoint(pod, sink, then="hold", cancel=cancel)
 
 
 class _Departure:
@@ -170,7 +185,11 @@ class _Departure:
         fault("migrate.source.accepted")
 
     def transfer(
-        self, channel: Channel, capture: Callable[[Sink], object], total: int | None
+        self,
+        channel: Channel,
+        capture: Callable[[Sink], object],
+        total: int | None,
+        cancel: Cancel,
     ) -> WireSink:
         """Freeze the pod and send it, until the destination is whole. Thaws it on any failure."""
         sink = WireSink(channel, self._codec, self._progress, total)
@@ -181,6 +200,7 @@ class _Departure:
             self._progress({"step": "restore", "done": sink.sent, "total": sink.sent})
             self._image = channel.recv("whole", timeout=self._timeouts.work).get("image", str)
             fault("migrate.source.whole")
+            cancel.commit()
         return sink
 
     def commit(self, channel: Channel) -> None:
@@ -222,22 +242,37 @@ class _Departure:
     def _staying_on_failure(self, channel: Channel, sink: WireSink) -> Iterator[None]:
         """Whatever fails inside: the pod is as it was, and the error and the destination know."""
         try:
-            with _saying_that_it_stays(self.was_frozen):
-                yield
+            yield
         except BaseException as e:
-            try:
-                if not self.was_frozen:
-                    self.pod.thaw()
-            except ZaptraceError as failed:
-                if isinstance(e, ZaptraceError):
-                    e.changed = f"the pod could not be thawed: {failed.what}"
+            self._stay(e)
             self._take_back(channel, sink)
             raise
+
+    @contextlib.contextmanager
+    def saying_that_it_stays(self) -> Iterator[None]:
+        """The same while the destination has nothing of it."""
+        try:
+            yield
+        except BaseException as e:
+            self._stay(e)
+            raise
+
+    def _stay(self, error: BaseException) -> None:
+        try:
+            if not self.was_frozen:
+                self.pod.thaw()
+            holds = "is still frozen" if self.was_frozen else "runs on"
+            changed = self.pod.gone() or f"nothing; the pod {holds} here"
+        except ZaptraceError as failed:
+            changed = f"the pod could not be thawed: {failed.what}"
+        if isinstance(error, ZaptraceError):
+            error.changed = changed
 
     def _take_back(self, channel: Channel, sink: WireSink) -> None:
         """Spare the destination the doubt, when it may be whole. Our pod runs already."""
         if not sink.committed:
             return  # it is not whole; it sees us leave
+        channel.interrupt(None)
         with contextlib.suppress(ZaptraceError):
             if channel.gone:
                 self._resolve("abort")
@@ -247,16 +282,10 @@ class _Departure:
     def _resolve(self, decision: str) -> None:
         with self._call() as channel:
             channel.send("resolve", id=self.id, decision=decision)
-            channel.recv("live" if decision == "go" else "aborted", timeout=self._timeouts.work)
-
-
-@contextlib.contextmanager
-def _saying_that_it_stays(was_frozen: bool) -> Iterator[None]:
-    try:
-        yield
-    except ZaptraceError as e:
-        e.changed = f"nothing; the pod {'is still frozen' if was_frozen else 'runs on'} here"
-        raise
+            if decision == "go":
+                channel.recv("live", timeout=self._timeouts.work)
+            else:
+                channel.recv("aborted")
 
 
 class WireSink:

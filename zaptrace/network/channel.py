@@ -109,6 +109,7 @@ class Channel:
         self._inbox_cost = 0
         self._credit = window
         self._end: ZaptraceError | None = None
+        self._interrupt: ZaptraceError | None = None
         self._taken = 0  # bytes out of the inbox that no credit was given for yet
         self._last = 0  # cost of the message that our user still looks at
 
@@ -127,13 +128,14 @@ class Channel:
         cost = _cost(len(head), len(data), self._window)
         with self._changed:
             if not self._changed.wait_for(
-                lambda: self._end is not None or self._credit >= cost, self.timeouts.answer
+                lambda: self._is_over() or self._credit >= cost, self.timeouts.answer
             ):
                 raise WireTimeout(
                     f"{self.peer} takes no more",
                     needed="that it goes on reading",
                     found=f"nothing read for {self.timeouts.answer:g} s",
                 )
+            self._raise_interrupt()
             if self._end is not None:
                 raise self._end
             self._credit -= cost
@@ -151,12 +153,13 @@ class Channel:
             if self._taken and (not self._inbox or self._taken >= WINDOW // 4):
                 self._hub.post(self._route, [plain.dumps({"kind": "credit", "bytes": self._taken})])
                 self._taken = 0
-            if not self._changed.wait_for(lambda: self._inbox or self._end is not None, timeout):
+            if not self._changed.wait_for(lambda: self._inbox or self._is_over(), timeout):
                 raise WireTimeout(
                     f"{self.peer} does not answer",
                     needed=" or ".join(kinds),
                     found=f"nothing for {timeout:g} s, though the connection is there",
                 )
+            self._raise_interrupt()
             if not self._inbox:
                 assert self._end is not None
                 raise self._end
@@ -170,6 +173,22 @@ class Channel:
                 found=repr(message.kind),
             )
         return message
+
+    def interrupt(self, error: ZaptraceError | None) -> None:
+        """Have the wait that our user is in, or its next one, raise `error`. From any thread.
+
+        None takes back what nobody has met yet."""
+        with self._changed:
+            self._interrupt = error
+            self._changed.notify_all()
+
+    def _is_over(self) -> bool:
+        return self._end is not None or self._interrupt is not None
+
+    def _raise_interrupt(self) -> None:
+        error, self._interrupt = self._interrupt, None
+        if error is not None:
+            raise error
 
     def fail(self, error: ZaptraceError) -> None:
         """Tell the other side that we gave up, and why. The conversation is over."""

@@ -42,10 +42,12 @@ import zmq
 import zmq.utils.z85
 
 from ..errors import HostError
-from ..linux import private
+from ..linux import outside, private
 
 KEY_BYTES = 32
 _PREFIX = "zap-"
+_MOST = 16 << 20
+"""Bytes of a file of keys."""
 _ENDPOINT = re.compile(r"tcp://(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.*-]+):([0-9]{1,5}|\*)", re.ASCII)
 
 
@@ -166,7 +168,7 @@ class Keys:
             self._make_identity(path)
         _refuse_others(path, 0o077)
         try:
-            secret = decode(path.read_text().strip())
+            secret = decode(outside.read(path, _MOST).decode().strip())
             public = zmq.utils.z85.decode(zmq.curve_public(zmq.utils.z85.encode(secret)))
         except (HostError, ValueError, OSError) as e:
             raise HostError(
@@ -240,7 +242,7 @@ def _refuse_others(path: Path, forbidden: int) -> None:
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The numbered lines of a key file, as words, without comments."""
     try:
-        text = path.read_text(errors="replace")
+        text = outside.read(path, _MOST).decode(errors="replace")
     except FileNotFoundError:
         return
     except OSError as e:
@@ -255,7 +257,7 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
 def _append(path: Path, line: str) -> None:
     """The whole line, or nothing of it."""
     with _kept_in(path.parent):
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        fd = outside.open_file(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         try:
             size = os.fstat(fd).st_size
             if not size:

@@ -34,6 +34,7 @@ __all__ = ["MAX_DATA", "Channel", "Listener", "Timeouts", "connect"]
 
 PROTOCOL = 1
 MAX_CONVERSATIONS = 64
+_CHECK_MS = 100
 
 # The connecting side
 
@@ -67,11 +68,17 @@ class _Caller(Hub):
 
 @contextlib.contextmanager
 def connect(
-    endpoint: str, *, identity: Identity, server_key: bytes, timeouts: Timeouts | None = None
+    endpoint: str,
+    *,
+    identity: Identity,
+    server_key: bytes,
+    timeouts: Timeouts | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> Iterator[Channel]:
     """A conversation with the server at `endpoint` (tcp://host:port), which must hold `server_key`.
 
-    Raises WireError when there is none, or it does not let us in; PeerVersionError.
+    Raises WireError when there is none, or it does not let us in; PeerVersionError. `check` is
+    called now and then until there is one, and may raise.
     """
     timeouts = timeouts or Timeouts()
     host = host_of(endpoint)
@@ -87,8 +94,8 @@ def connect(
     hub = _Caller(context, socket, monitor, timeouts)
     try:
         socket.connect(endpoint)
-        _wait_connected(monitor, host, identity, timeouts.connect)
-        window = _greet(socket, host, timeouts.connect)
+        _wait_connected(monitor, host, identity, timeouts.connect, check)
+        window = _greet(socket, host, timeouts.connect, check)
         channel = Channel(hub, b"", host, window, timeouts)
         hub.add(b"", channel)
     except BaseException as e:
@@ -138,11 +145,15 @@ def _prepare(socket: zmq.Socket[bytes], timeouts: Timeouts, *, ipv6: bool) -> No
 
 
 def _wait_connected(
-    monitor: zmq.Socket[bytes], host: str, identity: Identity, timeout: float
+    monitor: zmq.Socket[bytes],
+    host: str,
+    identity: Identity,
+    timeout: float,
+    check: Callable[[], None],
 ) -> None:
     until = time.monotonic() + timeout
     connected = False
-    while monitor.poll(max(0, int((until - time.monotonic()) * 1000))):
+    while _ready(monitor, until, check):
         event = recv_monitor_message(monitor)["event"]
         if event == zmq.Event.HANDSHAKE_SUCCEEDED:
             return
@@ -186,10 +197,19 @@ def _wait_connected(
     )
 
 
-def _greet(socket: zmq.Socket[bytes], host: str, timeout: float) -> int:
+def _ready(socket: zmq.Socket[bytes], until: float, check: Callable[[], None]) -> bool:
+    """Is there something to receive, at last?"""
+    while (left := until - time.monotonic()) > 0:
+        check()
+        if socket.poll(min(_CHECK_MS, int(left * 1000) + 1)):
+            return True
+    return False
+
+
+def _greet(socket: zmq.Socket[bytes], host: str, timeout: float, check: Callable[[], None]) -> int:
     """Exchange hellos; returns the other side's window."""
     socket.send(_hello())
-    if not socket.poll(int(timeout * 1000)):
+    if not _ready(socket, time.monotonic() + timeout, check):
         raise WireTimeout(f"{host} does not say hello", found=f"nothing for {timeout:g} s")
     try:
         kind, fields, _, _ = decode(socket.recv_multipart(copy=False))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -10,13 +12,21 @@ from types import TracebackType
 from typing import Any, Literal
 
 from .. import resources
-from ..errors import ImageError, TraceeGone, Unsettled, ZaptraceError, refusals_of_the_host
+from ..cancel import Cancel
+from ..errors import (
+    Cancelled,
+    ImageError,
+    TraceeGone,
+    Unsettled,
+    ZaptraceError,
+    refusals_of_the_host,
+)
 from ..image.image import MAX_STATE, pack_states
 from ..image.sink import Buffer, PartWriter, Sink
 from ..linux import host
 from ..log import fault
 from ..resources.room import Room, encode_state
-from ..view.frozen import FrozenPod
+from ..view.frozen import FrozenPod, Outside
 from ..view.store import RECORD
 from .pod import Pod
 from .rehearsal import rehearse
@@ -44,23 +54,31 @@ def checkpoint(
     *,
     then: Then = "resume",
     rehearsal: bool | None = None,
+    outside: Outside = "refuse",
     progress: Callable[[str, int], None] | None = None,
+    cancel: Cancel | None = None,
 ) -> Report:
     """Write the pod to a sink; afterwards let it go on, end it, or leave it frozen.
 
     What the pod has for a moment only (Unsettled) is waited for, with the pod running meanwhile.
     With `rehearsal` (None: when it is to end) the image is restored beside the frozen pod first,
-    and thrown away. `progress(room, bytes so far)` is called as rooms are captured.
-    Raises UnsupportedResource, ImageError, TraceeGone, PodError, and what the restore would raise;
-    then the pod is as it was, and the sink aborted.
+    and thrown away. TCP connections to `outside` are refused, or in the image have been reset ("close").
+    `progress(room, bytes so far)` is called as rooms are captured.
+    Raises UnsupportedResource, ImageError, TraceeGone, PodError, Cancelled, and what the restore would
+    raise; then the pod is as it was, if it lives, and the sink aborted. `cancel` is the sink's, too.
     """
     was_frozen = pod.frozen
-    counting = Counting(sink, progress)
+    cancel = cancel or Cancel()
+    counting = Counting(sink, progress, cancel.check)
     try:
         with refusals_of_the_host(f'cannot checkpoint pod "{pod.name}"'):
-            manifest, started = _capture_settled(pod, counting, patient=not was_frozen)
+            manifest, started = _capture_settled(
+                pod, counting, outside, cancel, patient=not was_frozen
+            )
         fault("checkpoint.captured")
-        prove = rehearse if (then == "stop" if rehearsal is None else rehearsal) else None
+        cancel.check()
+        wanted = then == "stop" if rehearsal is None else rehearsal
+        prove = functools.partial(rehearse, cancel=cancel) if wanted else None
         if then == "resume" and not was_frozen and prove is None:
             pod.thaw()  # before the commit: the pod need not wait for the disk
         downtime = time.monotonic() - started
@@ -70,12 +88,9 @@ def checkpoint(
             downtime = time.monotonic() - started
     except BaseException as error:
         sink.abort()
-        if not was_frozen:
-            pod.thaw()
-        if isinstance(error, ZaptraceError) and error.changed is None:
-            error.changed = (
-                f"nothing; the pod is {'frozen still' if was_frozen else 'running again'}"
-            )
+        changed = _let_go_on(pod, was_frozen)
+        if isinstance(error, ZaptraceError):
+            error.changed = error.changed or changed
         raise
     if then == "stop":
         pod.kill()
@@ -85,18 +100,28 @@ def checkpoint(
     return Report(downtime, counting.total, facts["processes"], facts["threads"])
 
 
+def _let_go_on(pod: Pod, was_frozen: bool) -> str:
+    """After a failure; what has changed by then."""
+    try:
+        if not was_frozen:
+            pod.thaw()
+    except ZaptraceError as failed:
+        return pod.gone() or f"the pod is frozen: it cannot be thawed: {failed.what}"
+    return pod.gone() or f"nothing; the pod is {'frozen still' if was_frozen else 'running again'}"
+
+
 def _capture_settled(
-    pod: Pod, counting: Counting, *, patient: bool
+    pod: Pod, counting: Counting, outside: Outside, cancel: Cancel, *, patient: bool
 ) -> tuple[dict[str, Any], float]:
     """(manifest, when the pod was frozen for it)."""
     until = time.monotonic() + (SETTLES_S if patient else 0)
     look_again = _FIRST_LOOK_AGAIN_S
     while True:
         started = time.monotonic()
-        pod.freeze()
+        pod.freeze(cancel)
         fault("checkpoint.frozen")
         try:
-            return pod.call(_capture_all, pod, counting), started
+            return pod.call(_capture_all, pod, counting, outside), started
         except Unsettled:
             if time.monotonic() > until:
                 raise
@@ -105,15 +130,23 @@ def _capture_settled(
         look_again = min(2 * look_again, _LAST_LOOK_AGAIN_S)
 
 
-def _capture_all(pod: Pod, counting: Counting) -> dict[str, Any]:
-    frozen = pod.frozen_view()
+def _capture_all(pod: Pod, counting: Counting, outside: Outside) -> dict[str, Any]:
     try:
-        return capture(frozen, counting)
-    except TraceeGone as error:
-        error.changed = "a process of the pod has ended meanwhile; nothing by us"
+        with contextlib.closing(pod.frozen_view()) as frozen:
+            frozen.outside = outside
+            manifest = capture(frozen, counting)
+            pod.before_end = frozen.at_end
+            return manifest
+    except (TraceeGone, Unsettled, Cancelled):
         raise
-    finally:
-        frozen.close()
+    except (ZaptraceError, OSError) as error:
+        # What /proc says of a process that was killed is no refusal, of the host's or of ours.
+        if (dead := pod.dead_member()) is None:
+            raise
+        raise TraceeGone(
+            f"process {dead} of the pod died while it was looked at",
+            found=error.what if isinstance(error, ZaptraceError) else str(error),
+        ) from error
 
 
 def capture(
@@ -122,10 +155,11 @@ def capture(
     """The States and contents of rooms into the sink; the manifest without its parts."""
     frozen.image = sink
     if not frozen.processes:
-        raise ZaptraceError(f'cannot checkpoint pod "{frozen.name}": it has no process any more')
+        raise TraceeGone(f'cannot checkpoint pod "{frozen.name}": it has no process any more')
     resources.claim_files(frozen)
     packed: list[bytes] = []
     for room in rooms:
+        sink.check()
         sink.room = room.NAME
         states = [encode_state(state) for state in room.capture(frozen)]
         packed.append(pack_states(room.NAME, states))
@@ -162,9 +196,15 @@ def _refuse_too_much(size: int) -> None:
 class Counting:
     """The sink, and how many bytes went in."""
 
-    def __init__(self, sink: Sink, progress: Callable[[str, int], None] | None) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        progress: Callable[[str, int], None] | None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         self._sink = sink
         self._progress = progress
+        self.check = check  # raises when all of it is to be given up
         self.room = ""
         self.total = 0
 
@@ -172,6 +212,7 @@ class Counting:
         return _CountingPart(self, self._sink.part(name))
 
     def add(self, size: int) -> None:
+        self.check()
         self.total += size
         if self._progress:
             self._progress(self.room, self.total)

@@ -7,46 +7,39 @@ function (`Pod.call`), so there are no locks: while it runs such a function, no 
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import queue
-import resource
 import signal as signals
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
+from ..cancel import Cancel
 from ..errors import HostError, PodError, ZaptraceError, refusals_of_the_host
 from ..ids import Rpid, Vpid
-from ..linux.native import Bytes, Handle, NativeError, Strings, check, ffi, lib, new_error
+from ..linux.native import Handle, NativeError, check, ffi, lib, new_error
 from ..log import fault, log, unforeseen
+from .command import LaunchError, c_string, c_strings, find, launch_error, raise_file_limit
 from .stdio import Stdio
 
 if TYPE_CHECKING:
     from ..view.build import Deferred
     from ..view.frozen import FrozenPod
-    from .look import ProcessInfo
+    from .listing import Known, ProcessInfo
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 FREEZE_TIMEOUT_MS = 10_000
 _CUT_AFTER_S = 1.0
+_BUSY_S = 0.5
 _CLOSE_S = 40.0
 """Longer than the tracer waits for the end of a process (zt_loop_kill)."""
 _LOOK_S = 1.0
 _WAKE_AGAIN_S = 0.001
 """A wake that comes just before the tracer goes to sleep is lost (zt_loop_wake): so once more."""
-
-
-class LaunchError(HostError):
-    """The program could not be executed; `status` is 127 (not found) or 126, as a shell reports."""
-
-    def __init__(self, what: str, status: int = 126, **fields: str | None) -> None:
-        super().__init__(what, **fields)
-        self.status = status
 
 
 @dataclass
@@ -59,13 +52,22 @@ class _Job:
     value: Any = None
     error: BaseException | None = None
 
+    dropped: bool = False
+    """Nobody waits for it any more."""
+
     def run(self) -> None:
         self.taken.set()
+        if self.dropped:
+            return
         try:
             self.value = self.work()
         except BaseException as error:
             self.error = error
         self.done.set()
+
+
+class _BusyError(Exception):
+    """It is at something else."""
 
 
 class Pod:
@@ -78,10 +80,12 @@ class Pod:
         self.tty_master = self.stdio.master
         self._handle: Handle | None = None
         self.before_thaw: list[Deferred] = []
-        self.failure: ZaptraceError | None = None
-        """Why the tracer had to end the pod, if it had to."""
-        self.told: list[str] = []
-        """What the tracer had to say to people, oldest first; also in the log."""
+        self._known: list[Known] = []
+        self.before_end: list[
+            Callable[[], None]
+        ] = []  # what a checkpoint wants done if it ends here
+        self.failure: ZaptraceError | None = None  # why the tracer had to end the pod, if it had to
+        self.told: list[str] = []  # what it had to say to people, oldest first; also in the log
         with refusals_of_the_host(f'cannot make pod "{name}"'):
             self._stdio_ids = self.stdio.identify()
         self._moved = moved
@@ -207,16 +211,23 @@ class Pod:
         It takes as long as the work does. No wait of the tracer for a thread is without an end
         (zt_stop_wait), and `cut` makes those end at once that are for processes of the pod.
         """
+        return self._call(lambda: work(*args))
+
+    def _call(self, work: Callable[[], T], patience: float | None = None) -> T:
+        """The same; with `patience`, _BusyError when the tracer has not come to it within that."""
         if threading.current_thread() is self._thread:
-            return work(*args)
+            return work()
         if self._closed:
             raise PodError(f'pod "{self.name}" is closed')
-        job = _Job(lambda: work(*args))
+        job, since = _Job(work), time.monotonic()
         self._jobs.put(job)
         self._wake()
         while not job.taken.wait(_WAKE_AGAIN_S):
             if not self._thread.is_alive():
                 raise PodError(f'pod "{self.name}" is closed')
+            if patience is not None and time.monotonic() - since > patience:
+                job.dropped = True
+                raise _BusyError
             self._wake()
         while not job.done.wait(_LOOK_S):
             if not self._thread.is_alive() and not job.done.is_set():
@@ -245,7 +256,7 @@ class Pod:
     ) -> Pod:
         """Start a program in a new pod. Raises LaunchError when it cannot be executed."""
         env = dict(os.environ if env is None else env)
-        path = _find(argv[0], env, cwd)
+        path = find(argv[0], env, cwd)
         pod = cls(name, stdio=stdio)
         try:
             limit = raise_file_limit()
@@ -274,13 +285,13 @@ class Pod:
         `nofile` is its soft limit on open files; 0 for ours.
         """
         spec = ffi.new("zt_launch_spec *")
-        c_argv, c_env = _c_strings(argv), _c_strings(f"{k}={v}" for k, v in env.items())
-        keep = [_c_string(path)]
+        c_argv, c_env = c_strings(argv), c_strings(f"{k}={v}" for k, v in env.items())
+        keep = [c_string(path)]
         spec.path = keep[0]
         spec.argv = c_argv[0]
         spec.envp = c_env[0]
         if cwd is not None:
-            keep.append(_c_string(cwd))
+            keep.append(c_string(cwd))
             spec.cwd = keep[-1]
         spec.fds = list(fds or self.stdio.named().values())
         spec.tty = self.stdio.tty if tty is None else tty
@@ -291,7 +302,7 @@ class Pod:
         rpid = ffi.new("int32_t *")
         err = new_error()
         if lib.zt_loop_launch(self.handle, spec, rpid, err) and err.kind == lib.ZT_ERR_EXEC:
-            raise _launch_error(argv[0], err.os_errno)
+            raise launch_error(argv[0], err.os_errno)
         check(-1 if err.kind else 0, err)
         return Rpid(rpid[0])
 
@@ -312,22 +323,60 @@ class Pod:
     def empty(self) -> bool:
         return self._empty.is_set()
 
-    def freeze(self) -> None:
+    def freeze(self, cancel: Cancel | None = None) -> None:
         """Stop every thread; nothing if it is frozen. Raises PodError when one does not stop."""
+        from .listing import known  # most pods are never looked at
+
+        cancel = cancel or Cancel()
 
         def work() -> None:
             if self.frozen:
                 return
+            cancel.check()
             err = new_error()
-            if lib.zt_loop_freeze(self.handle, FREEZE_TIMEOUT_MS, err):
+            failed = lib.zt_loop_freeze(self.handle, FREEZE_TIMEOUT_MS, err)
+            if failed and cancel.asked and err.kind in (lib.ZT_ERR_CANCELLED, lib.ZT_ERR_TIMEOUT):
+                error = cancel.error()
+                error.changed = self.gone() or "nothing; the pod is running"
+                raise error
+            if failed:
                 late = err.kind == lib.ZT_ERR_TIMEOUT
                 raise PodError(
                     f'cannot freeze pod "{self.name}": {ffi.string(err.text).decode()}',
                     do="try again when it is done with that" if late else None,
-                    changed="nothing; the pod is running" if late else "the pod is being ended",
+                    changed=self.gone() or "nothing; the pod is running"
+                    if late
+                    else "the pod is being ended",
                 )
+            self._known = known(self.handle)
 
-        self.call(work)
+        try:
+            with cancel.waking(lambda: self._cancel_freeze(1)):
+                self.call(work)
+        finally:
+            self._cancel_freeze(0)
+
+    def _cancel_freeze(self, wanted: int) -> None:
+        with self._handle_lock:
+            if self._handle:
+                lib.zt_loop_cancel(self._handle, wanted)
+
+    def dead_member(self) -> Vpid | None:
+        """A process that was there when the pod came to rest, and has ended or is about to."""
+        from .listing import is_ending
+
+        return next((one.vpid for one in self._known if is_ending(one.rpid)), None)
+
+    def gone(self) -> str | None:
+        """That the pod has ended, in words, after a look at its processes; None: it lives."""
+        from .listing import is_ending
+
+        if self.failure is not None:
+            return "the pod has ended: its tracer could not go on"
+        with contextlib.suppress(PodError):
+            if not all(is_ending(process.rpid) for process in self.processes()):
+                return None
+        return "the pod has ended meanwhile, not by us"
 
     def thaw(self) -> None:
         """Let every thread go on; nothing if it is running."""
@@ -347,6 +396,7 @@ class Pod:
                         changed="nothing; the pod is frozen still",
                     ) from error
                 self.before_thaw.pop(0)
+            self.before_end.clear()
             check(lib.zt_loop_thaw(self.handle, err := new_error()), err)
 
         self.call(work)
@@ -358,18 +408,24 @@ class Pod:
         return FrozenPod(self.handle, self.name, stdio=self._stdio_ids, tty_master=self.tty_master)
 
     def processes(self) -> list[ProcessInfo]:
-        """Every process, oldest first."""
-        from . import look  # most pods are never looked at
+        """Every process, oldest first. While the tracer is at something that takes long: those that
+        were there when it began, as they are now."""
+        from .listing import info, known
 
-        return self.call(lambda: look.processes(self.handle, frozen=self.frozen))
+        def work() -> None:
+            self._known = known(self.handle)
+
+        with contextlib.suppress(_BusyError):
+            self._call(work, _BUSY_S)
+        return [p for p in (info(one, self._known, self.frozen) for one in self._known) if p]
 
     def signal(self, sig: int, vpid: int | None = None) -> None:
         """Send a signal to a process; None means the oldest one. PodError if there is no such."""
 
-        from . import look
+        from .listing import rpids_of
 
         def work() -> None:
-            rpids = look.rpids(self.handle)
+            rpids = rpids_of(self.handle)
             target = Vpid(vpid) if vpid is not None else next(iter(rpids), None)
             if target is None or target not in rpids:
                 raise PodError(
@@ -384,6 +440,9 @@ class Pod:
         """End every process; returns when nothing is left."""
 
         def work() -> None:
+            for last in self.before_end if self.frozen else ():
+                with contextlib.suppress(ZaptraceError):  # it ends all the same
+                    last()
             left = self._kill_all()
             self._note_root()
             if left:
@@ -403,7 +462,9 @@ class Pod:
 
         What those wait for then is over, so the work that they do fails, as if it had been killed.
         """
-        _end_traced({int(tid) for tid in os.listdir("/proc/self/task")})
+        from ..linux import procfs  # only where something hangs
+
+        procfs.end_traced({int(tid) for tid in os.listdir("/proc/self/task")})
 
     def close(self, patience: float = _CLOSE_S) -> None:
         """End what is left of the pod, and the tracer thread; leave it alone after `patience` seconds.
@@ -421,7 +482,9 @@ class Pod:
             if waited > _CUT_AFTER_S and not cut:
                 cut = True
                 # Ours alone: this may be a rehearsal, beside the pod that it is of.
-                _end_traced({self._thread.native_id or 0})
+                from ..linux import procfs
+
+                procfs.end_traced({self._thread.native_id or 0})
         if self._thread.is_alive():
             log.error("the tracer of pod %s does not end", self.name)
         for deferred in self.before_thaw:
@@ -436,47 +499,4 @@ class Pod:
         self.close()
 
 
-def _end_traced(tracers: set[int]) -> None:
-    from ..linux import procfs  # only where something hangs
-
-    procfs.end_traced(tracers)
-
-
-def _find(command: str, env: Mapping[str, str], cwd: str | None) -> str:
-    """The file that a shell would execute. Raises LaunchError."""
-    if "/" in command:
-        return command
-    path = env.get("PATH", os.defpath)
-    for directory in path.split(os.pathsep) if path else ():
-        file = os.path.join(directory, command)
-        if os.access(file, os.X_OK) and not os.path.isdir(file):
-            return file
-    raise LaunchError(f"cannot run {command}: not found in PATH", 127)
-
-
-def _launch_error(command: str, code: int) -> ZaptraceError:
-    import errno
-
-    status = 127 if code == errno.ENOENT else 126
-    return LaunchError(f"cannot run {command}: {os.strerror(code)}", status)
-
-
-def _c_string(text: str | bytes) -> Bytes:
-    return ffi.new("char[]", text if isinstance(text, bytes) else os.fsencode(text))
-
-
-def _c_strings(texts: Iterable[str | bytes]) -> tuple[Strings, list[Bytes]]:
-    """An array of C strings, with what keeps it alive."""
-    strings = [_c_string(text) for text in texts]
-    return ffi.new("char *[]", [*strings, ffi.NULL]), strings
-
-
-@functools.cache
-def raise_file_limit() -> int:
-    """Pods with many files need many descriptors in us; the soft limit that we had before, not 0."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return soft
-
-
-__all__ = ["LaunchError", "NativeError", "Pod", "Stdio", "raise_file_limit"]
+__all__ = ["LaunchError", "NativeError", "Pod", "Stdio"]

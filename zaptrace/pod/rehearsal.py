@@ -15,13 +15,14 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from ..errors import ZaptraceError, refusals_of_the_host
+from ..cancel import Cancel
+from ..errors import Cancelled, ZaptraceError, refusals_of_the_host
 from ..image.image import Image
 from .pod import Pod, Stdio
 from .restore import make
 
 
-def rehearse(path: str) -> None:
+def rehearse(path: str, cancel: Cancel | None = None) -> None:
     """Restore the image at `path`, whose pod is frozen on this host, and throw it away.
 
     Raises what the restore would raise, with what is to be done by who wants to stop the pod.
@@ -32,7 +33,9 @@ def rehearse(path: str) -> None:
             Image.just_written(path) as image,
             _stdio() as stdio,
         ):
-            _rehearse(image, stdio)
+            _rehearse(image, stdio, cancel)
+    except Cancelled:
+        raise
     except ZaptraceError as error:
         error.what = f"the image would not restore: {error.what}"
         error.do = error.do or "report this; --no-rehearsal stops the pod all the same"
@@ -40,10 +43,10 @@ def rehearse(path: str) -> None:
         raise
 
 
-def _rehearse(image: Image, stdio: Stdio) -> None:
+def _rehearse(image: Image, stdio: Stdio, cancel: Cancel | None) -> None:
     pod = Pod(image.manifest["pod"]["name"], moved=True, stdio=stdio)
     try:
-        make(pod, image, contended=True, rehearsal=True)
+        make(pod, image, contended=True, rehearsal=True, cancel=cancel)
     finally:
         pod.close()
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NoReturn
 
 from .. import resources
+from ..cancel import Cancel
 from ..errors import BadImage, RestoreError, ZaptraceError, refusals_of_the_host
 from ..ids import Rpid
 from ..image.image import Image
@@ -17,7 +18,8 @@ from ..log import fault
 from ..resources.room import Room, decode_state
 from ..view.build import Build, Stage
 from ..view.store import RECORD, Stored, fill_store
-from .pod import Pod, Stdio, raise_file_limit
+from .command import raise_file_limit
+from .pod import Pod, Stdio
 
 FAULT_POINTS = {stage: f"restore.after_{stage.name.lower()}" for stage in Stage}
 
@@ -32,13 +34,14 @@ def restore(
     stdio: Stdio | None = None,
     hold: bool = False,
     allow_changed: Collection[str] = (),
+    cancel: Cancel | None = None,
 ) -> Pod:
     """The pod of an image, running, or (`hold`) whole but frozen until `thaw`.
 
     With `hold`, what the pod's former self still holds on this host is taken at the thaw. The files
     at the paths `allow_changed` may be other ones than they were.
 
-    Raises RestoreError, BadImage, HostError; then nothing of the pod is left.
+    Raises RestoreError, BadImage, HostError, Cancelled; then nothing of the pod is left.
     """
     host.check_facts(image.manifest["host"])
     pod = Pod(name or image.manifest["pod"]["name"], moved=True, stdio=stdio)
@@ -50,6 +53,7 @@ def restore(
             contended=contended,
             rehearsal=False,
             allow_changed=_paths(allow_changed),
+            cancel=cancel,
         )
         if not hold:
             pod.thaw()
@@ -68,12 +72,14 @@ def make(
     contended: bool,
     rehearsal: bool,
     allow_changed: frozenset[bytes] = frozenset(),
+    cancel: Cancel | None = None,
 ) -> None:
     """Make the pod of an image in `pod`, a moved one that is empty; it stays frozen. See Build."""
     rooms, stored = read(image), stored_in(image)
     raise_file_limit()
+    check = (cancel or Cancel()).check
     with refusals_of_the_host(f'cannot restore pod "{pod.name}"'):
-        pod.call(_make, pod, image, rooms, stored, contended, rehearsal, allow_changed)
+        pod.call(_make, pod, image, rooms, stored, contended, rehearsal, allow_changed, check)
 
 
 def _paths(names: Collection[str]) -> frozenset[bytes]:
@@ -152,6 +158,7 @@ def _make(
     contended: bool,
     rehearsal: bool,
     allow_changed: frozenset[bytes],
+    check_wanted: Callable[[], None],
 ) -> None:
     fill_store(pod.handle, stored)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -196,25 +203,27 @@ def _make(
     )
     try:
         with ours, theirs:
-            fill(build, rooms)
+            fill(build, rooms, check_wanted)
         pod.tty_master = build.tty_master
     finally:
         pod.before_thaw = build.before_thaw
         build.close()
 
 
-def fill(build: Build, rooms: Rooms) -> None:
-    """Have rooms restore their States, stage by stage."""
+def fill(build: Build, rooms: Rooms, check_wanted: Callable[[], None] = lambda: None) -> None:
+    """Have rooms restore their States, stage by stage, as long as `check_wanted` does not raise."""
     _register(build, rooms)
     for stage in Stage:
-        _run_stage(build, stage)
+        _run_stage(build, stage, check_wanted)
         fault(FAULT_POINTS[stage])
+        check_wanted()
     for work in build.last:
         work()
 
 
-def _run_stage(build: Build, stage: Stage) -> None:
+def _run_stage(build: Build, stage: Stage, check_wanted: Callable[[], None]) -> None:
     for room, work, args in build.work(stage):
+        check_wanted()
         try:
             work(*args)
         except (RestoreError, BadImage) as error:
@@ -225,6 +234,7 @@ def _run_stage(build: Build, stage: Stage) -> None:
         except (ZaptraceError, OSError) as error:
             raise _failed(stage, room, error) from error
     for process in list(build.processes.values()):
+        check_wanted()
         try:
             process.run_stage(stage)
         except ZaptraceError as error:

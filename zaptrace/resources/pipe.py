@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import RestoreError
+from ..linux import outside
 from ..view.build import Stage
 from .common import nameless
 from .common.file import Description, described, finish, reopen, restoring, unsupported
@@ -210,7 +211,7 @@ def _claim(state: State) -> None:
         return
     shown = os.fsdecode(state.path)
     with restoring(NAME, Stage.CLAIM, f"the named pipe {shown}", f"mkfifo {shown}"):
-        mode = os.stat(state.path).st_mode
+        mode = outside.stat(state.path).st_mode
     if not stat.S_ISFIFO(mode):
         raise RestoreError(
             f"cannot restore the named pipe {shown}",

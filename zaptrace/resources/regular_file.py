@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import RestoreError
 from ..ids import Vpid
+from ..linux import outside
 from ..view.build import BuildProcess, Stage
 from .common import nameless, sameness
 from .common.content import load, save, save_by_reading
@@ -184,8 +185,8 @@ def _refuse_hidden(file: FrozenFile, inode: Inode) -> None:
     if kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO):
         raise unsupported(
             file,
-            f"is {_kind(kind)} without a name",
-            needed=f"{_kind(kind)} that still has its name",
+            f"is {outside.kind(kind)} without a name",
+            needed=f"{outside.kind(kind)} that still has its name",
             do="let the program close it",
         )
 
@@ -310,13 +311,15 @@ def _refused(state: State, needed: str, found: str, do: str | None = None) -> Re
 
 def _claim(state: State, build: Build, same: set[tuple[bytes, sameness.Print]]) -> None:
     try:
-        there = os.stat(state.path, follow_symlinks=not stat.S_ISLNK(state.mode))
+        there = outside.stat(state.path, follow_symlinks=not stat.S_ISLNK(state.mode))
     except OSError as error:
-        raise _refused(state, _kind(state.mode), error.strerror or str(error)) from error
+        raise _refused(state, outside.kind(state.mode), error.strerror or str(error)) from error
     if stat.S_IFMT(there.st_mode) != stat.S_IFMT(state.mode):
-        raise _refused(state, _kind(state.mode), _kind(there.st_mode))
+        raise _refused(state, outside.kind(state.mode), outside.kind(there.st_mode))
     if not may_open(state.path, state.flags):
-        raise _refused(state, f"{_kind(state.mode)} that can be opened again", "Permission denied")
+        raise _refused(
+            state, f"{outside.kind(state.mode)} that can be opened again", "Permission denied"
+        )
     if stat.S_ISCHR(state.mode) and there.st_rdev != state.rdev:
         raise _refused(state, "the same device", "another device")
     if state.print is None or (state.path, state.print) in same:
@@ -331,19 +334,6 @@ def _claim(state: State, build: Build, same: set[tuple[bytes, sameness.Print]]) 
                 f"put the file back, or restore with --allow-changed {os.fsdecode(state.path)}",
             )
     same.add((state.path, state.print))
-
-
-def _kind(mode: int) -> str:
-    kinds = {
-        stat.S_IFREG: "a regular file",
-        stat.S_IFDIR: "a directory",
-        stat.S_IFCHR: "a character device",
-        stat.S_IFBLK: "a block device",
-        stat.S_IFLNK: "a symbolic link",
-        stat.S_IFIFO: "a named pipe",
-        stat.S_IFSOCK: "a socket",
-    }
-    return kinds.get(stat.S_IFMT(mode), "a file")
 
 
 def _open(state: State, build: Build, path: bytes, stage: Stage) -> None:

@@ -5,6 +5,8 @@ One message is one frame, a msgpack map:
 
     request   {"v": 1, "id": n, "verb": str, ...arguments}
     progress  {"v": 1, "id": n, "progress": {...}}           none or more, from long verbs
+    beat      {"v": 1, "id": n, "beat": true}                every second, until the reply, unless the
+                                                             verb is wait or attach
     stream    {"v": 1, "id": n, "stream": bytes, "at": int}  none or more, from "attach"
     reply     {"v": 1, "id": n, "ok": true, ...results}      exactly one, and the last
               {"v": 1, "id": n, "ok": false, "error": ZaptraceError.to_dict()}
@@ -20,10 +22,15 @@ signal      signal: int, vpid: int|None, group: bool
 stop        grace: seconds, kill: bool                  outcome
 discard                                                 outcome; for a pod that was not to be
 checkpoint  to: path, then: "resume"|"stop",            report
-            codec, rehearsal: bool (true)
+            codec, rehearsal: bool (true),
+            outside: "refuse"|"close"
 try                                                     report; a checkpoint that is thrown away
 migrate     to: endpoint, options                       report; the outcome goes to who waits
 scrollback                                              data, at; what a tty pod wrote last
+cancel      what: id of a request, by: who wants it     cancelled: true; that request is answered, too
+
+A request whose client goes away is cancelled, as if it had asked for it; `wait` and `stop` are not.
+A client that hears nothing for SILENCE_S seconds takes the supervisor for hung.
 
 `attach` has flow control: the client acknowledges how far it has written ("ack": at), and at most
 WINDOW bytes are under way. An argument or a key that is not known is ignored, so that both sides
@@ -33,13 +40,14 @@ can grow; a "v" that is not known is answered with an error.
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import PodError, WireError, WireTimeout, ZaptraceError
+from ..errors import Cancelled, PodError, WireError, WireTimeout, ZaptraceError
 from . import runtime
 
 VERSION = 1
@@ -47,6 +55,11 @@ WINDOW = 256 * 1024
 """Bytes of an attached stream that may be unacknowledged."""
 MESSAGE_MAX = 8 << 20
 """Bytes; a client that sends more is cut off."""
+BEAT_S = 1.0
+SILENCE_S = 30.0
+"""Much longer than a supervisor on a host that is busy, or swaps, takes to beat."""
+GIVE_UP_S = 40.0
+"""How long a client waits for what it has cancelled: longer than the supervisor does."""
 _LOOK_S = 0.2
 """How often a waiting client looks whether the supervisor still lives."""
 _SENT_LINGER_MS = 1000
@@ -162,15 +175,42 @@ class Client:
     ) -> dict[str, Any]:
         """Send a request and return its reply; raises the supervisor's error.
 
-        `timeout` is in seconds, None for as long as the supervisor lives.
+        `timeout` is in seconds, None for as long as the supervisor lives, and says so. A ctrl-c
+        meanwhile has the request cancelled: what then holds is raised, or returned if it was too late.
         """
-        for message in self.follow(self.send(verb, **arguments), timeout):
+        request = self.send(verb, **arguments)
+        try:
+            return self._reply(request, timeout, progress, patient=verb == "wait")
+        except KeyboardInterrupt:
+            if verb == "wait":
+                raise
+            return self._give_up(request)
+
+    def _reply(
+        self,
+        request: int,
+        timeout: float | None,
+        progress: Callable[[dict[str, Any]], None] | None = None,
+        patient: bool = False,
+    ) -> dict[str, Any]:
+        for message in self.follow(request, timeout, patient):
             if "progress" in message:
                 if progress is not None:
                     progress(message["progress"])
             elif "ok" in message:
                 return message
         raise AssertionError("follow ends with a reply or an error")
+
+    def _give_up(self, request: int) -> dict[str, Any]:
+        asked = self.send("cancel", what=request, by="ctrl-c at the client that asked for it")
+        try:
+            return self._reply(request, GIVE_UP_S)
+        except Cancelled as error:
+            error.exit_status = 128 + signal.SIGINT
+            raise
+        except WireTimeout:
+            self._reply(asked, BEAT_S)  # raises why it could not be cancelled, if so
+            raise
 
     def send(self, verb: str, **arguments: object) -> int:
         """Send a request and return its id, for `follow`."""
@@ -180,15 +220,24 @@ class Client:
 
     def post(self, verb: str, **arguments: object) -> None:
         """Send without expecting an answer."""
-        self._look(lambda: self.socket.poll(int(_LOOK_S * 1000), self._zmq.POLLOUT), None)
+        deadline = time.monotonic() + SILENCE_S
+        self._look(lambda: self.socket.poll(int(_LOOK_S * 1000), self._zmq.POLLOUT), deadline)
         self.socket.send(pack({"verb": verb, **arguments}))
 
-    def follow(self, request: int, timeout: float | None = None) -> Iterator[dict[str, Any]]:
-        """The messages that answer `request`, up to and with its reply; raises its error."""
+    def follow(
+        self, request: int, timeout: float | None = None, patient: bool = True
+    ) -> Iterator[dict[str, Any]]:
+        """The messages that answer `request`, up to and with its reply; raises its error.
+
+        Unless `patient`, a supervisor that says nothing for SILENCE_S seconds counts as hung.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             held = self._held.get(request)
-            message = held.pop(0) if held else self._receive(deadline)
+            silence = deadline if patient else _sooner(deadline, time.monotonic() + SILENCE_S)
+            message = held.pop(0) if held else self._receive(silence)
+            if "beat" in message:
+                continue
             if message.get("id") != request:
                 self._held.setdefault(int(message.get("id", 0)), []).append(message)
                 continue
@@ -242,10 +291,13 @@ class Client:
                     return
                 raise self.gone()
             if deadline is not None and time.monotonic() > deadline:
+                pid = runtime.supervisor_pid(self.path)
                 raise WireTimeout(
                     f"pod {self.name!r} did not answer in time",
                     needed="an answer of its supervisor",
-                    found=f"none; supervisor {runtime.supervisor_pid(self.path)} is alive",
+                    found=f"none; supervisor {pid} is alive",
+                    do="try again; if it never answers: "
+                    f"kill -KILL {pid} ends it, and the pod with it",
                 )
 
     def gone(self) -> PodError:
@@ -264,3 +316,7 @@ class Client:
             found="it is gone and left no record" + (f"; it said last: {last}" if last else ""),
             changed="the pod's processes died with it",
         )
+
+
+def _sooner(deadline: float | None, other: float) -> float:
+    return other if deadline is None else min(deadline, other)

@@ -1,6 +1,7 @@
 """The supervisor's end of the control socket: requests come in, messages go out (see control.py).
 
-Belongs to the coordinator thread. A client that went away is noticed when something is sent to it.
+Belongs to the coordinator thread. A client that went away is noticed when something is sent to it: so
+who waits for an answer is sent a beat every second, by which it knows, too, that we are there.
 
 ZeroMQ is loaded when the first client comes: most pods never see one, start without it, and stay
 smaller. Until then the coordinator listens at the socket itself, and then hands it over.
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import select
 import socket
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 _BACKLOG = 64
 _TURN = 64
 """Requests taken before others get their turn."""
+_LASTING = ("wait", "attach")
+"""They may be under way as long as the pod lives: no beats for them."""
 
 
 @dataclass
@@ -69,6 +73,8 @@ class ControlSocket:
         """Bind at `path`; `lost(client)` is called for one that went away."""
         self._path = path
         self._lost = lost
+        self._waiting: dict[tuple[bytes, int], Request] = {}
+        self._beat_at = 0.0
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.setblocking(False)
         self._listener.bind(str(path))
@@ -118,7 +124,22 @@ class ControlSocket:
                 continue
             number = message.get("id")
             number = number if isinstance(number, int) else 0
-            yield Request(client, number, str(message.get("verb")), message)
+            request = Request(client, number, str(message.get("verb")), message)
+            if number and request.verb not in _LASTING:
+                self._waiting[client, number] = request
+            yield request
+
+    def beat(self) -> float | None:
+        """Send beats, if it is time; in how many seconds it will be, None when nobody waits."""
+        if not self._waiting:
+            return None
+        left = self._beat_at + control.BEAT_S - time.monotonic()
+        if left > 0:
+            return left
+        self._beat_at = time.monotonic()
+        for client, number in list(self._waiting):
+            self.send(client, {"id": number, "beat": True})
+        return control.BEAT_S
 
     def send(self, client: bytes, message: dict[str, Any]) -> None:
         """Send to a client, if it is still there."""
@@ -126,14 +147,18 @@ class ControlSocket:
         try:
             self._router.send_multipart([client, control.pack(message)], self._zmq.NOBLOCK)
         except self._zmq.ZMQError:
+            for waiting in [key for key in self._waiting if key[0] == client]:
+                del self._waiting[waiting]
             self._lost(client)
 
     def reply(self, request: Request, **results: object) -> None:
         """The last word to a request, a good one."""
+        self._waiting.pop((request.client, request.id), None)
         self.send(request.client, {"id": request.id, "ok": True, **results})
 
     def fail(self, request: Request, error: ZaptraceError) -> None:
         """The last word to a request, an error."""
+        self._waiting.pop((request.client, request.id), None)
         self.send(request.client, {"id": request.id, "ok": False, "error": error.to_dict()})
 
     def close(self) -> None:

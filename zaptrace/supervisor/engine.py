@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..linux import scratch
+from ..cancel import Cancel
 from . import own_process
 from .starter import Job
 
 if TYPE_CHECKING:
+    from ..image.sink import Sink
     from ..pod.checkpoint import Then
     from ..pod.pod import Pod
+    from ..view.frozen import Outside
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -28,10 +30,13 @@ class Engine:
 
         from ..pod import pod, restore  # noqa: F401
 
-    def launch(self, job: Job, stdio: tuple[int, int, int], master: int | None) -> Pod:
+    def launch(
+        self, job: Job, stdio: tuple[int, int, int], master: int | None, cancel: Cancel
+    ) -> Pod:
         """A running pod of `job.argv`; `master` is that of the pty that `stdio` is."""
         from ..pod.pod import Pod, Stdio
 
+        cancel.check()
         with own_process.umask(job.umask):
             return Pod.launch(
                 job.argv,
@@ -41,16 +46,23 @@ class Engine:
                 stdio=Stdio(*stdio, tty=master is not None, master=master),
             )
 
-    def restore(self, job: Job, stdio: tuple[int, int, int], master: int | None) -> Pod:
+    def restore(
+        self, job: Job, stdio: tuple[int, int, int], master: int | None, cancel: Cancel
+    ) -> Pod:
         """The pod of `job.image`, whole but still frozen."""
         from ..image.image import Image
         from ..pod.pod import Stdio
         from ..pod.restore import restore
 
-        with Image.open(str(job.image)) as image:
+        with Image.open(str(job.image), progress=lambda *_: cancel.check()) as image:
             slots = Stdio(*stdio, tty=master is not None, master=master)
             return restore(
-                image, name=job.name, stdio=slots, hold=True, allow_changed=job.allow_changed
+                image,
+                name=job.name,
+                stdio=slots,
+                hold=True,
+                allow_changed=job.allow_changed,
+                cancel=cancel,
             )
 
     def image_pod(self, path: str) -> dict[str, Any]:
@@ -66,7 +78,9 @@ class Engine:
         then: Then,
         codec: str | None,
         rehearsal: bool,
+        outside: Outside,
         progress: Progress,
+        cancel: Cancel,
     ) -> dict[str, Any]:
         """Write an image of `pod` to the path `to`; the report as a map."""
         from ..image.sink import DirectorySink
@@ -75,30 +89,48 @@ class Engine:
         def step(room: str, done: int) -> None:
             progress({"step": room, "done": done})
 
-        sink = DirectorySink(to, codec=codec)
+        sink = DirectorySink(to, codec=codec, cancel=cancel)
         rehearse = rehearsal and then == "stop"
-        return as_dict(checkpoint(pod, sink, then=then, rehearsal=rehearse, progress=step))
+        report = checkpoint(
+            pod,
+            sink,
+            then=then,
+            rehearsal=rehearse,
+            outside=outside,
+            progress=step,
+            cancel=cancel,
+        )
+        return as_dict(report)
 
-    def attempt(self, pod: Pod) -> dict[str, Any]:
+    def attempt(self, pod: Pod, cancel: Cancel) -> dict[str, Any]:
         """A checkpoint of `pod`, rehearsed, that is thrown away."""
-
         from ..image.sink import DirectorySink
+        from ..linux import scratch
         from ..pod.checkpoint import checkpoint
 
         with scratch.directory("zaptrace-try") as directory:
-            sink = DirectorySink(f"{directory}/image")
-            return as_dict(checkpoint(pod, sink, then="resume", rehearsal=True))
+            sink = DirectorySink(f"{directory}/image", cancel=cancel)
+            return as_dict(checkpoint(pod, sink, then="resume", rehearsal=True, cancel=cancel))
 
     def migrate(
-        self, pod: Pod, to: str, options: dict[str, Any], progress: Progress
+        self, pod: Pod, to: str, options: dict[str, Any], progress: Progress, cancel: Cancel
     ) -> dict[str, Any]:
         """Hand `pod` over to the host server at `to`; on return it is not here any more."""
         from ..migration import send
+        from ..pod.checkpoint import checkpoint
         from .suitability import facts_of
+
+        outside: Outside = "close" if options.get("outside") == "close" else "refuse"
+
+        def capture(sink: Sink) -> object:
+            return checkpoint(pod, sink, then="hold", outside=outside, cancel=cancel)
 
         facts = facts_of(pod)
         known = {k: v for k, v in options.items() if k in ("config", "key", "name", "codec")}
-        return as_dict(send(pod, to, facts=facts, progress=progress, **known))
+        report = send(
+            pod, to, capture=capture, facts=facts, progress=progress, cancel=cancel, **known
+        )
+        return as_dict(report)
 
 
 def as_dict(value: object) -> dict[str, Any]:

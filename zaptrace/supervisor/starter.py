@@ -4,6 +4,7 @@ The starter and the supervisor talk once, over a socket pair that the supervisor
 
     starter                                     supervisor
       Job (one msgpack map)        ──▶            claims the name, launches or restores
+      ◀── {"beat": true}                          every second, until one of these:
       ◀── {"ok": true, name, instance, supervisor, stdio}   the pod is whole
       ◀── {"ok": false, "error": ..., "exit"}     nothing was left behind
       ◀── {"outcome": ...}                        a foreground pod without a terminal has ended
@@ -11,7 +12,9 @@ The starter and the supervisor talk once, over a socket pair that the supervisor
 
 An open end of the pair is a **lifeline**: while it is open the supervisor of a foreground pod with a
 terminal keeps the end of its pod for the client that is about to attach, and a held pod stays held.
-A held pod whose lifeline is cut is discarded: whoever could have said "go" is gone.
+A held pod whose lifeline is cut is discarded: whoever could have said "go" is gone. A pod that is
+being made when the lifeline is cut is not made: who only shuts its side down (ctrl-c) hears what
+then holds.
 
 A supervisor is a Python of its own, but that of a short-lived client is forked from it: what one
 interpreter has loaded need not be loaded by another, and most of the start of a pod is loading.
@@ -22,20 +25,23 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import select
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import PodError, ZaptraceError
+from ..errors import PodError, WireTimeout, ZaptraceError
 from ..linux import private
 from . import control, runtime
 
 _REFILL_S = 0.5
+_LOOK_MS = 100
 UMASK = 0o077
 """Of every supervisor; its pod has that of whoever started it (Job.umask)."""
 PROGRAM = "zaptrace.supervisor.supervisor"
@@ -125,16 +131,16 @@ class Waiting:
         begin = _forked if forked and len(os.listdir("/proc/self/task")) == 1 else _executed
         try:
             with theirs:
-                self._reap = begin(argv, stdio, theirs.fileno())
+                self._child = begin(argv, stdio, theirs.fileno())
         except BaseException:
             self.lifeline.close()
             raise
 
-    def give(self, job: Job) -> dict[str, Any]:
+    def give(self, job: Job, gives_up: Callable[[], bool]) -> dict[str, Any]:
         """Hand over the job; the supervisor's report."""
         with contextlib.suppress(OSError):  # it died: the report is missing, too
             _write_frame(self.lifeline, {"job": vars(job)})
-        report = _read_report(self.lifeline)
+        report = _read_report(self.lifeline, gives_up)
         self._reap()  # it has forked and is gone; the supervisor is its orphan
         return report
 
@@ -143,14 +149,28 @@ class Waiting:
         self.lifeline.close()
         self._reap()
 
+    def _reap(self) -> None:
+        pid, wait = self._child
+        handle = os.pidfd_open(pid)
+        try:
+            poller = select.poll()
+            poller.register(handle, select.POLLIN)
+            if not poller.poll(control.SILENCE_S * 1000):
+                os.kill(pid, signal.SIGKILL)
+            wait()
+        finally:
+            os.close(handle)
 
-def _executed(
-    argv: Sequence[str], stdio: tuple[int, int, int] | None, lifeline: int
-) -> Callable[[], object]:
+
+_Child = tuple[int, Callable[[], object]]
+"""A pid, and how to wait for it."""
+
+
+def _executed(argv: Sequence[str], stdio: tuple[int, int, int] | None, lifeline: int) -> _Child:
     import subprocess  # not needed where supervisors are forked
 
     fds = stdio or (subprocess.DEVNULL,) * 3
-    return subprocess.Popen(
+    child = subprocess.Popen(
         python(PROGRAM, "main", *argv),
         stdin=fds[0],
         stdout=fds[1],
@@ -158,18 +178,17 @@ def _executed(
         pass_fds=(lifeline,),
         start_new_session=True,
         umask=UMASK,
-    ).wait
+    )
+    return child.pid, child.wait
 
 
-def _forked(
-    argv: Sequence[str], stdio: tuple[int, int, int] | None, lifeline: int
-) -> Callable[[], object]:
+def _forked(argv: Sequence[str], stdio: tuple[int, int, int] | None, lifeline: int) -> _Child:
     """As `_executed`: the child is left with as little of ours as a new program would be."""
     import msgpack  # noqa: F401  (both are about to speak it: so it is loaded once)
 
     child = os.fork()
     if child:
-        return lambda: os.waitpid(child, 0)
+        return child, lambda: os.waitpid(child, 0)
     try:
         os.setsid()
         os.umask(UMASK)
@@ -194,6 +213,7 @@ def start(
     job: Job,
     stdio: tuple[int, int, int] = (0, 1, 2),
     waiting: Waiting | None = None,
+    gives_up: Callable[[], bool] = lambda: False,
     *,
     forked: bool = False,
 ) -> Started:
@@ -202,12 +222,14 @@ def start(
     `stdio` are the descriptors that an "inherit" pod gets; `forked` as for Waiting. Raises what the
     supervisor raised; the error then has `exit_status`, what a shell would report (125, 126, 127).
     The supervisor is no child of ours when this returns, and lives in a session of its own.
+
+    A ctrl-c meanwhile, or that `gives_up` says so, which is asked now and then, has the pod not made.
     """
     if waiting is None:
         given = stdio if job.stdio == "inherit" else None
         waiting = Waiting(given, job.name or "", forked=forked)
     try:
-        report = waiting.give(job)
+        report = waiting.give(job, gives_up)
     except BaseException:
         waiting.lifeline.close()
         raise
@@ -254,7 +276,7 @@ class Held:
         """Remove the pod; returns when nothing of it is left. Harmless when it is gone already."""
         if self.client.closed:
             return
-        with contextlib.suppress(PodError):
+        with contextlib.suppress(PodError, WireTimeout):
             self.client.call("discard")
         self._close()
 
@@ -268,11 +290,12 @@ def spawn_restored(
     name: str | None = None,
     root: Path | None = None,
     waiting: Waiting | None = None,
+    gives_up: Callable[[], bool] = lambda: False,
 ) -> Held:
     """Restore `image` as a held, detached pod with a log; returns when it is whole."""
     base = root if root is not None else runtime.root()
     job = Job("restore", str(base), name, image=os.path.abspath(image), stdio="log", hold=True)
-    return Held(start(job, waiting=waiting))
+    return Held(start(job, waiting=waiting, gives_up=gives_up))
 
 
 class Spawner:
@@ -288,12 +311,12 @@ class Spawner:
         self._spare: Waiting | None = None
         self._refill()
 
-    def spawn(self, image: str, name: str) -> Held:
-        """Restore `image` under `name`, held."""
+    def spawn(self, image: str, name: str, gives_up: Callable[[], bool]) -> Held:
+        """Restore `image` under `name`, held; unless `gives_up` says that nobody wants it any more."""
         with self._lock:
             spare, self._spare = self._spare, None
         try:
-            return spawn_restored(image, name, self._root, spare)
+            return spawn_restored(image, name, self._root, spare, gives_up)
         finally:
             # Not at once: the pod that has just come is to go on first.
             timer = threading.Timer(_REFILL_S, self._refill)
@@ -326,9 +349,50 @@ def report(lifeline: socket.socket, **what: object) -> None:
         _write_frame(lifeline, what)
 
 
-def _read_report(lifeline: socket.socket) -> dict[str, Any]:
-    if frame := _read_frame(lifeline):
-        return control.unpack(frame)
+def beat(lifeline: socket.socket) -> None:
+    """The supervisor's side: we are at it. A starter that does not read is not waited for."""
+    frame = control.pack({"beat": True})
+    with contextlib.suppress(OSError):
+        lifeline.send(len(frame).to_bytes(4, "big") + frame, socket.MSG_DONTWAIT)
+
+
+def _read_report(lifeline: socket.socket, gives_up: Callable[[], bool]) -> dict[str, Any]:
+    try:
+        return _await_report(lifeline, gives_up)
+    except (KeyboardInterrupt, _GivenUp):
+        with contextlib.suppress(OSError):  # it is gone already
+            lifeline.shutdown(socket.SHUT_WR)
+        return _await_report(lifeline, lambda: False) | {"exit": 128 + signal.SIGINT}
+
+
+class _GivenUp(Exception):
+    """Who starts the pod does not want it any more."""
+
+
+def _await_report(lifeline: socket.socket, gives_up: Callable[[], bool]) -> dict[str, Any]:
+    heard = time.monotonic()
+    poller = select.poll()
+    poller.register(lifeline, select.POLLIN)
+    while time.monotonic() - heard < control.SILENCE_S:
+        if gives_up():
+            raise _GivenUp
+        if not poller.poll(_LOOK_MS):
+            continue
+        heard = time.monotonic()
+        frame = _read_frame(lifeline)
+        message = control.unpack(frame) if frame else {"gone": True}
+        if "gone" in message:
+            break
+        if "beat" not in message:
+            return message
+    else:
+        raise WireTimeout(
+            "the supervisor that makes the pod does not answer",
+            needed="a sign of life of it every second",
+            found=f"none for {control.SILENCE_S:g} s",
+            do="zaptrace ps shows if there is a pod; zaptrace stop ends it",
+            changed="it is told to make no pod",
+        )
     raise PodError(
         "the supervisor died before its pod was whole",
         needed="a report of the supervisor",
@@ -361,7 +425,7 @@ def _read_exactly(stream: socket.socket, count: int) -> bytes:
 def _error_of(report: dict[str, Any]) -> ZaptraceError:
     described = report.get("error") or {}
     if described.get("class") == "LaunchError":
-        from ..pod import pod  # noqa: F401  (an error has to be known to come back as itself)
+        from ..pod import command  # noqa: F401  (an error has to be known to come back as itself)
     error = ZaptraceError.from_dict(described)
     error.exit_status = report.get("exit", 125)
     if hasattr(error, "status"):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ZaptraceError
-from ..linux import host, procfs
+from ..linux import host, outside, procfs
 from ..pod.pod import Pod
 from . import runtime
 
@@ -84,7 +84,7 @@ def _add(files: dict[str, tuple[int, bool]], path: str, code: bool) -> None:
     if path.startswith(("/dev/", "/memfd:")):
         return
     try:
-        there = os.stat(path)
+        there = outside.stat(path)
     except OSError:
         return
     files[path] = (there.st_size, code or files.get(path, (0, False))[1])
@@ -93,7 +93,7 @@ def _add(files: dict[str, tuple[int, bool]], path: str, code: bool) -> None:
 def _differs(entry: Any) -> str | None:
     try:
         path, size, code = entry
-        there = os.stat(path)
+        there = outside.stat(path)
     except FileNotFoundError:
         return f"{path} is missing"
     except (OSError, ValueError, TypeError) as e:

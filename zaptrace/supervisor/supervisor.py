@@ -1,8 +1,10 @@
 """The supervisor: one process per pod, which owns it and answers for it.
 
-    coordinator (main thread)   the control socket, the terminal or the log, signals, the end
+    coordinator (main thread)   the control socket, the terminal or the log, signals, the end; it
+                                never waits for anything else, so it answers at all times
     wait thread                 sits in pod.wait and reports the end
-    worker threads              one per verb under way; they call the pod, never the socket
+    worker threads              one makes the pod, and one per verb under way; they call the pod,
+                                never the socket
     tracer thread               inside Pod
 
 Only the coordinator touches the socket and this object's state; see workers.py for how the others
@@ -21,24 +23,25 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HostError, PodError, ZaptraceError
 from ..log import log, unforeseen
-from . import own_process, runtime, starter
+from . import control, own_process, runtime, starter
 from .attach import Viewers
 from .control import Outcome
 from .control_socket import ControlSocket, Request
 from .end_record import EndRecord
 from .engine import Engine
 from .logs import PodLog
+from .making import Making
 from .starter import Held, Job, spawn_restored
-from .terminal import Terminal, make_pty
+from .stopping import Stopping
+from .terminal import Terminal
 from .verbs import Verbs
-from .workers import Event, Workers
+from .workers import Event, Results, Workers
 
 if TYPE_CHECKING:
     from ..pod.pod import Pod
@@ -48,8 +51,6 @@ __all__ = ["Engine", "Held", "Supervisor", "main", "spawn_restored"]
 _SETTLE_S = 0.05
 """How long processes may take to follow their root before we say that they live on."""
 _GRACE_S = 10.0
-_LAST_RESORT_S = 15.0
-"""After this long, work that was cut short has still not ended: so we do, and the pod with us."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -73,10 +74,15 @@ class Supervisor:
         self.met_client = False
         self._discarded = False
         self._record: EndRecord | None = None
+        self.making: Making | None = None
+        """While the pod is not whole."""
         self._lifeline: socket.socket | None = lifeline
-        self._empty = threading.Event()
+        self._lifeline_over = False
+        self._lifeline_beat_at = time.monotonic()
+        self._beat_in_ms: int | None = 0
         self._ending_since = 0.0
         self._done = False
+        self.stopping = Stopping(self)
         self._verbs = Verbs(self)
 
     @property
@@ -84,25 +90,33 @@ class Supervisor:
         """True when the pod is not here any more and the last are being told."""
         return bool(self._ending_since)
 
+    @property
+    def over(self) -> bool:
+        """True when there is nothing to end any more, or there never was."""
+        return self.ending or self._done
+
     # -- birth
 
     def start(self) -> None:
-        """Claim the name, open the socket, make the pod. Raises with nothing left behind."""
+        """Claim the name, open the socket, begin to make the pod. Raises with nothing left behind."""
         try:
             self.entry = self._claim(Path(self.job.root))
             self.workers = Workers(self.entry.name)
             own_process.log_to(self.entry.path / "supervisor.log")
             self.control_socket = ControlSocket(self.entry.path / "control.sock", self._lost)
-            with own_process.ended_by(_SIGNALS):
-                self._make_pod()
+            self._watch_signals()
+            self.making = Making(self.job, self.engine, self.entry.path / "log")
+            self.making.prepare()
         except BaseException:
             self._abandon()
             raise
-        if self.terminal is not None:
-            self.viewers = Viewers(self.terminal, self.control_socket)
-        self._watch_signals()
-        own_process.to_background(self.entry.path / "supervisor.log")
-        threading.Thread(target=self._wait_for_end, name="wait", daemon=True).start()
+        self.workers.run(
+            self.making.work,
+            self._made,
+            self._not_made,
+            self.making.doing,
+            cancel=self.making.cancel,
+        )
 
     def _claim(self, base: Path) -> runtime.PodDir:
         job = self.job
@@ -113,61 +127,57 @@ class Supervisor:
         job.name = entry.name
         return entry
 
-    def _make_pod(self) -> None:
-        job = self.job
-        make = self.engine.launch if job.verb == "launch" else self.engine.restore
-        with self._stdio() as (stdio, master), own_process.default_sigpipe():
-            self.pod = make(job, stdio, master)
-            self._adopt_terminal(master)
-        if job.verb == "restore":
-            self.held = job.hold
-            if not job.hold:
-                self.pod.thaw()
-        self.meta = {
-            "name": job.name,
-            "instance": self.instance,
-            "created": self.pod.created,
-            "started": time.time(),
-            "argv": job.argv or self._command_line(),
-            "image": job.image,
-            "stdio": "tty" if self.terminal else job.stdio,
-            "supervisor": os.getpid(),
-        }
-        assert self.entry is not None
-        self.entry.write_meta(self.meta)
+    def _made(self, results: Results) -> None:
+        """The pod is whole: say so, and let go of what only it needed."""
+        job, making = self.job, self.making
+        assert making is not None and self.entry is not None
+        try:
+            self.pod = results["pod"]
+            self.held = job.verb == "restore" and job.hold
+            self.pod_log = making.pod_log
+            self.terminal = making.adopt_terminal(self.pod)
+            self.meta = {
+                "name": job.name,
+                "instance": self.instance,
+                "created": self.pod.created,
+                "started": time.time(),
+                "argv": job.argv or self._command_line(),
+                "image": job.image,
+                "stdio": "tty" if self.terminal else job.stdio,
+                "supervisor": os.getpid(),
+            }
+            self.entry.write_meta(self.meta)
+            making.close()
+            if self.terminal is not None:
+                self.viewers = Viewers(self.terminal, self.control_socket)
+            own_process.to_background(self.entry.path / "supervisor.log")
+        except Exception as e:
+            self._not_made(unforeseen("start the pod", e))
+            return
+        self.making = None
+        threading.Thread(target=self._wait_for_end, name="wait", daemon=True).start()
+        if self._lifeline is not None:
+            keys = ("name", "instance", "supervisor", "stdio")
+            starter.report(self._lifeline, ok=True, **{key: self.meta[key] for key in keys})
+            if self._lifeline_over:
+                self._lifeline_cut()
 
-    @contextlib.contextmanager
-    def _stdio(self) -> Iterator[tuple[tuple[int, int, int], int | None]]:
-        """What becomes the pod's 0, 1 and 2, and the master of the pty that they are, if any."""
-        assert self.entry is not None
-        if self.job.stdio == "tty":
-            master, slave = make_pty(self.job.rows, self.job.cols, self.job.termios)
-            try:
-                yield (slave, slave, slave), master
-            finally:
-                os.close(slave)
-        elif self.job.stdio == "log":
-            self.pod_log = PodLog(self.entry.path / "log")
-            nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-            try:
-                yield (nothing, self.pod_log.pod_end, self.pod_log.pod_end), None
-            finally:
-                os.close(nothing)
-                self.pod_log.given()
-        else:
-            yield (0, 1, 2), None
-
-    def _adopt_terminal(self, ours: int | None) -> None:
-        # A restored pod may bring the pty that it had; then the one made for its slots is unused.
-        master = self.pod.tty_master
-        if master is None:
-            master = ours
-        elif ours is not None and master != ours:
-            os.close(ours)
-        if master is not None:
-            self.terminal = Terminal(master)
-            if self.job.stdio == "tty":
-                self.terminal.resize(self.job.rows, self.job.cols)
+    def _not_made(self, error: ZaptraceError) -> None:
+        """Nothing is left of the pod: tell who asked for it, and be gone."""
+        if error.changed is None:
+            error.changed = "nothing is left of the pod"
+        outcome = Outcome("discarded", instance=self.instance).to_dict()
+        for request in self.waiting:
+            if request.verb == "wait":
+                self.control_socket.fail(request, error)
+            else:
+                self.control_socket.reply(request, outcome=outcome)
+        self.control_socket.close()
+        self._abandon()
+        if self._lifeline is not None:
+            status = getattr(error, "status", 125) if isinstance(error, HostError) else 125
+            starter.report(self._lifeline, ok=False, error=error.to_dict(), exit=status)
+        self._done = True
 
     def _command_line(self) -> list[str]:
         """That of the oldest process of a restored pod."""
@@ -178,7 +188,7 @@ class Supervisor:
         return []
 
     def _watch_signals(self) -> None:
-        # Only now, so that the pod inherited what our starter ignores (nohup, background jobs).
+        # What our starter ignores (nohup, background jobs) the pod is to inherit.
         for number in _SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, lambda *_: self.workers.post(self._asked_to_end))
@@ -187,6 +197,8 @@ class Supervisor:
         if hasattr(self, "pod"):
             with contextlib.suppress(Exception):
                 self.pod.close()
+        if self.making is not None:
+            self.making.close()
         if self.entry is not None:
             self.entry.release()
 
@@ -197,7 +209,7 @@ class Supervisor:
         while not self._done:
             poller = self.control_socket.poller()
             poller.add(self.workers.wake)
-            if self._lifeline is not None:
+            if self._lifeline is not None and not self._lifeline_over:
                 poller.add(self._lifeline.fileno())
             if self.pod_log is not None and self.pod_log.source >= 0:
                 poller.add(self.pod_log.source)
@@ -209,10 +221,25 @@ class Supervisor:
                 self._turn(ready)
             except Exception:
                 log.exception("the coordinator goes on after an error")
-        self._close()
+            if not self._done:
+                self._beat()
+        if self.outcome is not None:
+            self._close()
+
+    def _beat(self) -> None:
+        """Show who waits for an answer that we are there; starters too."""
+        due = self.control_socket.beat()
+        self._beat_in_ms = None if due is None else int(due * 1000) + 1
+        if self.making is not None and self._lifeline is not None:
+            self._beat_in_ms = int(control.BEAT_S * 1000)
+            if time.monotonic() - self._lifeline_beat_at >= control.BEAT_S:
+                self._lifeline_beat_at = time.monotonic()
+                starter.beat(self._lifeline)
 
     def _turn(self, ready: set[object]) -> None:
         self.workers.turn()
+        if self._done:
+            return
         if self._lifeline is not None and self._lifeline.fileno() in ready:
             self._lifeline_cut()
         if self.pod_log is not None and self.pod_log.source in ready:
@@ -234,7 +261,7 @@ class Supervisor:
             return 50
         if self.terminal is not None and (self.terminal.hung_up_at or self._watched()):
             return 250
-        return None
+        return self._beat_in_ms
 
     def _watched(self) -> bool:
         return self.viewers is not None and bool(self.viewers.all)
@@ -260,11 +287,16 @@ class Supervisor:
 
     def _lost(self, client: bytes) -> None:
         self.waiting = [r for r in self.waiting if r.client != client]
+        self._verbs.lost(client)
         if self.viewers is not None:
             self.viewers.lost(client)
 
     def _lifeline_cut(self) -> None:
         assert self._lifeline is not None
+        self._lifeline_over = True
+        if self.making is not None:  # a starter that gave up may still want to hear what holds
+            self.stopping.give_up_making("whoever asked for it is gone, or gave up")
+            return
         self._lifeline.close()
         self._lifeline = None
         if self.held:
@@ -273,47 +305,7 @@ class Supervisor:
 
     # -- the end
 
-    def stop(self, grace: float) -> None:
-        """SIGTERM to every process, and SIGKILL to those that are left after `grace` seconds.
-
-        Exclusive work that is under way has as long to end, and is cut short then.
-        """
-        self._cut_short_after(grace)
-        self.workers.when_free(lambda: None if self.ending else self._stop(grace))
-
-    def _stop(self, grace: float) -> None:
-        def work() -> None:
-            self._signal_everyone(signal.SIGTERM)
-            self.pod.thaw()
-            self._signal_everyone(signal.SIGCONT)
-            if not self._empty.wait(grace):
-                self.pod.kill()
-
-        self.held = False
-        self.workers.run(work, failed=self._cannot_end, doing="stop")
-
-    def kill(self) -> None:
-        """SIGKILL to every process; exclusive work that is under way is cut short."""
-        self._cut_short_after(0)
-        self.held = False
-        self.workers.run(self.pod.kill, failed=self._cannot_end, doing="kill")
-
-    def _cut_short_after(self, grace: float) -> None:
-        """Stopping always works: what is under way has `grace` seconds."""
-        if self.workers.busy is None:
-            return
-
-        def work() -> None:
-            if self.workers.free.wait(grace):
-                return
-            log.warning("work on the pod is cut short")
-            self.pod.cut()
-            if not self.workers.free.wait(_LAST_RESORT_S):
-                self.workers.post(self._last_resort)
-
-        self.workers.run(work, doing="cut short the work on")
-
-    def _last_resort(self) -> None:
+    def last_resort(self) -> None:
         """Whatever hangs is in this process, and the kernel ends the pod with it."""
         log.error(
             "work on the pod that was cut short does not end: the pod ends with its supervisor"
@@ -326,16 +318,10 @@ class Supervisor:
         self._leave(patience=0.0)
         os._exit(1)
 
-    def _cannot_end(self, error: ZaptraceError) -> None:
-        log.error("%s", error)
-        waiting, self.waiting = self.waiting, []
-        for request in waiting:
-            self.control_socket.fail(request, error)
-
     def discard(self) -> None:
         """As `kill`, of a pod that was not to be."""
         self._discarded = True
-        self.kill()
+        self.stopping.kill("whoever could say go is gone, or does not want it")
 
     def end(self, outcome: Outcome) -> None:
         """The pod is not here any more; finish when everybody has seen the last of it."""
@@ -348,18 +334,15 @@ class Supervisor:
             self.viewers.knock()
         self._try_to_finish()
 
-    def _signal_everyone(self, number: int) -> None:
-        for process in self.pod.processes():
-            with contextlib.suppress(ZaptraceError, ProcessLookupError):
-                self.pod.signal(number, process.vpid)
-
     def _asked_to_end(self) -> None:
         log.info("asked to end by a signal")
-
         if self._record is not None:
             self._record.give_up()
         if not self.ending:
-            self.stop(_GRACE_S)
+            try:
+                self.stopping.stop(_GRACE_S, "a signal to the supervisor")
+            except PodError as e:
+                log.warning("%s", e)
 
     def _wait_for_end(self) -> None:
         try:
@@ -373,7 +356,7 @@ class Supervisor:
             log.info("the pod is gone: %s", e.what)
         except Exception:
             log.exception("waiting for the pod")
-        self._empty.set()
+        self.stopping.emptied()
         self._post_when_free(lambda: self.end(self.outcome or Outcome("exited")))
 
     def _post_when_free(self, event: Event) -> None:
@@ -471,10 +454,6 @@ def main(engine: Engine | None = None) -> None:
             os._exit(0)
         supervisor = Supervisor(job, lifeline, engine)
         supervisor.start()
-    except own_process.AskedToEnd:
-        error = PodError("the pod was ended by a signal to its supervisor before it was whole")
-        starter.report(lifeline, ok=False, error=error.to_dict(), exit=125)
-        os._exit(1)
     except ZaptraceError as e:
         status = getattr(e, "status", 125) if isinstance(e, HostError) else 125
         starter.report(lifeline, ok=False, error=e.to_dict(), exit=status)
@@ -483,7 +462,5 @@ def main(engine: Engine | None = None) -> None:
         fault = unforeseen("start the pod", e, changed="nothing is left of the pod")
         starter.report(lifeline, ok=False, error=fault.to_dict(), exit=125)
         os._exit(1)
-    keys = ("name", "instance", "supervisor", "stdio")
-    starter.report(lifeline, ok=True, **{key: supervisor.meta[key] for key in keys})
     supervisor.run()
     os._exit(0)

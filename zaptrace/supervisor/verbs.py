@@ -14,6 +14,7 @@ from collections.abc import Callable
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Protocol, get_args, get_origin, get_type_hints
 
+from ..cancel import Cancel
 from ..errors import PodError, ZaptraceError
 from ..log import unforeseen
 from .attach import Viewers
@@ -21,16 +22,28 @@ from .control import Outcome
 from .control_socket import ControlSocket, Request
 from .engine import Engine, Progress, as_dict
 from .logs import PodLog
+from .making import Making
 from .starter import Job
+from .stopping import Stopping
 from .terminal import Terminal
 from .workers import Results, Workers
 
 if TYPE_CHECKING:
     from ..pod.checkpoint import Then
     from ..pod.pod import Pod
+    from ..view.frozen import Outside
 
 _PROGRESS_S = 0.05
-_NAMES = {"checkpoint": "checkpointing", "migrate": "migrating"}
+_PATIENCE_S = 15.0
+_NAMES = {
+    "checkpoint": "checkpointing",
+    "migrate": "migrating",
+    "launch": "starting",
+    "restore": "restoring",
+    "freeze": "freezing",
+}
+_EARLY = ("status", "wait", "stop", "discard", "cancel", "input", "resize", "ack", "detach")
+"""What can be asked of a pod that is not whole yet."""
 
 
 class Owner(Protocol):
@@ -50,15 +63,12 @@ class Owner(Protocol):
     held: bool
     met_client: bool
 
+    making: Making | None
+    stopping: Stopping
+
     @property
     def ending(self) -> bool:
         """True when the pod is not here any more and the last are being told."""
-
-    def stop(self, grace: float) -> None:
-        """SIGTERM, and after `grace` seconds SIGKILL."""
-
-    def kill(self) -> None:
-        """SIGKILL to every process."""
 
     def discard(self) -> None:
         """End a pod that was not to be."""
@@ -112,6 +122,8 @@ class Verbs:
 
     def __init__(self, of: Owner) -> None:
         self._of = of
+        self._under_way: dict[tuple[bytes, int], Cancel] = {}
+        """What can be given up, by who has asked for it."""
 
     def serve(self, request: Request) -> None:
         """Do what is asked, or answer why not."""
@@ -124,25 +136,79 @@ class Verbs:
                     do="use the same zaptrace for the client and for the pod",
                     changed="nothing",
                 )
-            handler(request, **_checked(handler, request))
+            arguments = _checked(handler, request)
+            if request.verb not in _EARLY:
+                self._check_whole(request.verb)
+            handler(request, **arguments)
         except ZaptraceError as e:
             control_socket.fail(request, e)
         except Exception as e:
             doing = f"{request.verb} pod {self._of.job.name!r}"
             control_socket.fail(request, unforeseen(doing, e))
 
-    def _run(
-        self, request: Request, work: Callable[[], Results | None], exclusive: str | None = None
-    ) -> None:
+    def lost(self, client: bytes) -> None:
+        """It went away: nobody wants what it had asked for."""
+        for (who, _), cancel in list(self._under_way.items()):
+            if who == client:
+                cancel.ask("the client that asked for it is gone")
+
+    def _check_whole(self, verb: str) -> None:
+        if (making := self._of.making) is not None:
+            raise PodError(
+                f"cannot {verb} pod {self._of.job.name!r} yet",
+                needed="a pod that is whole",
+                found=f"its {making.doing} is under way",
+                do="try again when zaptrace ps says that it is running",
+                changed="nothing",
+            )
+
+    def _run(self, request: Request, work: Callable[[], Results | None]) -> None:
         """Reply with what `work` returns, or with its error."""
         control_socket = self._of.control_socket
         self._of.workers.run(
             work,
             lambda results: control_socket.reply(request, **results),
             lambda error: control_socket.fail(request, error),
-            exclusive,
-            request.verb,
+            doing=request.verb,
         )
+
+    def _run_exclusive(
+        self,
+        request: Request,
+        verb: str,
+        work: Callable[[Cancel], Results | None],
+        then: Callable[[Results], object] = lambda _: None,
+    ) -> None:
+        """The same of work that nothing else may go on beside, and that can be given up."""
+        of, key = self._of, (request.client, request.id)
+        cancel = Cancel(f"the {request.verb} of pod {of.job.name!r}")
+
+        def done(results: Results) -> None:
+            self._under_way.pop(key, None)
+            of.control_socket.reply(request, **results)
+            then(results)
+
+        def failed(error: ZaptraceError) -> None:
+            self._under_way.pop(key, None)
+            of.control_socket.fail(request, error)
+
+        of.workers.run(lambda: work(cancel), done, failed, verb, request.verb, cancel)
+        self._under_way[key] = cancel
+
+    def do_cancel(self, request: Request, what: int, by: str = "a client", **_: object) -> None:
+        """Have another request of the same client given up; that one says what then holds."""
+        of = self._of
+        cancel = self._under_way.get((request.client, what))
+        if cancel is None and any((r.client, r.id) == (request.client, what) for r in of.waiting):
+            cancel = of.stopping.cancel
+        if cancel is None or not cancel.ask(by):
+            raise PodError(
+                f"that cannot be cancelled any more: pod {of.job.name!r}",
+                needed="something that is under way, and not past its point of no return",
+                found=f"the pod is {self._state()}",
+                changed="nothing",
+            )
+        of.control_socket.reply(request, cancelled=True)
 
     # -- looking
 
@@ -155,10 +221,12 @@ class Verbs:
             "meta": of.meta,
             "attached": len(of.viewers.all) if of.viewers else 0,
         }
-        if processes:
+        if processes and of.making is None:
             self._run(
                 request, lambda: facts | {"processes": list(map(as_dict, of.pod.processes()))}
             )
+        elif processes:
+            of.control_socket.reply(request, **facts, processes=[])
         else:
             of.control_socket.reply(request, **facts)
 
@@ -232,21 +300,42 @@ class Verbs:
     def do_freeze(self, request: Request, **_: object) -> None:
         """Stop every thread."""
 
-        def work() -> dict[str, Any]:
-            self._of.pod.freeze()
+        def work(cancel: Cancel) -> dict[str, Any]:
+            self._of.pod.freeze(cancel)
             return {"frozen": True}
 
-        self._run(request, work, "freeze")
+        self._run_exclusive(request, "freeze", work)
 
     def do_thaw(self, request: Request, **_: object) -> None:
-        """Let every thread go on; also a held pod."""
+        """Let every thread go on; also a held pod. What is being done to it meanwhile is given up."""
         of = self._of
+        of.stopping.give_up_work("zaptrace thaw")
+        doing = of.workers.busy
 
-        def then(_: object) -> None:
+        def done(_: object) -> None:
             of.held = False
             of.control_socket.reply(request, frozen=False)
 
-        of.workers.run(of.pod.thaw, then, lambda e: of.control_socket.fail(request, e), "thaw")
+        def failed(error: ZaptraceError) -> None:
+            of.control_socket.fail(request, error)
+
+        def go_on(_: object) -> None:
+            try:
+                of.workers.run(of.pod.thaw, done, failed, "thaw")
+            except ZaptraceError as error:
+                failed(error)
+
+        def await_end() -> None:
+            if not of.workers.free.wait(_PATIENCE_S):
+                raise PodError(
+                    f"cannot thaw pod {of.job.name!r}: the {doing} does not end",
+                    needed=f"that it ends within {_PATIENCE_S:g} s of being cancelled",
+                    found="it goes on, perhaps in a file system that does not answer",
+                    do=f"zaptrace stop --kill {of.job.name} ends the pod",
+                    changed="nothing yet; it runs on when that ends",
+                )
+
+        of.workers.run(await_end, go_on, failed, doing="thaw")
 
     def do_signal(
         self,
@@ -280,18 +369,18 @@ class Verbs:
     def do_stop(
         self, request: Request, grace: float = 10.0, kill: bool = False, **_: object
     ) -> None:
-        """End the pod; answered when nothing is left of it. What is under way has as long to end."""
+        """End the pod; answered when nothing is left of it. What is under way is given up."""
         of = self._of
-        of.waiting.append(request)
         if kill:
-            of.kill()
+            of.stopping.kill("zaptrace stop --kill")
         else:
-            of.stop(float(grace))
+            of.stopping.stop(float(grace), "zaptrace stop")
+        of.waiting.append(request)
 
     def do_discard(self, request: Request, **_: object) -> None:
         """End a pod that was not to be; answered when nothing is left of it."""
-        self._of.waiting.append(request)
         self._of.discard()
+        self._of.waiting.append(request)
 
     def do_checkpoint(
         self,
@@ -300,31 +389,37 @@ class Verbs:
         then: str = "resume",
         codec: str | None = None,
         rehearsal: bool = True,
+        outside: str = "refuse",
         **_: object,
     ) -> None:
         """Write an image."""
         of = self._of
         if then not in ("resume", "stop"):
             raise PodError("bad arguments for 'checkpoint'", needed="then: resume or stop")
+        if outside not in ("refuse", "close"):
+            raise PodError("bad arguments for 'checkpoint'", needed="outside: refuse or close")
+        beyond: Outside = "close" if outside == "close" else "refuse"
         next_: Then = "stop" if then == "stop" else "resume"
 
-        def done(report: dict[str, Any]) -> None:
-            of.control_socket.reply(request, report=report)
+        def work(cancel: Cancel) -> dict[str, Any]:
+            progress = self._progress(request)
+            done = of.engine.checkpoint(
+                of.pod, to, next_, codec, bool(rehearsal), beyond, progress, cancel
+            )
+            return {"report": done}
+
+        def ended(_: object) -> None:
             if then == "stop":
                 of.end(Outcome("checkpointed", to=to))
 
-        of.workers.run(
-            lambda: of.engine.checkpoint(
-                of.pod, to, next_, codec, bool(rehearsal), self._progress(request)
-            ),
-            done,
-            lambda error: of.control_socket.fail(request, error),
-            "checkpoint",
-        )
+        self._run_exclusive(request, "checkpoint", work, ended)
 
     def do_try(self, request: Request, **_: object) -> None:
         """A checkpoint that is thrown away."""
-        self._run(request, lambda: {"report": self._of.engine.attempt(self._of.pod)}, "checkpoint")
+        of = self._of
+        self._run_exclusive(
+            request, "checkpoint", lambda cancel: {"report": of.engine.attempt(of.pod, cancel)}
+        )
 
     def do_migrate(
         self, request: Request, to: str, options: dict[str, Any] | None = None, **_: object
@@ -332,16 +427,11 @@ class Verbs:
         """Hand the pod over to another host."""
         of = self._of
 
-        def done(report: dict[str, Any]) -> None:
-            of.control_socket.reply(request, report=report)
-            of.end(Outcome("migrated", to=to))
+        def work(cancel: Cancel) -> dict[str, Any]:
+            progress = self._progress(request)
+            return {"report": of.engine.migrate(of.pod, to, options or {}, progress, cancel)}
 
-        of.workers.run(
-            lambda: of.engine.migrate(of.pod, to, options or {}, self._progress(request)),
-            done,
-            lambda error: of.control_socket.fail(request, error),
-            "migrate",
-        )
+        self._run_exclusive(request, "migrate", work, lambda _: of.end(Outcome("migrated", to=to)))
 
     def _progress(self, request: Request) -> Progress:
         of, last = self._of, 0.0

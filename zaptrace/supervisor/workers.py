@@ -1,9 +1,10 @@
 """How work gets out of the coordinator thread and its results back in.
 
 A worker calls the pod and nothing else of ours. What it returns comes back as an event: a function
-that the coordinator calls in its next turn. At most one *exclusive* work (freeze, thaw, checkpoint,
-migrate) is under way; `when_free` keeps events back until it is done, because a verb that takes the
-pod away (migrate, checkpoint --stop) knows better why the pod has ended than who saw it end.
+that the coordinator calls in its next turn. At most one *exclusive* work (making the pod, freeze, thaw,
+checkpoint, migrate) is under way; `when_free` keeps events back until it is done, because a verb that
+takes the pod away (migrate, checkpoint --stop) knows better why the pod has ended than who saw it end.
+Exclusive work can be given up, until it commits: see cancel.py.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from ..cancel import Cancel
 from ..errors import PodError, ZaptraceError
 from ..log import unforeseen
 
@@ -30,6 +32,8 @@ class Workers:
         """Readable when there are events."""
         self.busy: str | None = None
         """The exclusive work that is under way."""
+        self.cancel = Cancel()
+        """By which that can be given up."""
         self.free = threading.Event()
         """Set while there is none; for threads that wait for that."""
         self.free.set()
@@ -78,15 +82,18 @@ class Workers:
         failed: Callable[[ZaptraceError], object] | None = None,
         exclusive: str | None = None,
         doing: str | None = None,
+        cancel: Cancel | None = None,
     ) -> None:
         """Call `work` in a thread of its own, and then `then` or `failed` in the coordinator.
 
-        `doing` is what it does, if that is not what `exclusive` says: "signal".
+        `doing` is what it does, if that is not what `exclusive` says: "signal". `cancel` is what
+        exclusive work looks at; without, it cannot be given up.
         """
         if exclusive is not None:
             self.check_free(exclusive)
             self.busy = exclusive
             self.free.clear()
+            self.cancel = cancel or committed()
 
         def finished(results: Results, error: ZaptraceError | None) -> None:
             if exclusive is not None:
@@ -111,3 +118,10 @@ class Workers:
             self.post(lambda: finished(results, error))
 
         threading.Thread(target=worker, daemon=True).start()
+
+
+def committed() -> Cancel:
+    """Of work that takes no time, or cannot be given up."""
+    cancel = Cancel()
+    cancel.commit()
+    return cancel

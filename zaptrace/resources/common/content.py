@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from typing import TYPE_CHECKING
+
+from ...linux import outside
 
 if TYPE_CHECKING:
     from ...image.sink import Writer
@@ -68,7 +71,7 @@ def load(
     `whole`: in a rehearsal, too.
     """
     os.ftruncate(fd, size)
-    source = os.open(build.image.path(part), os.O_RDONLY | os.O_CLOEXEC)
+    source = outside.open_file(build.image.path(part), os.O_RDONLY, (stat.S_IFREG,))
     try:
         first = 0
         for offset, length in runs:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
 from ...errors import RestoreError, UnsupportedResource
+from ...linux import outside
 from ...view.build import Stage
 from .permission import Permission
 
@@ -132,7 +133,7 @@ def restoring(resource: str, stage: Stage, what: str, do: str | None = None) -> 
 @contextlib.contextmanager
 def opened(path: str | bytes, flags: int) -> Iterator[int]:
     """An fd of ours on `path`, closed again at the end."""
-    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOCTTY)
+    fd = outside.open_file(path, flags | os.O_NOCTTY)
     try:
         yield fd
     finally:

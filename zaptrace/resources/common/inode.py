@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ...linux import procfs
+from ...linux import outside, procfs
 from ...log import log
 from .libc import libc
 
@@ -81,7 +81,7 @@ class Inode:
     def is_at(self, path: bytes) -> bool:
         """Does `path` (itself, if it is a symbolic link) lead here?"""
         try:
-            there = os.lstat(path)
+            there = outside.lstat(path)
         except (OSError, ValueError):
             return False
         return (there.st_dev, there.st_ino) == self.key
@@ -117,7 +117,7 @@ class Inodes:
         return self._files[_key(file.stat)]
 
     def executed_by(self, process: FrozenProcess) -> Inode:
-        return self._files[_key(os.stat(f"{process.proc}/exe"))]
+        return self._files[_key(outside.stat(f"{process.proc}/exe"))]
 
     def mapped(self, m: Map) -> Inode:
         return self._rows[m.device, m.inode]
@@ -129,7 +129,7 @@ class Inodes:
         _hint(inode, os.fsencode(file.link))
 
     def _add_executable(self, process: FrozenProcess) -> None:
-        status = os.stat(f"{process.proc}/exe")
+        status = outside.stat(f"{process.proc}/exe")
         inode = self._files.setdefault(_key(status), Inode(_key(status), status))
         inode.executed_by = process
         _hint(inode, os.fsencode(process.exe))
@@ -195,7 +195,7 @@ def name_of(status: os.stat_result, shown: bytes) -> bytes | None:
 def row_of_path(path: bytes) -> Key | None:
     """(device, inode) that a mapping of this regular file shows; None where it cannot be mapped."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        fd = outside.open_file(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return None
     at = libc.mmap(None, mmap.PAGESIZE, mmap.PROT_READ, mmap.MAP_PRIVATE, fd, 0)
@@ -234,7 +234,7 @@ def _candidates(shown: list[bytes]) -> Iterator[bytes]:
 
 def _regular(path: bytes) -> os.stat_result | None:
     try:
-        there = os.lstat(path)
+        there = outside.lstat(path)
     except OSError:
         return None
     kind = stat.S_IFMT(there.st_mode)

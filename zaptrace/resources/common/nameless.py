@@ -14,6 +14,8 @@ import stat
 import tempfile
 from collections.abc import Iterator
 
+from ...linux import outside
+
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
@@ -51,7 +53,7 @@ def temporary(was: bytes, flags: int) -> Iterator[tuple[int, Nameless]]:
     first = None
     for home in (os.path.dirname(was), os.fsencode(tempfile.gettempdir())):
         with contextlib.suppress(OSError):
-            first = os.open(home, flags | os.O_CLOEXEC, 0o600)
+            first = outside.open_file(home, flags)
             break
     if first is None:
         with regular(was, quiet=False) as file:
@@ -77,7 +79,7 @@ def other(was: bytes, mode: int, target: bytes, *, quiet: bool) -> Iterator[Name
         except OSError:
             name = os.path.join(os.fsencode(scratch), os.path.basename(was) or b"gone")
             _make(name, mode, target)
-        fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = outside.open_file(name, os.O_PATH | os.O_NOFOLLOW)
         try:
             yield Nameless(fd, name)
         finally:

@@ -25,11 +25,14 @@ from dataclasses import dataclass
 
 from blake3 import blake3
 
+from ...linux import outside
 from .file import opened
 from .libc import libc
 
 CONSTANT, DATA = "constant", "data"
 
+_OF_DIGESTS = (stat.S_IFREG,)
+_MAPPED = (stat.S_IFREG, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFDIR)
 _WHOLE = 64 << 20
 """Constant files up to this size are read whole; of larger ones, unless they are code, pieces."""
 _PIECE, _PIECES = 1 << 14, 64
@@ -84,7 +87,9 @@ def difference(then: Print, path: bytes) -> str | None:
 
     Raises OSError where there is none.
     """
-    now = os.stat(path)
+    now = outside.stat(path)
+    if stat.S_IFMT(now.st_mode) not in (_OF_DIGESTS if then.digest else _MAPPED):
+        return outside.kind(now.st_mode)
     if now.st_size < then.size:
         return f"a shorter file ({now.st_size} bytes, was {then.size})"
     same = (now.st_dev, now.st_ino, _born(path)) == (then.device, then.inode, then.born)

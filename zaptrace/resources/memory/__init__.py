@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 from ...errors import RestoreError
 from ...image.writebehind import WriteBehind
+from ...linux import outside
 from ...linux.native import lib
 from ...view.build import Build, BuildProcess, Stage
 from ...view.frozen import FrozenPod
@@ -108,12 +109,22 @@ def _claim(state: State, build: Build) -> None:
         if m.start < end and start < m.end:
             raise _cannot(state, m, "its place free", "the stub region of this zaptrace lies there")
         if m.kind == "file" and not may_open(m.path, m.open_mode):
-            here = os.path.exists(m.path)
+            here = _exists(m.path)
             found = "Permission denied" if here else "No such file or directory"
             raise _cannot(state, m, f"the file {os.fsdecode(m.path)}", found)
     for file in state.files:
         if file.path not in build.allow_changed:
             _claim_file(file)
+
+
+def _exists(path: bytes) -> bool:
+    try:
+        outside.stat(path)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _claim_file(file: MappedFile) -> None:

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...image.sink import Writer
 from ...image.writebehind import BITE
-from ...linux import procfs
+from ...linux import outside, procfs
 from ...linux.native import lib
 from ...linux.program import Program, give_back
 from ...view.frozen import FrozenPod, FrozenProcess
@@ -279,7 +280,7 @@ def make(object_: Object, build: Build) -> None:
 
 def _load(object_: Object, build: Build, fd: int) -> None:
     os.ftruncate(fd, object_.size)
-    source = os.open(build.image.path(object_.part), os.O_RDONLY | os.O_CLOEXEC)
+    source = outside.open_file(build.image.path(object_.part), os.O_RDONLY, (stat.S_IFREG,))
     try:
         for run in unpack(object_.runs, 0, object_.size):
             at, left = run.offset, build.needed(run.end - run.start)

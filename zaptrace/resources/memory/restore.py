@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import struct
 from collections.abc import Hashable, Iterable
 
 from ...errors import RestoreError
 from ...image.writebehind import BITE
+from ...linux import outside
 from ...linux.native import lib
 from ...linux.program import Argument, Program, Row, give_back
 from ...view.build import Build, BuildProcess
@@ -298,7 +300,7 @@ class _Filling:
         try:
             for start, end, of in self._aside:
                 path = self._build.image.path(part_of(of.owner))
-                part = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                part = outside.open_file(path, os.O_RDONLY, (stat.S_IFREG,))
                 try:
                     end = start + self._build.needed(end - start)
                     while start < end:

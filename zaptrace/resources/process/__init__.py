@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from ...errors import RestoreError, UnsupportedResource
 from ...ids import Rpid, Vpid
+from ...linux import outside
 from ...linux.native import lib
 from ...linux.procfs import read, stat_fields
 from ...linux.program import Program
@@ -172,11 +173,11 @@ def _directory(process: FrozenProcess) -> tuple[bytes, Gone | None]:
             found=error.strerror or str(error),
             do="run the program in another directory",
         ) from error
-    status = os.stat(f"{process.proc}/cwd")
+    status = outside.stat(f"{process.proc}/cwd")
     path = name_of(status, shown)
     if path is None and shown.endswith(GONE):
         return shown.removesuffix(GONE), Gone(status.st_dev, status.st_ino, status.st_mode)
-    if path is None or not os.access(path, os.X_OK, effective_ids=True):
+    if path is None or not outside.can(path, os.X_OK):
         raise UnsupportedResource(
             f"cannot checkpoint {who}: its working directory cannot be entered again",
             needed="the directory at its path, and permission to enter it",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...errors import UnsupportedResource
+from ...linux import outside
 from ...log import log
 from ..common.file import described, unsupported
 from ..common.options import GENERAL
@@ -215,7 +216,7 @@ def _place(known: diag.UnixSocket, status: str, sight: _Sight) -> tuple[bool, by
     if not found:
         log.info("the file of the unix socket %s was removed: so it stays", shown(path))
         return True, b"", 0
-    return True, os.path.basename(found), stat.S_IMODE(os.lstat(found).st_mode)
+    return True, os.path.basename(found), stat.S_IMODE(outside.lstat(found).st_mode)
 
 
 def _is_accepted(known: diag.UnixSocket, sight: _Sight) -> bool:

@@ -23,6 +23,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 
+from ...linux import outside
 from ...log import log
 from ..common.libc import RENAME_EXCHANGE, RENAME_NOREPLACE, apart, rename
 from .place import beneath, in_use, proven_stale
@@ -50,7 +51,7 @@ class Directories:
         self._users: Counter[int] = Counter()
 
     def enter(self, path: bytes) -> int:
-        fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = outside.open_file(path, os.O_PATH | os.O_DIRECTORY)
         seen = os.fstat(fd)
         known = self._open.setdefault((seen.st_dev, seen.st_ino), fd)
         if known != fd:
@@ -235,7 +236,7 @@ def _publish(directory: int, private: bytes, place: bytes) -> None:
 def _may_be_stale(directory: int, name: bytes) -> bool:
     """The file of a socket that is no more, as far as can be seen where it is?"""
     path = beneath(directory, name)
-    return stat.S_ISSOCK(os.lstat(path).st_mode) and not in_use(path)
+    return stat.S_ISSOCK(outside.lstat(path).st_mode) and not in_use(path)
 
 
 def _put_back(directory: int, aside: bytes, place: bytes) -> None:

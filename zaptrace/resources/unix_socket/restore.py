@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...errors import RestoreError
+from ...linux import outside
 from ...linux.native import lib
 from ...linux.scratch import Scratch
 from ...view.build import Stage
@@ -96,20 +97,20 @@ def _claim_path(state: Socket, build: Build) -> None:
         raise _taken(state, f"its directory {shown(directory)} is not there")
     if there != directory and not state.name.startswith(b"/"):
         return
-    if not os.access(there, os.W_OK | os.X_OK):
+    if not outside.can(there, os.W_OK | os.X_OK):
         raise _taken(state, f"its directory {shown(there)} cannot be written to")
     if not state.place:
         return
     with contextlib.suppress(FileNotFoundError):
         place = os.path.join(there, state.place)
-        if not stat.S_ISSOCK(os.lstat(place).st_mode):
+        if not stat.S_ISSOCK(outside.lstat(place).st_mode):
             raise _taken(state, f"a file of another kind is there, {shown(place)}")
         if not build.contended and _is_in_use(place):
             raise _taken(state, "a socket of another process is bound to it")
 
 
 def _is_in_use(path: bytes) -> bool:
-    fd = os.open(os.path.dirname(path), os.O_PATH | os.O_CLOEXEC)
+    fd = outside.open_file(os.path.dirname(path), os.O_PATH)
     try:
         return in_use(beneath(fd, os.path.basename(path)))
     finally:
@@ -140,7 +141,9 @@ def _claim_service(state: Socket, abstract: set[bytes]) -> None:
     there = state.peer_name in abstract
     if state.peer_path:
         with contextlib.suppress(OSError):
-            there = stat.S_ISSOCK(os.lstat(state.peer_path).st_mode) and _is_in_use(state.peer_path)
+            there = stat.S_ISSOCK(outside.lstat(state.peer_path).st_mode) and _is_in_use(
+                state.peer_path
+            )
     if not there:
         raise RestoreError(
             f"cannot restore a socket that sends to {shown(state.peer_name)}",

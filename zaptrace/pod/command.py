@@ -1,0 +1,56 @@
+"""The command that a pod is launched with: where its program is, why it cannot be executed, and its
+limit on files."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import resource
+from collections.abc import Iterable, Mapping
+
+from ..errors import HostError, ZaptraceError
+from ..linux.native import Bytes, Strings, ffi
+
+
+class LaunchError(HostError):
+    """The program could not be executed; `status` is 127 (not found) or 126, as a shell reports."""
+
+    def __init__(self, what: str, status: int = 126, **fields: str | None) -> None:
+        super().__init__(what, **fields)
+        self.status = status
+
+
+def find(command: str, env: Mapping[str, str], cwd: str | None) -> str:
+    """The file that a shell would execute. Raises LaunchError."""
+    if "/" in command:
+        return command
+    path = env.get("PATH", os.defpath)
+    for directory in path.split(os.pathsep) if path else ():
+        file = os.path.join(directory, command)
+        if os.access(file, os.X_OK) and not os.path.isdir(file):
+            return file
+    raise LaunchError(f"cannot run {command}: not found in PATH", 127)
+
+
+def launch_error(command: str, code: int) -> ZaptraceError:
+    status = 127 if code == errno.ENOENT else 126
+    return LaunchError(f"cannot run {command}: {os.strerror(code)}", status)
+
+
+def c_string(text: str | bytes) -> Bytes:
+    return ffi.new("char[]", text if isinstance(text, bytes) else os.fsencode(text))
+
+
+def c_strings(texts: Iterable[str | bytes]) -> tuple[Strings, list[Bytes]]:
+    """An array of C strings, with what keeps it alive."""
+    strings = [c_string(text) for text in texts]
+    return ffi.new("char *[]", [*strings, ffi.NULL]), strings
+
+
+@functools.cache
+def raise_file_limit() -> int:
+    """Pods with many files need many descriptors in us; the soft limit that we had before, not 0."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return soft
