@@ -48,6 +48,8 @@ int zt_pod_tasks(zt_pod *pod, zt_task_info *ret, int32_t capacity)
             .control_size = task->control_size,
             .dumpable = task->process->dumpable,
             .landlocked = task->landlocked,
+            .filter = task->filter,
+            .no_new_privs = task->no_new_privs,
         };
     }
     return count;
@@ -58,6 +60,15 @@ void zt_pod_set_dumpable(zt_pod *pod, int32_t rpid, int32_t dumpable)
     zt_process *process = zt_pod_process(pod, (zt_rpid){rpid});
     if (process)
         process->dumpable = dumpable;
+}
+
+void zt_pod_set_filter(zt_pod *pod, int32_t rtid, int32_t filter, int32_t no_new_privs)
+{
+    zt_task *task = zt_pod_task(pod, rtid);
+    if (task) {
+        task->filter = filter;
+        task->no_new_privs = no_new_privs;
+    }
 }
 
 int zt_pod_root_status(zt_pod *pod, int32_t *ret_status)

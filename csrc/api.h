@@ -82,6 +82,8 @@ typedef struct zt_task_info {
     int64_t control_size; /* of the recvmsg that it was in, as zt_call_reissue wants it; 0: none, or not known */
     int32_t dumpable;   /* of its process, as it is told (PR_GET_DUMPABLE) */
     int32_t landlocked; /* in a Landlock sandbox */
+    int32_t filter;     /* its newest seccomp filter of its own (pod/seccomp.h), or 0 */
+    int32_t no_new_privs;
 } zt_task_info;
 
 /* What the kernel counts of a thread or process, as calls tell it: getrusage(2), times(2), and the
@@ -216,6 +218,10 @@ int32_t zt_ids_peer(zt_pod *pod, int32_t rpid);
 /* Process rpid has ended. What it left in sockets was left by vpid, which had ended before the pod moved. */
 int zt_ids_stood_in(zt_pod *pod, int32_t vpid, int32_t rpid);
 void zt_pod_set_dumpable(zt_pod *pod, int32_t rpid, int32_t dumpable); /* what a process is told of itself */
+
+/* --- seccomp filters of a program's own, pod/seccomp.h */
+void zt_pod_set_filter(zt_pod *pod, int32_t rtid, int32_t filter, int32_t no_new_privs);
+int32_t zt_seccomp_preamble(void *ret, int32_t capacity); /* what stands in front of each, as BPF: its bytes */
 
 /* --- senders of messages (SO_PASSCRED) in a pod that moved: calls that tell them stop only where needed */
 void zt_pod_show_senders(zt_pod *pod);  /* in all processes that are made from now on */

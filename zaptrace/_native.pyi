@@ -128,6 +128,8 @@ class zt_task_info(CData):
     control_size: int
     dumpable: int
     landlocked: int
+    filter: int
+    no_new_privs: int
 
 class zt_usage(CData):
     user_us: int
@@ -293,6 +295,12 @@ class _Lib:
     def zt_ids_bind(self, pod: zt_pod, vpid: int, rpid: int, /) -> int: ...
     def zt_ids_peer(self, pod: zt_pod, rpid: int, /) -> int: ...
     def zt_ids_stood_in(self, pod: zt_pod, vpid: int, rpid: int, /) -> int: ...
+
+    # seccomp filters of a program's own
+    def zt_pod_set_filter(
+        self, pod: zt_pod, rtid: int, filter: int, no_new_privs: int, /
+    ) -> None: ...
+    def zt_seccomp_preamble(self, ret: Bytes, capacity: int, /) -> int: ...
 
     # senders of messages
     def zt_pod_show_senders(self, pod: zt_pod, /) -> None: ...

@@ -21,6 +21,7 @@
 #define ZT_STUB_VDSO (ZT_STUB_BASE + 0x1000)
 #define ZT_VDSO_PARAMS 0x6ffe00004000ULL /* ZT_STUB_BASE + 0x4000, in full: build.py reads it here */
 #define ZT_STUB_INTERPRETER (ZT_STUB_BASE + 0x6000)
+#define ZT_STUB_ISSUED (ZT_STUB_BASE + 0x8000) /* no code: shown for calls that we issue, pod/seccomp.h */
 #define ZT_STUB_HOST (ZT_STUB_BASE + 0x8000)
 #define ZT_STUB_HOST_SIZE 0x38000
 #define ZT_STUB_DATA (ZT_STUB_BASE + 0x40000)

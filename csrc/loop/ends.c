@@ -9,6 +9,7 @@
 #include "../base/proc.h"
 #include "../pod/past.h"
 #include "../pod/pi.h"
+#include "../pod/seccomp.h"
 #include "../ptrace/closed.h"
 #include "../ptrace/stub.h"
 
@@ -35,6 +36,7 @@ static zt_task *task_of_program(zt_pod *pod, int32_t rtid, int32_t former)
     }
     if (task && caller) {
         task->landlocked = caller->landlocked;
+        zt_seccomp_inherit(task, caller);
         zt_past_take(task, caller);
     }
     if (caller)

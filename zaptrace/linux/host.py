@@ -19,14 +19,18 @@ def cpu_features() -> set[str]:
 
 
 def boot_id() -> str:
-    """Tells this kernel, since it was booted, from every other."""
-    with open("/proc/sys/kernel/random/boot_id") as file:
-        return file.read().strip()
+    """Tells this kernel, since it was booted, from every other; empty where /proc/sys is hidden."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
 
 
 def is_this_one(made_on: dict[str, Any]) -> bool:
     """Are these the facts of this very host, not booted since?"""
-    return made_on.get("boot_id") == boot_id()
+    ours = boot_id()
+    return bool(ours) and made_on.get("boot_id") == ours
 
 
 def facts() -> dict[str, Any]:

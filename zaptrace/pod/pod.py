@@ -14,10 +14,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, cast
 
 from ..cancel import Cancel
-from ..errors import HostError, PodError, ZaptraceError, refusals_of_the_host
+from ..errors import HostError, PodError, ZaptraceError, refusals_of_the_host, start_thread
 from ..ids import Rpid, Vpid
 from ..linux.native import Handle, NativeError, check, ffi, lib, new_error
 from ..log import fault, log, unforeseen
@@ -66,8 +66,7 @@ class _Job:
         self.done.set()
 
 
-class _BusyError(Exception):
-    """It is at something else."""
+class _BusyError(Exception): ...  # the tracer is at something else
 
 
 class Pod:
@@ -99,7 +98,7 @@ class Pod:
         self._thread = threading.Thread(
             target=self._trace, args=(started,), name=f"tracer of {name}", daemon=True
         )
-        self._thread.start()
+        start_thread(self._thread)
         error = started.get()
         if error:
             raise error
@@ -234,8 +233,7 @@ class Pod:
                 raise PodError(f'pod "{self.name}" is closed')
         if job.error:
             raise job.error
-        value: T = job.value
-        return value
+        return cast(T, job.value)
 
     def _wake(self) -> None:
         with self._handle_lock:
@@ -495,7 +493,7 @@ class Pod:
     def __enter__(self) -> Pod:
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -397,6 +397,7 @@ def _await_report(lifeline: socket.socket, gives_up: Callable[[], bool]) -> dict
         "the supervisor died before its pod was whole",
         needed="a report of the supervisor",
         found="it is gone without one",
+        do="see the limits: of processes (ulimit -u, a container's pids limit), and of memory",
         changed="nothing is left of the pod",
     )
 

@@ -154,6 +154,7 @@ def _load_all(states: list[State], build: Build) -> None:
                 resource=NAME,
                 vpid=state.vpid,
                 found=error.found,
+                do=error.do,
             ) from error
 
 
