@@ -183,7 +183,7 @@ static int on_signal(zt_pod *pod, zt_task *task, int signal, zt_err *err)
         return run(pod, task, 0, err);
     if (zt_pod_virtual_sender(pod, &info) && zt_stopped_set_siginfo(thread, &info, err))
         return -1;
-    if (zt_blocked_at_signal(task, signal, err))
+    if (zt_blocked_at_signal(pod, task, signal, err))
         return -1;
     if (zt_past_is_used_up(task, &info))
         kill(task->process->rpid.n, SIGKILL);

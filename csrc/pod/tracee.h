@@ -113,13 +113,17 @@ typedef struct zt_task {
         uint16_t on, asked;   /* what its descriptor is, ZT_ON_*; ZT_ASKED_* */
         int64_t minimum;      /* of a ZT_ON_TTY_MINIMUM */
     } reissue;
+    /* The call that the kernel goes on with as restart_syscall: blocked/restarted.h. 0: none was seen. */
+    struct {
+        int32_t nr;
+        uint64_t args[6];
+    } restart;
     /* A program of ours was given up in it, and it has not come back: then it is to be this. */
     struct {
         bool active;
         zt_regs regs;
         uint64_t mask;
     } late;
-    int32_t restart_nr;  /* the call that the kernel goes on with as restart_syscall */
     bool awaits_freeze;  /* rests until the next freeze is over */
     bool interrupted;    /* at rest in a call that shows it */
     int64_t deadline_ns; /* of its timed call, host's monotonic clock; 0: it is in none */

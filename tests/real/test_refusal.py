@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.flavours import started
+from harness.flavours import FLAVOURS, started
 from harness.hosts import Host
 from harness.world import PATIENCE_S, REAL, FlavourError, environment, python
 
@@ -109,6 +109,26 @@ def test_command_line_says_so(place: Path, outside: int):
         go.touch()
     finally:
         host.close()
+
+
+TRACES = """
+import ctypes, os, signal
+libc = ctypes.CDLL(None, use_errno=True)
+child = os.fork()
+if not child:
+    signal.pause()
+TRACEME, SEIZE = 0, 0x4206
+for request, pid in ((TRACEME, 0), (SEIZE, child)):
+    print(libc.ptrace(request, pid, 0, 0), ctypes.get_errno())
+os.kill(child, signal.SIGKILL)
+os.wait()
+"""
+
+
+@pytest.mark.parametrize("flavour", [f for f in ("pod",) if f in FLAVOURS])
+def test_no_tracer_in_a_pod(flavour: str, place: Path):
+    with started(flavour, [python(), "-c", TRACES], place) as it:
+        assert it.finish().output.split() == ["-1", "1", "-1", "1"]
 
 
 @pytest.mark.parametrize("verb", ["checkpoint", "migrate"])
