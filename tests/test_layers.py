@@ -16,7 +16,7 @@ PYTHON = ROOT / "zaptrace"
 C = ROOT / "csrc"
 
 FLOORS = (
-    "errors ids log plain",
+    "errors ids limits log plain shapes text",
     "linux",
     "image",
     "network",

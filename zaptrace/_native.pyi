@@ -33,6 +33,7 @@ class Pointer(CData, Generic[T]):
     """One number, for C to fill."""
 
     def __getitem__(self, index: Literal[0]) -> T: ...
+    def __setitem__(self, index: Literal[0], value: T) -> None: ...
 
 class Bytes(CData):
     """Memory of Python's, or a `char[]`."""
@@ -206,6 +207,13 @@ class _Lib:
     ZT_ERR_UNFIT: int
     ZT_ERR_FOREIGN: int
     ZT_ERR_HARMED: int
+    ZT_PLAIN_SHORT: int
+    ZT_PLAIN_TOO_MANY: int
+    ZT_PLAIN_TOO_DEEP: int
+    ZT_PLAIN_ALIEN: int
+    ZT_PLAIN_DEEPEST: int
+    ZT_PLAIN_WIDEST_MAP: int
+    ZT_PLAIN_STRIDE: int
     ZT_ROW_MUST: int
     ZT_CPU_CLOCKS: int
     ZT_RUN_HELD: int
@@ -385,6 +393,15 @@ class _Lib:
     def zt_mem_hashes(self, mem_fd: int, start: int, end: int, ret: Array[int], /) -> int: ...
     def zt_kcmp(self, rpid1: int, rpid2: int, type: int, idx1: int, idx2: int, /) -> int: ...
     def zt_pidfd_getfd(self, rpid: int, fd: int, /) -> int: ...
+    def zt_plain_scan(
+        self,
+        data: Bytes,
+        size: int,
+        depth: int,
+        values: Pointer[int],
+        ret_used: Pointer[int],
+        /,
+    ) -> int: ...
 
 ffi: _FFI
 lib: _Lib

@@ -30,9 +30,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 from collections.abc import Iterator
 from typing import Any
+
+from .limits import ERROR_TEXT
+from .text import shown_lines
 
 _FIELDS = ("needed", "found", "do", "changed")
 
@@ -60,9 +64,9 @@ class ZaptraceError(Exception):
         self.changed = changed
 
     def __str__(self) -> str:
-        lines = [self.what]
+        lines = [shown_lines(self.what)]
         lines += [
-            f"  {field:<8} {value}"
+            f"  {field:<8} {shown_lines(value)}"
             for field in _FIELDS
             if (value := getattr(self, field)) is not None
         ]
@@ -77,10 +81,16 @@ class ZaptraceError(Exception):
 
     @staticmethod
     def from_dict(told: dict[str, Any]) -> ZaptraceError:
-        """The error that a peer described; an unknown class becomes a ZaptraceError."""
-        cls = _by_name(ZaptraceError).get(str(told.get("class")), ZaptraceError)
-        names = (*_FIELDS, *getattr(cls, "_extra", ()))
-        return cls(str(told.get("what")), **{k: told[k] for k in names if k in told})
+        """The error that a peer described: one of this file, and nothing but text and a number."""
+        cls = _known().get(str(told.get("class")), ZaptraceError)
+        texts = {name: told[name] for name in _FIELDS if type(told.get(name)) is str}
+        extra = {
+            name: told[name]
+            for name in getattr(cls, "_extra", ())
+            if type(told.get(name)) is (int if name == "vpid" else str)
+        }
+        fields = {k: v[:ERROR_TEXT] if type(v) is str else v for k, v in (texts | extra).items()}
+        return cls(str(told.get("what"))[:ERROR_TEXT], **fields)
 
 
 class UnsupportedResource(ZaptraceError):
@@ -191,8 +201,11 @@ class WireTimeout(WireError):
     """The other side did not answer in time."""
 
 
-def _by_name(cls: type[ZaptraceError]) -> dict[str, type[ZaptraceError]]:
-    found = {cls.__name__: cls}
-    for sub in cls.__subclasses__():
-        found |= _by_name(sub)
-    return found
+@functools.cache
+def _known() -> dict[str, type[ZaptraceError]]:
+    """The classes of this file, by name."""
+    return {
+        name: one
+        for name, one in globals().items()
+        if isinstance(one, type) and issubclass(one, ZaptraceError)
+    }

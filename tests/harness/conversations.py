@@ -11,6 +11,7 @@ from zmq.utils import z85
 
 from zaptrace import plain
 from zaptrace.errors import PeerGone
+from zaptrace.limits import HEAD
 from zaptrace.network.keys import new_identity
 from zaptrace.network.wire import Channel, Listener, Timeouts, connect
 
@@ -70,6 +71,6 @@ def hear(dealer: zmq.Socket[bytes]) -> dict[str, Any]:
     """The next message that is no ping."""
     while True:
         assert dealer.poll(30_000)
-        said = plain.loads(dealer.recv_multipart()[0])
+        said = plain.loads(dealer.recv_multipart()[0], HEAD)
         if said["kind"] != "ping":
             return said

@@ -106,7 +106,7 @@ def test_a_map_larger_than_a_window_passes() -> None:
 def test_what_is_too_big_is_not_sent() -> None:
     with listening(echo) as listener, call(listener) as channel:
         with pytest.raises(WireError, match="too big"):
-            channel.send("say", bytes(wire.MAX_DATA + 1))
+            channel.send("say", bytes(wire.DATA + 1))
         channel.send("say", n=1)
         assert channel.recv("say").fields == {"n": 1}
 

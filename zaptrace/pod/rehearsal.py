@@ -17,6 +17,7 @@ from collections.abc import Iterator
 
 from ..errors import ZaptraceError, refusals_of_the_host
 from ..image.image import Image
+from .contents import read
 from .pod import Pod, Stdio
 from .restore import make
 
@@ -41,9 +42,10 @@ def rehearse(path: str) -> None:
 
 
 def _rehearse(image: Image, stdio: Stdio) -> None:
-    pod = Pod(image.manifest["pod"]["name"], moved=True, stdio=stdio)
+    contents = read(image)
+    pod = Pod(contents.pod.name, moved=True, stdio=stdio)
     try:
-        make(pod, image, contended=True, rehearsal=True)
+        make(pod, image, contents, contended=True, rehearsal=True)
     finally:
         pod.close()
 

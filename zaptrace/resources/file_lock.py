@@ -19,11 +19,13 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from ..linux.program import Program
+from ..shapes import Fd, NamesFile, NamesLivingOrNone, OneOf, Size
 from ..view.build import Stage
 from .common.file import restoring, unsupported
+from .room import Whole, bad
 
 if TYPE_CHECKING:
     from ..view.build import Build, BuildProcess
@@ -42,16 +44,24 @@ _F_OFD_SETLK = 37
 
 @dataclass(frozen=True)
 class State:
-    file_id: int
-    kind: str
+    file_id: NamesFile
+    kind: Annotated[str, OneOf("flock", "posix", "ofd")]
     """`flock`, `posix` or `ofd`."""
-    vpid: int
+    vpid: NamesLivingOrNone
     """The process that holds a POSIX lock, and may serve for the others; 0 if none."""
-    fd: int
+    fd: Fd
     exclusive: bool
-    start: int
-    length: int
+    start: Size
+    length: Size
     """0 is up to the end of the file, however it grows."""
+
+
+def verify(states: list[State], whole: Whole) -> None:
+    for state in states:
+        if state.kind == "posix" and not state.vpid:
+            raise bad("a POSIX lock is held by nobody", "a process")
+        if state.start + state.length >= 1 << 63:
+            raise bad("a lock goes beyond the end of any file")
 
 
 def capture(pod: FrozenPod) -> list[State]:

@@ -20,15 +20,17 @@ import termios
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from ..errors import RestoreError
+from ..shapes import Data, Mode, Path, Range
 from ..view.build import Stage
 from .common import nameless
 from .common.file import Description, described, finish, reopen, restoring, unsupported
 from .common.inode import Inodes
 from .common.libc import checked, libc
 from .common.permission import open_anyway
+from .room import Whole, bad
 
 if TYPE_CHECKING:
     from ..view.build import Build
@@ -43,19 +45,32 @@ _NOT_AT_OPEN = os.O_CREAT | os.O_EXCL | os.O_TRUNC | os.O_ASYNC | os.O_DIRECT
 @dataclass(frozen=True)
 class State:
     ends: list[Description]
-    path: bytes | None
+    path: Path | None
     """Where a named pipe is found, or was before it lost that name; None for pipe(2)."""
     gone: bool
-    mode: int
-    capacity: int
+    mode: Mode
+    capacity: Annotated[int, Range(1, 1 << 31)]
     """As fcntl F_GETPIPE_SZ gives it."""
-    contents: list[bytes]
+    contents: list[Data]
     """In packet mode one item per packet."""
     packets: bool
 
 
 def claims(file: FrozenFile) -> bool:
     return stat.S_ISFIFO(file.stat.st_mode) and not file.flags & os.O_PATH
+
+
+def verify(states: list[State], whole: Whole) -> None:
+    for state in states:
+        size = sum(map(len, state.contents))
+        if not state.ends or size > state.capacity:
+            raise bad(
+                "a pipe holds more than it can, or nobody has it",
+                f"at most {state.capacity} bytes",
+                f"{size} bytes",
+            )
+        if state.path is not None and not state.path.startswith(b"/"):
+            raise bad("a named pipe has no path")
 
 
 def capture(pod: FrozenPod) -> list[State]:

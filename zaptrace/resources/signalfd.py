@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..shapes import U64
 from ..view.build import Stage
 from .common.file import Description, described, finish, restoring
 from .common.libc import checked, libc
@@ -25,7 +26,7 @@ NAME = "signalfd"
 
 @dataclass(frozen=True)
 class State(Description):
-    mask: int
+    mask: U64
     """Bit n-1 is signal n."""
 
 

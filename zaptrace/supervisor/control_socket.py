@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import WireError, ZaptraceError
+from ..limits import CONTROL, UNREAD, UNSENT
 from ..log import log
 from . import control
 
@@ -40,8 +41,9 @@ class ControlSocket:
         self._context = zmq.Context()
         self.socket = self._context.socket(zmq.ROUTER)
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # a client that left is an error we see
-        self.socket.setsockopt(zmq.SNDHWM, 0)  # bounded by control.WINDOW per client instead
-        self.socket.setsockopt(zmq.MAXMSGSIZE, control.MESSAGE_MAX)
+        self.socket.setsockopt(zmq.SNDHWM, UNSENT)
+        self.socket.setsockopt(zmq.RCVHWM, UNREAD)
+        self.socket.setsockopt(zmq.MAXMSGSIZE, CONTROL.bytes)
         self.socket.setsockopt(zmq.LINGER, 1000)
         self.socket.bind(f"ipc://{path}")
 
@@ -65,11 +67,19 @@ class ControlSocket:
             yield Request(client, number, str(message.get("verb")), message)
 
     def send(self, client: bytes, message: dict[str, Any]) -> None:
-        """Send to a client, if it is still there."""
+        """Send to a client, if it is still there; one that reads nothing counts as gone."""
+        if not self.offer(client, message):
+            self._lost(client)
+
+    def offer(self, client: bytes, message: dict[str, Any]) -> bool:
+        """The same, for what can be sent later: False when too much waits for it already."""
         try:
             self.socket.send_multipart([client, control.pack(message)], self._zmq.NOBLOCK)
+        except self._zmq.Again:
+            return False
         except self._zmq.ZMQError:
             self._lost(client)
+        return True
 
     def reply(self, request: Request, **results: object) -> None:
         """The last word to a request, a good one."""

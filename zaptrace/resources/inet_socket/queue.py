@@ -12,9 +12,10 @@ import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from ...log import log
+from ...shapes import U16, U32, Length, Seen, Word, Wrong
 from ..common.file import unsupported
 from ..common.socket import queued
 
@@ -27,12 +28,21 @@ _LARGEST = 1 << 16
 _PATIENCE_S = 2.0
 
 
+class _IsAddress:
+    def check(self, value: str, seen: Seen) -> None:
+        family = socket.AF_INET6 if ":" in value else socket.AF_INET
+        try:
+            socket.inet_pton(family, value.partition("%")[0])
+        except (OSError, ValueError):
+            raise Wrong("is no address", "one of IPv4 or IPv6", repr(value)) from None
+
+
 @dataclass(frozen=True)
 class Address:
-    host: str
-    port: int
-    flow: int
-    scope: int
+    host: Annotated[Word, _IsAddress()]
+    port: U16
+    flow: U32
+    scope: U32
     """Flow and scope are IPv6's."""
 
     def raw(self, family: int) -> tuple[str, int] | tuple[str, int, int, int]:
@@ -55,7 +65,7 @@ def address(raw: tuple[str, int] | tuple[str, int, int, int]) -> Address:
 
 @dataclass(frozen=True)
 class Datagram:
-    data: bytes
+    data: Annotated[bytes, Length(0, _LARGEST)]
     source: Address
 
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from ...errors import RestoreError
 from ...image.writebehind import WriteBehind
 from ...linux.native import lib
+from ...shapes import NamesLivingOrNone
 from ...view.build import Build, BuildProcess, Stage
 from ...view.frozen import FrozenPod
 from ..common import sameness
@@ -35,6 +36,7 @@ from .capture import Capture
 from .mappings import MappedFile, Mapping, Object
 from .restore import fill, part_of, sow
 from .seeds import Seeds
+from .verify import verify as verify
 
 NAME = "memory"
 
@@ -43,7 +45,7 @@ NAME = "memory"
 class State:
     """Of one process; the last one has vpid 0 and only files and objects."""
 
-    vpid: int
+    vpid: NamesLivingOrNone
     mappings: list[Mapping]
     of: Attributes
     files: list[MappedFile]
