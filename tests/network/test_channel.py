@@ -89,8 +89,10 @@ def test_who_ignores_flow_control_is_put_out() -> None:
         assert "more than it may" in ended.get(timeout=30)
 
 
-def test_a_map_larger_than_a_window_passes() -> None:
-    big = "x" * (channel_module.WINDOW + 5)
+def test_a_map_larger_than_a_window_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (channel_module, wire):
+        monkeypatch.setattr(module, "WINDOW", 1 << 16)
+    big = "x" * ((1 << 16) + 5)
 
     def accept(channel: Channel) -> None:
         for _ in range(2):

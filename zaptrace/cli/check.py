@@ -8,6 +8,7 @@ import click
 
 from ..errors import PodError, ZaptraceError
 from ..supervisor import runtime
+from ..text import shown
 from ._common import POD, allow_changed, as_json, connect, print_json
 
 
@@ -47,7 +48,7 @@ def _host(as_json: bool) -> int:
     else:
         width = max(len(a.name) for a in abilities)
         for a in abilities:
-            click.echo(f"{_mark(a.ok)}  {a.name:<{width}}  {a.detail}")
+            click.echo(f"{_mark(a.ok)}  {a.name:<{width}}  {shown(a.detail)}")
             if not a.ok and a.remedy:
                 click.echo(f"{'':<{width + 8}}do: {a.remedy}")
     return 0 if all(a.ok for a in abilities) else 1
@@ -64,7 +65,7 @@ def _pod(name: str, as_json: bool) -> int:
     if as_json:
         print_json({"ok": True, **report})
     else:
-        click.echo(f"{_mark(True)}  pod {name} can be checkpointed")
+        click.echo(f"{_mark(True)}  pod {shown(name)} can be checkpointed")
     return 0
 
 
@@ -82,7 +83,7 @@ def _tell(title: str, errors: list[ZaptraceError], as_json: bool) -> int:
     if as_json:
         print_json({"ok": not errors, "errors": [e.to_dict() for e in errors]})
     else:
-        click.echo(f"{_mark(not errors)}  {title}")
+        click.echo(f"{_mark(not errors)}  {shown(title)}")
         for error in errors:
             click.echo(str(error))
     return 1 if errors else 0

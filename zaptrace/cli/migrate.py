@@ -6,7 +6,7 @@ import os
 
 import click
 
-from ._common import POD, as_json, connect, print_json, progress_bar, size, span
+from ._common import POD, as_json, connect, print_json, progress_bar, size, span, tell
 
 
 @click.command()
@@ -38,7 +38,7 @@ def command(
     if as_json:
         print_json({"pod": pod, "to": to, **report})
         return
-    click.echo(
+    tell(
         f"{pod} runs at {to} now: {size(report.get('bytes') or 0)}, "
         f"downtime {span(report.get('downtime_s') or 0.0)}"
     )
