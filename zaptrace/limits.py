@@ -65,6 +65,8 @@ UNREAD = 16
 
 CONTROL = Budget(bytes=8 * MIB, values=200_000, depth=12)
 """One message on a control socket."""
+REQUESTS_OF_ONE = 64
+"""That a client has asked for and that are not answered yet."""
 STREAM = 256 << 10
 """Bytes of an attached stream that may be unacknowledged."""
 ERROR_TEXT = 4096

@@ -5,18 +5,28 @@ Belongs to the coordinator thread. A client that went away is noticed when somet
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import WireError, ZaptraceError
-from ..limits import CONTROL, UNREAD, UNSENT
+from ..errors import PodError, WireError, ZaptraceError
+from ..limits import CONTROL, REQUESTS_OF_ONE, UNREAD, UNSENT
 from ..log import log
 from . import control
 
 _TURN = 64
 """Requests taken before others get their turn."""
+
+
+_TOO_MUCH = PodError(
+    "too many requests at a time",
+    needed=f"at most {REQUESTS_OF_ONE} that are not answered yet",
+    found="one more",
+    do="wait for an answer",
+    changed="nothing",
+)
 
 
 @dataclass
@@ -38,6 +48,7 @@ class ControlSocket:
 
         self._zmq = zmq
         self._lost = lost
+        self._open: Counter[bytes] = Counter()
         self._context = zmq.Context()
         self.socket = self._context.socket(zmq.ROUTER)
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # a client that left is an error we see
@@ -64,12 +75,29 @@ class ControlSocket:
                 continue
             number = message.get("id")
             number = number if isinstance(number, int) else 0
-            yield Request(client, number, str(message.get("verb")), message)
+            request = Request(client, number, str(message.get("verb")), message)
+            if "id" in message and not self._may_ask(client):
+                self.fail(request, _TOO_MUCH)
+            else:
+                yield request
+
+    def _may_ask(self, client: bytes) -> bool:
+        """Counts what it has asked for; `send` counts what was answered."""
+        self._open[client] += 1
+        return self._open[client] <= REQUESTS_OF_ONE
 
     def send(self, client: bytes, message: dict[str, Any]) -> None:
         """Send to a client, if it is still there; one that reads nothing counts as gone."""
+        if "ok" in message and self._open[client]:
+            self._open[client] -= 1
+        if not self._open[client]:
+            del self._open[client]
         if not self.offer(client, message):
-            self._lost(client)
+            self._forget(client)
+
+    def _forget(self, client: bytes) -> None:
+        self._open.pop(client, None)
+        self._lost(client)
 
     def offer(self, client: bytes, message: dict[str, Any]) -> bool:
         """The same, for what can be sent later: False when too much waits for it already."""
@@ -78,7 +106,7 @@ class ControlSocket:
         except self._zmq.Again:
             return False
         except self._zmq.ZMQError:
-            self._lost(client)
+            self._forget(client)
         return True
 
     def reply(self, request: Request, **results: object) -> None:
