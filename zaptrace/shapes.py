@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import socket
 import types
 import typing
 from collections.abc import Callable, Hashable
@@ -123,6 +124,17 @@ class Among:
             raise Wrong("has a key that it cannot have", "known ones", repr(unknown[0])[:60])
 
 
+class IsAddress:
+    """Of a host, in numbers: nobody is to be asked for a name."""
+
+    def check(self, value: str, seen: Seen) -> None:
+        family = socket.AF_INET6 if ":" in value else socket.AF_INET
+        try:
+            socket.inet_pton(family, value.partition("%")[0])
+        except (OSError, ValueError):
+            raise Wrong("is no address", "one of IPv4 or IPv6", repr(value)[:60]) from None
+
+
 @dataclass(frozen=True)
 class Gives:
     """The number of something that there is now; `once`: there is one of each."""
@@ -180,6 +192,7 @@ PathOrNone = Annotated[bytes, Length(0, 4351), NoNul()]
 Word = Annotated[str, Length(0, 255), NoNul()]
 Word4K = Annotated[str, Length(0, 4351), NoNul()]
 """A path as a str."""
+IpAddress = Annotated[Word, IsAddress()]
 Part = Annotated[str, Length(1, 100), NoNul()]
 """Of the image."""
 PartOrNone = Annotated[str, Length(0, 100), NoNul()]

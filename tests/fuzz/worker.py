@@ -3,8 +3,8 @@
     worker.py image   CORPUS HOME SEED SECONDS MOST     show, check, and restore up to its check
     worker.py message CORPUS HOME SEED SECONDS MOST     what peers and clients say
 
-CORPUS has images of real pods (see test_fuzz.py); the last line is JSON. What is wrong is a traceback
-that ends with the seed of that one input: the same SEED, with MOST 1, is the same input again.
+CORPUS has images of real pods (see test_fuzz.py); the last line is JSON. What is wrong, once
+for each place, is a traceback with the seed of that input: that SEED, with MOST 1, is it again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from blake3 import blake3
-from fuzz.judge import Judge
+from fuzz.judge import Hang, Judge, Outside
 from fuzz.mutate import damaged, mutated
 
 from zaptrace import plain
@@ -41,6 +41,8 @@ from zaptrace.pod.restore import claim
 from zaptrace.supervisor import control, suitability, verbs
 
 Fuzz = Callable[[random.Random], None]
+_ENOUGH = 20
+"""Faults of different places; then it ends."""
 
 
 class Images:
@@ -266,16 +268,18 @@ def main() -> int:
     judge = Judge(Path(home))
     fuzz: Fuzz = {"image": Images, "message": Messages}[kind](Path(corpus), Path(home), judge)
     until, number = time.monotonic() + float(seconds), int(seed)
-    while time.monotonic() < until and judge.inputs < int(most):
+    wrong: dict[str, str] = {}
+    while time.monotonic() < until and judge.inputs < int(most) and len(wrong) < _ENOUGH:
         try:
             fuzz(random.Random(number))
-        except BaseException:
-            traceback.print_exc()
-            print(f"seed {number}", file=sys.stderr)
-            return 1
+        except (Exception, Hang, Outside) as error:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            key = f"{type(error).__name__} at {frame.filename}:{frame.lineno}"
+            wrong.setdefault(key, f"{traceback.format_exc()}seed {number}")
         number += 1
-    print(json.dumps({"kind": kind, "first": int(seed), **judge.figures()}))
-    return 0
+    print(*wrong.values(), sep="\n", file=sys.stderr)
+    print(json.dumps({"kind": kind, "first": int(seed), **judge.figures(), "wrong": [*wrong]}))
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

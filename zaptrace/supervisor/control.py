@@ -44,6 +44,7 @@ from ..limits import CONTROL, STREAM
 from . import runtime
 
 VERSION = 1
+ONE_WAY = ("input", "resize", "ack", "detach")
 WINDOW = STREAM
 _LOOK_S = 0.2
 """How often a waiting client looks whether the supervisor still lives."""

@@ -76,7 +76,7 @@ class ControlSocket:
             number = message.get("id")
             number = number if isinstance(number, int) else 0
             request = Request(client, number, str(message.get("verb")), message)
-            if "id" in message and not self._may_ask(client):
+            if request.verb not in control.ONE_WAY and not self._may_ask(client):
                 self.fail(request, _TOO_MUCH)
             else:
                 yield request

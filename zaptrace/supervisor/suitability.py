@@ -14,7 +14,7 @@ import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from .. import shapes
 from ..errors import BadImage, WireError, ZaptraceError
@@ -53,6 +53,9 @@ def facts_of(pod: Pod) -> dict[str, Any]:
     }
 
 
+_Family = Annotated[int, shapes.OneOf(socket.AF_INET, socket.AF_INET6)]
+
+
 @dataclass(frozen=True)
 class _Facts:
     """As they come from a peer."""
@@ -60,7 +63,7 @@ class _Facts:
     host: host.Facts | None
     bytes: shapes.Size
     files: list[tuple[shapes.Word4K, shapes.Size, bool]]
-    ports: list[tuple[shapes.U16, shapes.Word, shapes.U16]]
+    ports: list[tuple[_Family, shapes.IpAddress, shapes.U16]]
 
 
 def _read(facts: dict[str, Any]) -> _Facts:

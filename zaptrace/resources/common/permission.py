@@ -14,6 +14,7 @@ _WANTED = {
     os.O_RDONLY: os.R_OK,
     os.O_WRONLY: os.W_OK,
     os.O_RDWR: os.R_OK | os.W_OK,
+    os.O_ACCMODE: os.R_OK | os.W_OK,  # for ioctl(2) alone, and yet open(2) asks for both
 }
 _OWNERS = stat.S_IRUSR | stat.S_IWUSR
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from ...log import log
-from ...shapes import U16, U32, Length, Seen, Word, Wrong
+from ...shapes import U16, U32, IpAddress, Length
 from ..common.file import unsupported
 from ..common.socket import queued
 
@@ -28,18 +28,9 @@ _LARGEST = 1 << 16
 _PATIENCE_S = 2.0
 
 
-class _IsAddress:
-    def check(self, value: str, seen: Seen) -> None:
-        family = socket.AF_INET6 if ":" in value else socket.AF_INET
-        try:
-            socket.inet_pton(family, value.partition("%")[0])
-        except (OSError, ValueError):
-            raise Wrong("is no address", "one of IPv4 or IPv6", repr(value)) from None
-
-
 @dataclass(frozen=True)
 class Address:
-    host: Annotated[Word, _IsAddress()]
+    host: IpAddress
     port: U16
     flow: U32
     scope: U32

@@ -2,46 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..room import Whole, bad
-from .attributes import KEPT
-from .mappings import PAGE, TASK_SIZE, Mapping
+from .attributes import KEPT, Attributes
+from .mappings import PAGE, TASK_SIZE, Mapping, Object
 from .restore import part_of
 from .runs import unpack, unpack_pairs
 
-if TYPE_CHECKING:
-    from . import State
 
-
-def verify(states: list[State], whole: Whole) -> None:
-    whole.refuse_twice("the memory of process", [state.vpid for state in states])
-    objects = [one for state in states for one in state.objects]
+def verify_objects(objects: list[Object], whole: Whole) -> None:
     whole.give_once("shared object", [one.key for one in objects])
     for one in objects:
         for run in unpack(one.runs, 0, one.size):
             whole.refuse_beyond(one.part, run.offset + run.end - run.start)
-    for state in states:
-        _check_layout(state)
-        at = 0
-        for m in state.mappings:
-            if m.start < at:
-                raise bad(f"mappings of process {state.vpid} overlap at {m.start:#x}", "an order")
-            at = m.end
-            _check_mapping(m, whole)
 
 
-def _check_layout(state: State) -> None:
-    """The one of no process has files and objects, and nothing else; every other has a layout."""
-    of = state.of
-    if bool(state.vpid) != bool(of.layout) or not (state.vpid or not state.mappings):
-        raise bad(f"process {state.vpid} has no memory, or none has some")
+def verify_memory(vpid: int, of: Attributes, mappings: list[Mapping], whole: Whole) -> None:
+    """Process 0 is none: it has files and objects, and nothing else; every other has a layout."""
+    if bool(vpid) != bool(of.layout) or (mappings and not vpid):
+        raise bad(f"process {vpid} has no memory, or no process has some")
     for undone in of.vdso:
         if not undone.start < undone.end or (undone.start | undone.end) % PAGE:
-            raise bad(f"a part of the vDSO of process {state.vpid} is none")
+            raise bad(f"a part of the vDSO of process {vpid} is none")
+    at = 0
+    for m in mappings:
+        if m.start < at:
+            raise bad(f"mappings of process {vpid} overlap at {m.start:#x}", "an order")
+        at = m.end
+        _verify_mapping(m, whole)
 
 
-def _check_mapping(m: Mapping, whole: Whole) -> None:
+def _verify_mapping(m: Mapping, whole: Whole) -> None:
     place = f"the mapping at {m.start:#x}"
     if not m.start < m.end <= TASK_SIZE or (m.start | m.end | m.offset) % PAGE:
         raise bad(f"{place} is no range of pages", found=f"{m.start:#x} to {m.end:#x}")
