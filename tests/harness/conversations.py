@@ -21,7 +21,10 @@ QUICK = Timeouts(connect=5, ping=0.1, silence=30, answer=30)
 
 @contextlib.contextmanager
 def listening(
-    accept: Callable[[Channel], None], timeouts: Timeouts = QUICK, bind: str = "tcp://127.0.0.1:*"
+    accept: Callable[[Channel], None],
+    timeouts: Timeouts = QUICK,
+    bind: str = "tcp://127.0.0.1:*",
+    **options: Any,
 ) -> Iterator[Listener]:
     """A listener that lets CLIENT in."""
     listener = Listener(
@@ -30,6 +33,7 @@ def listening(
         authorize=lambda key: "ada@laptop" if key == CLIENT.public else None,
         accept=accept,
         timeouts=timeouts,
+        **options,
     )
     try:
         yield listener

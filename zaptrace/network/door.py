@@ -8,6 +8,7 @@ too many is shut down at once, from below; libzmq sees an end of file and closes
 from __future__ import annotations
 
 import ctypes
+import os
 import resource
 import socket
 import time
@@ -22,12 +23,23 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _COME = zmq.Event.ACCEPTED
 _GONE = zmq.Event.CLOSED | zmq.Event.DISCONNECTED
 _SAY_EVERY_S = 10.0
+_TURN = 1000
+"""Events at a time."""
 
 
 def most_connections() -> int:
     """CONNECTIONS, or half of the descriptors that we may have."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return CONNECTIONS if soft == resource.RLIM_INFINITY else min(CONNECTIONS, soft // 2)
+
+
+def _is_short() -> bool:
+    """Is there no descriptor left?"""
+    try:
+        os.close(os.eventfd(0, os.EFD_CLOEXEC))
+    except OSError:
+        return True
+    return False
 
 
 class Door:
@@ -44,7 +56,9 @@ class Door:
     def look(self) -> None:
         """What has happened since, and what is to be done about it."""
         failed = False
-        while self.monitor.poll(0):
+        for _ in range(_TURN):
+            if not self.monitor.poll(0):
+                break
             told = recv_monitor_message(self.monitor)
             event, fd = told["event"], told["value"]
             if event == _COME:
@@ -56,10 +70,11 @@ class Door:
         full = len(self._inside) > self._most
         while len(self._inside) > self._most:
             self._shut(self._inside.popitem()[0])
-        if failed and self._inside:  # no descriptor was left: the last to come makes room
+        short = failed and _is_short()  # still: what is told may be of some time ago
+        if short and self._inside:  # the last to come makes room
             self._shut(self._inside.popitem()[0])
-        if failed or full:
-            self._say("no descriptor is left" if failed else f"{self._most} are the most")
+        if short or full:
+            self._say("no descriptor is left" if short else f"{self._most} are the most")
 
     def _shut(self, fd: int) -> None:
         _libc.shutdown(fd, socket.SHUT_RDWR)

@@ -131,9 +131,14 @@ def _prepare(socket: zmq.Socket[bytes], timeouts: Timeouts, *, ipv6: bool) -> No
     socket.rcvhwm = UNREAD
     socket.maxmsgsize = HEAD.bytes
     socket.handshake_ivl = int(timeouts.connect * 1000)
-    # Frees sockets whose other end is unplugged; the conversation itself knows by its own pings.
-    socket.heartbeat_ivl = int(timeouts.ping * 2000)
-    socket.heartbeat_timeout = int(timeouts.silence * 1000)
+    # Frees sockets whose other end is unplugged; the conversation itself knows by its own pings. Not
+    # by ZeroMQ's heartbeats: to send one on a connection that has failed while UNREAD messages held
+    # it back ends the process (libzmq 4.3.5, an assertion in stream_engine_base_t::out_event).
+    seconds = max(1, round(timeouts.silence / 3))
+    socket.tcp_keepalive = 1
+    socket.tcp_keepalive_idle = socket.tcp_keepalive_intvl = seconds
+    socket.tcp_keepalive_cnt = 3
+    socket.tcp_maxrt = int(timeouts.silence * 1000)
 
 
 def _wait_connected(
