@@ -38,7 +38,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Stat
 
 
 def image(made: tuple[dict[str, Any], States, Path], states: States, at: Path) -> Path:
-    manifest, _, source = made
+    manifest, _, _ = made
     with DirectorySink(at, codec="zstd") as sink:
         for name, entry in manifest["parts"].items():
             with sink.part(name) as part:
