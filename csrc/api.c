@@ -92,6 +92,11 @@ zt_store *zt_pod_store(zt_pod *pod)
     return &pod->store;
 }
 
+zt_ipcs *zt_pod_ipcs(zt_pod *pod)
+{
+    return &pod->ipcs;
+}
+
 void zt_pod_show_senders(zt_pod *pod)
 {
     pod->senders = true;

@@ -26,6 +26,7 @@ typedef struct zt_err {
 
 typedef struct zt_pod zt_pod;
 typedef struct zt_store zt_store;
+typedef struct zt_ipcs zt_ipcs;
 
 /* One row of a syscall program, as the stub reads it (csrc/ptrace/stub.c). */
 #define ZT_ROW_MUST 0x100 /* stop the program when this row fails */
@@ -121,6 +122,25 @@ typedef struct zt_stored {
     uint32_t key_size, value_size;
 } zt_stored;
 
+/* A System V object of the pod (pod/ipc.h). Numbers of processes are the pod's. Good until the next call
+ * that looks for objects. */
+#define ZT_IPC_SHM 0
+#define ZT_IPC_SEM 1
+#define ZT_IPC_MSG 2
+#define ZT_IPC_STAMPS 5
+typedef struct zt_ipc {
+    int32_t kind;
+    int32_t vid, rid; /* its number in the pod, and of the kernel */
+    int32_t key;      /* in the pod; 0: none */
+    int32_t creator;
+    int32_t removed; /* a segment that goes with its last attachment */
+    uint32_t mode, uid, gid;
+    uint64_t size; /* bytes of a segment, semaphores of a set, bytes that a queue may hold */
+    /* Who and when last, as programs are told: shm atime, dtime, ctime, lpid; sem otime, ctime; msg stime,
+     * rtime, ctime, lspid, lrpid. */
+    int64_t stamps[ZT_IPC_STAMPS];
+} zt_ipc;
+
 /* --- pod */
 zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err);
 void zt_pod_destroy(zt_pod *pod);
@@ -141,6 +161,33 @@ const zt_stored *zt_store_get(zt_store *store, const char *room, const void *key
 void zt_store_remove(zt_store *store, const char *room, const void *key, uint32_t key_size);
 /* All entries of all rooms, oldest first: the one after `after` (NULL: the first), NULL at the end. */
 const zt_stored *zt_store_next(zt_store *store, const zt_stored *after);
+
+/* --- System V objects. Those that fail answer a negative errno. */
+zt_ipcs *zt_pod_ipcs(zt_pod *pod);
+/* The one after `after` (NULL: the first), as it is now; NULL at the end. */
+const zt_ipc *zt_ipc_next(zt_ipcs *ipcs, const zt_ipc *after);
+int32_t zt_ipc_real(zt_ipcs *ipcs, int32_t kind, int32_t vid);    /* -1: there is none */
+int32_t zt_ipc_virtual(zt_ipcs *ipcs, int32_t kind, int32_t rid); /* -1: none of the pod */
+/* Make one as `like` says, of zeros. Its owner may use it, and it is not removed, until it settles: all
+ * that is to be done by us is done, and programs are told these stamps until one of them does something. */
+int zt_ipc_make(zt_ipcs *ipcs, const zt_ipc *like);
+int zt_ipc_settle(zt_ipcs *ipcs, const zt_ipc *like);
+/* A segment where we have it attached; NULL: errno says why not. zt_ipc_let_go after each. */
+void *zt_ipc_hold(zt_ipcs *ipcs, int32_t vid);
+void zt_ipc_let_go(zt_ipcs *ipcs, int32_t vid);
+/* Of a segment that is held, a byte for each page: 0 where nothing is, nor was swapped out. 0, or -errno. */
+int zt_ipc_resident(zt_ipcs *ipcs, int32_t vid, uint64_t offset, uint64_t size, void *ret);
+/* Of a set: all values (uint16_t), and who changed each last (int32_t). */
+int zt_ipc_values(zt_ipcs *ipcs, int32_t vid, void *ret_values, void *ret_pids);
+int zt_ipc_set_values(zt_ipcs *ipcs, int32_t vid, const void *values, const void *pids);
+/* What is undone when a process ends (SEM_UNDO): process, semaphore, by how much, as int32_t; `capacity`
+ * of these at most. How many there are. And that one is to be. */
+int32_t zt_ipc_undos(zt_ipcs *ipcs, int32_t vid, void *ret, int32_t capacity);
+int zt_ipc_note_undo(zt_ipcs *ipcs, int32_t vid, int32_t process, int32_t semaphore, int32_t by);
+/* Message number `index` of a queue, which stays there, as a struct msgbuf (msgsnd(2)) with `capacity` for
+ * its text: how much that is. -ENOMSG: there is none. */
+int64_t zt_ipc_message(zt_ipcs *ipcs, int32_t vid, int64_t index, void *ret, uint64_t capacity);
+int zt_ipc_send(zt_ipcs *ipcs, int32_t vid, const void *message, uint64_t size);
 
 /* --- loop */
 int zt_loop_launch(zt_pod *pod, const zt_launch_spec *spec, int32_t *ret_rpid, zt_err *err);

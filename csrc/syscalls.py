@@ -517,6 +517,10 @@ CAPABILITY = "needs a capability"
 HOSTS_CLOCK = "setting the host's clock needs a capability"
 SCM = "an id that a program writes into SCM_CREDENTIALS itself is not translated yet"
 SENDERS = "senders are named by their ids"
+SYSV_KEY = "keys are the pod's own; /proc/sysvipc is still the host's"
+SYSV_ID = "the number is the pod's own"
+SYSV_STAT = "numbers, keys, processes and times are the pod's own, and so is what is enumerated"
+SYSV_UNDO = "what SEM_UNDO is to undo is noted, for the kernel tells nobody"
 IDS_READ = "ids inside what is read from it are not translated yet"
 SIGEV = "the thread of SIGEV_THREAD_ID is not translated yet"
 IN_HEADER = "an id other than 0 inside the header is not translated yet"
@@ -958,21 +962,18 @@ TABLE: tuple[Room, ...] = (
     ),
     _room(
         "sysv_ipc", "System V ipc",
-        Row("shmget", EXIT, x86_64=29,
-            note="noted: shared memory cannot be carried yet, and the checkpoint says so"),
-        Row("shmat", x86_64=30),
+        Row("shmget", Answer(), x86_64=29, note=SYSV_KEY),
+        Row("shmat", BOTH, x86_64=30, moved=True, note=SYSV_ID),
         Row("shmdt", x86_64=67),
-        Row("shmctl", x86_64=31),
-        Row("semget", EXIT, x86_64=64,
-            note="noted: a semaphore set cannot be carried yet, and the checkpoint says so"),
-        Row("semop", x86_64=65, eintr=True),
-        Row("semtimedop", x86_64=220, timeout=timespec(3), eintr=True),
-        Row("semctl", x86_64=66),
-        Row("msgget", EXIT, x86_64=68,
-            note="noted: a message queue cannot be carried yet, and the checkpoint says so"),
-        Row("msgsnd", x86_64=69),
-        Row("msgrcv", x86_64=70),
-        Row("msgctl", x86_64=71),
+        Row("shmctl", BOTH, x86_64=31, note=SYSV_STAT),
+        Row("semget", Answer(), x86_64=64, note=SYSV_KEY),
+        Row("semop", BOTH, x86_64=65, eintr=True, note=SYSV_UNDO),
+        Row("semtimedop", BOTH, x86_64=220, timeout=timespec(3), eintr=True, note=SYSV_UNDO),
+        Row("semctl", BOTH, x86_64=66, note=SYSV_STAT),
+        Row("msgget", Answer(), x86_64=68, note=SYSV_KEY),
+        Row("msgsnd", BOTH, x86_64=69, moved=True, note=SYSV_ID),
+        Row("msgrcv", BOTH, x86_64=70, moved=True, note=SYSV_ID),
+        Row("msgctl", BOTH, x86_64=71, note=SYSV_STAT),
     ),
     _room(
         "mqueue", "POSIX message queues",
@@ -985,9 +986,10 @@ TABLE: tuple[Room, ...] = (
     ),
     _room(
         "aio", "Asynchronous input and output",
-        Row("io_setup", x86_64=206, note="refused at the checkpoint if its ring is still there"),
-        Row("io_destroy", x86_64=207),
-        Row("io_submit", x86_64=209),
+        Row("io_setup", EXIT, x86_64=206, note="for how many requests is noted"),
+        Row("io_destroy", EXIT, x86_64=207, note="its note goes with it"),
+        Row("io_submit", EXIT, x86_64=209,
+            note="requests are counted, so that a checkpoint knows when all of them are done"),
         Row("io_cancel", x86_64=210),
         Row("io_getevents", x86_64=208, timeout=timespec(4), eintr=True, part=GETEVENTS),
         Row("io_pgetevents", x86_64=333, timeout=timespec(4), part=GETEVENTS),

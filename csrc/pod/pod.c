@@ -26,6 +26,7 @@ zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err)
         return NULL;
     }
     pod->moved = moved;
+    pod->ipcs.moved = moved ? &pod->ids : NULL;
     pod->clock_offset_ns = clock_offset_ns;
     pod->tracer_tid = (pid_t)syscall(SYS_gettid);
     zt_wake_prepare();
@@ -58,6 +59,7 @@ void zt_pod_destroy(zt_pod *pod)
         zt_pod_remove_task(pod, pod->tasks);
     free_tidings(pod->tidings);
     zt_store_clear(&pod->store);
+    zt_ipc_clear(&pod->ipcs);
     forget_all_pasts(&pod->ended_pasts);
     zt_intmap_destroy(&pod->by_rtid);
     zt_intmap_destroy(&pod->early);
@@ -170,6 +172,7 @@ void zt_pod_remove_task(zt_pod *pod, zt_task *task)
     pod->task_count--;
     if (!--task->process->threads) {
         keep_past(pod, task->process);
+        zt_ipc_process_ended(&pod->ipcs, task->process->vpid);
         free(task->process);
     }
     free(task->past);

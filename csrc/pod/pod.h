@@ -6,6 +6,7 @@
 #include "../base/intmap.h"
 #include "../base/wake.h"
 #include "../ptrace/hostvdso.h"
+#include "ipc/ipc.h"
 #include "store.h"
 #include "tracee.h"
 
@@ -36,6 +37,7 @@ struct zt_pod {
     int32_t expected_vpid;
     int32_t last_share;
     zt_store store;
+    zt_ipcs ipcs;
     bool senders;       /* processes stop where they are told who has sent a message (ptrace/filter.h) */
     bool wants_senders; /* they should, and do not yet: somebody awaits a freeze */
     uint32_t socket_notes, tidy_sockets_at; /* see pod/socket_notes.h */

@@ -3,7 +3,9 @@
     fake_host.py DIR serve PORT       says its endpoint, and "idle" after each conversation
     fake_host.py DIR send ENDPOINT    says how it went, as one line of JSON
 
-A copy that runs is a file in DIR/world.
+A copy that runs is a file in DIR/world. Fault points that are passed are written to DIR/events, and
+what ZAPTRACE_PLAN ({point: kill, raise or cut}, in JSON) has happen at them, each once; a cut is
+asked for at the socket DIR/cutter.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -25,6 +28,35 @@ from zaptrace.network.wire import Timeouts
 from zaptrace.server import Server
 
 SHORT = Timeouts(connect=5, ping=0.05, silence=5, answer=10, work=20, doubt=1.5, retry=4)
+
+
+class Plan:
+    """Takes the place of log.fault."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.events = os.open(base / "events", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self.actions: dict[str, str] = json.loads(os.environ.get("ZAPTRACE_PLAN", "{}"))
+
+    def __call__(self, name: str) -> None:
+        point = name.removeprefix("migrate.")
+        action = self.actions.pop(point, None)
+        if action == "raise":
+            self.see(f"{point} raised")
+            raise ZaptraceError(f"a fault at {point}")
+        self.see(point)
+        if action == "cut":
+            with socket.socket(socket.AF_UNIX) as cutter:
+                cutter.settimeout(10)
+                cutter.connect(str(self.base / "cutter"))
+                cutter.recv(1)  # closed once it is done
+        elif action == "kill":
+            self.see(f"{point.partition('.')[0]} killed")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def see(self, event: str) -> None:
+        """Write `event` down."""
+        os.write(self.events, f"{event}\n".encode())
 
 
 class Copy:
@@ -115,4 +147,8 @@ def send(base: Path, endpoint: str) -> None:
 
 
 if __name__ == "__main__":
+    if "ZAPTRACE_PLAN" in os.environ:
+        plan = Plan(Path(sys.argv[1]))
+        for half in (migration.source, migration.destination):
+            half.fault = plan  # type: ignore[assignment]
     {"serve": serve, "send": send}[sys.argv[2]](Path(sys.argv[1]), sys.argv[3])

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,11 +13,10 @@ from typing import Any
 import pytest
 
 from harness.hand_over import FakeCopy, Hosts
-from harness.world import ROOT, TESTS
+from harness.hand_over_processes import Process, live, make_world, staged
 from zaptrace.errors import PodError, ZaptraceError
 from zaptrace.image.image import Image
 from zaptrace.migration import destination, source
-from zaptrace.network.keys import Keys
 
 SOURCE_POINTS = source.FAULT_POINTS
 DESTINATION_POINTS = destination.FAULT_POINTS
@@ -183,61 +179,17 @@ def test_a_server_that_is_closed_keeps_the_image(
 
 # When somebody is killed: with processes
 
-HELPER = TESTS / "harness" / "fake_host.py"
-
-
-class Process:
-    """fake_host.py in a process of its own."""
-
-    def __init__(self, tmp_path: Path, *arguments: str, fault: str | None = None) -> None:
-        env = {k: v for k, v in os.environ.items() if k != "ZAPTRACE_FAULT"}
-        env["PYTHONPATH"] = str(ROOT)
-        if fault:
-            env["ZAPTRACE_FAULT"] = fault
-        self.popen = subprocess.Popen(
-            [sys.executable, str(HELPER), str(tmp_path), *arguments],
-            stdout=subprocess.PIPE,
-            env=env,
-            text=True,
-        )
-
-    def line(self) -> str:
-        """What it says next; empty when it is gone."""
-        assert self.popen.stdout is not None
-        return self.popen.stdout.readline().strip()
-
-    def end(self) -> int:
-        """Its exit status, once it is gone."""
-        status = self.popen.wait(60)
-        assert self.popen.stdout is not None
-        self.popen.stdout.close()
-        return status
-
-    def stop(self) -> None:
-        """Ask it to end, and wait."""
-        if self.popen.poll() is None:
-            self.popen.terminate()
-        self.end()
-
-
-def live(tmp_path: Path) -> list[str]:
-    """The copies that run."""
-    return sorted(os.listdir(tmp_path / "world"))
-
 
 @pytest.fixture
 def world_dir(tmp_path: Path) -> Path:
-    """A directory for a world of processes, whose pod runs at the source."""
-    (tmp_path / "world").mkdir()
-    (tmp_path / "world" / "source").touch()
-    Keys(tmp_path / "config")
-    return tmp_path
+    """A world of processes."""
+    return make_world(tmp_path)
 
 
 @pytest.mark.parametrize("restart", [False, True], ids=["for good", "restarted"])
 @pytest.mark.parametrize("point", DESTINATION_POINTS)
 def test_a_destination_that_is_killed(world_dir: Path, point: str, restart: bool) -> None:
-    server = Process(world_dir, "serve", "*", fault=f"{point}:kill")
+    server = Process(world_dir, "serve", "*", ZAPTRACE_FAULT=f"{point}:kill")
     endpoint = server.line()
     source = Process(world_dir, "send", endpoint)
     assert server.end() == -signal.SIGKILL
@@ -250,12 +202,12 @@ def test_a_destination_that_is_killed(world_dir: Path, point: str, restart: bool
         server.stop()
     running = live(world_dir)
     assert len(running) <= 1
-    staged = [str(p) for p in (world_dir / "staging").glob("*/image")]
+    images = staged(world_dir)
     if running == ["source"]:
         assert result["error"]
         assert result["changed"] == "nothing; the pod runs on here"
         # Whether it was whole, and the source took it back, nobody could tell the next server.
-        assert staged == [] or not restart or point == "migrate.destination.whole_said"
+        assert images == [] or not restart or point == "migrate.destination.whole_said"
     elif running:
         # It ran already, or the restarted server made it run.
         if result["error"]:
@@ -265,9 +217,9 @@ def test_a_destination_that_is_killed(world_dir: Path, point: str, restart: bool
         assert DESTINATION_POINTS.index(point) >= DESTINATION_POINTS.index(
             "migrate.destination.whole_said"
         )
-        assert staged
-        assert staged[0] in result["changed"]
-        Image.open(staged[0]).close()
+        assert images
+        assert images[0] in result["changed"]
+        Image.open(images[0]).close()
         if restart:
             assert point == "migrate.destination.thawing", "only then it cannot know"
 
@@ -276,21 +228,21 @@ def test_a_destination_that_is_killed(world_dir: Path, point: str, restart: bool
 def test_a_source_that_is_killed(world_dir: Path, point: str) -> None:
     server = Process(world_dir, "serve", "*")
     endpoint = server.line()
-    source = Process(world_dir, "send", endpoint, fault=f"{point}:kill")
+    source = Process(world_dir, "send", endpoint, ZAPTRACE_FAULT=f"{point}:kill")
     assert source.end() == -signal.SIGKILL
     (world_dir / "world" / "source").unlink(missing_ok=True)  # it dies with its supervisor
     assert server.line() == "idle"
     running = live(world_dir)
-    staged = [str(p) for p in (world_dir / "staging").glob("*/image")]
+    images = staged(world_dir)
     if point in ("migrate.source.go_said", "migrate.source.live") and running:
         assert len(running) == 1
-        assert staged == []
+        assert images == []
     elif SOURCE_POINTS.index(point) < SOURCE_POINTS.index("migrate.source.sent"):
-        assert (running, staged) == ([], [])
+        assert (running, images) == ([], [])
     else:
         # It may have been whole: the image is kept, or it was not and was dropped.
         assert running == []
         if point in ("migrate.source.whole", "migrate.source.committed"):
-            (image,) = staged
+            (image,) = images
             Image.open(image).close()
     server.stop()

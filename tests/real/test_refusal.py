@@ -14,8 +14,6 @@ from harness.world import REAL, FlavourError, environment, python
 
 NAMED = {
     "connection": "TCP",
-    "semaphores": "System V semaphore set",
-    "shared_segment": "System V shared memory",
     "fanotify": "a room that can capture anon_inode:[fanotify]; there is none",
     "landlock": "Landlock sandbox",
     "file_lease": "lease",

@@ -7,6 +7,7 @@ from typing import Any
 from ..errors import UnsupportedResource
 from ..view.frozen import FrozenFile, FrozenPod
 from . import (
+    aio,
     clock,
     cpu_time,
     credentials,
@@ -55,6 +56,7 @@ FILE_KINDS: tuple[FileKind[Any], ...] = (
 
 ROOMS: tuple[Room[Any], ...] = (
     clock,
+    aio,
     sysv_ipc,
     landlock,
     process,

@@ -13,7 +13,7 @@ from zaptrace.linux.program import Program, Results
 from zaptrace.linux.tracee import Thread, tasks
 
 GONE = " (deleted)"
-_NUMBERED = re.compile(r"^(pipe|socket|anon_inode|/memfd:[^ ]*|/dev/zero|/SYSV\w+)")
+_NUMBERED = re.compile(r"^(pipe|socket|anon_inode|/memfd:[^ ]*|/dev/zero|/SYSV\w+|/\[aio\])")
 
 
 class Look:

@@ -33,18 +33,6 @@ def connection():
     return check
 
 
-def semaphores():
-    private, rmid = 0, 0
-    id_ = checked(libc.semget(private, 1, 0o600))
-    return lambda: checked(libc.semctl(id_, 0, rmid, 0))
-
-
-def shared_segment():
-    private, rmid = 0, 0
-    id_ = checked(libc.shmget(private, mmap.PAGESIZE, 0o600))
-    return lambda: checked(libc.shmctl(id_, rmid, 0))
-
-
 def fanotify():
     """The standing example of what no room claims: it watches file systems of this very host."""
     report_fid = 0x200  # all that an ordinary user may ask for

@@ -5,7 +5,7 @@ and who shares them by copy-on-write; what attributes.py lists of the address sp
 Kinds of mapping here: `anonymous` (private), `file` (private or shared; only pages that differ from
 the file travel), `object` (shared memory, files without a path, files that may not be read, mapped
 shared or private: their contents travel once, and of each process the pages that it wrote).
-Not carried: device memory, huge-page files, AIO rings, userfaultfd registrations, shadow stacks
+Not carried: device memory, huge-page files, userfaultfd registrations, shadow stacks
 (refused); which pages were resident; the name of shared anonymous memory; memory policies (NUMA).
 
     mappings.py   what a mapping is of          runs.py        lists of addresses

@@ -9,9 +9,10 @@ from ...linux import procfs
 from ...linux.native import lib
 from ...view.frozen import FrozenPod, FrozenProcess
 from ..common import sameness
+from ..common.aio import noted
 from ..common.inode import Inode, Inodes
 from . import attributes
-from .mappings import MappedFile, Mapping, Object, kind_of, name_of, protection, refuse
+from .mappings import MappedFile, Mapping, Object, kind_of, name_of, protection, refuse, segment_of
 from .objects import Objects
 from .pages import Pages, Piece, Saver
 from .runs import pack, pack_pairs
@@ -32,7 +33,11 @@ class Capture:
         try:
             with self._pod.image.part(part) as writer:
                 saver = Saver(pages, writer, self._pipe)
-                found = [self._mapping(process, m, pages, saver) for m in process.maps]
+                found = [
+                    self._mapping(process, m, pages, saver)
+                    for m in process.maps
+                    if not noted(self._pod, process, m)  # the ring of an AIO context: its room's
+                ]
                 saver.finish()
         finally:
             pages.close()
@@ -59,9 +64,11 @@ class Capture:
     def _mapping(
         self, process: FrozenProcess, m: procfs.Map, pages: Pages, saver: Saver
     ) -> Mapping:
-        inode = self._inodes.mapped(m) if m.inode else None
-        refuse(process, m, inode)
-        kind = kind_of(inode, m)
+        segment = segment_of(self._pod, m)
+        inode = self._inodes.mapped(m) if m.inode and segment is None else None
+        if segment is None:
+            refuse(process, m, inode)
+        kind = kind_of(inode, m) if segment is None else "segment"
         held: list[Piece] = []
         guards: list[tuple[int, int]] = []
         for piece in pages.scan(m.start, m.end, _what_to_look_for(kind, m.shared)):
@@ -83,7 +90,7 @@ class Capture:
             path=inode.path if inode and inode.path is not None else b"",
             offset=m.offset,
             device=inode.key[0] if inode else 0,
-            inode=inode.key[1] if inode else 0,
+            inode=inode.key[1] if inode else segment or 0,
             flags=" ".join(sorted(m.flags & attributes.KEPT)),
             key=m.key,
             name=name_of(m),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from ...errors import UnsupportedResource
-from ...linux import procfs
+from ...linux import ipc, procfs
 from ...shapes import (
     U64,
     Address,
@@ -24,7 +24,7 @@ from ...shapes import (
     Size,
     Word,
 )
-from ...view.frozen import FrozenProcess
+from ...view.frozen import FrozenPod, FrozenProcess
 from ..common import sameness
 from ..common.inode import Inode
 from ..common.permission import may_open
@@ -53,13 +53,12 @@ class Mapping:
     start: Address
     end: Address
     protection: Annotated[int, Range(0, 7)]
-    kind: Annotated[str, OneOf("anonymous", "file", "object")]
-    # "anonymous", "file", "object"
+    kind: Annotated[str, OneOf("anonymous", "file", "object", "segment")]
     shared: bool
     path: PathOrNone
     offset: Size
     device: U64
-    inode: U64
+    inode: U64  # of a segment: its number in the pod
     flags: Word  # VmFlags of /proc/PID/smaps
     key: Annotated[int, Range(0, 15)]  # memory protection key
     name: Word  # of memory without a file (PR_SET_VMA_ANON_NAME)
@@ -142,6 +141,14 @@ def open_mode(writable: bool) -> int:
     return os.O_RDWR if writable else os.O_RDONLY
 
 
+def segment_of(pod: FrozenPod, m: procfs.Map) -> int | None:
+    """The number in the pod of the System V segment that is attached here; None: it is something else,
+    or not the pod's. The kernel makes the inode's number that of the segment (ipc/shm.c, newseg)."""
+    if not m.name.startswith("/SYSV") or not m.name.endswith(" (deleted)"):
+        return None
+    return ipc.virtual(pod.handle, ipc.SHM, m.inode)
+
+
 def kind_of(inode: Inode | None, m: procfs.Map) -> str:
     if inode is None:
         return "anonymous"
@@ -162,7 +169,9 @@ def refuse(process: FrozenProcess, m: procfs.Map, inode: Inode | None) -> None:
         if m.shared:
             raise unsupported(process, m, "shared memory of an unknown kind")
     elif inode.path is None:
-        if m.name.startswith(("/SYSV", "/[aio]", "anon_inode:")):
+        if m.name.startswith("/SYSV"):
+            raise unsupported(process, m, "a System V segment that is not of the pod")
+        if m.name.startswith(("/[aio]", "anon_inode:")):
             raise unsupported(process, m, m.name)
         if inode.hidden:
             raise unsupported(process, m, "a file that cannot be reached by its name")

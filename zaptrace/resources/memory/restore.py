@@ -16,6 +16,7 @@ from . import attributes
 from .mappings import PAGE, PROT_READ, PROT_WRITE, TASK_SIZE, Mapping
 from .runs import Span, split, unpack, unpack_pairs, within, without
 from .seeds import Bytes, Memory, Seeds, Whole
+from .segments import Segments
 
 _AT_FDCWD = -100
 _MAP_SHARED, _MAP_PRIVATE, _MAP_DROPPABLE, _MAP_ANONYMOUS = 0x1, 0x2, 0x8, 0x20
@@ -59,17 +60,23 @@ def fill(
     kept = {m.start for m in mappings if _is_kept(m, memory)}
     filling.clear([*(m for m in mappings if m.start in kept), *wholes.values()])
     filling.receive(m for m in mappings if m.start not in kept)
+    segments = Segments(mappings, [*wholes.values()], process, build)
+    segments.attach(filling.program)
     keys = attributes.Keys(filling.program, of.keys, mappings)
     for m in mappings:
         runs = [
             Span(run.start, run.end, Bytes(run.owner, run.offset - run.start))
             for run in unpack(m.runs, m.start, m.end)
         ]
-        _fill_mapping(filling, m, runs, memory if m.start in kept else None)
+        if m.kind == "segment":
+            segments.map(filling.program, m)
+        else:
+            _fill_mapping(filling, m, runs, memory if m.start in kept else None)
         keys.protect(m)
         attributes.after_contents(filling.program, m, unpack_pairs(m.guards, m.start, m.end))
     for whole in wholes.values():
         filling.program.call("munmap", whole.start, whole.object.size)
+    segments.detach(filling.program)
     keys.finish()
     attributes.load(filling.program, of)
     filling.finish()

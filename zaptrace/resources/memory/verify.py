@@ -43,6 +43,8 @@ def _verify_mapping(m: Mapping, whole: Whole) -> None:
         raise bad(f"{place} is of a file without a path")
     if m.kind == "object":
         whole.name("shared object", m.object)
+    if m.kind == "segment":
+        whole.name("segment", m.inode)
     if m.runs and m.shared:
         raise bad(f"{place} is shared, and has pages of its own")
     for run in unpack(m.runs, m.start, m.end):
