@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 SHM, SEM, MSG = lib.ZT_IPC_SHM, lib.ZT_IPC_SEM, lib.ZT_IPC_MSG
 
 _PAGE = 4096
-_STAMPS = len(ffi.new("zt_ipc *").stamps)
 _UNDO = struct.Struct("<3i")
 _TYPE = struct.Struct("<q")
 
@@ -47,7 +46,7 @@ class Object:
     uid: U32
     gid: U32
     size: Size
-    stamps: Annotated[list[I64], Length(_STAMPS)]
+    stamps: Annotated[list[I64], Length(lib.ZT_IPC_STAMPS)]
 
 
 @dataclass(frozen=True)
