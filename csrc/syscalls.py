@@ -981,7 +981,7 @@ TABLE: tuple[Room, ...] = (
         Row("mq_unlink", x86_64=241),
         Row("mq_timedsend", x86_64=242),
         Row("mq_timedreceive", x86_64=243),
-        Row("mq_notify", x86_64=244, note=SIGEV),
+        Row("mq_notify", EXIT, x86_64=244, note="how a process is told is noted"),
         Row("mq_getsetattr", x86_64=245),
     ),
     _room(

@@ -49,7 +49,7 @@ static int set_soft_limit(int64_t nofile)
 }
 
 /* After fork, in a copy of a process with threads: only async-signal-safe calls. */
-static void child(const zt_launch_spec *spec, bool moved, bool senders, int go, int failed)
+static void child(const zt_launch_spec *spec, bool moved, bool senders, const int go[2], int failed)
 {
     char byte;
     sigset_t none;
@@ -59,7 +59,8 @@ static void child(const zt_launch_spec *spec, bool moved, bool senders, int go, 
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setsid();
-    if (read(go, &byte, 1) != 1) /* until we are seized */
+    close(go[1]); /* else the end of the supervisor would not end us */
+    if (read(go[0], &byte, 1) != 1) /* until we are seized */
         _exit(127);
     int keep = fcntl(failed, F_DUPFD_CLOEXEC, 100);
     if (keep < 0 || place_stdio(spec->fds))
@@ -116,7 +117,7 @@ int zt_loop_launch(zt_pod *pod, const zt_launch_spec *spec, int32_t *ret_rpid, z
     }
     pid_t rpid = fork();
     if (rpid == 0)
-        child(spec, pod->moved, pod->senders, go[0], failed[1]);
+        child(spec, pod->moved, pod->senders, go, failed[1]);
     close(go[0]);
     close(failed[1]);
     int result = -1;

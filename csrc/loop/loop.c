@@ -69,6 +69,8 @@ int zt_loop_on_fork(zt_pod *pod, zt_task *maker, bool vfork, bool *ret_hold, zt_
     if (child.rtid && zt_loop_dispatch(pod, child, err))
         return -1;
     *ret_hold = onward == ZT_ONWARD_HOLD; /* if the child has ended already, then the maker was let go */
+    if (maker->state == ZT_TASK_VFORK && !vfork && zt_pod_shall_rest(pod, maker))
+        *ret_hold = false; /* its call was under way when the freeze began; the child rests, and so does it */
     return 0;
 }
 

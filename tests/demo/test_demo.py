@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -63,6 +64,21 @@ def test_cleans_up_whatever_happens(place: Path, number: int) -> None:
     wait_until_empty(place)
 
 
+def test_the_program_writes_each_line_in_one_call() -> None:
+    """A move between two writes would leave half a line on each host."""
+    read, write = os.pipe2(os.O_DIRECT | os.O_CLOEXEC)  # a read gives what one write put in
+    argv = [sys.executable, program.__file__, "1000"]
+    env = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(argv, stdout=write, env=env) as child, os.fdopen(read, "rb", 0) as lines:
+        os.close(write)
+        written = [lines.read(4096) for _ in range(20)]
+        child.send_signal(signal.SIGUSR1)
+        written += iter(lambda: lines.read(4096), b"")
+        assert child.wait(60) == 0
+    assert all(line.endswith(b"\n") and line.count(b"\n") == 1 for line in written), written
+    assert written[-1].startswith(b"end ")
+
+
 class TestProof:
     """It can fail."""
 
@@ -98,6 +114,11 @@ class TestProof:
 
     def test_fails_without_an_end(self) -> None:
         assert self.failures(self.logs([1], [2], [3], end=False))
+
+    def test_fails_for_half_a_line(self) -> None:
+        logs = self.logs([1], [2], [3])
+        logs[0].rest = b"2 "
+        assert self.failures(logs)
 
     def test_fails_for_a_worker_with_a_new_pid(self) -> None:
         logs = self.logs([1, 2], [3], [4])

@@ -6,9 +6,12 @@ import contextlib
 import os
 import queue
 import socket
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
 from harness.conversations import (
     CLIENT,
@@ -219,3 +222,20 @@ def test_nonsense_ends_that_conversation_only(frames: list[bytes]) -> None:
         with call(listener) as channel:
             channel.send("say", n=1)
             assert channel.recv("say").fields == {"n": 1}
+
+
+def test_nobody_is_greeted_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection is cut right after the handshake: there is nobody to send to any more."""
+    connected = wire._wait_connected
+    with listening(echo) as listener:
+
+        def and_cut(monitor: zmq.Socket[bytes], *arguments: Any) -> None:
+            connected(monitor, *arguments)
+            listener.close()
+            while recv_monitor_message(monitor)["event"] != zmq.Event.DISCONNECTED:
+                assert monitor.poll(10_000)
+
+        monkeypatch.setattr(wire, "_wait_connected", and_cut)
+        quick = replace(QUICK, connect=1)
+        with pytest.raises(WireError, match="went away"), call(listener, timeouts=quick):
+            raise AssertionError

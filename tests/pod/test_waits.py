@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -95,6 +96,17 @@ def test_what_is_not_our_code_any_more_is_left(quiet: Stdio, code: bytes, kind: 
         assert pod.wait(PATIENCE_S) == signal.SIGTERM
 
 
+def test_a_pod_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch):
+    """Whatever the tracer thread meets first, who makes the pod hears of it."""
+
+    def no_memory() -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(pod_module, "new_error", no_memory)
+    with pytest.raises(MemoryError):
+        Pod("none")
+
+
 def launched(pod: Pod) -> int:
     """A process at rest at its first instruction."""
     path = "/bin/sleep"
@@ -132,6 +144,23 @@ def test_errors_of_a_thread_that_is_gone(quiet: Stdio):
 
         pod.call(work)
         assert pod.wait(PATIENCE_S) == signal.SIGKILL
+
+
+def heirs_of_ours() -> list[int]:
+    threads = Path("/proc/self/task").iterdir()
+    children = " ".join((thread / "children").read_text() for thread in threads)
+    names = {pid: Path(f"/proc/{pid}/comm").read_text().strip() for pid in children.split()}
+    return [int(pid) for pid, name in names.items() if name == "zaptrace-heir"]
+
+
+def test_a_stopped_heir_does_not_hold_up_the_end(quiet: Stdio):
+    """The process that removes System V objects after us; see pod/ipc/heir.h."""
+    pod = Pod.launch(["sh", "-c", "ipcmk -Q; sleep 1000"], name="shared", stdio=quiet)
+    eventually(heirs_of_ours)
+    (heir,) = heirs_of_ours()
+    os.kill(heir, signal.SIGSTOP)
+    pod.close()
+    assert not os.path.exists(f"/proc/{heir}")
 
 
 def test_closing_one_pod_leaves_others_alone(quiet: Stdio, monkeypatch: pytest.MonkeyPatch):

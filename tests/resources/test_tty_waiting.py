@@ -274,3 +274,15 @@ def test_there_is_no_place_any_more(
 )
 def test_lines_are_told_apart(content: bytes, size: int, lines: list[bytes], rest: bytes) -> None:
     assert split(content, size, {b"\n"}) == (lines, rest)
+
+
+def test_reads_of_a_terminal_that_is_hung_up_end():
+    """Its slave gives nothing, at once and always."""
+    master, slave = os.openpty()
+    os.set_blocking(slave, False)
+    before = waiting.Termios.of(waiting.get_termios(slave))
+    os.close(master)
+    hands = waiting.Hands(-1, slave, before, seen=False)
+    assert hands._read(3, []) == b""
+    assert hands._read_all([]) == b""
+    os.close(slave)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -70,6 +71,32 @@ class TestRuntime:
         entry = runtime.claim("sh", base)
         assert runtime.free_name("sh", base) == "sh-2"
         entry.release()
+
+    def test_a_name_that_cannot_be_had_is_passed_by(
+        self, place: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its pod has ended, so it is free; but its supervisor does not come to its own end."""
+        monkeypatch.setattr(runtime, "_TIDY_S", 0.0)
+        base = runtime.root(place / "run")
+        stuck = runtime.claim("sh", base)
+        stuck.record_end({"how": "exited", "status": 0, "instance": ""})
+        assert runtime.free_name("sh", base) == "sh"
+        entry = runtime.claim_free("sh", base)
+        assert entry.name == "sh-2"
+        entry.release()
+        stuck.release()
+
+    def test_a_lock_that_is_never_let_go(
+        self, place: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(runtime, "_LOCK_S", 0.0)
+        base = runtime.root(place / "run")
+        with (base / ".lock").open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            with pytest.raises(HostError, match="cannot have the lock") as caught:
+                runtime.claim("sh", base)
+        assert caught.value.remedy and str(base / ".lock") in caught.value.remedy
+        runtime.claim("sh", base).release()
 
     def test_claimed_once(self, place: Path) -> None:
         base = runtime.root(place / "run")

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -35,6 +36,8 @@ POD = "demo"
 HOSTS = ("one", "two")
 _ANY_PORT = "tcp://127.0.0.1:0"
 _PATIENCE_S = 60.0
+_STAGE_END_S = 120.0
+"""The stage gives servers, pods and the directory some 10 s each."""
 _LOOK_S = 0.02
 
 
@@ -83,7 +86,8 @@ class Log:
         self.lines: list[str] = []
         self._path = path
         self._stream: IO[bytes] | None = None
-        self._rest = b""
+        self.rest = b""
+        """What came after the last whole line."""
 
     def read(self) -> list[str]:
         """The whole lines that came since the last time."""
@@ -92,7 +96,7 @@ class Log:
                 self._stream = self._path.open("rb", buffering=0)
             except FileNotFoundError:
                 return []
-        *lines, self._rest = (self._rest + self._stream.read()).split(b"\n")
+        *lines, self.rest = (self.rest + self._stream.read()).split(b"\n")
         new = [line.decode(errors="replace") for line in lines]
         self.lines += new
         return new
@@ -152,7 +156,7 @@ class _Demo:
     def _describe(self, host: Host) -> str:
         self._watch_until(lambda: bool(self.logs[0].lines), "the first line")
         with control.Client(POD, host.root) as client:
-            processes = client.call("status", processes=True)["processes"]
+            processes = client.call("status", processes=True, timeout=_PATIENCE_S)["processes"]
         self.result.processes = len(processes)
         self.result.threads = sum(p["threads"] for p in processes)
         return f"{self.result.processes} processes, {self.result.threads} threads"
@@ -212,7 +216,7 @@ class _Demo:
 
     def _finish(self, host: Host) -> None:
         with control.Client(POD, host.root) as client:
-            client.call("signal", signal=int(signal.SIGUSR1))
+            client.call("signal", signal=int(signal.SIGUSR1), timeout=_PATIENCE_S)
             outcome = client.wait(_PATIENCE_S)
         self._watch_until(lambda: not runtime.is_alive(host.root / POD), "the end of the pod")
         self._look()
@@ -229,6 +233,9 @@ def _prove(result: Result, logs: list[Log]) -> None:
         result.lines[f"{number + 1}: host {log.host.name}"] = len(log.lines)
         if not log.lines:
             fail(f"the pod wrote nothing in stay {number + 1}, on host {log.host.name}")
+        if log.rest:
+            cut = log.rest.decode(errors="replace")
+            fail(f"the last line of stay {number + 1}, on host {log.host.name}, is cut: {cut}")
     expected, running, workers = 0, "", set()
     for host, line in lines:
         fields = line.split()
@@ -242,10 +249,13 @@ def _prove(result: Result, logs: list[Log]) -> None:
             fail(f"line {expected} on host {host} should say {expected} {checksum}, says: {line}")
             break
         workers.add(fields[3])
-    if not result.last:
-        fail("the pod did not come to its end")
-    elif (result.last, result.checksum) != (expected, running):
-        fail(f"the pod ended at {result.last} {result.checksum}, here it is {expected} {running}")
+    else:
+        if not result.last:
+            fail("the pod did not come to its end")
+        elif (result.last, result.checksum) != (expected, running):
+            fail(
+                f"the pod ended at {result.last} {result.checksum}, here it is {expected} {running}"
+            )
     if len(workers) > 2:
         fail(f"there are 2 workers, but they had the pids {', '.join(sorted(workers))}")
 
@@ -263,7 +273,7 @@ def _stage() -> Iterator[list[Host]]:
     )
     assert child.stdin is not None and child.stdout is not None
     try:
-        said = child.stdout.readline()
+        said = _line_of(child)
         if not said:
             raise PodError("the host servers of the demonstration did not start")
         servers = json.loads(said)
@@ -272,8 +282,23 @@ def _stage() -> Iterator[list[Host]]:
         yield [Host(h["name"], Path(h["root"]), h["endpoint"]) for h in servers["hosts"]]
     finally:
         child.stdin.close()
-        child.wait()
+        _await_end(child, _STAGE_END_S)
         child.stdout.close()
+
+
+def _line_of(child: subprocess.Popen[bytes]) -> bytes:
+    """What a child says first; empty when it ended, or says nothing for long."""
+    assert child.stdout is not None
+    ready, _, _ = select.select([child.stdout], [], [], _PATIENCE_S)
+    return child.stdout.readline() if ready else b""  # a line that has begun ends, or its writer
+
+
+def _await_end(child: subprocess.Popen[bytes], patience: float) -> None:
+    try:
+        child.wait(patience)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
 
 
 def stage() -> None:
@@ -321,7 +346,7 @@ def _serve(base: Path, name: str, up: contextlib.ExitStack) -> dict[str, str]:
     up.callback(_end_pods, root)
     up.callback(_end_server, server)
     assert server.stdout is not None
-    said = server.stdout.readline()
+    said = _line_of(server)
     if not said:
         raise PodError(
             f"host server {name} of the demonstration did not start",
@@ -332,11 +357,7 @@ def _serve(base: Path, name: str, up: contextlib.ExitStack) -> dict[str, str]:
 
 def _end_server(server: subprocess.Popen[bytes]) -> None:
     server.terminate()
-    try:
-        server.wait(10)
-    except subprocess.TimeoutExpired:
-        server.kill()
-        server.wait()
+    _await_end(server, 10)
 
 
 def _end_pods(root: Path) -> None:

@@ -3,9 +3,11 @@
     generator ──pipe──▶ 2 workers of 2 threads each ──pipe──▶ printer ──▶ stdout
     1, 2, 3 ...         a checksum of each number             in order again, one line each
 
-A line is `number checksum running-checksum pid-of-worker thread`. SIGUSR1 to the printer, which is
-the parent of all, ends it: it ends the generator, each stage sees the end of its pipe, the printer
-waits for its children and prints `end`, the last number and the last running checksum.
+A line is `number checksum running-checksum pid-of-worker thread`, written in one call. (A print is
+one for each of its words under PYTHONUNBUFFERED; a move between two of them leaves half a line in
+the log of each host.) SIGUSR1 to the printer, which is the parent of all, ends it: it ends the
+generator, each stage sees the end of its pipe, the printer waits for its children and prints `end`,
+the last number and the last running checksum.
 """
 
 from __future__ import annotations
@@ -71,6 +73,11 @@ def work(numbers: int, results: int) -> None:
         thread.join()
 
 
+def say(*words: object) -> None:
+    """Write one line to stdout, whole."""
+    os.write(1, " ".join(map(str, words)).encode() + b"\n")
+
+
 def print_in_order(results: int) -> tuple[int, str]:
     """Print every result, in the order of the numbers; the last number and running checksum."""
     waiting: list[tuple[int, str, int, int]] = []
@@ -81,7 +88,7 @@ def print_in_order(results: int) -> tuple[int, str]:
         while waiting and waiting[0][0] <= last + 1:  # a repeated one would show, too
             last, checksum, pid, thread = heapq.heappop(waiting)
             running = chained(running, checksum)
-            print(last, checksum, running, pid, thread, flush=True)
+            say(last, checksum, running, pid, thread)
     return last, running
 
 
@@ -111,9 +118,9 @@ def main() -> int:
     for pid in (generator, *workers):
         _, status = os.waitpid(pid, 0)
         if status:
-            print("failed", pid, status, flush=True)
+            say("failed", pid, status)
             return 1
-    print("end", last, running, flush=True)
+    say("end", last, running)
     return 0
 
 

@@ -92,9 +92,11 @@ def connect(
         window = _greet(socket, host, timeouts.connect)
         channel = Channel(hub, b"", host, window, timeouts)
         hub.add(b"", channel)
-    except BaseException:
+    except BaseException as e:
         hub.close_sockets()
         hub.release()
+        if isinstance(e, zmq.Again):  # nobody is there to be greeted
+            raise WireError(f"{host} went away", found="the connection is cut") from None
         raise
     hub.start()
     try:
@@ -139,6 +141,7 @@ def _prepare(socket: zmq.Socket[bytes], timeouts: Timeouts, *, ipv6: bool) -> No
     socket.tcp_keepalive_idle = socket.tcp_keepalive_intvl = seconds
     socket.tcp_keepalive_cnt = 3
     socket.tcp_maxrt = int(timeouts.silence * 1000)
+    socket.sndtimeo = int(timeouts.connect * 1000)
 
 
 def _wait_connected(
@@ -280,10 +283,13 @@ class Listener(Hub):
         self.start()
 
     def close(self) -> None:
-        """Stop listening and end every conversation; waits for their threads."""
+        """Stop listening and end every conversation; waits for their threads, but not for ever."""
         self.stop()
+        until = time.monotonic() + self.timeouts.answer
         for thread in list(self._talking):
-            thread.join()
+            thread.join(max(0.0, until - time.monotonic()))
+            if thread.is_alive():
+                log.error("a conversation does not end; it is left alone")
         self.release()
 
     def close_sockets(self) -> None:

@@ -37,6 +37,7 @@ FREEZE_TIMEOUT_MS = 10_000
 _CUT_AFTER_S = 1.0
 _CLOSE_S = 40.0
 """Longer than the tracer waits for the end of a process (zt_loop_kill)."""
+_LOOK_S = 1.0
 _WAKE_AGAIN_S = 0.001
 """A wake that comes just before the tracer goes to sleep is lost (zt_loop_wake): so once more."""
 
@@ -122,10 +123,13 @@ class Pod:
 
     def _trace(self, started: queue.SimpleQueue[BaseException | None]) -> None:
         signals.pthread_sigmask(signals.SIG_BLOCK, {signals.SIGINT, signals.SIGTERM})
-        err = new_error()
-        self._handle = lib.zt_pod_create(self._moved, 0, err)
-        if not self._handle:
-            started.put(HostError(f"cannot make a pod: {ffi.string(err.text).decode()}"))
+        try:
+            err = new_error()
+            self._handle = lib.zt_pod_create(self._moved, 0, err)
+            if not self._handle:
+                raise HostError(f"cannot make a pod: {ffi.string(err.text).decode()}")
+        except BaseException as error:
+            started.put(error)
             return
         started.put(None)
         try:
@@ -225,7 +229,9 @@ class Pod:
             if not self._thread.is_alive():
                 raise PodError(f'pod "{self.name}" is closed')
             self._wake()
-        job.done.wait()
+        while not job.done.wait(_LOOK_S):
+            if not self._thread.is_alive() and not job.done.is_set():
+                raise PodError(f'pod "{self.name}" is closed')
         if job.error:
             raise job.error
         value: T = job.value

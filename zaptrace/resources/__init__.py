@@ -22,6 +22,7 @@ from . import (
     landlock,
     memfd,
     memory,
+    mqueue,
     pidfd,
     pipe,
     posix_timer,
@@ -41,6 +42,7 @@ from .room import FileKind, Room
 FILE_KINDS: tuple[FileKind[Any], ...] = (
     stdio,
     tty,
+    mqueue,
     regular_file,
     pipe,
     eventfd,

@@ -39,6 +39,7 @@ _BASE_CLOCK = {0: 0, 1: 1, 7: 7, 8: 0, 9: 7}  # the *_ALARM clocks tell the time
 _ITIMERSPEC = struct.Struct("=qqqq")
 _TFD_IOC_SET_TICKS = 0x40085400  # _IOW('T', 0, __u64); needs CONFIG_CHECKPOINT_RESTORE
 _NS = 1_000_000_000
+_LOOKS = 10
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,10 @@ def restore(states: list[State], build: Build) -> None:
 def _read(pod: FrozenPod, file: FrozenFile) -> State:
     clock = int(file.info["clockid"][0])
     # timerfd_gettime brings the ticks of a periodic timer up to date, so it comes first; a tick
-    # that falls in between shows as a change, and we look again.
+    # that falls in between shows as a change, and we look again. If one does each time, then nobody
+    # can tell one more tick from one less.
     ticks, settime_flags = _shown(file.local)
-    while True:
+    for _ in range(_LOOKS):
         raw = ctypes.create_string_buffer(_ITIMERSPEC.size)
         checked(libc.timerfd_gettime(file.local, raw))
         now = time.clock_gettime_ns(_BASE_CLOCK.get(clock, clock))
@@ -141,7 +143,8 @@ def _start(state: State, fd: int, pod_now: int) -> None:
     now = time.clock_gettime_ns(_BASE_CLOCK.get(state.clock, state.clock))
     absolute = state.settime_flags & _ABSTIME
     left = max(1, state.left_ns - (pod_now - state.at_ns))
-    if not state.left_ns:
+    ticking = state.ticks and state.interval_ns  # also while nothing is left until its next tick
+    if not state.left_ns and not ticking:
         value = 0
     elif absolute:
         value = state.expires_ns if state.clock in _REALTIME_CLOCKS else now + left

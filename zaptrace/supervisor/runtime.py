@@ -27,7 +27,7 @@ import shutil
 import signal
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ _SOCKET_PATH_MAX = 107
 """sizeof(sockaddr_un.sun_path) less the NUL."""
 _ENDED_KEPT = 32
 _TIDY_S = 5.0
+_LOCK_S = 60.0
+"""Hundreds that start and end at once on a busy host are through by then."""
 _ABANDON_S = 15.0
 """A supervisor that is told to end has as long to remove what it has made of its pod."""
 
@@ -81,11 +83,11 @@ def check_name(name: str) -> str:
     )
 
 
-def free_name(argv0: str, base: Path) -> str:
+def free_name(argv0: str, base: Path, taken: Collection[str] = ()) -> str:
     """A name for a pod that runs `argv0`: its base name, numbered when that is taken."""
     stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", os.path.basename(argv0)).strip("-._")[:30] or "pod"
     number, name = 1, stem
-    while is_running(base / name):
+    while name in taken or is_running(base / name):
         number += 1
         name = f"{stem}-{number}"
     return name
@@ -132,6 +134,17 @@ class PodDir:
                 self.lock_fd = -1
 
 
+def claim_free(argv0: str, base: Path) -> PodDir:
+    """Take a free name for a new pod that runs `argv0`."""
+    taken: set[str] = set()
+    while True:  # at most once for each pod that there is
+        name = free_name(argv0, base, taken)
+        try:
+            return claim(name, base)
+        except PodError:  # another supervisor was faster, or is long at tidying up
+            taken.add(name)
+
+
 def claim(name: str, base: Path) -> PodDir:
     """Take `name` for a new pod of this process. PodError when a live pod has it."""
     path = base / check_name(name)
@@ -159,7 +172,7 @@ def claim(name: str, base: Path) -> PodDir:
             shutil.rmtree(path)
         path.mkdir(mode=0o700)
         lock_fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(lock_fd, fcntl.LOCK_EX)
+        _take(lock_fd, path / "lock")  # who only looks holds it for a moment
         (path / "pid").write_text(f"{os.getpid()}\n")
     return PodDir(path, lock_fd)
 
@@ -295,10 +308,29 @@ def describe_end(outcome: dict[str, Any]) -> str:
 def _locked(base: Path) -> Iterator[None]:
     fd = os.open(base / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        _take(fd, base / ".lock")
         yield
     finally:
         os.close(fd)
+
+
+def _take(fd: int, path: Path) -> None:
+    """Have the lock. Nobody holds one for long, unless he was stopped or hangs: then HostError."""
+    limit = time.monotonic() + _LOCK_S
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > limit:
+                break
+        time.sleep(0.002)
+    raise HostError(
+        f"cannot have the lock of {path.parent}",
+        needed="the lock of the runtime directory for a moment",
+        found=f"others have it, for {_LOCK_S:.0f} s by now",
+        remedy=f"see who does (fuser {path}), and continue or end that process",
+    )
 
 
 def _prune(kept: Path) -> None:

@@ -108,11 +108,9 @@ class Supervisor:
         if job.name is not None:
             return runtime.claim(job.name, base)
         wanted = job.argv[0] if job.argv else self.engine.image_pod(str(job.image)).get("name")
-        while True:
-            # Between finding a free name and claiming it another supervisor may be faster.
-            job.name = runtime.free_name(wanted or "pod", base)
-            with contextlib.suppress(PodError):
-                return runtime.claim(job.name, base)
+        entry = runtime.claim_free(wanted or "pod", base)
+        job.name = entry.name
+        return entry
 
     def _make_pod(self) -> None:
         job = self.job

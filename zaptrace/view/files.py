@@ -119,14 +119,17 @@ class _Keeper:
         return self._room >= _BATCH
 
     def keep(self, files: list[tuple[FileId, int]]) -> None:
-        socket.send_fds(self._peer, [_packed(i for i, _ in files)], [fd for _, fd in files])
-        if self._peer.recv(16) != b"kept":
+        with _expecting_answers():
+            socket.send_fds(self._peer, [_packed(i for i, _ in files)], [fd for _, fd in files])
+            answer = self._peer.recv(16)
+        if answer != b"kept":
             raise _keeper_died()
         self._room -= len(files)
 
     def give(self, file_ids: list[FileId]) -> list[int]:
-        self._peer.send(_packed(file_ids))
-        _, fds, _, _ = socket.recv_fds(self._peer, 16, len(file_ids))
+        with _expecting_answers():
+            self._peer.send(_packed(file_ids))
+            _, fds, _, _ = socket.recv_fds(self._peer, 16, len(file_ids))
         if len(fds) != len(file_ids):
             _close(fds)
             raise _keeper_died()
@@ -155,10 +158,20 @@ def _close(fds: Iterable[int]) -> None:
             os.close(fd)
 
 
-def _keeper_died() -> HostError:
+@contextlib.contextmanager
+def _expecting_answers() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError:
+        raise _keeper_died(f"it does not answer since {_PATIENCE_S:.0f} s") from None
+    except ConnectionError:
+        raise _keeper_died() from None
+
+
+def _keeper_died(found: str = "it was killed, perhaps for want of memory") -> HostError:
     return HostError(
         "a process that kept open files for us is gone",
         needed="more open files than one process may have",
-        found="it was killed, perhaps for want of memory",
+        found=found,
         remedy="raise the hard limit on open files (ulimit -Hn), or try again",
     )

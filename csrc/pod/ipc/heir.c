@@ -85,6 +85,7 @@ void zt_heir_dismiss(zt_heir *heir)
 {
     if (heir->pid > 0) {
         close(heir->pipe);
+        kill(heir->pid, SIGCONT); /* somebody may have stopped it */
         waitpid(heir->pid, NULL, __WALL);
     }
     heir->pid = 0;

@@ -85,10 +85,13 @@ class Look:
 
     def living(self, shown: str, device: int, inode: int) -> str | None:
         """A name, in its directory or below, of what the kernel shows as removed, if it has one."""
-        if _NUMBERED.match(shown):
+        directory = os.path.dirname(shown)
+        if (
+            _NUMBERED.match(shown) or directory == "/"
+        ):  # a message queue, and no place for a test's file
             return None
         if (device, inode) not in self._living:
-            self._living[device, inode] = _find(os.path.dirname(shown), device, inode)
+            self._living[device, inode] = _find(directory, device, inode)
         return self._living[device, inode]
 
     def opened(self, device: int, inode: int, by: str) -> None:

@@ -14,6 +14,7 @@ _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _NLM_F_REQUEST, _NLM_F_DUMP = 0x1, 0x300
+_ANSWER_S = 10.0
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr
 _ATTRIBUTE = struct.Struct("=HH")  # nlattr
 
@@ -24,6 +25,7 @@ def ask(request: bytes, *, dump: bool) -> Iterator[memoryview]:
     header = _HEADER.pack(_HEADER.size + len(request), _SOCK_DIAG_BY_FAMILY, flags, 1, 0)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as link:
         link.bind((0, 0))
+        link.settimeout(_ANSWER_S)  # the kernel answers at once, and says so when it lost an answer
         link.send(header + request)
         while True:
             answer = memoryview(link.recv(1 << 18))

@@ -54,6 +54,7 @@ NAME = "inet_socket"
 LISTENING, CONNECTED, ENDED, UNCONNECTED = "listening", "connected", "ended", "unconnected"
 _TCP_CLOSE, _TCP_LISTEN = 7, 10
 _IP_BIND_ADDRESS_NO_PORT = 24
+_ACCEPT_S = 10.0
 _ANYWHERE = ("0.0.0.0", "::")
 _HOW = {1: socket.SHUT_RD, 2: socket.SHUT_WR, 3: socket.SHUT_RDWR}
 _TCP_STATES = (
@@ -341,7 +342,8 @@ def _end(sock: socket.socket) -> None:
     with socket.socket(sock.family, socket.SOCK_STREAM) as listener:
         listener.bind((loopback, 0))
         listener.listen(1)
-        sock.connect(listener.getsockname())
+        listener.settimeout(_ACCEPT_S)
+        sock.connect(listener.getsockname())  # the kernel gives up by itself
         other = listener.accept()[0]
         other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         other.close()  # a reset

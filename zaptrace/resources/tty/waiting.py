@@ -239,6 +239,8 @@ class Hands:
         content = b""
         while len(content) < count:
             piece = os.read(self.slave, count - len(content))
+            if not piece:  # hung up; else what was counted is there
+                break
             taken.append(piece)
             content += piece
         return content
@@ -247,6 +249,8 @@ class Hands:
         content = b""
         while events(self.slave) & select.POLLIN:
             piece = os.read(self.slave, 4096)
+            if not piece:  # hung up, which is always ready
+                break
             taken.append(piece)
             content += piece
         return content
