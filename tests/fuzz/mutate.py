@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,14 @@ TEXTS = [
     "x" * 300, "x" * 5000, "state", "manifest", "{}", "%s", "é" * 200, "posix", "connected",
 ]  # fmt: skip
 OTHERS: list[Any] = [None, True, False, 0.5, float("nan"), float("inf"), 1e300, [], {}, [[]], [{}]]
+
+
+LARGEST = 200_000
+"""Values in what is made up; more are a matter of limits, and so of tests/test_limits.py."""
+
+
+class TooLarge(Exception):
+    """No input: making it would take too much here already."""
 
 
 def places(value: Any) -> Iterator[tuple[Any, Any]]:
@@ -35,11 +44,15 @@ def mutated(value: Any, rng: random.Random, most: int = 3) -> Any:
     """A copy with up to `most` things wrong (one most of the time)."""
     value = copy.deepcopy(value)
     for _ in range(1 if rng.random() < 0.7 else rng.randint(1, most)):
-        found = list(places(value))
+        found = list(itertools.islice(places(value), LARGEST))
+        if len(found) == LARGEST:
+            raise TooLarge
         if not found:
             return rng.choice(OTHERS)
         container, key = _weighed(found, rng)
         _change(container, key, found, rng)
+    if sum(1 for _ in itertools.islice(places(value), LARGEST)) == LARGEST:
+        raise TooLarge
     return value
 
 
@@ -84,7 +97,8 @@ def _like(old: Any, rng: random.Random) -> Any:
     if isinstance(old, bytes):
         return _bytes_like(old, rng)
     if isinstance(old, list):
-        return rng.choice([[], old * 2, old[::-1], old[:-1], [old], old * 50])
+        more = old * (50 if len(old) < 100 else 2)
+        return rng.choice([[], old * 2, old[::-1], old[:-1], [old], more])
     if isinstance(old, dict):
         return rng.choice([{}, [old], dict(list(old.items())[:-1])])
     return rng.choice(OTHERS)

@@ -48,7 +48,7 @@ def test_made_up_input(kind: str, images: Path, tmp_path: Path):
         timeout=SECONDS + 120,
         check=False,
     )
-    assert ran.returncode == 0, ran.stderr[-4000:]
+    assert ran.returncode == 0, f"{ran.stderr[-4000:]}\n{ran.stdout[-2000:]}"
     figures = json.loads(ran.stdout.splitlines()[-1])
     told.append(f"fuzz: {figures}")
     assert figures["inputs"] >= FEWEST

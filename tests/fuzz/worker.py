@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from blake3 import blake3
 from fuzz.judge import Hang, Judge, Outside
-from fuzz.mutate import damaged, mutated
+from fuzz.mutate import TooLarge, damaged, mutated
 
 from zaptrace import plain
 from zaptrace.cli import show
@@ -267,16 +267,18 @@ def main() -> int:
     os.environ["TMPDIR"] = tempfile.tempdir = home
     judge = Judge(Path(home))
     fuzz: Fuzz = {"image": Images, "message": Messages}[kind](Path(corpus), Path(home), judge)
-    until, number = time.monotonic() + float(seconds), int(seed)
+    until, number = time.monotonic() + float(seconds), int(seed) - 1
     wrong: dict[str, str] = {}
     while time.monotonic() < until and judge.inputs < int(most) and len(wrong) < _ENOUGH:
+        number += 1
         try:
             fuzz(random.Random(number))
+        except TooLarge:
+            continue
         except (Exception, Hang, Outside) as error:
             frame = traceback.extract_tb(error.__traceback__)[-1]
             key = f"{type(error).__name__} at {frame.filename}:{frame.lineno}"
             wrong.setdefault(key, f"{traceback.format_exc()}seed {number}")
-        number += 1
     print(*wrong.values(), sep="\n", file=sys.stderr)
     print(json.dumps({"kind": kind, "first": int(seed), **judge.figures(), "wrong": [*wrong]}))
     return 1 if wrong else 0
