@@ -245,9 +245,9 @@ def _emit_condition(asm: Assembler, condition: Condition, *, yes: str, no: str) 
                 asm.jump(JGE, 0x8000_0000, yes=yes, no=no)
             else:
                 asm.jump(JEQ, values[-1], yes=yes, no=no)
-        case ArgMask(arg, bits):
+        case ArgMask(arg, bits, clear):
             asm.load(arg_low(arg))
-            asm.jump(JSET, bits, yes=yes, no=no)
+            asm.jump(JSET, bits, yes=no if clear else yes, no=yes if clear else no)
         case ArgPtr(arg):
             asm.load(arg_low(arg))
             asm.jump(JSET, 0xFFFF_FFFF, yes=yes)
@@ -270,9 +270,9 @@ def build_filter(rows: Iterable[Row] = ROWS, *, moved: bool) -> list[Insn]:
 
 def build_senders_filter(rows: Iterable[Row] = ROWS) -> list[Insn]:
     """What stops besides, where senders are shown."""
-    shown = {row.x86_64 for row in rows if row.senders}
+    shown = {row.x86_64: Fate(RET_TRACE, row.conditions) for row in rows if row.senders}
     newest = max(row.x86_64 for row in rows)
-    return _build([Fate(RET_TRACE) if nr in shown else ALLOWED for nr in range(newest + 1)])
+    return _build([shown.get(nr, ALLOWED) for nr in range(newest + 1)])
 
 
 def _build(fates: Sequence[Fate]) -> list[Insn]:

@@ -108,10 +108,11 @@ class ArgIn:
 
 @dataclass(frozen=True)
 class ArgMask:
-    """Any of `bits` is set in the low 32 bits of argument `arg`."""
+    """Any of `bits` is set in the low 32 bits of argument `arg`; or (`clear`) none is."""
 
     arg: int
     bits: int
+    clear: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,10 @@ def arg_in_or_negative(arg: int, *values: int) -> ArgIn:
 
 def arg_mask(arg: int, bits: int) -> ArgMask:
     return ArgMask(arg, bits)
+
+
+def arg_multiple(arg: int, power_of_two: int) -> ArgMask:
+    return ArgMask(arg, power_of_two - 1, clear=True)
 
 
 def arg_nonzero(arg: int) -> ArgMask:
@@ -257,8 +262,9 @@ class Row:
     moved    it stops only in pods that were restored; in one that never moved, every id and clock
              is still the kernel's own
     unmoved  it does stop in those, too, but only if this holds as well
-    senders  it stops only in pods that were restored and are shown senders (SO_PASSCRED): a filter
-             of its own says so, which can be put on later
+    senders  it stops only in pods that were restored and are shown senders (of messages by
+             SO_PASSCRED, of signals by a signalfd): a filter of its own says so, which can be put
+             on later
     timeout  how long it waits
     eintr    it answers EINTR to any stop, with or without a handler (signal(7))
     part     what it does when it is stopped halfway
@@ -515,13 +521,13 @@ RING = "the state of a ring cannot be carried; programs fall back to epoll or th
 ONE_SET = "a pod has one set of namespaces, and cannot take new ones along"
 CAPABILITY = "needs a capability"
 HOSTS_CLOCK = "setting the host's clock needs a capability"
-SCM = "an id that a program writes into SCM_CREDENTIALS itself is not translated yet"
+SCM = "an id that a program writes into SCM_CREDENTIALS itself is not translated"
 SENDERS = "senders are named by their ids"
+SIGNALFD = "from the first one on, reads are looked at for the senders of signals"
 SYSV_KEY = "keys are the pod's own; /proc/sysvipc is still the host's"
 SYSV_ID = "the number is the pod's own"
 SYSV_STAT = "numbers, keys, processes and times are the pod's own, and so is what is enumerated"
 SYSV_UNDO = "what SEM_UNDO is to undo is noted, for the kernel tells nobody"
-IDS_READ = "ids inside what is read from it are not translated yet"
 SIGEV = "the thread of SIGEV_THREAD_ID is not translated yet"
 IN_HEADER = "an id other than 0 inside the header is not translated yet"
 KEYS = "keys stay with the host's kernel"
@@ -765,12 +771,13 @@ TABLE: tuple[Room, ...] = (
     ),
     _room(
         "file", "Open files: reading, writing, waiting",
-        Row("read", EXIT, x86_64=0, moved=True, when=arg_in(2, 128), eintr=True, part=READ,
-            note="a signalfd, read one signal at a time, names the sender"),
+        Row("read", EXIT, x86_64=0, senders=True, when=arg_multiple(2, 128), eintr=True, part=READ,
+            note="a signalfd names the senders of signals"),
         Row("write", x86_64=1, eintr=True, part=WRITE),
         Row("pread64", x86_64=17, part=PREAD),
         Row("pwrite64", x86_64=18),
-        Row("readv", x86_64=19, eintr=True, part=READV),
+        Row("readv", EXIT, x86_64=19, senders=True, eintr=True, part=READV,
+            note="a signalfd names the senders of signals"),
         Row("writev", x86_64=20, eintr=True, part=WRITEV),
         Row("preadv", x86_64=295, part=READV),
         Row("pwritev", x86_64=296),
@@ -901,7 +908,8 @@ TABLE: tuple[Room, ...] = (
             note="the peer is named by its id"),
         Row("sendto", x86_64=44, eintr=True, part=SENDTO),
         Row("recvfrom", x86_64=45, eintr=True, part=RECVFROM),
-        Row("sendmsg", x86_64=46, eintr=True, part=SENDMSG, note=SCM),
+        Row("sendmsg", ENTER, x86_64=46, senders=True, eintr=True, part=SENDMSG,
+            note="a sender may name itself by its id"),
         Row("recvmsg", EXIT, x86_64=47, senders=True, eintr=True, part=RECVMSG, note=SENDERS),
         Row("sendmmsg", x86_64=307, eintr=True, part=SENDMMSG, note=SCM),
         Row("recvmmsg", EXIT, x86_64=299, senders=True, eintr=True, part=RECVMMSG,
@@ -940,8 +948,8 @@ TABLE: tuple[Room, ...] = (
     ),
     _room(
         "signalfd", "Signalfd",
-        Row("signalfd", x86_64=282, note=IDS_READ),
-        Row("signalfd4", x86_64=289, note=IDS_READ),
+        Row("signalfd", ENTER, x86_64=282, moved=True, note=SIGNALFD),
+        Row("signalfd4", ENTER, x86_64=289, moved=True, note=SIGNALFD),
     ),
     _room(
         "memfd", "Memfd",

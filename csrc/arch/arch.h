@@ -26,7 +26,7 @@
 #define ZT_STUB_DATA (ZT_STUB_BASE + 0x40000)
 #define ZT_STUB_DATA_SIZE 0x200000
 #define ZT_STUB_SCRATCH (ZT_STUB_DATA + ZT_STUB_DATA_SIZE)
-#define ZT_STUB_SCRATCH_SLOT 64   /* for what a hook rewrites ... */
+#define ZT_STUB_SCRATCH_SLOT 256  /* for what a hook rewrites ... */
 #define ZT_STUB_SCRATCH_AGAIN 320 /* ... and behind it, for a call that is made again */
 #define ZT_STUB_SCRATCH_SLOTS 4096
 #define ZT_STUB_LIMIT (ZT_STUB_SCRATCH + (ZT_STUB_SCRATCH_SLOT + ZT_STUB_SCRATCH_AGAIN) * ZT_STUB_SCRATCH_SLOTS)

@@ -1,9 +1,7 @@
 /* Sending signals within the pod, and who sent the one that was waited for. */
 #include <signal.h>
 #include <string.h>
-#include <sys/signalfd.h>
 
-#include "../base/proc.h"
 #include "resource.h"
 
 /* kill(-1): everything of the pod but the caller; nothing of the rest of the host. */
@@ -45,23 +43,4 @@ void zt_rt_sigtimedwait_exit(zt_pod *pod, zt_task *task, zt_call *call)
         return;
     if (zt_pod_virtual_sender(pod, &info))
         zt_hook_write(task, address, &info, sizeof info);
-}
-
-/* read(2) of one struct signalfd_siginfo, if it is one. */
-void zt_read_exit(zt_pod *pod, zt_task *task, zt_call *call)
-{
-    char target[40];
-    struct signalfd_siginfo info;
-    if (call->answer != sizeof info)
-        return;
-    if (zt_proc_fd_link(task->rtid.n, (int)call->asked[0], target, sizeof target) ||
-        strcmp(target, "anon_inode:[signalfd]") != 0)
-        return;
-    if (!zt_hook_read(task, call->asked[1], &info, sizeof info) || !info.ssi_pid)
-        return;
-    bool child = info.ssi_signo == SIGCHLD && info.ssi_code > 0;
-    if (!child && info.ssi_code != SI_USER && info.ssi_code != SI_TKILL)
-        return;
-    info.ssi_pid = (uint32_t)zt_pod_virtual(pod, (int32_t)info.ssi_pid).n;
-    zt_hook_write(task, call->asked[1], &info, sizeof info);
 }

@@ -4,13 +4,14 @@
  * moment only. So it is noted: the socket's inode -> the directory that its path begins in, for a
  * path that does not begin at the root of the host.
  *
- * Senders of messages are told by ids where SO_PASSCRED asks for that. In a pod that moved those are
- * translated, and the calls that tell them stop once somebody has asked: noted under "senders". */
+ * Senders of messages are told by ids where SO_PASSCRED asks for that: noted under "senders". In a pod
+ * that moved those are translated, as is what a program writes there itself (common/senders.h). */
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include "../base/proc.h"
 #include "../pod/socket_notes.h"
+#include "common/senders.h"
 #include "resource.h"
 
 static const char ROOM[] = "unix_socket";
@@ -47,11 +48,7 @@ static bool asks_for_senders(const zt_task *task, const zt_call *call)
 
 zt_verdict zt_setsockopt_unix_socket_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
-    if (!pod->moved || pod->senders || task->process->vfork_in_kernel || !asks_for_senders(task, call))
-        return ZT_GO;
-    pod->wants_senders = true;
-    atomic_store(&pod->woken, true);
-    return ZT_AGAIN;
+    return asks_for_senders(task, call) ? zt_senders_asked_for(pod, task) : ZT_GO;
 }
 
 void zt_setsockopt_unix_socket_exit(zt_pod *pod, zt_task *task, zt_call *call)
@@ -101,6 +98,43 @@ void zt_recvmmsg_exit(zt_pod *pod, zt_task *task, zt_call *call)
 {
     for (int64_t i = 0; i < call->answer; i++)
         show_senders(pod, task, call->asked[1] + (uint64_t)i * sizeof(struct mmsghdr));
+}
+
+/* sendmsg(fd, message, flags). A sender may name itself: the kernel wants to see its own number. What
+ * is too large for the scratch slot stays as it is, and the kernel refuses it. */
+zt_verdict zt_sendmsg_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    struct {
+        struct msghdr message;
+        char control[ZT_STUB_SCRATCH_SLOT - sizeof(struct msghdr)];
+    } issued = {0};
+    bool changed = false;
+    if (!zt_hook_read(task, call->asked[1], &issued.message, sizeof issued.message))
+        return ZT_GO;
+    const uint64_t size = issued.message.msg_controllen;
+    if (!size || size > sizeof issued.control ||
+        !zt_hook_read(task, (uint64_t)issued.message.msg_control, issued.control, size))
+        return ZT_GO;
+    for (uint64_t at = 0; size - at >= sizeof(struct cmsghdr);) {
+        struct cmsghdr *head = (struct cmsghdr *)(issued.control + at);
+        int32_t *named = (int32_t *)CMSG_DATA(head);
+        if (head->cmsg_len < sizeof *head || head->cmsg_len > size - at)
+            return ZT_GO;
+        if (head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_CREDENTIALS &&
+            head->cmsg_len == CMSG_LEN(sizeof(struct ucred))) {
+            *named = zt_pod_real(pod, *named).n;
+            if (!*named)
+                return zt_hook_answer(call, -EPERM);
+            changed = true;
+        }
+        const uint64_t step = CMSG_ALIGN(head->cmsg_len);
+        at = step > size - at ? size : at + step;
+    }
+    if (!changed)
+        return ZT_GO;
+    call->issued[1] = zt_task_scratch(task);
+    issued.message.msg_control = (void *)(call->issued[1] + offsetof(typeof(issued), control));
+    return zt_hook_write(task, call->issued[1], &issued, sizeof issued) ? ZT_GO : zt_hook_answer(call, -EFAULT);
 }
 
 void zt_getsockopt_exit(zt_pod *pod, zt_task *task, zt_call *call)

@@ -19,9 +19,13 @@ class Known:
     reason: str
     witness: tuple[str, str]
     """A program, and a flavour."""
+    only_with: str = ".*"
+    """A regular expression for a line that has to be there, too."""
 
 
 _MAPPED = r"process \d+ maps [0-9a-f-]+"
+
+_EXECUTED = r"process \d+ stat only forked: was 'True', is 'False'"
 
 KNOWN: tuple[Known, ...] = (
     Known(
@@ -30,19 +34,15 @@ KNOWN: tuple[Known, ...] = (
         ("orphan_shared", "restore"),
     ),
     Known(
-        r"process \d+ stat only forked: was 'True', is 'False'",
+        _MAPPED + r" shares copies: was True, is False",
+        "an orphan of an ended session leader is not forked again: what it shares is copied",
+        ("orphan_shared", "restore"),
+        only_with=_EXECUTED,
+    ),
+    Known(
+        _EXECUTED,
         "an orphan of an ended session leader is not forked again, but executes its program",
         ("orphan_shared", "restore"),
-    ),
-    Known(
-        _MAPPED + r" shares copies: was True, is False",
-        "memory that is locked is not shared by copy-on-write again: to lock it is to copy it",
-        ("memory_kinds", "restore"),
-    ),
-    Known(
-        r"process \d+ (fds \d+ info lock|locks): (lost 'FLOCK .*|has more: 'FLOCK .*outside .*)",
-        "flock(2): the lock's owner is the supervisor",
-        ("flock", "restore"),
     ),
     Known(
         r"process \d+ limits Max cpu time: was .*, is .*",
@@ -57,12 +57,20 @@ def sort(found: Sequence[str]) -> tuple[list[str], set[str]]:
     strange: list[str] = []
     known: set[str] = set()
     for line in found:
-        entry = next((k for k in KNOWN if re.fullmatch(k.pattern, line, re.DOTALL)), None)
+        entry = next((k for k in KNOWN if _is(k.pattern, line) and _any(k.only_with, found)), None)
         if entry:
             known.add(entry.reason)
         else:
             strange.append(line)
     return strange, known
+
+
+def _is(pattern: str, line: str) -> bool:
+    return re.fullmatch(pattern, line, re.DOTALL) is not None
+
+
+def _any(pattern: str, lines: Sequence[str]) -> bool:
+    return any(_is(pattern, line) for line in lines)
 
 
 def stale(program: str, flavour: str, seen: set[str]) -> list[str]:

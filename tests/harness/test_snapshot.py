@@ -67,6 +67,16 @@ def test_stale_entries_are_found(monkeypatch: pytest.MonkeyPatch):
     assert known_differences.stale("pipe", "twice", set()) == []
 
 
+def test_an_entry_may_need_company(monkeypatch: pytest.MonkeyPatch):
+    entry = Known(
+        "process 2 nice: .*", "it was born anew", ("pipe", "restore"), only_with=".*born.*"
+    )
+    monkeypatch.setattr(known_differences, "KNOWN", (entry,))
+    alone, together = ["process 2 nice: 1"], ["process 2 nice: 1", "process 3 born: 1"]
+    assert known_differences.sort(alone) == (alone, set())
+    assert known_differences.sort(together) == (together[1:], {entry.reason})
+
+
 def test_a_stale_entry_fails_its_witness(place: Path, monkeypatch: pytest.MonkeyPatch):
     entry = Known("never", "it is mended", ("sh", "native"))
     monkeypatch.setattr(known_differences, "KNOWN", (entry,))

@@ -52,6 +52,12 @@ int main(void)
 {
 	signal(SIGSEGV, on_fault);
 	char *private = make(MAP_PRIVATE, 3), *shared = make(MAP_SHARED, 4);
+	/* One that had some, which stays marked (VmFlags). */
+	char *once = make(MAP_PRIVATE, 5);
+	if (once)
+		zt_must(madvise(once + FIRST * PAGE, PAGE, MADV_GUARD_REMOVE));
+	for (int i = FIRST + 1; once && i < LAST; i++)
+		zt_must(madvise(once + i * PAGE, PAGE, MADV_GUARD_REMOVE));
 	int tell[2];
 	zt_must(pipe(tell));
 	pid_t child = zt_must(fork());
@@ -68,6 +74,8 @@ int main(void)
 
 	zt_ready();
 
+	for (int i = 0; once && i < PAGES; i++)
+		zt_same(once[i * PAGE], i >= FIRST && i < LAST ? 0 : 5);
 	zt_writes(tell[1], "go");
 	zt_join(child);
 	if (private) {

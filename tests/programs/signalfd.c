@@ -2,6 +2,7 @@
 #include "zt_test.h"
 
 #include <sys/signalfd.h>
+#include <sys/uio.h>
 
 int main(void)
 {
@@ -24,5 +25,30 @@ int main(void)
 	zt_must(kill(getpid(), SIGUSR1));
 	zt_same(read(fd, &info, sizeof info), sizeof info);
 	zt_same(info.ssi_signo, SIGUSR1);
+	zt_same(info.ssi_pid, getpid());
+	/* Several in one read, and in pieces; also of one that is made only now. */
+	struct signalfd_siginfo many[32];
+	int late = zt_must(signalfd(-1, &set, SFD_NONBLOCK));
+	for (int round = 0; round < 4; round++) {
+		pid_t child = zt_must(fork());
+		if (child == 0) {
+			zt_must(kill(getppid(), SIGUSR1));
+			zt_must(kill(getppid(), SIGRTMIN + 3));
+			_exit(0);
+		}
+		zt_join(child);
+		zt_must(kill(getpid(), SIGRTMIN + 3));
+		memset(many, 0, sizeof many);
+		struct iovec pieces[] = {{many, 100}, {(char *)many + 100, 150}, {(char *)many + 250, 1000}};
+		int from = round % 2 ? late : fd;
+		if (round < 2)
+			zt_same(read(from, many, sizeof many), 3 * sizeof *many);
+		else
+			zt_same(readv(from, pieces, 3), 3 * sizeof *many);
+		zt_same(many[0].ssi_signo, SIGUSR1);
+		zt_same(many[0].ssi_pid, child);
+		zt_same(many[1].ssi_pid, child);
+		zt_same(many[2].ssi_pid, getpid());
+	}
 	return zt_pass();
 }

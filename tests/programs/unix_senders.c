@@ -42,6 +42,30 @@ static void ask(int sock)
 	zt_must(setsockopt(sock, SOL_SOCKET, SO_PASSCRED, &(int){1}, sizeof(int)));
 }
 
+/* That names itself, and hands over a descriptor. */
+static void introduce(int sock, const char *text)
+{
+	char room[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = {0};
+	struct iovec iov = {.iov_base = (char *)text, .iov_len = strlen(text)};
+	struct msghdr message = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room,
+	};
+	struct ucred me = {getpid(), getuid(), getgid()};
+	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+	head->cmsg_level = SOL_SOCKET;
+	head->cmsg_type = SCM_RIGHTS;
+	head->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(head), &sock, sizeof sock);
+	head = CMSG_NXTHDR(&message, head);
+	head->cmsg_level = SOL_SOCKET;
+	head->cmsg_type = SCM_CREDENTIALS;
+	head->cmsg_len = CMSG_LEN(sizeof me);
+	memcpy(CMSG_DATA(head), &me, sizeof me);
+	zt_same(sendmsg(sock, &message, 0), iov.iov_len);
+	memcpy(&me, CMSG_DATA(head), sizeof me);
+	zt_same(me.pid, getpid());
+}
+
 int main(void)
 {
 	static const int types[] = {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET};
@@ -89,6 +113,8 @@ int main(void)
 			zt_writes(theirs[0], "more");
 			zt_same(sender_of(s[i][1], "child's too"), child);
 		}
+		introduce(s[i][0], "I am");
+		zt_same(sender_of(s[i][1], "I am"), getpid());
 		zt_writes(s[i][0], "new");
 		zt_same(sender_of(s[i][1], "new"), getpid());
 	}

@@ -23,6 +23,7 @@ from . import (
     memfd,
     memory,
     mqueue,
+    netlink_socket,
     pidfd,
     pipe,
     posix_timer,
@@ -52,6 +53,7 @@ FILE_KINDS: tuple[FileKind[Any], ...] = (
     memfd,
     unix_socket,
     inet_socket,
+    netlink_socket,
     epoll,
 )
 """Rooms of open file descriptions; the first that claims one has it."""

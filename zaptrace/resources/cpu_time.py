@@ -5,6 +5,7 @@ calls tell it (getrusage(2), times(2), wait4(2), CPU-time clocks and timers), an
 time is watched by it. A restored process is counted from 0 again, so it gets a *past*: what calls
 told at the checkpoint, minus what the kernel tells when all else is restored. The C half adds it to what
 is told, and the kernel's soft limit is lower by it.
+The limit counts whole seconds, so its signal comes up to a second late after a restore.
 Not carried: what /proc/PID/stat, status, io and schedstat tell. A sleep on a CPU-time clock for a
 while (not until a moment) is refused: how much was left, the kernel tells nobody.
 """

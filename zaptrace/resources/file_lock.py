@@ -1,8 +1,12 @@
 """Locks on files: flock(2), POSIX record locks and open file description locks (fcntl(2)).
 
-A lock of a description (flock, OFD) is taken again on the description. A POSIX lock belongs to a
-process, which takes it itself. A lock that somebody outside has taken meanwhile fails the restore.
-Requests that were waiting for a lock are calls that are issued again.
+A lock of a description (flock, OFD) is taken again on the description; flock(2) by the process that
+took it, for the kernel shows which one that was. A POSIX lock belongs to a process, which takes it
+itself. A lock that somebody outside has taken meanwhile fails the restore. Requests that were waiting
+for a lock are calls that are issued again.
+
+Locks are read from fdinfo alone: /proc/locks leaves out, in a pid namespace, what processes took that
+have ended (the flock(1) of a shell script), and what was taken outside.
 
 Not carried: leases, which are refused.
 
@@ -11,18 +15,19 @@ No C half: F_GETLK tells a process id, which the fdtable room's C half translate
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import fcntl
 import os
 import re
 import struct
-from collections.abc import Iterator
+import subprocess
+import sys
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-from ..linux.program import Program
-from ..shapes import Fd, NamesFile, NamesLivingOrNone, OneOf, Size
+from ..linux.program import Argument, Program, Row
+from ..shapes import Names, NamesFile, OneOf, Range, Size
 from ..view.build import Stage
 from .common.file import restoring, unsupported
 from .room import Whole, bad
@@ -35,9 +40,17 @@ NAME = "file_lock"
 
 _LINE = re.compile(
     r"\d+: (?P<kind>\S+)\s+(?P<sort>\S+)\s+(?P<access>READ|WRITE)\s+"
-    r"-?\d+ [0-9a-f]+:[0-9a-f]+:\d+ (?P<start>\d+) (?P<end>\d+|EOF)"
+    r"(?P<pid>-?\d+) [0-9a-f]+:[0-9a-f]+:\d+ (?P<start>\d+) (?P<end>\d+|EOF)"
 )
-_INODE = re.compile(r" [0-9a-f]+:[0-9a-f]+:(\d+) ")
+_DO = "end what holds the lock now, then restore again"
+_TAKE = """
+import fcntl, sys
+try:
+    fcntl.flock(int(sys.argv[1]), int(sys.argv[2]))
+except OSError as error:
+    sys.exit(error.errno)
+"""
+_PATIENCE_S = 60.0
 _FLOCK = struct.Struct("=hh4xqqi4x")  # struct flock on 64-bit
 _F_OFD_SETLK = 37
 
@@ -47,9 +60,10 @@ class State:
     file_id: NamesFile
     kind: Annotated[str, OneOf("flock", "posix", "ofd")]
     """`flock`, `posix` or `ofd`."""
-    vpid: NamesLivingOrNone
-    """The process that holds a POSIX lock, and may serve for the others; 0 if none."""
-    fd: Fd
+    vpid: Annotated[int, Names("process", "thread", but=(0,))]
+    """Who holds a POSIX lock, or took an flock; 0 for one who has ended, and of OFD locks."""
+    fd: Annotated[int, Range(-1, 1 << 30)]
+    """By which that process knows the file; -1 if it does not any more."""
     exclusive: bool
     start: Size
     length: Size
@@ -65,15 +79,11 @@ def verify(states: list[State], whole: Whole) -> None:
 
 
 def capture(pod: FrozenPod) -> list[State]:
-    locked = _locked_inodes()
     found: dict[State, None] = {}
     for process in pod.processes:
         for fd in process.fds.values():
-            if fd.file.stat.st_ino not in locked or fd.file.flags & os.O_PATH:
-                continue
-            # Each process sees its own POSIX locks only, so one holder's fdinfo is not enough.
-            for line in _lines(f"{process.proc}/fdinfo/{fd.number}"):
-                state = _parse(fd.file, line, process.vpid, fd.number)
+            for line in fd.locks:
+                state = _parse(pod, fd.file, line, process.vpid, fd.number)
                 if not any(_same(state, other) for other in found):
                     found[state] = None
     return list(found)
@@ -81,28 +91,15 @@ def capture(pod: FrozenPod) -> list[State]:
 
 def restore(states: list[State], build: Build) -> None:
     for state in states:
-        if state.kind == "posix" and build.contended:
-            build.at(Stage.RESUME, _take_as_owner, state, build)
-        elif state.kind == "posix":
-            build.at(Stage.OWN, _program, state, build)
+        if state.fd >= 0:
+            build.at(Stage.OWN, _take_as_owner, state, build)
+        elif state.vpid:
+            build.at(Stage.THREADS, _take_by_a_copy, state, build)
         else:
             build.at(Stage.FILES, _lock, state, build)
 
 
-def _locked_inodes() -> set[int]:
-    """Inode numbers with a lock; device numbers differ between file systems' views of them."""
-    with open("/proc/locks", encoding="ascii") as lines:
-        return {int(found[1]) for line in lines if (found := _INODE.search(line))}
-
-
-def _lines(path: str) -> Iterator[str]:
-    with contextlib.suppress(FileNotFoundError), open(path, encoding="ascii") as lines:
-        for line in lines:
-            if line.startswith("lock:"):
-                yield line.removeprefix("lock:").strip()
-
-
-def _parse(file: FrozenFile, line: str, vpid: int, fd: int) -> State:
+def _parse(pod: FrozenPod, file: FrozenFile, line: str, vpid: int, fd: int) -> State:
     found = _LINE.match(line)
     kind = {"FLOCK": "flock", "POSIX": "posix", "OFDLCK": "ofd"}.get(found["kind"] if found else "")
     if found is None or kind is None or found["sort"] == "MANDATORY":
@@ -113,9 +110,19 @@ def _parse(file: FrozenFile, line: str, vpid: int, fd: int) -> State:
             found=f"{line} on {file.link}",
             do="let the program give the lease back (fcntl F_SETLEASE, F_UNLCK)",
         )
+    if kind != "posix":
+        vpid, fd = 0, -1
+    taker = pod.vpid(int(found["pid"])) if kind == "flock" else None
+    if taker in {p.vpid for p in pod.processes}:
+        vpid, fd = taker, _number_of(file, taker)
     start = int(found["start"])
     length = 0 if found["end"] == "EOF" else int(found["end"]) - start + 1
     return State(file.id, kind, vpid, fd, found["access"] == "WRITE", start, length)
+
+
+def _number_of(file: FrozenFile, vpid: int) -> int:
+    """The first number that a process knows a file by, or -1."""
+    return min((n for process, n in file.holders if process.vpid == vpid), default=-1)
 
 
 def _same(one: State, other: State) -> bool:
@@ -132,36 +139,62 @@ def _struct_flock(state: State) -> bytes:
 
 
 def _lock(state: State, build: Build) -> None:
-    do = "end what holds the lock now, then restore again"
-    with restoring(NAME, Stage.FILES, f"the {state.kind} lock of file {state.file_id}", do):
+    """By us."""
+    with restoring(NAME, Stage.FILES, f"the {state.kind} lock of file {state.file_id}", _DO):
         fd = os.dup(build.file(state.file_id))
         build.or_when_free(partial(_take, state, fd), partial(os.close, fd))
 
 
 def _take(state: State, fd: int) -> None:
-    """Lock the description of `fd`, which is ours, and closed once that is done."""
+    """Lock the description of `fd`, which is ours, and closed once that is done.
+
+    An flock whose taker has ended is taken by one that ends, for the kernel shows who it was.
+    """
     if state.kind == "flock":
-        fcntl.flock(fd, (fcntl.LOCK_EX if state.exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        how = fcntl.LOCK_EX if state.exclusive else fcntl.LOCK_SH
+        command = [sys.executable, "-I", "-S", "-E", "-c", _TAKE, str(fd), str(how | fcntl.LOCK_NB)]
+        _succeeded(-subprocess.run(command, pass_fds=[fd], timeout=_PATIENCE_S).returncode)
     else:
         fcntl.fcntl(fd, _F_OFD_SETLK, _struct_flock(state))
     os.close(fd)
 
 
-def _program(state: State, build: Build) -> None:
-    """POSIX locks belong to a process, so it locks by itself."""
-    program = build.process(state.vpid).program(Stage.OWN)
-    program.call("fcntl", state.fd, fcntl.F_SETLK, program.data(_struct_flock(state)))
+def _row(state: State, program: Program, fd: Argument) -> Row:
+    if state.kind == "flock":
+        how = (fcntl.LOCK_EX if state.exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB
+        return program.call("flock", fd, how, may_fail=True)
+    lock = program.data(_struct_flock(state))
+    return program.call("fcntl", fd, fcntl.F_SETLK, lock, may_fail=True)
 
 
 def _take_as_owner(state: State, build: Build) -> None:
-    """The same, now or when its former self is gone."""
-    build.or_when_free(partial(_lock_in_process, state, build.process(state.vpid)))
+    """By the process itself, now or when its former self is gone."""
+    with restoring(NAME, Stage.OWN, f"the {state.kind} lock of process {state.vpid}", _DO):
+        build.or_when_free(partial(_lock_in_process, state, build.process(state.vpid)))
 
 
 def _lock_in_process(state: State, process: BuildProcess) -> None:
     program = Program()
-    lock = program.data(_struct_flock(state))
-    row = program.call("fcntl", state.fd, fcntl.F_SETLK, lock, may_fail=True)
-    result = process.run(program)[row]
+    row = _row(state, program, state.fd)
+    _succeeded(process.run(program)[row])
+
+
+def _succeeded(result: int) -> None:
     if result < 0:
         raise OSError(-result, os.strerror(-result))
+
+
+def _take_by_a_copy(state: State, build: Build) -> None:
+    """It has closed the file since. It can be given a descriptor until its own have come: if its
+    former self has the lock until later, it is taken as of one that has ended."""
+    process = build.process(state.vpid)
+    (fd,) = build.pass_files(process, build.files([state.file_id]))
+    program = Program()
+    row = _row(state, program, fd)
+    program.call("close", fd)
+    result = process.run(program)[row]
+    if build.contended and result == -errno.EAGAIN:
+        _lock(state, build)
+        return
+    with restoring(NAME, Stage.THREADS, f"the flock lock of process {state.vpid}", _DO):
+        _succeeded(result)

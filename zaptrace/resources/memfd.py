@@ -1,4 +1,4 @@
-"""memfd_create(2): name, contents, size, seals, mode.
+"""memfd_create(2): name, contents, size, seals, mode and owner.
 
 A memfd may be open more than once (/proc/self/fd reopens it) and be mapped; all descriptions and
 mappings come back on one new memfd.
@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from ..shapes import I64, U32, U64, Length, Mode, NoNul, Part, Size
+from ..shapes import I64, U32, U64, Length, NoNul, Part, Size
 from ..view.build import Stage
 from .common.content import Runs, load, refuse_wrong, save
 from .common.file import (
@@ -24,11 +23,12 @@ from .common.file import (
     closed_on_failure,
     described,
     finish,
-    opened,
     reopen,
     restoring,
     unsupported,
 )
+from .common.inode import Inodes
+from .common.permission import Permission, open_anyway
 from .room import Whole, bad
 
 if TYPE_CHECKING:
@@ -56,8 +56,9 @@ class State:
     ino: U64
     """Where shared mappings of it say they come from."""
     size: Size
-    mode: Mode
+    permission: Permission
     seals: U32
+    executed: bool
     atime_ns: I64
     mtime_ns: I64
     runs: Runs
@@ -99,17 +100,21 @@ def _capture(pod: FrozenPod, files: list[FrozenFile]) -> State:
             do="run the program without huge pages",
         )
     part = f"memfd-{some.id}"
-    own_path = f"/proc/self/fd/{some.local}"
-    with opened(own_path, os.O_RDONLY) as own, pod.image.part(part) as writer:
-        runs = save(own, writer)
+    own = open_anyway(b"/proc/self/fd/%d" % some.local, os.O_RDONLY | os.O_CLOEXEC, rehearsal=False)
+    try:
+        with pod.image.part(part) as writer:
+            runs = save(own, writer)
+    finally:
+        os.close(own)
     return State(
         opened=[Opened(**described(pod, file), pos=file.pos) for file in files],
         name=os.fsencode(some.link.removeprefix(_PREFIX).removesuffix(_GONE)),
         dev=some.stat.st_dev,
         ino=some.stat.st_ino,
         size=some.stat.st_size,
-        mode=stat.S_IMODE(some.stat.st_mode),
+        permission=Permission.of(some.stat),
         seals=fcntl.fcntl(some.local, fcntl.F_GET_SEALS),
+        executed=Inodes.of(pod).opened(some).executed_by is not None,
         atime_ns=some.stat.st_atime_ns,
         mtime_ns=some.stat.st_mtime_ns,
         runs=runs,
@@ -129,13 +134,15 @@ def _make(state: State, build: Build) -> None:
             flags |= _MFD_NOEXEC_SEAL
         first = os.memfd_create(os.fsdecode(state.name), flags)
         with closed_on_failure(first):
-            load(build, state.part, state.runs, state.size, first)
+            load(build, state.part, state.runs, state.size, first, whole=state.executed)
+            own = next((o for o in state.opened if o.flags & os.O_ACCMODE == os.O_RDWR), None)
             for one in state.opened:
-                fd = reopen(first, one.flags)
+                # That of memfd_create(2) does not count as a writer, so the memfd can be executed.
+                fd = os.dup(first) if one is own else reopen(first, one.flags)
                 with closed_on_failure(fd):
                     os.lseek(fd, one.pos, os.SEEK_SET)
                 finish(build, one, fd)
-            os.fchmod(first, state.mode)
+            state.permission.give(first)
             os.utime(first, ns=(state.atime_ns, state.mtime_ns))
             seals = state.seals & ~_late_seals(state.seals)
             if seals:

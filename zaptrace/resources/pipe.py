@@ -23,13 +23,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from ..errors import RestoreError
-from ..shapes import Data, Mode, Path, Range
+from ..shapes import Data, Path, Range
 from ..view.build import Stage
 from .common import nameless
 from .common.file import Description, described, finish, reopen, restoring, unsupported
 from .common.inode import Inodes
 from .common.libc import checked, libc
-from .common.permission import open_anyway
+from .common.permission import Permission, open_anyway
 from .room import Whole, bad
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class State:
     path: Path | None
     """Where a named pipe is found, or was before it lost that name; None for pipe(2)."""
     gone: bool
-    mode: Mode
+    permission: Permission
     capacity: Annotated[int, Range(1, 1 << 31)]
     """As fcntl F_GETPIPE_SZ gives it."""
     contents: list[Data]
@@ -100,7 +100,7 @@ def _capture(pod: FrozenPod, files: list[FrozenFile]) -> State:
         ends=[Description(**described(pod, file)) for file in files],
         path=path,
         gone=gone,
-        mode=some.stat.st_mode,
+        permission=Permission.of(some.stat),
         capacity=fcntl.fcntl(some.local, fcntl.F_GETPIPE_SZ),
         contents=_contents(reader) if reader is not None else [],
         packets=packets,
@@ -222,10 +222,10 @@ def _claim(state: State) -> None:
 def _make(state: State, build: Build) -> None:
     with restoring(NAME, Stage.SHARED, "a pipe"):
         if state.gone:
-            mode = stat.S_IFIFO | stat.S_IMODE(state.mode)
-            with nameless.other(state.path or b"", mode, b"", quiet=build.rehearsal) as file:
+            was, quiet = state.path or b"", build.rehearsal
+            with nameless.other(was, stat.S_IFIFO, b"", quiet=quiet) as file:
                 _make_named(state, build, file.open)
-                os.chmod(f"/proc/self/fd/{file.fd}", stat.S_IMODE(state.mode))
+                state.permission.give(f"/proc/self/fd/{file.fd}")
         elif state.path is not None and not build.rehearsal:
             _make_named(state, build, partial(_open_named, state.path))
         else:  # a named one is the original's in a rehearsal: its ends and bytes may not change

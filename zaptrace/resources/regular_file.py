@@ -38,7 +38,7 @@ from .common.file import (
     unsupported,
 )
 from .common.inode import Inodes
-from .common.permission import may_open, open_anyway
+from .common.permission import Permission, may_open, open_anyway
 from .room import Whole, bad
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ class Nameless:
 
     dev: U64
     ino: U64
+    permission: Permission
+    executed: bool
     atime_ns: I64
     mtime_ns: I64
     target: PathOrNone
@@ -230,6 +232,8 @@ def _save(pod: FrozenPod, file: FrozenFile, inode: Inode, saved: dict[Inode, Nam
     saved[inode] = Nameless(
         dev=file.stat.st_dev,
         ino=file.stat.st_ino,
+        permission=Permission.of(file.stat),
+        executed=inode.executed_by is not None,
         atime_ns=file.stat.st_atime_ns,
         mtime_ns=file.stat.st_mtime_ns,
         target=target,
@@ -285,7 +289,11 @@ def _proc_path(pod: FrozenPod, file: FrozenFile, path: bytes) -> tuple[bytes, li
 
 
 def _open_flags(state: State) -> int:
-    return (state.flags & ~_ONCE & ~os.O_ASYNC) | os.O_CLOEXEC | os.O_NOCTTY
+    """O_ASYNC, too: of files that raise no signals open(2) alone can set it, for nothing."""
+    lasting = state.flags & ~_ONCE
+    if stat.S_ISCHR(state.mode):
+        lasting &= ~os.O_ASYNC
+    return lasting | os.O_CLOEXEC | os.O_NOCTTY
 
 
 def _refused(state: State, needed: str, found: str, do: str | None = None) -> RestoreError:
@@ -394,11 +402,13 @@ def _make_nameless(states: list[State], build: Build) -> None:
             fd = first if state is temporary else file.open(_open_flags(state))
             ready.append((state, fd))
         if stat.S_ISREG(some.mode):
-            load(build, gone.part, gone.runs, some.size, file.fd)
+            load(build, gone.part, gone.runs, some.size, file.fd, whole=gone.executed)
+        # What somebody could write cannot be executed.
+        lasting = file.open(os.O_RDONLY) if gone.executed else os.dup(file.fd)
+        build.provide_inode(gone.dev, gone.ino, lasting)
         if not stat.S_ISLNK(some.mode):
             own = f"/proc/self/fd/{file.fd}"
-            os.chmod(own, stat.S_IMODE(some.mode))
+            gone.permission.give(own)
             os.utime(own, ns=(gone.atime_ns, gone.mtime_ns))
-        build.provide_inode(gone.dev, gone.ino, os.dup(file.fd))
         while ready:
             _hand_over(ready[0][0], build, ready.pop(0)[1])

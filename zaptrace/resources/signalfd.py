@@ -2,7 +2,7 @@
 
 Not carried: nothing.
 
-No C half: the ids in what is read from it are the signal room's.
+The lower half, csrc/resources/signalfd.c, translates the senders of signals that are read.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..linux.native import lib
 from ..shapes import U64
 from ..view.build import Stage
 from .common.file import Description, described, finish, restoring
@@ -42,6 +43,8 @@ def capture(pod: FrozenPod) -> list[State]:
 
 
 def restore(states: list[State], build: Build) -> None:
+    if states:
+        build.at(Stage.SHARED, lib.zt_pod_show_senders, build.handle)
     for state in states:
         build.at(Stage.SHARED, _make, state, build)
 

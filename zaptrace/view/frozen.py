@@ -71,6 +71,8 @@ class FrozenFd:
     number: int
     cloexec: bool
     file: FrozenFile
+    locks: list[str]
+    """Lines of its fdinfo; each process sees its own POSIX locks only."""
 
 
 class FrozenFile:
@@ -346,7 +348,7 @@ class FrozenPod:
             if file is None:
                 file = files[index] = self._new_file(look)
             file.holders.append((process, fd))
-            process.fds[fd] = FrozenFd(fd, look.cloexec, file)
+            process.fds[fd] = FrozenFd(fd, look.cloexec, file, look.info.get("lock", []))
 
     def _new_file(self, look: _Look, ours: int = -1) -> FrozenFile:
         file = FrozenFile(FileId(len(self.all_files)), self, look, ours)

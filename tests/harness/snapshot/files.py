@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import struct
+from pathlib import Path
 from typing import Any
 
 from harness.snapshot import sockets, ttys
@@ -18,7 +19,6 @@ IGNORED_FDINFO = {
     "mnt_id": "a number of the host's",
     "ino": "a number of the host's; it is told by `is`",
     "it_value": "a timer's time left goes on",
-    "ticks": "and it ticks, also while the pod is looked at",
     "eventfd-id": "a number of the host's",
     "tty-index": "a number of the host's",
     "clockid_offset": "of the host's clock",
@@ -101,7 +101,14 @@ def _info(look: Look, rpid: int, number: int) -> dict[str, list[str]]:
             if key.strip() not in IGNORED_FDINFO:
                 value = _stable(look, key.strip(), value.strip())
                 found.setdefault(key.strip(), []).append(value)
+    if "ticks" in found and not _is_idle_timer(rpid, number):
+        found["ticks"] = ["goes on, also while the pod is looked at"]
     return {key: sorted(values) for key, values in found.items()}
+
+
+def _is_idle_timer(rpid: int, number: int) -> bool:
+    text = Path(f"/proc/{rpid}/fdinfo/{number}").read_text()
+    return "it_value: (0, 0)\nit_interval: (0, 0)" in text
 
 
 def _stable(look: Look, key: str, value: str) -> str:

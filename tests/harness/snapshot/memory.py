@@ -87,6 +87,13 @@ def read(look: Look, rpid: int) -> tuple[Shown, Shown]:
     return _anywhere(look, rpid, found), here
 
 
+def locked_of_stub(rpid: int) -> int:
+    """In kB."""
+    ours = range(lib.zt_stub_start(), lib.zt_stub_end())
+    locked = (m for m in _mappings(rpid) if m.start in ours and "lo" in m.others["VmFlags"].split())
+    return sum(m.end - m.start for m in locked) >> 10
+
+
 def _anywhere(look: Look, rpid: int, found: list[_Mapping]) -> Shown:
     policies = _policies(rpid)
     joined: list[_Mapping] = []

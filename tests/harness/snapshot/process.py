@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from harness.snapshot import getters
+from harness.snapshot import getters, memory
 from harness.snapshot.look import Look
 from zaptrace.linux.native import ffi, lib
 
@@ -71,7 +71,6 @@ IGNORED_STATUS = {
     "NSpgid": "numbers of the host's",
     "NSsid": "numbers of the host's",
     "SigQ": "of all processes of the user",
-    "VmLck": "what is locked is told of each mapping; mlockall locks the stub as well",
     "Seccomp": "of ours",
     "Seccomp_filters": "of ours",
     "voluntary_ctxt_switches": "counts on",
@@ -130,7 +129,8 @@ def read(look: Look, rpid: int) -> dict[str, Any]:
             k: v
             for k, v in status(proc / "status").items()
             if k not in (*IGNORED_STATUS, *RESIDENT_STATUS)
-        },
+        }
+        | _locked(rpid, proc),
         "stat": {name: fields[number] for number, name in STAT.items() if number < len(fields)},
         "layout": {name: fields[number] for number, name in LAYOUT.items()},
         "timers": _timers(look, proc / "timers"),
@@ -141,6 +141,14 @@ def read(look: Look, rpid: int) -> dict[str, Any]:
     seen["stat"]["only forked"] = str(bool(int(fields[9]) & PF_FORKNOEXEC))
     seen |= getters.of_process(look, rpid)
     return seen
+
+
+def _locked(rpid: int, proc: Path) -> dict[str, str]:
+    """Without the stub, which mlockall(2) locks, too."""
+    lines = status(proc / "status")
+    if "VmLck" not in lines:  # of a zombie
+        return {}
+    return {"VmLck": f"{int(lines['VmLck'].split()[0]) - memory.locked_of_stub(rpid)} kB"}
 
 
 def here(rpid: int) -> dict[str, Any]:

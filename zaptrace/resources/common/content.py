@@ -85,15 +85,20 @@ def refuse_wrong(runs: list[list[int]], size: int, part: str, whole: Whole) -> N
     whole.refuse_beyond(part, sum(length for _, length in runs))
 
 
-def load(build: Build, part: str, runs: list[list[int]], size: int, fd: int) -> None:
-    """Give `fd`, a new empty file, the contents that `save` wrote. Leaves its offset at 0."""
+def load(
+    build: Build, part: str, runs: list[list[int]], size: int, fd: int, *, whole: bool = False
+) -> None:
+    """Give `fd`, a new empty file, the contents that `save` wrote. Leaves its offset at 0.
+
+    `whole`: in a rehearsal, too.
+    """
     os.ftruncate(fd, size)
     source = os.open(build.image.path(part), os.O_RDONLY | os.O_CLOEXEC)
     try:
         first = 0
         for offset, length in runs:
             os.lseek(fd, offset, os.SEEK_SET)
-            at, end = first, first + build.needed(length)
+            at, end = first, first + (length if whole else build.needed(length))
             first += length
             while at < end:
                 moved = os.sendfile(fd, source, at, end - at)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 from ...errors import RestoreError, UnsupportedResource
 from ...shapes import Flags, GivesFile, Names, Range, Signal
 from ...view.build import Stage
+from .permission import Permission
 
 if TYPE_CHECKING:
     from ...view.build import Build
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _F_SETOWN_EX, _F_GETOWN_EX = 15, 16
 _F_SETSIG, _F_GETSIG = 10, 11
 _OWNER = struct.Struct("ii")  # struct f_owner_ex
+_NAMELESS = ("socket:[", "pipe:[")
 _SETTABLE = os.O_APPEND | os.O_NONBLOCK | os.O_DIRECT | os.O_NOATIME
 
 
@@ -47,6 +49,8 @@ class Description:
     flags: Flags
     """O_* access mode and status flags, as in fdinfo, without O_CLOEXEC."""
     owner: Owner | None
+    permission: Permission | None
+    """Of a socket or a pipe without a name; None for what a room knows better."""
 
 
 class Described(TypedDict):
@@ -55,6 +59,7 @@ class Described(TypedDict):
     file_id: int
     flags: int
     owner: Owner | None
+    permission: Permission | None
 
 
 def described(pod: FrozenPod, file: FrozenFile) -> Described:
@@ -63,7 +68,13 @@ def described(pod: FrozenPod, file: FrozenFile) -> Described:
     Raises UnsupportedResource where the owner of its signals is not in the pod.
     """
     flags = file.flags & ~os.O_CLOEXEC
-    return {"file_id": file.id, "flags": flags, "owner": _owner(pod, file)}
+    nameless = file.link.startswith(_NAMELESS) and not file.flags & os.O_PATH
+    return {
+        "file_id": file.id,
+        "flags": flags,
+        "owner": _owner(pod, file),
+        "permission": Permission.of(file.stat) if nameless else None,
+    }
 
 
 @contextlib.contextmanager
@@ -87,6 +98,9 @@ def finish(build: Build, description: Description, fd: int) -> None:
     if description.owner is not None or description.flags & os.O_ASYNC:
         # The owner is a process of the new kernel, so it has to exist first.
         build.at(Stage.OWN, _set_owner, build, description)
+    if description.permission is not None:
+        # Only when nobody opens it once more: the mode may forbid that.
+        build.at(Stage.OWN, _permit, build, description.file_id, description.permission)
 
 
 def unsupported(file: FrozenFile, what: str, **fields: str) -> UnsupportedResource:
@@ -142,6 +156,11 @@ def _owner(pod: FrozenPod, file: FrozenFile) -> Owner | None:
             found=f"process or group {rid}, which is not",
         )
     return Owner(kind, vid, signal)
+
+
+def _permit(build: Build, file_id: int, permission: Permission) -> None:
+    with restoring("file", Stage.OWN, "the mode or the owner of a socket or pipe"):
+        permission.give(build.file(file_id))
 
 
 def _set_owner(build: Build, description: Description) -> None:

@@ -30,7 +30,7 @@ from .libc import libc
 
 if TYPE_CHECKING:
     from ...linux.procfs import Map
-    from ...view.frozen import FrozenFile, FrozenPod
+    from ...view.frozen import FrozenFile, FrozenPod, FrozenProcess
 
 Key = tuple[int, int]
 """(device, inode)."""
@@ -58,11 +58,20 @@ class Inode:
     """What the kernel calls it; hints."""
     path: bytes | None = None
     """A name that leads to it; None if none was found."""
+    executed_by: FrozenProcess | None = None
+    """A process that executes it."""
 
     @property
     def was(self) -> bytes:
         """The name that it had, for one that has none now."""
         return next(iter(self.shown), b"").removesuffix(GONE)
+
+    @property
+    def somewhere(self) -> str | None:
+        """A path in /proc that leads to it, for us."""
+        if self.files:
+            return f"/proc/self/fd/{self.files[0].local}"
+        return f"{self.executed_by.proc}/exe" if self.executed_by else None
 
     @property
     def hidden(self) -> bool:
@@ -79,13 +88,15 @@ class Inode:
 
 
 class Inodes:
-    """Every inode that a frozen pod has open or mapped. `Inodes.of(pod)`: worked out once per pod."""
+    """Every inode that a frozen pod has open, mapped, or executes. `Inodes.of(pod)`: worked out once."""
 
     def __init__(self, pod: FrozenPod) -> None:
         self._files: dict[Key, Inode] = {}
         self._rows: dict[Key, Inode] = {}
         for file in pod.all_files:
             self._add_file(file)
+        for process in pod.processes:
+            self._add_executable(process)
         for process in pod.processes:
             for m in process.maps:
                 self._add_row(m)
@@ -105,6 +116,9 @@ class Inodes:
     def opened(self, file: FrozenFile) -> Inode:
         return self._files[_key(file.stat)]
 
+    def executed_by(self, process: FrozenProcess) -> Inode:
+        return self._files[_key(os.stat(f"{process.proc}/exe"))]
+
     def mapped(self, m: Map) -> Inode:
         return self._rows[m.device, m.inode]
 
@@ -113,6 +127,12 @@ class Inodes:
         inode = self._files.setdefault(key, Inode(key, file.stat))
         inode.files.append(file)
         _hint(inode, os.fsencode(file.link))
+
+    def _add_executable(self, process: FrozenProcess) -> None:
+        status = os.stat(f"{process.proc}/exe")
+        inode = self._files.setdefault(_key(status), Inode(_key(status), status))
+        inode.executed_by = process
+        _hint(inode, os.fsencode(process.exe))
 
     def _add_row(self, m: Map) -> None:
         if not m.inode:
@@ -154,11 +174,12 @@ class Inodes:
                 return
 
     def _compare_files(self, unknown: set[Key]) -> None:
-        """Is one of them a file that is open too? Only where rows show other numbers than stat."""
+        """Is one of them open or executed? Only where rows show other numbers than stat."""
         for key, inode in self._files.items():
-            if key in self._rows or not any(stat.S_ISREG(f.stat.st_mode) for f in inode.files):
+            regular = inode.status is not None and stat.S_ISREG(inode.status.st_mode)
+            if key in self._rows or not regular or inode.somewhere is None:
                 continue
-            row = row_of_path(b"/proc/self/fd/%d" % inode.files[0].local)
+            row = row_of_path(os.fsencode(inode.somewhere))
             if row in unknown:
                 for name in self._rows[row].shown:
                     _hint(inode, name)

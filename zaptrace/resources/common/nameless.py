@@ -1,8 +1,9 @@
 """Files that have lost their last name, made anew.
 
 A new one lies under the name that the old one had while its descriptors are opened, so that /proc
-shows it as it did and open(2) sees every flag; then it is removed. If that name is taken, or its
-directory is gone, it lies where temporary files do. In a rehearsal no name is seen by anyone.
+shows it as it did and open(2) sees every flag; then it is removed. If that name is taken, it lies
+in a directory of our own next to it, under its own name still; if its directory is gone, further up
+or where temporary files do. In a rehearsal no name is seen by anyone.
 """
 
 from __future__ import annotations
@@ -34,13 +35,14 @@ class Nameless:
 @contextlib.contextmanager
 def regular(was: bytes, *, quiet: bool) -> Iterator[Nameless]:
     """A regular file, open for reading and writing; without a name at the end. `quiet`: never with one."""
-    fd, name = _temporary(was) if quiet else _named(was)
-    try:
-        yield Nameless(fd, name)
-    finally:
-        os.close(fd)
-        if name is not None:
-            os.unlink(name)
+    with contextlib.ExitStack() as stack:
+        fd, name = _temporary(was) if quiet else _named(was, stack)
+        try:
+            yield Nameless(fd, name)
+        finally:
+            os.close(fd)
+            if name is not None:
+                os.unlink(name)
 
 
 @contextlib.contextmanager
@@ -102,11 +104,21 @@ def _temporary(was: bytes) -> tuple[int, bytes | None]:
     return fd, os.fsencode(name)
 
 
-def _named(was: bytes) -> tuple[int, bytes | None]:
+def _named(was: bytes, stack: contextlib.ExitStack) -> tuple[int, bytes | None]:
     with contextlib.suppress(OSError):
         return os.open(was, _NEW, 0o600), was
-    for home in (os.path.dirname(was), None):
+    home = os.path.dirname(was)
+    while home and not os.path.isdir(home):
+        home = os.path.dirname(home)
+    for place in (home, os.fsencode(tempfile.gettempdir())):
         with contextlib.suppress(OSError):
-            fd, name = tempfile.mkstemp(prefix=b"zt-", dir=home or None)
-            return fd, name
+            return _named_in(place, os.path.basename(was), stack)
     return _temporary(was)
+
+
+def _named_in(place: bytes, name: bytes, stack: contextlib.ExitStack) -> tuple[int, bytes]:
+    """In a directory that `stack` removes again."""
+    ours = tempfile.mkdtemp(prefix=b"zt-", dir=place)
+    stack.callback(os.rmdir, ours)
+    path = os.path.join(ours, name)
+    return os.open(path, _NEW, 0o600), path

@@ -1,4 +1,4 @@
-"""Opening files again that were opened under another mode.
+"""Who may do what with a file, and opening it again where it was opened under another mode.
 
 A program may make a file that its mode forbids to write, and write it (git does), or take its own
 permission away later: what is open stays open. It is the owner's to open such a file again: its mode
@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import dataclass
+
+from ...shapes import U32, Mode
 
 _WANTED = {
     os.O_RDONLY: os.R_OK,
@@ -17,6 +20,37 @@ _WANTED = {
     os.O_ACCMODE: os.R_OK | os.W_OK,  # for ioctl(2) alone, and yet open(2) asks for both
 }
 _OWNERS = stat.S_IRUSR | stat.S_IWUSR
+
+
+@dataclass(frozen=True)
+class Permission:
+    """Of what comes into being anew: fchmod(2) and fchown(2)."""
+
+    mode: Mode
+    uid: U32 | None
+    """None for the user that the pod runs as."""
+    gid: U32 | None
+
+    @staticmethod
+    def of(status: os.stat_result, uid: int | None = None, gid: int | None = None) -> Permission:
+        """`uid` and `gid` are what a new one would have, if not the user's own."""
+        usual = (os.geteuid() if uid is None else uid, os.getegid() if gid is None else gid)
+        return Permission(
+            stat.S_IMODE(status.st_mode),
+            None if status.st_uid == usual[0] else status.st_uid,
+            None if status.st_gid == usual[1] else status.st_gid,
+        )
+
+    def give(self, file: int | str) -> None:
+        """To a file by descriptor or path."""
+        there = os.stat(file)
+        uid = there.st_uid if self.uid is None else self.uid
+        gid = there.st_gid if self.gid is None else self.gid
+        if (uid, gid) != (there.st_uid, there.st_gid):
+            os.chown(file, uid, gid)
+            there = os.stat(file)  # which may have taken set-user-ID away
+        if self.mode != stat.S_IMODE(there.st_mode):
+            os.chmod(file, self.mode)
 
 
 def can_open(path: bytes, flags: int) -> bool:

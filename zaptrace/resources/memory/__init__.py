@@ -108,8 +108,7 @@ class _Restore:
 
     def fill(self, state: State) -> None:
         process = self._build.process(state.vpid)
-        memory = self._seeds.grown(state.vpid)
-        fill(state.mappings, state.of, memory, process, self._build)
+        fill(state.mappings, state.of, self._seeds, process, self._build)
 
 
 def _claim(state: State, build: Build) -> None:

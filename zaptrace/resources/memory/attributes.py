@@ -27,7 +27,7 @@ _PR_SET_VMA, _PR_SET_VMA_ANON_NAME = 0x53564D41, 0
 _GONE = -1
 _MAP_ANONYMOUS = 0x20
 _MAP_OF_STUB = 0x2 | 0x10 | 0x20 | 0x4000  # private, fixed, anonymous, not reserved
-_MADV_DONTNEED, _MADV_GUARD_INSTALL = 4, 102
+_MADV_DONTNEED, _MADV_GUARD_INSTALL, _MADV_GUARD_REMOVE = 4, 102, 103
 _MLOCK_ONFAULT = 1
 _MCL_FUTURE, _MCL_ONFAULT = 2, 4
 _CAP_IPC_LOCK = 14
@@ -39,7 +39,7 @@ _ADVICE = {"sr": 2, "rr": 1, "dc": 10, "mg": 12, "dd": 16, "wf": 18}
 _MAY_LACK = {"mg", "hg", "nh"}
 """Kernels without KSM or huge pages do not know these, and a program sees no difference."""
 _DROPPABLE_IS = {"dd", "wf"}
-KEPT = {*_BEFORE, *_ADVICE, "mw", "gd", "nr", "dp", "ac", "lo", "lf", "sl"}
+KEPT = {*_BEFORE, *_ADVICE, "mw", "gd", "nr", "dp", "ac", "lo", "lf", "sl", "gu"}
 """The VmFlags that an image has; the others follow from what is mapped, and how."""
 
 _KEYS = range(1, 16)
@@ -179,6 +179,14 @@ def before_contents(program: Program, m: Mapping, start: int, end: int) -> None:
             program.call("madvise", start, end - start, advice, may_fail=True)
 
 
+def guarded_once(program: Program, m: Mapping, start: int) -> None:
+    """A mapping that had guard pages, and has none any more, is marked for ever. Whatever is in it
+    comes later."""
+    if m.has("gu"):
+        for advice in (_MADV_GUARD_INSTALL, _MADV_GUARD_REMOVE):
+            program.call("madvise", start, PAGE, advice, may_fail=True)
+
+
 def after_contents(program: Program, m: Mapping, guards: list[tuple[int, int]]) -> None:
     size = m.end - m.start
     for flag, advice in _ADVICE.items():
@@ -191,6 +199,11 @@ def after_contents(program: Program, m: Mapping, guards: list[tuple[int, int]]) 
         program.call(
             "prctl", _PR_SET_VMA, _PR_SET_VMA_ANON_NAME, m.start, size, name, may_fail=True
         )
+
+
+def lock(program: Program, m: Mapping) -> None:
+    """Last: what is locked cannot be dropped, nor have new guard pages."""
+    size = m.end - m.start
     if m.has("lo"):
         # Locked on use, which only the limit can refuse; then with all pages, of which some may be
         # without permission or behind the end of a file.

@@ -84,7 +84,8 @@ class Objects:
         guards: list[tuple[int, int]],
     ) -> None:
         """`m` maps an object, but has its own pages and guard pages in these address ranges."""
-        if inode.path is not None or not inode.files:  # else the room of its descriptor carries it
+        carried = inode.files or inode.executed_by  # by the room of its descriptor, or process
+        if inode.path is not None or not carried:
             self._users.setdefault(inode, []).append(User(process, m, own, guards))
 
     def capture(self) -> list[Object]:

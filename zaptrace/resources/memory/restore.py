@@ -41,19 +41,23 @@ def sow(vpid: int, seeds: Seeds, process: BuildProcess, build: Build) -> None:
         filling.map_whole(grown.wholes[key])
     for start, end, m in new:
         filling.map(m, start, end, PROT_READ | PROT_WRITE)
+        attributes.guarded_once(filling.program, m, start)
         attributes.before_contents(filling.program, m, start, end)
     filling.read(_unlike(grown.pages, born.pages))
+    for m in seeds.locked(vpid):
+        attributes.lock(filling.program, m)
     filling.finish()
 
 
 def fill(
     mappings: list[Mapping],
     of: attributes.Attributes,
-    memory: Memory,
+    seeds: Seeds,
     process: BuildProcess,
     build: Build,
 ) -> None:
-    """Stage MEMORY: all of it. `memory` is what lies in the process already."""
+    """Stage MEMORY: all of it; of that the seeds lie in the process already."""
+    memory, locked = seeds.grown(process.vpid), seeds.locked(process.vpid)
     mapped = {m.object for m in mappings if m.kind == "object"}
     wholes = {key: whole for key, whole in memory.wholes.items() if key in mapped}
     filling = _Filling(process, build, wholes)
@@ -74,6 +78,8 @@ def fill(
             _fill_mapping(filling, m, runs, memory if m.start in kept else None)
         keys.protect(m)
         attributes.after_contents(filling.program, m, unpack_pairs(m.guards, m.start, m.end))
+        if m not in locked:
+            attributes.lock(filling.program, m)
     for whole in wholes.values():
         filling.program.call("munmap", whole.start, whole.object.size)
     segments.detach(filling.program)
@@ -103,6 +109,7 @@ def _fill_mapping(filling: _Filling, m: Mapping, runs: _Spans, kept: Memory | No
         # Memory that was not accounted as writable is not made so for a moment either.
         protection = m.protection | (PROT_WRITE if m.has("ac") and not m.shared else 0)
         filling.map(m, m.start, m.end, protection)
+        attributes.guarded_once(filling.program, m, m.start)
         if protection != m.protection and not runs and m.kind == "anonymous":
             filling.touch(m)
     attributes.before_contents(filling.program, m, m.start, m.end)

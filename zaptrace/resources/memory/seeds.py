@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 from ...linux.native import lib
 from .mappings import TASK_SIZE, Mapping, Object
-from .runs import Span, overlaid, unpack, within, without
+from .runs import Span, overlaid, split, unpack, within, without
 
 _LOWEST = 1 << 32  # for memory that is mapped for a while
 _MARGIN = 1 << 20  # kept to what may grow
@@ -117,6 +117,30 @@ class Seeds:
         """... and when it has its seeds."""
         self.born(vpid)
         return self._grown[vpid]
+
+    def locked(self, vpid: int) -> list[Mapping]:
+        """What it locks as soon as it has its seeds: its children are born without the lock, and yet
+        share the pages. Later that would be to copy them."""
+        if vpid not in self.sowers():
+            return []
+        return [
+            m
+            for m in self._mappings.get(vpid, [])
+            if m.has("lo") and not m.guards and self._is_whole(vpid, m)
+        ]
+
+    def _is_whole(self, vpid: int, m: Mapping) -> bool:
+        """Is it all within a region, with no page that it was born with or will lose again?"""
+        runs = [Span(start, end, True) for start, end, *_ in unpack(m.runs, m.start, m.end)]
+        pages = [
+            Span(max(start, m.start), min(end, m.end), of)
+            for start, end, of in within(self.grown(vpid).pages, m.start, m.end)
+        ]
+        kept = any(born == of for _, _, of, born in split(pages, self.born(vpid).pages))
+        return not (kept or without(pages, runs)) and any(
+            start <= m.start and m.end <= end and of.backing == m.backing
+            for start, end, of in self.grown(vpid).regions
+        )
 
     # -- who needs what
 

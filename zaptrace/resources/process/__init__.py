@@ -4,9 +4,8 @@ The kernel keeps: parent, session, process group, executable, working and root d
 mask, personality, death signal, subreaper mark, dumpable mark, what a core dump of it would hold; of
 a zombie its end.
 Not carried: a root directory other than the host's (refused), namespaces other than the
-supervisor's (refused), an executable that was removed or replaced (refused: no other file could be
-executed under its name), core-dump marks of zombies. A working directory that was removed is made
-anew, entered, and removed again.
+supervisor's (refused), core-dump marks of zombies. A working directory that was removed is made
+anew, entered, and removed again. What was removed or replaced, and is executed, is in executable.py.
 """
 
 from __future__ import annotations
@@ -33,19 +32,19 @@ from ...shapes import (
     Mode,
     NamesProcessOrSupervisor,
     Path,
-    PathOrNone,
     Range,
     Signal,
     Word,
 )
 from ...view.build import Build, BuildProcess, Stage
 from ...view.frozen import FrozenPod, FrozenProcess, Zombie
-from ..common import nameless, sameness
+from ..common import nameless
 from ..common.ending import end_as
 from ..common.file import restoring
 from ..common.inode import GONE, name_of
 from ..room import Whole, bad
-from . import kinship, tree
+from . import executable, kinship, tree
+from .executable import NOTHING, Executable, Executables, executable_by
 
 NAME = "process"
 
@@ -79,8 +78,7 @@ class State:
     zombie: bool
     code: Annotated[int, Range(0, 3)]  # of a zombie: CLD_EXITED, CLD_KILLED or CLD_DUMPED
     status: U8  # of a zombie: exit status, or signal
-    exe: PathOrNone
-    exe_print: sameness.Print | None  # None of a zombie
+    executable: Executable
     forked: bool  # it has executed nothing since it was forked
     cwd: Path
     cwd_gone: Gone | None
@@ -99,10 +97,12 @@ def verify(states: list[State], whole: Whole) -> None:
     alive = {state.vpid for state in states if not state.zombie}
     whole.give_once("living process", alive)
     for state in states:
-        if not state.zombie and not (state.exe.startswith(b"/") and state.cwd.startswith(b"/")):
+        exe = state.executable.path
+        if not state.zombie and not (exe.startswith(b"/") and state.cwd.startswith(b"/")):
             raise bad(f"process {state.vpid} has no executable, or no directory")
         if state.zombie and (state.code == 0 or (state.code != _CLD_EXITED and not state.status)):
             raise bad(f"zombie {state.vpid} has not ended", "an exit status, or a signal")
+    executable.verify((state.executable for state in states), whole)
     steps = _plan(states)
     born = {s.vpid for s in steps if isinstance(s, tree.Launch | tree.Fork | tree.Orphan)}
     if lost := {state.vpid for state in states} - born:
@@ -116,15 +116,17 @@ def verify(states: list[State], whole: Whole) -> None:
 
 def capture(pod: FrozenPod) -> list[State]:
     kin = kinship.capture(pod)
-    states = [_capture(process, kin[process.vpid]) for process in pod.processes]
+    executables = Executables(pod)
+    states = [
+        _capture(process, executables.of(process), kin[process.vpid]) for process in pod.processes
+    ]
     states += map(_capture_zombie, pod.zombies)
     kinship.refuse_what_cannot_be(kin, _plan(states), _forked_by(states))
     return states
 
 
-def _capture(process: FrozenProcess, kin: kinship.Kin) -> State:
+def _capture(process: FrozenProcess, executable: Executable, kin: kinship.Kin) -> State:
     _refuse_other_views(process)
-    exe, exe_print = _executable(process)
     cwd, cwd_gone = _directory(process)
     program = Program()
     death = program.buffer(4)
@@ -141,8 +143,7 @@ def _capture(process: FrozenProcess, kin: kinship.Kin) -> State:
         zombie=False,
         code=0,
         status=0,
-        exe=exe,
-        exe_print=exe_print,
+        executable=executable,
         forked=_has_only_forked(process),
         cwd=cwd,
         cwd_gone=cwd_gone,
@@ -187,28 +188,6 @@ def _refuse_other_views(process: FrozenProcess) -> None:
             )
 
 
-def _executable(process: FrozenProcess) -> tuple[bytes, sameness.Print]:
-    shown = os.fsencode(process.exe)
-    status = os.stat(f"{process.proc}/exe")
-    path = name_of(status, shown)
-    who = f"process {process.vpid} ({process.comm})"
-    if shown.startswith(b"/memfd:") and path is None:
-        raise UnsupportedResource(
-            f"cannot checkpoint {who}: its executable is a memfd",
-            needed="an executable with a path, by which it is executed again",
-            found=os.fsdecode(shown),
-            do="have it written to a file, and that one executed",
-        )
-    if path is None:
-        raise UnsupportedResource(
-            f"cannot checkpoint {who}: its executable was removed or replaced",
-            needed=f"the file that it was started from, {os.fsdecode(shown.removesuffix(GONE))}",
-            found="another file there, or none",
-            do="restart the program, which starts the new one",
-        )
-    return path, sameness.take(path, status, sameness.CONSTANT, code=True)
-
-
 def _directory(process: FrozenProcess) -> tuple[bytes, Gone | None]:
     who = f"process {process.vpid} ({process.comm})"
     try:
@@ -244,8 +223,7 @@ def _capture_zombie(zombie: Zombie) -> State:
         zombie=True,
         code=zombie.code,
         status=zombie.status,
-        exe=b"",
-        exe_print=None,
+        executable=NOTHING,
         forked=True,
         cwd=b"/",
         cwd_gone=None,
@@ -266,6 +244,8 @@ def restore(states: list[State], build: Build) -> None:
     alive = [state for state in states if not state.zombie]
     build.at(Stage.CLAIM, _claim, alive, build)
     build.at(Stage.SHARED, _find_makers, states, build)
+    for removed in _removed(alive):
+        build.at(Stage.SHARED, executable.make, removed, build)
     build.at(Stage.FORK, _make_tree, states, build)
     for state in alive:
         build.at(Stage.FORK, _own, state, build)
@@ -281,14 +261,16 @@ def _claim(states: list[State], build: Build) -> None:
 
 
 def _claim_executable(state: State, build: Build) -> None:
-    if state.exe_print is None or state.exe in build.allow_changed:
-        return
-    try:
-        found = sameness.difference(state.exe_print, state.exe)
-    except OSError as error:
-        found = error.strerror or str(error)
+    path = state.executable.path
+    found = None if path in build.allow_changed else executable.difference(state.executable)
     if found is not None:
-        raise _missing(state, "its executable", state.exe, found)
+        raise _missing(state, "its executable", path, found)
+
+
+def _removed(states: list[State]) -> list[Executable]:
+    """Each once."""
+    found = {(r.device, r.inode): s.executable for s in states if (r := s.executable.removed)}
+    return list(found.values())
 
 
 def _missing(state: State, what: str, path: bytes, found: str) -> RestoreError:
@@ -328,7 +310,7 @@ def _forked_by(states: list[State]) -> dict[int, int]:
 
 def _same_program(one: State, other: State) -> bool:
     def program(state: State) -> tuple[object, ...]:
-        return (state.exe, state.exe_print, state.personality)
+        return (state.executable, state.personality)
 
     return program(one) == program(other)
 
@@ -343,7 +325,7 @@ class _Maker:
     def __init__(self, states: list[State], build: Build) -> None:
         self.build = build
         self.states = {state.vpid: state for state in states}
-        self.some_exe = next(state.exe for state in states if state.exe)
+        self.some_executable = next(s.executable for s in states if not s.zombie)
         self.helpers: dict[int, BuildProcess] = {}
 
     def process(self, vpid: int) -> BuildProcess:
@@ -358,7 +340,7 @@ class _Maker:
             return
         self.build.processes[Vpid(vpid)] = process
         if not state.zombie and vpid not in self.build.makers:
-            _execute(state, process)
+            _execute(state, process, self.build)
         if sow := self.build.sow.get(vpid):
             sow(process)
 
@@ -366,8 +348,9 @@ class _Maker:
         match step:
             case tree.Launch(vpid):
                 state = self.states.get(vpid)
-                exe = state.exe if state and state.exe else self.some_exe
-                self.add(vpid, self.build.launch(os.fsdecode(exe), vpid))
+                of = state.executable if state and not state.zombie else self.some_executable
+                with executable_by(of, self.build) as path:
+                    self.add(vpid, self.build.launch(os.fsdecode(path), vpid))
                 self.take_terminal(vpid)
             case tree.Fork(vpid, by):
                 self.add(vpid, self.fork(self.process(by), vpid, self.clone_flags(vpid, by)))
@@ -434,14 +417,15 @@ def _make_tree(states: list[State], build: Build) -> None:
         maker.run(step)
 
 
-def _execute(state: State, process: BuildProcess) -> None:
+def _execute(state: State, process: BuildProcess, build: Build) -> None:
     """Its own executable: so that exe, comm and the kernel's idea of it are right."""
     program = Program()
     if state.personality:
         program.call("personality", state.personality)
-    argv = program.strings([state.exe])
-    program.call("execve", program.string(state.exe), argv, program.strings([]))
-    process.run(program)
+    argv = program.strings([state.executable.path])
+    with executable_by(state.executable, build) as path:
+        program.call("execve", program.string(path), argv, program.strings([]))
+        process.run(program)
 
 
 def _own(state: State, build: Build) -> None:

@@ -1,8 +1,8 @@
 """Pseudoterminals: the pod's own (zaptrace holds its master) and those with both ends in the pod.
 
-Of each: termios, window size, packet mode, exclusive mode, lock, what waits to be read on either
-side, the session whose controlling terminal it is and the foreground group. A line that was typed
-but not ended yet comes back as such, and so does an end of file (^D) that was not read.
+Of each: mode and owner, termios, window size, packet mode, exclusive mode, lock, what waits to be
+read on either side, the session whose controlling terminal it is and the foreground group. A line
+that was typed but not ended yet comes back as such, and so does an end of file (^D) that was not read.
 
 What waits can only be seen by taking it: capture takes it under a termios of its own and puts it
 back at once, whatever happens (waiting.py). Output that was stopped, by ^S or tcflow(3), is so again.
@@ -33,6 +33,7 @@ from ...errors import RestoreError, UnsupportedResource
 from ...shapes import Data, Length, Names, OneOf, Range
 from ...view.build import Stage
 from ..common.file import Description, described, finish, restoring, unsupported
+from ..common.permission import Permission
 from ..room import Whole, bad
 from .ends import (
     TERMIOS_SIZE,
@@ -97,6 +98,8 @@ class State:
     """The session (as the pod sees it) that it controls, or 0."""
     foreground: Annotated[int, Names("group", but=(0,))]
     """Its foreground group, or 0."""
+    permission: Permission | None
+    """Of its slave's file; None where nobody sees that."""
 
 
 def claims(file: FrozenFile) -> bool:
@@ -177,7 +180,24 @@ def _capture(pod: FrozenPod, index: int, files: list[FrozenFile]) -> State:
         stopped=found.stopped,
         session=_vid(pod, master, TIOCGSID),
         foreground=_vid(pod, master, termios.TIOCGPGRP),
+        permission=_permission(index, slaves),
     )
+
+
+def _permission(index: int, slaves: list[FrozenFile]) -> Permission | None:
+    """A new one is not always the user's own: devpts may be mounted to give them to a group."""
+    try:
+        status = slaves[0].stat if slaves else os.stat(f"/dev/pts/{index}")
+        fresh, other = os.openpty()
+    except OSError:
+        return None
+    try:
+        usual = os.fstat(other)
+    finally:
+        os.close(fresh)
+        os.close(other)
+    device = (os.major(status.st_rdev) - 136) * 256 + os.minor(status.st_rdev)
+    return Permission.of(status, usual.st_uid, usual.st_gid) if device == index else None
 
 
 def _vid(pod: FrozenPod, master: int, request: int) -> int:
@@ -236,6 +256,8 @@ def restore(states: list[State], build: Build) -> None:
         build.at(Stage.SHARED, _make, state, build, numbers)
         if state.session and state.foreground:
             build.at(Stage.OWN, _foreground, state, build, numbers)
+        if state.permission is not None:
+            build.at(Stage.RESUME, _permit, state.index, state.permission, numbers)
         if state.exclusive:
             build.at(Stage.RESUME, _exclude, state, build)
 
@@ -316,6 +338,12 @@ def _foreground(state: State, build: Build, numbers: dict[int, int]) -> None:
     fd = program.call("openat", -100, path, os.O_RDWR | os.O_NOCTTY, 0)
     program.call("ioctl", fd, termios.TIOCSPGRP, group)
     program.call("close", fd)
+
+
+def _permit(index: int, permission: Permission, numbers: dict[int, int]) -> None:
+    """When nobody has to open it any more, which its mode may forbid."""
+    with restoring(NAME, Stage.RESUME, f"the mode of terminal /dev/pts/{index}"):
+        permission.give(f"/dev/pts/{numbers[index]}")
 
 
 def _exclude(state: State, build: Build) -> None:
