@@ -85,7 +85,7 @@ def no_thread(states: States) -> None:
 
 
 def a_nul(states: States) -> None:
-    states["process"][0]["exe"] = b"/bin/sh\0x"
+    states["process"][0]["executable"]["path"] = b"/bin/sh\0x"
 
 
 def no_such_signal(states: States) -> None:

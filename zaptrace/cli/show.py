@@ -118,7 +118,7 @@ def _processes(states: States) -> None:
         tell(f"process {vpid} {process['comm']}")
         if process.get("zombie"):
             continue
-        tell(f"  exe    {os.fsdecode(process['exe'])}")
+        tell(f"  exe    {os.fsdecode(process['executable']['path'])}")
         tell(f"  cwd    {os.fsdecode(process['cwd'])}")
         for entry in tables.get(vpid, []):
             cloexec = "  (cloexec)" if entry.get("cloexec") else ""
