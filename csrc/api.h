@@ -287,3 +287,17 @@ int zt_mem_equal(int mem_fd1, int mem_fd2, uint64_t start, uint64_t end, zt_page
 int32_t zt_mem_hashes(int mem_fd, uint64_t start, uint64_t end, uint64_t *ret);
 int zt_kcmp(int32_t rpid1, int32_t rpid2, int32_t type, uint64_t idx1, uint64_t idx2);
 int zt_pidfd_getfd(int32_t rtid, int32_t fd);
+
+/* --- from any thread, without a pod: plain msgpack, before anything is made of it */
+#define ZT_PLAIN_SHORT 1    /* cut short */
+#define ZT_PLAIN_TOO_MANY 2 /* more values than there may be, or a map that is too wide */
+#define ZT_PLAIN_TOO_DEEP 3
+#define ZT_PLAIN_ALIEN 4 /* no plain data */
+#define ZT_PLAIN_DEEPEST 32
+#define ZT_PLAIN_WIDEST_MAP 65536
+#define ZT_PLAIN_STRIDE 64
+/* Is there one whole value at the start of `data`, of at most *values values, and at most `depth`
+ * lists and maps within each other? A value and a key count one, and one more for each
+ * ZT_PLAIN_STRIDE bytes of a long one. 0, with how many bytes it has and how many values are left,
+ * or ZT_PLAIN_... */
+int32_t zt_plain_scan(const void *data, uint64_t size, uint32_t depth, uint64_t *values, uint64_t *ret_used);

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from zaptrace import shapes
 from zaptrace.errors import BadImage, HostError
 from zaptrace.linux import host
 
@@ -12,16 +15,15 @@ def test_facts_of_this_host_suit_it():
     facts = host.facts()
     host.check_facts(facts)
     assert host.is_this_one(facts)
-    assert not host.is_this_one({**facts, "boot_id": "another"})
+    assert not host.is_this_one(replace(facts, boot_id="another"))
 
 
 def test_a_processor_without_what_the_pod_may_use():
     facts = host.facts()
-    facts["cpu_features"] = [*facts["cpu_features"], "telepathy"]
     with pytest.raises(HostError, match="telepathy"):
-        host.check_facts(facts)
+        host.check_facts(replace(facts, cpu_features=[*facts.cpu_features, "telepathy"]))
 
 
 def test_facts_that_are_none():
     with pytest.raises(BadImage):
-        host.check_facts({"machine": "x86_64"})
+        shapes.read(host.Facts, {"machine": "x86_64"})

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import platform
 import resource
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated
 
-from ..errors import BadImage, HostError
+from ..errors import HostError
+from ..shapes import Length, Size, Word
 
 
 def cpu_features() -> set[str]:
@@ -24,34 +26,42 @@ def boot_id() -> str:
         return file.read().strip()
 
 
-def is_this_one(made_on: dict[str, Any]) -> bool:
-    """Are these the facts of this very host, not booted since?"""
-    return made_on.get("boot_id") == boot_id()
-
-
-def facts() -> dict[str, Any]:
+@dataclass(frozen=True)
+class Facts:
     """What an image says of the host that it was made on."""
-    return {
-        "machine": platform.machine(),
-        "kernel": platform.release(),
-        "node": platform.node(),
-        "boot_id": boot_id(),
-        "cpu_features": sorted(cpu_features()),
-        "page_size": resource.getpagesize(),
-    }
+
+    machine: Word
+    kernel: Word
+    node: Word
+    boot_id: Word
+    cpu_features: Annotated[list[Word], Length(0, 4096)]
+    page_size: Size
+
+
+def is_this_one(made_on: Facts) -> bool:
+    """Are these the facts of this very host, not booted since?"""
+    return made_on.boot_id == boot_id()
+
+
+def facts() -> Facts:
+    """Those of this host."""
+    return Facts(
+        machine=platform.machine(),
+        kernel=platform.release(),
+        node=platform.node(),
+        boot_id=boot_id(),
+        cpu_features=sorted(cpu_features()),
+        page_size=resource.getpagesize(),
+    )
 
 
 _IRRELEVANT = {"constant_tsc", "nonstop_tsc", "tsc_known_freq", "hypervisor", "rep_good", "nopl"}
 """Flags of /proc/cpuinfo that no instruction of a program depends on."""
 
 
-def check_facts(made_on: dict[str, Any]) -> None:
+def check_facts(made_on: Facts) -> None:
     """Raise HostError when a pod from such a host cannot run on this one."""
-    try:
-        machine, page_size = made_on["machine"], made_on["page_size"]
-        features = set(made_on["cpu_features"])
-    except (KeyError, TypeError):
-        raise BadImage("bad image: it does not say what host it was made on") from None
+    machine, page_size = made_on.machine, made_on.page_size
     if machine != platform.machine() or page_size != resource.getpagesize():
         raise HostError(
             "this host is of another kind",
@@ -59,7 +69,7 @@ def check_facts(made_on: dict[str, Any]) -> None:
             found=f"{platform.machine()}, pages of {resource.getpagesize()} bytes",
             remedy="restore on a host of the same architecture",
         )
-    missing = features - cpu_features() - _IRRELEVANT
+    missing = set(made_on.cpu_features) - cpu_features() - _IRRELEVANT
     if missing:
         raise HostError(
             "this host's processor lacks features that programs of the pod may be using",

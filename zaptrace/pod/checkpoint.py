@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal
 
-from .. import resources
+from .. import plain, resources
 from ..cancel import Cancel
 from ..errors import Cancelled, ImageError, TraceeGone, ZaptraceError, refusals_of_the_host
-from ..image.image import MAX_STATE, pack_states
+from ..image.image import pack_states
 from ..image.sink import Buffer, PartWriter, Sink
+from ..limits import STATES, UNBOUNDED, Budget
 from ..linux import host
 from ..log import fault
 from ..resources.room import Room, encode_state
@@ -128,14 +129,14 @@ def capture(
         states = [encode_state(state) for state in room.capture(frozen)]
         packed.append(pack_states(room.NAME, states))
     packed.append(pack_states(RECORD, map(encode_state, frozen.stored)))
-    _refuse_too_much(sum(map(len, packed)))
+    _refuse_too_much(packed)
     sink.room = "state"
     with sink.part("state") as part:
         for record in packed:
             part.write(record)
     return {
         "created": time.time(),
-        "host": host.facts(),
+        "host": dict(vars(host.facts())),
         "pod": {
             "name": frozen.name,
             "root": frozen.processes[0].vpid,
@@ -146,14 +147,16 @@ def capture(
     }
 
 
-def _refuse_too_much(size: int) -> None:
+def _refuse_too_much(records: list[bytes], budget: Budget = STATES) -> None:
     """Nobody would read it again."""
-    if size > MAX_STATE:
+    size = sum(map(len, records))
+    values = sum(plain.values_in(record, UNBOUNDED) for record in records)
+    if size > budget.bytes or values > budget.values:
         raise ImageError(
             "cannot write the image: the pod has too much state besides its memory",
-            needed=f"at most {MAX_STATE} bytes",
-            found=f"{size} bytes",
-            do="let the program close or remove some of what it has open, watched or queued",
+            needed=f"at most {budget.bytes} bytes and {budget.values} values",
+            found=f"{size} bytes and {values} values",
+            do="let the program close or remove some of what it has open, mapped, watched or queued",
         )
 
 

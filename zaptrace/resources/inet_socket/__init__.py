@@ -21,14 +21,16 @@ import stat
 import struct
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from ...errors import RestoreError
 from ...log import log
+from ...shapes import U8, U32, Among, Data, OneOf, Range, Word
 from ...view.build import Stage
 from ..common.file import Description, described, finish, restoring, unsupported
 from ..common.options import TCP, UDP, Table
 from ..common.socket import (
+    Filter,
     borrowed,
     domain,
     filter_of,
@@ -37,6 +39,7 @@ from ..common.socket import (
     set_filter,
     set_options,
 )
+from ..room import Whole, bad
 from .diag import shutdowns
 from .multicast import Membership, join, memberships
 from .queue import Address, Datagram, address, look, refill
@@ -66,18 +69,18 @@ _PROTOCOLS = {
 
 @dataclass(frozen=True)
 class State(Description):
-    family: int
-    type: int
-    protocol: int
-    status: str
+    family: Annotated[int, OneOf(socket.AF_INET, socket.AF_INET6)]
+    type: Annotated[int, OneOf(*_PROTOCOLS)]
+    protocol: U8
+    status: Annotated[str, OneOf(LISTENING, CONNECTED, ENDED, UNCONNECTED)]
     """`listening`, `connected` (UDP), `ended` (a TCP connection that is over) or `unconnected`."""
     local: Address | None
     peer: Address | None
-    backlog: int
-    shutdown: int
-    options: dict[str, bytes]
+    backlog: U32
+    shutdown: Annotated[int, Range(0, 3)]
+    options: Annotated[dict[Word, Data], Among(*TCP, *UDP)]
     unseen: list[Unseen]
-    filter: bytes
+    filter: Filter
     memberships: list[Membership]
     queue: list[Datagram]
 
@@ -89,6 +92,22 @@ def claims(file: FrozenFile) -> bool:
 
 
 # capture
+
+
+def verify(states: list[State], whole: Whole) -> None:
+    for state in states:
+        if state.protocol not in _PROTOCOLS[socket.SocketKind(state.type)]:
+            raise bad(f"a socket of type {state.type} has protocol {state.protocol}")
+        told = [state.local, state.peer, *(datagram.source for datagram in state.queue)]
+        for one in filter(None, told):
+            if (":" in one.host) != (state.family == socket.AF_INET6):
+                raise bad(f"a socket has an address of another family, {one.shown}")
+        size = 4 if state.family == socket.AF_INET else 16
+        groups = [a for member in state.memberships for a in (member.group, *member.sources)]
+        if any(len(group) != size for group in groups):
+            raise bad("a socket is in a group of another family")
+        if state.type == socket.SOCK_STREAM and (state.peer or state.queue or groups):
+            raise bad("a TCP socket has a peer, a queue or a group")
 
 
 def capture(pod: FrozenPod) -> list[State]:

@@ -12,9 +12,10 @@ import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from ...log import log
+from ...shapes import U16, U32, IpAddress, Length
 from ..common.file import unsupported
 from ..common.socket import queued
 
@@ -29,10 +30,10 @@ _PATIENCE_S = 2.0
 
 @dataclass(frozen=True)
 class Address:
-    host: str
-    port: int
-    flow: int
-    scope: int
+    host: IpAddress
+    port: U16
+    flow: U32
+    scope: U32
     """Flow and scope are IPv6's."""
 
     def raw(self, family: int) -> tuple[str, int] | tuple[str, int, int, int]:
@@ -55,7 +56,7 @@ def address(raw: tuple[str, int] | tuple[str, int, int, int]) -> Address:
 
 @dataclass(frozen=True)
 class Datagram:
-    data: bytes
+    data: Annotated[bytes, Length(0, _LARGEST)]
     source: Address
 
 
