@@ -235,9 +235,19 @@ def looks(process: FrozenProcess) -> tuple[int, bytes]:
     return process.leader.sigmask(), bytes(ffi.buffer(process.leader.registers()))
 
 
+NANOSLEEP = "230"  # clock_nanosleep(2)
+
+
+def in_call(pid: int) -> str:
+    """The number of the system call that a process sleeps in."""
+    return Path(f"/proc/{pid}/syscall").read_text().split()[0]
+
+
 def test_what_hangs_in_the_kernel_is_taken_back_when_it_returns(quiet: Stdio):
     """The pod goes on but for that thread, which finds itself where it was."""
     with Pod.launch(["sleep", "1000"], name="late", stdio=quiet) as pod:
+        (sleep,) = pod.processes()
+        eventually(lambda: in_call(sleep.rpid) == NANOSLEEP)
         pod.freeze()
         before: list[object] = []
 

@@ -54,9 +54,13 @@ def open_file(path: str | os.PathLike[str], flags: int) -> int:
     """A file that is made if it is not there; mode 0600, and never through a symbolic link."""
     flags |= os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     fd = os.open(path, flags, 0o600)
-    there = os.fstat(fd)
-    if stat.S_ISREG(there.st_mode) and stat.S_IMODE(there.st_mode) != 0o600:
-        os.fchmod(fd, 0o600)
+    try:
+        there = os.fstat(fd)
+        if stat.S_ISREG(there.st_mode) and stat.S_IMODE(there.st_mode) != 0o600:
+            os.fchmod(fd, 0o600)
+    except BaseException:
+        os.close(fd)
+        raise
     return fd
 
 
