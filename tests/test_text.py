@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from zaptrace.cli import _common
+from zaptrace.cli import _common, _tell
 from zaptrace.errors import PodError, ZaptraceError
 from zaptrace.limits import ERROR_TEXT
 from zaptrace.log import log
@@ -49,7 +49,7 @@ def test_what_is_logged_is_fit_to_print(caplog: pytest.LogCaptureFixture):
 def test_so_is_what_verbs_print(capsys: pytest.CaptureFixture[str]):
     _common.table(("NAME",), [("\x1b[2J",), ("a\nb",)])
     _common.tell("\x07")
-    _common.say("\u202e")
+    _tell.say("\u202e")
     out, err = capsys.readouterr()
     assert out.splitlines() == ["NAME", r"\x1b[2J", r"a\x0ab", r"\x07"]
     assert err == "zaptrace: \\u{202e}\n"
