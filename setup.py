@@ -11,6 +11,7 @@ HERE = Path(__file__).parent
 TEST = [
     "clang-format~=23.1",
     "dask>=2024.1",
+    "dotnetcore2>=3.1",
     "gunicorn>=21",
     "hypothesis>=6.80",
     "joblib>=1.3",

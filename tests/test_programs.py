@@ -22,6 +22,8 @@ GO_ON = {
     "running_long_calls": "it writes to files",
     "running_short_answers": "the same",
     "running_signal_waits": "signals come and go",
+    "running_unaccepted": "it connects and accepts",
+    "running_vforks": "it has children",
     "stub_undone": "what it did away with is laid again, and the sizes of its memory show it",
     "tcp_halfway": "what a full window does not take is sent again",
     "timerfd": "a timer ticks",

@@ -40,6 +40,7 @@ PYTHON = {
     "network/channel.py Hub.stop: self.join()": "its turns last half a ping, and its sockets linger 2 s",
     "network/wire.py Listener._answer_zap: self._zap.recv_multipart()": READY,
     "network/wire.py _greet: socket.recv_multipart(copy=False)": READY,
+    "pod/checkpoint.py _capture_settled: while True": "a limit is in it",
     "pod/pod.py Pod.__init__: started.get()": "the thread says either that it has started, or why not",
     "pod/pod.py Pod._serve: self._jobs.get()": "there is one, and nobody else takes any",
     "pod/pod.py Pod._serve: while True": "close() sends the job that ends it; else our process ends",
@@ -84,7 +85,6 @@ STOPS = "each turn waits for a stop, which has a limit (zt_stop_wait); a thread 
 C = {
     "base/idtable.c zt_idtable_choose: for (;; candidate.n++)": "there are more numbers than processes",
     "base/proc.c zt_proc_read: read(fd, ret + length, size - 1 - length)": "a file of /proc",
-    "loop/ends.c zt_loop_reap_inherited: for (;;)": "each turn takes one of the children that have ended",
     "loop/launch.c await_exec: for (;;)": STOPS,
     "loop/launch.c await_exec: read(failed, &error, sizeof error)": "who could write has ended",
     "loop/launch.c child: read(go[0], &byte, 1)": "the supervisor writes, or ends, and with it the pipe",

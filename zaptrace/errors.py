@@ -2,6 +2,7 @@
 
     ZaptraceError
     ├── UnsupportedResource      the pod holds something that cannot be carried
+    │   └── Unsettled            but as a rule for a moment only
     ├── HostError                this host cannot do it (.remedy is a command or a setting)
     │   └── LaunchError          (.status) the program of a new pod could not be executed
     ├── PodError                 no such pod, the name is taken, it is in the wrong state
@@ -97,6 +98,13 @@ class ZaptraceError(Exception):
 
 class UnsupportedResource(ZaptraceError):
     """The pod holds a thing that no room can carry."""
+
+
+class Unsettled(UnsupportedResource):
+    """As a rule it is there for a moment only: a checkpoint lets the pod run and looks again.
+
+    Raised while files are claimed, before anything is written.
+    """
 
 
 class HostError(ZaptraceError):

@@ -2,8 +2,11 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include "../base/proc.h"
 #include "../pod/past.h"
 #include "../pod/pi.h"
 #include "../ptrace/closed.h"
@@ -85,17 +88,27 @@ int zt_loop_executed(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_stop *ret
     return 0;
 }
 
-/* Orphans that their parent never waited for. */
+/* Who waits for us: the first thing that the kernel tells of may be the stop of a thread of ours. */
+static bool something_waits(void)
+{
+    siginfo_t info = {0};
+    return !waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) && info.si_pid;
+}
+
+/* Orphans that their parent never waited for. They are children of our first thread. */
 void zt_loop_reap_inherited(zt_pod *pod)
 {
-    for (;;) {
-        siginfo_t info = {0};
-        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) || !info.si_pid)
-            return;
-        if (zt_pod_task(pod, info.si_pid) || !zt_idtable_to_virtual(&pod->ids, (zt_rpid){info.si_pid}).n)
-            return; /* the loop will see it, or it is none of ours */
-        waitpid(info.si_pid, NULL, WNOHANG);
-    }
+    char name[64];
+    int rpid;
+    if (!something_waits())
+        return;
+    snprintf(name, sizeof name, "task/%d/children", getpid());
+    FILE *children = zt_proc_open(ZT_PROC_SELF, name);
+    while (children && fscanf(children, "%d", &rpid) == 1)
+        if (!zt_pod_task(pod, rpid) && zt_idtable_to_virtual(&pod->ids, (zt_rpid){rpid}).n)
+            waitpid(rpid, NULL, WNOHANG); /* the loop sees the end of a task, and the rest is none of ours */
+    if (children)
+        fclose(children);
 }
 
 void zt_loop_ended(zt_pod *pod, zt_task *task, int wait_status, zt_task **ret_freed)

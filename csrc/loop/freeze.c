@@ -30,9 +30,12 @@ static void look_for_ended_leaders(zt_pod *pod)
 
 static const zt_task *not_at_rest(const zt_pod *pod)
 {
-    for (const zt_task *task = pod->tasks; task; task = task->next)
-        if (task->state != ZT_TASK_REST && task->state != ZT_TASK_ENDED)
+    for (const zt_task *task = pod->tasks; task; task = task->next) {
+        /* Of a leader that was the last to go, the end is on the way. */
+        bool ended = task->state == ZT_TASK_ENDED && task->process->threads > 1;
+        if (task->state != ZT_TASK_REST && !ended)
             return task;
+    }
     return NULL;
 }
 

@@ -17,7 +17,7 @@ KINDS = (
     "pty_type_ahead", "memfd", "shared_anonymous", "posix_timer", "timerfd", "posix_lock", "zombies",
     "file_deleted", "pidfd_gone", "cow_relatives", "inet_options", "signals_pending", "stopped_child",
     "sysv_messages", "sysv_semaphores",
-    "sysv_shared_memory", "aio_ring", "mqueue_messages",
+    "sysv_shared_memory", "aio_ring", "mqueue_messages", "netlink_sockets",
 )  # fmt: skip
 """Programs of tests/programs; together they have a State of nearly every room."""
 

@@ -44,6 +44,12 @@ WORDS: dict[str, tuple[st.SearchStrategy[int], ...]] = {
     "listen": (_shape, _shape, _shape, _shape),
     "event": (_some, st.integers(0, 255)),
     "pty": (st.integers(0, 15), _some),
+    "tty": (_some, _shape, st.integers(0, 31)),
+    "flight": (_shape, _some, _shape, _shape),
+    "inet": (_shape, _shape, _large, _shape),
+    "option": (_some, st.integers(0, 27), _large),
+    "policy": (_some, _shape, _shape, st.integers(0, 15)),
+    "lead": (_shape,),
     "dup": (_some, _shape, _some),
     "close": (_some,),
     "fcntl": (_some, _some, _large),
@@ -52,7 +58,7 @@ WORDS: dict[str, tuple[st.SearchStrategy[int], ...]] = {
     "limit": (_some, _some, _shape),
     "place": (_shape,),
     "set": (_some, _large),
-    "thread": (_shape, _some),
+    "thread": (_some, _some),
 }
 """What can be made, and its numbers."""
 
@@ -119,7 +125,8 @@ def _run(flavour: str, script: Script, place: Path) -> None:
 
 
 _REFUSAL = re.compile(
-    r"^zaptrace\.errors\.UnsupportedResource: (.+)\n  needed +.+\n  found +.+\n(  do .+\n)?"
+    r"^zaptrace\.errors\.(?:UnsupportedResource|Unsettled): (.+)\n"
+    r"  needed +.+\n  found +.+\n(  do .+\n)?"
     r"  changed  nothing",
     re.MULTILINE,
 )

@@ -161,6 +161,20 @@ def test_a_fifo_that_is_gone_fails_the_claim(world: World, tmp_path: Path) -> No
     assert os.strerror(errno.ENOENT) in str(raised.value)
 
 
+def test_ends_that_were_opened_again_keep_their_flags(world: World) -> None:
+    """Those have O_LARGEFILE, whichever of them comes first; what pipe(2) made has not."""
+    again = os.open("/dev/null", os.O_RDONLY)
+    r, w = os.pipe()
+    opened = os.open(f"/proc/self/fd/{r}", os.O_RDONLY)
+    os.dup2(opened, again)
+    os.close(opened)
+    before = [fcntl.fcntl(fd, fcntl.F_GETFL) for fd in (again, r, w)]
+    for fd in (again, r, w):
+        world.hold(fd)
+    world.round_trip(pipe)
+    assert [fcntl.fcntl(fd, fcntl.F_GETFL) for fd in (again, r, w)] == before
+
+
 def test_a_user_with_many_pipes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who has more than fs.pipe-user-pages-soft gets small ones from then on, and none may grow."""
     small, large = os.pipe(), os.pipe()

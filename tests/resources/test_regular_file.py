@@ -105,6 +105,16 @@ def test_deleted_and_write_only(world: World, tmp_path: Path) -> None:
         assert again.read() == b"kept on"
 
 
+def test_the_name_of_a_terminal_is_refused(world: World) -> None:
+    master, slave = os.openpty()
+    held = os.open(os.ttyname(slave), os.O_PATH)
+    world.hold(held)
+    with pytest.raises(UnsupportedResource, match="the name of a terminal"):
+        world.capture(regular_file)
+    for fd in (master, slave):
+        os.close(fd)
+
+
 def test_temporary_file(world: World, tmp_path: Path) -> None:
     fd = os.open(tmp_path, os.O_TMPFILE | os.O_RDWR)
     flags = fcntl.fcntl(fd, fcntl.F_GETFL)

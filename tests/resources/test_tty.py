@@ -186,6 +186,13 @@ def test_a_terminal_outside_is_refused(world: World) -> None:
     os.close(master)
 
 
+def test_a_master_that_was_not_opened_to_read_and_write_is_refused(world: World) -> None:
+    master = os.open("/dev/ptmx", os.O_RDONLY | os.O_NOCTTY)
+    world.hold(master)
+    with pytest.raises(UnsupportedResource, match="not opened for reading and writing"):
+        world.capture(tty)
+
+
 def test_a_session_gets_its_terminal_and_foreground_group(world: World) -> None:
     """The rows, as the leader of session 7 would run them."""
     master, slave = pty.openpty()

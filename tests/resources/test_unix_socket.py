@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.room_world import World
-from zaptrace.errors import UnsupportedResource
+from zaptrace.errors import Unsettled, UnsupportedResource
 from zaptrace.resources import unix_socket
 from zaptrace.resources.common.libc import libc
 from zaptrace.resources.common.socket import get_filter, set_filter
@@ -369,7 +369,7 @@ def test_what_was_sent_before_it_was_accepted(world: World, tmp_path: Path, back
     """Nobody can look at it; so it is left where it is."""
     listener, client = backlog(str(tmp_path / "sock"), 1)
     client.send(b"early")
-    with pytest.raises(UnsupportedResource, match="nobody has accepted"):
+    with pytest.raises(Unsettled, match="nobody has accepted"):
         world.capture(unix_socket)
     server = listener.accept()[0]
     assert server.recv(9) == b"early"
@@ -385,7 +385,7 @@ def test_connections_whose_client_cannot_be_seen(
         other.connect(str(tmp_path / "sock"))
         if why == "closed":
             other.close()
-        with pytest.raises(UnsupportedResource, match="other end is not in the pod") as raised:
+        with pytest.raises(Unsettled, match="other end is not in the pod") as raised:
             world.capture(unix_socket)
     assert ("closed again" if why == "closed" else "outside") in str(raised.value)
 

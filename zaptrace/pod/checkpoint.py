@@ -13,7 +13,14 @@ from typing import Any, Literal
 
 from .. import plain, resources
 from ..cancel import Cancel
-from ..errors import Cancelled, ImageError, TraceeGone, ZaptraceError, refusals_of_the_host
+from ..errors import (
+    Cancelled,
+    ImageError,
+    TraceeGone,
+    Unsettled,
+    ZaptraceError,
+    refusals_of_the_host,
+)
 from ..image.image import pack_states
 from ..image.sink import Buffer, PartWriter, Sink
 from ..limits import STATES, UNBOUNDED, Budget
@@ -26,6 +33,10 @@ from .pod import Pod
 from .rehearsal import rehearse
 
 Then = Literal["resume", "stop", "hold"]
+
+SETTLES_S = 5.0
+"""How long a pod may take until it has nothing that is there for a moment only."""
+_FIRST_LOOK_AGAIN_S, _LAST_LOOK_AGAIN_S = 0.002, 0.02
 
 
 @dataclass(frozen=True)
@@ -49,20 +60,18 @@ def checkpoint(
 ) -> Report:
     """Write the pod to a sink; afterwards let it go on, end it, or leave it frozen.
 
+    What the pod has for a moment only (Unsettled) is waited for, with the pod running meanwhile.
     With `rehearsal` (None: when it is to end) the image is restored beside the frozen pod first,
     and thrown away. `progress(room, bytes so far)` is called as rooms are captured.
     Raises UnsupportedResource, ImageError, TraceeGone, PodError, Cancelled, and what the restore would
     raise; then the pod is as it was, if it lives, and the sink aborted. `cancel` is the sink's, too.
     """
     was_frozen = pod.frozen
-    started = time.monotonic()
     cancel = cancel or Cancel()
     counting = Counting(sink, progress, cancel.check)
     try:
-        pod.freeze(cancel)
-        fault("checkpoint.frozen")
         with refusals_of_the_host(f'cannot checkpoint pod "{pod.name}"'):
-            manifest = pod.call(_capture_all, pod, counting)
+            manifest, started = _capture_settled(pod, counting, cancel, patient=not was_frozen)
         fault("checkpoint.captured")
         cancel.check()
         wanted = then == "stop" if rehearsal is None else rehearsal
@@ -98,11 +107,31 @@ def _let_go_on(pod: Pod, was_frozen: bool) -> str:
     return pod.gone() or f"nothing; the pod is {'frozen still' if was_frozen else 'running again'}"
 
 
+def _capture_settled(
+    pod: Pod, counting: Counting, cancel: Cancel, *, patient: bool
+) -> tuple[dict[str, Any], float]:
+    """(manifest, when the pod was frozen for it)."""
+    until = time.monotonic() + (SETTLES_S if patient else 0)
+    look_again = _FIRST_LOOK_AGAIN_S
+    while True:
+        started = time.monotonic()
+        pod.freeze(cancel)
+        fault("checkpoint.frozen")
+        try:
+            return pod.call(_capture_all, pod, counting), started
+        except Unsettled:
+            if time.monotonic() > until:
+                raise
+        pod.thaw()
+        time.sleep(look_again)
+        look_again = min(2 * look_again, _LAST_LOOK_AGAIN_S)
+
+
 def _capture_all(pod: Pod, counting: Counting) -> dict[str, Any]:
     try:
         with contextlib.closing(pod.frozen_view()) as frozen:
             return capture(frozen, counting)
-    except (TraceeGone, Cancelled):
+    except (TraceeGone, Unsettled, Cancelled):
         raise
     except (ZaptraceError, OSError) as error:
         # What /proc says of a process that was killed is no refusal, of the host's or of ours.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from ..errors import UnsupportedResource
@@ -23,6 +24,7 @@ from . import (
     memfd,
     memory,
     mqueue,
+    namespace_file,
     netlink_socket,
     pidfd,
     pipe,
@@ -54,6 +56,7 @@ FILE_KINDS: tuple[FileKind[Any], ...] = (
     unix_socket,
     inet_socket,
     netlink_socket,
+    namespace_file,
     epoll,
 )
 """Rooms of open file descriptions; the first that claims one has it."""
@@ -80,16 +83,20 @@ ROOMS: tuple[Room[Any], ...] = (
 
 
 def claim_files(pod: FrozenPod) -> None:
-    """Give every open file description to its room. Raises UnsupportedResource for one without."""
+    """Give every open file description to its room. Raises UnsupportedResource for one without,
+    and Unsettled for one that should be in another state soon."""
     for file in pod.all_files:  # to which those are added that wait in the queue of a socket
         room = _room_of(file)
         pod.claim(room.NAME, file)
         if room is unix_socket:
             unix_socket.find_files_under_way(pod, file)
+    unix_socket.refuse_unaccepted(pod)
 
 
 def _room_of(file: FrozenFile) -> FileKind[Any]:
-    for room in FILE_KINDS:
+    # O_PATH names a file, and tells nothing of what is open there.
+    kinds = (regular_file,) if file.flags & os.O_PATH else FILE_KINDS
+    for room in kinds:
         if room.claims(file):
             return room
     raise UnsupportedResource(

@@ -42,7 +42,7 @@ _THREAD_PAST, _PROCESS_PAST = struct.Struct("<19q"), struct.Struct("<40q")  # cs
 _OWN, _OF_CHILDREN, _CLOCKS, _TICKS = slice(0, 16), slice(16, 32), slice(32, 35), slice(35, 39)
 _MOST_RSS = {2, 18}
 """Places of what is not a sum, but the most so far."""
-_P_PID, _WNOHANG, _WEXITED, _WNOWAIT = 1, 0x1, 0x4, 0x01000000
+_P_PID, _WNOHANG, _WEXITED, _WNOWAIT, _WALL = 1, 0x1, 0x4, 0x01000000, 0x40000000
 _TIMER_ABSTIME = 1
 _RESTART_BLOCK = -516 & 0xFFFFFFFFFFFFFFFF
 _CLOCK_PROCESS_CPUTIME_ID = 2
@@ -116,7 +116,7 @@ def _ask_process(program: Program) -> Reader:
 def _ask_zombie(program: Program, rpid: int) -> Reader:
     """Of a child of the caller's: it and its children together."""
     rusage = program.buffer(8 * 18)
-    program.call("waitid", _P_PID, rpid, 0, _WNOHANG | _WEXITED | _WNOWAIT, rusage)
+    program.call("waitid", _P_PID, rpid, 0, _WNOHANG | _WEXITED | _WNOWAIT | _WALL, rusage)
 
     def read(results: Results) -> list[int]:
         usage = _usage(results.bytes(rusage))

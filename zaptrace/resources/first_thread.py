@@ -56,3 +56,4 @@ def _end(state: State, build: Build) -> None:
     process.run(program)
     ending = (process.rpid, state.status, state.mask)
     check(lib.zt_loop_end_first(build.handle, *ending, err := new_error()), err)
+    process.first_has_ended = True

@@ -11,13 +11,14 @@ No C half: a pipe is known by its descriptors alone.
 from __future__ import annotations
 
 import array
+import contextlib
 import errno
 import fcntl
 import os
 import select
 import stat
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 NAME = "pipe"
 
 _SPLICE_F_NONBLOCK = 2
+_O_LARGEFILE = 0o100000  # which open(2) adds, and os.O_LARGEFILE does not have here
 _NOT_AT_OPEN = os.O_CREAT | os.O_EXCL | os.O_TRUNC | os.O_ASYNC | os.O_DIRECT
 
 
@@ -104,7 +106,7 @@ def _capture(pod: FrozenPod, files: list[FrozenFile]) -> State:
         gone=gone,
         permission=Permission.of(some.stat),
         capacity=fcntl.fcntl(some.local, fcntl.F_GETPIPE_SZ),
-        contents=_contents(reader) if reader is not None else [],
+        contents=_contents(reader or some),
         packets=packets,
     )
 
@@ -175,7 +177,10 @@ def _queued(fd: int) -> int:
 
 
 def _contents(file: FrozenFile) -> list[bytes]:
-    """What a reader would get, read by read, without taking it."""
+    """What a reader would get, read by read, without taking it.
+
+    One that has lost its readers is opened for that: its writers may do so too.
+    """
     total = _queued(file.local)
     if not total:
         return []
@@ -183,7 +188,8 @@ def _contents(file: FrozenFile) -> list[bytes]:
     try:
         # As many slots as the pipe has, for tee copies slot by slot.
         fcntl.fcntl(w, fcntl.F_SETPIPE_SZ, fcntl.fcntl(file.local, fcntl.F_GETPIPE_SZ))
-        copied = checked(libc.tee(file.local, w, total, _SPLICE_F_NONBLOCK))
+        with _read_end(file) as source:
+            copied = checked(libc.tee(source, w, total, _SPLICE_F_NONBLOCK))
         if copied != total:
             raise OSError(errno.EIO, f"tee gave {copied} of {total} bytes")
         chunks = []
@@ -202,6 +208,16 @@ def _contents(file: FrozenFile) -> list[bytes]:
     finally:
         os.close(r)
         os.close(w)
+
+
+@contextlib.contextmanager
+def _read_end(file: FrozenFile) -> Iterator[int]:
+    own = -1 if _reads(file.flags) else reopen(file.local, os.O_RDONLY)
+    try:
+        yield file.local if own < 0 else own
+    finally:
+        if own >= 0:
+            os.close(own)
 
 
 def _claim(state: State) -> None:
@@ -255,9 +271,9 @@ def _make_plain(state: State, build: Build) -> None:
         made = set()
         for end in state.ends:
             mode = end.flags & os.O_ACCMODE
-            if mode in made or mode == os.O_RDWR:
+            if mode in made or mode == os.O_RDWR or end.flags & _O_LARGEFILE:
                 fd = reopen(r, mode)
-            else:  # the description that pipe(2) made, which also lacks O_LARGEFILE
+            else:  # the description that pipe(2) made, which alone lacks O_LARGEFILE
                 fd = os.dup(r if mode == os.O_RDONLY else w)
                 made.add(mode)
             finish(build, end, fd)

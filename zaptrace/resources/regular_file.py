@@ -5,7 +5,8 @@ same flags and offset; it must be there and, as far as a program could tell, be 
 (common/sameness). One whose last name is gone, or cannot be found, travels in the image and comes
 back without a name, where it was or else where temporary files live. One that its mode forbids to
 open so (0444, open for writing) is opened by its owner all the same. Paths in /proc that hold a
-process id are opened under the id of the restored process.
+process id are opened under the id of the restored process; of one that has ended, under that of a
+process of ours that ends then.
 
 Not carried: contents of files that have a name, leases, dnotify, read-ahead advice, the offset of
 a directory where the file system does not keep it stable; sockets and devices without a name, files
@@ -24,11 +25,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from ..errors import RestoreError
+from ..ids import Vpid
 from ..linux import outside
 from ..shapes import I64, U64, Length, Mode, Names, PartOrNone, PathOrNone, Size
-from ..view.build import Stage
+from ..view.build import BuildProcess, Stage
 from .common import nameless, sameness
 from .common.content import Runs, load, refuse_wrong, save, save_by_reading
+from .common.ending import end_as
 from .common.file import (
     Description,
     closed_on_failure,
@@ -38,7 +41,7 @@ from .common.file import (
     restoring,
     unsupported,
 )
-from .common.inode import Inodes
+from .common.inode import GONE, Inodes
 from .common.permission import Permission, may_open, open_anyway
 from .room import Whole, bad
 
@@ -53,8 +56,10 @@ NAME = "regular_file"
 _MADE_ANEW = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO)
 _ONCE = os.O_CREAT | os.O_EXCL | os.O_TRUNC
 _MEMORY_DEVICES = {os.makedev(1, minor) for minor in (3, 5, 7, 8, 9)}  # null zero full (u)random
+_TERMINALS = range(136, 144)  # majors of /dev/pts/N
 _NO_PATH = re.compile(r"/(memfd:|secretmem|anon_hugepage|dmabuf:|SYSV[0-9a-f]{8} |\[)")
-_PROC_ID = re.compile(rb"/proc/(\d+)(?:/task/(\d+))?(?=/|$)")
+_PROC_ID = re.compile(rb"/proc/(\d+)(?:/task/(\d+))?(?=/|$| \(deleted\)$)")
+_ANY_EXECUTABLE = "/proc/self/exe"
 
 
 @dataclass(frozen=True)
@@ -77,8 +82,8 @@ class Nameless:
 class State(Description):
     path: PathOrNone
     """The name; for a file without one the name that it had. `{}` stands for ids in /proc."""
-    vids: Annotated[list[Annotated[int, Names("process", "thread")]], Length(0, 2)]
-    """The processes (and threads) whose ids are in the path."""
+    vids: Annotated[list[Annotated[int, Names("process", "thread", but=(0,))]], Length(0, 2)]
+    """The processes (and threads) whose ids are in the path; 0 for one that has ended."""
     pos: I64
     mode: Mode
     size: Size
@@ -113,6 +118,10 @@ def verify(states: list[State], whole: Whole) -> None:
         shown = repr(state.path[:60])
         if state.path.count(b"{}") != len(state.vids) and state.vids:
             raise bad(f"the open file {shown} names other processes than it has")
+        if 0 in state.vids and any(state.vids):
+            raise bad(
+                f"the open file {shown} is of a thread that has ended, and of one that has not"
+            )
         if state.nameless is None:
             if not state.path.startswith(b"/"):
                 raise bad("an open file has no path", found=shown)
@@ -139,9 +148,12 @@ def capture(pod: FrozenPod) -> list[State]:
 def restore(states: list[State], build: Build) -> None:
     gone: dict[tuple[int, int], list[State]] = {}
     found: set[tuple[bytes, sameness.Print]] = set()
+    ended: list[State] = []
     for state in states:
         if state.nameless is not None:
             gone.setdefault((state.nameless.dev, state.nameless.ino), []).append(state)
+        elif 0 in state.vids:
+            ended.append(state)
         elif state.vids:
             build.at(Stage.FILES, _open_proc, state, build)
         elif stat.S_ISSOCK(state.mode):  # its file is made when the socket is bound
@@ -151,6 +163,8 @@ def restore(states: list[State], build: Build) -> None:
             build.at(Stage.SHARED, _open, state, build, state.path, Stage.SHARED)
     for together in gone.values():
         build.at(Stage.SHARED, _make_nameless, together, build)
+    if ended:
+        build.at(Stage.SHARED, _open_of_ended, ended, build)
 
 
 # capture
@@ -170,6 +184,7 @@ def _capture(pod: FrozenPod, file: FrozenFile, known: _Known) -> State:
             _refuse_hidden(file, inode)
             gone = _save(pod, file, inode, known.saved)
         else:
+            _refuse_terminal(file)
             _refuse_closed(file, path)
             if stat.S_ISREG(file.stat.st_mode) and not file.flags & os.O_PATH:
                 if inode not in known.prints:
@@ -203,6 +218,17 @@ def _refuse_hidden(file: FrozenFile, inode: Inode) -> None:
             file,
             f"is {outside.kind(kind)} without a name",
             needed=f"{outside.kind(kind)} that still has its name",
+            do="let the program close it",
+        )
+
+
+def _refuse_terminal(file: FrozenFile) -> None:
+    """With O_PATH. It is there as long as its master is, and may have another number later."""
+    if stat.S_ISCHR(file.stat.st_mode) and os.major(file.stat.st_rdev) in _TERMINALS:
+        raise unsupported(
+            file,
+            "is the name of a terminal, opened with O_PATH",
+            needed="a terminal that is open to be used",
             do="let the program close it",
         )
 
@@ -271,19 +297,24 @@ def _proc_path(pod: FrozenPod, file: FrozenFile, path: bytes) -> tuple[bytes, li
     found = _PROC_ID.match(path)
     if found is None:
         return path, []
-    vids: list[int] = []
-    for rid in filter(None, found.groups()):
-        vid = pod.vpid(int(rid))
-        if vid is None:
-            raise unsupported(
-                file,
-                "looks at a process outside the pod, or at one that has ended",
-                needed="a file of /proc about a process of the pod",
-                do="let the program close it",
-            )
-        vids.append(vid)
+    vids: list[int] = [pod.living(int(rid)) or 0 for rid in filter(None, found.groups())]
+    rest = path[found.end() :].removesuffix(GONE)
+    if 0 in vids and any(vids):
+        raise unsupported(
+            file,
+            "looks at a thread that has ended, of a process that goes on",
+            needed="a file of /proc about a process or thread of the pod",
+            do="let the program close it",
+        )
+    if 0 in vids and os.path.exists(os.fsdecode(path[: found.end()])):
+        raise unsupported(
+            file,
+            "looks at a process outside the pod",
+            needed="a file of /proc about a process of the pod",
+            do="let the program close it",
+        )
     head = b"/proc/{}" if len(vids) == 1 else b"/proc/{}/task/{}"
-    return head + path[found.end() :], vids
+    return head + rest, vids
 
 
 # restore
@@ -352,6 +383,14 @@ def _open_proc(state: State, build: Build) -> None:
     for vid in state.vids:
         path = path.replace(b"{}", b"%d" % build.rpid(vid), 1)
     _open(state, build, path, Stage.FILES)
+
+
+def _open_of_ended(states: list[State], build: Build) -> None:
+    """A process for a moment, whose end nobody in the pod sees."""
+    rpid = build.launch(_ANY_EXECUTABLE, 0)
+    for state in states:
+        _open(state, build, state.path.replace(b"{}", b"%d" % rpid), Stage.SHARED)
+    end_as(0, BuildProcess(build.handle, Vpid(0), rpid), build)
 
 
 def _hand_over(state: State, build: Build, fd: int) -> None:

@@ -80,10 +80,14 @@ class BuildProcess:
     vpid: Vpid
     rpid: Rpid
     threads: dict[int, Thread] = field(default_factory=dict)
+    first_has_ended: bool = False
+    """Another thread runs its programs from then on."""
     _programs: dict[Stage, Program] = field(default_factory=dict)
 
     @property
     def leader(self) -> Thread:
+        if self.first_has_ended:
+            return next(thread for vtid, thread in self.threads.items() if vtid != self.vpid)
         return Thread(self.handle, self.rpid, self.vpid)
 
     def program(self, stage: Stage) -> Program:

@@ -295,6 +295,17 @@ class FrozenPod:
         """The pod's number for one of the host's; None for anything outside."""
         return Vpid(lib.zt_ids_to_virtual(self.handle, rpid)) or None
 
+    def living(self, rpid: int) -> Vpid | None:
+        """The same of a process or thread that has not been waited for."""
+        vpid = self.vpid(rpid)
+        return vpid if vpid in self._present else None
+
+    @functools.cached_property
+    def _present(self) -> set[int]:
+        threads = {thread.vtid for process in self.processes for thread in process.threads}
+        leaders = {process.vpid for process in self.processes}
+        return {*threads, *leaders, *(zombie.vpid for zombie in self.zombies), SUPERVISOR}
+
     def peer_vpid(self, rpid: int) -> Vpid:
         """The same of a process that a socket tells, which may have ended; 0 for one outside."""
         return Vpid(lib.zt_ids_peer(self.handle, rpid))

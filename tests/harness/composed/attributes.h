@@ -1,33 +1,25 @@
-/* What a process and its threads are: signals, timers, limits, names, places. */
+/* What a process is: signals, timers, limits, names, places. */
 #ifndef COMPOSED_ATTRIBUTES_H
 #define COMPOSED_ATTRIBUTES_H
 
 #include "composed.h"
+#include "threads.h"
 
-#include <linux/futex.h>
+#include <asm/ldt.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 
-struct rest { /* a thread that waits */
-	pthread_t thread;
-	int how, number;
-	_Atomic int tid;
-	int ends[2];
-};
-
-static struct rest rests[THREADS];
-static int rest_count;
 static _Atomic int handled;
+static char *argv_at; /* the first argument, which a program may overwrite */
+static size_t argv_length;
 
 static void on_signal(int number)
 {
 	handled += number != SIGCHLD;
 }
-
-static const int SIGNALS[] = {SIGUSR1, SIGUSR2, 34, 37, SIGTERM, SIGHUP, SIGWINCH, SIGURG, SIGCHLD, 64};
 
 /* signal NUMBER ACTION DETAIL */
 static void do_signal(const int *a)
@@ -70,16 +62,35 @@ static void do_signal(const int *a)
 /* timer KIND VALUE: armed ones end long after this test. */
 static void do_timer(const int *a)
 {
-	static const int CLOCKS[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME};
+	static const int CLOCKS[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME,
+				     CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID};
+	static const int WHICH[] = {ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF};
 	struct itimerval until_then = {.it_value.tv_sec = 90000, .it_interval.tv_sec = a[1] % 3};
 	struct sigevent event = {.sigev_notify = a[1] & 4 ? SIGEV_NONE : SIGEV_SIGNAL,
 				 .sigev_signo = SIGUSR1, .sigev_value.sival_int = a[1]};
 	struct itimerspec later = {.it_value.tv_sec = 80000, .it_interval.tv_nsec = a[1] % 1000};
+	const struct itimerspec at_once = {.it_value.tv_nsec = 1};
+	sigset_t mask;
 	timer_t timer;
-	if ((unsigned)a[0] % 3 == 0)
-		setitimer(ITIMER_REAL, &until_then, NULL);
-	else if (timer_create(pick_from(CLOCKS, a[1]), &event, &timer) == 0 && a[0] % 3 == 1)
-		timer_settime(timer, 0, &later, NULL);
+	switch ((unsigned)a[0] % 4) {
+	case 0:
+		setitimer(pick_from(WHICH, a[1]), &until_then, NULL);
+		return;
+	case 1:
+		if (timer_create(pick_from(CLOCKS, a[1]), &event, &timer) == 0)
+			timer_settime(timer, 0, &later, NULL);
+		return;
+	case 2:
+		timer_create(pick_from(CLOCKS, a[1]), &event, &timer);
+		return;
+	default: /* its signal waits, for no other thread would take it */
+		sigprocmask(SIG_BLOCK, NULL, &mask);
+		if (rest_count || !sigismember(&mask, SIGUSR1) || a[1] & 4)
+			return;
+		if (timer_create(CLOCK_MONOTONIC, &event, &timer) == 0 &&
+		    timer_settime(timer, 0, &at_once, NULL) == 0)
+			until(sigpending(&mask) == 0 && sigismember(&mask, SIGUSR1));
+	}
 }
 
 static void do_limit(const int *a)
@@ -93,6 +104,8 @@ static void do_limit(const int *a)
 	if (getrlimit(which, &limit))
 		return;
 	limit.rlim_cur = pick_from(VALUES, a[1]);
+	if (which == RLIMIT_FSIZE && limit.rlim_cur < 65536)
+		return; /* what is said goes into a file */
 	if (limit.rlim_cur > limit.rlim_max)
 		limit.rlim_cur = limit.rlim_max;
 	if (a[2] % 3 == 0)
@@ -126,9 +139,17 @@ static void do_set(const int *a)
 	static char stacks[4][16384];
 	stack_t stack = {.ss_sp = stacks[a[1] & 3], .ss_size = sizeof stacks[0]};
 	struct sched_param priority = {0};
+	struct { /* sched_attr */
+		uint32_t size, policy;
+		uint64_t flags;
+		int32_t nice;
+		uint32_t priority;
+		uint64_t runtime, deadline, period;
+	} attributes = {
+		.size = 48, .nice = a[1] % 20, .runtime = 1000000ULL * (1 + (unsigned)a[1] % 50)};
 	unsigned long affinity = 1;
 	char text[16];
-	switch ((unsigned)a[0] % 22) {
+	switch ((unsigned)a[0] % 27) {
 	case 0:
 		umask((mode_t)a[1] & 0777);
 		return;
@@ -194,93 +215,30 @@ static void do_set(const int *a)
 	case 20:
 		syscall(SYS_personality, 0x0040000 | (a[1] & 1 ? 0x0400000 : 0));
 		return;
+	case 21:
+		syscall(SYS_set_mempolicy, a[1] % 4, (unsigned long[]){1}, 64);
+		return;
+	case 22:
+		syscall(SYS_sched_setattr, 0, &attributes, 0);
+		return;
+	case 23:
+		if (argv_length > 8)
+			memcpy(argv_at, a[1] & 1 ? "renamed" : "other ", 7);
+		return;
+	case 24:
+		syscall(SYS_modify_ldt, 1,
+			&(struct user_desc){.entry_number = (unsigned)a[1] % 16,
+					    .base_addr = (unsigned)a[1] << 12,
+					    .limit = 5,
+					    .seg_32bit = 1,
+					    .useable = 1},
+			sizeof(struct user_desc));
+		return;
+	case 25:
+		prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
+		return;
 	default:
 		prctl(PR_SET_DUMPABLE, a[1] & 1);
-	}
-}
-
-static void rest_until_told(struct rest *me)
-{
-	sigset_t set;
-	char told;
-	switch (me->how) {
-	case 0:
-		wait_phase(CHECK);
-		return;
-	case 1:
-		for (int seen; (seen = control->phase) < CHECK;)
-			syscall(SYS_futex, &control->phase, FUTEX_WAIT, seen, NULL, NULL, 0);
-		return;
-	case 2:
-		while (read(me->ends[0], &told, 1) < 0 && errno == EINTR)
-			;
-		return;
-	default:
-		sigemptyset(&set);
-		sigaddset(&set, SIGRTMAX - 3);
-		while (sigwaitinfo(&set, NULL) < 0 && errno == EINTR)
-			;
-	}
-}
-
-static void *rest_body(void *of)
-{
-	struct rest *me = of;
-	char name[16], found[16];
-	static char stacks[THREADS][16384];
-	stack_t stack = {.ss_sp = stacks[me - rests], .ss_size = sizeof stacks[0]}, stack_now;
-	sigset_t mask, mask_now;
-	sigemptyset(&mask);
-	sigaddset(&mask, pick_from(SIGNALS, me->number));
-	sigaddset(&mask, SIGRTMAX - 3);
-	pthread_sigmask(SIG_BLOCK, &mask, NULL);
-	pthread_sigmask(SIG_BLOCK, NULL, &mask);
-	snprintf(name, sizeof name, "rest %d", me->number);
-	prctl(PR_SET_NAME, name);
-	if (me->number & 1)
-		sigaltstack(&stack, NULL);
-	sigaltstack(NULL, &stack);
-	pid_t tid = gettid();
-	setpriority(PRIO_PROCESS, (id_t)tid, me->number % 20);
-	int nice = getpriority(PRIO_PROCESS, (id_t)tid);
-	me->tid = tid;
-	rest_until_told(me);
-	zt_same(gettid(), tid);
-	zt_same(getpriority(PRIO_PROCESS, (id_t)tid), nice);
-	prctl(PR_GET_NAME, found);
-	zt_check(strcmp(found, name) == 0);
-	pthread_sigmask(SIG_BLOCK, NULL, &mask_now);
-	zt_check(memcmp(&mask, &mask_now, 8) == 0);
-	sigaltstack(NULL, &stack_now);
-	zt_check(stack.ss_sp == stack_now.ss_sp && stack.ss_flags == stack_now.ss_flags);
-	return NULL;
-}
-
-/* thread HOW NUMBER */
-static void do_thread(const int *a)
-{
-	struct rest *it = &rests[rest_count];
-	if (rest_count == THREADS)
-		return;
-	*it = (struct rest){.how = (unsigned)a[0] % 4, .number = (unsigned)a[1] % 1000};
-	if (it->how == 2 && pipe(it->ends))
-		return;
-	if (pthread_create(&it->thread, NULL, rest_body, it))
-		return;
-	rest_count++;
-	until(it->tid);
-}
-
-static void end_threads(void)
-{
-	for (struct rest *it = rests; it < rests + rest_count; it++) {
-		if (it->how == 1)
-			syscall(SYS_futex, &control->phase, FUTEX_WAKE, 1 << 20, NULL, NULL, 0);
-		if (it->how == 2)
-			zt_same(write(it->ends[1], "!", 1), 1);
-		if (it->how == 3)
-			pthread_kill(it->thread, SIGRTMAX - 3);
-		zt_same(pthread_join(it->thread, NULL), 0);
 	}
 }
 

@@ -16,6 +16,9 @@
 #include "composed.h"
 #include "descriptors.h"
 #include "memory.h"
+#include "sockets.h"
+
+#include <sched.h>
 
 enum ending { LIVES, EXITED, KILLED, STOPPED, STOPPED_SEEN, BURIED, ENDINGS };
 
@@ -35,6 +38,13 @@ static int step_count;
 static struct child children[CHILDREN];
 static int child_count;
 static bool mortal; /* it will have ended when all is at rest */
+static bool led;    /* by another thread than the first, which ends */
+
+/* lead: from its rest on, a child goes on in another thread. */
+static void do_lead(const int *a)
+{
+	led = a[0] & 1;
+}
 
 static const struct {
 	const char *word;
@@ -45,7 +55,9 @@ static const struct {
 	{"seal", do_seal_memory}, {"file", do_file}, {"special", do_special}, {"pipe", do_pipe},
 	{"pair", do_pair}, {"listen", do_listen}, {"event", do_event}, {"pty", do_pty}, {"dup", do_dup},
 	{"close", do_close}, {"fcntl", do_fcntl}, {"signal", do_signal}, {"timer", do_timer},
-	{"limit", do_limit}, {"place", do_place}, {"set", do_set}, {"thread", do_thread},
+	{"flight", do_flight}, {"inet", do_inet}, {"option", do_option}, {"policy", do_policy},
+	{"tty", do_tty}, {"lead", do_lead}, {"limit", do_limit}, {"place", do_place}, {"set", do_set},
+	{"thread", do_thread},
 };
 
 static int run(int at);
@@ -65,7 +77,7 @@ static void look_at_child(struct child *it, int options)
 {
 	siginfo_t info = {0};
 	int result;
-	while ((result = waitid(P_PID, (id_t)it->pid, &info, options)) && errno == EINTR)
+	while ((result = waitid(P_PID, (id_t)it->pid, &info, options | __WALL)) && errno == EINTR)
 		;
 	it->code = result ? -1 : info.si_code;
 	it->status = result ? 0 : info.si_status;
@@ -112,7 +124,7 @@ static void bury_children(void)
 {
 	for (struct child *it = children; it < children + child_count; it++) {
 		int status = 0;
-		while (it->code != -1 && waitpid(it->pid, &status, 0) < 0 && errno == EINTR)
+		while (it->code != -1 && waitpid(it->pid, &status, __WALL) < 0 && errno == EINTR)
 			;
 		if (it->ending != EXITED && it->ending != KILLED && status)
 			zt_fail("child %d ended with %#x", (int)it->pid, (unsigned)status);
@@ -120,8 +132,9 @@ static void bury_children(void)
 }
 
 /* A process that lives, from its rest to its end. */
-static _Noreturn void live(enum ending ending)
+static void *life(void *of)
 {
+	enum ending ending = *(enum ending *)of;
 	wait_phase(SETTLE);
 	settle();
 	control->arrived[SETTLE]++;
@@ -137,9 +150,21 @@ static _Noreturn void live(enum ending ending)
 	_exit(0);
 }
 
+static _Noreturn void live(enum ending ending)
+{
+	static enum ending mine;
+	pthread_t thread;
+	mine = ending;
+	if (led && pthread_create(&thread, NULL, life, &mine) == 0)
+		pthread_exit(NULL);
+	life(&mine);
+	_exit(0);
+}
+
 static _Noreturn void child_main(int at, int rested, enum ending ending, int value)
 {
 	child_count = rest_count = handled = 0;
+	led = false;
 	mortal = ending == EXITED || ending == KILLED || ending == BURIED;
 	inherit_descriptors();
 	run(at + 1);
@@ -167,6 +192,20 @@ static bool died(struct child *it, int rested)
 	return false;
 }
 
+/* What a child may share with its parent, and what it tells it at its end. */
+static pid_t fork_as(int how)
+{
+	static const unsigned long FLAGS[] = {
+		SIGCHLD, SIGCHLD, SIGCHLD, SIGCHLD | CLONE_FS, SIGCHLD | CLONE_FILES, 0, SIGURG,
+		SIGCHLD | CLONE_FS | CLONE_FILES,
+	};
+	unsigned long flags = pick_from(FLAGS, how);
+	if (flags == SIGCHLD)
+		return fork();
+	shares_numbers |= (flags & CLONE_FILES) != 0;
+	return (pid_t)syscall(SYS_clone, flags, 0, 0, 0, 0);
+}
+
 /* fork APART GROUP: apart, its parent ends at once; the step after which the child's script ends. */
 static int do_fork(int at)
 {
@@ -181,7 +220,7 @@ static int do_fork(int at)
 		ending = LIVES; /* who would continue it */
 	bool alive = ending == LIVES || ending == STOPPED || ending == STOPPED_SEEN;
 	control->alive += alive;
-	pid_t pid = fork();
+	pid_t pid = fork_as(a[1]);
 	if (pid == 0) {
 		if (a[1] % 3 == 1)
 			setpgid(0, 0);
@@ -244,6 +283,7 @@ int main(int argc, char **argv)
 	zt_check(control != MAP_FAILED);
 	signal(SIGXFSZ, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN); /* of sessions whose leaders end */
 	step_count = argc - 1;
 	steps = calloc((size_t)argc, sizeof *steps);
 	zt_check(steps != NULL);
@@ -253,6 +293,8 @@ int main(int argc, char **argv)
 				a + 3, a + 4, a + 5) > 0);
 	}
 	control->root = getpid();
+	argv_at = argc > 1 ? argv[1] : NULL;
+	argv_length = argc > 1 ? strlen(argv[1]) : 0;
 	run(0);
 	next_phase(SETTLE);
 	settle();

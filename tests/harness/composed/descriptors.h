@@ -8,16 +8,15 @@
 #include "composed.h"
 
 #include <poll.h>
-#include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
-#include <sys/un.h>
+#include <sys/xattr.h>
+#include <termios.h>
 
 /* What can be seen of a descriptor without taking anything. */
 struct looks {
@@ -26,23 +25,32 @@ struct looks {
 
 struct number {
 	bool open;
+	int birth;
 	int messages, size, seed; /* that a read of this process will find */
-	uint64_t value; /* of an eventfd, plus one */
+	uint64_t value; /* of an eventfd */
+	void (*consume)(int fd, const struct number *it);
+	int sent, sent_birth; /* the number that is in flight to this one */
 	struct looks at_rest;
 };
 
 static struct number numbers[NUMBERS];
 
+static bool shares_numbers; /* with another process, which does not know what is done here */
+
 static int keep(int fd)
 {
+	static int births;
 	if (fd >= 0 && fd < NUMBERS)
-		numbers[fd] = (struct number){.open = true};
+		numbers[fd] = (struct number){.open = true, .birth = ++births};
 	return fd;
 }
+
+static void consume_messages(int fd, const struct number *it);
 
 static void expect(int fd, int messages, int size, int seed)
 {
 	if (fd >= 0 && fd < NUMBERS) {
+		numbers[fd].consume = messages ? consume_messages : NULL;
 		numbers[fd].messages = messages;
 		numbers[fd].size = size;
 		numbers[fd].seed = seed;
@@ -166,65 +174,18 @@ static void do_pipe(const int *a)
 	if (!(a[0] & 4))
 		for (int i = 0; i < 2; i++)
 			fcntl(ends[i], F_SETFL, i == 0 ? 0 : flags & O_DIRECT);
-	if (a[3] % 4 < 2 && close(ends[a[3] % 4]) == 0 && ends[a[3] % 4] < NUMBERS)
+	if (a[3] % 4 < 2 && !shares_numbers && close(ends[a[3] % 4]) == 0 &&
+	    ends[a[3] % 4] < NUMBERS)
 		numbers[ends[a[3] % 4]] = (struct number){0};
 }
 
-/* pair TYPE MESSAGES SIZE ENDING BACK: messages wait on both sides, and a half or an end is shut. */
-static void do_pair(const int *a)
+static void consume_value(int fd, const struct number *it)
 {
-	static const int TYPES[] = {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET};
-	int ends[2], size = 1 + a[2] % 2999, seed = a[1] + a[2];
-	char data[3000];
-	if (socketpair(AF_UNIX, pick_from(TYPES, a[0]) | (a[0] & 4 ? SOCK_NONBLOCK : 0), 0, ends))
-		return;
-	fill(data, sizeof data, seed);
-	keep(ends[0]);
-	keep(ends[1]);
-	for (int i = 0; i < 2; i++) {
-		int sent = 0, messages = (i ? a[1] : a[4]) % 5;
-		while (sent < messages && send(ends[i], data, (size_t)size, MSG_DONTWAIT) == size)
-			sent++;
-		expect(ends[!i], sent, size, seed);
-	}
-	int kind = (unsigned)a[3] % 8;
-	if (kind < 3)
-		shutdown(ends[0], kind);
-	if (kind == 3 && (unsigned)a[4] % 5 == 0 && close(ends[1]) == 0 && ends[1] < NUMBERS)
-		numbers[ends[1]] = (struct number){0};
-}
-
-static void do_listen(const int *a)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	char name[32];
-	static const int TYPES[] = {SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM};
-	int type = pick_from(TYPES, a[0]);
-	int fd = keep(socket(AF_UNIX, type, 0));
-	new_name(name, "socket");
-	if (fd < 0)
-		return;
-	socklen_t length = sizeof address;
-	if (a[1] % 4 == 1)
-		length = offsetof(struct sockaddr_un, sun_path) + 1 +
-			 (socklen_t)snprintf(address.sun_path + 1, 100, "zt-%d-%s", getpid(), name);
-	else
-		strcpy(address.sun_path, name);
-	if (a[1] % 4 == 3 || bind(fd, (struct sockaddr *)&address, length))
-		return;
-	if (a[1] % 4 == 2)
-		a[2] % 2 ? unlink(name) : rename(name, "moved-socket");
-	if (type == SOCK_DGRAM || a[2] % 3 == 0)
-		return;
-	listen(fd, 5);
-	if (a[2] % 3 == 1) {
-		int client = keep(socket(AF_UNIX, type, 0));
-		if (connect(client, (struct sockaddr *)&address, length) == 0) {
-			int served = keep(accept(fd, NULL, NULL));
-			if (a[3] % 2 && send(client, "question", 8, 0) == 8 && served >= 0)
-				send(served, "answer", 6, 0);
-		}
-	}
+	uint64_t value;
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	ssize_t n = read(fd, &value, sizeof value);
+	if (n != (it->value ? 8 : -1) || (n == 8 && value != it->value))
+		zt_fail("process %d: the eventfd %d has another value", (int)getpid(), fd);
 }
 
 /* event KIND VALUE: descriptors that tell of something. */
@@ -237,8 +198,10 @@ static void do_event(const int *a)
 	switch ((unsigned)a[0] % 6) {
 	case 0:
 		fd = keep(eventfd((unsigned)a[1] % 100, semaphore | (a[1] & 2 ? EFD_NONBLOCK : 0)));
-		if (fd >= 0 && fd < NUMBERS && !semaphore)
-			numbers[fd].value = (unsigned)a[1] % 100 + 1;
+		if (fd >= 0 && fd < NUMBERS && !semaphore) {
+			numbers[fd].value = (unsigned)a[1] % 100;
+			numbers[fd].consume = consume_value;
+		}
 		return;
 	case 1:
 		fd = keep(timerfd_create(pick_from(CLOCKS, a[1]), a[1] & 8 ? TFD_NONBLOCK : 0));
@@ -290,6 +253,46 @@ static void do_pty(const int *a)
 	}
 }
 
+/* tty NUMBER WHAT VALUE: of a terminal that is open, or of anything */
+static void do_tty(const int *a)
+{
+	static const tcflag_t LOCAL[] = {ICANON, ECHO, ISIG, IEXTEN, ECHOCTL, TOSTOP, NOFLSH};
+	struct termios termios;
+	struct winsize size = {.ws_row = 1, .ws_col = (unsigned short)a[2], .ws_xpixel = 7};
+	int on = a[2] & 1, fd = open_number(a[0]);
+	for (int i = 0; i < NUMBERS && !isatty(fd); i++)
+		fd = open_number(i);
+	switch ((unsigned)a[1] % 7) {
+	case 0:
+		if (tcgetattr(fd, &termios))
+			return;
+		termios.c_lflag ^= pick_from(LOCAL, a[2]);
+		termios.c_cc[VMIN] = (cc_t)(1 + a[2] % 3);
+		termios.c_iflag ^= a[2] & 8 ? IXON | ICRNL : 0;
+		termios.c_oflag ^= a[2] & 16 ? ONLCR : 0;
+		tcsetattr(fd, TCSANOW, &termios);
+		return;
+	case 1:
+		ioctl(fd, TIOCPKT, &on);
+		return;
+	case 2:
+		ioctl(fd, on ? TIOCEXCL : TIOCNXCL);
+		return;
+	case 3:
+		ioctl(fd, TIOCSWINSZ, &size);
+		return;
+	case 4:
+		tcflow(fd, on ? TCOOFF : TCOON);
+		return;
+	case 5:
+		ioctl(fd, TIOCSPTLCK, &on);
+		return;
+	default:
+		signal(SIGTTOU, SIG_IGN);
+		tcsetpgrp(fd, getpgrp());
+	}
+}
+
 static void do_dup(const int *a)
 {
 	int fd = open_number(a[0]), to = 3 + (unsigned)a[2] % (NUMBERS - 3);
@@ -302,7 +305,7 @@ static void do_dup(const int *a)
 		keep(dup(fd));
 		return;
 	case 1:
-		if (!numbers[to].open)
+		if (!numbers[to].open && !shares_numbers)
 			keep(dup3(fd, to, to != fd && a[2] % 2 ? O_CLOEXEC : 0));
 		return;
 	case 2:
@@ -316,7 +319,7 @@ static void do_dup(const int *a)
 static void do_close(const int *a)
 {
 	int fd = open_number(a[0]);
-	if (fd >= 0 && close(fd) == 0)
+	if (fd >= 0 && !shares_numbers && close(fd) == 0)
 		numbers[fd] = (struct number){0};
 }
 
@@ -327,7 +330,7 @@ static void do_fcntl(const int *a)
 	int fd = open_number(a[0]);
 	if (fd < 0)
 		return;
-	switch ((unsigned)a[1] % 9) {
+	switch ((unsigned)a[1] % 12) {
 	case 0:
 		fcntl(fd, F_SETFD, a[2] & 1);
 		return;
@@ -353,6 +356,16 @@ static void do_fcntl(const int *a)
 	case 7:
 		if (ftruncate(fd, a[2]))
 			return;
+		return;
+	case 8:
+		futimens(fd, (struct timespec[]){{1000 + a[2], a[2]}, {2000 + a[2], 7}});
+		return;
+	case 9:
+		fsetxattr(fd, "user.composed", &a[2], sizeof a[2], 0);
+		return;
+	case 10:
+		fallocate(fd, FALLOC_FL_KEEP_SIZE | (a[2] & 1 ? FALLOC_FL_PUNCH_HOLE : 0), a[2] / 3,
+			  a[2]);
 		return;
 	default:
 		fchmod(fd, (mode_t)(0400 | (a[2] & 0377)));
@@ -407,17 +420,9 @@ static void check_descriptors(void)
 	}
 }
 
-static void consume(int fd, const struct number *it)
+static void consume_messages(int fd, const struct number *it)
 {
 	char data[8 * 3000], wanted[8 * 3000];
-	uint64_t value;
-	if (it->value) {
-		fcntl(fd, F_SETFL, O_NONBLOCK);
-		ssize_t n = read(fd, &value, sizeof value);
-		if (n != (it->value > 1 ? 8 : -1) || (n == 8 && value != it->value - 1))
-			zt_fail("process %d: the eventfd %d has another value", (int)getpid(), fd);
-		return;
-	}
 	int want = it->messages * it->size, got = 0;
 	for (int i = 0; i < it->messages; i++)
 		fill(wanted + i * it->size, (size_t)it->size, it->seed);
@@ -433,15 +438,15 @@ static void consume(int fd, const struct number *it)
 static void consume_descriptors(void)
 {
 	for (int fd = 3; fd < NUMBERS; fd++)
-		if (numbers[fd].open && (numbers[fd].messages || numbers[fd].value))
-			consume(fd, &numbers[fd]);
+		if (numbers[fd].open && numbers[fd].consume)
+			numbers[fd].consume(fd, &numbers[fd]);
 }
 
 /* A child reads nothing that its parent will read. */
 static void inherit_descriptors(void)
 {
 	for (int fd = 0; fd < NUMBERS; fd++)
-		numbers[fd].messages = 0, numbers[fd].value = 0;
+		numbers[fd].consume = NULL;
 }
 
 #endif

@@ -4,8 +4,13 @@
 
 #include "composed.h"
 
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
+#ifndef PR_SET_VMA
+#define PR_SET_VMA 0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+#endif
 #ifndef MAP_DROPPABLE
 #define MAP_DROPPABLE 8
 #endif
@@ -71,7 +76,7 @@ static uint64_t page_sum(int mem, const char *page, uint64_t sum)
 static uint64_t area_sum(const struct area *area)
 {
 	uint64_t sum = 0xcbf29ce484222325;
-	int mem = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+	int mem = open("/proc/thread-self/mem", O_RDONLY | O_CLOEXEC);
 	if (mem < 0)
 		return 0; /* a limit stands at what is in use, and stands there later too */
 	for (size_t i = 0; i < area->pages; i++)
@@ -212,6 +217,25 @@ static void do_seal_memory(const int *a)
 		syscall(462 /* mseal */, at, size, 0);
 }
 
+/* policy AREA FIRST COUNT HOW: what it is called, who may touch it. */
+static void do_policy(const int *a)
+{
+	char *at, name[32];
+	size_t size;
+	if (!piece(a, &at, &size))
+		return;
+	if (a[3] % 4 < 2) {
+		snprintf(name, sizeof name, "area %d", a[3]);
+		prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, at, size, name);
+	}
+	if (a[3] % 4 >= 2) {
+		int key = pkey_alloc(0, 0);
+		if (key >= 0)
+			pkey_mprotect(at, size, a[3] % 4 == 2 ? PROT_READ : PROT_READ | PROT_WRITE,
+				      key);
+	}
+}
+
 static void settle_memory(void)
 {
 	for (struct area *it = areas; it < areas + area_count; it++)
@@ -230,7 +254,7 @@ static void check_untouched(void)
 {
 	static const char zeros[PAGE];
 	char data[PAGE];
-	int mem = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+	int mem = open("/proc/thread-self/mem", O_RDONLY | O_CLOEXEC);
 	for (struct area *it = areas; mem >= 0 && it < areas + area_count; it++)
 		for (size_t i = 0; i < it->pages; i++)
 			if (it->anonymous && !it->fickle && !((it->written | it->looked_at) >> i & 1) &&

@@ -71,8 +71,8 @@ def _read(look: Look, rpid: int, number: int, status: os.stat_result) -> dict[st
 
 
 def _inode(link: str, status: os.stat_result) -> dict[str, Any]:
-    """Files of /proc are as old as the moment at which somebody looked."""
-    changes = stat.S_ISREG(status.st_mode) and not link.startswith("/proc/")
+    """Files of /proc, and of namespaces, are as old as the moment at which somebody looked."""
+    changes = stat.S_ISREG(status.st_mode) and not link.startswith("/proc/") and ":[" not in link
     return {
         "mode": oct(status.st_mode),
         "links": status.st_nlink,

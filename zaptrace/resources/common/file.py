@@ -104,10 +104,16 @@ def finish(build: Build, description: Description, fd: int) -> None:
         build.at(Stage.OWN, _permit, build, description.file_id, description.permission)
 
 
-def unsupported(file: FrozenFile, what: str, **fields: str) -> UnsupportedResource:
+def unsupported(
+    file: FrozenFile,
+    what: str,
+    *,
+    kind: type[UnsupportedResource] = UnsupportedResource,
+    **fields: str,
+) -> UnsupportedResource:
     """`cannot checkpoint process 7 (nginx), fd 12 is …` in the house form."""
     fields.setdefault("found", file.link)
-    return UnsupportedResource(f"cannot checkpoint {file.holder} {what}", **fields)
+    return kind(f"cannot checkpoint {file.holder} {what}", **fields)
 
 
 @contextlib.contextmanager

@@ -100,7 +100,7 @@ class Objects:
                 reader.read(user)
             for user in users:
                 reader.read_behind_guards(user)
-        within = all(user.end <= reader.end for user in users)
+        within = all(user.start < reader.end for user in users)  # their ends may lie behind it
         return Object(
             device=inode.key[0],
             inode=inode.key[1],

@@ -55,7 +55,7 @@ _CLD_EXITED = 1
 _EXIT_SIGNAL = 0xFF  # of clone's flags
 _WAIT_ANY_KIND = 0x40000000  # __WALL
 _AT_FDCWD = -100
-_STAT_FIRST, _STAT_FLAGS = 3, 9  # proc(5)
+_STAT_FIRST, _STAT_TTY, _STAT_FLAGS = 3, 7, 9  # proc(5)
 _PF_FORKNOEXEC = 0x40
 _NAMESPACES = ("ipc", "mnt", "net", "pid", "user", "uts")
 
@@ -90,6 +90,8 @@ class State:
     """As PR_GET_DUMPABLE tells it; for the kernel it is always 1."""
     subreaper: bool
     kin: kinship.Kin
+    terminal: bool
+    """Its session's controlling terminal, if there is one, is its own too."""
     core_filter: Annotated[int, Range(-1, 0xFFFF_FFFF)]
     """Which memory a core dump of it holds (core(5)); -1 where the kernel makes none."""
 
@@ -154,6 +156,7 @@ def _capture(process: FrozenProcess, executable: Executable, kin: kinship.Kin) -
         dumpable=process.leader.dumpable,
         subreaper=struct.unpack("<i", results.bytes(reaper))[0] != 0,
         kin=kin,
+        terminal=int(_stat(process)[_STAT_TTY - _STAT_FIRST]) != 0,
         core_filter=_core_filter(process),
     )
 
@@ -166,8 +169,11 @@ def _core_filter(process: FrozenProcess) -> int:
 
 
 def _has_only_forked(process: FrozenProcess) -> bool:
-    flags = int(stat_fields(f"/proc/{process.rpid}/stat")[_STAT_FLAGS - _STAT_FIRST])
-    return bool(flags & _PF_FORKNOEXEC)
+    return bool(int(_stat(process)[_STAT_FLAGS - _STAT_FIRST]) & _PF_FORKNOEXEC)
+
+
+def _stat(process: FrozenProcess) -> list[str]:
+    return stat_fields(f"/proc/{process.rpid}/stat")
 
 
 def _refuse_other_views(process: FrozenProcess) -> None:
@@ -234,6 +240,7 @@ def _capture_zombie(zombie: Zombie) -> State:
         dumpable=1,
         subreaper=False,
         kin=kinship.of_zombie(zombie),
+        terminal=True,
         core_filter=-1,
     )
 
@@ -443,11 +450,20 @@ def _own(state: State, build: Build) -> None:
         program.call("prctl", _PR_SET_PDEATHSIG, state.death_signal)
     if state.subreaper:
         program.call("prctl", _PR_SET_CHILD_SUBREAPER, 1)
+    if not state.terminal and (path := build.terminals.get(state.sid)):
+        _leave_terminal(program, path)
     if state.core_filter >= 0:
         path = f"/proc/{process.rpid}/coredump_filter"
         # Not there: a kernel that makes no core dumps.
         with contextlib.suppress(FileNotFoundError), open(path, "w", encoding="ascii") as file:
             file.write(f"{state.core_filter:#x}")
+
+
+def _leave_terminal(program: Program, path: str) -> None:
+    """It was born before its session had one, or has left it."""
+    fd = program.call("openat", _AT_FDCWD, program.string(path), os.O_RDWR | os.O_NOCTTY, 0)
+    program.call("ioctl", fd, termios.TIOCNOTTY, 0)
+    program.call("close", fd)
 
 
 def _enter(process: BuildProcess, was: bytes, gone: Gone, build: Build) -> None:

@@ -7,9 +7,9 @@ that was typed but not ended yet comes back as such, and so does an end of file 
 What waits can only be seen by taking it: capture takes it under a termios of its own and puts it
 back at once, whatever happens (waiting.py). Output that was stopped, by ^S or tcflow(3), is so again.
 
-Not carried: the number in /dev/pts/N where it is taken; what packet mode has to tell; a line
-discipline other than N_TTY and a terminal outside the pod (stdio apart), which are refused. /dev/tty
-comes back as the terminal itself.
+Not carried: the number in /dev/pts/N where it is taken; what packet mode has to tell; a master that
+was not opened for reading and writing, a line discipline other than N_TTY and a terminal outside the
+pod (stdio apart), which are refused. /dev/tty comes back as the terminal itself.
 
     ends.py     the two ends, and what can be asked of them
     waiting.py  taking what waits, and putting it back
@@ -129,7 +129,10 @@ def capture(pod: FrozenPod) -> list[State]:
             terminals.setdefault(index_of(file.local), []).append(file)
         except OSError as error:
             raise unsupported(
-                file, "is a terminal that has hung up", do="let the program close it"
+                file,
+                "is a terminal that has hung up",
+                needed="a terminal whose master is open",
+                do="let the program close it",
             ) from error
     if pod.tty_master is not None:
         terminals.setdefault(index_of(pod.tty_master), [])
@@ -144,6 +147,7 @@ def _capture(pod: FrozenPod, index: int, files: list[FrozenFile]) -> State:
         master = pod.tty_master
     elif masters:
         master = masters[0].local
+        _refuse_half_a_master(masters[0])
     else:
         raise unsupported(
             files[0],
@@ -182,6 +186,16 @@ def _capture(pod: FrozenPod, index: int, files: list[FrozenFile]) -> State:
         foreground=_vid(pod, master, termios.TIOCGPGRP),
         permission=_permission(index, slaves),
     )
+
+
+def _refuse_half_a_master(file: FrozenFile) -> None:
+    if file.flags & os.O_ACCMODE != os.O_RDWR:
+        raise unsupported(
+            file,
+            "is a terminal's master that was not opened for reading and writing",
+            needed="a master through which what waits can be taken and put back",
+            do="have the program open /dev/ptmx with O_RDWR",
+        )
 
 
 def _permission(index: int, slaves: list[FrozenFile]) -> Permission | None:

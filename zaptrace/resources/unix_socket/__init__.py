@@ -6,7 +6,8 @@ at without taking it. A peer that was closed stays closed. A datagram socket tha
 (as syslog's clients do) is connected again.
 
 Not carried, and refused: a stream to a process outside the pod, a connection not accepted yet whose
-client is outside, or closed, or has sent something (to look at it is to accept it), out-of-band data,
+client is outside, or closed, or has sent something (to look at it is to accept it) and that stays so
+for seconds, out-of-band data,
 a filter of eBPF, an error not read yet on a socket with messages, peers and senders of another user;
 in a migration within one host, connections to an abstract address.
 """
@@ -26,6 +27,7 @@ from .capture import look_at_all
 from .restore import register
 from .state import CONNECTED, WAITING, Socket
 from .state import NAME as _NAME
+from .unaccepted import refuse_unaccepted as _refuse_unaccepted
 
 if TYPE_CHECKING:
     from ...view.build import Build
@@ -65,6 +67,10 @@ def verify(states: list[State], whole: Whole) -> None:
 
 def capture(pod: FrozenPod) -> list[State]:
     return [State(**vars(sock)) for sock in look_at_all(pod)]
+
+
+def refuse_unaccepted(pod: FrozenPod) -> None:
+    _refuse_unaccepted(pod.files(NAME))
 
 
 def restore(states: list[State], build: Build) -> None:

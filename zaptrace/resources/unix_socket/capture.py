@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import array
 import contextlib
-import fcntl
 import os
 import socket
 import stat
 import struct
-import termios
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -37,6 +34,7 @@ from .state import (
     is_path,
     shown,
 )
+from .unaccepted import connector
 
 if TYPE_CHECKING:
     from ...view.frozen import FrozenFile, FrozenPod
@@ -66,8 +64,6 @@ def look_at_all(pod: FrozenPod) -> list[Socket]:
         pod.store(NAME),
         {client: known.ino for known in every for client in known.clients if client},
     )
-    for file in files:
-        _refuse_lost_clients(file, sight)
     return [_look_at(pod, file, sight) for file in files]
 
 
@@ -131,7 +127,7 @@ def _look_at(pod: FrozenPod, file: FrozenFile, sight: _Sight) -> Socket:
             peer_path=b"" if peer or status != CONNECTED else _outside(file, known, sight),
             backlog=known.backlog if status == LISTENING else 0,
             clients=list(known.clients),
-            connector=_connector(file, sock) if status == WAITING else 0,
+            connector=connector(file) if status == WAITING else 0,
             shutdown=known.shutdown,
             queue=queue,
             reset=reset,
@@ -161,38 +157,6 @@ def _status(file: FrozenFile, known: diag.UnixSocket, sight: _Sight) -> str:
         found=found,
         do="start the other process in the pod too, or end the connection first",
     )
-
-
-def _refuse_lost_clients(file: FrozenFile, sight: _Sight) -> None:
-    """Of a connection that was not accepted yet, only the client's end can be looked at."""
-    known = sight.known.get(file.stat.st_ino)
-    if known is None or all(client in sight.inside for client in known.clients):
-        return
-    gone = known.clients.count(0)
-    what = f"{gone} that were closed again" if gone else "one from outside the pod"
-    raise unsupported(
-        file,
-        "has connections that were not accepted yet, whose other end is not in the pod",
-        needed="connections with both ends in the pod",
-        found=f"{what}, of {len(known.clients)} waiting at {shown(known.name)}",
-        do="try again once the program has accepted them",
-    )
-
-
-def _connector(file: FrozenFile, sock: socket.socket) -> int:
-    """Who has connected: the first that has it, as others have it from that one."""
-    sent = array.array("i", [0])
-    fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, sent)
-    if sent[0]:
-        raise unsupported(
-            file,
-            "has sent what cannot be looked at, as nobody has accepted its connection yet",
-            needed="connections that were accepted, or on which nothing was sent",
-            do="try again once the program has accepted it",
-        )
-    if not file.holders:
-        raise unsupported(file, "is a unix connection that was not accepted yet")
-    return file.holders[0][0].vpid
 
 
 def _queue(
