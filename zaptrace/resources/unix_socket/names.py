@@ -52,7 +52,11 @@ class Directories:
 
     def enter(self, path: bytes) -> int:
         fd = outside.open_file(path, os.O_PATH | os.O_DIRECTORY)
-        seen = os.fstat(fd)
+        try:
+            seen = os.fstat(fd)
+        except BaseException:
+            os.close(fd)
+            raise
         known = self._open.setdefault((seen.st_dev, seen.st_ino), fd)
         if known != fd:
             os.close(fd)
