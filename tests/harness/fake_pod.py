@@ -213,7 +213,7 @@ class FakeEngine(Engine):
             wait(cancel)
         cancel.commit()
         if "insists" in to:  # nor that it is live
-            wait(Cancel(), limit=1.0)
+            wait(Cancel(), limit=5.0)
         pod.kill()
         return {"downtime_s": 0.002, "bytes": 99}
 
