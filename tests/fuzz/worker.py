@@ -167,7 +167,7 @@ class Messages:
     def __call__(self, rng: random.Random) -> None:
         rng.choice([self._of_a_host, self._bytes, self._of_a_client, self._of_an_error])(rng)
 
-    def _spawn(self, image: str, name: str) -> Any:
+    def _spawn(self, image: str, name: str, gives_up: Callable[[], bool]) -> Any:
         _claim(image)
         raise ZaptraceError("it was whole")
 

@@ -35,7 +35,7 @@ class Room:
         for number in range(1, count + 1):
             self.client.send(control.pack({"verb": verb, "id": number}))
         found: list[Request] = []
-        while self.server.socket.poll(1000):
+        while self.server.poller().wait(1000):
             found += self.server.requests()
         return found
 
