@@ -95,7 +95,7 @@ def claim_files(pod: FrozenPod) -> None:
 
 def _room_of(file: FrozenFile) -> FileKind[Any]:
     # O_PATH names a file, and tells nothing of what is open there.
-    kinds = (regular_file,) if file.flags & os.O_PATH else FILE_KINDS
+    kinds = (regular_file, namespace_file) if file.flags & os.O_PATH else FILE_KINDS
     for room in kinds:
         if room.claims(file):
             return room
