@@ -18,6 +18,7 @@ from . import (
     file_lock,
     first_thread,
     inet_socket,
+    inotify,
     itimer,
     job_control,
     landlock,
@@ -57,6 +58,7 @@ FILE_KINDS: tuple[FileKind[Any], ...] = (
     inet_socket,
     netlink_socket,
     namespace_file,
+    inotify,
     epoll,
 )
 """Rooms of open file descriptions; the first that claims one has it."""
