@@ -107,6 +107,11 @@ void zt_pod_show_senders(zt_pod *pod)
     pod->senders = true;
 }
 
+void zt_pod_show_addresses(zt_pod *pod)
+{
+    pod->addresses = true;
+}
+
 int zt_pod_wants_senders(zt_pod *pod)
 {
     const bool wants = pod->wants_senders;

@@ -222,6 +222,9 @@ void zt_pod_show_senders(zt_pod *pod);  /* in all processes that are made from n
 int zt_pod_wants_senders(zt_pod *pod);  /* 1, and then 0 again: somebody has asked, and awaits a freeze */
 int32_t zt_filter_code(void *ret, int32_t capacity); /* what makes them stop, as BPF: its bytes */
 
+/* --- addresses of connections that are not this host's (csrc/resources/inet_socket.c) */
+void zt_pod_show_addresses(zt_pod *pod); /* in all processes that are made from now on */
+
 /* --- pasts. Of a process also when it has ended and nobody has waited for it. All 0: it has none. */
 void zt_past_get_thread(zt_pod *pod, int32_t rtid, zt_thread_past *ret);
 void zt_past_get_process(zt_pod *pod, int32_t rpid, zt_process_past *ret);

@@ -270,7 +270,16 @@ def build_filter(rows: Iterable[Row] = ROWS, *, moved: bool) -> list[Insn]:
 
 def build_senders_filter(rows: Iterable[Row] = ROWS) -> list[Insn]:
     """What stops besides, where senders are shown."""
-    shown = {row.x86_64: Fate(RET_TRACE, row.conditions) for row in rows if row.senders}
+    return _build_besides(rows, [row for row in rows if row.senders])
+
+
+def build_addresses_filter(rows: Iterable[Row] = ROWS) -> list[Insn]:
+    """What stops besides, where connections have other addresses than the host's."""
+    return _build_besides(rows, [row for row in rows if row.addresses])
+
+
+def _build_besides(rows: Iterable[Row], besides: Iterable[Row]) -> list[Insn]:
+    shown = {row.x86_64: Fate(RET_TRACE, row.conditions) for row in besides}
     newest = max(row.x86_64 for row in rows)
     return _build([shown.get(nr, ALLOWED) for nr in range(newest + 1)])
 
@@ -363,6 +372,9 @@ def filter_header(rows: Sequence[Row] = ROWS) -> str:
             "",
             "/* Besides, where senders are shown. */",
             *_array("zt_filter_senders", build_senders_filter(rows)),
+            "",
+            "/* Besides, where connections have other addresses than the host's. */",
+            *_array("zt_filter_addresses", build_addresses_filter(rows)),
             "",
         ]
     )

@@ -2,7 +2,7 @@
 
     zt_hooks.h     every hook that a room must define
     zt_tables.h    zt_rows[]: what to do at a stop, by number       (one C file includes it)
-    zt_filter.h    zt_filter_fresh[], _moved[], _senders[]: which calls stop at all (gen_filter.py)
+    zt_filter.h    zt_filter_fresh[], _moved[], ...: which calls stop at all (gen_filter.py)
 
 They are made in the build and never committed: `python csrc/gen_tables.py OUT_DIR`.
 """
@@ -122,6 +122,8 @@ def tables_header(rows: Iterable[Row] = ROWS) -> str:
 def _where(row: Row) -> str:
     if row.senders:
         return " (in restored pods that ask for senders)"
+    if row.addresses:
+        return " (in restored pods whose connections have other addresses)"
     if not row.moved:
         return ""
     return " (always in restored pods)" if row.unmoved else " (in restored pods)"

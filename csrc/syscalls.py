@@ -265,6 +265,7 @@ class Row:
     senders  it stops only in pods that were restored and are shown senders (of messages by
              SO_PASSCRED, of signals by a signalfd): a filter of its own says so, which can be put
              on later
+    addresses  the same in pods that have connections whose addresses are not the host's
     timeout  how long it waits
     eintr    it answers EINTR to any stop, with or without a handler (signal(7))
     part     what it does when it is stopped halfway
@@ -280,6 +281,7 @@ class Row:
     moved: bool = False
     unmoved: Condition | None = None
     senders: bool = False
+    addresses: bool = False
     timeout: Timeout | None = None
     eintr: bool = False
     part: Part | None = None
@@ -295,7 +297,7 @@ class Row:
 
     def stops_if(self, *, moved: bool) -> tuple[Condition, ...] | None:
         """What must hold for it to stop in such a pod; None: it never does."""
-        if isinstance(self.behaviour, Pass) or self.senders:
+        if isinstance(self.behaviour, Pass) or self.senders or self.addresses:
             return None
         if moved or not self.moved:
             return self.conditions
@@ -523,6 +525,7 @@ CAPABILITY = "needs a capability"
 HOSTS_CLOCK = "setting the host's clock needs a capability"
 SCM = "an id that a program writes into SCM_CREDENTIALS itself is not translated"
 SENDERS = "senders are named by their ids"
+OTHER_ADDRESS = "a connection within the pod may have another address on this host"
 SIGNALFD = "from the first one on, reads are looked at for the senders of signals"
 SYSV_KEY = "keys are the pod's own; /proc/sysvipc is still the host's"
 SYSV_ID = "the number is the pod's own"
@@ -899,8 +902,8 @@ TABLE: tuple[Room, ...] = (
         Row("accept4", x86_64=288, eintr=True),
         Row("connect", x86_64=42, eintr=True),
         Row("shutdown", x86_64=48),
-        Row("getsockname", x86_64=51),
-        Row("getpeername", x86_64=52),
+        Row("getsockname", BOTH, x86_64=51, addresses=True, note=OTHER_ADDRESS),
+        Row("getpeername", BOTH, x86_64=52, addresses=True, note=OTHER_ADDRESS),
         Row("setsockopt", SETSOCKOPT, x86_64=54,
             note="noted: what getsockopt does not show, and that senders shall be shown"),
         Row("getsockopt", EXIT, x86_64=55, moved=True,
@@ -959,7 +962,7 @@ TABLE: tuple[Room, ...] = (
         "inotify", "Watching files",
         Row("inotify_init", x86_64=253),
         Row("inotify_init1", x86_64=294),
-        Row("inotify_add_watch", x86_64=254),
+        Row("inotify_add_watch", EXIT, x86_64=254, note="its path is noted, for nothing shows it later"),
         Row("inotify_rm_watch", x86_64=255),
         Row("fanotify_init", x86_64=300, note=FANOTIFY),
         Row("fanotify_mark", x86_64=301, note=FANOTIFY),

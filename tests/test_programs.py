@@ -26,6 +26,7 @@ GO_ON = {
     "running_vforks": "it has children",
     "stub_undone": "what it did away with is laid again, and the sizes of its memory show it",
     "tcp_halfway": "what a full window does not take is sent again",
+    "tcp_held_back": "what is corked goes out after a while",
     "timerfd": "a timer ticks",
 }
 """Programs that do not only wait for the go, or not as they were."""

@@ -49,7 +49,7 @@ PYTHON = {
     "resources/common/libc.py apart: thread.join()": "it makes a few calls of which none waits",
     "resources/common/sock_diag.py ask: link.recv(1 << 18)": "the socket has a timeout",
     "resources/common/sock_diag.py ask: while True": "the kernel marks the last answer",
-    "resources/inet_socket/__init__.py _end: listener.accept()": "the socket has a timeout",
+    "resources/inet_socket/flow.py put: receiver.recv(1, socket.MSG_OOB)": "it has come",
     "resources/inet_socket/queue.py _datagrams: while True": TOLD,
     "resources/memory/pages.py Saver.finish: self._pipe.wait()": A_DISK,
     "resources/sysv_ipc.py _messages: while True": TOLD,

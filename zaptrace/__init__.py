@@ -140,17 +140,20 @@ def checkpoint(
     then: str = "resume",
     codec: str | None = None,
     rehearsal: bool = True,
+    outside: str = "refuse",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write `pod` to the image `to`; `then` "resume" it or "stop" it. Returns the report.
 
     Before it stops the pod, a `rehearsal` restores the image beside it and throws that away.
+    TCP connections to `outside` the pod are refused, or in the image have been reset ("close").
     """
     arguments = {
         "to": os.path.abspath(to),
         "then": then,
         "codec": codec,
         "rehearsal": rehearsal,
+        "outside": outside,
     }
     return _call(pod, "checkpoint", progress, arguments)
 

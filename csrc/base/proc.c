@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -44,6 +45,28 @@ int zt_proc_link(int32_t id, const char *name, char *ret, size_t size)
         return -1;
     ret[length] = 0;
     return 0;
+}
+
+int zt_proc_resolve(int32_t id, const char *path, bool follow, char *ret, size_t size)
+{
+    static const char *const OWN[][2] = {
+        {"/proc/self/", ""}, {"/proc/thread-self/", ""}, {"/dev/fd/", "fd/"}, {NULL, NULL}};
+    char from[PATH_SIZE], whole[PATH_MAX + PATH_SIZE];
+    const char *name = "cwd/", *rest = path;
+    for (size_t i = 0; OWN[i][0]; i++)
+        if (strncmp(path, OWN[i][0], strlen(OWN[i][0])) == 0) {
+            name = OWN[i][1];
+            rest = path + strlen(OWN[i][0]);
+        }
+    const bool absolute = rest == path && *path == '/';
+    snprintf(whole, sizeof whole, "%s%s", absolute ? "" : path_of(id, name, from), rest);
+    int fd = open(whole, O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW));
+    if (fd < 0)
+        return -1;
+    int failed = zt_proc_fd_link(ZT_PROC_SELF, fd, ret, size), error = errno;
+    close(fd);
+    errno = error;
+    return failed;
 }
 
 FILE *zt_proc_open(int32_t id, const char *name)

@@ -13,6 +13,9 @@ enum { ZT_PROC_SELF = 0 };
 int zt_proc_read(int32_t id, const char *name, char *ret, size_t size);
 /* Where the link /proc/ID/NAME points, 0-terminated, as far as it fits. 0, or -1 with errno. */
 int zt_proc_link(int32_t id, const char *name, char *ret, size_t size);
+/* Where a path of a process leads, by names of this host's: the end of it, too, if `follow`. What it opens for
+ * that causes no event. 0, or -1 with errno. */
+int zt_proc_resolve(int32_t id, const char *path, bool follow, char *ret, size_t size);
 /* To read by line what may be long. NULL with errno. */
 FILE *zt_proc_open(int32_t id, const char *name);
 

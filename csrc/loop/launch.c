@@ -49,7 +49,7 @@ static int set_soft_limit(int64_t nofile)
 }
 
 /* After fork, in a copy of a process with threads: only async-signal-safe calls. */
-static void child(const zt_launch_spec *spec, bool moved, bool senders, const int go[2], int failed)
+static void child(const zt_launch_spec *spec, const zt_pod *pod, const int go[2], int failed)
 {
     char byte;
     sigset_t none;
@@ -73,7 +73,7 @@ static void child(const zt_launch_spec *spec, bool moved, bool senders, const in
         report(keep, errno);
     if (spec->nofile && set_soft_limit(spec->nofile))
         report(keep, errno);
-    if (zt_filter_put_on(moved, senders))
+    if (zt_filter_put_on(pod->moved, pod->senders, pod->addresses))
         report(keep, errno);
     execve(spec->path, spec->argv, spec->envp);
     report(keep, errno);
@@ -117,7 +117,7 @@ int zt_loop_launch(zt_pod *pod, const zt_launch_spec *spec, int32_t *ret_rpid, z
     }
     pid_t rpid = fork();
     if (rpid == 0)
-        child(spec, pod->moved, pod->senders, go, failed[1]);
+        child(spec, pod, go, failed[1]);
     close(go[0]);
     close(failed[1]);
     int result = -1;

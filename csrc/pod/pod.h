@@ -40,7 +40,9 @@ struct zt_pod {
     zt_ipcs ipcs;
     bool senders;       /* processes stop where they are told who has sent a message (ptrace/filter.h) */
     bool wants_senders; /* they should, and do not yet: somebody awaits a freeze */
+    bool addresses;     /* processes stop where they ask for a socket's addresses, which may be other ones */
     uint32_t socket_notes, tidy_sockets_at; /* see pod/socket_notes.h */
+    uint32_t watch_notes, tidy_watches_at;  /* see resources/inotify.c */
     uint64_t pi_waits; /* so many began: pod/pi.h */
     zt_intmap ended_pasts; /* rpid -> zt_process_past of a process that nobody has waited for */
     zt_tiding *tidings; /* oldest first: zt_pod_tell */

@@ -5,6 +5,6 @@
 struct sock_fprog;
 
 /* Put it on the calling thread, for good. Async-signal-safe. 0, or -1 with errno. */
-int zt_filter_put_on(bool moved, bool senders);
+int zt_filter_put_on(bool moved, bool senders, bool addresses);
 /* The one that comes on top where senders are shown. */
 const struct sock_fprog *zt_filter_of_senders(void);

@@ -18,6 +18,7 @@ KINDS = (
     "file_deleted", "pidfd_gone", "cow_relatives", "inet_options", "signals_pending", "stopped_child",
     "sysv_messages", "sysv_semaphores",
     "sysv_shared_memory", "aio_ring", "mqueue_messages", "netlink_sockets",
+    "tcp_established", "inotify_queue", "namespace_files",
 )  # fmt: skip
 """Programs of tests/programs; together they have a State of nearly every room."""
 

@@ -170,6 +170,7 @@ class FakeEngine(Engine):
         then: str,
         codec: str | None,
         rehearsal: bool,
+        outside: str,
         progress: Any,
         cancel: Cancel,
     ) -> dict[str, Any]:

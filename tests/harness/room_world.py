@@ -198,6 +198,8 @@ class World:
         rooms.insert(0 if earlier else len(rooms), (room, states))
         self._lost = []
         os.dup2(theirs.fileno(), CHANNEL)
+        self.inodes = []
+        build.at(Stage.RESUME, lambda: self.inodes.extend(build._inodes))
         try:
             with ours, theirs:
                 fill(build, rooms)
@@ -206,7 +208,7 @@ class World:
                 deferred.give_up()
             raise
         finally:
-            self.provided, self.inodes = {*build._files} - {*self._kept}, list(build._inodes)
+            self.provided = {*build._files} - {*self._kept}
             self._kept = {}
             os.dup2(stdin, CHANNEL)
             os.close(stdin)

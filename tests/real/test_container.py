@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.hosts import Host, cli
-from harness.world import PATIENCE_S, REAL, ROOT, TESTS, compiled, python
+from harness.world import PATIENCE_S, PROGRAMS, REAL, ROOT, TESTS, compiled, python
 
 CONTAINER = TESTS / "harness" / "container.py"
 
@@ -52,10 +52,12 @@ def test_a_program_runs(host: Host):
     assert (done.returncode, done.stdout) == (0, "one\ntwo\n"), done.stderr
 
 
-@pytest.mark.parametrize("kind", ["processes", "threads"])
+@pytest.mark.parametrize("kind", ["processes", "threads", "connections"])
 def test_checkpoint_and_restore(kind: str, host: Host):
     go, image = host.home / "go", host.home / "image"
-    command = ["env", f"ZT_GO={go}", compiled(REAL / "many.c"), kind, "5"]
+    many = [compiled(REAL / "many.c"), kind, "5"]
+    program = [compiled(PROGRAMS / "tcp_established.c")] if kind == "connections" else many
+    command = ["env", f"ZT_GO={go}", *program]
 
     def zaptrace(*words: str | Path) -> str:
         done = inside(host, *cli(), *words)

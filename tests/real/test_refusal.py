@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import os
+import socketserver
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from harness.flavours import started
 from harness.hosts import Host
-from harness.world import REAL, FlavourError, environment, python
+from harness.world import PATIENCE_S, REAL, FlavourError, environment, python
 
 NAMED = {
-    "connection": "TCP",
+    "connection": "no process of the pod holds",
     "fanotify": "a room that can capture anon_inode:[fanotify]; there is none",
     "landlock": "Landlock sandbox",
     "file_lease": "lease",
@@ -41,11 +44,30 @@ def allowed(what: str) -> bool:
     return fd >= 0
 
 
+@pytest.fixture
+def outside():
+    """The port of a server that gives back what it is sent."""
+
+    class Echo(socketserver.BaseRequestHandler):
+        def handle(self):
+            while data := self.request.recv(64):
+                self.request.sendall(data)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
 @pytest.mark.parametrize("what", NAMED)
-def test_refused_by_name(what: str, place: Path):
+def test_refused_by_name(what: str, place: Path, outside: int):
     if not allowed(what):
         pytest.skip(f"{what} is not allowed here: a kernel before 5.13, or a container's filter")
-    with started("restore", [python(), REAL / "refused.py", what], place) as it:
+    env = {"OUTSIDE": str(outside)}
+    with started("restore", [python(), REAL / "refused.py", what], place, env=env) as it:
         it.wait_for("ready")
         with pytest.raises(FlavourError) as refused:
             it.cycle()
@@ -58,10 +80,10 @@ def test_refused_by_name(what: str, place: Path):
         assert "PASS" in it.finish().output
 
 
-def test_command_line_says_so(place: Path):
+def test_command_line_says_so(place: Path, outside: int):
     host, go = Host(place, "a"), place / "go"
     try:
-        env = {**environment(), "ZT_GO": str(go)}
+        env = {**environment(), "ZT_GO": str(go), "OUTSIDE": str(outside)}
         pairs = [f"{k}={v}" for k, v in env.items()]
         command = ["env", "-i", *pairs, python(), str(REAL / "refused.py"), "connection"]
         host.run("run", "-d", "--name", "stuck", "--", *command)
@@ -79,3 +101,32 @@ def test_command_line_says_so(place: Path):
         go.touch()
     finally:
         host.close()
+
+
+@pytest.mark.parametrize("verb", ["checkpoint", "migrate"])
+def test_a_connection_to_outside_has_been_reset(verb: str, place: Path, outside: int):
+    """With --outside close; a pod that goes on keeps it."""
+    here, there, go = Host(place, "a"), Host(place, "b"), place / "go"
+    try:
+        env = {**environment(), "ZT_GO": str(go), "OUTSIDE": str(outside), "RESET": "1"}
+        pairs = [f"{k}={v}" for k, v in env.items()]
+        command = ["env", "-i", *pairs, python(), str(REAL / "refused.py"), "connection"]
+        here.run("run", "-d", "--name", "left", "--", *command)
+        deadline = time.monotonic() + PATIENCE_S
+        while "ready" not in here.run("logs", "left").stdout:
+            assert time.monotonic() < deadline
+        if verb == "migrate":
+            there.serve()
+            here.know(there)
+            here.run("migrate", "left", there.endpoint, "--outside", "close")
+            host = there
+        else:
+            image = str(place / "image")
+            here.run("checkpoint", "left", "--to", image, "--stop", "--outside", "close")
+            here.run("restore", image, "-d")
+            host = here
+        go.touch()
+        assert "PASS" in host.run("logs", "left", "--follow").stdout
+    finally:
+        here.close()
+        there.close()

@@ -169,6 +169,7 @@ def storm(place: Path) -> Iterator[Storm]:
         yield Storm(place, a, b)
 
 
+@pytest.mark.timeout(120 + 30 * KILLS)
 def test_one_copy_or_a_whole_image(storm: Storm) -> None:
     told: dict[str, int] = {}
     for number in range(FIRST, FIRST + KILLS):

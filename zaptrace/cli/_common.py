@@ -39,6 +39,12 @@ class PodName(TextType):
 
 POD = PodName()
 IMAGE = click.Path(file_okay=False, path_type=str)
+OUTSIDE = click.option(
+    "--outside",
+    type=click.Choice(["refuse", "close"]),
+    default="refuse",
+    help="TCP connections to outside the pod: refuse (default), or go on as if they had been reset.",
+)
 allow_changed = click.option(
     "--allow-changed",
     metavar="PATH",

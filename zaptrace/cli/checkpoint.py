@@ -6,7 +6,7 @@ import os
 
 import click
 
-from ._common import POD, as_json, connect, progress_bar, size, span, tell
+from ._common import OUTSIDE, POD, as_json, connect, progress_bar, size, span, tell
 from ._tell import print_json
 
 
@@ -21,8 +21,11 @@ from ._tell import print_json
     default=True,
     help="With --stop: restore the image beside the pod first, as a trial (default).",
 )
+@OUTSIDE
 @as_json
-def command(pod: str, to: str, then: str, codec: str, rehearsal: bool, as_json: bool) -> None:
+def command(
+    pod: str, to: str, then: str, codec: str, rehearsal: bool, outside: str, as_json: bool
+) -> None:
     """Write POD to an image.
 
     \b
@@ -43,6 +46,7 @@ def command(pod: str, to: str, then: str, codec: str, rehearsal: bool, as_json: 
             then=then,
             codec=None if codec == "none" else codec,
             rehearsal=rehearsal,
+            outside=outside,
             progress=show,
         )
     report = reply["report"]

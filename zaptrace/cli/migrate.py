@@ -6,7 +6,7 @@ import os
 
 import click
 
-from ._common import POD, as_json, connect, progress_bar, size, span, tell
+from ._common import OUTSIDE, POD, as_json, connect, progress_bar, size, span, tell
 from ._tell import print_json
 
 
@@ -16,9 +16,10 @@ from ._tell import print_json
 @click.option("--key", metavar="zap-...", help="The server's key, when it is not known yet.")
 @click.option("--name", help="What the pod is called there.")
 @click.option("--codec", type=click.Choice(["none", "lz4", "zstd"]), default="none")
+@OUTSIDE
 @as_json
 def command(
-    pod: str, to: str, key: str | None, name: str | None, codec: str, as_json: bool
+    pod: str, to: str, key: str | None, name: str | None, codec: str, outside: str, as_json: bool
 ) -> None:
     """Move POD to the host server at tcp://HOST:PORT.
 
@@ -31,6 +32,7 @@ def command(
     it up until then; afterwards that is said, and the pod moves.
     """
     options = {"key": key, "name": name, "codec": None if codec == "none" else codec}
+    options["outside"] = outside
     # The supervisor may have been started with another configuration directory than ours.
     options["config"] = os.environ.get("ZAPTRACE_CONFIG_DIR")
     options = {k: v for k, v in options.items() if v is not None}

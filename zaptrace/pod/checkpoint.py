@@ -26,8 +26,9 @@ from ..image.sink import Buffer, PartWriter, Sink
 from ..limits import STATES, UNBOUNDED, Budget
 from ..linux import host
 from ..log import fault
+from ..resources.inotify.hush import Hush
 from ..resources.room import Room, encode_state
-from ..view.frozen import FrozenPod
+from ..view.frozen import FrozenPod, Outside
 from ..view.store import RECORD
 from .pod import Pod
 from .rehearsal import rehearse
@@ -49,12 +50,22 @@ class Report:
     threads: int
 
 
+@dataclass(frozen=True)
+class _How:
+    """One checkpoint: what is done about connections, about watches of files, and a way to give it up."""
+
+    outside: Outside
+    hush: Hush
+    cancel: Cancel
+
+
 def checkpoint(
     pod: Pod,
     sink: Sink,
     *,
     then: Then = "resume",
     rehearsal: bool | None = None,
+    outside: Outside = "refuse",
     progress: Callable[[str, int], None] | None = None,
     cancel: Cancel | None = None,
 ) -> Report:
@@ -62,29 +73,33 @@ def checkpoint(
 
     What the pod has for a moment only (Unsettled) is waited for, with the pod running meanwhile.
     With `rehearsal` (None: when it is to end) the image is restored beside the frozen pod first,
-    and thrown away. `progress(room, bytes so far)` is called as rooms are captured.
+    and thrown away. TCP connections to `outside` are refused, or in the image have been reset ("close").
+    `progress(room, bytes so far)` is called as rooms are captured.
     Raises UnsupportedResource, ImageError, TraceeGone, PodError, Cancelled, and what the restore would
     raise; then the pod is as it was, if it lives, and the sink aborted. `cancel` is the sink's, too.
     """
     was_frozen = pod.frozen
-    cancel = cancel or Cancel()
-    counting = Counting(sink, progress, cancel.check)
+    how = _How(outside, Hush(), cancel or Cancel())
+    counting = Counting(sink, progress, how.cancel.check)
     try:
         with refusals_of_the_host(f'cannot checkpoint pod "{pod.name}"'):
-            manifest, started = _capture_settled(pod, counting, cancel, patient=not was_frozen)
+            manifest, started = _capture_settled(pod, counting, how, patient=not was_frozen)
         fault("checkpoint.captured")
-        cancel.check()
+        how.cancel.check()
         wanted = then == "stop" if rehearsal is None else rehearsal
-        prove = functools.partial(rehearse, cancel=cancel) if wanted else None
+        prove = functools.partial(rehearse, cancel=how.cancel) if wanted else None
         if then == "resume" and not was_frozen and prove is None:
+            how.hush.end()
             pod.thaw()  # before the commit: the pod need not wait for the disk
         downtime = time.monotonic() - started
         sink.commit(manifest, prove)
+        how.hush.end(rehearsed=prove is not None and then != "stop")
         if then == "resume" and not was_frozen and prove is not None:
             pod.thaw()
             downtime = time.monotonic() - started
     except BaseException as error:
         sink.abort()
+        how.hush.end(rehearsed=True)
         changed = _let_go_on(pod, was_frozen)
         if isinstance(error, ZaptraceError):
             error.changed = error.changed or changed
@@ -108,29 +123,33 @@ def _let_go_on(pod: Pod, was_frozen: bool) -> str:
 
 
 def _capture_settled(
-    pod: Pod, counting: Counting, cancel: Cancel, *, patient: bool
+    pod: Pod, counting: Counting, how: _How, *, patient: bool
 ) -> tuple[dict[str, Any], float]:
     """(manifest, when the pod was frozen for it)."""
     until = time.monotonic() + (SETTLES_S if patient else 0)
     look_again = _FIRST_LOOK_AGAIN_S
     while True:
         started = time.monotonic()
-        pod.freeze(cancel)
+        pod.freeze(how.cancel)
         fault("checkpoint.frozen")
         try:
-            return pod.call(_capture_all, pod, counting), started
+            return pod.call(_capture_all, pod, counting, how), started
         except Unsettled:
             if time.monotonic() > until:
                 raise
+        how.hush.end()
         pod.thaw()
         time.sleep(look_again)
         look_again = min(2 * look_again, _LAST_LOOK_AGAIN_S)
 
 
-def _capture_all(pod: Pod, counting: Counting) -> dict[str, Any]:
+def _capture_all(pod: Pod, counting: Counting, how: _How) -> dict[str, Any]:
     try:
         with contextlib.closing(pod.frozen_view()) as frozen:
-            return capture(frozen, counting)
+            frozen.outside = how.outside
+            manifest = capture(frozen, counting, hush=how.hush)
+            pod.before_end = frozen.at_end
+            return manifest
     except (TraceeGone, Unsettled, Cancelled):
         raise
     except (ZaptraceError, OSError) as error:
@@ -144,13 +163,21 @@ def _capture_all(pod: Pod, counting: Counting) -> dict[str, Any]:
 
 
 def capture(
-    frozen: FrozenPod, sink: Counting, rooms: Sequence[Room[Any]] = resources.ROOMS
+    frozen: FrozenPod,
+    sink: Counting,
+    rooms: Sequence[Room[Any]] = resources.ROOMS,
+    hush: Hush | None = None,
 ) -> dict[str, Any]:
-    """The States and contents of rooms into the sink; the manifest without its parts."""
+    """The States and contents of rooms into the sink; the manifest without its parts.
+
+    The pod's watches of files are hushed until `hush` is ended by the caller.
+    """
     frozen.image = sink
     if not frozen.processes:
         raise TraceeGone(f'cannot checkpoint pod "{frozen.name}": it has no process any more')
     resources.claim_files(frozen)
+    if hush is not None:
+        hush.begin(frozen)
     packed: list[bytes] = []
     for room in rooms:
         sink.check()

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, cast
 
 from ..cancel import Cancel
 from ..errors import HostError, PodError, ZaptraceError, refusals_of_the_host
@@ -66,8 +66,7 @@ class _Job:
         self.done.set()
 
 
-class _BusyError(Exception):
-    """The tracer is at something else."""
+class _BusyError(Exception): ...  # the tracer is at something else
 
 
 class Pod:
@@ -81,10 +80,11 @@ class Pod:
         self._handle: Handle | None = None
         self.before_thaw: list[Deferred] = []
         self._known: list[Known] = []
-        self.failure: ZaptraceError | None = None
-        """Why the tracer had to end the pod, if it had to."""
-        self.told: list[str] = []
-        """What the tracer had to say to people, oldest first; also in the log."""
+        self.before_end: list[
+            Callable[[], None]
+        ] = []  # what a checkpoint wants done if it ends here
+        self.failure: ZaptraceError | None = None  # why the tracer had to end the pod, if it had to
+        self.told: list[str] = []  # what it had to say to people, oldest first; also in the log
         with refusals_of_the_host(f'cannot make pod "{name}"'):
             self._stdio_ids = self.stdio.identify()
         self._moved = moved
@@ -233,8 +233,7 @@ class Pod:
                 raise PodError(f'pod "{self.name}" is closed')
         if job.error:
             raise job.error
-        value: T = job.value
-        return value
+        return cast(T, job.value)
 
     def _wake(self) -> None:
         with self._handle_lock:
@@ -395,6 +394,7 @@ class Pod:
                         changed="nothing; the pod is frozen still",
                     ) from error
                 self.before_thaw.pop(0)
+            self.before_end.clear()
             check(lib.zt_loop_thaw(self.handle, err := new_error()), err)
 
         self.call(work)
@@ -438,6 +438,9 @@ class Pod:
         """End every process; returns when nothing is left."""
 
         def work() -> None:
+            for last in self.before_end if self.frozen else ():
+                with contextlib.suppress(ZaptraceError):  # it ends all the same
+                    last()
             left = self._kill_all()
             self._note_root()
             if left:
@@ -490,7 +493,7 @@ class Pod:
     def __enter__(self) -> Pod:
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -194,6 +194,7 @@ def fill(build: Build, rooms: Rooms, check_wanted: Callable[[], None] = lambda: 
         _run_stage(build, stage, check_wanted)
         fault(FAULT_POINTS[stage])
         check_wanted()
+    build.close_inodes()  # what watches files from now on would tell that they are closed
     for work in build.last:
         work()
 

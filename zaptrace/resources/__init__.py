@@ -18,6 +18,7 @@ from . import (
     file_lock,
     first_thread,
     inet_socket,
+    inotify,
     itimer,
     job_control,
     landlock,
@@ -57,6 +58,7 @@ FILE_KINDS: tuple[FileKind[Any], ...] = (
     inet_socket,
     netlink_socket,
     namespace_file,
+    inotify,
     epoll,
 )
 """Rooms of open file descriptions; the first that claims one has it."""
@@ -95,7 +97,7 @@ def claim_files(pod: FrozenPod) -> None:
 
 def _room_of(file: FrozenFile) -> FileKind[Any]:
     # O_PATH names a file, and tells nothing of what is open there.
-    kinds = (regular_file,) if file.flags & os.O_PATH else FILE_KINDS
+    kinds = (regular_file, namespace_file) if file.flags & os.O_PATH else FILE_KINDS
     for room in kinds:
         if room.claims(file):
             return room

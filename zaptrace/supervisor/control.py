@@ -22,7 +22,8 @@ signal      signal: int, vpid: int|None, group: bool
 stop        grace: seconds, kill: bool                  outcome
 discard                                                 outcome; for a pod that was not to be
 checkpoint  to: path, then: "resume"|"stop",            report
-            codec, rehearsal: bool (true)
+            codec, rehearsal: bool (true),
+            outside: "refuse"|"close"
 try                                                     report; a checkpoint that is thrown away
 migrate     to: endpoint, options                       report; the outcome goes to who waits
 scrollback                                              data, at; what a tty pod wrote last

@@ -13,8 +13,10 @@ from . import own_process
 from .starter import Job
 
 if TYPE_CHECKING:
+    from ..image.sink import Sink
     from ..pod.checkpoint import Then
     from ..pod.pod import Pod
+    from ..view.frozen import Outside
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -76,6 +78,7 @@ class Engine:
         then: Then,
         codec: str | None,
         rehearsal: bool,
+        outside: Outside,
         progress: Progress,
         cancel: Cancel,
     ) -> dict[str, Any]:
@@ -88,9 +91,16 @@ class Engine:
 
         sink = DirectorySink(to, codec=codec, cancel=cancel)
         rehearse = rehearsal and then == "stop"
-        return as_dict(
-            checkpoint(pod, sink, then=then, rehearsal=rehearse, progress=step, cancel=cancel)
+        report = checkpoint(
+            pod,
+            sink,
+            then=then,
+            rehearsal=rehearse,
+            outside=outside,
+            progress=step,
+            cancel=cancel,
         )
+        return as_dict(report)
 
     def attempt(self, pod: Pod, cancel: Cancel) -> dict[str, Any]:
         """A checkpoint of `pod`, rehearsed, that is thrown away."""
@@ -107,11 +117,20 @@ class Engine:
     ) -> dict[str, Any]:
         """Hand `pod` over to the host server at `to`; on return it is not here any more."""
         from ..migration import send
+        from ..pod.checkpoint import checkpoint
         from .suitability import facts_of
+
+        outside: Outside = "close" if options.get("outside") == "close" else "refuse"
+
+        def capture(sink: Sink) -> object:
+            return checkpoint(pod, sink, then="hold", outside=outside, cancel=cancel)
 
         facts = facts_of(pod)
         known = {k: v for k, v in options.items() if k in ("config", "key", "name", "codec")}
-        return as_dict(send(pod, to, facts=facts, progress=progress, cancel=cancel, **known))
+        report = send(
+            pod, to, capture=capture, facts=facts, progress=progress, cancel=cancel, **known
+        )
+        return as_dict(report)
 
 
 def as_dict(value: object) -> dict[str, Any]:

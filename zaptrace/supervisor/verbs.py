@@ -31,6 +31,7 @@ from .workers import Results, Workers
 if TYPE_CHECKING:
     from ..pod.checkpoint import Then
     from ..pod.pod import Pod
+    from ..view.frozen import Outside
 
 _PROGRESS_S = 0.05
 _PATIENCE_S = 15.0
@@ -388,17 +389,23 @@ class Verbs:
         then: str = "resume",
         codec: str | None = None,
         rehearsal: bool = True,
+        outside: str = "refuse",
         **_: object,
     ) -> None:
         """Write an image."""
         of = self._of
         if then not in ("resume", "stop"):
             raise PodError("bad arguments for 'checkpoint'", needed="then: resume or stop")
+        if outside not in ("refuse", "close"):
+            raise PodError("bad arguments for 'checkpoint'", needed="outside: refuse or close")
+        beyond: Outside = "close" if outside == "close" else "refuse"
         next_: Then = "stop" if then == "stop" else "resume"
 
         def work(cancel: Cancel) -> dict[str, Any]:
             progress = self._progress(request)
-            done = of.engine.checkpoint(of.pod, to, next_, codec, bool(rehearsal), progress, cancel)
+            done = of.engine.checkpoint(
+                of.pod, to, next_, codec, bool(rehearsal), beyond, progress, cancel
+            )
             return {"report": done}
 
         def ended(_: object) -> None:

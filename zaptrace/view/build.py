@@ -274,8 +274,12 @@ class Build:
         _, taken, _, _ = socket.recv_fds(self.channel, 1, len(fds), socket.MSG_CMSG_CLOEXEC)
         return taken
 
+    def close_inodes(self) -> None:
+        """Close what replaces inodes of the image; from then on there is none."""
+        self._objects.close()
+        self._inodes.clear()
+
     def close(self) -> None:
         """Close every descriptor that was provided."""
         self._files.close()
-        self._objects.close()
-        self._inodes.clear()
+        self.close_inodes()

@@ -12,9 +12,9 @@ import functools
 import os
 import struct
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..errors import UnsupportedResource
 from ..ids import SUPERVISOR, FileId, Rpid, Vpid
@@ -28,6 +28,9 @@ from .store import Stored, of_room, read_store
 
 if TYPE_CHECKING:
     from ..image.sink import Parts, Writer
+
+Outside = Literal["refuse", "close"]
+"""What becomes of connections to outside the pod: it is not captured, or they have been reset."""
 
 _O_CLOEXEC = os.O_CLOEXEC
 _INFO_OF_ITSELF = {"pos", "flags", "mnt_id", "ino"}
@@ -271,11 +274,14 @@ class FrozenPod:
     stdio: dict[tuple[int, int], str] = field(default_factory=dict)
     tty_master: int | None = None
     image: Parts = field(default_factory=_Nowhere)
+    outside: Outside = "refuse"
     processes: list[FrozenProcess] = field(init=False, default_factory=list)
     zombies: list[Zombie] = field(init=False, default_factory=list)
     all_files: list[FrozenFile] = field(init=False, default_factory=list)
     worked_out: dict[type, object] = field(init=False, default_factory=dict)
     """What rooms find out once for all of them, by its class."""
+    at_end: list[Callable[[], None]] = field(init=False, default_factory=list)
+    """To be done in the pod, frozen still, just before it is ended because it goes on elsewhere."""
     duplicates: Duplicates = field(init=False, default_factory=Duplicates)
     _claimed: dict[str, list[FrozenFile]] = field(init=False, default_factory=dict)
     _alike: dict[_Key, list[FrozenFile]] = field(

@@ -23,13 +23,23 @@ def checked(result):
 
 
 def connection():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        client = socket.create_connection(listener.getsockname())
-        server = listener.accept()[0]
+    """To a server that is not in the pod, at port OUTSIDE; it gives back what it is sent.
+
+    With RESET in the environment it has to be found reset.
+    """
+    client = socket.create_connection(("127.0.0.1", int(os.environ["OUTSIDE"])))
+    client.sendall(b"hello")
+    assert client.recv(64) == b"hello"
 
     def check():
+        if "RESET" in os.environ:
+            try:
+                client.recv(64)
+            except ConnectionResetError:
+                return
+            raise AssertionError("it was not reset")
         client.sendall(b"still here")
-        assert server.recv(64) == b"still here"
+        assert client.recv(64) == b"still here"
 
     return check
 

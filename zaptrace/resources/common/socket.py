@@ -49,19 +49,33 @@ def domain(fd: int) -> int:
         return sock.getsockopt(_SOL, socket.SO_DOMAIN)
 
 
-def options(sock: socket.socket, table: Table) -> dict[str, bytes]:
-    """The options in `table` whose value is not what a fresh socket of this kind has."""
-    with socket.socket(sock.family, sock.type, sock.proto) as fresh:
-        found = {}
-        for name, (level, option, size) in table.items():
-            try:
-                value = sock.getsockopt(level, option, size)
-                usual = fresh.getsockopt(level, option, size)
-            except OSError:  # this kind of socket, or this kernel, does not have it
-                continue
-            if value != usual:
-                found[name] = value
-        return found
+Usual = dict[tuple[int, int, int], dict[str, bytes]]
+"""The options that a fresh socket has, by its family, type and protocol."""
+
+
+def options(sock: socket.socket, table: Table, usual: Usual | None = None) -> dict[str, bytes]:
+    """The options in `table` whose value is not what a fresh socket of this kind has.
+
+    `usual` remembers that for those who ask of many sockets, each with the same table.
+    """
+    usual = {} if usual is None else usual
+    kind = (sock.family, sock.type, sock.proto)
+    if kind not in usual:
+        with socket.socket(*kind) as fresh:
+            usual[kind] = {name: value for name, value in _read_all(fresh, table)}
+    fresh_ones = usual[kind]
+    return {
+        name: value
+        for name, value in _read_all(sock, {name: table[name] for name in fresh_ones})
+        if value != fresh_ones[name]
+    }
+
+
+def _read_all(sock: socket.socket, table: Table) -> Iterator[tuple[str, bytes]]:
+    for name, (level, option, size) in table.items():
+        # This kind of socket, or this kernel, does not have each of them.
+        with contextlib.suppress(OSError):
+            yield name, sock.getsockopt(level, option, size)
 
 
 def set_options(sock: socket.socket, values: dict[str, bytes], table: Table) -> None:

@@ -1,13 +1,16 @@
-"""TCP and UDP sockets over IPv4 and IPv6: listening, bound, unbound, and UDP with a peer.
+"""TCP and UDP sockets over IPv4 and IPv6: listening, bound, unbound, UDP with a peer, TCP connections.
 
 Addresses, backlog, options, filters, multicast memberships, shut-down halves of UDP, and datagrams that
 wait to be read, with where they came from. The address is claimed by binding it before anything is
-made.
+made. A TCP connection has both its ends in the pod (stream.py, join.py), or the one that is: then the
+other was closed. Where its addresses are not to be had here it has other ones, and tells the same
+(virtual.py). What waits to be accepted waits again (backlog.py).
 
-Not carried, and refused: a TCP connection, whatever its state, unless it has ended; an error that was
-not read yet; filters of eBPF, keys of TCP; other protocols. Not carried: connections that a listener
-has not accepted yet (their clients see a reset), what was told beside a datagram (its time of arrival,
-its TTL ...), anycast memberships, the size that IPV6_MTU has set, flow labels that were leased.
+Not carried, and refused: a TCP connection to outside the pod, unless it is to be reset, and one that is
+being made; an error that was not read yet; filters of eBPF, keys of TCP; other protocols. Not carried:
+connections from outside that a listener has not accepted yet (their clients see a reset), what TCP has
+measured and counted (TCP_INFO), what was told beside a datagram (its time of arrival, its TTL ...),
+anycast memberships, the size that IPV6_MTU has set, flow labels that were leased.
 """
 
 from __future__ import annotations
@@ -15,52 +18,48 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import select
 import socket
 import stat
-import struct
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from ...errors import RestoreError
 from ...log import log
-from ...shapes import U8, U32, Among, Data, OneOf, Range, Word
 from ...view.build import Stage
-from ..common.file import Description, described, finish, restoring, unsupported
+from ..common.file import described, finish, restoring, unsupported
 from ..common.options import TCP, UDP, Table
 from ..common.socket import (
-    Filter,
+    Usual,
     borrowed,
     domain,
     filter_of,
     options,
-    queued,
     set_filter,
     set_options,
 )
 from ..room import Whole, bad
+from . import flow, join
+from .address import Address, address
 from .diag import shutdowns
-from .multicast import Membership, join, memberships
-from .queue import Address, Datagram, address, look, refill
-from .unseen import Unseen, forget_all, note_again, set_unseen, unseen
+from .multicast import join as join_group
+from .multicast import memberships
+from .queue import look, refill
+from .state import CONNECTED, ENDED, ESTABLISHED, LISTENING, RESET, UNCONNECTED, WAITING, Socket
+from .state import NAME as _NAME
+from .stream import Streams, accept_queue, has_error, reads_no_more
+from .unseen import forget_all, note_again, set_unseen, unseen
+from .virtual import told
 
 if TYPE_CHECKING:
     from ...view.build import Build
     from ...view.frozen import FrozenFile, FrozenPod
 
-NAME = "inet_socket"
+NAME = _NAME
 
-LISTENING, CONNECTED, ENDED, UNCONNECTED = "listening", "connected", "ended", "unconnected"
-_TCP_CLOSE, _TCP_LISTEN = 7, 10
 _IP_BIND_ADDRESS_NO_PORT = 24
-_ACCEPT_S = 10.0
 _ANYWHERE = ("0.0.0.0", "::")
 _HOW = {1: socket.SHUT_RD, 2: socket.SHUT_WR, 3: socket.SHUT_RDWR}
-_TCP_STATES = (
-    "?", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE",
-    "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING", "NEW_SYN_RECV",
-)  # fmt: skip
 _PROTOCOLS = {
     socket.SOCK_STREAM: (socket.IPPROTO_TCP,),
     socket.SOCK_DGRAM: (socket.IPPROTO_UDP, socket.IPPROTO_ICMP, socket.IPPROTO_ICMPV6),
@@ -68,21 +67,8 @@ _PROTOCOLS = {
 
 
 @dataclass(frozen=True)
-class State(Description):
-    family: Annotated[int, OneOf(socket.AF_INET, socket.AF_INET6)]
-    type: Annotated[int, OneOf(*_PROTOCOLS)]
-    protocol: U8
-    status: Annotated[str, OneOf(LISTENING, CONNECTED, ENDED, UNCONNECTED)]
-    """`listening`, `connected` (UDP), `ended` (a TCP connection that is over) or `unconnected`."""
-    local: Address | None
-    peer: Address | None
-    backlog: U32
-    shutdown: Annotated[int, Range(0, 3)]
-    options: Annotated[dict[Word, Data], Among(*TCP, *UDP)]
-    unseen: list[Unseen]
-    filter: Filter
-    memberships: list[Membership]
-    queue: list[Datagram]
+class State(Socket):
+    """One socket; see state.py."""
 
 
 def claims(file: FrozenFile) -> bool:
@@ -106,17 +92,44 @@ def verify(states: list[State], whole: Whole) -> None:
         groups = [a for member in state.memberships for a in (member.group, *member.sources)]
         if any(len(group) != size for group in groups):
             raise bad("a socket is in a group of another family")
-        if state.type == socket.SOCK_STREAM and (state.peer or state.queue or groups):
-            raise bad("a TCP socket has a peer, a queue or a group")
+        if state.type == socket.SOCK_STREAM:
+            _verify_stream(state, bool(state.queue or groups))
+        elif state.stream or state.turn or state.status not in (CONNECTED, UNCONNECTED):
+            raise bad("a UDP socket is a TCP connection")
+
+
+def _verify_stream(state: State, groups: bool) -> None:
+    if groups or (state.peer and not state.stream):
+        raise bad("a TCP socket without a connection has a peer, or one has a queue or a group")
+    connected = state.status in (ESTABLISHED, WAITING, RESET)
+    if (state.stream is None) == connected or state.status == CONNECTED:
+        raise bad(f"a TCP socket is {state.status}, and tells nothing of that")
+    if state.stream and state.status in (LISTENING, UNCONNECTED):
+        raise bad(f"a TCP socket is {state.status}, and a connection")
+    if (state.turn is not None) != (state.status == WAITING):
+        raise bad("a TCP connection has a turn without waiting for it, or waits without one")
+    if state.turn and not (state.local and state.peer):
+        raise bad("a TCP connection waits to be accepted, and has no addresses")
+    told = [of.unread for of in (state.stream,) if of] + [of.sent for of in (state.turn,) if of]
+    if any(unread.urgent >= len(unread.data) for unread in told if unread.urgent >= 0):
+        raise bad("a TCP connection has an urgent byte beyond what waits to be read")
 
 
 def capture(pod: FrozenPod) -> list[State]:
     files = pod.files(NAME)
-    shut = shutdowns() if files else {}
-    return [_capture(pod, file, shut) for file in files]
+    if not files:
+        return []
+    shut = shutdowns()
+    streams = Streams(files, close_outside=pod.outside == "close")
+    usual: Usual = {}
+    states = [_capture(pod, file, shut, streams, usual) for file in files]
+    pod.at_end.append(partial(join.reset_at_end, streams.inside))
+    return states
 
 
-def _capture(pod: FrozenPod, file: FrozenFile, shut: dict[int, int]) -> State:
+def _capture(
+    pod: FrozenPod, file: FrozenFile, shut: dict[int, int], streams: Streams, usual: Usual
+) -> State:
     with borrowed(file.local) as sock:
         if sock.proto not in _PROTOCOLS.get(sock.type, ()):
             raise unsupported(
@@ -124,14 +137,19 @@ def _capture(pod: FrozenPod, file: FrozenFile, shut: dict[int, int]) -> State:
                 f"is an internet socket of type {int(sock.type)}, protocol {sock.proto}",
                 needed="TCP or UDP",
             )
-        status, backlog = UNCONNECTED, 0
+        status, backlog, stream, turn = UNCONNECTED, 0, None, None
         if sock.type == socket.SOCK_STREAM:
-            status, backlog = _tcp(file, sock)
+            status, backlog = _tcp(file, sock, streams)
+            if status in (ESTABLISHED, ENDED):
+                stream, turn = streams.stream(file, sock), streams.turn(sock)
+                status = WAITING if turn else RESET if streams.is_outside(sock) else status
         local, peer = address(sock.getsockname()), None
-        if status == UNCONNECTED:
+        if status in (UNCONNECTED, ESTABLISHED, WAITING, RESET):
             with contextlib.suppress(OSError):
                 peer = address(sock.getpeername())
-                status = CONNECTED
+                status = CONNECTED if status == UNCONNECTED else status
+        if stream:
+            local, peer = told(file, local, peer)
         return State(
             **described(pod, file),
             family=sock.family,
@@ -141,12 +159,14 @@ def _capture(pod: FrozenPod, file: FrozenFile, shut: dict[int, int]) -> State:
             local=local if local.port or local.host not in _ANYWHERE else None,
             peer=peer,
             backlog=backlog,
-            options=options(sock, _table(sock.type)),
-            shutdown=shut.get(file.stat.st_ino, 0) if sock.type == socket.SOCK_DGRAM else 0,
+            options=_options(sock, status, usual),
+            shutdown=_shutdown(file, sock, shut),
             unseen=unseen(file),
             filter=filter_of(file, sock),
             memberships=memberships(sock) if sock.type == socket.SOCK_DGRAM else [],
             queue=look(file, sock) if sock.type == socket.SOCK_DGRAM else [],
+            stream=stream,
+            turn=turn,
         )
 
 
@@ -154,51 +174,37 @@ def _table(kind: int) -> Table:
     return TCP if kind == socket.SOCK_STREAM else UDP
 
 
-def _tcp(file: FrozenFile, sock: socket.socket) -> tuple[str, int]:
-    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
-    state = info[0]
-    if state == _TCP_LISTEN:
-        waiting, backlog = struct.unpack_from("=II", info, 24)  # tcpi_unacked, tcpi_sacked
-        if waiting:
-            log.warning(
-                "%s: %d TCP connections not accepted yet are not carried", file.holder, waiting
-            )
+def _options(sock: socket.socket, status: str, usual: Usual) -> dict[str, bytes]:
+    found = options(sock, _table(sock.type), usual)
+    of_tcp = status in (ESTABLISHED, WAITING, RESET, ENDED)
+    return join.of_connection(found) if of_tcp else found
+
+
+def _shutdown(file: FrozenFile, sock: socket.socket, shut: dict[int, int]) -> int:
+    if sock.type == socket.SOCK_DGRAM:
+        return shut.get(file.stat.st_ino, 0)
+    state = flow.info(sock).state
+    if state not in (flow.ESTABLISHED, flow.FIN_WAIT1, flow.FIN_WAIT2):
+        return 0
+    return reads_no_more(sock) | (state != flow.ESTABLISHED) << 1
+
+
+def _tcp(file: FrozenFile, sock: socket.socket, streams: Streams) -> tuple[str, int]:
+    state = flow.info(sock).state
+    if state == flow.LISTEN:
+        waiting, backlog = accept_queue(sock)
+        if waiting > streams.wait_at(sock):
+            log.warning("%s: TCP connections not accepted yet are not carried", file.holder)
         return LISTENING, backlog
-    if state != _TCP_CLOSE:
-        name = _TCP_STATES[state] if state < len(_TCP_STATES) else str(state)
-        raise unsupported(
-            file,
-            "is a TCP connection",
-            needed="TCP sockets that listen or are not connected",
-            found=f"{_both_ends(sock)}, {name}",
-            do="let the program close it, or checkpoint when no client is connected",
-        )
-    poll = select.poll()
-    poll.register(sock, select.POLLRDHUP)
-    events = next((events for _, events in poll.poll(0)), 0)
-    if events & select.POLLERR:
+    if state != flow.CLOSE:
+        return ESTABLISHED, 0
+    if has_error(sock):
         raise unsupported(
             file,
             "is a TCP connection that has failed, which the program has not read yet",
             do="try again once the program has read it",
         )
-    if not events & select.POLLRDHUP:
-        return UNCONNECTED, 0
-    if queued(sock.fileno()):
-        raise unsupported(
-            file,
-            "is a TCP connection that has ended, with data that was not read yet",
-            do="try again once the program has read it",
-        )
-    return ENDED, 0
-
-
-def _both_ends(sock: socket.socket) -> str:
-    ends = []
-    for ask in (sock.getsockname, sock.getpeername):
-        with contextlib.suppress(OSError):
-            ends.append(address(ask()).shown)
-    return " to ".join(ends)
+    return (ENDED if reads_no_more(sock) else UNCONNECTED), 0
 
 
 # restore
@@ -207,19 +213,26 @@ def _both_ends(sock: socket.socket) -> str:
 def restore(states: list[State], build: Build) -> None:
     if states:
         build.at(Stage.SHARED, forget_all, build)
+    streams = [state for state in states if state.stream]
+    joiner = join.Joiner(streams, build, _open)
+    build.at(Stage.SHARED, joiner.make)  # before anybody listens: their ports may be the same
+    ports = {state.local.port for state in streams if state.local}
     for state in states:
+        if state.stream:
+            continue
         if build.rehearsal:
             # The original has the port, and the clients: with SO_REUSEPORT we would take some.
             local = state.local and replace(state.local, port=0)
             state = replace(state, local=local, queue=[])
-        if state.local is not None and state.status != ENDED:
+        if state.local is not None:
             build.at(Stage.CLAIM, _claim, state, build)
-        build.at(Stage.SHARED, _make, state, build)
+        build.at(Stage.SHARED, _make, state, build, joiner, ports)
+    build.at(Stage.SHARED, joiner.complete)
     if not build.rehearsal:
         build.at(Stage.SHARED, _refill, states, build)
 
 
-def _claim(state: State, build: Build) -> None:
+def _claim(state: Socket, build: Build) -> None:
     with _open(state) as sock:
         try:
             _bind(state, sock)
@@ -237,26 +250,33 @@ def _claim(state: State, build: Build) -> None:
             ) from error
 
 
-def _open(state: State) -> socket.socket:
+def _open(state: Socket) -> socket.socket:
     with restoring(NAME, Stage.CLAIM, "a socket"):
         sock = socket.socket(state.family, state.type, state.protocol)
-        table = _table(state.type)
         try:
-            later = ("SO_LOCK_FILTER",) if state.queue else ()
-            if not state.queue:  # which is from before the filter, maybe, and would have to pass it
-                set_filter(sock, state.filter)
-            now = {k: v for k, v in state.options.items() if k in table and k not in later}
-            set_options(sock, now, table)
-            set_unseen(sock, state.unseen, bound=False)
-            for membership in state.memberships:
-                join(sock, membership)
+            _set_up(state, sock)
         except OSError:
             sock.close()
             raise
         return sock
 
 
-def _bind(state: State, sock: socket.socket) -> None:
+def _set_up(state: Socket, sock: socket.socket) -> None:
+    if state.stream:
+        join.set_first(sock, state)
+    else:
+        table = _table(state.type)
+        later = ("SO_LOCK_FILTER",) if state.queue else ()
+        if not state.queue:  # which is from before the filter, maybe, and would have to pass it
+            set_filter(sock, state.filter)
+        now = {k: v for k, v in state.options.items() if k in table and k not in later}
+        set_options(sock, now, table)
+    set_unseen(sock, state.unseen, bound=False)
+    for membership in state.memberships:
+        join_group(sock, membership)
+
+
+def _bind(state: Socket, sock: socket.socket) -> None:
     assert state.local is not None
     try:
         if state.local.port:
@@ -271,7 +291,7 @@ def _bind(state: State, sock: socket.socket) -> None:
         sock.bind((anywhere, state.local.port))
 
 
-def _bind_without_port(state: State, sock: socket.socket, local: Address) -> None:
+def _bind_without_port(state: Socket, sock: socket.socket, local: Address) -> None:
     """As IP_BIND_ADDRESS_NO_PORT makes it, or a connection that was given up leaves it."""
     before = sock.getsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT)
     sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
@@ -279,23 +299,33 @@ def _bind_without_port(state: State, sock: socket.socket, local: Address) -> Non
     sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, before)
 
 
-def _make(state: State, build: Build) -> None:
+def _make(state: Socket, build: Build, joiner: join.Joiner, ports: set[int]) -> None:
+    """`ports`: where the pod's TCP connections have one end."""
     with restoring(NAME, Stage.SHARED, "an internet socket"), _open(state) as sock:
-        if state.status == ENDED:
-            _end(sock)
+        again = sock.dup()
+        shared = bool(
+            state.type == socket.SOCK_STREAM and state.local and state.local.port in ports
+        )
+        place = partial(_place, state, again, shared)
+        if shared and joiner.waits:
+            build.at_thaw(place, again.close)
         else:
-            again = sock.dup()
-            build.or_when_free(partial(_place, state, again), again.close)
+            build.or_when_free(place, again.close)
         note_again(build, sock.fileno(), state.unseen)
         finish(build, state, sock.detach())
 
 
-def _place(state: State, sock: socket.socket) -> None:
+def _place(state: Socket, sock: socket.socket, shared: bool) -> None:
     """Give it its addresses; `sock` is ours, and closed once that is done."""
+    reuse = sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+    if shared:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if state.local is not None:
         _bind(state, sock)
     if state.status == LISTENING:
         sock.listen(state.backlog)
+    if shared:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
     if state.peer is not None:
         sock.connect(state.peer.raw(state.family))
     set_unseen(sock, state.unseen, bound=True)
@@ -334,17 +364,3 @@ def _refill_now(states: list[State], copies: dict[int, socket.socket]) -> None:
 def _close(copies: dict[int, socket.socket]) -> None:
     for copy in copies.values():
         copy.close()
-
-
-def _end(sock: socket.socket) -> None:
-    """Give `sock` a connection that is over: reads say end of file, not ENOTCONN."""
-    loopback = "127.0.0.1" if sock.family == socket.AF_INET else "::1"
-    with socket.socket(sock.family, socket.SOCK_STREAM) as listener:
-        listener.bind((loopback, 0))
-        listener.listen(1)
-        listener.settimeout(_ACCEPT_S)
-        sock.connect(listener.getsockname())  # the kernel gives up by itself
-        other = listener.accept()[0]
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        other.close()  # a reset
-        sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # which is thereby read

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from ...log import log
-from ...shapes import U16, U32, IpAddress, Length
+from ...shapes import Length
 from ..common.file import unsupported
 from ..common.socket import queued
+from .address import Address, address
 
 if TYPE_CHECKING:
     from ...view.frozen import FrozenFile
@@ -26,32 +27,6 @@ _SO_PEEK_OFF, _SO_MEMINFO = 42, 55
 _PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT
 _LARGEST = 1 << 16
 _PATIENCE_S = 2.0
-
-
-@dataclass(frozen=True)
-class Address:
-    host: IpAddress
-    port: U16
-    flow: U32
-    scope: U32
-    """Flow and scope are IPv6's."""
-
-    def raw(self, family: int) -> tuple[str, int] | tuple[str, int, int, int]:
-        """As the socket module has it."""
-        if family == socket.AF_INET:
-            return (self.host, self.port)
-        return (self.host, self.port, self.flow, self.scope)
-
-    @property
-    def shown(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-
-def address(raw: tuple[str, int] | tuple[str, int, int, int]) -> Address:
-    host, port, *rest = raw
-    flow, scope = rest or (0, 0)
-    return Address(host, port, flow, scope)
 
 
 @dataclass(frozen=True)

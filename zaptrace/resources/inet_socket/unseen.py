@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from ...linux.native import lib
 from ...shapes import I32, Length
 from ..common.file import unsupported
+from .virtual import ADDRESSES, notes_of
 
 if TYPE_CHECKING:
     from ...view.build import Build
@@ -40,9 +41,8 @@ class Unseen:
 
 def unseen(file: FrozenFile) -> list[Unseen]:
     found = []
-    for key, value in file.pod.store(ROOM).items():
-        inode, level, option = _KEY.unpack(key)
-        if inode != file.stat.st_ino:
+    for (level, option), value in notes_of(file).items():
+        if (level, option) == ADDRESSES:
             continue
         if (level, option) in _CANNOT:
             raise unsupported(file, _CANNOT[level, option], do="run it without that option")

@@ -1,5 +1,5 @@
 /* TCP: a send and a receive of all that had moved a part. */
-#include "../zt_halfway.h"
+#include "zt_halfway.h"
 
 #include <netinet/in.h>
 #include <sys/socket.h>

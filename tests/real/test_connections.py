@@ -1,0 +1,58 @@
+"""Servers with clients that stay connected, all in one pod: nobody misses a byte, or an address."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.flavours import MOVING, compare_native
+from harness.world import REAL, ROOT, built, only_one, python, require
+
+ROUNDS = 4
+REDIS = ("--port", "PORT", "--save", "", "--appendonly", "no", "--loglevel", "warning")
+
+
+def server(kind: str) -> list[str | Path]:
+    """What talking.py is told; the word PORT is the port's."""
+    if kind == "redis":
+        return ["redis", require("redis-server"), *REDIS]
+    if kind == "node":
+        return ["http", require("node", "nodejs"), REAL / "echoing.js", "PORT"]
+    if kind == "go":
+        return ["http", in_go(), "PORT"]
+    if kind == "files":
+        require("curl")
+    return [kind]
+
+
+def in_go() -> Path:
+    """Built once for all pytest workers."""
+    go = require("go", "golang-go")
+    with only_one(ROOT / "build" / "programs" / "echoing-go") as target:
+        if not target.exists():
+            cache = str(target.with_name("go-cache"))
+            offline = {"GO111MODULE": "off", "GOFLAGS": "", "GOTOOLCHAIN": "local"}
+            source = REAL / "echoing.go"
+            built(go, "build", "-o", target, source, CGO_ENABLED="0", GOCACHE=cache, **offline)
+    return target
+
+
+TRIED = [
+    *(("redis", flavour) for flavour in MOVING),
+    ("node", "restore"),
+    ("node", "migrate"),
+    ("go", "shifted"),
+    ("go", "migrate"),
+    ("socketserver", "twice"),
+    ("asyncio", "restore"),
+    ("files", "shifted"),
+]
+"""Each server, and each way of moving, but not all of both: they are long."""
+
+
+@pytest.mark.parametrize(("kind", "flavour"), [tried for tried in TRIED if tried[1] in MOVING])
+def test_clients_stay_connected(kind: str, flavour: str, place: Path):
+    command = [python(), REAL / "talking.py", *server(kind)]
+    compare_native(flavour, command, place, times=ROUNDS, env={"HOME": os.fspath(place)})

@@ -1,0 +1,269 @@
+"""What a pod's TCP connections are, as each end of them sees it.
+
+Both ends are the pod's, or the one that is: then nobody has the other any more, and what it had sent
+is still to be read. Before anything is looked at, all that was sent is brought over to who is to read
+it (flow.py), the end of a stream too, so that no connection is on its way from one state to the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import struct
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ...shapes import U16
+from ..common.file import unsupported
+from ..common.socket import borrowed
+from . import flow
+from .address import Address, Key, address
+from .backlog import Turn, has_sent, take_turns
+from .diag import TcpSocket, tcp_sockets
+from .flow import Unread
+
+if TYPE_CHECKING:
+    from ...errors import UnsupportedResource
+    from ...view.frozen import FrozenFile
+
+_WAITING = (flow.ESTABLISHED, flow.CLOSE_WAIT, flow.SYN_RECV, 12)
+"""States of an end that nobody has, because nobody has accepted it yet."""
+_ON_ITS_WAY = (flow.FIN_WAIT1, flow.CLOSING, flow.LAST_ACK)
+Ends = tuple[Key, Key]
+"""The addresses of a connection: of this end, and of the other."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Of one end of a connection."""
+
+    unread: Unread
+    alone: bool
+    """Nobody has the other end any more."""
+    largest_segment: U16
+    """Which it has asked for (TCP_MAXSEG); 0: none in particular."""
+
+
+def accept_queue(listener: socket.socket) -> tuple[int, int]:
+    """(how many wait to be accepted, what listen(2) was given)."""
+    raw = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+    waiting, backlog = struct.unpack_from("=II", raw, 24)  # tcpi_unacked, tcpi_sacked
+    return waiting, backlog
+
+
+def both_ends(sock: socket.socket) -> tuple[Address, Address] | None:
+    """None if the other one is not known, as before a connection and after it."""
+    with contextlib.suppress(OSError):
+        return address(sock.getsockname()), address(sock.getpeername())
+    return None
+
+
+class Streams:
+    """The connections of a frozen pod."""
+
+    def __init__(self, files: list[FrozenFile], *, close_outside: bool) -> None:
+        """With `close_outside`, those to outside the pod have been reset, in the image."""
+        self._close_outside = close_outside
+        self._files: dict[Ends, FrozenFile] = {}
+        self._outside: set[Ends] = set()
+        self._alone: set[Ends] = set()
+        self._host: dict[Ends, TcpSocket] | None = None
+        self._listeners: list[tuple[Address, FrozenFile]] = []
+        self._turns: dict[Ends, Turn] = {}
+        waiting: dict[int, list[tuple[Ends, FrozenFile]]] = {}
+        for file in files:
+            with borrowed(file.local) as sock:
+                if sock.type == socket.SOCK_STREAM and (ends := self._ends(file, sock)):
+                    self._files[ends] = file
+        for ends, file in self._files.items():
+            with borrowed(file.local) as sock:
+                listener = self._bring_over(file, sock, ends)
+            if listener is not None:
+                waiting.setdefault(listener, []).append((ends, file))
+        for number, clients in waiting.items():
+            self._take_turns(self._listeners[number][1], clients)
+        for ends, file in self._files.items():
+            with borrowed(file.local) as sock:
+                if ends in self._turns or ends in self._outside:
+                    continue
+                if not flow.soon(partial(_is_at_rest, sock)):
+                    raise _refused(file, sock, "it does not come to rest")
+
+    def _ends(self, file: FrozenFile, sock: socket.socket) -> Ends | None:
+        state = flow.info(sock).state
+        if state == flow.LISTEN:
+            self._listeners.append((address(sock.getsockname()), file))
+        if state in (flow.CLOSE, flow.LISTEN):
+            return None
+        if has_error(sock):
+            raise unsupported(
+                file,
+                "is a TCP connection with an error that was not read yet",
+                needed="none; to look at it would take it away",
+                do="try again once the program has read it",
+            )
+        both = both_ends(sock)
+        if both is None:
+            raise _refused(file, sock, "it is being made")
+        return both[0].key, both[1].key
+
+    def _bring_over(self, file: FrozenFile, sock: socket.socket, ends: Ends) -> int | None:
+        """Which listener has to accept it, if it waits for that."""
+        other = self._files.get(ends[::-1])
+        if other is None:
+            return self._bring_over_alone(file, sock, ends)
+        with borrowed(other.local) as peer:
+            came = flow.deliver(peer, sock)
+        if not came:
+            raise _refused(
+                file,
+                sock,
+                "what was sent does not come over",
+                needed="room for it with who is to read it",
+                do="try again once the program has read some of it",
+            )
+        return None
+
+    def _bring_over_alone(self, file: FrozenFile, sock: socket.socket, ends: Ends) -> int | None:
+        """Nobody has the other end any more: refused if somebody has."""
+        other = self._of_host.get(ends[::-1])
+        if other is not None and not other.inode and other.state in _WAITING:
+            listener = self._listener_of(file, sock)
+            if listener is not None:
+                return listener
+            beyond = "nobody has accepted it yet, and who may is not in the pod"
+        else:
+            beyond = _is_beyond(sock, other)
+        if beyond and not self._close_outside:
+            raise _refused(file, sock, beyond)
+        if beyond:
+            self._outside.add(ends)
+            return None
+        if not flow.receive_to_the_end(sock):
+            raise _refused(file, sock, "its other end was closed, and does not say so")
+        self._alone.add(ends)
+        return None
+
+    def _listener_of(self, file: FrozenFile, sock: socket.socket) -> int | None:
+        peer = address(sock.getpeername())
+        found = [
+            n
+            for n, (at, _) in enumerate(self._listeners)
+            if at.port == peer.port and (at.key == peer.key or at.is_any)
+        ]
+        if len(found) > 1:
+            what = f"nobody has accepted it yet, and {len(found)} listeners of the pod may"
+            raise _refused(file, sock, what, needed="one listener of the pod's at its address")
+        return found[0] if found else None
+
+    def _take_turns(self, file: FrozenFile, clients: list[tuple[Ends, FrozenFile]]) -> None:
+        """Of all that wait at a listener."""
+        with contextlib.ExitStack() as stack:
+            listener = stack.enter_context(borrowed(file.local))
+            socks = [stack.enter_context(borrowed(client.local)) for _, client in clients]
+            waiting = accept_queue(listener)[0]
+            sent = any(map(has_sent, socks))
+            if sent and waiting != len(clients):
+                raise _refused(
+                    clients[0][1],
+                    socks[0],
+                    "nobody has accepted it yet; others wait with it, who are not in the pod",
+                    needed="connections that were accepted",
+                    do="try again once the program has accepted it",
+                )
+            if sent or waiting == len(clients) > 1:
+                turns = take_turns(listener, socks)
+            else:
+                turns = [Turn(number, flow.NOTHING) for number in range(len(socks))]
+        self._turns.update(zip((ends for ends, _ in clients), turns, strict=True))
+
+    def wait_at(self, listener: socket.socket) -> int:
+        """How many of the pod's own wait there."""
+        port = listener.getsockname()[1]
+        return sum(there[1] == port for _, there in self._turns)
+
+    def turn(self, sock: socket.socket) -> Turn | None:
+        """Of one that waits to be accepted."""
+        both = both_ends(sock)
+        return self._turns.get((both[0].key, both[1].key)) if both else None
+
+    @property
+    def _of_host(self) -> dict[Ends, TcpSocket]:
+        if self._host is None:
+            self._host = tcp_sockets()
+        return self._host
+
+    def stream(self, file: FrozenFile, sock: socket.socket) -> Stream:
+        """Of a socket whose connection is there, or has ended with something to be read."""
+        both = both_ends(sock)
+        unread = flow.look(sock)
+        if unread is None:
+            raise unsupported(
+                file,
+                "is a TCP connection with an urgent byte that was not read yet",
+                needed="Linux 6.9 or later, to look at what comes after it",
+                do="try again once the program has read it",
+            )
+        advertised = flow.info(sock).advertised
+        return Stream(
+            unread=unread,
+            alone=both is None or (both[0].key, both[1].key) in self._alone,
+            largest_segment=advertised if advertised <= flow.LARGEST_SEGMENT else 0,
+        )
+
+    def is_outside(self, sock: socket.socket) -> bool:
+        """Does it lead out of the pod?"""
+        both = both_ends(sock)
+        return both is not None and (both[0].key, both[1].key) in self._outside
+
+    @property
+    def inside(self) -> list[FrozenFile]:
+        """The sockets of those that do not."""
+        return [file for ends, file in self._files.items() if ends not in self._outside]
+
+
+def _is_beyond(sock: socket.socket, other: TcpSocket | None) -> str:
+    """Where the other end is, that is not in the pod; "" if nobody has it any more."""
+    if other is not None:
+        held = f"its other end is socket:[{other.inode}], which no process of the pod holds"
+        return held if other.inode else ""
+    both = both_ends(sock)
+    if both and (both[1].loops_back or both[0].key[0] == both[1].key[0]):
+        return ""
+    return "its other end is on another host"
+
+
+def _is_at_rest(sock: socket.socket) -> bool:
+    return flow.info(sock).state not in _ON_ITS_WAY
+
+
+def has_error(sock: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(sock, 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
+
+
+def reads_no_more(sock: socket.socket) -> bool:
+    """shutdown(2) said so; or the other side has said that it sends no more."""
+    poll = select.poll()
+    poll.register(sock, select.POLLRDHUP)
+    return any(events & select.POLLRDHUP for _, events in poll.poll(0))
+
+
+def _refused(
+    file: FrozenFile, sock: socket.socket, found: str, needed: str = "", do: str = ""
+) -> UnsupportedResource:
+    ends = [address(sock.getsockname()).shown]
+    with contextlib.suppress(OSError):
+        ends.append(address(sock.getpeername()).shown)
+    state = flow.info(sock).state
+    name = flow.STATES[state] if state < len(flow.STATES) else str(state)
+    return unsupported(
+        file,
+        "is a TCP connection",
+        needed=needed or "both ends of the connection in the pod",
+        found=f"{' to '.join(ends)}, {name}: {found}",
+        do=do or "start the other program in the pod too, or end the connection first",
+    )

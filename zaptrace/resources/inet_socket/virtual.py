@@ -1,0 +1,92 @@
+"""Addresses that a connection tells the pod, where it has other ones on this host.
+
+A connection with both ends in the pod needs a pair of addresses of this host, and any will do. Where
+those that it had are not to be had (a port is another's, an address is another host's), it is made
+with others, and the lower half tells the pod the ones that it knows (csrc/resources/inet_socket.c).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from ...linux.native import lib
+from .address import Address
+
+if TYPE_CHECKING:
+    from ...view.build import Build
+    from ...view.frozen import FrozenFile, FrozenPod
+
+ROOM = "inet_socket"
+
+_KEY = struct.Struct("=QII")  # of csrc/resources/inet_socket.c
+ADDRESSES = (0xFFFF_FFFF, 0)
+"""Where an option has its level and number."""
+_SIZE = 28  # sizeof (struct sockaddr_in6)
+
+Pair = tuple[Address, Address]
+"""Of one end of a connection: its own address, and that of the other side."""
+
+
+class Notes:
+    """What the lower half has noted of sockets, by their inodes."""
+
+    def __init__(self, pod: FrozenPod) -> None:
+        self.of: dict[int, dict[tuple[int, int], bytes]] = defaultdict(dict)
+        for key, value in pod.store(ROOM).items():
+            inode, level, option = _KEY.unpack(key)
+            self.of[inode][level, option] = value
+
+
+def notes_of(file: FrozenFile) -> dict[tuple[int, int], bytes]:
+    """By (level, option)."""
+    pod = file.pod
+    notes = pod.worked_out.get(Notes)
+    if not isinstance(notes, Notes):
+        notes = pod.worked_out[Notes] = Notes(pod)
+    return notes.of.get(file.stat.st_ino, {})
+
+
+def told(file: FrozenFile, own: Address, other: Address | None) -> tuple[Address, Address | None]:
+    """What the pod is told of a connection that has these; one that has ended has no other side."""
+    value = notes_of(file).get(ADDRESSES, b"")
+    if not value:
+        return own, other
+    real, shown, real_other, shown_other = (
+        _unpack(value[at : at + _SIZE]) for at in range(0, 4 * _SIZE, _SIZE)
+    )
+    return (
+        shown if own.key == real.key else own,
+        shown_other if other and other.key == real_other.key else other,
+    )
+
+
+def tell(build: Build, fd: int, family: int, real: Pair, shown: Pair) -> None:
+    """From now on the pod is told `shown`."""
+    value = b"".join(
+        _pack(each, family) for each in (real[0], shown[0].of(family), real[1], shown[1].of(family))
+    )
+    key, room = _KEY.pack(os.fstat(fd).st_ino, *ADDRESSES), ROOM.encode()
+    if lib.zt_store_put(lib.zt_pod_store(build.handle), room, key, len(key), value, len(value)):
+        raise MemoryError
+
+
+def _pack(address: Address, family: int) -> bytes:
+    head = struct.pack("=H", family) + struct.pack(">H", address.port)
+    host = socket.inet_pton(family, address.host.partition("%")[0])
+    if family == socket.AF_INET:
+        return (head + host).ljust(_SIZE, b"\0")
+    return head + struct.pack(">I", address.flow) + host + struct.pack("=I", address.scope)
+
+
+def _unpack(raw: bytes) -> Address:
+    (family,) = struct.unpack_from("=H", raw)
+    (port,) = struct.unpack_from(">H", raw, 2)
+    if family == socket.AF_INET:
+        return Address(socket.inet_ntop(family, raw[4:8]), port, 0, 0)
+    (flow,) = struct.unpack_from(">I", raw, 4)
+    (scope,) = struct.unpack_from("=I", raw, 24)
+    return Address(socket.inet_ntop(family, raw[8:24]), port, flow, scope)
