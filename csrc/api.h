@@ -305,3 +305,16 @@ int zt_pidfd_getfd(int32_t rtid, int32_t fd);
 /* --- the processor, as any program may ask it */
 void zt_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t *ret); /* eax, ebx, ecx, edx; of a leaf that it has */
 uint64_t zt_xcr0(void);                                       /* 0: it has no XSAVE, or the kernel uses none */
+/* --- from any thread, without a pod: plain msgpack, before anything is made of it */
+#define ZT_PLAIN_SHORT 1    /* cut short */
+#define ZT_PLAIN_TOO_MANY 2 /* more values than there may be, or a map that is too wide */
+#define ZT_PLAIN_TOO_DEEP 3
+#define ZT_PLAIN_ALIEN 4 /* no plain data */
+#define ZT_PLAIN_DEEPEST 32
+#define ZT_PLAIN_WIDEST_MAP 65536
+#define ZT_PLAIN_STRIDE 64
+/* Is there one whole value at the start of `data`, of at most *values values, and at most `depth`
+ * lists and maps within each other? A value and a key count one, and one more for each
+ * ZT_PLAIN_STRIDE bytes of a long one. 0, with how many bytes it has and how many values are left,
+ * or ZT_PLAIN_... */
+int32_t zt_plain_scan(const void *data, uint64_t size, uint32_t depth, uint64_t *values, uint64_t *ret_used);

@@ -16,7 +16,7 @@ PYTHON = ROOT / "zaptrace"
 C = ROOT / "csrc"
 
 FLOORS = (
-    "cancel errors ids log plain",
+    "cancel errors ids limits log plain shapes text",
     "linux",
     "image",
     "network",

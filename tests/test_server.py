@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from harness.hand_over import SHORT, FakeCopy, FakePod, Hosts, World
 from zaptrace import migration
-from zaptrace.errors import HostError, WireError
+from zaptrace.errors import HostError, InternalError, WireError
 from zaptrace.network.keys import Keys
 from zaptrace.server import Server, serve
 
@@ -89,3 +90,20 @@ def test_serve_runs_until_it_is_asked_to_end(
     assert world.broken == []
     assert signal.getsignal(signal.SIGTERM) == before
     assert (tmp_path / "run" / ".staged").is_dir()
+
+
+def test_a_server_that_hears_nobody_ends_with_its_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZAPTRACE_RUNTIME_DIR", str(tmp_path / "run"))
+    monkeypatch.setenv("ZAPTRACE_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
+    def ready(server: Server) -> None:
+        monkeypatch.setattr(server._listener, "also", lambda ready: 1 // 0)
+
+    with pytest.raises(InternalError, match="cannot go on with the wire"):
+        serve(
+            "tcp://127.0.0.1:0", spawn=lambda image, name: pytest.fail("nobody asked"), ready=ready
+        )

@@ -33,6 +33,7 @@ class Pointer(CData, Generic[T]):
     """One number, for C to fill."""
 
     def __getitem__(self, index: Literal[0]) -> T: ...
+    def __setitem__(self, index: Literal[0], value: T) -> None: ...
 
 class Bytes(CData):
     """Memory of Python's, or a `char[]`."""
@@ -228,6 +229,13 @@ class _Lib:
     ZT_ERR_HARMED: int
     ZT_ERR_CANCELLED: int
     ZT_ERR_LATE: int
+    ZT_PLAIN_SHORT: int
+    ZT_PLAIN_TOO_MANY: int
+    ZT_PLAIN_TOO_DEEP: int
+    ZT_PLAIN_ALIEN: int
+    ZT_PLAIN_DEEPEST: int
+    ZT_PLAIN_WIDEST_MAP: int
+    ZT_PLAIN_STRIDE: int
     ZT_ROW_MUST: int
     ZT_RSEQ_UNTOLD: int
     ZT_CPU_CLOCKS: int
@@ -446,6 +454,15 @@ class _Lib:
     def zt_pidfd_getfd(self, rpid: int, fd: int, /) -> int: ...
     def zt_cpuid(self, leaf: int, subleaf: int, ret: Array[int], /) -> None: ...
     def zt_xcr0(self) -> int: ...
+    def zt_plain_scan(
+        self,
+        data: Bytes,
+        size: int,
+        depth: int,
+        values: Pointer[int],
+        ret_used: Pointer[int],
+        /,
+    ) -> int: ...
 
 ffi: _FFI
 lib: _Lib

@@ -4,6 +4,7 @@
     ├── UnsupportedResource      the pod holds something that cannot be carried
     │   └── Unsettled            but as a rule for a moment only
     ├── HostError                this host cannot do it (.remedy is a command or a setting)
+    │   └── LaunchError          (.status) the program of a new pod could not be executed
     ├── PodError                 no such pod, the name is taken, it is in the wrong state
     ├── TraceeGone               a process died while we were working on it
     ├── Cancelled                somebody has had it given up (see cancel.py)
@@ -32,10 +33,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import threading
 from collections.abc import Iterator
 from typing import Any
+
+from .limits import ERROR_TEXT
+from .text import shown_lines
 
 _FIELDS = ("needed", "found", "do", "changed")
 
@@ -63,9 +68,9 @@ class ZaptraceError(Exception):
         self.changed = changed
 
     def __str__(self) -> str:
-        lines = [self.what]
+        lines = [shown_lines(self.what)]
         lines += [
-            f"  {field:<8} {value}"
+            f"  {field:<8} {shown_lines(value)}"
             for field in _FIELDS
             if (value := getattr(self, field)) is not None
         ]
@@ -80,10 +85,16 @@ class ZaptraceError(Exception):
 
     @staticmethod
     def from_dict(told: dict[str, Any]) -> ZaptraceError:
-        """The error that a peer described; an unknown class becomes a ZaptraceError."""
-        cls = _by_name(ZaptraceError).get(str(told.get("class")), ZaptraceError)
-        names = (*_FIELDS, *getattr(cls, "_extra", ()))
-        return cls(str(told.get("what")), **{k: told[k] for k in names if k in told})
+        """The error that a peer described: one of this file, and nothing but text and a number."""
+        cls = _known().get(str(told.get("class")), ZaptraceError)
+        texts = {name: told[name] for name in _FIELDS if type(told.get(name)) is str}
+        extra = {
+            name: told[name]
+            for name in getattr(cls, "_extra", ())
+            if type(told.get(name)) is (int if name == "vpid" else str)
+        }
+        fields = {k: v[:ERROR_TEXT] if type(v) is str else v for k, v in (texts | extra).items()}
+        return cls(str(told.get("what"))[:ERROR_TEXT], **fields)
 
 
 class UnsupportedResource(ZaptraceError):
@@ -105,6 +116,14 @@ class HostError(ZaptraceError):
     def __init__(self, what: str, *, remedy: str | None = None, **fields: str | None) -> None:
         super().__init__(what, **{"do": remedy, **fields})
         self.remedy = remedy
+
+
+class LaunchError(HostError):
+    """The program could not be executed; `status` is 127 (not found) or 126, as a shell reports."""
+
+    def __init__(self, what: str, status: int = 126, **fields: str | None) -> None:
+        super().__init__(what, **fields)
+        self.status = status
 
 
 class PodError(ZaptraceError):
@@ -218,8 +237,11 @@ class WireTimeout(WireError):
     """The other side did not answer in time."""
 
 
-def _by_name(cls: type[ZaptraceError]) -> dict[str, type[ZaptraceError]]:
-    found = {cls.__name__: cls}
-    for sub in cls.__subclasses__():
-        found |= _by_name(sub)
-    return found
+@functools.cache
+def _known() -> dict[str, type[ZaptraceError]]:
+    """The classes of this file, by name."""
+    return {
+        name: one
+        for name, one in globals().items()
+        if isinstance(one, type) and issubclass(one, ZaptraceError)
+    }

@@ -9,8 +9,20 @@ import time
 import traceback
 
 from .errors import InternalError, ZaptraceError
+from .text import shown_lines
 
 log = logging.getLogger("zaptrace")
+
+
+class _Shown(logging.Filter):
+    """What is logged is fit to print, whoever's names are in it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = shown_lines(record.getMessage()), ()
+        return True
+
+
+log.addFilter(_Shown())
 log.addHandler(logging.NullHandler())  # else what nobody asked to see goes to stderr
 
 _STALL_S = 3600.0

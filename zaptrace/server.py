@@ -37,6 +37,7 @@ class Server:
     check    gives the reasons why a pod cannot live here, see migrate.Check
     config   the directory of our keys, see network/keys.py
     staging  where images are kept meanwhile; needs as much space as the pods that arrive
+    failed   called when a part of the server has ended that it cannot be without
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Server:
         config: str | os.PathLike[str] | None = None,
         staging: str | os.PathLike[str] | None = None,
         timeouts: Timeouts | None = None,
+        failed: Callable[[], None] = lambda: None,
     ) -> None:
         self._keys = Keys(config)
         self._lock = _lock_staging(Path(staging) if staging else _default_staging(bind))
@@ -59,6 +61,7 @@ class Server:
                 identity=self._keys.identity,
                 authorize=self._keys.who,
                 accept=self.destination.converse,
+                failed=failed,
                 timeouts=timeouts,
             )
             undo.pop_all()
@@ -72,6 +75,11 @@ class Server:
     def key(self) -> str:
         """The public key that proves who we are, as text."""
         return self._keys.identity.text
+
+    @property
+    def fault(self) -> Exception | None:
+        """What ended a part of the server before its time."""
+        return self._listener.failed
 
     def close(self) -> None:
         """End every conversation. Frozen copies that nobody decided about go, their images stay."""
@@ -98,6 +106,8 @@ def serve(
 ) -> None:
     """Run a host server until SIGTERM or SIGINT; `ready` is called once it accepts pods.
 
+    Raises what ended a part of it, if one does: a server that hears nobody is none.
+
     To be called in the main thread.
     """
     stop = threading.Event()
@@ -106,11 +116,15 @@ def serve(
         for number in (signal.SIGTERM, signal.SIGINT)
     }
     try:
-        with Server(bind, spawn=spawn, check=check, config=config, staging=staging) as server:
+        with Server(
+            bind, spawn=spawn, check=check, config=config, staging=staging, failed=stop.set
+        ) as server:
             log.info("accepting pods at %s, key %s", server.endpoint, server.key)
             if ready is not None:
                 ready(server)
             stop.wait()
+            if server.fault is not None:
+                raise server.fault
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -27,7 +27,8 @@ LOADED_BY_HELP = {"zaptrace", "zaptrace.cli", "zaptrace.cli._quick", "zaptrace.c
 LOADED_BY_RUN = LOADED_BY_HELP | {
     "zaptrace.cancel",
     *("zaptrace.cli._start", "zaptrace.cli._foreground", "zaptrace.cli._tell"),
-    *("zaptrace.errors", "zaptrace.ids", "zaptrace.log"),
+    *("zaptrace.errors", "zaptrace.ids", "zaptrace.limits", "zaptrace.log"),
+    *("zaptrace.plain", "zaptrace.text"),
     *("zaptrace._native", "zaptrace.linux", "zaptrace.linux.native"),
     "zaptrace.linux.private",
     *("zaptrace.pod", "zaptrace.pod.command", "zaptrace.pod.pod", "zaptrace.pod.stdio"),
@@ -88,7 +89,8 @@ class TestWhatIsLoaded:
         env |= {"COMP_WORDS": "zaptrace stop ", "COMP_CWORD": "2"}
         modules = loaded(root, **env)
         assert ours(modules) == LOADED_BY_HELP | {
-            *("zaptrace.errors", "zaptrace.supervisor", "zaptrace.supervisor.runtime"),
+            *("zaptrace.errors", "zaptrace.limits", "zaptrace.text"),
+            *("zaptrace.supervisor", "zaptrace.supervisor.runtime"),
             *("zaptrace.linux", "zaptrace.linux.private"),
         }
         assert not modules & (TOO_MUCH | {"socket", "msgpack", "logging"})

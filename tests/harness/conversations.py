@@ -11,6 +11,7 @@ from zmq.utils import z85
 
 from zaptrace import plain
 from zaptrace.errors import PeerGone
+from zaptrace.limits import HEAD
 from zaptrace.network.keys import new_identity
 from zaptrace.network.wire import Channel, Listener, Timeouts, connect
 
@@ -20,7 +21,10 @@ QUICK = Timeouts(connect=5, ping=0.1, silence=30, answer=30)
 
 @contextlib.contextmanager
 def listening(
-    accept: Callable[[Channel], None], timeouts: Timeouts = QUICK, bind: str = "tcp://127.0.0.1:*"
+    accept: Callable[[Channel], None],
+    timeouts: Timeouts = QUICK,
+    bind: str = "tcp://127.0.0.1:*",
+    **options: Any,
 ) -> Iterator[Listener]:
     """A listener that lets CLIENT in."""
     listener = Listener(
@@ -29,6 +33,7 @@ def listening(
         authorize=lambda key: "ada@laptop" if key == CLIENT.public else None,
         accept=accept,
         timeouts=timeouts,
+        **options,
     )
     try:
         yield listener
@@ -70,6 +75,6 @@ def hear(dealer: zmq.Socket[bytes]) -> dict[str, Any]:
     """The next message that is no ping."""
     while True:
         assert dealer.poll(30_000)
-        said = plain.loads(dealer.recv_multipart()[0])
+        said = plain.loads(dealer.recv_multipart()[0], HEAD)
         if said["kind"] != "ping":
             return said

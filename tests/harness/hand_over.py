@@ -147,9 +147,9 @@ class Hosts:
     def finish(self) -> None:
         """Wait until nobody at the destination waits for anything."""
         deadline = time.monotonic() + 30
-        while self.server._listener._threads and time.monotonic() < deadline:
+        while self.server._listener._talking and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert not self.server._listener._threads
+        assert not self.server._listener._talking
 
     def images(self) -> list[str]:
         """The images that are still staged."""

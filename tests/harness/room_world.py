@@ -36,8 +36,10 @@ from zaptrace.image.sink import DirectorySink
 from zaptrace.linux import procfs
 from zaptrace.linux.native import check, ffi, lib, new_error
 from zaptrace.pod.checkpoint import Counting, capture
-from zaptrace.pod.restore import fill, read, stored_in
+from zaptrace.pod.contents import read_rooms, read_stored
+from zaptrace.pod.restore import fill
 from zaptrace.resources import fdtable
+from zaptrace.shapes import Seen
 from zaptrace.view.build import CHANNEL, Build, BuildProcess, Stage
 from zaptrace.view.frozen import FrozenFile, FrozenPod
 from zaptrace.view.store import Stored, fill_store
@@ -157,7 +159,7 @@ class World:
         with DirectorySink(path) as sink:
             sink.commit(capture(self.pod, Counting(sink, None), rooms))
         self._images.append(Image.open(path))
-        (_, states), (_, self._tables) = read(self.image, [room, fdtable])
+        (_, states), (_, self._tables) = read_rooms(self.image, [room, fdtable], Seen())
         assert states == told
         self._room = room
         return states
@@ -179,7 +181,7 @@ class World:
         """Fields of the build can be `given`."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         stdin = os.dup(CHANNEL)
-        stored = stored_in(self.image)
+        stored = read_stored(self.image)
         fill_store(self.handle, stored)
         nobody = dict.fromkeys(("launch", "end", "stop", "go_on"), _nothing)
         made = {**nobody, "stored": stored, **given}

@@ -36,6 +36,14 @@ def test_a_named_pipe_without_a_writer(pipe: Path) -> None:
     assert caught.value.filename == str(pipe)
 
 
+def test_a_file_that_was_opened_as_no_link_tells_that(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    fd = outside.open_file(tmp_path / "file", os.O_RDONLY | os.O_NOFOLLOW)
+    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    os.close(fd)
+    assert flags & os.O_NOFOLLOW and not flags & os.O_NONBLOCK
+
+
 def test_only_of_the_kind_that_is_wanted(pipe: Path, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="it is a named pipe"):
         outside.open_file(pipe, os.O_RDONLY, (stat.S_IFREG,))

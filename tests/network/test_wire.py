@@ -32,7 +32,7 @@ from zaptrace.network.wire import Channel, Timeouts, connect
 
 def test_messages_arrive_whole_and_in_order() -> None:
     with listening(echo) as listener, call(listener) as channel:
-        for n in (0, 1, 1000, wire.MAX_DATA):
+        for n in (0, 1, 1000, wire.DATA):
             data = os.urandom(n)
             channel.send("say", data, n=n, name="ø", raw=b"\0\xff", nested={"a": [1, None, True]})
             answer = channel.recv("say")
@@ -195,7 +195,7 @@ def test_another_protocol_is_refused_by_the_client(monkeypatch: pytest.MonkeyPat
         [plain.dumps({"kind": "hello", "protocol": 1, "window": 1 << 20})],
         [plain.dumps({"kind": "credit"})],
         [plain.dumps({"kind": "credit", "bytes": -1})],
-        [plain.dumps({"kind": "say"}), b"x" * (wire.MAX_DATA + 1)],
+        [plain.dumps({"kind": "say"}), b"x" * (wire.DATA + 1)],
         [plain.dumps({"kind": "say"}), b"", b""],
     ],
 )

@@ -12,8 +12,8 @@ import pytest
 from harness.world import PATIENCE_S, PROGRAMS, ROOT, TESTS, compiled
 from zaptrace import plain, resources
 from zaptrace.errors import BadImage, ImageError
-from zaptrace.image.image import MAX_STATE
-from zaptrace.pod import checkpoint, restore
+from zaptrace.limits import STATES, Budget
+from zaptrace.pod import checkpoint, contents
 from zaptrace.view.store import RECORD
 
 
@@ -37,7 +37,7 @@ class _Image:
 
     def states(self, room: str) -> list[dict]:
         assert room == RECORD
-        return plain.loads(plain.dumps(self.entries))
+        return plain.loads(plain.dumps(self.entries), STATES)
 
 
 def test_its_record_is_no_rooms():
@@ -57,12 +57,14 @@ def test_its_record_is_no_rooms():
 )
 def test_a_damaged_record_is_a_bad_image(entry: dict):
     good = {"room": "eventfd", "key": b"k", "value": b"v"}
-    assert [e.value for e in restore.stored_in(_Image(good))] == [b"v"]
+    assert [e.value for e in contents.read_stored(_Image(good))] == [b"v"]
     with pytest.raises(BadImage):
-        restore.stored_in(_Image(good, entry))
+        contents.read_stored(_Image(good, entry))
 
 
 def test_an_image_that_nobody_could_read_is_not_written():
-    checkpoint._refuse_too_much(MAX_STATE)
-    with pytest.raises(ImageError, match="too much state"):
-        checkpoint._refuse_too_much(MAX_STATE + 1)
+    records = [plain.dumps([1, 2]), plain.dumps([3])]
+    checkpoint._refuse_too_much(records, Budget(bytes=5, values=5, depth=1))
+    for less in (Budget(bytes=4, values=5, depth=1), Budget(bytes=5, values=4, depth=1)):
+        with pytest.raises(ImageError, match="too much state"):
+            checkpoint._refuse_too_much(records, less)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,13 +34,13 @@ def test_a_program_sees_no_more(flavour: str, level: int, place: Path):
 def test_an_image_needs_its_level_and_no_more(monkeypatch: pytest.MonkeyPatch):
     """AVX-512 here and there do not matter to a pod that has not seen any."""
     made_on = host.facts(2)
-    assert made_on["cpu_level"] == 2
-    assert set(made_on["cpu_features"]) == cpu.LEVELS[2]
+    assert made_on.cpu_level == 2
+    assert set(made_on.cpu_features) == cpu.LEVELS[2]
     monkeypatch.setattr(cpu, "features", lambda: cpu.LEVELS[3])
     host.check_facts(made_on)
-    host.check_facts({**made_on, "cpu_features": sorted(cpu.LEVELS[3])})
+    host.check_facts(replace(made_on, cpu_features=sorted(cpu.LEVELS[3])))
     with pytest.raises(HostError, match="avx512f"):
-        host.check_facts({**made_on, "cpu_features": sorted(cpu.LEVELS[4])})
+        host.check_facts(replace(made_on, cpu_features=sorted(cpu.LEVELS[4])))
 
 
 def test_a_level_above_the_processor_is_refused(monkeypatch: pytest.MonkeyPatch):

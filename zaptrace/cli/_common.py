@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..supervisor import runtime
+from ..text import shown
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -61,6 +62,11 @@ def connect(name: str) -> Client:
     return Client(name)
 
 
+def tell(text: str) -> None:
+    """A line on stdout, fit to print whoever's names are in it."""
+    click.echo(shown(text))
+
+
 def size(count: float) -> str:
     """Bytes for people: 512 B, 1.5 MiB."""
     for unit in ("B", "KiB", "MiB", "GiB"):
@@ -86,15 +92,15 @@ def span(seconds: float) -> str:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Columns on stdout; coloured by rich on a terminal, plain otherwise."""
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[shown(str(cell)) for cell in row] for row in rows]
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table
 
-        shown = Table(*head, box=None, pad_edge=False, header_style="bold")
+        grid = Table(*head, box=None, pad_edge=False, header_style="bold")
         for row in cells:
-            shown.add_row(*(cell.replace("[", "\\[") for cell in row))
-        Console().print(shown)
+            grid.add_row(*(cell.replace("[", "\\[") for cell in row))
+        Console().print(grid)
         return
     widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
     for row in [list(head), *cells]:
@@ -130,7 +136,7 @@ def progress_bar(title: str) -> Iterator[Callable[[dict[str, Any]], None]]:
             done = next((message[k] for k in ("done", "sent", "bytes") if k in message), None)
             bar.update(
                 task,
-                description=f"{title}: {step}" if step else None,
+                description=f"{title}: {shown(str(step))}" if step else None,
                 completed=done,
                 total=message.get("total"),
             )

@@ -7,6 +7,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from ..text import shown_lines
+
 if TYPE_CHECKING:
     from ..supervisor.control import Outcome
 
@@ -25,7 +27,7 @@ def _jsonable(value: object) -> str:
 def say(text: str) -> None:
     """A remark of ours, on stderr, so that it never mixes with a pod's output."""
     with contextlib.suppress(OSError):
-        print(f"zaptrace: {text}", file=sys.stderr)
+        print(f"zaptrace: {shown_lines(text)}", file=sys.stderr)
 
 
 def exit_status(outcome: Outcome) -> int:

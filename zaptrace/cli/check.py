@@ -10,6 +10,7 @@ import click
 
 from ..errors import PodError, ZaptraceError
 from ..supervisor import runtime
+from ..text import shown
 from ._common import POD, allow_changed, as_json, connect
 from ._tell import print_json
 
@@ -53,10 +54,10 @@ def _host(as_json: bool) -> int:
         print_json([vars(a) for a in found])
     else:
         for a in found:
-            click.echo(f"{_mark(a.ok)} {a.name:<17} {a.because}")
+            click.echo(f"{_mark(a.ok)} {a.name:<17} {shown(a.because)}")
             for word, text in (("costs", a.costs), ("do", a.do)):
                 if text:
-                    click.echo(f"{'':<6}{word:<17} {text}")
+                    click.echo(f"{'':<6}{word:<17} {shown(text)}")
     return 0 if all(a.ok for a in found if a.needed) else 1
 
 
@@ -92,7 +93,7 @@ def _pod(name: str, as_json: bool) -> int:
     if as_json:
         print_json({"ok": True, **report})
     else:
-        click.echo(f"{_mark(True)} pod {name} can be checkpointed")
+        click.echo(f"{_mark(True)} pod {shown(name)} can be checkpointed")
     return 0
 
 
@@ -110,7 +111,7 @@ def _tell(title: str, errors: list[ZaptraceError], as_json: bool) -> int:
     if as_json:
         print_json({"ok": not errors, "errors": [e.to_dict() for e in errors]})
     else:
-        click.echo(f"{_mark(not errors)} {title}")
+        click.echo(f"{_mark(not errors)} {shown(title)}")
         for error in errors:
             click.echo(str(error))
     return 1 if errors else 0

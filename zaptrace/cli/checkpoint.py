@@ -6,7 +6,7 @@ import os
 
 import click
 
-from ._common import OUTSIDE, POD, as_json, connect, progress_bar, size, span
+from ._common import OUTSIDE, POD, as_json, connect, progress_bar, size, span, tell
 from ._tell import print_json
 
 
@@ -53,7 +53,7 @@ def command(
     if as_json:
         print_json({"pod": pod, "image": to, "then": then, **report})
         return
-    click.echo(
+    tell(
         f"{to}: {report.get('processes')} processes, {report.get('threads')} threads, "
         f"{size(report.get('bytes') or 0)}; downtime {span(report.get('downtime_s') or 0.0)}"
         + ("; the pod was stopped" if then == "stop" else "")

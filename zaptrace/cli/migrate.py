@@ -6,7 +6,7 @@ import os
 
 import click
 
-from ._common import OUTSIDE, POD, as_json, connect, progress_bar, size, span
+from ._common import OUTSIDE, POD, as_json, connect, progress_bar, size, span, tell
 from ._tell import print_json
 
 
@@ -42,7 +42,7 @@ def command(
     if as_json:
         print_json({"pod": pod, "to": to, **report})
         return
-    click.echo(
+    tell(
         f"{pod} runs at {to} now: {size(report.get('bytes') or 0)}, "
         f"downtime {span(report.get('downtime_s') or 0.0)}"
     )

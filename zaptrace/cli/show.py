@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..resources.memory.runs import unpack
-from ._common import IMAGE, as_json, size
+from ._common import IMAGE, as_json, size, tell
 from ._tell import print_json
 
 if TYPE_CHECKING:
     from ..image.image import Image
+
+_WIDEST = 120
+"""Columns that a deep tree is moved to the right."""
 
 States = dict[str, list[dict[str, Any]]]
 
@@ -33,9 +38,12 @@ def command(image: str, short: bool, as_json: bool) -> None:
     The image is verified first: every byte is compared with its checksum.
     """
     from ..image.image import Image
+    from ..pod.contents import read
+    from ..resources.room import encode_state
 
     with Image.open(image) as opened:
-        states: States = {room: opened.states(room) for room in opened.rooms()}
+        found = read(opened)
+        states: States = {room.NAME: encode_state(states) for room, states in found.rooms}
         if as_json:
             print_json({"image": opened.directory, **opened.manifest, "states": states})
             return
@@ -61,7 +69,7 @@ def _facts(image: Image) -> None:
         + f" in {len(image.parts)} parts",
     }
     for key, value in rows.items():
-        click.echo(f"{key:<8} {value}")
+        tell(f"{key:<8} {value}")
     biggest = sorted(image.parts.items(), key=lambda item: -item[1].stored)
     for name, part in biggest[:8]:
         click.echo(f"{'':<8} {size(part.stored):>10}  {name}")
@@ -76,31 +84,29 @@ def _tree(states: States) -> None:
     for state in states.get("thread", []):
         threads[state["vpid"]] = threads.get(state["vpid"], 0) + 1
     known = {p["vpid"] for p in processes}
+    children: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for process in processes:
+        children[process["ppid"] if process["ppid"] in known else 0].append(process)
     click.echo("\ntree")
-
-    def branch(parent: int | None, indent: str) -> None:
-        children = [
-            p
-            for p in processes
-            if (p["ppid"] == parent if parent is not None else p["ppid"] not in known)
+    waiting = [(process, "") for process in reversed(children[0])]
+    while waiting:
+        process, indent = waiting.pop()
+        below = children[process["vpid"]]
+        last = process is children[process["ppid"] if process["ppid"] in known else 0][-1]
+        count = threads.get(process["vpid"], 1)
+        notes = [
+            "zombie" if process["zombie"] else "",
+            f"{count} threads" if count > 1 else "",
+            f"group {process['pgid']}" if process["pgid"] != process["vpid"] else "",
+            f"session {process['sid']}" if process["sid"] != process["vpid"] else "",
         ]
-        for number, process in enumerate(children):
-            last = number == len(children) - 1
-            count = threads.get(process["vpid"], 1)
-            notes = [
-                "zombie" if process.get("zombie") else "",
-                f"{count} threads" if count > 1 else "",
-                f"group {process['pgid']}" if process.get("pgid") != process["vpid"] else "",
-                f"session {process['sid']}" if process.get("sid") != process["vpid"] else "",
-            ]
-            text = ", ".join(note for note in notes if note)
-            click.echo(
-                f"{indent}{'└─' if last else '├─'} {process['vpid']} {process['comm']}"
-                + (f"  ({text})" if text else "")
-            )
-            branch(process["vpid"], indent + ("   " if last else "│  "))
-
-    branch(None, "")
+        text = ", ".join(note for note in notes if note)
+        tell(
+            f"{indent}{'└─' if last else '├─'} {process['vpid']} {process['comm']}"
+            + (f"  ({text})" if text else "")
+        )
+        further = (indent + ("   " if last else "│  "))[:_WIDEST]
+        waiting += [(one, further) for one in reversed(below)]
 
 
 def _processes(states: States) -> None:
@@ -109,26 +115,27 @@ def _processes(states: States) -> None:
     tables = {s["vpid"]: s["entries"] for s in states.get("fdtable", [])}
     for process in states.get("process", []):
         vpid = process["vpid"]
-        click.echo(f"\nprocess {vpid} {process['comm']}")
+        click.echo()
+        tell(f"process {vpid} {process['comm']}")
         if process.get("zombie"):
             continue
-        click.echo(f"  exe    {process.get('exe')}")
-        click.echo(f"  cwd    {process.get('cwd')}")
+        tell(f"  exe    {os.fsdecode(process['executable']['path'])}")
+        tell(f"  cwd    {os.fsdecode(process['cwd'])}")
         for entry in tables.get(vpid, []):
             cloexec = "  (cloexec)" if entry.get("cloexec") else ""
             what = kinds.get(entry["file_id"], "?")
-            click.echo(f"  fd {entry['fd']:>3} {what}{cloexec}")
+            tell(f"  fd {entry['fd']:>3} {what}{cloexec}")
         mappings = memory.get(vpid, {}).get("mappings", [])
         saved = sum(_saved(m) for m in mappings)
         click.echo(f"  maps   {len(mappings)}, {size(saved)} in the image")
         for m in mappings:
-            click.echo(f"    {_mapping(m)}")
+            tell(f"    {_mapping(m)}")
 
 
 def _mapping(m: dict[str, Any]) -> str:
     letters = "".join(c if m["protection"] & 1 << bit else "-" for bit, c in enumerate("rwx"))
     letters += "s" if m.get("shared") else "p"
-    name = m.get("path") or (f"[{m['name']}]" if m.get("name") else "")
+    name = os.fsdecode(m["path"]) or (f"[{m['name']}]" if m.get("name") else "")
     saved = _saved(m)
     return (
         f"{m['start']:012x}-{m['end']:012x} {letters} {size(m['end'] - m['start']):>10} "
@@ -170,7 +177,7 @@ def _words(state: dict[str, Any], part: dict[str, Any]) -> str:
     for key in _TELLING:
         value = part.get(key, state.get(key))
         if isinstance(value, bytes):
-            value = value.decode(errors="replace")
+            value = os.fsdecode(value)
         if value is None or value == "" or (isinstance(value, int) and not value):
             continue
         if isinstance(value, dict):

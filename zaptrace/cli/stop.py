@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..supervisor import runtime
-from ._common import POD, as_json, connect
+from ._common import POD, as_json, connect, tell
 from ._tell import print_json
 
 
@@ -35,11 +35,11 @@ def command(pod: str, grace: float, kill: bool, as_json: bool) -> None:
         if as_json:
             print_json({"pod": pod, "how": "discarded"})
         else:
-            click.echo(f"{pod} was ended before it was whole")
+            tell(f"{pod} was ended before it was whole")
         return
     with connect(pod) as client:
         reply = client.call("stop", grace=grace, kill=kill)
     if as_json:
         print_json({"pod": pod, **reply["outcome"]})
     else:
-        click.echo(f"{pod} {runtime.describe_end(reply['outcome'])}")
+        tell(f"{pod} {runtime.describe_end(reply['outcome'])}")

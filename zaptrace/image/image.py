@@ -19,12 +19,11 @@ from blake3 import blake3
 
 from .. import plain
 from ..errors import BadImage, ImageError
+from ..limits import MANIFEST, STATES
 from ..linux.scratch import Scratch
-from .manifest import FILE, MAX_MANIFEST, STATE, Part, parts_of, unpack
+from .manifest import FILE, STATE, Part, parts_of, unpack
 from .writebehind import BITE, WriteBehind
 
-MAX_STATE = 256 << 20
-"""Most bytes of States that are read; a thousand threads need about ten MiB."""
 _MAX_WINDOW = 1 << 27
 """Most memory that a zstd frame may ask for; our own ask for 2 MiB."""
 
@@ -132,11 +131,14 @@ class Image:
                 os.rename(f"{path}.part", path)
         return path
 
-    def read(self, part: str) -> bytes:
+    def read(self, part: str) -> bytearray:
         """The decoded bytes of `part`. For bulk contents take `path`, this holds them in memory."""
         self._entry(part)
+        whole = bytearray()
         with _reading(self.directory):
-            return b"".join(self._decoded_bites(part))
+            for bite in self._decoded_bites(part):
+                whole += bite
+        return whole
 
     def close(self) -> None:
         """Remove decompressed copies. The image itself stays."""
@@ -181,20 +183,23 @@ class Image:
     def _load_states(self) -> dict[str, list[Any]]:
         if STATE not in self.parts:
             return {}
-        if (size := self.parts[STATE].size) > MAX_STATE:
+        if (size := self.parts[STATE].size) > STATES.bytes:
             raise BadImage(
                 f"bad image {self.directory}: part {STATE} is too big",
-                needed=f"at most {MAX_STATE} bytes",
+                needed=f"at most {STATES.bytes} bytes",
                 found=f"{size} bytes",
             )
         try:
-            records = plain.loads_all(self.read(STATE))
+            return self._sorted(plain.load_each(self.read(STATE), STATES))
         except ValueError as e:
             raise BadImage(
                 f"bad image {self.directory}: part {STATE} cannot be read",
                 needed="a stream of msgpack maps",
                 found=str(e),
             ) from e
+
+    def _sorted(self, records: Iterable[Any]) -> dict[str, list[Any]]:
+        """The States by their rooms."""
         states: dict[str, list[Any]] = {}
         for record in records:
             if (
@@ -220,10 +225,10 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
         fd = _open_regular(path, FILE)
         try:
             size = os.fstat(fd).st_size
-            if size > MAX_MANIFEST + 4096:
+            if size > MANIFEST.bytes + 4096:
                 raise BadImage(
                     f"bad image {path}: the manifest is too big",
-                    needed=f"at most {MAX_MANIFEST} bytes",
+                    needed=f"at most {MANIFEST.bytes} bytes",
                     found=f"{size} bytes",
                 )
             data = bytearray()

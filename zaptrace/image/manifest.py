@@ -22,7 +22,6 @@ the bytes in the file, so that no decompressor ever sees damaged bytes.
 
 from __future__ import annotations
 
-import math
 import re
 import struct
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from blake3 import blake3
 
 from .. import plain
 from ..errors import BadImage, ImageVersionError
+from ..limits import MANIFEST
 
 FORMAT = 2
 """1: the stub lay at another address, and the host was known by words of its kernel."""
@@ -41,8 +41,8 @@ FILE = "manifest"
 STATE = "state"
 """Name of the part that holds the States of all rooms."""
 CODECS = (None, "lz4", "zstd")
-MAX_MANIFEST = 64 << 20
 HASH_BYTES = 32
+_YEAR_9999 = 253_402_300_800.0
 
 _HEAD = struct.Struct("<8sII")
 _PART_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", re.ASCII)
@@ -97,12 +97,14 @@ def check_part_name(name: Any) -> str:
 def pack(manifest: dict[str, Any]) -> bytes:
     """The bytes of the manifest file for `manifest`, which must pass `check`."""
     body = plain.dumps(manifest)
-    if len(body) > MAX_MANIFEST:
+    try:
+        plain.values_in(body, MANIFEST)
+    except ValueError as e:
         raise BadImage(
             "cannot write the image: its manifest is too big",
-            needed=f"at most {MAX_MANIFEST} bytes",
-            found=f"{len(body)} bytes",
-        )
+            needed=f"at most {MANIFEST.bytes} bytes and {MANIFEST.values} values",
+            found=str(e),
+        ) from e
     head = _HEAD.pack(MAGIC, FORMAT, len(body)) + body
     return head + blake3(head).digest()
 
@@ -124,7 +126,7 @@ def unpack(data: bytes) -> dict[str, Any]:
     if blake3(data[:-HASH_BYTES]).digest() != data[-HASH_BYTES:]:
         raise _bad("the manifest is damaged", "a matching checksum", "another")
     try:
-        manifest = plain.loads(memoryview(data)[_HEAD.size : -HASH_BYTES])
+        manifest = plain.loads(memoryview(data)[_HEAD.size : -HASH_BYTES], MANIFEST)
     except ValueError as e:
         raise _bad("the manifest is damaged", "one msgpack map", str(e)) from e
     return check(manifest)
@@ -141,7 +143,7 @@ def check(manifest: Any) -> dict[str, Any]:
             raise _bad(f"the manifest's {key!r} is wrong", kind.__name__, found)
     if manifest["format"] != FORMAT:
         raise _bad("the manifest contradicts itself", f"format {FORMAT}", str(manifest["format"]))
-    if not math.isfinite(manifest["created"]):
+    if not 0 <= manifest["created"] < _YEAR_9999:
         raise _bad("the manifest's time is none", "seconds since 1970", str(manifest["created"]))
     if type(manifest["pod"].get("name")) is not str:
         raise _bad("the manifest names no pod", "a name", repr(manifest["pod"].get("name")))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import platform
 import resource
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
 
-from ..errors import BadImage, HostError
+from ..errors import HostError
+from ..shapes import U32, Length, Range, Size, Word
 from . import cpu
 
 
@@ -19,37 +21,60 @@ def boot_id() -> str:
         return ""
 
 
-def is_this_one(made_on: dict[str, Any]) -> bool:
+@dataclass(frozen=True)
+class Saved:
+    """Where registers lie that are saved; see xstate.Layout, which looks at it more closely."""
+
+    size: Size
+    where: Annotated[list[Annotated[list[U32], Length(3)]], Length(0, 64)]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What an image says of the host that it was made on."""
+
+    machine: Word
+    kernel: Word
+    node: Word
+    boot_id: Word
+    cpu_features: Annotated[list[Word], Length(0, 4096)]
+    xsave: Saved
+    cpu_level: Annotated[int, Range(0, 4)]
+    signal_stack: Size
+    page_size: Size
+
+    def plain(self) -> dict[str, Any]:
+        """For an image."""
+        return asdict(self)
+
+
+def is_this_one(made_on: Facts) -> bool:
     """Are these the facts of this very host, not booted since?"""
     ours = boot_id()
-    return bool(ours) and made_on.get("boot_id") == ours
+    return bool(ours) and made_on.boot_id == ours
 
 
-def facts(level: int = 0) -> dict[str, Any]:
-    """What an image says of the host that it was made on; of a processor at a level, if one is given.
+def facts(level: int = 0) -> Facts:
+    """Those of this host; of a processor at a level, if one is given.
 
     The level is that of the pod, which has seen no more (`run --cpu-level`).
     """
-    return {
-        "machine": platform.machine(),
-        "kernel": platform.release(),
-        "node": platform.node(),
-        "boot_id": boot_id(),
-        "cpu_features": sorted(cpu.LEVELS[level] if level else cpu.features()),
-        "xsave": cpu.layout().plain(),
-        "cpu_level": level,
-        "signal_stack": cpu.smallest_signal_stack(),
-        "page_size": resource.getpagesize(),
-    }
+    return Facts(
+        machine=platform.machine(),
+        kernel=platform.release(),
+        node=platform.node(),
+        boot_id=boot_id(),
+        cpu_features=sorted(cpu.LEVELS[level] if level else cpu.features()),
+        xsave=Saved(**cpu.layout().plain()),
+        cpu_level=level,
+        signal_stack=cpu.smallest_signal_stack(),
+        page_size=resource.getpagesize(),
+    )
 
 
-def check_facts(made_on: dict[str, Any]) -> None:
+def check_facts(made_on: Facts) -> None:
     """Raise HostError when a pod from such a host cannot run on this one."""
-    try:
-        machine, page_size = made_on["machine"], made_on["page_size"]
-        features = set(made_on["cpu_features"])
-    except (KeyError, TypeError):
-        raise BadImage("bad image: it does not say what host it was made on") from None
+    machine, page_size = made_on.machine, made_on.page_size
     if machine != platform.machine() or page_size != resource.getpagesize():
         raise HostError(
             "this host is of another kind",
@@ -57,6 +82,7 @@ def check_facts(made_on: dict[str, Any]) -> None:
             found=f"{platform.machine()}, pages of {resource.getpagesize()} bytes",
             remedy="restore on a host of the same architecture",
         )
+    features = set(made_on.cpu_features)
     if missing := features - cpu.features():
         raise HostError(
             "this host's processor lacks features that programs of the pod may be using",
@@ -64,7 +90,7 @@ def check_facts(made_on: dict[str, Any]) -> None:
             found="a processor, or a kernel, without them",
             remedy="restore on a host that has them: the same kind of processor, or a newer one",
         )
-    if not made_on.get("cpu_level"):  # which tells programs to leave room for everything
+    if not made_on.cpu_level:  # which tells programs to leave room for everything
         _check_saved_size(features)
 
 

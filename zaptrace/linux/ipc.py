@@ -12,8 +12,9 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from ..shapes import I32, I64, U16, U32, Id, Length, NamesLiving, OneOf, Range, Size
 from .native import Handle, ffi, lib
 
 if TYPE_CHECKING:
@@ -36,25 +37,25 @@ class Object:
     removed  a segment that goes with its last attachment
     """
 
-    kind: int
-    vid: int
-    key: int
-    creator: int
+    kind: Annotated[int, OneOf(SHM, SEM, MSG)]
+    vid: Annotated[int, Range(0, (1 << 31) - 1)]
+    key: I32
+    creator: Id
     removed: bool
-    mode: int
-    uid: int
-    gid: int
-    size: int
-    stamps: list[int]
+    mode: Annotated[int, Range(0, 0o777)]
+    uid: U32
+    gid: U32
+    size: Size
+    stamps: Annotated[list[I64], Length(lib.ZT_IPC_STAMPS)]
 
 
 @dataclass(frozen=True)
 class Undo:
     """What is undone to a semaphore when a process ends (SEM_UNDO)."""
 
-    process: int
-    semaphore: int
-    by: int
+    process: NamesLiving
+    semaphore: U16
+    by: Annotated[int, Range(-32767, 32767)]
 
 
 def objects(pod: Handle) -> list[Object]:

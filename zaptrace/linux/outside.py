@@ -109,21 +109,23 @@ def _open(path: Path, flags: int, kinds: Collection[int], mode: int) -> int:
             raise OSError(errno.EINVAL, f"it is {kind(there)}", os.fsdecode(path))
         if kinds_of.S_ISLNK(there):
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fsdecode(path))
-        own = f"/proc/self/fd/{held}"
+        # By its path where O_NOFOLLOW is to be among its flags: the link to `held` cannot give that.
+        own = path if flags & os.O_NOFOLLOW else f"/proc/self/fd/{held}"
         try:
-            fd = os.open(own, (flags & ~os.O_NOFOLLOW) | os.O_NONBLOCK | os.O_NOCTTY)
+            fd = os.open(own, flags | os.O_NONBLOCK | os.O_NOCTTY)
         except OSError as error:
             raise OSError(error.errno, error.strerror, os.fsdecode(path)) from None
+        try:
+            if own == path and not os.path.sameopenfile(fd, held):
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), os.fsdecode(path))
+            if not flags & os.O_NONBLOCK:
+                fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) & ~os.O_NONBLOCK)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
     finally:
         os.close(held)
-    if flags & os.O_NONBLOCK:
-        return fd
-    try:
-        fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) & ~os.O_NONBLOCK)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
 
 
 class _Task:

@@ -290,7 +290,7 @@ class Destination:
         except Exception as e:
             if not isinstance(e, ZaptraceError):
                 unforeseen(f"decide about pod {arrival.name}", e)
-                e = ZaptraceError("the server failed", found=repr(e), do="see its log")
+                e = ZaptraceError("the server failed", do="see its log")
             channel.fail(e)
             self._doubt(arrival)
 

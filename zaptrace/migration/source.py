@@ -330,10 +330,10 @@ class WireSink:
 
         def emit(view: memoryview) -> None:
             buffer.extend(view)
-            while len(buffer) >= wire.MAX_DATA:
+            while len(buffer) >= wire.DATA:
                 with memoryview(buffer) as filled:
-                    data = bytes(filled[: wire.MAX_DATA])
-                del buffer[: wire.MAX_DATA]
+                    data = bytes(filled[: wire.DATA])
+                del buffer[: wire.DATA]
                 self._send(number, data)
 
         writer = PartWriter(name, self._codec, emit)

@@ -36,16 +36,10 @@ import zmq
 
 from .. import plain
 from ..errors import PeerGone, WireError, WireTimeout, ZaptraceError
+from ..limits import DATA, HEAD, WINDOW
 from ..log import unforeseen
 
 T = TypeVar("T")
-
-WINDOW = 16 << 20
-"""Bytes that may be on the way to us, in one conversation."""
-MAX_DATA = 1 << 20
-"""Most bytes of a data frame."""
-MAX_HEAD = 64 << 20
-"""Most bytes of a message's map; the list of a big pod's files or parts is some MiB."""
 
 _OVERHEAD = 64
 """What a message costs beside its bytes, so that empty ones have to be paid for, too."""
@@ -80,7 +74,6 @@ class Message:
     fields: dict[str, Any]
     data: memoryview = field(default=memoryview(b""), repr=False)
     """The raw bytes; good until the next `recv`."""
-    cost: int = 0
 
     def get(self, name: str, kind: type[T]) -> T:
         """The field `name`, which has to be a `kind`; WireError otherwise."""
@@ -94,6 +87,21 @@ class Message:
         return value
 
 
+@dataclass(frozen=True)
+class _Waiting:
+    """A message in an inbox. Its map is made into fields only when it is taken out: as bytes it is
+    what was paid for, as fields it may be many times that."""
+
+    kind: str
+    head: memoryview
+    data: memoryview
+    cost: int
+
+    def open(self) -> Message:
+        fields = plain.loads(self.head, HEAD)
+        return Message(fields.pop("kind"), fields, self.data)
+
+
 class Channel:
     """One end of a conversation."""
 
@@ -105,7 +113,7 @@ class Channel:
         self._route = route
         self._window = window
         self._changed = threading.Condition()
-        self._inbox: deque[Message] = deque()
+        self._inbox: deque[_Waiting] = deque()
         self._inbox_cost = 0
         self._credit = window
         self._end: ZaptraceError | None = None
@@ -119,10 +127,10 @@ class Channel:
         Raises PeerGone, WireTimeout, or the error that the other side gave up with.
         """
         head = plain.dumps({"kind": kind, **fields})
-        if len(head) > MAX_HEAD or len(data) > MAX_DATA:
+        if len(head) > HEAD.bytes or len(data) > DATA or _is_too_much(head):
             raise WireError(
                 f"cannot send a {kind!r} message: it is too big",
-                needed=f"at most {MAX_HEAD} and {MAX_DATA} bytes",
+                needed=f"at most {HEAD.bytes} and {DATA} bytes, and {HEAD.values} values",
                 found=f"{len(head)} and {len(data)} bytes",
             )
         cost = _cost(len(head), len(data), self._window)
@@ -170,9 +178,9 @@ class Channel:
             raise WireError(
                 f"{self.peer} says something else than expected",
                 needed=" or ".join(kinds),
-                found=repr(message.kind),
+                found=repr(message.kind[:40]),
             )
-        return message
+        return message.open()
 
     def interrupt(self, error: ZaptraceError | None) -> None:
         """Have the wait that our user is in, or its next one, raise `error`. From any thread.
@@ -218,7 +226,7 @@ class Channel:
                 self._end = error
             self._changed.notify_all()
 
-    def _deliver(self, message: Message) -> bool:
+    def _deliver(self, message: _Waiting) -> bool:
         """False when the other side broke the rules of flow control."""
         with self._changed:
             if self._inbox_cost + message.cost > WINDOW:
@@ -232,6 +240,14 @@ class Channel:
         with self._changed:
             self._credit = min(self._credit + credit, self._window)
             self._changed.notify_all()
+
+
+def _is_too_much(head: bytes) -> bool:
+    try:
+        plain.values_in(head, HEAD)
+    except ValueError:
+        return True
+    return False
 
 
 def _cost(head: int, data: int, window: int) -> int:
@@ -254,6 +270,8 @@ class Hub(threading.Thread):
         self._posted: deque[tuple[bytes, list[bytes]] | Callable[[], None]] = deque()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._stopping = False
+        self.failed: Exception | None = None
+        """What ended the thread before it was to end."""
         self.poller = zmq.Poller()
         self.poller.register(socket, zmq.POLLIN)
         self.poller.register(self._wake, zmq.POLLIN)
@@ -313,11 +331,16 @@ class Hub(threading.Thread):
                 self._tick()
             self._post_all()
         except Exception as e:
-            unforeseen("go on with the wire", e)
+            self.failed = unforeseen("go on with the wire", e)
         finally:
             for channel in list(self.channels.values()):
                 channel._finish(PeerGone("the conversation was closed on this side"))
             self.close_sockets()
+            if self.failed is not None:
+                self.has_failed()
+
+    def has_failed(self) -> None:
+        """Whoever lives by this thread has to know that it is no more."""
 
     def also(self, ready: dict[Any, int]) -> None:
         """Whatever else there is to poll."""
@@ -358,9 +381,12 @@ class Hub(threading.Thread):
                 self._dispatch(route, frames)
             except ValueError as e:
                 self.lose(route, f"it sent what is no message: {e}")
+            except Exception as e:  # ours, and yet no reason to be deaf to all others
+                unforeseen("understand a message", e)
+                self.lose(route, "its message could not be understood")
 
     def _dispatch(self, route: bytes, frames: list[zmq.Frame]) -> None:
-        kind, fields, data, size = decode(frames)
+        kind, fields, head, data = decode(frames)
         channel = self.channels.get(route)
         if channel is None:
             self.stranger(route, kind, fields, frames)
@@ -375,8 +401,8 @@ class Hub(threading.Thread):
         elif kind == "hello":
             raise ValueError("a second hello")
         elif kind != "ping":
-            cost = _cost(size, len(data), WINDOW)
-            if not channel._deliver(Message(kind, fields, data, cost)):
+            cost = _cost(len(head), len(data), WINDOW)
+            if not channel._deliver(_Waiting(kind, head, data, cost)):
                 raise ValueError("it sends more than it may")
 
     def stranger(
@@ -411,18 +437,18 @@ class Hub(threading.Thread):
 _PING = plain.dumps({"kind": "ping"})
 
 
-def decode(frames: list[zmq.Frame]) -> tuple[str, dict[str, Any], memoryview, int]:
-    """kind, fields, data and size of the map. ValueError for what is no message."""
+def decode(frames: list[zmq.Frame]) -> tuple[str, dict[str, Any], memoryview, memoryview]:
+    """kind, fields, the map that both are of, and data. ValueError for what is no message."""
     if not 1 <= len(frames) <= 2:
         raise ValueError(f"{len(frames)} frames")
     head = frames[0].buffer
-    fields = plain.loads(head)
+    fields = plain.loads(head, HEAD)
     if type(fields) is not dict or type(fields.get("kind")) is not str:
         raise ValueError("a map without a kind")
     data = frames[1].buffer if len(frames) == 2 else memoryview(b"")
-    if len(data) > MAX_DATA:
+    if len(data) > DATA:
         raise ValueError(f"{len(data)} bytes of data")
-    return fields.pop("kind"), fields, data, len(head)
+    return fields.pop("kind"), fields, head, data
 
 
 def natural(fields: dict[str, Any], name: str) -> int:

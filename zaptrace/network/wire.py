@@ -26,14 +26,15 @@ from zmq.utils.monitor import recv_monitor_message
 
 from .. import plain
 from ..errors import HostError, PeerVersionError, WireError, WireTimeout, ZaptraceError
+from ..limits import CONVERSATIONS, CONVERSATIONS_OF_ONE, DATA, HEAD, UNREAD, UNSENT, WINDOW
 from ..log import log, unforeseen
-from .channel import MAX_DATA, MAX_HEAD, WINDOW, Channel, Hub, Timeouts, decode, natural, told
+from .channel import Channel, Hub, Timeouts, decode, natural, told
+from .door import Door
 from .keys import Identity, host_of
 
-__all__ = ["MAX_DATA", "Channel", "Listener", "Timeouts", "connect"]
+__all__ = ["DATA", "Channel", "Listener", "Timeouts", "connect"]
 
 PROTOCOL = 1
-MAX_CONVERSATIONS = 64
 _CHECK_MS = 100
 
 # The connecting side
@@ -135,12 +136,18 @@ def _only_ipv6(host: str) -> bool:
 def _prepare(socket: zmq.Socket[bytes], timeouts: Timeouts, *, ipv6: bool) -> None:
     socket.ipv6 = ipv6
     socket.linger = 0
-    socket.sndhwm = socket.rcvhwm = 0  # bounded by credit
-    socket.maxmsgsize = MAX_HEAD
+    socket.sndhwm = 0  # bounded by credit
+    socket.rcvhwm = UNREAD
+    socket.maxmsgsize = HEAD.bytes
     socket.handshake_ivl = int(timeouts.connect * 1000)
-    # Frees sockets whose other end is unplugged; the conversation itself knows by its own pings.
-    socket.heartbeat_ivl = int(timeouts.ping * 2000)
-    socket.heartbeat_timeout = int(timeouts.silence * 1000)
+    # Frees sockets whose other end is unplugged; the conversation itself knows by its own pings. Not
+    # by ZeroMQ's heartbeats: to send one on a connection that has failed while UNREAD messages held
+    # it back ends the process (libzmq 4.3.5, an assertion in stream_engine_base_t::out_event).
+    seconds = max(1, round(timeouts.silence / 3))
+    socket.tcp_keepalive = 1
+    socket.tcp_keepalive_idle = socket.tcp_keepalive_intvl = seconds
+    socket.tcp_keepalive_cnt = 3
+    socket.tcp_maxrt = int(timeouts.silence * 1000)
     socket.sndtimeo = int(timeouts.connect * 1000)
 
 
@@ -246,6 +253,7 @@ class Listener(Hub):
 
     authorize   who holds this public key? None: it may not come in
     accept      called with each new Channel, in a thread of its own; the channel is closed after it
+    failed      called when nobody listens any more, though `close` was not called
     """
 
     def __init__(
@@ -255,6 +263,7 @@ class Listener(Hub):
         identity: Identity,
         authorize: Callable[[bytes], str | None],
         accept: Callable[[Channel], None],
+        failed: Callable[[], None] = lambda: None,
         timeouts: Timeouts | None = None,
     ) -> None:
         timeouts = timeouts or Timeouts()
@@ -266,6 +275,7 @@ class Listener(Hub):
         socket = context.socket(zmq.ROUTER)
         _prepare(socket, timeouts, ipv6=host.startswith("["))
         socket.router_mandatory = True
+        socket.sndhwm = UNSENT  # of what answers strangers, too
         socket.curve_server = True
         socket.curve_secretkey = z85.encode(identity.secret)
         socket.zap_domain = b"zaptrace"
@@ -273,7 +283,10 @@ class Listener(Hub):
         self.poller.register(self._zap, zmq.POLLIN)
         self._authorize = authorize
         self._accept = accept
-        self._threads: set[threading.Thread] = set()
+        self._failed = failed
+        self._talking: dict[threading.Thread, str] = {}
+        self._door = Door(socket)
+        self.poller.register(self._door.monitor, zmq.POLLIN)
         try:
             socket.bind(bind.replace(":0", ":*") if host.endswith(":0") else bind)
         except zmq.ZMQError as e:
@@ -293,7 +306,7 @@ class Listener(Hub):
         """Stop listening and end every conversation; waits for their threads, but not for ever."""
         self.stop()
         until = time.monotonic() + self.timeouts.answer
-        for thread in list(self._threads):
+        for thread in list(self._talking):
             thread.join(max(0.0, until - time.monotonic()))
             if thread.is_alive():
                 log.error("a conversation does not end; it is left alone")
@@ -301,11 +314,17 @@ class Listener(Hub):
 
     def close_sockets(self) -> None:
         self._zap.close(linger=0)
+        self._door.close()
         super().close_sockets()
+
+    def has_failed(self) -> None:
+        self._failed()
 
     def also(self, ready: dict[Any, int]) -> None:
         if self._zap in ready:
             self._answer_zap()
+        if self._door.monitor in ready:
+            self._door.look()
 
     def _answer_zap(self) -> None:
         version, request, _, address, _, mechanism, *credentials = self._zap.recv_multipart()
@@ -326,11 +345,11 @@ class Listener(Hub):
     ) -> None:
         if kind != "hello":
             return  # late words of a conversation that is over
-        peer = f"{frames[0].get('User-Id')} ({frames[0].get('Peer-Address')})"
+        who = str(frames[0].get("User-Id"))
+        peer = f"{who} ({frames[0].get('Peer-Address')})"
         try:
             _check_protocol(fields, "the server")
-            if len(self.channels) >= MAX_CONVERSATIONS:
-                raise WireError("the server is busy", found=f"{MAX_CONVERSATIONS} conversations")
+            self._refuse_too_many(who)
         except ZaptraceError as e:
             self.transmit(route, [plain.dumps({"kind": "error", "error": e.to_dict()})])
             return
@@ -339,8 +358,27 @@ class Listener(Hub):
         self.add(route, channel)
         self.transmit(route, [_hello()])
         thread = threading.Thread(target=self._converse, args=(channel,), daemon=True)
-        self._threads.add(thread)
-        thread.start()
+        self._talking[thread] = who
+        try:
+            thread.start()
+        except RuntimeError:  # the host has no more
+            del self._talking[thread]
+            raise
+
+    def _refuse_too_many(self, who: str) -> None:
+        """One that was cut off counts until what it asked for has come to its end."""
+        for found, most in (
+            (len(self._talking), CONVERSATIONS),
+            (list(self._talking.values()).count(who), CONVERSATIONS_OF_ONE),
+        ):
+            if found >= most:
+                raise WireError(
+                    "the server is busy",
+                    needed=f"less than {most} conversations at a time",
+                    found=str(found),
+                    do="try again when some have come to their end",
+                    changed="nothing",
+                )
 
     def _converse(self, channel: Channel) -> None:
         try:
@@ -349,7 +387,7 @@ class Listener(Hub):
             channel.fail(e)
         except Exception as e:
             unforeseen(f"converse with {channel.peer}", e)
-            channel.fail(ZaptraceError("the server failed", found=repr(e), do="see its log"))
+            channel.fail(ZaptraceError("the server failed", do="see its log"))
         finally:
             channel.close()
-            self._threads.discard(threading.current_thread())
+            self._talking.pop(threading.current_thread(), None)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal
 
-from .. import resources
+from .. import plain, resources
 from ..cancel import Cancel
 from ..errors import (
     Cancelled,
@@ -21,8 +21,9 @@ from ..errors import (
     ZaptraceError,
     refusals_of_the_host,
 )
-from ..image.image import MAX_STATE, pack_states
+from ..image.image import pack_states
 from ..image.sink import Buffer, PartWriter, Sink
+from ..limits import STATES, UNBOUNDED, Budget
 from ..linux import host
 from ..linux.native import lib
 from ..log import fault
@@ -185,14 +186,14 @@ def capture(
         states = [encode_state(state) for state in room.capture(frozen)]
         packed.append(pack_states(room.NAME, states))
     packed.append(pack_states(RECORD, map(encode_state, frozen.stored)))
-    _refuse_too_much(sum(map(len, packed)))
+    _refuse_too_much(packed)
     sink.room = "state"
     with sink.part("state") as part:
         for record in packed:
             part.write(record)
     return {
         "created": time.time(),
-        "host": host.facts(lib.zt_pod_cpu_level(frozen.handle)),
+        "host": host.facts(lib.zt_pod_cpu_level(frozen.handle)).plain(),
         "pod": {
             "name": frozen.name,
             "root": frozen.processes[0].vpid,
@@ -203,14 +204,16 @@ def capture(
     }
 
 
-def _refuse_too_much(size: int) -> None:
+def _refuse_too_much(records: list[bytes], budget: Budget = STATES) -> None:
     """Nobody would read it again."""
-    if size > MAX_STATE:
+    size = sum(map(len, records))
+    values = sum(plain.values_in(record, UNBOUNDED) for record in records)
+    if size > budget.bytes or values > budget.values:
         raise ImageError(
             "cannot write the image: the pod has too much state besides its memory",
-            needed=f"at most {MAX_STATE} bytes",
-            found=f"{size} bytes",
-            do="let the program close or remove some of what it has open, watched or queued",
+            needed=f"at most {budget.bytes} bytes and {budget.values} values",
+            found=f"{size} bytes and {values} values",
+            do="let the program close or remove some of what it has open, mapped, watched or queued",
         )
 
 

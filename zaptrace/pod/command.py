@@ -9,16 +9,8 @@ import os
 import resource
 from collections.abc import Iterable, Mapping
 
-from ..errors import HostError, ZaptraceError
+from ..errors import LaunchError, ZaptraceError
 from ..linux.native import Bytes, Strings, ffi
-
-
-class LaunchError(HostError):
-    """The program could not be executed; `status` is 127 (not found) or 126, as a shell reports."""
-
-    def __init__(self, what: str, status: int = 126, **fields: str | None) -> None:
-        super().__init__(what, **fields)
-        self.status = status
 
 
 def find(command: str, env: Mapping[str, str], cwd: str | None) -> str:

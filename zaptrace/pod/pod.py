@@ -21,7 +21,7 @@ from ..errors import HostError, PodError, ZaptraceError, refusals_of_the_host, s
 from ..ids import Rpid, Vpid
 from ..linux.native import Handle, NativeError, check, ffi, lib, new_error
 from ..log import fault, log, unforeseen
-from .command import LaunchError, c_string, c_strings, find, launch_error, raise_file_limit
+from .command import c_string, c_strings, find, launch_error, raise_file_limit
 from .stdio import Stdio
 
 if TYPE_CHECKING:
@@ -497,4 +497,4 @@ class Pod:
         self.close()
 
 
-__all__ = ["LaunchError", "NativeError", "Pod", "Stdio"]
+__all__ = ["NativeError", "Pod", "Stdio"]

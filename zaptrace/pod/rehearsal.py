@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from ..cancel import Cancel
 from ..errors import Cancelled, ZaptraceError, refusals_of_the_host
 from ..image.image import Image
+from .contents import read
 from .pod import Pod, Stdio
 from .restore import make
 
@@ -44,9 +45,10 @@ def rehearse(path: str, cancel: Cancel | None = None) -> None:
 
 
 def _rehearse(image: Image, stdio: Stdio, cancel: Cancel | None) -> None:
-    pod = Pod(image.manifest["pod"]["name"], moved=True, stdio=stdio)
+    contents = read(image)
+    pod = Pod(contents.pod.name, moved=True, stdio=stdio)
     try:
-        make(pod, image, contended=True, rehearsal=True, cancel=cancel)
+        make(pod, image, contents, contended=True, rehearsal=True, cancel=cancel)
     finally:
         pod.close()
 

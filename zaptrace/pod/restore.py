@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Collection, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Collection
+from typing import NoReturn
 
-from .. import resources
 from ..cancel import Cancel
 from ..errors import BadImage, RestoreError, ZaptraceError, refusals_of_the_host
 from ..ids import Rpid
@@ -15,16 +14,13 @@ from ..image.image import Image
 from ..linux import host
 from ..linux.native import check, lib, new_error
 from ..log import fault
-from ..resources.room import Room, decode_state
 from ..view.build import Build, Stage
-from ..view.store import RECORD, Stored, fill_store
+from ..view.store import fill_store
 from .command import raise_file_limit
+from .contents import Contents, Rooms, read
 from .pod import Pod, Stdio
 
 FAULT_POINTS = {stage: f"restore.after_{stage.name.lower()}" for stage in Stage}
-
-Rooms = list[tuple[Room[Any], list[Any]]]
-"""Each room with its States."""
 
 
 def restore(
@@ -43,13 +39,15 @@ def restore(
 
     Raises RestoreError, BadImage, HostError, Cancelled; then nothing of the pod is left.
     """
-    host.check_facts(image.manifest["host"])
-    pod = Pod(name or image.manifest["pod"]["name"], moved=True, stdio=stdio)
+    contents = read(image)
+    host.check_facts(contents.host)
+    pod = Pod(name or contents.pod.name, moved=True, stdio=stdio)
     try:
-        contended = hold and host.is_this_one(image.manifest["host"])
+        contended = hold and host.is_this_one(contents.host)
         make(
             pod,
             image,
+            contents,
             contended=contended,
             rehearsal=False,
             allow_changed=_paths(allow_changed),
@@ -68,6 +66,7 @@ def restore(
 def make(
     pod: Pod,
     image: Image,
+    contents: Contents,
     *,
     contended: bool,
     rehearsal: bool,
@@ -75,11 +74,10 @@ def make(
     cancel: Cancel | None = None,
 ) -> None:
     """Make the pod of an image in `pod`, a moved one that is empty; it stays frozen. See Build."""
-    rooms, stored = read(image), stored_in(image)
     raise_file_limit()
     check = (cancel or Cancel()).check
     with refusals_of_the_host(f'cannot restore pod "{pod.name}"'):
-        pod.call(_make, pod, image, rooms, stored, contended, rehearsal, allow_changed, check)
+        pod.call(_make, pod, image, contents, contended, rehearsal, allow_changed, check)
 
 
 def _paths(names: Collection[str]) -> frozenset[bytes]:
@@ -92,9 +90,9 @@ def claim(
 ) -> list[ZaptraceError]:
     """What stands against restoring the image here; nothing is made. For `zaptrace check`."""
     found: list[ZaptraceError] = []
-    rooms = read(image)
+    contents = read(image)
     try:
-        host.check_facts(image.manifest["host"])
+        host.check_facts(contents.host)
     except ZaptraceError as error:
         found.append(error)
     build = Build(
@@ -108,9 +106,9 @@ def claim(
         None,  # type: ignore[arg-type]  # nor a process to pass files to
         stdio=(stdio or Stdio()).named(),
         allow_changed=_paths(allow_changed),
-        stored=stored_in(image),
+        stored=contents.stored,
     )
-    _register(build, rooms)
+    _register(build, contents.rooms)
     for room, work, args in build.work(Stage.CLAIM):
         try:
             work(*args)
@@ -124,26 +122,6 @@ def _nothing(*_args: object) -> NoReturn:
     raise RestoreError("nothing is made while checking")
 
 
-def read(image: Image, rooms: Sequence[Room[Any]] = resources.ROOMS) -> Rooms:
-    """Rooms and their States in the image, checked against their classes."""
-    return [
-        (room, [decode_state(room.State, plain) for plain in image.states(room.NAME)])
-        for room in rooms
-    ]
-
-
-def stored_in(image: Image) -> list[Stored]:
-    stored = [decode_state(Stored, plain) for plain in image.states(RECORD)]
-    unknown = {entry.room for entry in stored} - {room.NAME for room in resources.ROOMS}
-    if unknown:
-        raise BadImage(
-            "bad image: it has notes of a room that there is not",
-            needed=", ".join(room.NAME for room in resources.ROOMS),
-            found=", ".join(map(repr, sorted(unknown))),
-        )
-    return stored
-
-
 def _register(build: Build, rooms: Rooms) -> None:
     for room, states in rooms:
         build.room = room.NAME
@@ -153,16 +131,15 @@ def _register(build: Build, rooms: Rooms) -> None:
 def _make(
     pod: Pod,
     image: Image,
-    rooms: Rooms,
-    stored: list[Stored],
+    contents: Contents,
     contended: bool,
     rehearsal: bool,
     allow_changed: frozenset[bytes],
     check_wanted: Callable[[], None],
 ) -> None:
-    fill_store(pod.handle, stored)
+    fill_store(pod.handle, contents.stored)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    root = image.manifest["pod"]["root"]
+    root = contents.pod.root
 
     def launch(exe: str, vpid: int) -> Rpid:
         return pod.launch_root(
@@ -196,14 +173,14 @@ def _make(
         ours,
         stdio=pod.stdio.named(),
         tty_master=pod.tty_master,
-        stored=stored,
+        stored=contents.stored,
         contended=contended,
         rehearsal=rehearsal,
         allow_changed=allow_changed,
     )
     try:
         with ours, theirs:
-            fill(build, rooms, check_wanted)
+            fill(build, contents.rooms, check_wanted)
         pod.tty_master = build.tty_master
     finally:
         pod.before_thaw = build.before_thaw

@@ -17,13 +17,16 @@ import os
 import struct
 import time
 from dataclasses import dataclass
+from typing import Annotated
 
 from ..errors import RestoreError, UnsupportedResource
 from ..linux import procfs
 from ..linux.program import Program, number_of
+from ..shapes import U32, Address, Multiple, NamesLiving, Range
 from ..view.build import Build, BuildProcess, Stage
 from ..view.frozen import FrozenPod, FrozenProcess
 from .common.aio import ROOM, Noted, noted
+from .room import Whole, bad
 
 NAME = ROOM
 
@@ -39,16 +42,27 @@ _MREMAP_MAYMOVE, _MREMAP_FIXED = 1, 2
 
 @dataclass(frozen=True)
 class State:
-    vpid: int
-    address: int
-    size: int
-    most: int
+    vpid: NamesLiving
+    address: Address
+    size: Annotated[int, Range(mmap.PAGESIZE, 1 << 30)]
+    most: Annotated[int, Range(1, 1 << 24)]
     """For so many requests it was made."""
-    slots: int
-    head: int
-    tail: int
-    events: bytes
+    slots: U32
+    head: U32
+    tail: U32
+    events: Annotated[bytes, Multiple(_EVENT)]
     """What was not fetched, from head to tail."""
+
+
+def verify(states: list[State], whole: Whole) -> None:
+    for state in states:
+        who = f"the AIO context of process {state.vpid} at {state.address:#x}"
+        if (state.address | state.size) % mmap.PAGESIZE:
+            raise bad(f"{who} is no range of pages")
+        if not max(state.head, state.tail) < state.slots <= (state.size - _HEAD.size) // _EVENT:
+            raise bad(f"{who} has a ring that has no place in it", found=f"{state.slots} slots")
+        if len(state.events) != (state.tail - state.head) % state.slots * _EVENT:
+            raise bad(f"{who} has another number of events than from head to tail")
 
 
 def capture(pod: FrozenPod) -> list[State]:

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 
 from ..linux.native import lib
+from ..shapes import I64
 from ..view.build import Build, Stage
 from ..view.frozen import FrozenPod
 
@@ -21,7 +22,7 @@ _COARSE = 6  # CLOCK_MONOTONIC_COARSE: up to a tick behind, here as well as ther
 
 @dataclass(frozen=True)
 class State:
-    monotonic_ns: int  # the pod's, when it was frozen
+    monotonic_ns: I64  # the pod's, when it was frozen
 
 
 def capture(pod: FrozenPod) -> list[State]:

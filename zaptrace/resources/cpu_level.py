@@ -9,10 +9,12 @@ programs that ask the processor themselves see all of it; the log says so.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from ..linux import cpu
 from ..linux.native import lib
 from ..log import log
+from ..shapes import Range
 from ..view.build import Build, Stage
 from ..view.frozen import FrozenPod
 
@@ -21,7 +23,7 @@ NAME = "cpu_level"
 
 @dataclass(frozen=True)
 class State:
-    level: int
+    level: Annotated[int, Range(1, 4)]
     """Of x86-64-vN: N."""
 
 

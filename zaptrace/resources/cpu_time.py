@@ -18,13 +18,16 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 from ..errors import UnsupportedResource
 from ..linux.native import Handle, ffi, lib
 from ..linux.program import Program, Results, number_of
+from ..shapes import I64, Length, NamesLivingOrNone, NamesProcess, NamesThread
 from ..view.build import Build, Stage
 from ..view.frozen import FrozenPod, FrozenProcess, FrozenThread, Zombie
 from .common.limit import granted
+from .room import Whole, bad
 
 NAME = "cpu_time"
 
@@ -47,14 +50,14 @@ _CLOCK_PROCESS_CPUTIME_ID = 2
 
 @dataclass(frozen=True)
 class State:
-    vpid: int
-    reaper: int
+    vpid: NamesProcess
+    reaper: NamesLivingOrNone
     """Of a zombie: its parent. Else 0."""
-    used: list[int]
+    used: Annotated[list[I64], Length(39)]
     """As the program is told it, in the order of zt_process_past (csrc/api.h)."""
-    threads: dict[int, list[int]]
+    threads: dict[NamesThread, Annotated[list[I64], Length(19)]]
     """By vtid, in the order of zt_thread_past."""
-    limit: list[int]
+    limit: Annotated[list[I64], Length(0, 2)]
     """RLIMIT_CPU, soft and hard, as the program set it; of a zombie nothing."""
 
 
@@ -151,6 +154,13 @@ def _past_of_process(handle: Handle, rpid: int) -> tuple[list[int], int]:
 
 
 # -- capture
+
+
+def verify(states: list[State], whole: Whole) -> None:
+    whole.refuse_twice("the times of process", [state.vpid for state in states])
+    for state in states:
+        if len(state.limit) != (0 if state.reaper else 2):
+            raise bad(f"process {state.vpid} has no limit of CPU time", "soft and hard")
 
 
 def capture(pod: FrozenPod) -> list[State]:

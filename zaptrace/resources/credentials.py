@@ -13,8 +13,10 @@ import functools
 import os
 import resource
 from dataclasses import dataclass
+from typing import Annotated
 
 from ..errors import RestoreError, UnsupportedResource
+from ..shapes import I64, U16, U32, Length, NamesLiving, NamesThread, Range
 from ..view.build import Build, Stage
 from ..view.frozen import FrozenPod, FrozenProcess
 from .common.limit import granted
@@ -27,19 +29,20 @@ _LIMITS = range(16)
 
 @dataclass(frozen=True)
 class Scheduling:
-    vtid: int
-    attributes: bytes
+    vtid: NamesThread
+    attributes: Annotated[bytes, Length(48, 128)]
     """struct sched_attr of sched_getattr(2): policy, nice, priority, slice, reset on fork, clamps."""
-    processors: list[int]  # empty: all
+    processors: list[U16]  # empty: all
 
 
 @dataclass(frozen=True)
 class State:
-    vpid: int
-    uids: list[int]
-    gids: list[int]
-    limits: list[list[int]]  # [soft, hard] in the order of RLIMIT_*; -1 is infinity
-    oom_score_adj: int
+    vpid: NamesLiving
+    uids: Annotated[list[U32], Length(3)]
+    gids: Annotated[list[U32], Length(3)]
+    limits: Annotated[list[Annotated[list[I64], Length(2)]], Length(len(_LIMITS))]
+    # [soft, hard] in the order of RLIMIT_*; -1 is infinity
+    oom_score_adj: Annotated[int, Range(-1000, 1000)]
     threads: list[Scheduling]
 
 

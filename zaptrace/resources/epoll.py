@@ -29,12 +29,15 @@ import select
 import stat
 import struct
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from ..errors import UnsupportedResource
+from ..shapes import U32, U64, Fd, NamesFile, NamesLivingOrNone
 from ..view.build import Stage
 from .common.file import Description, described, finish, restoring, unsupported
 from .common.libc import apart, checked, libc
+from .room import Whole, bad
 
 if TYPE_CHECKING:
     from ..linux.program import Program
@@ -59,15 +62,15 @@ _ABOVE_STDIO = 3
 
 @dataclass(frozen=True)
 class Watch:
-    number: int
+    number: Fd
     """The fd number that it was added under."""
-    events: int
-    data: int
-    file_id: int
-    vpid: int
+    events: U32
+    data: U64
+    file_id: NamesFile
+    vpid: NamesLivingOrNone
     """A process that has the epoll instance and the file; 0 if none has both."""
-    epoll_fd: int
-    file_fd: int
+    epoll_fd: Fd
+    file_fd: Fd
     """Their numbers there; `file_fd` is not `number` where the program closed that one."""
     taken: bool
     """`number` is another file there now, ..."""
@@ -82,6 +85,16 @@ class State(Description):
 
 def claims(file: FrozenFile) -> bool:
     return file.link == "anon_inode:[eventpoll]"
+
+
+def verify(states: list[State], whole: Whole) -> None:
+    watched = {s.file_id: [watch.file_id for watch in s.watches] for s in states}
+    try:
+        TopologicalSorter(watched).prepare()
+    except CycleError as error:
+        raise bad(
+            "an epoll instance watches itself", "no circle", f"{error.args[1]}"[:80]
+        ) from None
 
 
 def capture(pod: FrozenPod) -> list[State]:

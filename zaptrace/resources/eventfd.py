@@ -13,6 +13,7 @@ import select
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..shapes import U64
 from ..view.build import Stage
 from .common.file import Description, described, finish, restoring
 
@@ -25,7 +26,7 @@ NAME = "eventfd"
 
 @dataclass(frozen=True)
 class State(Description):
-    count: int
+    count: U64
     semaphore: bool
 
 

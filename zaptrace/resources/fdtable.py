@@ -14,8 +14,10 @@ from dataclasses import dataclass
 
 from ..errors import RestoreError
 from ..linux.program import Program
+from ..shapes import Fd, NamesFile, NamesLiving
 from ..view.build import CHANNEL, Build, Stage
 from ..view.frozen import FrozenPod
+from .room import Whole
 
 NAME = "fdtable"
 
@@ -24,15 +26,23 @@ _BATCH = 200  # the kernel passes at most 253 at once (SCM_MAX_FD)
 
 @dataclass(frozen=True)
 class Entry:
-    fd: int
-    file_id: int
+    fd: Fd
+    file_id: NamesFile
     cloexec: bool
 
 
 @dataclass(frozen=True)
 class State:
-    vpid: int
+    vpid: NamesLiving
     entries: list[Entry]
+
+
+def verify(states: list[State], whole: Whole) -> None:
+    whole.refuse_twice("the descriptor table of process", [state.vpid for state in states])
+    for state in states:
+        whole.refuse_twice(
+            f"process {state.vpid}: descriptor", [entry.fd for entry in state.entries]
+        )
 
 
 def capture(pod: FrozenPod) -> list[State]:

@@ -24,11 +24,13 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from ..linux.program import Argument, Program, Row
+from ..shapes import Names, NamesFile, OneOf, Range, Size
 from ..view.build import Stage
 from .common.file import restoring, unsupported
+from .room import Whole, bad
 
 if TYPE_CHECKING:
     from ..view.build import Build, BuildProcess
@@ -55,17 +57,25 @@ _F_OFD_SETLK = 37
 
 @dataclass(frozen=True)
 class State:
-    file_id: int
-    kind: str
+    file_id: NamesFile
+    kind: Annotated[str, OneOf("flock", "posix", "ofd")]
     """`flock`, `posix` or `ofd`."""
-    vpid: int
+    vpid: Annotated[int, Names("process", "thread", but=(0,))]
     """Who holds a POSIX lock, or took an flock; 0 for one who has ended, and of OFD locks."""
-    fd: int
+    fd: Annotated[int, Range(-1, 1 << 30)]
     """By which that process knows the file; -1 if it does not any more."""
     exclusive: bool
-    start: int
-    length: int
+    start: Size
+    length: Size
     """0 is up to the end of the file, however it grows."""
+
+
+def verify(states: list[State], whole: Whole) -> None:
+    for state in states:
+        if state.kind == "posix" and not state.vpid:
+            raise bad("a POSIX lock is held by nobody", "a process")
+        if state.start + state.length >= 1 << 63:
+            raise bad("a lock goes beyond the end of any file")
 
 
 def capture(pod: FrozenPod) -> list[State]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ..linux.native import check, lib, new_error
 from ..linux.procfs import read, stat_fields, status
 from ..linux.program import Program
+from ..shapes import U8, U64, NamesLiving, Word
 from ..view.build import Build, Stage
 from ..view.frozen import FrozenPod, FrozenProcess
 
@@ -25,10 +26,10 @@ _STAT_FIRST, _STAT_EXIT_CODE = 3, 52  # proc(5)
 
 @dataclass(frozen=True)
 class State:
-    vpid: int
-    name: str
-    status: int
-    mask: int
+    vpid: NamesLiving
+    name: Word
+    status: U8
+    mask: U64
 
 
 def capture(pod: FrozenPod) -> list[State]:

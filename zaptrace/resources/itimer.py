@@ -12,11 +12,13 @@ import signal
 import struct
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
 from ..linux.program import Program
+from ..shapes import I64, NamesLiving, OneOf
 from ..view.build import Build, Stage
 from ..view.frozen import FrozenPod, FrozenProcess
-from .common.timer import pod_now, shortened
+from .common.timer import Times, pod_now, shortened
 
 NAME = "itimer"
 
@@ -29,9 +31,10 @@ _EXPIRED_NS = 100_000
 
 @dataclass(frozen=True)
 class State:
-    vpid: int
-    at_ns: int  # of the pod's monotonic time: when they were read
-    timers: dict[int, bytes]  # ITIMER_* -> struct itimerval: interval, then the time left
+    vpid: NamesLiving
+    at_ns: I64  # of the pod's monotonic time: when they were read
+    timers: dict[Annotated[int, OneOf(*_KINDS)], Annotated[bytes, Times(1_000_000)]]
+    # ITIMER_* -> struct itimerval: interval, then the time left
 
 
 def capture(pod: FrozenPod) -> list[State]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from ..ids import SUPERVISOR
 from ..linux.program import Data, Program
+from ..shapes import NamesLiving, NamesLivingOrSupervisor, Signal
 from ..view.build import Build, BuildProcess, Stage
 from ..view.frozen import FrozenPod, FrozenProcess
 
@@ -32,9 +33,9 @@ _SET = 8
 class State:
     """Of a process that is stopped, or whose parent has not been told of all yet."""
 
-    vpid: int
-    ppid: int
-    stopped_by: int
+    vpid: NamesLiving
+    ppid: NamesLivingOrSupervisor
+    stopped_by: Signal
     """The signal, or 0."""
     told: bool
     """Its parent has waited for the stop; if it is not stopped, for its going on."""

@@ -13,10 +13,11 @@ from __future__ import annotations
 import fcntl
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from ..shapes import I64, U32, U64, Length, NoNul, Part, Size
 from ..view.build import Stage
-from .common.content import load, save
+from .common.content import Runs, load, refuse_wrong, save
 from .common.file import (
     Description,
     closed_on_failure,
@@ -28,6 +29,7 @@ from .common.file import (
 )
 from .common.inode import Inodes
 from .common.permission import Permission, open_anyway
+from .room import Whole, bad
 
 if TYPE_CHECKING:
     from ..view.build import Build
@@ -43,28 +45,36 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True)
 class Opened(Description):
-    pos: int
+    pos: Size
 
 
 @dataclass(frozen=True)
 class State:
     opened: list[Opened]
-    name: bytes
-    dev: int
-    ino: int
+    name: Annotated[bytes, Length(0, 249), NoNul()]
+    dev: U64
+    ino: U64
     """Where shared mappings of it say they come from."""
-    size: int
+    size: Size
     permission: Permission
-    seals: int
+    seals: U32
     executed: bool
-    atime_ns: int
-    mtime_ns: int
-    runs: list[list[int]]
-    part: str
+    atime_ns: I64
+    mtime_ns: I64
+    runs: Runs
+    part: Part
 
 
 def claims(file: FrozenFile) -> bool:
     return file.link.startswith(_PREFIX) and not file.flags & os.O_PATH
+
+
+def verify(states: list[State], whole: Whole) -> None:
+    whole.give_once("shared object", [(state.dev, state.ino) for state in states])
+    for state in states:
+        if not state.opened:
+            raise bad(f"the memfd {state.name!r} is open nowhere")
+        refuse_wrong(state.runs, state.size, state.part, whole)
 
 
 def capture(pod: FrozenPod) -> list[State]:

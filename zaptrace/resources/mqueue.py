@@ -19,10 +19,26 @@ import os
 import stat
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from ..errors import BadImage
-from ..linux.program import Data, Program, number_of
+from ..linux.program import Data as ProgramData
+from ..linux.program import Program, number_of
+from ..shapes import (
+    I64,
+    U32,
+    U64,
+    Data,
+    Fd,
+    Length,
+    Mode,
+    NamesLiving,
+    NoNul,
+    OneOf,
+    Range,
+    Signal,
+    Size,
+)
 from ..view.build import Stage
 from .common.file import (
     Description,
@@ -34,6 +50,7 @@ from .common.file import (
     unsupported,
 )
 from .common.libc import checked, libc
+from .room import Whole, bad
 
 if TYPE_CHECKING:
     from ..view.build import Build
@@ -52,45 +69,45 @@ _SIGEV_THREAD = 2
 
 @dataclass(frozen=True)
 class Message:
-    priority: int
-    text: bytes
+    priority: Annotated[int, Range(0, 32767)]
+    text: Data
 
 
 @dataclass(frozen=True)
 class Told:
     """The process that is told of the next message in an empty queue."""
 
-    vpid: int
-    fd: int
+    vpid: NamesLiving
+    fd: Fd
     """A descriptor of the queue that it has: who closes one is told no more."""
-    kind: int
+    kind: Annotated[int, OneOf(0, 1)]
     """SIGEV_SIGNAL or SIGEV_NONE."""
-    signal: int
-    value: int
+    signal: Signal
+    value: U64
 
 
 @dataclass(frozen=True)
 class Queue:
-    name: str
+    name: Annotated[str, Length(1, 255), NoNul()]
     removed: bool
-    mode: int
-    uid: int
-    gid: int
-    times: list[int]
+    mode: Mode
+    uid: U32
+    gid: U32
+    times: Annotated[list[I64], Length(2)]
     """Of the last access and the last change, in ns."""
-    most: int
-    size: int
+    most: Annotated[int, Range(1, 1 << 20)]
+    size: Annotated[int, Range(1, 1 << 24)]
     messages: list[Message]
     told: Told | None
 
 
 @dataclass(frozen=True)
 class State(Description):
-    queue: int
+    queue: U32
     """Descriptions with the same number are of one queue."""
     of: Queue | None
     """At its first description."""
-    pos: int
+    pos: Size
     cloexec: bool
     """It was opened with O_CLOEXEC, which of all files only these go on to show (F_GETFL)."""
 
@@ -103,6 +120,21 @@ def claims(file: FrozenFile) -> bool:
     except OSError:
         return False
     return True
+
+
+def verify(states: list[State], whole: Whole) -> None:
+    known: set[int] = set()
+    for state in states:
+        if (state.queue in known) != (state.of is None):
+            raise bad(f"message queue {state.queue} is told of twice, or not at first")
+        known.add(state.queue)
+        if state.of is None:
+            continue
+        if "/" in state.of.name:
+            raise bad(f"message queue {state.queue} has a name that none can have")
+        longest = max((len(message.text) for message in state.of.messages), default=0)
+        if len(state.of.messages) > state.of.most or longest > state.of.size:
+            raise bad(f"message queue {state.queue} holds more than it can")
 
 
 def capture(pod: FrozenPod) -> list[State]:
@@ -187,7 +219,7 @@ def _look(pod: FrozenPod, file: FrozenFile, fd: int, size: int, told: Told | Non
 def _telling(number: int, told: Told | None) -> Program:
     """A process asks to be told, or no more."""
     program = Program()
-    event: Data | int = 0
+    event: ProgramData | int = 0
     if told is not None:
         event = program.data(_EVENT.pack(told.value, told.signal, told.kind).ljust(64, b"\0"))
     program.call("mq_notify", number, event)

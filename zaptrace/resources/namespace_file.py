@@ -12,9 +12,9 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from ..errors import BadImage
+from ..shapes import OneOf
 from ..view.build import Stage
 from .common.file import Description, described, finish, restoring, unsupported
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 NAME = "namespace_file"
 
 _LINK = re.compile(r"(cgroup|ipc|mnt|net|pid|time|user|uts):\[(\d+)\]")
-_KINDS = frozenset(("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"))
+_KINDS = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
 
 
 @dataclass(frozen=True)
 class State(Description):
-    kind: str
+    kind: Annotated[str, OneOf(*_KINDS)]
     """One of the names in /proc/PID/ns."""
 
 
@@ -61,8 +61,6 @@ def restore(states: list[State], build: Build) -> None:
 
 
 def _open(state: State, build: Build) -> None:
-    if state.kind not in _KINDS:
-        raise BadImage(f"bad image: there is no kind of namespace called {state.kind!r}")
     with restoring(NAME, Stage.SHARED, f"the {state.kind} namespace"):
         flags = state.flags & (os.O_PATH | os.O_NONBLOCK) | os.O_CLOEXEC
         finish(build, state, os.open(f"/proc/self/ns/{state.kind}", flags))

@@ -17,13 +17,14 @@ import socket
 import stat
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from ..linux import procfs
+from ..shapes import U8, U32, Among, Data, Length, OneOf, Word
 from ..view.build import Stage
 from .common.file import Description, described, finish, restoring, unsupported
 from .common.options import GENERAL, Table
-from .common.socket import borrowed, domain, filter_of, options, set_filter, set_options
+from .common.socket import Filter, borrowed, domain, filter_of, options, set_filter, set_options
 
 if TYPE_CHECKING:
     from ..view.build import Build
@@ -50,15 +51,15 @@ _OPTIONS: Table = {
 
 @dataclass(frozen=True)
 class State(Description):
-    type: int
-    protocol: int
-    port: int
+    type: Annotated[int, OneOf(socket.SOCK_RAW, socket.SOCK_DGRAM)]
+    protocol: U8
+    port: U32
     """Its address (nl_pid); 0: it has none yet."""
-    peer: list[int]
+    peer: Annotated[list[U32], Length(0, 2)]
     """Address and groups of whom it is connected to, or nothing."""
-    groups: list[int]
-    options: dict[str, bytes]
-    filter: bytes
+    groups: Annotated[list[U32], Length(0, _MOST_GROUPS)]
+    options: Annotated[dict[Word, Data], Among(*_OPTIONS)]
+    filter: Filter
 
 
 def claims(file: FrozenFile) -> bool:

@@ -15,12 +15,14 @@ import fcntl
 import os
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from ..ids import SUPERVISOR, Vpid
+from ..shapes import U16, U32, Names
 from ..view.build import BuildProcess, Stage
 from .common.ending import end_as
 from .common.file import Description, described, finish, restoring, unsupported
+from .room import Whole, bad
 
 if TYPE_CHECKING:
     from ..view.build import Build
@@ -39,16 +41,22 @@ _ANY_EXECUTABLE = "/proc/self/exe"
 
 @dataclass(frozen=True)
 class State(Description):
-    vid: int
+    vid: Annotated[int, Names("process", "thread", but=(0,))]
     """The process or thread; 0 if it was waited for."""
-    gone: int
+    gone: U32
     """Which of those that were waited for, counted from 1; else 0."""
-    status: int
+    status: U16
     """How that one ended, as waitpid(2) tells it; 0 where the kernel does not know any more."""
 
 
 def claims(file: FrozenFile) -> bool:
     return file.link == "anon_inode:[pidfd]"
+
+
+def verify(states: list[State], whole: Whole) -> None:
+    for state in states:
+        if bool(state.vid) == bool(state.gone):
+            raise bad("a pidfd is of no process, or of two", "one that is there, or is gone")
 
 
 def capture(pod: FrozenPod) -> list[State]:

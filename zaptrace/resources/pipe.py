@@ -21,17 +21,18 @@ import termios
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from ..errors import RestoreError
 from ..linux import outside
+from ..shapes import Data, Path, Range
 from ..view.build import Stage
 from .common import nameless
 from .common.file import Description, described, finish, reopen, restoring, unsupported
 from .common.inode import Inodes
 from .common.libc import checked, libc
 from .common.permission import Permission, open_anyway
+from .room import Whole, bad
 
 if TYPE_CHECKING:
     from ..view.build import Build
@@ -47,19 +48,32 @@ _NOT_AT_OPEN = os.O_CREAT | os.O_EXCL | os.O_TRUNC | os.O_ASYNC | os.O_DIRECT
 @dataclass(frozen=True)
 class State:
     ends: list[Description]
-    path: bytes | None
+    path: Path | None
     """Where a named pipe is found, or was before it lost that name; None for pipe(2)."""
     gone: bool
     permission: Permission
-    capacity: int
+    capacity: Annotated[int, Range(1, 1 << 31)]
     """As fcntl F_GETPIPE_SZ gives it."""
-    contents: list[bytes]
+    contents: list[Data]
     """In packet mode one item per packet."""
     packets: bool
 
 
 def claims(file: FrozenFile) -> bool:
     return stat.S_ISFIFO(file.stat.st_mode) and not file.flags & os.O_PATH
+
+
+def verify(states: list[State], whole: Whole) -> None:
+    for state in states:
+        size = sum(map(len, state.contents))
+        if not state.ends or size > state.capacity:
+            raise bad(
+                "a pipe holds more than it can, or nobody has it",
+                f"at most {state.capacity} bytes",
+                f"{size} bytes",
+            )
+        if state.path is not None and not state.path.startswith(b"/"):
+            raise bad("a named pipe has no path")
 
 
 def capture(pod: FrozenPod) -> list[State]:
@@ -290,7 +304,8 @@ def _prepare(state: State, fd: int, build: Build) -> None:
 
 def _too_many(state: State) -> RestoreError:
     try:
-        limit = Path("/proc/sys/fs/pipe-user-pages-soft").read_text(encoding="ascii").strip()
+        with open("/proc/sys/fs/pipe-user-pages-soft", encoding="ascii") as file:
+            limit = file.read().strip()
     except OSError:  # /proc/sys is hidden
         limit = "so many"
     return RestoreError(

@@ -18,13 +18,16 @@ import re
 import struct
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
 from ..errors import UnsupportedResource
 from ..linux import procfs
 from ..linux.program import Program, Row
+from ..shapes import I32, I64, U64, Names, NamesLiving, OneOf, Range, Signal
 from ..view.build import Build, BuildProcess, Stage
 from ..view.frozen import FrozenPod, FrozenProcess
-from .common.timer import pod_now, shortened
+from .common.timer import Times, pod_now, shortened
+from .room import Whole, bad
 
 NAME = "posix_timer"
 
@@ -44,22 +47,35 @@ _ENTRY = re.compile(
 
 @dataclass(frozen=True)
 class Timer:
-    id: int
-    signal: int
-    value: int  # sigev_value
-    how: int  # SIGEV_*
-    vtid: int  # of SIGEV_THREAD_ID, else 0
-    clock: int
+    id: Annotated[int, Range(0, (1 << 31) - 1)]
+    signal: Signal
+    value: U64  # sigev_value
+    how: Annotated[int, OneOf(0, 1, 2, _SIGEV_THREAD_ID)]
+    vtid: Annotated[int, Names("process", "thread", but=(0,))]  # of SIGEV_THREAD_ID, else 0
+    clock: I32
     """With the pod's id in it, if it has one."""
-    maker: int  # of one that measures its maker's own thread: its vtid, else 0
-    spec: bytes
+    maker: Annotated[
+        int, Names("process", "thread", but=(0,))
+    ]  # of one that measures its maker's own thread: its vtid, else 0
+    spec: Annotated[bytes, Times(1_000_000_000)]
 
 
 @dataclass(frozen=True)
 class State:
-    vpid: int
-    at_ns: int  # of the pod's monotonic time: when they were read
+    vpid: NamesLiving
+    at_ns: I64  # of the pod's monotonic time: when they were read
     timers: list[Timer]
+
+
+def verify(states: list[State], whole: Whole) -> None:
+    for state in states:
+        whole.refuse_twice(f"process {state.vpid}: timer", [timer.id for timer in state.timers])
+        for timer in state.timers:
+            named = ~(timer.clock >> 3) if timer.clock < 0 else 0
+            if named:
+                whole.seen.named.add((("process", "thread"), named))
+            if timer.how == _SIGEV_THREAD_ID and not timer.vtid:
+                raise bad(f"timer {timer.id} of process {state.vpid} tells no thread")
 
 
 def capture(pod: FrozenPod) -> list[State]:

@@ -23,14 +23,15 @@ import os
 import re
 import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from ..errors import RestoreError
 from ..ids import Vpid
 from ..linux import outside
+from ..shapes import I64, U64, Length, Mode, Names, PartOrNone, PathOrNone, Size
 from ..view.build import BuildProcess, Stage
 from .common import nameless, sameness
-from .common.content import load, save, save_by_reading
+from .common.content import Runs, load, refuse_wrong, save, save_by_reading
 from .common.ending import end_as
 from .common.file import (
     Description,
@@ -43,6 +44,7 @@ from .common.file import (
 )
 from .common.inode import GONE, Inodes
 from .common.permission import Permission, may_open, open_anyway
+from .room import Whole, bad
 
 if TYPE_CHECKING:
     from ..image.sink import Writer
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 
 NAME = "regular_file"
 
+_MADE_ANEW = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO)
 _ONCE = os.O_CREAT | os.O_EXCL | os.O_TRUNC
 _MEMORY_DEVICES = {os.makedev(1, minor) for minor in (3, 5, 7, 8, 9)}  # null zero full (u)random
 _TERMINALS = range(136, 144)  # majors of /dev/pts/N
@@ -64,28 +67,28 @@ _ANY_EXECUTABLE = "/proc/self/exe"
 class Nameless:
     """A file without a name; its descriptions share it."""
 
-    dev: int
-    ino: int
+    dev: U64
+    ino: U64
     permission: Permission
     executed: bool
-    atime_ns: int
-    mtime_ns: int
-    target: bytes
+    atime_ns: I64
+    mtime_ns: I64
+    target: PathOrNone
     """Of a symbolic link."""
-    runs: list[list[int]]
-    part: str
+    runs: Runs
+    part: PartOrNone
 
 
 @dataclass(frozen=True)
 class State(Description):
-    path: bytes
+    path: PathOrNone
     """The name; for a file without one the name that it had. `{}` stands for ids in /proc."""
-    vids: list[int]
+    vids: Annotated[list[Annotated[int, Names("process", "thread", but=(0,))]], Length(0, 2)]
     """The processes (and threads) whose ids are in the path; 0 for one that has ended."""
-    pos: int
-    mode: int
-    size: int
-    rdev: int
+    pos: I64
+    mode: Mode
+    size: Size
+    rdev: U64
     print: sameness.Print | None
     """Of a regular file that has a name."""
     nameless: Nameless | None
@@ -108,6 +111,34 @@ def claims(file: FrozenFile) -> bool:
     if file.flags & os.O_PATH or stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         return True
     return stat.S_ISCHR(mode) and file.stat.st_rdev in _MEMORY_DEVICES
+
+
+def verify(states: list[State], whole: Whole) -> None:
+    gone: dict[tuple[int, int], State] = {}
+    for state in states:
+        shown = repr(state.path[:60])
+        if state.path.count(b"{}") != len(state.vids) and state.vids:
+            raise bad(f"the open file {shown} names other processes than it has")
+        if 0 in state.vids and any(state.vids):
+            raise bad(
+                f"the open file {shown} is of a thread that has ended, and of one that has not"
+            )
+        if state.nameless is None:
+            if not state.path.startswith(b"/"):
+                raise bad("an open file has no path", found=shown)
+            continue
+        one = gone.setdefault((state.nameless.dev, state.nameless.ino), state)
+        alike = (one.nameless, stat.S_IFMT(one.mode), one.size)
+        if alike != (state.nameless, stat.S_IFMT(state.mode), state.size):
+            raise bad(f"the open file {shown} is two files")
+        if stat.S_IFMT(state.mode) not in _MADE_ANEW:
+            raise bad(f"the open file {shown} cannot be without a name")
+        if stat.S_ISREG(state.mode):
+            nameless = state.nameless
+            refuse_wrong(nameless.runs, state.size, nameless.part, whole)
+        if stat.S_ISLNK(state.mode) and not state.nameless.target:
+            raise bad(f"the symbolic link {shown} leads nowhere")
+    whole.give_once("shared object", gone)
 
 
 def capture(pod: FrozenPod) -> list[State]:
@@ -183,7 +214,7 @@ def _refuse_hidden(file: FrozenFile, inode: Inode) -> None:
             found=f"{file.link} is another file, or is not there (is something mounted over it?)",
             do="give the file its name back, or let the program open it again",
         )
-    if kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO):
+    if kind not in _MADE_ANEW:
         raise unsupported(
             file,
             f"is {outside.kind(kind)} without a name",

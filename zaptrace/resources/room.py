@@ -3,25 +3,32 @@
 A room is a module with
 
     NAME                      its name in images and errors
-    State                     a frozen dataclass of plain data
+    State                     a frozen dataclass of plain data; its annotations say what each value
+                              may be (shapes.py): ranges, lengths, NULs, and what names what
     capture(pod)              -> list[State]; reads, and changes nothing in the pod
     restore(states, build)    registers its work with build.at(Stage, ...)
 
-and a *file kind* adds `claims(file) -> bool`: exactly one room claims an open file description.
+and, where a value alone does not tell whether it is right,
 
-`encode_state` and `decode_state` are the only way a State goes into an image and comes back. Coming back
-it is checked against its annotations, so that a damaged image ends here and not in a half-made pod.
+    verify(states, whole)     raises BadImage for States that cannot be together: an order, a sum, a
+                              circle, a range of a part of the image
+
+A *file kind* adds `claims(file) -> bool`: exactly one room claims an open file description.
+
+`encode_state` is the only way a State goes into an image, and `pod/contents.py` the only one by which
+it comes back: checked there, so that a damaged image ends before anything is made of it, and whoever
+has a State may use it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import types
-import typing
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..errors import BadImage
+from ..shapes import Seen
 
 if TYPE_CHECKING:
     from ..view.build import Build
@@ -48,6 +55,50 @@ class FileKind(Room[T], Protocol[T]):
     def claims(self, file: FrozenFile, /) -> bool: ...
 
 
+@dataclass(frozen=True)
+class Whole:
+    """The image that States are of, for their `verify`."""
+
+    parts: Mapping[str, int]
+    """Bytes of each part, when decompressed."""
+    seen: Seen
+
+    def refuse_beyond(self, part: str, end: int) -> None:
+        """Raises BadImage unless the first `end` bytes of a part are there."""
+        size = self.parts.get(part)
+        if size is None or end > size:
+            raise bad(
+                f"a State tells of bytes that part {part!r} does not have",
+                f"a part of at least {end} bytes",
+                "no such part" if size is None else f"{size} bytes",
+            )
+
+    def refuse_twice(self, what: str, numbers: Iterable[Hashable]) -> None:
+        """Raises BadImage when one of them is there more than once."""
+        found: set[Hashable] = set()
+        for number in numbers:
+            if number in found:
+                raise bad(f"{what} {number} is there twice", "one of each")
+            found.add(number)
+
+    def give_once(self, kind: str, which: Iterable[Hashable]) -> None:
+        """There are these of a kind, whatever room they are of, for `name`."""
+        given = self.seen.given.setdefault(kind, set())
+        for one in which:
+            if one in given:
+                raise bad(f"{kind} {one} is there twice", "one of each")
+            given.add(one)
+
+    def name(self, kind: str, which: Hashable) -> None:
+        """Something that has to be there, whatever room it is of."""
+        self.seen.named.add(((kind,), which))
+
+
+def bad(what: str, needed: str | None = None, found: str | None = None) -> BadImage:
+    """What `verify` raises."""
+    return BadImage(f"bad image: {what}", needed=needed, found=found)
+
+
 _SCALARS = frozenset({int, str, bytes, bool, type(None)})
 
 
@@ -62,58 +113,3 @@ def encode_state(state: object) -> Any:
     if isinstance(state, (list, tuple)):
         return [encode_state(value) for value in state]
     return state
-
-
-def decode_state(cls: type[T], plain: Any) -> T:
-    """The dataclass `cls` that `plain` describes. Raises BadImage where the two do not agree."""
-    decoded: T = _build(cls, plain, cls.__name__)
-    return decoded
-
-
-@functools.cache
-def _hints(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
-
-
-def _build(kind: Any, plain: Any, place: str) -> Any:
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        if not isinstance(plain, dict):
-            raise _mismatch(place, kind.__name__, plain)
-        hints = _hints(kind)
-        if set(plain) != set(hints):
-            raise BadImage(
-                f"bad image: {place} has the wrong fields",
-                needed=", ".join(sorted(hints)),
-                found=", ".join(sorted(map(str, plain))),
-            )
-        return kind(**{k: _build(hint, plain[k], f"{place}.{k}") for k, hint in hints.items()})
-    origin = typing.get_origin(kind)
-    if origin is list:
-        (item,) = typing.get_args(kind)
-        if not isinstance(plain, list):
-            raise _mismatch(place, "list", plain)
-        return [_build(item, value, f"{place}[{i}]") for i, value in enumerate(plain)]
-    if origin is dict:
-        key, item = typing.get_args(kind)
-        if not isinstance(plain, dict):
-            raise _mismatch(place, "map", plain)
-        return {
-            _build(key, k, f"{place} key"): _build(item, v, f"{place}[{k!r}]")
-            for k, v in plain.items()
-        }
-    if origin in (typing.Union, types.UnionType):
-        options = typing.get_args(kind)
-        if plain is None and type(None) in options:
-            return None
-        (only,) = [option for option in options if option is not type(None)]
-        return _build(only, plain, place)
-    kind = getattr(kind, "__supertype__", kind)  # a NewType
-    if type(plain) is not kind and not (kind is float and type(plain) is int):
-        raise _mismatch(place, getattr(kind, "__name__", str(kind)), plain)
-    return plain
-
-
-def _mismatch(place: str, needed: str, found: object) -> BadImage:
-    return BadImage(
-        f"bad image: {place} has the wrong type", needed=needed, found=type(found).__name__
-    )

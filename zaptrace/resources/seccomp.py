@@ -16,11 +16,13 @@ import functools
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 from ..errors import BadImage, RestoreError, UnsupportedResource, ZaptraceError
 from ..linux.native import ffi, lib
 from ..linux.program import Program
 from ..linux.tracee import Thread
+from ..shapes import NamesLiving, NamesThread, Range
 from ..view.build import Build, BuildProcess, Stage
 from ..view.frozen import FrozenPod
 
@@ -36,9 +38,9 @@ _MOST = 4096
 
 @dataclass(frozen=True)
 class State:
-    vpid: int
-    vtid: int
-    filter: int
+    vpid: NamesLiving
+    vtid: NamesThread
+    filter: Annotated[int, Range(0, (1 << 31) - 1)]
     """Its newest, by number; 0: none."""
     no_new_privs: bool
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import signal
 import struct
 from dataclasses import dataclass
+from typing import Annotated
 
 from ..linux.program import Program
+from ..shapes import Length, NamesLiving, Range
 from ..view.build import Build, Stage
 from ..view.frozen import FrozenPod, FrozenProcess
-from .common.siginfo import to_real, to_virtual
+from .common.siginfo import SigInfo, to_real, to_virtual
 
 NAME = "signal"
 
@@ -27,9 +29,10 @@ _NO_ACTION = bytes(_ACTION)
 
 @dataclass(frozen=True)
 class State:
-    vpid: int
-    actions: dict[int, bytes]  # only of signals that are not at their default
-    pending: list[bytes]  # siginfo_t, of the process
+    vpid: NamesLiving
+    actions: dict[Annotated[int, Range(1, _COUNT)], Annotated[bytes, Length(_ACTION)]]
+    # only of signals that are not at their default
+    pending: list[SigInfo]  # siginfo_t, of the process
 
 
 def capture(pod: FrozenPod) -> list[State]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..linux.native import lib
+from ..shapes import U64
 from ..view.build import Stage
 from .common.file import Description, described, finish, restoring
 from .common.libc import checked, libc
@@ -26,7 +27,7 @@ NAME = "signalfd"
 
 @dataclass(frozen=True)
 class State(Description):
-    mask: int
+    mask: U64
     """Bit n-1 is signal n."""
 
 

@@ -18,8 +18,9 @@ import os
 import stat
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from ..shapes import Flags, GivesFile, OneOf
 from ..view.build import Stage
 
 if TYPE_CHECKING:
@@ -36,10 +37,10 @@ _MEMORY_DEVICES = 1
 
 @dataclass(frozen=True)
 class State:
-    file_id: int
-    slot: str
+    file_id: GivesFile
+    slot: Annotated[str, OneOf("stdin", "stdout", "stderr")]
     """`stdin`, `stdout` or `stderr`."""
-    flags: int
+    flags: Flags
 
 
 def claims(file: FrozenFile) -> bool:

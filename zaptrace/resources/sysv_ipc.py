@@ -14,13 +14,16 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 from ..errors import BadImage, UnsupportedResource
 from ..linux import ipc
 from ..linux.program import Program
+from ..shapes import Data, Id, PartOrNone, Range, Size
 from ..view.build import Build, Stage
 from ..view.frozen import FrozenPod
 from .common.file import restoring
+from .room import Whole, bad
 
 NAME = "sysv_ipc"
 
@@ -34,27 +37,48 @@ _SEM_UNDO, _SEMVMX = 0x1000, 32767
 class Run:
     """Bytes of a segment, which follow those of the run before in its part."""
 
-    offset: int
-    size: int
+    offset: Size
+    size: Size
 
 
 @dataclass(frozen=True)
 class Message:
-    type: int
-    text: bytes
+    type: Annotated[int, Range(1, (1 << 63) - 1)]
+    text: Data
 
 
 @dataclass(frozen=True)
 class State:
     of: ipc.Object
-    part: str
+    part: PartOrNone
     """Where the bytes of a segment are."""
     runs: list[Run]
-    values: list[int]
-    pids: list[int]
+    values: list[Annotated[int, Range(0, _SEMVMX)]]
+    pids: list[Id]
     """Who changed each semaphore last; 0: nobody."""
     undos: list[ipc.Undo]
     messages: list[Message]
+
+
+def verify(states: list[State], whole: Whole) -> None:
+    whole.refuse_twice("System V object", [(state.of.kind, state.of.vid) for state in states])
+    whole.give_once("segment", [state.of.vid for state in states if state.of.kind == ipc.SHM])
+    for state in states:
+        one, who = state.of, f"System V object {state.of.vid}"
+        if one.kind == ipc.SHM:
+            at = 0
+            for run in state.runs:
+                if run.offset < at or run.offset + run.size > one.size:
+                    raise bad(f"{who} has bytes behind its end, or twice")
+                at = run.offset + run.size
+            whole.refuse_beyond(state.part, sum(run.size for run in state.runs))
+        count = one.size if one.kind == ipc.SEM else 0
+        if len(state.values) != count or len(state.pids) != count:
+            raise bad(f"{who} has other semaphores than it has", str(count), str(len(state.values)))
+        if any(undo.semaphore >= count for undo in state.undos):
+            raise bad(f"{who} undoes something to a semaphore that it has not")
+        if state.messages and one.kind != ipc.MSG:
+            raise bad(f"{who} has messages, and is no queue")
 
 
 def capture(pod: FrozenPod) -> list[State]:

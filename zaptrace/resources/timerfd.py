@@ -18,9 +18,10 @@ import struct
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from ..ids import FileId
+from ..shapes import I64, U64, Duration, OneOf, Range
 from ..view.build import Stage
 from ..view.files import Files
 from .common.file import Description, described, finish, restoring
@@ -45,17 +46,17 @@ _LOOKS = 10
 
 @dataclass(frozen=True)
 class State(Description):
-    clock: int
-    settime_flags: int
+    clock: Annotated[int, OneOf(*_BASE_CLOCK)]
+    settime_flags: Annotated[int, Range(0, 3)]
     """TFD_TIMER_ABSTIME 1 and TFD_TIMER_CANCEL_ON_SET 2, as last given."""
-    left_ns: int
+    left_ns: Duration
     """Time to the next expiration; 0 is disarmed."""
-    at_ns: int
+    at_ns: I64
     """The pod's monotonic time when `left_ns` was that much."""
-    expires_ns: int
+    expires_ns: Duration
     """The next expiration, as this host's `clock` would show it."""
-    interval_ns: int
-    ticks: int
+    interval_ns: Duration
+    ticks: U64
     """Expirations that were not read yet."""
 
 

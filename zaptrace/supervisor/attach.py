@@ -73,17 +73,19 @@ class Viewers:
         """Send what is new, as far as the windows allow."""
         for viewer in list(self.all):
             while viewer in self.all and viewer.at < self._ring.end:
-                if viewer.at - viewer.acked >= control.WINDOW:
+                if viewer.at - viewer.acked >= control.WINDOW or not self._send(viewer):
                     break
-                self._send(viewer)
 
-    def _send(self, viewer: Viewer) -> None:
+    def _send(self, viewer: Viewer) -> bool:
+        """False when nothing more can be on its way to the client now."""
         at, data = self._ring.read(viewer.at, _CHUNK)
         skipped = at - viewer.at
+        message = {"id": viewer.request, "stream": data, "at": at, "skipped": skipped}
+        if not self._socket.offer(viewer.client, message):
+            return False
         viewer.at = at + len(data)
         viewer.acked = max(viewer.acked, at - control.WINDOW)
-        message = {"id": viewer.request, "stream": data, "at": at, "skipped": skipped}
-        self._socket.send(viewer.client, message)
+        return True
 
     def has_room(self) -> bool:
         """False while the ring may not outrun somebody who keeps up."""
@@ -94,7 +96,7 @@ class Viewers:
         """Find out those who died, by sending them nothing."""
         for viewer in list(self.all):
             message = {"id": viewer.request, "stream": b"", "at": viewer.at}
-            self._socket.send(viewer.client, message)
+            self._socket.offer(viewer.client, message)
 
     def has_seen_all(self) -> bool:
         """True when nobody is behind who still keeps up."""

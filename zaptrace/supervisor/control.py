@@ -48,13 +48,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Cancelled, PodError, WireError, WireTimeout, ZaptraceError
+from ..limits import CONTROL, STREAM
 from . import runtime
 
 VERSION = 1
-WINDOW = 256 * 1024
-"""Bytes of an attached stream that may be unacknowledged."""
-MESSAGE_MAX = 8 << 20
-"""Bytes; a client that sends more is cut off."""
+ONE_WAY = ("input", "resize", "ack", "detach")
+WINDOW = STREAM
 BEAT_S = 1.0
 SILENCE_S = 30.0
 """Much longer than a supervisor on a host that is busy, or swaps, takes to beat."""
@@ -96,20 +95,18 @@ class Outcome:
 
 def pack(message: dict[str, Any]) -> bytes:
     """One frame."""
-    import msgpack
+    from .. import plain
 
-    # surrogateescape: argv and paths are bytes that Python shows as str.
-    frame: bytes = msgpack.packb({"v": VERSION, **message}, unicode_errors="surrogateescape")
-    return frame
+    return plain.dumps({"v": VERSION, **message})
 
 
 def unpack(frame: bytes) -> dict[str, Any]:
     """The message in a frame. Raises WireError for anything that is not one."""
-    import msgpack
+    from .. import plain
 
     try:
-        message = msgpack.unpackb(frame, unicode_errors="surrogateescape", strict_map_key=False)
-    except Exception as e:  # msgpack raises a dozen kinds, all of them "not msgpack"
+        message = plain.loads(frame, CONTROL)
+    except ValueError as e:
         raise WireError("bad control message", needed="msgpack", found=str(e)) from None
     if not isinstance(message, dict):
         raise WireError("bad control message", needed="a map", found=type(message).__name__)

@@ -12,12 +12,14 @@ from __future__ import annotations
 import select
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import WireError, ZaptraceError
+from ..errors import PodError, WireError, ZaptraceError
+from ..limits import CONTROL, REQUESTS_OF_ONE, UNREAD, UNSENT
 from ..log import log
 from . import control
 
@@ -29,6 +31,15 @@ _TURN = 64
 """Requests taken before others get their turn."""
 _LASTING = ("wait", "attach")
 """They may be under way as long as the pod lives: no beats for them."""
+
+
+_TOO_MUCH = PodError(
+    "too many requests at a time",
+    needed=f"at most {REQUESTS_OF_ONE} that are not answered yet",
+    found="one more",
+    do="wait for an answer",
+    changed="nothing",
+)
 
 
 @dataclass
@@ -75,6 +86,7 @@ class ControlSocket:
         self._lost = lost
         self._waiting: dict[tuple[bytes, int], Request] = {}
         self._beat_at = 0.0
+        self._asked: Counter[bytes] = Counter()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.setblocking(False)
         self._listener.bind(str(path))
@@ -93,8 +105,9 @@ class ControlSocket:
         self._context = zmq.Context()
         router = self._router = self._context.socket(zmq.ROUTER)
         router.setsockopt(zmq.ROUTER_MANDATORY, 1)  # a client that left is an error we see
-        router.setsockopt(zmq.SNDHWM, 0)  # bounded by control.WINDOW per client instead
-        router.setsockopt(zmq.MAXMSGSIZE, control.MESSAGE_MAX)
+        router.setsockopt(zmq.SNDHWM, UNSENT)
+        router.setsockopt(zmq.RCVHWM, UNREAD)
+        router.setsockopt(zmq.MAXMSGSIZE, CONTROL.bytes)
         router.setsockopt(zmq.LINGER, 1000)
         router.setsockopt(zmq.USE_FD, self._listener.detach())  # closed by it
         router.bind(f"ipc://{self._path}")
@@ -125,9 +138,17 @@ class ControlSocket:
             number = message.get("id")
             number = number if isinstance(number, int) else 0
             request = Request(client, number, str(message.get("verb")), message)
+            if request.verb not in control.ONE_WAY and not self._may_ask(client):
+                self.fail(request, _TOO_MUCH)
+                continue
             if number and request.verb not in _LASTING:
                 self._waiting[client, number] = request
             yield request
+
+    def _may_ask(self, client: bytes) -> bool:
+        """Counts what it has asked for; `send` counts what was answered."""
+        self._asked[client] += 1
+        return self._asked[client] <= REQUESTS_OF_ONE
 
     def beat(self) -> float | None:
         """Send beats, if it is time; in how many seconds it will be, None when nobody waits."""
@@ -138,18 +159,34 @@ class ControlSocket:
             return left
         self._beat_at = time.monotonic()
         for client, number in list(self._waiting):
-            self.send(client, {"id": number, "beat": True})
+            self.offer(client, {"id": number, "beat": True})
         return control.BEAT_S
 
     def send(self, client: bytes, message: dict[str, Any]) -> None:
-        """Send to a client, if it is still there."""
+        """Send to a client, if it is still there; one that reads nothing counts as gone."""
+        if "ok" in message and self._asked[client]:
+            self._asked[client] -= 1
+        if not self._asked[client]:
+            del self._asked[client]
+        if not self.offer(client, message):
+            self._forget(client)
+
+    def _forget(self, client: bytes) -> None:
+        self._asked.pop(client, None)
+        for waiting in [key for key in self._waiting if key[0] == client]:
+            del self._waiting[waiting]
+        self._lost(client)
+
+    def offer(self, client: bytes, message: dict[str, Any]) -> bool:
+        """The same, for what can be sent later: False when too much waits for it already."""
         assert self._router is not None, "who was heard came in through it"
         try:
             self._router.send_multipart([client, control.pack(message)], self._zmq.NOBLOCK)
+        except self._zmq.Again:
+            return False
         except self._zmq.ZMQError:
-            for waiting in [key for key in self._waiting if key[0] == client]:
-                del self._waiting[waiting]
-            self._lost(client)
+            self._forget(client)
+        return True
 
     def reply(self, request: Request, **results: object) -> None:
         """The last word to a request, a good one."""

@@ -186,7 +186,7 @@ def _executed(argv: Sequence[str], stdio: tuple[int, int, int] | None, lifeline:
 
 def _forked(argv: Sequence[str], stdio: tuple[int, int, int] | None, lifeline: int) -> _Child:
     """As `_executed`: the child is left with as little of ours as a new program would be."""
-    import msgpack  # noqa: F401  (both are about to speak it: so it is loaded once)
+    from .. import plain  # noqa: F401  (both are about to speak it: so it is loaded once)
 
     child = os.fork()
     if child:
@@ -426,10 +426,7 @@ def _read_exactly(stream: socket.socket, count: int) -> bytes:
 
 
 def _error_of(report: dict[str, Any]) -> ZaptraceError:
-    described = report.get("error") or {}
-    if described.get("class") == "LaunchError":
-        from ..pod import command  # noqa: F401  (an error has to be known to come back as itself)
-    error = ZaptraceError.from_dict(described)
+    error = ZaptraceError.from_dict(report.get("error") or {})
     error.exit_status = report.get("exit", 125)
     if hasattr(error, "status"):
         error.status = error.exit_status

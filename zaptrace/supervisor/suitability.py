@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from ..errors import ZaptraceError
+from .. import shapes
+from ..errors import BadImage, WireError, ZaptraceError
 from ..linux import host, outside, procfs
 from ..linux.native import lib
 from ..pod.pod import Pod
@@ -45,11 +47,36 @@ def facts_of(pod: Pod) -> dict[str, Any]:
         except (OSError, KeyError, ValueError):  # it ended meanwhile
             continue
     return {
-        "host": host.facts(lib.zt_pod_cpu_level(pod.handle)),
+        "host": host.facts(lib.zt_pod_cpu_level(pod.handle)).plain(),
         "bytes": size,
         "files": [[path, *seen] for path, seen in sorted(files.items())],
         "ports": _listening(inodes),
     }
+
+
+_Family = Annotated[int, shapes.OneOf(socket.AF_INET, socket.AF_INET6)]
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """As they come from a peer."""
+
+    host: host.Facts | None
+    bytes: shapes.Size
+    files: list[tuple[shapes.Word4K, shapes.Size, bool]]
+    ports: list[tuple[_Family, shapes.IpAddress, shapes.U16]]
+
+
+def _read(facts: dict[str, Any]) -> _Facts:
+    """What the facts say, where they say it. Raises WireError for what makes no sense."""
+    nothing: dict[str, Any] = {"host": None, "bytes": 0, "files": [], "ports": []}
+    known = {key: facts.get(key) or default for key, default in nothing.items()}
+    try:
+        return shapes.read(_Facts, known)
+    except BadImage as e:
+        raise WireError(
+            "the facts of the pod make no sense", needed=e.needed, found=f"{e.what}: {e.found}"
+        ) from None
 
 
 def reasons(facts: dict[str, Any], root: Path, *, here: bool = False) -> list[str]:
@@ -58,10 +85,12 @@ def reasons(facts: dict[str, Any], root: Path, *, here: bool = False) -> list[st
     With `here` the pod itself is on this host: its own name does not count against it.
     """
     found: list[str] = []
-    try:
-        host.check_facts(facts.get("host") or {})
-    except ZaptraceError as e:
-        found.append(f"{e.what}: needs {e.needed}")
+    told = _read(facts)
+    if told.host is not None:
+        try:
+            host.check_facts(told.host)
+        except ZaptraceError as e:
+            found.append(f"{e.what}: needs {e.needed}")
     name = facts.get("name")
     if not here and isinstance(name, str):
         try:
@@ -69,9 +98,9 @@ def reasons(facts: dict[str, Any], root: Path, *, here: bool = False) -> list[st
                 found.append(f"the name {name} is taken by a pod there")
         except ZaptraceError as e:
             found.append(e.what)
-    found += _limited([why for entry in facts.get("files") or () if (why := _differs(entry))])
-    if not host.is_this_one(facts.get("host") or {}):  # else they are the pod's own, handed over
-        found += _limited([why for entry in facts.get("ports") or () if (why := _taken(entry))])
+    found += _limited([why for entry in told.files if (why := _differs(entry))])
+    if not (told.host and host.is_this_one(told.host)):  # else they are the pod's own, handed over
+        found += _limited([why for entry in told.ports if (why := _taken(entry))])
     return found
 
 
@@ -91,14 +120,14 @@ def _add(files: dict[str, tuple[int, bool]], path: str, code: bool) -> None:
     files[path] = (there.st_size, code or files.get(path, (0, False))[1])
 
 
-def _differs(entry: Any) -> str | None:
+def _differs(entry: tuple[str, int, bool]) -> str | None:
+    path, size, code = entry
     try:
-        path, size, code = entry
         there = outside.stat(path)
     except FileNotFoundError:
         return f"{path} is missing"
-    except (OSError, ValueError, TypeError) as e:
-        return f"{entry!r}: {e}"
+    except OSError as e:
+        return f"{path}: {e.strerror}"
     if there.st_size < size or (code and there.st_size != size):
         return f"{path} is another file: {there.st_size} bytes, not {size}"
     return None
@@ -125,9 +154,9 @@ def _address(family: int, text: str) -> str:
     return socket.inet_ntop(family, b"".join(words))
 
 
-def _taken(entry: Any) -> str | None:
+def _taken(entry: tuple[int, str, int]) -> str | None:
+    family, address, port = entry
     try:
-        family, address, port = entry
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
@@ -135,6 +164,4 @@ def _taken(entry: Any) -> str | None:
             probe.bind((address, port))
     except OSError as e:
         return f"port {port} at {address}: {e.strerror}"
-    except (ValueError, TypeError) as e:
-        return f"{entry!r}: {e}"
     return None

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..linux.native import Handle, ffi, lib
+from ..shapes import Data, Word
 
 RECORD = "store"
 """Of its record in an image, where rooms have theirs; no room has this name."""
@@ -20,9 +21,9 @@ RECORD = "store"
 class Stored:
     """One entry."""
 
-    room: str
-    key: bytes
-    value: bytes
+    room: Word
+    key: Data
+    value: Data
 
 
 def read_store(pod: Handle) -> list[Stored]:

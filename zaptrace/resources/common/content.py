@@ -5,13 +5,30 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from ...linux import outside
+from ...shapes import Length, Seen, Size, Wrong
+from ..room import Whole, bad
 
 if TYPE_CHECKING:
     from ...image.sink import Writer
     from ...view.build import Build
+
+
+class _InOrder:
+    """[offset, length] each, one behind the other."""
+
+    def check(self, value: list[list[int]], seen: Seen) -> None:
+        at = 0
+        for offset, length in value:
+            if offset < at or not length or offset + length >= 1 << 63:
+                raise Wrong("has a run out of order", f"one from {at} on", f"{offset}, {length}")
+            at = offset + length
+
+
+Runs = Annotated[list[Annotated[list[Size], Length(2)]], _InOrder()]
+"""What `save` returns."""
 
 _BITE, _SMALL_BITE = 1 << 20, 1 << 16
 
@@ -61,6 +78,13 @@ def save_by_reading(fd: int, writer: Writer) -> list[list[int]]:
                 runs.append([at, len(data)])
         at += len(data)
     return runs
+
+
+def refuse_wrong(runs: list[list[int]], size: int, part: str, whole: Whole) -> None:
+    """Raises BadImage for runs beyond the end of a file of `size`, or of the part of the image."""
+    if runs and sum(runs[-1]) > size:
+        raise bad("a file has contents behind its end", f"{size} bytes", f"{sum(runs[-1])}")
+    whole.refuse_beyond(part, sum(length for _, length in runs))
 
 
 def load(

@@ -11,10 +11,11 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 from ...errors import RestoreError, UnsupportedResource
 from ...linux import outside
+from ...shapes import Flags, GivesFile, Names, Range, Signal
 from ...view.build import Stage
 from .permission import Permission
 
@@ -33,11 +34,11 @@ _SETTABLE = os.O_APPEND | os.O_NONBLOCK | os.O_DIRECT | os.O_NOATIME
 class Owner:
     """Who is told about I/O by a signal (fcntl F_SETOWN_EX, F_SETSIG)."""
 
-    kind: int
+    kind: Annotated[int, Range(0, 2)]
     """F_OWNER_TID 0, F_OWNER_PID 1 or F_OWNER_PGRP 2."""
-    vid: int
+    vid: Annotated[int, Names("process", "thread", "group", but=(0,))]
     """The thread, process or group, as the pod sees it; 0 where only `signal` was set."""
-    signal: int
+    signal: Signal
     """0 is the default: SIGIO without siginfo."""
 
 
@@ -45,8 +46,8 @@ class Owner:
 class Description:
     """An open file description; the States of file kinds begin with these fields."""
 
-    file_id: int
-    flags: int
+    file_id: GivesFile
+    flags: Flags
     """O_* access mode and status flags, as in fdinfo, without O_CLOEXEC."""
     owner: Owner | None
     permission: Permission | None

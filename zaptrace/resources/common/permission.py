@@ -12,11 +12,13 @@ import stat
 from dataclasses import dataclass
 
 from ...linux import outside
+from ...shapes import U32, Mode
 
 _WANTED = {
     os.O_RDONLY: os.R_OK,
     os.O_WRONLY: os.W_OK,
     os.O_RDWR: os.R_OK | os.W_OK,
+    os.O_ACCMODE: os.R_OK | os.W_OK,  # for ioctl(2) alone, and yet open(2) asks for both
 }
 _OWNERS = stat.S_IRUSR | stat.S_IWUSR
 
@@ -25,10 +27,10 @@ _OWNERS = stat.S_IRUSR | stat.S_IWUSR
 class Permission:
     """Of what comes into being anew: fchmod(2) and fchown(2)."""
 
-    mode: int
-    uid: int | None
+    mode: Mode
+    uid: U32 | None
     """None for the user that the pod runs as."""
-    gid: int | None
+    gid: U32 | None
 
     @staticmethod
     def of(status: os.stat_result, uid: int | None = None, gid: int | None = None) -> Permission:

@@ -22,10 +22,12 @@ import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 from blake3 import blake3
 
 from ...linux import outside
+from ...shapes import I64, U64, Length, OneOf, Size
 from .file import opened
 from .libc import libc
 
@@ -51,16 +53,16 @@ _STATX_TIME = struct.Struct("=qI")
 class Print:
     """What a file was when the pod was checkpointed."""
 
-    kind: str
+    kind: Annotated[str, OneOf(CONSTANT, DATA)]
     """`constant` or `data`."""
     code: bool
-    device: int
-    inode: int
-    born: int
+    device: U64
+    inode: U64
+    born: I64
     """See `_born`."""
-    changed_ns: int
-    size: int
-    digest: bytes
+    changed_ns: I64
+    size: Size
+    digest: Annotated[bytes, Length(0, 64)]
     """Of its contents up to `size`; empty where it could not be read."""
 
 

@@ -5,9 +5,24 @@ from __future__ import annotations
 import signal
 import struct
 from collections.abc import Callable
+from typing import Annotated
+
+from ...shapes import Length, Seen, Wrong
 
 _SI_USER, _SI_MESGQ, _SI_TKILL = 0, -3, -6
 _PID_OFFSET = 16
+_SIZE = 128  # sizeof (siginfo_t)
+
+
+class _HasSignal:
+    def check(self, value: bytes, seen: Seen) -> None:
+        (number,) = struct.unpack_from("<i", value)
+        if not 1 <= number <= 64:
+            raise Wrong("is of no signal", "1 to 64", str(number))
+
+
+SigInfo = Annotated[bytes, Length(_SIZE), _HasSignal()]
+"""A siginfo_t."""
 
 
 def _has_sender(info: bytes) -> bool:

@@ -12,8 +12,9 @@ import struct
 import termios
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from ...shapes import Length, Multiple
 from .file import unsupported
 from .libc import checked, libc
 from .options import DOUBLED, Table
@@ -25,6 +26,11 @@ _SOL = socket.SOL_SOCKET
 _SO_ATTACH_FILTER = _SO_GET_FILTER = 26
 _SO_BUF_LOCK = 72
 _INSTRUCTION = 8  # struct sock_filter
+_MOST_INSTRUCTIONS = 4096  # BPF_MAXINSNS
+
+Filter = Annotated[bytes, Length(0, _INSTRUCTION * _MOST_INSTRUCTIONS), Multiple(_INSTRUCTION)]
+UnixName = Annotated[bytes, Length(0, 108)]
+"""Of sun_path: a path, or b"\\0..." if abstract, b"" if there is none."""
 
 
 @contextlib.contextmanager

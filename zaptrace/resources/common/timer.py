@@ -6,8 +6,26 @@ import struct
 import time
 
 from ...linux.native import Handle, lib
+from ...shapes import Seen, Wrong
 
 _NS = 1_000_000_000
+
+
+class Times:
+    """A struct itimerval (10^6 units to a second) or itimerspec (10^9)."""
+
+    def __init__(self, units: int) -> None:
+        self.units = units
+
+    def check(self, value: bytes, seen: Seen) -> None:
+        if len(value) != 32:
+            raise Wrong("has the wrong length", "32", str(len(value)))
+        interval_s, interval, left_s, left = struct.unpack("<qqqq", value)
+        units = range(self.units)
+        if interval_s < 0 or left_s < 0 or interval not in units or left not in units:
+            raise Wrong(
+                "is no time", f"seconds, and less than {self.units} of what follows", "else"
+            )
 
 
 def pod_now(handle: Handle) -> int:

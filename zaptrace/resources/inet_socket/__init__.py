@@ -38,6 +38,7 @@ from ..common.socket import (
     set_filter,
     set_options,
 )
+from ..room import Whole, bad
 from . import flow, join
 from .address import Address, address
 from .diag import shutdowns
@@ -77,6 +78,41 @@ def claims(file: FrozenFile) -> bool:
 
 
 # capture
+
+
+def verify(states: list[State], whole: Whole) -> None:
+    for state in states:
+        if state.protocol not in _PROTOCOLS[socket.SocketKind(state.type)]:
+            raise bad(f"a socket of type {state.type} has protocol {state.protocol}")
+        told = [state.local, state.peer, *(datagram.source for datagram in state.queue)]
+        for one in filter(None, told):
+            if (":" in one.host) != (state.family == socket.AF_INET6):
+                raise bad(f"a socket has an address of another family, {one.shown}")
+        size = 4 if state.family == socket.AF_INET else 16
+        groups = [a for member in state.memberships for a in (member.group, *member.sources)]
+        if any(len(group) != size for group in groups):
+            raise bad("a socket is in a group of another family")
+        if state.type == socket.SOCK_STREAM:
+            _verify_stream(state, bool(state.queue or groups))
+        elif state.stream or state.turn or state.status not in (CONNECTED, UNCONNECTED):
+            raise bad("a UDP socket is a TCP connection")
+
+
+def _verify_stream(state: State, groups: bool) -> None:
+    if groups or (state.peer and not state.stream):
+        raise bad("a TCP socket without a connection has a peer, or one has a queue or a group")
+    connected = state.status in (ESTABLISHED, WAITING, RESET)
+    if (state.stream is None) == connected or state.status == CONNECTED:
+        raise bad(f"a TCP socket is {state.status}, and tells nothing of that")
+    if state.stream and state.status in (LISTENING, UNCONNECTED):
+        raise bad(f"a TCP socket is {state.status}, and a connection")
+    if (state.turn is not None) != (state.status == WAITING):
+        raise bad("a TCP connection has a turn without waiting for it, or waits without one")
+    if state.turn and not (state.local and state.peer):
+        raise bad("a TCP connection waits to be accepted, and has no addresses")
+    told = [of.unread for of in (state.stream,) if of] + [of.sent for of in (state.turn,) if of]
+    if any(unread.urgent >= len(unread.data) for unread in told if unread.urgent >= 0):
+        raise bad("a TCP connection has an urgent byte beyond what waits to be read")
 
 
 def capture(pod: FrozenPod) -> list[State]:

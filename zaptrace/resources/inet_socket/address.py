@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 
+from ...shapes import U16, U32, IpAddress
+
 _MAPPED = "::ffff:"
 
 Key = tuple[str, int, int]
@@ -13,10 +15,10 @@ Key = tuple[str, int, int]
 
 @dataclass(frozen=True)
 class Address:
-    host: str
-    port: int
-    flow: int
-    scope: int
+    host: IpAddress
+    port: U16
+    flow: U32
+    scope: U32
     """Flow and scope are IPv6's."""
 
     def raw(self, family: int) -> tuple[str, int] | tuple[str, int, int, int]:

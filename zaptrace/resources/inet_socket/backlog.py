@@ -17,6 +17,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ...shapes import U32
 from ..common.libc import checked, libc
 from . import flow
 from .address import Address, address
@@ -32,7 +33,7 @@ _PORT_RANGE = (socket.IPPROTO_IP, 51)
 class Turn:
     """Of one that waits."""
 
-    number: int
+    number: U32
     sent: Unread
     """By its client."""
 

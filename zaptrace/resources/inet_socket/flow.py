@@ -25,7 +25,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
+from ...shapes import Data, Range
 from ..common.socket import queued
 
 ESTABLISHED, SYN_SENT, SYN_RECV, FIN_WAIT1, FIN_WAIT2 = 1, 2, 3, 4, 5
@@ -54,9 +56,9 @@ _PIECE = 1 << 18
 class Unread:
     """What waits to be read from a connection."""
 
-    data: bytes
+    data: Data
     """With the urgent byte, in its place."""
-    urgent: int
+    urgent: Annotated[int, Range(-1, 1 << 30)]
     """Where that is in `data`; -1: there is none."""
     urgent_read: bool
     """It was read already, by MSG_OOB, and is only a gap in the stream now."""

@@ -12,8 +12,10 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from ...log import log
+from ...shapes import Length, Word
 from ..common.libc import libc
 
 _JOIN_GROUP, _JOIN_SOURCE_GROUP, _MSFILTER = 42, 46, 48
@@ -25,12 +27,12 @@ _MOST_SOURCES = 256
 
 @dataclass(frozen=True)
 class Membership:
-    group: bytes
+    group: Annotated[bytes, Length(4, 16)]
     """As in_addr or in6_addr."""
-    device: str
+    device: Word
     exclude: bool
     """Everybody but `sources` is heard, or nobody else."""
-    sources: list[bytes]
+    sources: Annotated[list[Annotated[bytes, Length(4, 16)]], Length(0, _MOST_SOURCES)]
 
 
 def memberships(sock: socket.socket) -> list[Membership]:

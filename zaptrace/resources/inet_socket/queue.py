@@ -12,9 +12,10 @@ import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from ...log import log
+from ...shapes import Length
 from ..common.file import unsupported
 from ..common.socket import queued
 from .address import Address, address
@@ -30,7 +31,7 @@ _PATIENCE_S = 2.0
 
 @dataclass(frozen=True)
 class Datagram:
-    data: bytes
+    data: Annotated[bytes, Length(0, _LARGEST)]
     source: Address
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
+from typing import Annotated
 
+from ...shapes import U8, U32, Among, Data, OneOf, Range, Word
 from ..common.file import Description
+from ..common.options import TCP, UDP
+from ..common.socket import Filter
 from .address import Address
 from .backlog import Turn
 from .multicast import Membership
@@ -17,25 +22,26 @@ NAME = "inet_socket"
 LISTENING, ESTABLISHED, ENDED = "listening", "established", "ended"
 WAITING, RESET = "waiting", "reset"
 CONNECTED, UNCONNECTED = "connected", "unconnected"
+_STATUSES = (LISTENING, ESTABLISHED, ENDED, WAITING, RESET, CONNECTED, UNCONNECTED)
 
 
 @dataclass(frozen=True)
 class Socket(Description):
-    family: int
-    type: int
-    protocol: int
-    status: str
+    family: Annotated[int, OneOf(socket.AF_INET, socket.AF_INET6)]
+    type: Annotated[int, OneOf(socket.SOCK_STREAM, socket.SOCK_DGRAM)]
+    protocol: U8
+    status: Annotated[str, OneOf(*_STATUSES)]
     """`listening`, `connected` (UDP) or `unconnected`; and of TCP connections `established` (whatever was
     shut down), `waiting` (nobody has accepted it yet), `reset` (it led out of the pod: the next read
     says so) or `ended`."""
     local: Address | None
     peer: Address | None
-    backlog: int
-    shutdown: int
+    backlog: U32
+    shutdown: Annotated[int, Range(0, 3)]
     """Halves that it has shut down itself: for reading 1, for writing 2."""
-    options: dict[str, bytes]
+    options: Annotated[dict[Word, Data], Among(*TCP, *UDP)]
     unseen: list[Unseen]
-    filter: bytes
+    filter: Filter
     memberships: list[Membership]
     queue: list[Datagram]
     stream: Stream | None

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ...shapes import U16
 from ..common.file import unsupported
 from ..common.socket import borrowed
 from . import flow
@@ -41,7 +42,7 @@ class Stream:
     unread: Unread
     alone: bool
     """Nobody has the other end any more."""
-    largest_segment: int
+    largest_segment: U16
     """Which it has asked for (TCP_MAXSEG); 0: none in particular."""
 
 

@@ -7,9 +7,10 @@ import os
 import socket
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from ...linux.native import lib
+from ...shapes import I32, Length
 from ..common.file import unsupported
 from .virtual import ADDRESSES, notes_of
 
@@ -33,9 +34,9 @@ _CANNOT = {
 
 @dataclass(frozen=True)
 class Unseen:
-    level: int
-    option: int
-    value: bytes
+    level: I32
+    option: I32
+    value: Annotated[bytes, Length(0, 1 << 16)]
 
 
 def unseen(file: FrozenFile) -> list[Unseen]:

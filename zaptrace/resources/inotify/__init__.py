@@ -19,11 +19,13 @@ import os
 import re
 import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from ...errors import RestoreError, UnsupportedResource
+from ...shapes import U32, Mode, NamesFile, Path, Range
 from ...view.build import Stage
 from ..common.file import Description, described, finish, restoring, unsupported
+from ..room import Whole
 from . import instance, places, queue
 from .instance import Event
 from .look import look
@@ -42,23 +44,28 @@ _OF_A_PROCESS = re.compile(rb"/proc/\d+(/|$)")
 
 @dataclass(frozen=True)
 class Watch:
-    number: int
-    mask: int
-    path: bytes
-    file_id: int | None
+    number: Annotated[int, Range(1, (1 << 31) - 1)]
+    mask: U32
+    path: Path
+    file_id: NamesFile | None
     """Of an open file, if what is watched has no name."""
-    kind: int
+    kind: Mode
 
 
 @dataclass(frozen=True)
 class State(Description):
     watches: list[Watch]
     events: list[Event]
-    next: int
+    next: Annotated[int, Range(1, (1 << 31) - 1)]
 
 
 def claims(file: FrozenFile) -> bool:
     return file.link in ("anon_inode:inotify", "anon_inode:[inotify]")
+
+
+def verify(states: list[State], whole: Whole) -> None:
+    for state in states:
+        whole.refuse_twice("watch", (watch.number for watch in state.watches))
 
 
 def capture(pod: FrozenPod) -> list[State]:

@@ -12,8 +12,10 @@ import struct
 import termios
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 from ...linux import procfs
+from ...shapes import I32, U32, Length, NoNul
 from ..common.libc import checked, libc
 
 ACCESS, MODIFY, ATTRIB, CLOSE_WRITE, CLOSE_NOWRITE, OPEN = 1, 2, 4, 8, 0x10, 0x20
@@ -46,11 +48,11 @@ Inode = tuple[int, int]
 
 @dataclass(frozen=True)
 class Event:
-    number: int
-    """Of its watch."""
-    mask: int
-    cookie: int
-    name: bytes
+    number: I32
+    """Of its watch; -1 of an overflow."""
+    mask: U32
+    cookie: U32
+    name: Annotated[bytes, Length(0, 255), NoNul()]
 
     @property
     def size(self) -> int:

@@ -24,10 +24,12 @@ from ...errors import RestoreError
 from ...image.writebehind import WriteBehind
 from ...linux import outside
 from ...linux.native import lib
+from ...shapes import NamesLivingOrNone
 from ...view.build import Build, BuildProcess, Stage
 from ...view.frozen import FrozenPod
 from ..common import sameness
 from ..common.permission import can_open, may_open, open_anyway
+from ..room import Whole
 from . import attributes, objects, policies
 from .attributes import Attributes
 from .capture import Capture
@@ -35,6 +37,7 @@ from .mappings import MappedFile, Mapping, Object
 from .policies import Policy
 from .restore import fill, part_of, sow
 from .seeds import Seeds
+from .verify import verify_memory, verify_objects
 
 NAME = "memory"
 
@@ -43,12 +46,19 @@ NAME = "memory"
 class State:
     """Of one process; the last one has vpid 0 and only files and objects."""
 
-    vpid: int
+    vpid: NamesLivingOrNone
     mappings: list[Mapping]
     of: Attributes
     policies: list[Policy]
     files: list[MappedFile]
     objects: list[Object]
+
+
+def verify(states: list[State], whole: Whole) -> None:
+    whole.refuse_twice("the memory of process", [state.vpid for state in states])
+    verify_objects([one for state in states for one in state.objects], whole)
+    for state in states:
+        verify_memory(state.vpid, state.of, state.mappings, whole)
 
 
 def capture(pod: FrozenPod) -> list[State]:

@@ -13,10 +13,12 @@ import resource
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 from ...linux import procfs
 from ...linux.native import lib
 from ...linux.program import Program, Row, give_back
+from ...shapes import U64, Address, Among, Length, Multiple, OneOf, Range, Word
 from ...view.frozen import FrozenProcess
 from .mappings import PAGE, PROT_EXEC, PROT_READ, PROT_WRITE, Mapping, protection
 
@@ -53,11 +55,15 @@ _STAT |= {"start_brk": 47, "arg_start": 48, "arg_end": 49, "env_start": 50, "env
 class Attributes:
     """Of an address space."""
 
-    layout: dict[str, int]
-    auxv: bytes
-    lock_future: int  # flags of mlockall(2) for new mappings, or 0
-    keys: list[int]  # protection keys that are allocated
-    ldt: bytes  # the table, without empty entries at its end
+    layout: Annotated[dict[Word, U64], Among(*_STAT, "brk")]
+    auxv: Annotated[bytes, Length(0, 4096), Multiple(16)]
+    lock_future: Annotated[int, Range(0, 7)]  # flags of mlockall(2) for new mappings, or 0
+    keys: Annotated[
+        list[Annotated[int, OneOf(*_KEYS)]], Length(0, len(_KEYS))
+    ]  # protection keys that are allocated
+    ldt: Annotated[
+        bytes, Length(0, 8 * _LDT_ENTRIES), Multiple(8)
+    ]  # the table, without empty entries at its end
     vdso: list[Undone]
 
 
@@ -65,9 +71,9 @@ class Attributes:
 class Undone:
     """Of the vDSO that it was given: what a program has unmapped (protection -1) or protected."""
 
-    start: int
-    end: int
-    protection: int
+    start: Address
+    end: Address
+    protection: Annotated[int, Range(-1, 7)]
 
 
 # -- capture

@@ -6,15 +6,32 @@ import mmap as mm
 import os
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Annotated
 
 from ...errors import UnsupportedResource
 from ...linux import ipc, procfs
+from ...shapes import (
+    U64,
+    Address,
+    Data,
+    Length,
+    NoNul,
+    OneOf,
+    Part,
+    Path,
+    PathOrNone,
+    Range,
+    Size,
+    Word,
+)
 from ...view.frozen import FrozenPod, FrozenProcess
 from ..common import sameness
 from ..common.inode import Inode
 from ..common.permission import may_open
 
 PAGE = mm.PAGESIZE
+TASK_SIZE = 0x7FFFFFFFF000
+"""Where a process's addresses end."""
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 
 _ANON_SHMEM = "[anon_shmem"
@@ -33,20 +50,20 @@ _REFUSED = {
 
 @dataclass(frozen=True)
 class Mapping:
-    start: int
-    end: int
-    protection: int
-    kind: str  # "anonymous", "file", "object", "segment"
+    start: Address
+    end: Address
+    protection: Annotated[int, Range(0, 7)]
+    kind: Annotated[str, OneOf("anonymous", "file", "object", "segment")]
     shared: bool
-    path: bytes
-    offset: int
-    device: int
-    inode: int  # of a segment: its number in the pod
-    flags: str  # VmFlags of /proc/PID/smaps
-    key: int  # memory protection key
-    name: str  # of memory without a file (PR_SET_VMA_ANON_NAME)
-    guards: bytes  # pairs of addresses: ranges of guard pages
-    runs: bytes  # of private pages that hold something of their own
+    path: PathOrNone
+    offset: Size
+    device: U64
+    inode: U64  # of a segment: its number in the pod
+    flags: Word  # VmFlags of /proc/PID/smaps
+    key: Annotated[int, Range(0, 15)]  # memory protection key
+    name: Word  # of memory without a file (PR_SET_VMA_ANON_NAME)
+    guards: Data  # pairs of addresses: ranges of guard pages
+    runs: Data  # of private pages that hold something of their own
 
     @property
     def object(self) -> tuple[int, int]:
@@ -81,16 +98,16 @@ class Mapping:
 class Object:
     """Shared memory without a path, a file that has none any more, or that may not be read."""
 
-    device: int
-    inode: int
-    path: bytes
+    device: U64
+    inode: U64
+    path: PathOrNone
     """Where a removed file was; empty for memory."""
-    name: str
+    name: Annotated[str, Length(1, 249), NoNul()]
     anonymous: bool  # made by mmap(2) alone: processes have it from one that they descend from
     code: bool
-    size: int
-    part: str
-    runs: bytes  # offsets in the object
+    size: Size
+    part: Part
+    runs: Data  # offsets in the object
 
     @property
     def key(self) -> tuple[int, int]:
@@ -111,7 +128,7 @@ def is_anonymous_object(m: procfs.Map) -> bool:
 class MappedFile:
     """A file that has a name."""
 
-    path: bytes
+    path: Path
     print: sameness.Print
 
 

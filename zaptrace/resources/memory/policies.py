@@ -10,8 +10,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Annotated
 
 from ...linux.program import Program
+from ...shapes import U32, Address, Length
 from ...view.frozen import FrozenPod, FrozenProcess
 from .mappings import Mapping
 
@@ -24,11 +26,11 @@ _AT_ONCE = 100
 
 @dataclass(frozen=True)
 class Policy:
-    start: int
-    end: int
-    mode: int
+    start: Address
+    end: Address
+    mode: U32
     """With its flags (MPOL_F_STATIC_NODES and its like)."""
-    nodes: bytes
+    nodes: Annotated[bytes, Length(0, 1024)]
 
 
 def capture(pod: FrozenPod, process: FrozenProcess, mappings: list[Mapping]) -> list[Policy]:

@@ -15,13 +15,12 @@ from ...linux.native import lib
 from ...linux.program import Argument, Program, Row, give_back
 from ...view.build import Build, BuildProcess
 from . import attributes, policies
-from .mappings import PAGE, PROT_READ, PROT_WRITE, Mapping
+from .mappings import PAGE, PROT_READ, PROT_WRITE, TASK_SIZE, Mapping
 from .runs import Span, split, unpack, unpack_pairs, within, without
 from .seeds import Bytes, Memory, Seeds, Whole
 from .segments import Segments
 
 _AT_FDCWD = -100
-_TASK_SIZE = 0x7FFFFFFFF000
 _MAP_SHARED, _MAP_PRIVATE, _MAP_DROPPABLE, _MAP_ANONYMOUS = 0x1, 0x2, 0x8, 0x20
 _MAP_GROWSDOWN, _MAP_NORESERVE = 0x100, 0x4000
 _MAP_FIXED_NOREPLACE = 0x100000
@@ -164,7 +163,7 @@ class _Filling:
         stub = (lib.zt_stub_start(), lib.zt_stub_end())
         at = 0
         kept = [(one.start, one.end) for one in keep]
-        for start, end in sorted([stub, *kept, (_TASK_SIZE, _TASK_SIZE)]):
+        for start, end in sorted([stub, *kept, (TASK_SIZE, TASK_SIZE)]):
             if at < start:
                 self.program.call("munmap", at, start - at)
             at = end

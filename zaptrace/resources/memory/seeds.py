@@ -28,10 +28,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ...linux.native import lib
-from .mappings import Mapping, Object
+from .mappings import TASK_SIZE, Mapping, Object
 from .runs import Span, overlaid, split, unpack, within, without
 
-_TASK_SIZE = 0x7FFFFFFFF000
 _LOWEST = 1 << 32  # for memory that is mapped for a while
 _MARGIN = 1 << 20  # kept to what may grow
 
@@ -202,7 +201,7 @@ class Seeds:
     def _gaps(self, sizes: list[int]) -> Iterator[int | None]:
         """Places that are free in every process, one for each size; None where there is none."""
         taken = [(m.start, m.end) for found in self._mappings.values() for m in found]
-        taken += [(lib.zt_stub_start(), lib.zt_stub_end()), (_TASK_SIZE, _TASK_SIZE)]
+        taken += [(lib.zt_stub_start(), lib.zt_stub_end()), (TASK_SIZE, TASK_SIZE)]
         ends = _joined((max(0, start - _MARGIN), end + _MARGIN) for start, end in taken)
         free = list(
             zip([_LOWEST, *(end for _, end in ends)], [start for start, _ in ends], strict=False)

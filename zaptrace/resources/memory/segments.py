@@ -14,13 +14,12 @@ from ...linux import ipc
 from ...linux.native import lib
 from ...linux.program import Program
 from ...view.build import Build, BuildProcess
-from .mappings import PAGE, PROT_EXEC, Mapping
+from .mappings import PAGE, PROT_EXEC, TASK_SIZE, Mapping
 from .seeds import Whole
 
 _SHM_RDONLY, _SHM_EXEC = 0o10000, 0o100000
 _MREMAP_MAYMOVE, _MREMAP_FIXED = 1, 2
 _LOWEST, _MARGIN = 1 << 32, 1 << 20
-_TASK_SIZE = 0x7FFFFFFFF000
 
 _Way = tuple[int, bool, bool]
 """A segment, and how it is attached: for reading only, for executing as well."""
@@ -92,7 +91,7 @@ def _gap(used: Iterable[tuple[int, int]], size: int) -> int:
         if at + size <= start:
             return at
         at = max(at, end)
-    if at + size <= _TASK_SIZE:
+    if at + size <= TASK_SIZE:
         return at
     raise RestoreError(
         "cannot restore a System V segment: there is no free place in its process",

@@ -16,6 +16,7 @@ import stat
 import struct
 import termios
 from dataclasses import dataclass
+from typing import Annotated
 
 from ...errors import RestoreError, UnsupportedResource
 from ...ids import Rpid, Vpid
@@ -23,12 +24,26 @@ from ...linux import outside
 from ...linux.native import lib
 from ...linux.procfs import read, stat_fields
 from ...linux.program import Program
+from ...shapes import (
+    U8,
+    U32,
+    U64,
+    Gives,
+    GivesProcess,
+    Mode,
+    NamesProcessOrSupervisor,
+    Path,
+    Range,
+    Signal,
+    Word,
+)
 from ...view.build import Build, BuildProcess, Stage
 from ...view.frozen import FrozenPod, FrozenProcess, Zombie
 from ..common import nameless
 from ..common.ending import end_as
 from ..common.file import restoring
 from ..common.inode import GONE, name_of
+from ..room import Whole, bad
 from . import executable, kinship, tree
 from .executable import NOTHING, Executable, Executables, executable_by
 
@@ -49,36 +64,54 @@ _NAMESPACES = ("ipc", "mnt", "net", "pid", "user", "uts")
 class Gone:
     """A directory that was removed."""
 
-    device: int
-    inode: int
-    mode: int
+    device: U64
+    inode: U64
+    mode: Mode
 
 
 @dataclass(frozen=True)
 class State:
-    vpid: int
-    ppid: int
-    pgid: int
-    sid: int
-    comm: str
+    vpid: GivesProcess
+    ppid: NamesProcessOrSupervisor
+    pgid: Annotated[int, Range(0, 1 << 22), Gives("group", once=False)]
+    sid: Annotated[int, Range(0, 1 << 22), Gives("session", once=False)]
+    comm: Word
     zombie: bool
-    code: int  # of a zombie: CLD_EXITED, CLD_KILLED or CLD_DUMPED
-    status: int  # of a zombie: exit status, or signal
+    code: Annotated[int, Range(0, 3)]  # of a zombie: CLD_EXITED, CLD_KILLED or CLD_DUMPED
+    status: U8  # of a zombie: exit status, or signal
     executable: Executable
     forked: bool  # it has executed nothing since it was forked
-    cwd: bytes
+    cwd: Path
     cwd_gone: Gone | None
-    umask: int
-    personality: int
-    death_signal: int
-    dumpable: int
+    umask: Annotated[int, Range(0, 0o777)]
+    personality: U32
+    death_signal: Signal
+    dumpable: Annotated[int, Range(0, 2)]
     """As PR_GET_DUMPABLE tells it; for the kernel it is always 1."""
     subreaper: bool
     kin: kinship.Kin
     terminal: bool
     """Its session's controlling terminal, if there is one, is its own too."""
-    core_filter: int
+    core_filter: Annotated[int, Range(-1, 0xFFFF_FFFF)]
     """Which memory a core dump of it holds (core(5)); -1 where the kernel makes none."""
+
+
+def verify(states: list[State], whole: Whole) -> None:
+    alive = {state.vpid for state in states if not state.zombie}
+    whole.give_once("living process", alive)
+    for state in states:
+        exe = state.executable.path
+        if not state.zombie and not (exe.startswith(b"/") and state.cwd.startswith(b"/")):
+            raise bad(f"process {state.vpid} has no executable, or no directory")
+        if state.zombie and (state.code == 0 or (state.code != _CLD_EXITED and not state.status)):
+            raise bad(f"zombie {state.vpid} has not ended", "an exit status, or a signal")
+    executable.verify((state.executable for state in states), whole)
+    steps = _plan(states)
+    born = {s.vpid for s in steps if isinstance(s, tree.Launch | tree.Fork | tree.Orphan)}
+    if lost := {state.vpid for state in states} - born:
+        raise bad(f"process {min(lost)} descends from itself", "a tree")
+    kin = {state.vpid: state.kin for state in states}
+    kinship.refuse_what_cannot_be(kin, steps, _forked_by(states))
 
 
 # -- capture

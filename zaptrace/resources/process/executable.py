@@ -12,17 +12,20 @@ import contextlib
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 from ...errors import UnsupportedResource
+from ...shapes import U64, PartOrNone, PathOrNone, Range, Size
 from ...view.build import Build, Stage
 from ...view.frozen import FrozenPod, FrozenProcess
 from ..common import nameless, sameness
-from ..common.content import load, save
+from ..common.content import Runs, load, refuse_wrong, save
 from ..common.file import closed_on_failure, opened, restoring
 from ..common.inode import Inode, Inodes
 from ..common.permission import Permission
+from ..room import Whole
 
 _MEMFD = b"/memfd:"
 _F_SEAL_EXEC, _MFD_NOEXEC_SEAL = 0x20, 0x8
@@ -32,23 +35,32 @@ _F_SEAL_EXEC, _MFD_NOEXEC_SEAL = 0x20, 0x8
 class Removed:
     """A file that has no name (any more)."""
 
-    device: int
-    inode: int
+    device: U64
+    inode: U64
     permission: Permission
-    seals: int
+    seals: Annotated[int, Range(-1, 0xFFFF_FFFF)]
     """Of a memfd; -1 for what was a file."""
-    size: int
-    runs: list[list[int]]
-    part: str
+    size: Size
+    runs: Runs
+    part: PartOrNone
     """Empty where a descriptor leads to it, whose room carries it."""
 
 
 @dataclass(frozen=True)
 class Executable:
-    path: bytes
+    path: PathOrNone
     """The name; for a file without one the name that it had."""
     print: sameness.Print | None
     removed: Removed | None
+
+
+def verify(executables: Iterable[Executable], whole: Whole) -> None:
+    """Mappings may be of one that is in the image; a descriptor's room gives the others."""
+    given = whole.seen.given.setdefault("shared object", set())
+    for one in executables:
+        if one.removed is not None and one.removed.part:
+            given.add((one.removed.device, one.removed.inode))
+            refuse_wrong(one.removed.runs, one.removed.size, one.removed.part, whole)
 
 
 NOTHING = Executable(b"", None, None)

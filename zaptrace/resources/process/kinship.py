@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ...errors import UnsupportedResource
 from ...linux.native import check, lib, new_error
 from ...linux.procfs import stat_fields
+from ...shapes import NamesProcess, NamesThread, Signal
 from ...view.build import Build
 from ...view.frozen import FrozenPod, FrozenProcess, Zombie
 from . import tree
@@ -34,12 +35,12 @@ _NAMES = {
 class Kin:
     """Of each shared thing the first process that has it; the process itself, if it alone has."""
 
-    memory: int
-    files: int
-    directory: int
-    handlers: int
-    exit_signal: int
-    awaited_by: dict[int, int]
+    memory: NamesProcess
+    files: NamesProcess
+    directory: NamesProcess
+    handlers: NamesProcess
+    exit_signal: Signal
+    awaited_by: dict[NamesThread, NamesThread]
     """Of its threads those for which another waits since its vfork, and which."""
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from ...errors import HostError, RestoreError
 from ...ids import Vpid
@@ -24,9 +24,11 @@ from ...linux import cpu, signal_frame, xstate
 from ...linux.native import NativeError, Registers, ffi, lib, read_memory
 from ...linux.program import Program
 from ...linux.tracee import Thread
+from ...shapes import I64, U32, U64, Among, GivesThread, Length, NamesLiving, Size, Word
 from ...view.build import Build, BuildProcess, Stage
 from ...view.frozen import FrozenPod, FrozenThread
-from ..common.siginfo import to_real, to_virtual
+from ..common.siginfo import SigInfo, to_real, to_virtual
+from ..room import Whole, bad
 from .attributes import Asked, Attributes, add_rows
 from .rseq import area_of
 
@@ -41,29 +43,36 @@ _STACK_T = _STACK.size
 _SS_ONSTACK, _SS_DISABLE = 1, 2
 _RESTART_BLOCK = -516 & 0xFFFFFFFFFFFFFFFF
 _ROBUST_HEAD = 24
+_REGISTERS = [name for name, _ in ffi.typeof("zt_regs").fields]
 
 
 @dataclass(frozen=True)
 class State:
-    vpid: int
-    vtid: int
+    vpid: NamesLiving
+    vtid: GivesThread
     attributes: Attributes
-    registers: dict[str, int]
-    xstate: bytes
-    mask: int
-    pending: list[bytes]
-    alternate_stack: bytes
-    robust_list: int
-    clear_tid: int
-    rseq_address: int
-    rseq_size: int
-    rseq_signature: int
+    registers: Annotated[dict[Word, U64], Among(*_REGISTERS), Length(len(_REGISTERS))]
+    xstate: Annotated[bytes, Length(512, 1 << 16)]
+    mask: U64
+    pending: list[SigInfo]
+    alternate_stack: Annotated[bytes, Length(_STACK_T)]
+    robust_list: U64
+    clear_tid: U64
+    rseq_address: U64
+    rseq_size: U32
+    rseq_signature: U32
     interrupted: bool  # in a call that would show the freeze, and is made again
-    left_ns: int  # of a timed call; -1: it is in none
-    control_size: int  # + 1, that its recvmsg was given; 0: it is in none
+    left_ns: I64  # of a timed call; -1: it is in none
+    control_size: Size  # + 1, that its recvmsg was given; 0: it is in none
 
 
 # -- capture
+
+
+def verify(states: list[State], whole: Whole) -> None:
+    living = whole.seen.given.get("living process", set())
+    if without := living - {state.vpid for state in states}:
+        raise bad(f"process {min(map(str, without))} has no thread")
 
 
 def capture(pod: FrozenPod) -> list[State]:
@@ -111,9 +120,6 @@ def _capture(pod: FrozenPod, thread: FrozenThread) -> State:
         left_ns=thread.left_ns,
         control_size=thread.control_size,
     )
-
-
-_REGISTERS = [name for name, _ in ffi.typeof("zt_regs").fields]
 
 
 def _registers_as_dict(registers: Registers) -> dict[str, int]:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import Annotated
 
 from ...linux.program import Data, Program, Results, Row
+from ...shapes import I32, I64, U16, U32, Among, Length, Multiple, NoNul, Signal, Word
 
 _PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG = 1, 2
 _PR_SET_NAME, _PR_GET_NAME = 15, 16
@@ -56,17 +58,17 @@ _TILE_DATA = 18
 
 @dataclass(frozen=True)
 class Attributes:
-    name: bytes
+    name: Annotated[bytes, Length(0, _NAME_SIZE - 1), NoNul()]
     """As PR_GET_NAME tells it, up to its NUL: any bytes."""
-    values: dict[str, int]
+    values: Annotated[dict[Word, I64], Among(*_OWN, *_SHARED, "tsc")]
     """Of `_OWN`, and for the first living thread of `_SHARED`; only what is not as it begins."""
-    io_priority: int
-    memory_policy: int
-    memory_nodes: bytes
-    membarrier: int
+    io_priority: U16
+    memory_policy: I32
+    memory_nodes: Annotated[bytes, Length(0, _NODES // 8), Multiple(_NODES // 8)]
+    membarrier: U32
     """What the process registered for; all of it where the kernel does not tell."""
-    xcomp: int
-    death_signal: int
+    xcomp: I32
+    death_signal: Signal
     """Of a thread that is not its process's first; that one's is the process's."""
 
 

@@ -27,13 +27,16 @@ import stat
 import struct
 import termios
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from ...errors import RestoreError, UnsupportedResource
+from ...shapes import Data, Length, Names, OneOf, Range
 from ...view.build import Stage
 from ..common.file import Description, described, finish, restoring, unsupported
 from ..common.permission import Permission
+from ..room import Whole, bad
 from .ends import (
+    TERMIOS_SIZE,
     TIOCGEXCL,
     TIOCGPKT,
     TIOCGPTLCK,
@@ -48,7 +51,7 @@ from .ends import (
     set_termios,
     slave_of,
 )
-from .waiting import RUNNING, Hands, Input, LostError, in_hands
+from .waiting import BY_CALL, BY_CHARACTER, RUNNING, Hands, Input, LostError, in_hands
 
 if TYPE_CHECKING:
     from ...view.build import Build
@@ -64,20 +67,20 @@ _HIGHEST_TRIED = 64
 
 @dataclass(frozen=True)
 class End(Description):
-    side: str
+    side: Annotated[str, OneOf(MASTER, SLAVE)]
     """`master` or `slave`."""
 
 
 @dataclass(frozen=True)
 class State:
     ends: list[End]
-    index: int
+    index: Annotated[int, Range(0, 1 << 20)]
     """N of /dev/pts/N; another one after a restore if it is taken."""
     own: bool
     """The pod's own terminal, made by zaptrace run."""
-    termios: bytes
+    termios: Annotated[bytes, Length(TERMIOS_SIZE)]
     """struct termios2."""
-    window: bytes
+    window: Annotated[bytes, Length(8)]
     """struct winsize."""
     locked: bool
     packet: bool
@@ -85,15 +88,15 @@ class State:
     hung_up: bool
     """Every slave was closed; reading the master says EIO."""
     waiting: Input
-    output: bytes
+    output: Data
     """What the master has not read yet; the pod's own is read by zaptrace."""
-    echo: bytes
+    echo: Data
     """Of what was typed: it has not got so far, and may be cut short."""
-    stopped: str
+    stopped: Annotated[str, OneOf(RUNNING, BY_CHARACTER, BY_CALL)]
     """Its output: RUNNING, BY_CHARACTER or BY_CALL."""
-    session: int
+    session: Annotated[int, Names("session", but=(0,))]
     """The session (as the pod sees it) that it controls, or 0."""
-    foreground: int
+    foreground: Annotated[int, Names("group", but=(0,))]
     """Its foreground group, or 0."""
     permission: Permission | None
     """Of its slave's file; None where nobody sees that."""
@@ -107,6 +110,16 @@ def claims(file: FrozenFile) -> bool:
 
 
 # capture
+
+
+def verify(states: list[State], whole: Whole) -> None:
+    whole.refuse_twice("terminal", [state.index for state in states])
+    whole.refuse_twice("the terminal of session", [s.session for s in states if s.session])
+    if sum(state.own for state in states) > 1:
+        raise bad("the pod has two terminals of its own")
+    for state in states:
+        if not state.own and not any(end.side == MASTER for end in state.ends):
+            raise bad(f"nobody has the master of terminal {state.index}")
 
 
 def capture(pod: FrozenPod) -> list[State]:

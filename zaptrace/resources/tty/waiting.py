@@ -29,6 +29,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ...shapes import Data
 from .ends import (
     EXTPROC,
     TIOCGPKT,
@@ -53,11 +54,11 @@ _SMALL, _LARGE = 256, 1792
 class Input:
     """What waits on the slave's side."""
 
-    lines: list[bytes]
+    lines: list[Data]
     """Ended ones, in canonical mode; one that does not end in a line's end was ended by ^D."""
-    rest: bytes
+    rest: Data
     """Not ended yet; without canonical mode all of it."""
-    raw: bytes = b""
+    raw: Data = b""
     """Not looked at yet."""
 
 

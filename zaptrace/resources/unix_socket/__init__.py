@@ -21,11 +21,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..common.socket import domain
+from ..room import Whole, bad
 from .capture import find_files_under_way as find_files_under_way
 from .capture import look_at_all
 from .restore import register
+from .state import CONNECTED, WAITING, Socket
 from .state import NAME as _NAME
-from .state import Socket
 from .unaccepted import refuse_unaccepted as _refuse_unaccepted
 
 if TYPE_CHECKING:
@@ -44,6 +45,24 @@ def claims(file: FrozenFile) -> bool:
     if not stat.S_ISSOCK(file.stat.st_mode) or file.flags & os.O_PATH:
         return False
     return domain(file.local) == socket.AF_UNIX
+
+
+def verify(states: list[State], whole: Whole) -> None:
+    known = {state.ino: state for state in states}
+    for state in states:
+        peer = known.get(state.peer)
+        who = f"unix socket {state.ino}"
+        stream = state.type != socket.SOCK_DGRAM
+        if peer is not None and peer.type != state.type:
+            raise bad(f"{who} has a peer of another type")
+        if state.status == CONNECTED and stream and (peer is None or peer.peer != state.ino):
+            raise bad(f"{who} is connected to one that is not connected to it")
+        if state.status == CONNECTED and not peer and not state.peer_name:
+            raise bad(f"{who} is connected to nobody")
+        if state.status == WAITING and (peer is None or state.ino not in peer.clients):
+            raise bad(f"{who} waits for nobody to accept it")
+        if any(known[c].peer != state.ino for c in state.clients if c in known):
+            raise bad(f"{who} is to accept one that does not wait for it")
 
 
 def capture(pod: FrozenPod) -> list[State]:

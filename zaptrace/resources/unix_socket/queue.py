@@ -15,11 +15,12 @@ import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from ...shapes import U32, Data, Id, Length, NamesFile
 from ..common.file import unsupported
 from ..common.libc import libc
-from ..common.socket import name_bytes, queued
+from ..common.socket import UnixName, name_bytes, queued
 from . import diag as diag
 
 if TYPE_CHECKING:
@@ -40,21 +41,21 @@ _UCRED = struct.Struct("=iII")
 class Sender:
     """Who has sent a message, as SCM_CREDENTIALS tells it."""
 
-    vpid: int
-    uid: int
-    gid: int
+    vpid: Id
+    uid: U32
+    gid: U32
 
 
 @dataclass(frozen=True)
 class Message:
     """A datagram, or bytes of a stream that were sent together."""
 
-    data: bytes
-    source: bytes
+    data: Data
+    source: UnixName
     """The sender's address, if it had one."""
     sender: Sender | None
     """None if it tells nobody, as neither end had asked for that (SO_PASSCRED)."""
-    files: list[int]
+    files: Annotated[list[NamesFile], Length(0, _MOST_FILES)]
     """The open files that come with it (SCM_RIGHTS)."""
 
 

@@ -3,10 +3,31 @@
 from __future__ import annotations
 
 import os
+import socket
 import struct
 from dataclasses import dataclass
+from typing import Annotated
 
+from ...shapes import (
+    U32,
+    Among,
+    Data,
+    Gives,
+    Id,
+    Length,
+    Mode,
+    Names,
+    NamesLivingOrNone,
+    NoNul,
+    OneOf,
+    PathOrNone,
+    Range,
+    Size,
+    Word,
+)
 from ..common.file import Description
+from ..common.options import GENERAL
+from ..common.socket import Filter, UnixName
 from .queue import Message
 
 NAME = "unix_socket"
@@ -24,49 +45,49 @@ WAITING = "waiting"
 class Peer:
     """Whom a socket tells as its peer (SO_PEERCRED); `vpid` is 0 for one outside the pod."""
 
-    vpid: int
-    uid: int
-    gid: int
+    vpid: Id
+    uid: U32
+    gid: U32
 
 
 @dataclass(frozen=True)
 class Socket(Description):
-    type: int
-    ino: int
-    status: str
+    type: Annotated[int, OneOf(socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET)]
+    ino: Annotated[int, Range(1, (1 << 63) - 1), Gives("unix socket")]
+    status: Annotated[str, OneOf(LISTENING, CONNECTED, ORPHANED, UNCONNECTED, WAITING)]
     """`listening`, `connected`, `orphaned` (its peer was closed), `unconnected`, or `waiting`: it has
     connected, and was not accepted yet."""
-    peer: int
+    peer: Annotated[int, Names("unix socket", but=(0,))]
     """`ino` of the peer where that is in the pod, else 0. Of one that waits, its listener's."""
     told: Peer | None
-    told_fd: int
+    told_fd: Annotated[int, Range(-1, 1 << 30)]
     """A descriptor of it in the process that it tells, or -1."""
-    name: bytes
+    name: UnixName
     """A path without its NUL, b"\\0..." if abstract, b"" if it has none."""
     bound: bool
     """It has its name from bind(2); an accepted one has its listener's."""
-    directory: bytes
+    directory: PathOrNone
     """Where the path of one that is bound begins; b"" is the root, or not known."""
-    place: bytes
+    place: Annotated[bytes, Length(0, 255), NoNul()]
     """The name, in the directory of its path, that its file has now; b"" if that was removed."""
-    mode: int
+    mode: Mode
     """Of that file."""
-    peer_name: bytes
-    peer_path: bytes
+    peer_name: UnixName
+    peer_path: PathOrNone
     """Where one that is outside the pod is to be found; b"" for an abstract one."""
-    backlog: int
-    clients: list[int]
+    backlog: U32
+    clients: list[Annotated[int, Names("unix socket", but=(0,))]]
     """`ino` of those who wait to be accepted, in order."""
-    connector: int
+    connector: NamesLivingOrNone
     """The process that one who waits will be told to belong to."""
-    shutdown: int
+    shutdown: Annotated[int, Range(0, 3)]
     queue: list[Message]
-    unread: int
+    unread: Size
     """What its sending counts as not read yet (SIOCOUTQ): the bytes, and what it costs to keep them."""
     reset: bool
     """The peer was closed before it had read all; the next read says ECONNRESET."""
-    options: dict[str, bytes]
-    filter: bytes
+    options: Annotated[dict[Word, Data], Among(*GENERAL)]
+    filter: Filter
 
 
 def shown(name: bytes) -> str:
