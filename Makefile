@@ -65,7 +65,7 @@ container: $(VENV)/.built
 		$(IN_CONTAINER) --last-failed --last-failed-no-failures none $(PYTEST); }
 
 asan: build/asan/.built
-	@scripts/asan.sh $(BIN)/pytest -q --tb=short -m tracer $(PYTEST) || \
+	@scripts/asan.sh $(BIN)/pytest -q --tb=short -m tracer -n $(JOBS) --dist worksteal $(PYTEST) || \
 		{ [ -n "$$CI" ] && echo "=== again, what failed" && \
 		scripts/asan.sh $(BIN)/pytest -q --tb=short -m tracer --last-failed --last-failed-no-failures none $(PYTEST); }
 
