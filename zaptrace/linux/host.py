@@ -7,42 +7,40 @@ import resource
 from typing import Any
 
 from ..errors import BadImage, HostError
-
-
-def cpu_features() -> set[str]:
-    """The flags of /proc/cpuinfo."""
-    with open("/proc/cpuinfo") as file:
-        for line in file:
-            if line.startswith("flags"):
-                return set(line.partition(":")[2].split())
-    return set()
+from . import cpu
 
 
 def boot_id() -> str:
-    """Tells this kernel, since it was booted, from every other."""
-    with open("/proc/sys/kernel/random/boot_id") as file:
-        return file.read().strip()
+    """Tells this kernel, since it was booted, from every other; empty where /proc/sys is hidden."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
 
 
 def is_this_one(made_on: dict[str, Any]) -> bool:
     """Are these the facts of this very host, not booted since?"""
-    return made_on.get("boot_id") == boot_id()
+    ours = boot_id()
+    return bool(ours) and made_on.get("boot_id") == ours
 
 
-def facts() -> dict[str, Any]:
-    """What an image says of the host that it was made on."""
+def facts(level: int = 0) -> dict[str, Any]:
+    """What an image says of the host that it was made on; of a processor at a level, if one is given.
+
+    The level is that of the pod, which has seen no more (`run --cpu-level`).
+    """
     return {
         "machine": platform.machine(),
         "kernel": platform.release(),
         "node": platform.node(),
         "boot_id": boot_id(),
-        "cpu_features": sorted(cpu_features()),
+        "cpu_features": sorted(cpu.LEVELS[level] if level else cpu.features()),
+        "xsave": cpu.layout().plain(),
+        "cpu_level": level,
+        "signal_stack": cpu.smallest_signal_stack(),
         "page_size": resource.getpagesize(),
     }
-
-
-_IRRELEVANT = {"constant_tsc", "nonstop_tsc", "tsc_known_freq", "hypervisor", "rep_good", "nopl"}
-"""Flags of /proc/cpuinfo that no instruction of a program depends on."""
 
 
 def check_facts(made_on: dict[str, Any]) -> None:
@@ -59,11 +57,28 @@ def check_facts(made_on: dict[str, Any]) -> None:
             found=f"{platform.machine()}, pages of {resource.getpagesize()} bytes",
             remedy="restore on a host of the same architecture",
         )
-    missing = features - cpu_features() - _IRRELEVANT
-    if missing:
+    if missing := features - cpu.features():
         raise HostError(
             "this host's processor lacks features that programs of the pod may be using",
             needed=" ".join(sorted(missing)),
-            found="a processor without them",
-            remedy="restore on a host with the same kind of processor, or a newer one",
+            found="a processor, or a kernel, without them",
+            remedy="restore on a host that has them: the same kind of processor, or a newer one",
+        )
+    if not made_on.get("cpu_level"):  # which tells programs to leave room for everything
+        _check_saved_size(features)
+
+
+_SAVED_BY_LIBRARIES = {"xcr0.opmask", "xcr0.zmm_hi256", "xcr0.hi16_zmm"}
+
+
+def _check_saved_size(features: set[str]) -> None:
+    """glibc saves registers (with XSAVE where there is no XSAVEC) into room that it measured once:
+    here that could be more, also of registers that no program uses (_dl_runtime_resolve_xsave)."""
+    more = (cpu.features() & _SAVED_BY_LIBRARIES) - features
+    if more and "xsavec" not in features and "xcr0.avx" in features:
+        raise HostError(
+            "this host's processor has registers for which programs of the pod left no room",
+            needed="a processor without " + " ".join(sorted(more)),
+            found="one that has them, and a pod begun on one without XSAVEC",
+            remedy="restore on a host with the same kind of processor",
         )

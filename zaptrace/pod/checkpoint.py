@@ -24,6 +24,7 @@ from ..errors import (
 from ..image.image import MAX_STATE, pack_states
 from ..image.sink import Buffer, PartWriter, Sink
 from ..linux import host
+from ..linux.native import lib
 from ..log import fault
 from ..resources.inotify.hush import Hush
 from ..resources.room import Room, encode_state
@@ -191,7 +192,7 @@ def capture(
             part.write(record)
     return {
         "created": time.time(),
-        "host": host.facts(),
+        "host": host.facts(lib.zt_pod_cpu_level(frozen.handle)),
         "pod": {
             "name": frozen.name,
             "root": frozen.processes[0].vpid,

@@ -289,7 +289,10 @@ def _prepare(state: State, fd: int, build: Build) -> None:
 
 
 def _too_many(state: State) -> RestoreError:
-    limit = Path("/proc/sys/fs/pipe-user-pages-soft").read_text(encoding="ascii").strip()
+    try:
+        limit = Path("/proc/sys/fs/pipe-user-pages-soft").read_text(encoding="ascii").strip()
+    except OSError:  # /proc/sys is hidden
+        limit = "so many"
     return RestoreError(
         f"cannot restore a pipe of {state.capacity} bytes",
         stage=Stage.SHARED.name,

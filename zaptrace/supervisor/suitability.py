@@ -17,6 +17,7 @@ from typing import Any
 
 from ..errors import ZaptraceError
 from ..linux import host, outside, procfs
+from ..linux.native import lib
 from ..pod.pod import Pod
 from . import runtime
 
@@ -44,7 +45,7 @@ def facts_of(pod: Pod) -> dict[str, Any]:
         except (OSError, KeyError, ValueError):  # it ended meanwhile
             continue
     return {
-        "host": host.facts(),
+        "host": host.facts(lib.zt_pod_cpu_level(pod.handle)),
         "bytes": size,
         "files": [[path, *seen] for path, seen in sorted(files.items())],
         "ports": _listening(inodes),

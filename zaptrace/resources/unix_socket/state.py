@@ -61,6 +61,8 @@ class Socket(Description):
     """The process that one who waits will be told to belong to."""
     shutdown: int
     queue: list[Message]
+    unread: int
+    """What its sending counts as not read yet (SIOCOUTQ): the bytes, and what it costs to keep them."""
     reset: bool
     """The peer was closed before it had read all; the next read says ECONNRESET."""
     options: dict[str, bytes]
