@@ -1,10 +1,13 @@
 # make demo    watch a pod move between two host servers and back
 # make test    everything that has to hold
 # make build   the .venv with zaptrace in it, ready to use: .venv/bin/zaptrace
+# make container    the tests that matter there as a stock container's processes run: under its seccomp
+#              profile, without capabilities (ZAPTRACE_CONTAINER=all: every test)
 # make lint    ruff, the types (mypy, strict for zaptrace/), and the layout of csrc/ (clang-format)
 # make asan    the tracer's tests with the extension under ASan and UBSan
 # make wheel   dist/: source archive and wheels, and the demo from one of them, newly installed
 # make bench   what things cost, next to a plain rival; JSON in bench/results/
+# make kernels images of other kernels and processors, restored in virtual machines (not in CI)
 # make table   refresh docs/syscalls.md, the table of system calls
 # make clean   back to a fresh clone
 #
@@ -15,16 +18,29 @@
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: demo test build lint asan wheel bench table clean
+.PHONY: demo test container build lint asan wheel bench kernels table clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := setup.py pyproject.toml $(shell find csrc -type f -not -name '*.pyc' 2>/dev/null)
 JOBS ?= $(shell n=$$(($$(nproc) * 2)); echo $$((n > 8 ? 8 : n)))
 
+# Of the programs in flavours those that look, make and move; one each is enough for a second pass.
+CONTAINER_TESTS := tests/test_programs.py tests/demo tests/supervisor tests/cli tests/view \
+	tests/real/test_container.py
+CONTAINER_FLAVOURS := resume restore migrate
+CONTAINER_BUT := -k "not three_times_over"
+ifeq ($(ZAPTRACE_CONTAINER),all)
+CONTAINER_TESTS := tests
+CONTAINER_FLAVOURS :=
+CONTAINER_BUT :=
+endif
+IN_CONTAINER = ZAPTRACE_TEST_FLAVOURS="$(CONTAINER_FLAVOURS)" $(BIN)/python tests/harness/container.py \
+	$(BIN)/pytest -q --tb=short $(CONTAINER_TESTS) $(CONTAINER_BUT)
+
 ifeq ($(shell id -u)$(ZAPTRACE_TEST_AS_ROOT),0)
 
-demo test asan:
+demo test container asan:
 	@scripts/as_user.sh $(MAKE) --no-print-directory $@
 wheel:
 	@KEEP=dist scripts/as_user.sh $(MAKE) --no-print-directory $@
@@ -42,6 +58,11 @@ test: $(VENV)/.built
 	@$(BIN)/pytest -q --tb=short -n $(JOBS) --dist worksteal $(if $(MARK),-m "$(MARK)") $(PYTEST) || \
 		{ [ -n "$$CI" ] && echo "=== again, one at a time, what failed side by side" && \
 		$(BIN)/pytest -q --tb=short --last-failed --last-failed-no-failures none $(PYTEST); }
+
+container: $(VENV)/.built
+	@$(IN_CONTAINER) -n $(JOBS) --dist worksteal $(PYTEST) || \
+		{ [ -n "$$CI" ] && echo "=== again, one at a time, what failed side by side" && \
+		$(IN_CONTAINER) --last-failed --last-failed-no-failures none $(PYTEST); }
 
 asan: build/asan/.built
 	@scripts/asan.sh $(BIN)/pytest -q --tb=short -m tracer $(PYTEST) || \
@@ -80,6 +101,9 @@ build/asan/.built: $(VENV)/.built
 	@echo "building zaptrace with ASan and UBSan"
 	@scripts/asan.sh $(BIN)/python setup.py -q build --build-base build/asan.tmp --build-lib build/asan
 	@touch $@
+
+kernels: $(VENV)/.built
+	@$(BIN)/python scripts/kernels
 
 table: $(VENV)/.built
 	@$(BIN)/python scripts/support_table.py

@@ -48,6 +48,8 @@ int zt_pod_tasks(zt_pod *pod, zt_task_info *ret, int32_t capacity)
             .control_size = task->control_size,
             .dumpable = task->process->dumpable,
             .landlocked = task->landlocked,
+            .filter = task->filter,
+            .no_new_privs = task->no_new_privs,
         };
     }
     return count;
@@ -58,6 +60,15 @@ void zt_pod_set_dumpable(zt_pod *pod, int32_t rpid, int32_t dumpable)
     zt_process *process = zt_pod_process(pod, (zt_rpid){rpid});
     if (process)
         process->dumpable = dumpable;
+}
+
+void zt_pod_set_filter(zt_pod *pod, int32_t rtid, int32_t filter, int32_t no_new_privs)
+{
+    zt_task *task = zt_pod_task(pod, rtid);
+    if (task) {
+        task->filter = filter;
+        task->no_new_privs = no_new_privs;
+    }
 }
 
 int zt_pod_root_status(zt_pod *pod, int32_t *ret_status)
@@ -80,6 +91,16 @@ void zt_pod_set_clock(zt_pod *pod, int64_t offset_ns)
     for (const zt_task *task = pod->tasks; task; task = task->next) /* a first thread may have ended */
         if (!task->process->knows_clock)
             task->process->knows_clock = !zt_stub_set_params(task->rtid.n, &pod->host, offset_ns, &ignored);
+}
+
+void zt_pod_set_cpu_level(zt_pod *pod, int32_t level)
+{
+    pod->cpu_level = level;
+}
+
+int32_t zt_pod_cpu_level(zt_pod *pod)
+{
+    return pod->cpu_level;
 }
 
 void zt_pod_set_patience(zt_pod *pod, int32_t row_ms)
@@ -189,7 +210,10 @@ int zt_sigmask_get(zt_pod *pod, int32_t rtid, uint64_t *ret, zt_err *err)
 int zt_sigmask_set(zt_pod *pod, int32_t rtid, uint64_t mask, zt_err *err)
 {
     zt_stopped thread;
-    return at_rest(pod, rtid, &thread, err) ? -1 : zt_stopped_set_mask(thread, mask, err);
+    if (at_rest(pod, rtid, &thread, err) || zt_stopped_set_mask(thread, mask, err))
+        return -1;
+    zt_pod_task(pod, rtid)->process->segv = 0; /* this is a program that began long ago */
+    return 0;
 }
 
 int zt_siginfo_peek(zt_pod *pod, int32_t rtid, int32_t shared, void *ret, int32_t most, int32_t *ret_count, zt_err *err)

@@ -18,7 +18,8 @@
 #define ZT_ERR_FOREIGN 8 /* where the stub of a process should be is something else */
 #define ZT_ERR_HARMED 9  /* a program of ours went wrong in a way that may have changed the process */
 #define ZT_ERR_CANCELLED 10 /* given up, as asked */
-#define ZT_ERR_LATE 11      /* a program of ours hangs in a call that nothing ends; its thread becomes what it was
+#define ZT_ERR_LATE                                                                                                    \
+    11      /* a program of ours hangs in a call that nothing ends; its thread becomes what it was
                              * when it comes back, and does not rest until then */
 
 typedef struct zt_err {
@@ -49,6 +50,7 @@ typedef struct zt_regs {
     uint64_t fs_base, gs_base, ds, es, fs, gs;
 } zt_regs;
 
+#define ZT_RSEQ_UNTOLD 0xffffffff /* flags: ptrace does not tell, and there may be one */
 typedef struct zt_rseq {
     uint64_t address;
     uint32_t size;
@@ -82,6 +84,8 @@ typedef struct zt_task_info {
     int64_t control_size; /* of the recvmsg that it was in, as zt_call_reissue wants it; 0: none, or not known */
     int32_t dumpable;   /* of its process, as it is told (PR_GET_DUMPABLE) */
     int32_t landlocked; /* in a Landlock sandbox */
+    int32_t filter;     /* its newest seccomp filter of its own (pod/seccomp.h), or 0 */
+    int32_t no_new_privs;
 } zt_task_info;
 
 /* What the kernel counts of a thread or process, as calls tell it: getrusage(2), times(2), and the
@@ -157,6 +161,9 @@ int zt_pod_told(zt_pod *pod, char *ret, int32_t size);
 void zt_pod_expect_vpid(zt_pod *pod, int32_t vpid); /* of the next task made */
 void zt_pod_set_clock(zt_pod *pod, int64_t offset_ns);
 int64_t zt_pod_clock(zt_pod *pod);
+/* What programs that are executed from now on see of the processor: 2, 3, 4 for x86-64-v2 ..., 0 for all. */
+void zt_pod_set_cpu_level(zt_pod *pod, int32_t level);
+int32_t zt_pod_cpu_level(zt_pod *pod);
 void zt_pod_set_patience(zt_pod *pod, int32_t row_ms); /* so long may one row of a program take */
 
 /* --- the store: what rooms of the tracer note, see pod/store.h */
@@ -216,6 +223,10 @@ int32_t zt_ids_peer(zt_pod *pod, int32_t rpid);
 /* Process rpid has ended. What it left in sockets was left by vpid, which had ended before the pod moved. */
 int zt_ids_stood_in(zt_pod *pod, int32_t vpid, int32_t rpid);
 void zt_pod_set_dumpable(zt_pod *pod, int32_t rpid, int32_t dumpable); /* what a process is told of itself */
+
+/* --- seccomp filters of a program's own, pod/seccomp.h */
+void zt_pod_set_filter(zt_pod *pod, int32_t rtid, int32_t filter, int32_t no_new_privs);
+int32_t zt_seccomp_preamble(void *ret, int32_t capacity); /* what stands in front of each, as BPF: its bytes */
 
 /* --- senders of messages (SO_PASSCRED) in a pod that moved: calls that tell them stop only where needed */
 void zt_pod_show_senders(zt_pod *pod);  /* in all processes that are made from now on */
@@ -304,3 +315,7 @@ int zt_pidfd_getfd(int32_t rtid, int32_t fd);
  * ZT_PLAIN_STRIDE bytes of a long one. 0, with how many bytes it has and how many values are left,
  * or ZT_PLAIN_... */
 int32_t zt_plain_scan(const void *data, uint64_t size, uint32_t depth, uint64_t *values, uint64_t *ret_used);
+
+/* --- the processor, as any program may ask it */
+void zt_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t *ret); /* eax, ebx, ecx, edx; of a leaf that it has */
+uint64_t zt_xcr0(void);                                       /* 0: it has no XSAVE, or the kernel uses none */

@@ -55,7 +55,7 @@ def arg_high(arg: int) -> int:
 
 AUDIT_ARCH_X86_64 = 0xC000003E
 RET_ALLOW = 0x7FFF0000
-RET_TRACE = 0x7FF00000
+RET_TRACE = 0x7FF00000 | 0x7A74  # ZT_FILTER_TRACES of csrc/ptrace/filter.h
 RET_ERRNO = 0x00050000
 
 # Constants that csrc/arch/ gives, left to the C compiler.
@@ -333,7 +333,7 @@ def _explain(at: int, insn: Insn) -> str:
             return f"goto {at + 1 + distance}"
         case Insn(code=0x06, k=0x7FFF0000):
             return "allow"
-        case Insn(code=0x06, k=0x7FF00000):
+        case Insn(code=0x06, k=value) if value == RET_TRACE:
             return "trace"
         case Insn(code=0x06, k=value):
             return f"errno {value & 0xFFFF}"

@@ -356,20 +356,29 @@ WNOHANG = 1
 
 PR_GET_DUMPABLE = 3
 PR_SET_DUMPABLE = 4
+PR_GET_SECCOMP = 21
 PR_SET_SECCOMP = 22
+PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS = 38, 39
 PR_SET_MM = 35
 PR_SET_SYSCALL_USER_DISPATCH = 59
 PR_SCHED_CORE = 62
 PR_SET_PTRACER = 0x59616D61
-PRCTL_THAT_LOCKS_OUT = (
+PRCTL_THAT_IS_OURS = (
     PR_GET_DUMPABLE,
     PR_SET_DUMPABLE,
+    PR_GET_SECCOMP,
     PR_SET_SECCOMP,
+    PR_SET_NO_NEW_PRIVS,
+    PR_GET_NO_NEW_PRIVS,
     PR_SET_MM,
     PR_SET_SYSCALL_USER_DISPATCH,
     PR_SCHED_CORE,
     PR_SET_PTRACER,
 )
+SECCOMP_SET_MODE_STRICT, SECCOMP_SET_MODE_FILTER = 0, 1
+# Commands of keyctl(2) that make or find a key: GET_KEYRING_ID, JOIN_SESSION_KEYRING, LINK, SEARCH,
+# GET_PERSISTENT, MOVE. csrc/resources/keys.c tells them apart.
+KEYCTL_THAT_HOLDS = (0, 1, 8, 10, 22, 30)
 
 CLOCK_MONOTONIC = 1
 CLOCK_PROCESS_CPUTIME_ID = 2
@@ -533,7 +542,7 @@ SYSV_STAT = "numbers, keys, processes and times are the pod's own, and so is wha
 SYSV_UNDO = "what SEM_UNDO is to undo is noted, for the kernel tells nobody"
 SIGEV = "the thread of SIGEV_THREAD_ID is not translated yet"
 IN_HEADER = "an id other than 0 inside the header is not translated yet"
-KEYS = "keys stay with the host's kernel"
+KEYS = "noted: keys stay with the host's kernel, and while one is there a checkpoint is refused"
 GONE = "Linux serves this number no longer"
 ONLY_32 = "for 32-bit programs only"
 TRAMPOLINE = "for trampolines that the kernel makes, never for programs"
@@ -579,9 +588,9 @@ TABLE: tuple[Room, ...] = (
         Row("setsid", Translate(result=PID), x86_64=112, moved=True, note=OTHER_SESSION),
         Row("set_tid_address", Translate(result=PID), x86_64=218, moved=True, note=OTHER_ID),
         Row("kcmp", Translate(args={0: PID, 1: PID}), x86_64=312, note=NOT_OF_THE_POD),
-        Row("prctl", ENTER, x86_64=157, when=arg_in(0, *PRCTL_THAT_LOCKS_OUT),
-            note="what would lock zaptrace out is noted and answered, or seems not to be there"),
-        Row("arch_prctl", x86_64=158),
+        Row("prctl", BOTH, x86_64=157, when=arg_in(0, *PRCTL_THAT_IS_OURS),
+            note="what would lock zaptrace out is noted and answered, or seems not to be there; "
+                 "filters are noted"),
         Row("personality", x86_64=135,
             note="READ_IMPLIES_EXEC and friends are part of the process's state"),
         Row("restart_syscall", x86_64=219),
@@ -740,7 +749,8 @@ TABLE: tuple[Room, ...] = (
         Row("pkey_alloc", x86_64=330),
         Row("pkey_free", x86_64=331),
         Row("pkey_mprotect", x86_64=329),
-        Row("mbind", x86_64=237),
+        Row("mbind", EXIT, x86_64=237,
+            note="once memory has a policy, a checkpoint asks for it"),
         Row("get_mempolicy", x86_64=239),
         Row("set_mempolicy", x86_64=238),
         Row("set_mempolicy_home_node", x86_64=450),
@@ -1029,6 +1039,11 @@ TABLE: tuple[Room, ...] = (
         Row("quotactl_fd", x86_64=443, note=CAPABILITY),
     ),
     _room(
+        "cpu_level", "What a pod sees of the processor: CPUID",
+        Row("arch_prctl", ENTER, x86_64=158, when=arg_in(0, 0x1011, 0x1012),
+            note="with --cpu-level, CPUID faulting is ours: the processor seems to have none"),
+    ),
+    _room(
         "landlock", "Sandboxes: landlock",
         Row("landlock_create_ruleset", x86_64=444),
         Row("landlock_add_rule", x86_64=445),
@@ -1036,15 +1051,22 @@ TABLE: tuple[Room, ...] = (
             note="noted: the rules cannot be read back, so a checkpoint is refused"),
     ),
     _room(
-        "security", "Sandboxes and keys",
-        Row("seccomp", Refuse("EINVAL"), x86_64=317,
-            note="a filter cannot be read back, so not carried: the kernel seems to have none"),
+        "seccomp", "Sandboxes: seccomp",
+        Row("seccomp", BOTH, x86_64=317, when=arg_in(0, SECCOMP_SET_MODE_STRICT, SECCOMP_SET_MODE_FILTER),
+            note="noted, and put on again after a restore; a listener (SECCOMP_FILTER_FLAG_NEW_LISTENER) "
+                 "is not known"),
+    ),
+    _room(
+        "security", "Sandboxes: security modules",
         Row("lsm_get_self_attr", x86_64=459),
         Row("lsm_set_self_attr", x86_64=460),
         Row("lsm_list_modules", x86_64=461),
-        Row("add_key", x86_64=248, note=KEYS),
-        Row("request_key", x86_64=249, note=KEYS),
-        Row("keyctl", x86_64=250, note=KEYS),
+    ),
+    _room(
+        "keys", "Keys of the kernel's",
+        Row("add_key", EXIT, x86_64=248, note=KEYS),
+        Row("request_key", EXIT, x86_64=249, note=KEYS),
+        Row("keyctl", EXIT, x86_64=250, when=arg_in(0, *KEYCTL_THAT_HOLDS), note=KEYS),
     ),
     _room(
         "trace", "Looking into other processes and the kernel",

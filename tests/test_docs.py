@@ -103,3 +103,13 @@ def test_every_promise_names_what_holds_it():
     rows = [line for line in promised.splitlines() if re.match(r"\| (?!promise|---)", line)]
     assert len(rows) > 12
     assert [row for row in rows if "`tests/" not in row.rpartition(" | ")[2]] == []
+
+
+def test_what_the_hosts_page_names_is_there():
+    hosts = (ROOT / "docs" / "hosts.md").read_text(encoding="utf-8")
+    named = paths(re.findall(r"`([^`\n]+)`", hosts))
+    assert named and all(list(ROOT.glob(path)) for path in named)
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"\bmake (\w+)", hosts):
+        assert re.search(rf"^{target}:", makefile, re.M), target
+    assert "ZAPTRACE_CONTAINER),all" in makefile

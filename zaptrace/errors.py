@@ -35,6 +35,7 @@ import contextlib
 import errno
 import functools
 import os
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -155,6 +156,19 @@ def refusals_of_the_host(what: str) -> Iterator[None]:
             found=f"{code}: {error.strerror or error}{where}",
             remedy=_REMEDIES.get(error.errno or 0, "see what the host has against it"),
         ) from error
+
+
+def start_thread(thread: threading.Thread) -> None:
+    """Start it; HostError where this user, or the container, may have no more of them."""
+    try:
+        thread.start()
+    except RuntimeError:
+        raise HostError(
+            "zaptrace cannot have a thread more",
+            needed="some processes and threads more than the pod has",
+            found="the limit of this user, or of the container",
+            remedy="raise it: ulimit -u, or the container's pids limit",
+        ) from None
 
 
 class TraceeGone(ZaptraceError):

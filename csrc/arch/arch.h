@@ -6,8 +6,11 @@
 #include "../api.h"
 
 /* The stub region: the same fixed range in every process of every pod, so that an image never
- * has to move it. Far below the kernel's top-down mmap area, far above heaps, and outside the
- * shadow ranges of the sanitizers.
+ * has to move it. Programs have ideas of their own about addresses: it is application memory for
+ * ThreadSanitizer (from 0x7e8000000000), MemorySanitizer (from 0x700000000000) and AddressSanitizer, and
+ * below where the kernel's top-down mmap area begins (at the least 0x7ef000000000, with the 28 random
+ * bits of most kernels; with 32 it is inside, and met by chance once in two million times). Go's
+ * arenas, V8's cages, Java's heaps, valgrind's client and wine's reserved ranges are elsewhere.
  *
  *   text     our vDSO, params, interpreter: calls from here pass the filter untouched. The three are
  *            mappings of their own, for a program may unmap what it was told is its vDSO (valgrind).
@@ -16,11 +19,12 @@
  *   data     rows and data of the program that is running
  *   scratch  one slot per thread, for arguments that the tracer rewrites
  */
-#define ZT_STUB_BASE 0x6ffe00000000
+#define ZT_STUB_BASE 0x7e9000000000
 #define ZT_STUB_TEXT_SIZE 0x8000
 #define ZT_STUB_VDSO (ZT_STUB_BASE + 0x1000)
-#define ZT_VDSO_PARAMS 0x6ffe00004000ULL /* ZT_STUB_BASE + 0x4000, in full: build.py reads it here */
+#define ZT_VDSO_PARAMS 0x7e9000004000ULL /* ZT_STUB_BASE + 0x4000, in full: build.py reads it here */
 #define ZT_STUB_INTERPRETER (ZT_STUB_BASE + 0x6000)
+#define ZT_STUB_ISSUED (ZT_STUB_BASE + 0x8000) /* no code: shown for calls that we issue, pod/seccomp.h */
 #define ZT_STUB_HOST (ZT_STUB_BASE + 0x8000)
 #define ZT_STUB_HOST_SIZE 0x38000
 #define ZT_STUB_DATA (ZT_STUB_BASE + 0x40000)
@@ -44,6 +48,8 @@ enum zt_arch_nr {
     ZT_NR_CLONE,
     ZT_NR_CLONE3,
     ZT_NR_EXIT,
+    ZT_NR_ARCH_PRCTL,
+    ZT_NR_RT_SIGACTION,
 };
 long zt_arch_nr(enum zt_arch_nr which);
 
@@ -78,3 +84,13 @@ void zt_arch_enter_program(zt_regs *regs, uint64_t address, uint64_t rows);
 uint64_t zt_arch_program_stopped_at(const zt_regs *regs);
 /* One system call, by the instruction at `insn`. */
 void zt_arch_enter_call(zt_regs *regs, uint64_t insn, long nr, const uint64_t *args);
+
+/* The processor as a program sees it at a level of the psABI (2, 3, 4). */
+#define ZT_ARCH_SET_CPUID 0x1012 /* arch_prctl(2): with 0, CPUID is a fault */
+#define ZT_ARCH_GET_CPUID 0x1011
+#define ZT_AT_MINSIGSTKSZ 51
+#define ZT_ARCH_CPUID_BYTES 2
+extern const unsigned char zt_arch_cpuid_insn[ZT_ARCH_CPUID_BYTES];
+/* At the instruction: as if it had been executed. */
+void zt_arch_answer_cpuid(zt_regs *regs, int level);
+uint64_t zt_arch_auxv_at_level(uint64_t kind, uint64_t value); /* AT_HWCAP, AT_HWCAP2, AT_MINSIGSTKSZ */

@@ -56,6 +56,8 @@ long zt_arch_nr(enum zt_arch_nr which)
         [ZT_NR_CLONE] = SYS_clone,
         [ZT_NR_CLONE3] = 435,
         [ZT_NR_EXIT] = SYS_exit,
+        [ZT_NR_ARCH_PRCTL] = SYS_arch_prctl,
+        [ZT_NR_RT_SIGACTION] = SYS_rt_sigaction,
     };
     /* clang-format on */
     return numbers[which];

@@ -9,6 +9,7 @@
 
 #include "../base/proc.h"
 #include "../pod/past.h"
+#include "../pod/seccomp.h"
 #include "../ptrace/mem.h"
 
 /* What the maker asked for. A program's own clone3 was looked at before the call (the room notes
@@ -62,6 +63,8 @@ static int give_back_args(zt_task *maker, const zt_stop *child, zt_err *err)
         if (zt_stopped_get_regs((zt_stopped){rtids[i]}, &regs, err))
             return -1;
         zt_arch_set_args(&regs, maker->call.asked);
+        if (regs.rip == ZT_STUB_ISSUED)
+            regs.rip = maker->call.ip;
         if (zt_stopped_set_regs((zt_stopped){rtids[i]}, &regs, err))
             return -1;
     }
@@ -104,6 +107,7 @@ int zt_loop_forked(zt_pod *pod, zt_task *maker, bool vfork, zt_stop *ret_child, 
     if (!thread)
         zt_past_begin(maker->process, child->process);
     child->landlocked = maker->landlocked;
+    zt_seccomp_inherit(child, maker);
     zt_pod_made_by(child, maker, asked.flags);
     if (vfork || held) {
         child->vfork_maker = maker;
@@ -145,6 +149,7 @@ bool zt_loop_adopt_orphan(zt_pod *pod, zt_stop *ret_child)
         zt_intmap_remove(&pod->early, rtid);
         zt_task *task = zt_pod_add_task(pod, NULL, rtid);
         task->known = task->process->ready = true;
+        task->filter = pod->last_filter ? ZT_SECCOMP_UNKNOWN : 0; /* its maker's, and nobody knows who that was */
         return true;
     }
     return false;

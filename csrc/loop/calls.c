@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../pod/blocked/blocked.h"
+#include "../pod/seccomp.h"
 
 /* The pod is being frozen: the call has not been made yet. */
 static int unmake_call(zt_task *task, zt_regs *regs, zt_err *err)
@@ -41,6 +42,19 @@ static zt_verdict decide(zt_pod *pod, zt_task *task, const zt_row *row, zt_call 
     return row->enter ? row->enter(pod, task, call) : ZT_GO;
 }
 
+/* Was it stopped by a filter of its own, which we have to answer as a kernel without a tracer does? */
+static int by_its_own(zt_task *task, zt_regs *regs, bool *ret, zt_err *err)
+{
+    unsigned long message;
+    *ret = false;
+    if (!task->filter)
+        return 0;
+    if (zt_stopped_message(zt_task_stopped(task), &message, err))
+        return -1;
+    *ret = zt_seccomp_stopped(task, message, regs);
+    return *ret ? zt_stopped_set_regs(zt_task_stopped(task), regs, err) : 0;
+}
+
 int zt_loop_enter(zt_pod *pod, zt_task *task, zt_onward *ret, zt_err *err)
 {
     zt_stopped thread = zt_task_stopped(task);
@@ -52,9 +66,16 @@ int zt_loop_enter(zt_pod *pod, zt_task *task, zt_onward *ret, zt_err *err)
     if (zt_pod_shall_rest(pod, task) && !again)
         return unmake_call(task, &regs, err);
 
+    bool is_theirs;
+    if (by_its_own(task, &regs, &is_theirs, err))
+        return -1;
+    if (is_theirs)
+        return 0;
     zt_call *call = &task->call;
     *call = (zt_call){.nr = (int32_t)zt_arch_call_nr(&regs), .ip = regs.rip};
     call->issued_nr = call->nr;
+    if (call->ip == ZT_STUB_ISSUED)
+        call->ip = task->reissue.rip + ZT_ARCH_SYSCALL_BYTES;
     zt_arch_get_args(&regs, call->asked);
     memcpy(call->issued, call->asked, sizeof call->issued);
     task->row = zt_row_of(call->nr);
@@ -69,6 +90,8 @@ int zt_loop_enter(zt_pod *pod, zt_task *task, zt_onward *ret, zt_err *err)
     } else {
         zt_arch_set_args(&regs, call->issued);
         zt_arch_set_call_nr(&regs, call->issued_nr);
+        if (task->filter && zt_call_is_changed(call))
+            regs.rip = ZT_STUB_ISSUED; /* its filters have seen what it asked for; the kernel shows them this, too */
     }
     task->in_call = verdict == ZT_GO && zt_row_sees_exit(task->row, call, pod->moved);
     if (call->asks_for_ends)
@@ -99,6 +122,8 @@ static int on_exit_of_call(zt_pod *pod, zt_task *task, zt_err *err)
         zt_arch_set_result(&regs, call->answer);
         zt_arch_set_args(&regs, call->asked); /* the program's registers stay as they were */
         zt_arch_set_call_nr(&regs, call->nr);
+        if (regs.rip == ZT_STUB_ISSUED)
+            regs.rip = call->ip;
         if (call->again)
             zt_arch_rewind_call(&regs, call->nr);
     }

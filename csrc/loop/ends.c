@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include "../base/proc.h"
+#include "../pod/cpu_level.h"
 #include "../pod/past.h"
 #include "../pod/pi.h"
+#include "../pod/seccomp.h"
 #include "../ptrace/closed.h"
 #include "../ptrace/stub.h"
 
@@ -35,6 +37,7 @@ static zt_task *task_of_program(zt_pod *pod, int32_t rtid, int32_t former)
     }
     if (task && caller) {
         task->landlocked = caller->landlocked;
+        zt_seccomp_inherit(task, caller);
         zt_past_take(task, caller);
     }
     if (caller)
@@ -48,7 +51,8 @@ static int make_fit(zt_pod *pod, zt_task *task, zt_stop *rest, zt_err *err)
     task->process->dumpable = 1;
     if (zt_closed_is(thread) && zt_closed_open(thread, &task->process->dumpable, rest, err))
         return -1;
-    return zt_stub_install(thread, &pod->host, pod->clock_offset_ns, err);
+    return zt_stub_install(thread, &pod->host, pod->clock_offset_ns, err) || zt_cpu_level_begin(pod, task, err) ? -1
+                                                                                                                : 0;
 }
 
 int zt_loop_executed(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_stop *ret_rest, zt_task **ret_freed, zt_err *err)

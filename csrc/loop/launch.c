@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,11 +15,21 @@
 #include "loop.h"
 
 /* What went wrong in the child, through a pipe that a successful exec closes. */
-static void report(int fd, int error)
+typedef struct {
+    int error;
+    bool filter; /* what went wrong is our seccomp filter */
+} report_t;
+
+static void report_that(int fd, report_t what)
 {
-    if (write(fd, &error, sizeof error) < 0)
+    if (write(fd, &what, sizeof what) < 0)
         _exit(126);
     _exit(127);
+}
+
+static void report(int fd, int error)
+{
+    report_that(fd, (report_t){.error = error});
 }
 
 /* Move the three to where 0, 1 and 2 do not overwrite one that is still needed. */
@@ -74,7 +85,7 @@ static void child(const zt_launch_spec *spec, const zt_pod *pod, const int go[2]
     if (spec->nofile && set_soft_limit(spec->nofile))
         report(keep, errno);
     if (zt_filter_put_on(pod->moved, pod->senders, pod->addresses))
-        report(keep, errno);
+        report_that(keep, (report_t){.error = errno, .filter = true});
     execve(spec->path, spec->argv, spec->envp);
     report(keep, errno);
 }
@@ -92,12 +103,14 @@ static int await_exec(zt_pod *pod, int32_t rpid, int failed, zt_err *err)
             return task ? 0 : zt_fail(err, ZT_ERR_GONE, ESRCH, "it was killed while it was launched");
         }
         if (stop.kind == ZT_STOP_EXITED) {
-            int error = 0;
+            report_t told = {0};
             task = zt_pod_task(pod, rpid);
-            if (read(failed, &error, sizeof error) != sizeof error)
-                error = ESRCH;
+            if (read(failed, &told, sizeof told) != sizeof told)
+                told.error = ESRCH;
             zt_pod_remove_task(pod, task);
-            return zt_fail(err, ZT_ERR_EXEC, error, "%s", strerror(error));
+            if (told.filter)
+                return zt_fail(err, ZT_ERR_OS, told.error, "seccomp: %s", strerror(told.error));
+            return zt_fail(err, ZT_ERR_EXEC, told.error, "%s", strerror(told.error));
         }
         int signal = stop.kind == ZT_STOP_SIGNAL ? stop.value : 0;
         if (zt_stopped_resume((zt_stopped){rpid}, ZT_TO_EVENT, signal, err))
@@ -130,6 +143,7 @@ int zt_loop_launch(zt_pod *pod, const zt_launch_spec *spec, int32_t *ret_rpid, z
         pod->expected_vpid = spec->vpid;
         zt_task *task = zt_pod_add_task(pod, NULL, rpid);
         task->known = true;
+        task->no_new_privs = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1; /* from us */
         if (spec->root)
             pod->root = task->rtid;
         pod->freezing = true; /* it is at rest once it has executed */

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "../pod/blocked/blocked.h"
+#include "../pod/cpu_level.h"
 #include "../pod/past.h"
 #include "../pod/pi.h"
 #include "../pod/robust.h"
@@ -173,11 +174,16 @@ static int on_signal(zt_pod *pod, zt_task *task, int signal, zt_err *err)
 {
     zt_stopped thread = zt_task_stopped(task);
     siginfo_t info;
+    bool answered = false;
     if (zt_stopped_get_siginfo(thread, &info, err))
         return -1;
+    if (signal == SIGSEGV && zt_cpu_level_answer(pod, task, &info, &answered, err))
+        return -1;
+    if (answered)
+        return run(pod, task, 0, err);
     if (zt_pod_virtual_sender(pod, &info) && zt_stopped_set_siginfo(thread, &info, err))
         return -1;
-    if (zt_blocked_at_signal(task, signal, err))
+    if (zt_blocked_at_signal(pod, task, signal, err))
         return -1;
     if (zt_past_is_used_up(task, &info))
         kill(task->process->rpid.n, SIGKILL);
@@ -209,6 +215,7 @@ static int handle(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
         return zt_loop_call(pod, task, err) ? -1 : run(pod, task, 0, err);
     case ZT_STOP_FORK:
     case ZT_STOP_VFORK:
+        task->process->segv = 0; /* it has begun, and what it makes of SIGSEGV is its own */
         if (zt_loop_on_fork(pod, task, stop.kind == ZT_STOP_VFORK, &hold, err))
             return -1;
         return hold ? 0 : run(pod, task, 0, err);

@@ -119,12 +119,17 @@ typedef struct zt_row {
 
 const zt_row *zt_row_of(int32_t nr); /* never NULL: an unknown number has an empty row */
 
+/* Are other values issued than were asked for? */
+static inline bool zt_call_is_changed(const zt_call *call)
+{
+    return call->nr != call->issued_nr || memcmp(call->asked, call->issued, sizeof call->asked) != 0;
+}
+
 /* Is the end of a call to be seen that was let go? For an exit half, for a result that is an id, and
  * to give the program its own arguments back where others were issued. */
 static inline bool zt_row_sees_exit(const zt_row *row, const zt_call *call, bool moved)
 {
-    return row->exit || (row->result_id && moved) || call->nr != call->issued_nr ||
-           memcmp(call->asked, call->issued, sizeof call->asked) != 0;
+    return row->exit || (row->result_id && moved) || zt_call_is_changed(call);
 }
 
 /* Was the call interrupted, so that the kernel will start it again (or make it EINTR)? */

@@ -28,6 +28,7 @@ struct zt_pod {
     bool moved;           /* ids are not the kernel's own: calls that show them are trapped too */
     int64_t clock_offset_ns;
     zt_host_vdso host;
+    int32_t cpu_level; /* 0: programs see all of the processor; pod/cpu_level.h */
 
     zt_rpid root;
     bool root_ended;
@@ -43,6 +44,7 @@ struct zt_pod {
     bool addresses;     /* processes stop where they ask for a socket's addresses, which may be other ones */
     uint32_t socket_notes, tidy_sockets_at; /* see pod/socket_notes.h */
     uint32_t watch_notes, tidy_watches_at;  /* see resources/inotify.c */
+    int32_t last_filter, filters, sweep_filters_at; /* see pod/seccomp.h */
     uint64_t pi_waits; /* so many began: pod/pi.h */
     zt_intmap ended_pasts; /* rpid -> zt_process_past of a process that nobody has waited for */
     zt_tiding *tidings; /* oldest first: zt_pod_tell */

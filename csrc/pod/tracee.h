@@ -52,6 +52,7 @@ typedef struct zt_process {
     int32_t next_slot;          /* of the scratch area */
     bool vfork_in_kernel;       /* whose maker waits where it can be neither frozen nor looked at */
     int32_t dumpable;           /* PR_GET_DUMPABLE as it is told; for the kernel it is always 1 */
+    int32_t segv;               /* how its program began with SIGSEGV: pod/cpu_level.c */
     bool knows_clock;           /* zt_pod_set_clock has told it */
     bool ready;                 /* has a stub (false between exec and its installation) */
     bool whole;                 /* its stub was looked at since it last ran */
@@ -75,6 +76,10 @@ typedef struct zt_task {
 
     /* Inherited at clone. */
     bool landlocked; /* in a sandbox of its own: resources/landlock.c */
+    int32_t filter;      /* its newest seccomp filter of its own, by number; 0: none. See pod/seccomp.h */
+    bool no_new_privs;   /* as it is told; for the kernel it always is so */
+
+    int32_t next_filter; /* that it is about to put on; 0: none */
 
     /* The call that it is in, when we want to see its end. */
     bool in_call;
@@ -108,13 +113,17 @@ typedef struct zt_task {
         uint16_t on, asked;   /* what its descriptor is, ZT_ON_*; ZT_ASKED_* */
         int64_t minimum;      /* of a ZT_ON_TTY_MINIMUM */
     } reissue;
+    /* The call that the kernel goes on with as restart_syscall: blocked/restarted.h. 0: none was seen. */
+    struct {
+        int32_t nr;
+        uint64_t args[6];
+    } restart;
     /* A program of ours was given up in it, and it has not come back: then it is to be this. */
     struct {
         bool active;
         zt_regs regs;
         uint64_t mask;
     } late;
-    int32_t restart_nr;  /* the call that the kernel goes on with as restart_syscall */
     bool awaits_freeze;  /* rests until the next freeze is over */
     bool interrupted;    /* at rest in a call that shows it */
     int64_t deadline_ns; /* of its timed call, host's monotonic clock; 0: it is in none */

@@ -242,15 +242,23 @@ int zt_stopped_poke(zt_stopped thread, uint64_t address, const unsigned char *by
     return 0;
 }
 
+enum { LEGACY_XSTATE = 512 }; /* what FXSAVE keeps: all that there is on a processor without XSAVE */
+
 int zt_stopped_get_xstate(zt_stopped thread, void *ret, uint64_t capacity, uint64_t *ret_size, zt_err *err)
 {
     *ret_size = capacity;
-    return regset(PTRACE_GETREGSET, thread.rtid, NT_X86_XSTATE, ret, ret_size, err);
+    if (!regset(PTRACE_GETREGSET, thread.rtid, NT_X86_XSTATE, ret, ret_size, err))
+        return 0;
+    if (err->os_errno != ENODEV)
+        return -1;
+    *ret_size = LEGACY_XSTATE;
+    return regset(PTRACE_GETREGSET, thread.rtid, NT_PRFPREG, ret, ret_size, err);
 }
 
 int zt_stopped_set_xstate(zt_stopped thread, const void *state, uint64_t size, zt_err *err)
 {
-    return regset(PTRACE_SETREGSET, thread.rtid, NT_X86_XSTATE, (void *)state, &size, err);
+    unsigned long kind = size == LEGACY_XSTATE ? NT_PRFPREG : NT_X86_XSTATE;
+    return regset(PTRACE_SETREGSET, thread.rtid, kind, (void *)state, &size, err);
 }
 
 int zt_stopped_entering(zt_stopped thread, bool *ret, zt_err *err)
@@ -307,7 +315,9 @@ int zt_stopped_get_rseq(zt_stopped thread, zt_rseq *ret, zt_err *err)
 {
     memset(ret, 0, sizeof *ret);
     long got = request(PTRACE_GET_RSEQ_CONFIGURATION, thread.rtid, sizeof *ret, ret);
-    if (got < 0 && errno != EIO && errno != EINVAL) /* a kernel without rseq: nothing registered */
+    if (got < 0 && errno != EIO && errno != EINVAL)
         return zt_fail_os(err, "ptrace(PTRACE_GET_RSEQ_CONFIGURATION)");
+    if (got < 0) /* a kernel before 5.13, or without rseq */
+        ret->flags = ZT_RSEQ_UNTOLD;
     return 0;
 }

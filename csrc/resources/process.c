@@ -1,5 +1,6 @@
 /* Ids of processes in calls that the table alone cannot translate. */
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -9,6 +10,7 @@
 
 #include "../base/proc.h"
 #include "../pod/past.h"
+#include "../pod/seccomp.h"
 #include "resource.h"
 
 zt_verdict zt_getppid_enter(zt_pod *pod, zt_task *task, zt_call *call)
@@ -207,7 +209,6 @@ enum { SUID_DUMP_DISABLE = 0, SUID_DUMP_USER = 1, PR_SYSCALL_USER_DISPATCH_ = 59
 
 zt_verdict zt_prctl_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
-    (void)pod;
     zt_process *process = task->process;
     switch ((int)call->asked[0]) {
     case PR_SET_DUMPABLE: /* with 0 the kernel would close /proc/PID to us: note the wish */
@@ -219,7 +220,23 @@ zt_verdict zt_prctl_enter(zt_pod *pod, zt_task *task, zt_call *call)
         return zt_hook_answer(call, process->dumpable);
     case PR_SET_PTRACER: /* nobody but the tracer can trace in a pod: granted, without effect */
         return zt_hook_answer(call, 0);
+    case PR_SET_NO_NEW_PRIVS:
+        if (call->asked[1] == 1 && !call->asked[2] && !call->asked[3] && !call->asked[4])
+            task->no_new_privs = true;
+        return ZT_GO;
+    case PR_GET_NO_NEW_PRIVS:
+        if (call->asked[1] || call->asked[2] || call->asked[3] || call->asked[4])
+            return ZT_GO;
+        return zt_hook_answer(call, task->no_new_privs);
+    case PR_GET_SECCOMP:
+        return zt_hook_answer(call, task->filter ? SECCOMP_MODE_FILTER : SECCOMP_MODE_DISABLED);
     case PR_SET_SECCOMP:
+        if (call->asked[1] == SECCOMP_MODE_FILTER)
+            return zt_seccomp_filter(pod, task, call, 2, 0);
+        if (call->asked[1] != SECCOMP_MODE_STRICT)
+            return zt_hook_answer(call, -EINVAL);
+        call->issued[1] = SECCOMP_MODE_FILTER;
+        return zt_seccomp_strict(pod, task, call, 2);
     case PR_SYSCALL_USER_DISPATCH_: /* our programs' calls would become signals */
     case PR_SCHED_CORE_:
         return zt_hook_answer(call, -EINVAL);
@@ -228,4 +245,10 @@ zt_verdict zt_prctl_enter(zt_pod *pod, zt_task *task, zt_call *call)
     default:
         return ZT_GO;
     }
+}
+
+void zt_prctl_exit(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    if ((int)call->asked[0] == PR_SET_SECCOMP)
+        zt_seccomp_noted(pod, task, call);
 }

@@ -1,16 +1,18 @@
 """Runs a command as a stock container's processes run: under its engine's seccomp profile.
 
-    container.py COMMAND...
+    container.py [--deny CALL[:FIRST]=ERRNO]... COMMAND...
 
 container_profile.json is seccomp/default.json of moby/profiles (Apache-2.0), June 2026: what Docker
 and containerd give to a container without added capabilities. It is read as the engine reads it for
 x86-64: rules that need a capability are off, comparisons of arguments are kept, and a call that no
-rule names, one that no kernel has among them, is denied with EPERM.
+rule names, one that no kernel has among them, is denied with EPERM. --deny takes more away (where its
+first argument is FIRST), as older profiles do and kernels that lack something.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import struct
@@ -58,7 +60,19 @@ def _block(number: int, rule: dict[str, Any]) -> list[Insn]:
     return [(_JEQ, 0, len(body), number), *body, (_LD, 0, 0, _NR)]
 
 
-def program(profile: dict[str, Any]) -> list[Insn]:
+def _denials(words: list[str], numbers: dict[str, int]) -> list[Insn]:
+    rows: list[Insn] = []
+    for word in words:
+        call, _, code = word.partition("=")
+        name, _, first = call.partition(":")
+        rule: dict[str, Any] = {"action": "SCMP_ACT_ERRNO", "errnoRet": getattr(errno, code)}
+        if first:
+            rule["args"] = [{"index": 0, "value": int(first), "op": "SCMP_CMP_EQ"}]
+        rows += _block(numbers[name], rule)
+    return rows
+
+
+def program(profile: dict[str, Any], denied: list[str]) -> list[Insn]:
     """The profile as classic BPF."""
     names = ((number, lib.zt_call_name(number)) for number in range(lib.zt_call_count()))
     numbers = {ffi.string(name).decode(): number for number, name in names if name}
@@ -67,6 +81,7 @@ def program(profile: dict[str, Any]) -> list[Insn]:
         (_JEQ, 1, 0, _X86_64),
         (_RET, 0, 0, _KILL),
         (_LD, 0, 0, _NR),
+        *_denials(denied, numbers),
     ]
     for rule in profile["syscalls"]:
         needs, spares = rule.get("includes") or {}, rule.get("excludes") or {}
@@ -80,16 +95,25 @@ def program(profile: dict[str, Any]) -> list[Insn]:
     return [*rows, (_RET, 0, 0, _ERRNO | profile.get("defaultErrnoRet", 1))]
 
 
-def main() -> None:
+def enter(denied: list[str]) -> None:
+    """Put this process, and all that it executes, under the profile."""
     profile = json.loads(Path(__file__).with_name("container_profile.json").read_text())
-    rows = program(profile)
+    rows = program(profile, denied)
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *row) for row in rows))
     fprog = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(rows), ctypes.addressof(code)))
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if libc.prctl(_PR_SET_SECCOMP, _FILTER, fprog, 0, 0):
         sys.exit(f"seccomp: {os.strerror(ctypes.get_errno())}")
-    os.execvp(sys.argv[1], sys.argv[1:])
+
+
+def main() -> None:
+    words, denied = sys.argv[1:], []
+    while words[0] == "--deny":
+        denied.append(words[1])
+        del words[:2]
+    enter(denied)
+    os.execvp(words[0], words)
 
 
 if __name__ == "__main__":

@@ -184,8 +184,11 @@ class MigratingRun(Run):
             '"$@" >"$OUT" 2>&1 </dev/null; s=$?; echo $s >"$STATUS.new"; mv "$STATUS.new" "$STATUS"'
         )
         env = {**self.env, "OUT": str(self.out), "STATUS": str(self.status_file)}
+        level = env.get("ZT_CPU_LEVEL")
+        options = ["--cpu-level", f"x86-64-v{level}"] if level else []
         self.here.run(
-            "run", "-d", "--name", "test", "--", "env", "-i", *(f"{k}={v}" for k, v in env.items()),
+            "run", "-d", "--name", "test", *options,
+            "--", "env", "-i", *(f"{k}={v}" for k, v in env.items()),
             "/bin/sh", "-c", script, "sh", *self.argv, cwd=self.cwd,
         )  # fmt: skip
 

@@ -18,6 +18,7 @@ import shutil
 import signal
 import sys
 import traceback
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ from harness import snapshot
 from harness.sabotage import KINDS
 from zaptrace.cancel import Cancel
 from zaptrace.errors import ZaptraceError
-from zaptrace.linux.tracee import tasks
+from zaptrace.linux.native import lib
+from zaptrace.linux.tracee import Thread, tasks
 from zaptrace.pod.pod import Pod, Stdio
 
 ENDED = "it has no process any more"
@@ -51,7 +53,13 @@ class Runner:
         null = os.open("/dev/null", os.O_RDONLY)
         output = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         stdio = Stdio(null, output, output, tty=False)
-        self.pod = Pod.launch(argv, name="test", cwd=cwd, env=env, stdio=stdio)
+        level = int(env.get("ZT_CPU_LEVEL", 0))
+        if "ZT_NO_PTRACE_RSEQ" in env:  # as a kernel before 5.13
+            untold: Any = types.SimpleNamespace(
+                flags=lib.ZT_RSEQ_UNTOLD, address=0, size=0, signature=0
+            )
+            Thread.rseq = lambda thread: untold  # type: ignore[method-assign]
+        self.pod = Pod.launch(argv, name="test", cwd=cwd, env=env, stdio=stdio, cpu_level=level)
         os.close(null)
         os.close(output)
         return os.getpid()

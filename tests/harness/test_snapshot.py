@@ -190,6 +190,12 @@ def test_a_change_is_seen(change: str, place: Path):
         said = snapshot.differences(before, snapshot.take(pod))
         child.kill()
     if wanted := CHANGES[change]:
+        needs_a_copy = re.match(r"fds \\d\+ (fcntl|options|name|diag|terminal)\b", wanted)
+        denied = [
+            fd["duplicate"] for fd in before.processes[2]["fds"].values() if "duplicate" in fd
+        ]
+        if needs_a_copy and denied:
+            pytest.skip(f"without a tracer, and in this profile: {denied[0]}")
         assert any(re.search(wanted, line) for line in said), said
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
 import fcntl
 import os
 import random
@@ -15,6 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from zaptrace.linux import native
+from zaptrace.linux.native import NativeError
 
 TESTS = Path(__file__).resolve().parent.parent
 ROOT = TESTS.parent
@@ -121,6 +126,33 @@ def require(program: str, package: str | None = None) -> str:
             pytest.fail(said)
         pytest.skip(said)
     return path
+
+
+def require_kcmp() -> None:
+    """Skip a test of what kcmp(2) tells where a container's profile denies it: there nobody asks."""
+    us = os.getpid()
+    try:
+        native.kcmp_files(us, 0, us, 0)
+    except NativeError as error:
+        pytest.skip(f"{error.what}; the other way is tested")
+
+
+def require_pidfd_getfd() -> None:
+    """Skip what takes pidfd_getfd(2) where a container's profile denies it."""
+    try:
+        os.close(native.get_fd(os.getpid(), 0))
+    except NativeError as error:
+        pytest.skip(f"{error.what}; to do without is tested in test_descriptions.py")
+
+
+def require_clone3() -> None:
+    """Skip a test of clone3(2) where a container's profile says that there is none."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(_CLONE3, 0, 0) == -1 and ctypes.get_errno() == errno.ENOSYS:
+        pytest.skip("clone3 is denied here, with ENOSYS: programs do without it")
+
+
+_CLONE3 = 435
 
 
 def environment(**more: str) -> dict[str, str]:

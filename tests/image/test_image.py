@@ -71,7 +71,7 @@ def test_what_was_written_is_read(tmp_path: Path, codec: str | None) -> None:
         assert image.rooms() == ["pipe", "clock"]
         assert image.states("no-such-room") == []
         assert image.manifest["host"] == {"kernel": "6.18"}
-        assert image.manifest["format"] == 1
+        assert image.manifest["format"] == format_.FORMAT
         assert image.parts["pages-2"].size == len(pages)
     assert sorted(os.listdir(tmp_path)) == ["web.zap"], "close removes decompressed copies"
     assert read_manifest(tmp_path / "web.zap")["pod"] == {"name": "web"}
@@ -328,7 +328,7 @@ def sealed(manifest: Any, *, version: int = format_.FORMAT, body: bytes | None =
 
 
 PART = {"size": 4, "stored": 4, "codec": None, "blake3": blake3(b"abcd").digest()}
-WHOLE = MANIFEST | {"format": 1, "parts": {"a": PART}}
+WHOLE = MANIFEST | {"format": format_.FORMAT, "parts": {"a": PART}}
 
 
 @pytest.mark.parametrize(
@@ -338,7 +338,7 @@ WHOLE = MANIFEST | {"format": 1, "parts": {"a": PART}}
         [],
         {},
         7,
-        WHOLE | {"format": 2},
+        WHOLE | {"format": format_.FORMAT + 1},
         WHOLE | {"format": True},
         WHOLE | {"created": "now"},
         WHOLE | {"created": float("nan")},
@@ -409,7 +409,7 @@ def test_another_format_says_which(tmp_path: Path) -> None:
     (tmp_path / "manifest").write_bytes(sealed({"new": "things"}, version=9))
     with pytest.raises(ImageVersionError) as e:
         Image.open(tmp_path)
-    assert (e.value.needed, e.value.found) == ("format 1", "format 9")
+    assert (e.value.needed, e.value.found) == (f"format {format_.FORMAT}", "format 9")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 
 import zaptrace.pod.pod as pod_module
 from harness.supervisors import PATIENCE_S, eventually
-from harness.world import ROOT, compiled
+from harness.world import ROOT, compiled, require_clone3
 from zaptrace.errors import PodError
 from zaptrace.linux.native import lib
 from zaptrace.pod.pod import Pod, Stdio
@@ -154,6 +154,7 @@ int main(void) {
 def test_a_freeze_that_gives_up_says_so(place: Path, monkeypatch: pytest.MonkeyPatch):
     """A vfork with what only the kernel can do is waited for there, and cannot be frozen before it is
     through; then the pod is as it was."""
+    require_clone3()
     monkeypatch.setattr(pod_module, "FREEZE_TIMEOUT_MS", 300)
     theirs, ours = os.pipe()
     null = os.open(os.devnull, os.O_RDWR)

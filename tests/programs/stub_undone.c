@@ -7,7 +7,7 @@
 
 #include "zt_test.h"
 
-#define STUB ((char *)0x6ffe00000000)
+#define STUB ((char *)0x7e9000000000)
 #define VDSO 0x1000
 #define PARAMS 0x4000
 #define INTERPRETER 0x6000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import socketserver
 import threading
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.flavours import started
+from harness.flavours import FLAVOURS, started
 from harness.hosts import Host
 from harness.world import PATIENCE_S, REAL, FlavourError, environment, python
 
@@ -19,6 +20,7 @@ NAMED = {
     "connection": "no process of the pod holds",
     "fanotify": "a room that can capture anon_inode:[fanotify]; there is none",
     "landlock": "Landlock sandbox",
+    "key": "has keys that the kernel keeps",
     "file_lease": "lease",
     "unreadable_executable": "its executable was removed or replaced, and cannot be read",
     "table_of_a_thread": "has a descriptor table of its own",
@@ -35,6 +37,12 @@ def allowed(what: str) -> bool:
     if what == "landlock":
         create_ruleset, version = 444, 1
         return ctypes.CDLL(None).syscall(create_ruleset, None, 0, version) > 0
+    if what == "key":
+        keyctl, get_keyring_id, of_process = 250, 0, -2
+        ctypes.set_errno(0)
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.syscall(keyctl, get_keyring_id, of_process, 0)
+        return ctypes.get_errno() in (0, errno.ENOKEY)
     if what != "fanotify":
         return True
     report_fid = 0x200
@@ -65,7 +73,7 @@ def outside():
 @pytest.mark.parametrize("what", NAMED)
 def test_refused_by_name(what: str, place: Path, outside: int):
     if not allowed(what):
-        pytest.skip(f"{what} is not allowed here: a kernel before 5.13, or a container's filter")
+        pytest.skip(f"{what} is not allowed here: an old kernel, or a container's filter")
     env = {"OUTSIDE": str(outside)}
     with started("restore", [python(), REAL / "refused.py", what], place, env=env) as it:
         it.wait_for("ready")
@@ -101,6 +109,26 @@ def test_command_line_says_so(place: Path, outside: int):
         go.touch()
     finally:
         host.close()
+
+
+TRACES = """
+import ctypes, os, signal
+libc = ctypes.CDLL(None, use_errno=True)
+child = os.fork()
+if not child:
+    signal.pause()
+TRACEME, SEIZE = 0, 0x4206
+for request, pid in ((TRACEME, 0), (SEIZE, child)):
+    print(libc.ptrace(request, pid, 0, 0), ctypes.get_errno())
+os.kill(child, signal.SIGKILL)
+os.wait()
+"""
+
+
+@pytest.mark.parametrize("flavour", [f for f in ("pod",) if f in FLAVOURS])
+def test_no_tracer_in_a_pod(flavour: str, place: Path):
+    with started(flavour, [python(), "-c", TRACES], place) as it:
+        assert it.finish().output.split() == ["-1", "1", "-1", "1"]
 
 
 @pytest.mark.parametrize("verb", ["checkpoint", "migrate"])

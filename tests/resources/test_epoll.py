@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import select
 
 import pytest
 
 from harness.room_world import World
+from harness.world import require_kcmp
 from zaptrace.errors import UnsupportedResource
 from zaptrace.resources import epoll
 
@@ -88,6 +90,17 @@ def test_a_spent_oneshot_stays_spent(world: World, ep: int) -> None:
     assert wait(ep) == [(other, select.EPOLLIN)]
 
 
+@pytest.fixture(params=["kcmp", "without kcmp"])
+def told_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where a container's profile denies kcmp(2) there is another way."""
+    if request.param == "without kcmp":
+        monkeypatch.setattr(epoll, "_SYS_KCMP", -1)
+    else:
+        require_kcmp()
+    return request.param
+
+
+@pytest.mark.usefixtures("told_by")
 def test_files_of_one_kind_are_told_apart(world: World, ep: int) -> None:
     number = os.eventfd(0)
     add(ep, number, select.EPOLLIN)
@@ -132,3 +145,61 @@ def test_nested(world: World, ep: int) -> None:
         world.hold(fd)
     world.round_trip(epoll)
     assert wait(ep) == [(inner.fileno(), select.EPOLLIN)]
+
+
+@pytest.mark.usefixtures("told_by")
+def test_to_find_the_file_changes_nothing(world: World, ep: int) -> None:
+    """The other that looks alike is ready, and was never watched."""
+    ready, spent, watched = os.eventfd(1), os.eventfd(1), os.eventfd(0)
+    number = fcntl.fcntl(watched, fcntl.F_DUPFD_CLOEXEC, 300)
+    add(ep, number, select.EPOLLIN)
+    add(ep, spent, select.EPOLLIN | select.EPOLLONESHOT)
+    assert wait(ep) == [(spent, select.EPOLLIN)]
+    os.close(number)
+    os.dup2(ready, number)
+    info = f"/proc/self/fdinfo/{ep}"
+    with open(info) as file:
+        before = file.read()
+    for fd in (ep, ready, watched, number, spent):
+        world.hold(fd)
+    (state,) = world.capture(epoll)
+    assert sorted((w.number, w.file_fd) for w in state.watches) == [
+        (spent, spent),
+        (number, watched),
+    ]
+    with open(info) as file:
+        assert file.read() == before
+    assert wait(ep) == []
+
+
+def test_two_files_under_one_number_need_kcmp(world: World, ep: int, told_by: str) -> None:
+    one, other = os.eventfd(0), os.eventfd(0)
+    number = fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, 300)
+    add(ep, number, select.EPOLLIN)
+    os.dup2(other, number)
+    add(ep, number, select.EPOLLOUT)
+    for fd in (ep, one, other):
+        world.hold(fd)
+    if told_by == "kcmp":
+        (state,) = world.capture(epoll)
+        assert {(w.file_fd, w.events & 5) for w in state.watches} == {(one, 1), (other, 4)}
+        return
+    with pytest.raises(UnsupportedResource, match=f"two files that it knows as fd {number}"):
+        world.capture(epoll)
+
+
+@pytest.mark.usefixtures("told_by")
+def test_a_number_above_our_own_limit(world: World, ep: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    event = os.eventfd(1)
+    number = fcntl.fcntl(event, fcntl.F_DUPFD_CLOEXEC, soft - 1)
+    add(ep, number, select.EPOLLIN)
+    os.close(number)
+    world.hold(ep)
+    world.hold(event)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft - 1, hard))
+        (state,) = world.capture(epoll)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert [(w.number, w.file_fd) for w in state.watches] == [(number, event)]

@@ -6,11 +6,13 @@ import errno
 import fcntl
 import itertools
 import os
+import resource
 from pathlib import Path
 
 import pytest
 
 from harness.supervisors import eventually
+from harness.world import require_kcmp
 from zaptrace.errors import HostError, UnsupportedResource
 from zaptrace.linux import native
 from zaptrace.linux.native import NativeError, lib
@@ -41,6 +43,9 @@ if sys.argv[3:] == ["async"]:
 ready = open(place + "/ready%d" % os.getpid(), "w")
 if sys.argv[3:] == ["full"]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (ready.fileno() + 1, ready.fileno() + 1))
+if sys.argv[3:] == ["full for now"]:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (ready.fileno() + 1, hard))
 time.sleep(1000)
 """
 
@@ -101,6 +106,7 @@ def test_both_ways_agree(quiet: Stdio, place: Path, monkeypatch: pytest.MonkeyPa
 
 def test_comparisons_are_few(quiet: Stdio, place: Path, monkeypatch: pytest.MonkeyPatch):
     """Not every one with every other."""
+    require_kcmp()
     with launched(quiet, place, 600) as pod:
         calls = itertools.count()
         real = native.kcmp_files
@@ -117,6 +123,7 @@ def test_comparisons_are_few(quiet: Stdio, place: Path, monkeypatch: pytest.Monk
 def test_what_raises_signals_is_not_numbered(
     quiet: Stdio, place: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    require_kcmp()
     with launched(quiet, place, 8, "async") as pod:
         pod.call(lambda: pod.frozen_view().close())
         monkeypatch.setattr(native, "kcmp_files", denied)
@@ -127,6 +134,7 @@ def test_what_raises_signals_is_not_numbered(
 def test_a_process_sends_what_cannot_be_taken(
     quiet: Stdio, place: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    require_kcmp()
     with launched(quiet, place, 10) as pod:
         monkeypatch.setattr(native, "get_fd", denied)
 
@@ -140,6 +148,24 @@ def test_a_process_sends_what_cannot_be_taken(
             view.close()
 
         pod.call(work)
+
+
+def test_a_process_at_its_soft_limit_sends(
+    quiet: Stdio, place: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with launched(quiet, place, 10, "full for now") as pod:
+        monkeypatch.setattr(native, "get_fd", denied)
+        limits = [resource.prlimit(p.rpid, resource.RLIMIT_NOFILE) for p in pod.processes()]
+        assert all(soft < hard for soft, hard in limits)
+
+        def work() -> None:
+            view = pod.frozen_view()
+            for file in view.all_files:
+                assert os.fstat(file.local) == file.stat
+            view.close()
+
+        pod.call(work)
+        assert limits == [resource.prlimit(p.rpid, resource.RLIMIT_NOFILE) for p in pod.processes()]
 
 
 def test_a_process_that_cannot_send_it_is_named(

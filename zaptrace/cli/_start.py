@@ -18,6 +18,9 @@ from ..supervisor.terminal import SCROLLBACK, get_size
 from ._foreground import Signals, follow, on_terminal, stay
 from ._tell import print_json
 
+LEVELS = {"host": 0, "x86-64-v2": 2, "x86-64-v3": 3, "x86-64-v4": 4}
+"""What a pod sees of the processor: all, or the N of a level."""
+
 
 def launch(
     name: str | None,
@@ -26,6 +29,7 @@ def launch(
     env: Sequence[str],
     as_json: bool,
     command_line: Sequence[str],
+    cpu_level: str,
 ) -> int:
     """zaptrace run, its options read; returns the exit status for our caller."""
     job = Job(
@@ -35,6 +39,7 @@ def launch(
         argv=list(command_line),
         cwd=os.path.abspath(cwd or os.getcwd()),
         env={**os.environ, **dict(one.split("=", 1) for one in env)},
+        cpu_level=LEVELS[cpu_level],
     )
     return bring_up(job, detach, print_json if as_json else None)
 

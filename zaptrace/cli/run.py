@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ._common import as_json
-from ._start import launch
+from ._start import LEVELS, launch
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -13,6 +13,12 @@ from ._start import launch
 @click.option("-d", "--detach", is_flag=True, help="Leave it in the background, with a log.")
 @click.option("--cwd", type=click.Path(file_okay=False, exists=True), help="Start it there.")
 @click.option("--env", multiple=True, metavar="NAME=VALUE", help="Set a variable for it.")
+@click.option(
+    "--cpu-level",
+    type=click.Choice(list(LEVELS)),
+    default="host",
+    help="It sees no more of the processor, and goes on where there is that much.",
+)
 @as_json
 @click.argument("command_line", metavar="-- COMMAND...", nargs=-1, required=True)
 def command(
@@ -20,6 +26,7 @@ def command(
     detach: bool,
     cwd: str | None,
     env: tuple[str, ...],
+    cpu_level: str,
     as_json: bool,
     command_line: tuple[str, ...],
 ) -> int:
@@ -43,4 +50,4 @@ def command(
     for one in env:
         if "=" not in one:
             raise click.BadParameter(f"{one!r} is not NAME=VALUE", param_hint="--env")
-    return launch(name, detach, cwd, env, as_json, command_line)
+    return launch(name, detach, cwd, env, as_json, command_line, cpu_level)

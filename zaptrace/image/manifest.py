@@ -33,7 +33,8 @@ from .. import plain
 from ..errors import BadImage, ImageVersionError
 from ..limits import MANIFEST
 
-FORMAT = 1
+FORMAT = 2
+"""1: the stub lay at another address, and the host was known by words of its kernel."""
 MAGIC = b"ZAPTRACE"
 FILE = "manifest"
 """Name of the manifest's file; no part can have it."""

@@ -20,7 +20,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .host import cpu_features
+from . import cpu
 from .native import NativeError, ffi, lib, new_error, read_memory
 
 OLDEST_KERNEL = (5, 10)
@@ -299,18 +299,6 @@ def _ipv6() -> str:
     return "::1 can be bound"
 
 
-_LEVELS = (
-    ("v2", "cx16 lahf_lm popcnt sse4_1 sse4_2 ssse3"),
-    ("v3", "avx avx2 bmi1 bmi2 f16c fma abm movbe xsave"),
-    ("v4", "avx512f avx512bw avx512cd avx512dq avx512vl"),
-)
-"""As the psABI names them; the words are those of /proc/cpuinfo."""
-
-
 def _processor() -> str:
-    here, level = cpu_features(), ""
-    for name, needed in _LEVELS:
-        if not here.issuperset(needed.split()):
-            break
-        level = f"-{name}"
-    return f"x86-64{level}: images of this host want as much"
+    levels = [f"-v{level}" for level, needed in cpu.LEVELS.items() if needed <= cpu.features()]
+    return f"x86-64{(levels or [''])[-1]}: images of this host want as much"

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import platform
 import resource
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
 
 from ..errors import HostError
-from ..shapes import Length, Size, Word
-
-
-def cpu_features() -> set[str]:
-    """The flags of /proc/cpuinfo."""
-    with open("/proc/cpuinfo") as file:
-        for line in file:
-            if line.startswith("flags"):
-                return set(line.partition(":")[2].split())
-    return set()
+from ..shapes import U32, Length, OneOf, Range, Size, Word
+from . import cpu
 
 
 def boot_id() -> str:
-    """Tells this kernel, since it was booted, from every other."""
-    with open("/proc/sys/kernel/random/boot_id") as file:
-        return file.read().strip()
+    """Tells this kernel, since it was booted, from every other; empty where /proc/sys is hidden."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """How XSAVE lays out what it saves; see xstate.Layout."""
+
+    size: Annotated[int, Range(512, 1 << 20)]
+    where: Annotated[list[Annotated[list[U32], Length(3)]], Length(0, 61)]
 
 
 @dataclass(frozen=True)
@@ -35,28 +38,37 @@ class Facts:
     node: Word
     boot_id: Word
     cpu_features: Annotated[list[Word], Length(0, 4096)]
+    xsave: Saved
+    cpu_level: Annotated[int, OneOf(0, *cpu.LEVELS)]
+    signal_stack: Size
     page_size: Size
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 def is_this_one(made_on: Facts) -> bool:
     """Are these the facts of this very host, not booted since?"""
-    return made_on.boot_id == boot_id()
+    ours = boot_id()
+    return bool(ours) and made_on.boot_id == ours
 
 
-def facts() -> Facts:
-    """Those of this host."""
+def facts(level: int = 0) -> Facts:
+    """Those of this host; with a processor at a level, if one is given.
+
+    The level is that of the pod, which has seen no more (`run --cpu-level`).
+    """
     return Facts(
         machine=platform.machine(),
         kernel=platform.release(),
         node=platform.node(),
         boot_id=boot_id(),
-        cpu_features=sorted(cpu_features()),
+        cpu_features=sorted(cpu.LEVELS[level] if level else cpu.features()),
+        xsave=Saved(**cpu.layout().plain()),
+        cpu_level=level,
+        signal_stack=cpu.smallest_signal_stack(),
         page_size=resource.getpagesize(),
     )
-
-
-_IRRELEVANT = {"constant_tsc", "nonstop_tsc", "tsc_known_freq", "hypervisor", "rep_good", "nopl"}
-"""Flags of /proc/cpuinfo that no instruction of a program depends on."""
 
 
 def check_facts(made_on: Facts) -> None:
@@ -69,11 +81,29 @@ def check_facts(made_on: Facts) -> None:
             found=f"{platform.machine()}, pages of {resource.getpagesize()} bytes",
             remedy="restore on a host of the same architecture",
         )
-    missing = set(made_on.cpu_features) - cpu_features() - _IRRELEVANT
-    if missing:
+    features = set(made_on.cpu_features)
+    if missing := features - cpu.features():
         raise HostError(
             "this host's processor lacks features that programs of the pod may be using",
             needed=" ".join(sorted(missing)),
-            found="a processor without them",
-            remedy="restore on a host with the same kind of processor, or a newer one",
+            found="a processor, or a kernel, without them",
+            remedy="restore on a host that has them: the same kind of processor, or a newer one",
+        )
+    if not made_on.cpu_level:  # which tells programs to leave room for everything
+        _check_saved_size(features)
+
+
+_SAVED_BY_LIBRARIES = {"xcr0.opmask", "xcr0.zmm_hi256", "xcr0.hi16_zmm"}
+
+
+def _check_saved_size(features: set[str]) -> None:
+    """glibc saves registers (with XSAVE where there is no XSAVEC) into room that it measured once:
+    here that could be more, also of registers that no program uses (_dl_runtime_resolve_xsave)."""
+    more = (cpu.features() & _SAVED_BY_LIBRARIES) - features
+    if more and "xsavec" not in features and "xcr0.avx" in features:
+        raise HostError(
+            "this host's processor has registers for which programs of the pod left no room",
+            needed="a processor without " + " ".join(sorted(more)),
+            found="one that has them, and a pod begun on one without XSAVEC",
+            remedy="restore on a host with the same kind of processor",
         )

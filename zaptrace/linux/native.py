@@ -65,7 +65,8 @@ def check(result: int, err: Err) -> int:
     text = ffi.string(err.text).decode(errors="replace")
     if err.kind == lib.ZT_ERR_GONE:
         raise TraceeGone(f"a process of the pod died: {text}")
-    if err.os_errno == errno.EPERM and err.kind == lib.ZT_ERR_OS:
+    refused = text.startswith("seccomp: ") or err.os_errno == errno.EPERM
+    if refused and err.kind == lib.ZT_ERR_OS:
         raise HostError(
             f"this host does not allow tracing: {text}",
             remedy="check /proc/sys/kernel/yama/ptrace_scope (0 or 1) and the container's seccomp profile",
@@ -77,6 +78,13 @@ def check(result: int, err: Err) -> int:
             needed=f"{lib.zt_stub_start():#x} to {lib.zt_stub_end():#x} left alone by the program",
             found=found,
             do="have it spare that range when it unmaps, protects or maps memory of its own choice",
+        )
+    if err.kind == lib.ZT_ERR_OS and err.os_errno == errno.EAGAIN and text.startswith("fork"):
+        raise HostError(
+            f"zaptrace cannot have a process more: {text}",
+            needed="some processes and threads more than the pod has",
+            found="the limit of this user, or of the container",
+            remedy="raise it: ulimit -u, or the container's pids limit",
         )
     failure = NativeError(text, err.kind, err.os_errno)
     if err.kind == lib.ZT_ERR_HARMED:

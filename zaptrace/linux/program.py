@@ -264,3 +264,7 @@ class ProgramError(NativeError):
             for i in range(first, failed + 1)
         )
         self.found = "\n           ".join(self.trace.splitlines())
+        if code in (errno.EPERM, errno.ENOSYS):
+            self.do = (
+                f"where a container's seccomp profile denies {name}: allow it, or go elsewhere"
+            )

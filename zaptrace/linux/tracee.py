@@ -40,6 +40,8 @@ class TaskInfo:
     control_size: int
     dumpable: int
     landlocked: bool
+    filter: int
+    no_new_privs: bool
 
 
 def tasks(pod: Handle) -> list[TaskInfo]:
@@ -70,6 +72,8 @@ def tasks(pod: Handle) -> list[TaskInfo]:
             i.control_size,
             i.dumpable,
             bool(i.landlocked),
+            i.filter,
+            bool(i.no_new_privs),
         )
         for i in infos[0:count]
     ]

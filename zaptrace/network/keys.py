@@ -205,7 +205,15 @@ def config_dir() -> Path:
         return Path(given).absolute()
     if xdg := os.environ.get("XDG_CONFIG_HOME"):
         return Path(xdg) / "zaptrace"
-    return Path("~/.config/zaptrace").expanduser()
+    try:
+        return Path("~/.config/zaptrace").expanduser()
+    except RuntimeError:
+        raise HostError(
+            "there is no place for keys",
+            needed="a home directory, for ~/.config/zaptrace",
+            found=f"no HOME, and no entry of uid {os.geteuid()} in /etc/passwd",
+            remedy="set HOME, or ZAPTRACE_CONFIG_DIR to a directory that you can write to",
+        ) from None
 
 
 @contextlib.contextmanager

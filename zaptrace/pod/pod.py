@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, cast
 
 from ..cancel import Cancel
-from ..errors import HostError, PodError, ZaptraceError, refusals_of_the_host
+from ..errors import HostError, PodError, ZaptraceError, refusals_of_the_host, start_thread
 from ..ids import Rpid, Vpid
 from ..linux.native import Handle, NativeError, check, ffi, lib, new_error
 from ..log import fault, log, unforeseen
@@ -98,7 +98,7 @@ class Pod:
         self._thread = threading.Thread(
             target=self._trace, args=(started,), name=f"tracer of {name}", daemon=True
         )
-        self._thread.start()
+        start_thread(self._thread)
         error = started.get()
         if error:
             raise error
@@ -251,14 +251,14 @@ class Pod:
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
         stdio: Stdio | None = None,
+        cpu_level: int = 0,  # see linux/cpu.py, keep_to
     ) -> Pod:
         """Start a program in a new pod. Raises LaunchError when it cannot be executed."""
-        env = dict(os.environ if env is None else env)
-        path = find(argv[0], env, cwd)
+        path = find(argv[0], env := dict(os.environ if env is None else env), cwd)
         pod = cls(name, stdio=stdio)
         try:
-            limit = raise_file_limit()
-            pod.call(lambda: pod.launch_root(path, argv, env, cwd, nofile=limit))
+            lib.zt_pod_set_cpu_level(pod.handle, cpu_level)
+            pod.call(lambda: pod.launch_root(path, argv, env, cwd, nofile=raise_file_limit()))
         except BaseException:
             pod.close()
             raise

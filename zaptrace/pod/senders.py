@@ -38,11 +38,13 @@ def show_senders(pod: Handle) -> None:
 def _put_on(pod: Handle) -> None:
     code = ffi.new("char[]", 4096)
     size = lib.zt_filter_code(code, len(code))
-    for task in tasks(pod):
-        if task.rtid == task.rpid and task.stopped:
+    everybody = tasks(pod)
+    for task in everybody:
+        apart = len({other.filter for other in everybody if other.rpid == task.rpid}) > 1
+        if task.stopped and (apart or task.rtid == task.rpid):
             program = Program()
             body = program.data(bytes(ffi.buffer(code, size)))
             head = struct.pack("=HxxxxxxQ", size // _INSTRUCTION, 0)
             fprog = program.pointer(head, {8: body})
-            program.call("seccomp", _SET_MODE_FILTER, _TSYNC, fprog)
+            program.call("seccomp", _SET_MODE_FILTER, 0 if apart else _TSYNC, fprog)
             program.run(pod, task.rtid)

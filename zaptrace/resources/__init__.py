@@ -10,6 +10,7 @@ from ..view.frozen import FrozenFile, FrozenPod
 from . import (
     aio,
     clock,
+    cpu_level,
     cpu_time,
     credentials,
     epoll,
@@ -21,6 +22,7 @@ from . import (
     inotify,
     itimer,
     job_control,
+    keys,
     landlock,
     memfd,
     memory,
@@ -32,6 +34,7 @@ from . import (
     posix_timer,
     process,
     regular_file,
+    seccomp,
     signal,
     signalfd,
     stdio,
@@ -65,8 +68,10 @@ FILE_KINDS: tuple[FileKind[Any], ...] = (
 
 ROOMS: tuple[Room[Any], ...] = (
     clock,
+    cpu_level,
     aio,
     sysv_ipc,
+    keys,
     landlock,
     process,
     job_control,
@@ -78,6 +83,7 @@ ROOMS: tuple[Room[Any], ...] = (
     posix_timer,
     signal,
     cpu_time,
+    seccomp,
     thread,
     first_thread,
     credentials,
@@ -97,7 +103,8 @@ def claim_files(pod: FrozenPod) -> None:
 
 def _room_of(file: FrozenFile) -> FileKind[Any]:
     # O_PATH names a file, and tells nothing of what is open there.
-    kinds = (regular_file, namespace_file) if file.flags & os.O_PATH else FILE_KINDS
+    named: tuple[FileKind[Any], ...] = (regular_file, namespace_file)
+    kinds = named if file.flags & os.O_PATH else FILE_KINDS
     for room in kinds:
         if room.claims(file):
             return room

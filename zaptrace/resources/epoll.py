@@ -2,7 +2,10 @@
 
 A watch is known to the kernel by the file *and* by the fd number that it was added under, which
 the program will name again, so it is added back under that number: by a process that has both
-(signalfd looks at the process that adds it), and where none has, by us in an fd table apart.
+(signalfd looks at the process that adds it), and where none has, by us in a process of its own.
+
+Which file a watch is of, kcmp(2) tells. Where that is denied (the seccomp profile of a container), it
+is the file that cannot be added once more under that number.
 
 A spent EPOLLONESHOT watch is armed for what its file is ready for, and spent by a wait; that comes
 before anything else is watched.
@@ -17,15 +20,19 @@ No C half: what a watch reports is the program's own data, and fd numbers are no
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import re
+import resource
 import select
+import stat
 import struct
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
+from ..errors import UnsupportedResource
 from ..shapes import U32, U64, Fd, NamesFile, NamesLivingOrNone
 from ..view.build import Stage
 from .common.file import Description, described, finish, restoring, unsupported
@@ -44,7 +51,7 @@ _WATCH = re.compile(
     r"(?:\s+pos:\s*-?\d+\s+ino:\s*(?P<ino>[0-9a-f]+)\s+sdev:\s*(?P<sdev>[0-9a-f]+))?"
 )
 _EVENT = struct.Struct("=IQ")  # struct epoll_event, packed on x86-64
-_ADD = 1
+_ADD, _DELETE = 1, 2
 _ASKED = select.EPOLLIN | select.EPOLLPRI | select.EPOLLOUT | select.EPOLLRDHUP
 _CONDITIONS = 0x0FFFFFFF
 """All but EPOLLEXCLUSIVE, EPOLLWAKEUP, EPOLLONESHOT and EPOLLET."""
@@ -164,11 +171,46 @@ def _looks_alike(candidate: FrozenFile, found: re.Match[str]) -> bool:
 
 
 def _is_target(candidate: FrozenFile, epoll: FrozenFile, number: int, nth: int) -> bool:
-    """Ask kcmp(2); where it is not allowed, that they look alike has to do."""
+    """Ask kcmp(2); where it is not allowed, an epoll_ctl(2)."""
     slot = struct.pack("=III", epoll.local, number, nth)
     us = os.getpid()
     differs: int = libc.syscall(_SYS_KCMP, us, us, _KCMP_EPOLL_TFD, candidate.local, slot)
-    return differs <= 0
+    if differs >= 0 or ctypes.get_errno() not in (errno.EPERM, errno.ENOSYS):
+        return differs == 0
+    if nth:
+        raise _cannot_tell(epoll, f"two files that it knows as fd {number}")
+    if stat.S_ISSOCK(candidate.stat.st_mode):  # an inode of its own
+        return True
+    try:
+        return apart(lambda: _is_watched(epoll.local, candidate.local, number))
+    except OSError as error:
+        raise _cannot_tell(epoll, f"fd {number} ({error.strerror})") from None
+
+
+def _is_watched(epoll: int, file: int, number: int) -> bool:
+    """In an fd table apart. A watch that there was not is gone again before anybody could see it."""
+    epoll = _under(number, file, epoll)
+    watch = ctypes.create_string_buffer(_EVENT.pack(0, 0))
+    try:
+        checked(libc.epoll_ctl(epoll, _ADD, number, watch))
+    except OSError as error:
+        if error.errno == errno.EEXIST:
+            return True
+        if error.errno in (errno.EPERM, errno.ELOOP, errno.EINVAL):
+            return False  # nothing that one can watch, or not from there
+        raise
+    checked(libc.epoll_ctl(epoll, _DELETE, number, watch))
+    return False
+
+
+def _cannot_tell(file: FrozenFile, what: str) -> UnsupportedResource:
+    return unsupported(
+        file,
+        f"watches {what}, and it cannot be told which",
+        needed="kcmp(2), or one file for each number, and as many numbers of our own",
+        found="kcmp is denied",
+        do="allow kcmp in the container's seccomp profile, or let the program watch what it has open",
+    )
 
 
 # restore
@@ -198,7 +240,7 @@ def _add(state: State, watch: Watch, build: Build) -> None:
     event = _EVENT.pack(watch.events | spend, watch.data)
     if not watch.vpid:
         what = f"what an epoll instance watches as {watch.number}"
-        do = "allow unshare(2) to zaptrace, or let the program keep the file open"
+        do = "raise ulimit -n, or let the program keep the file open"
         with restoring(NAME, Stage.OWN, what, do):
             apart(lambda: _add_here(state, watch, build, event, spend))
         return
@@ -229,10 +271,18 @@ def _add_in_process(program: Program, watch: Watch, event: bytes) -> None:
 
 
 def _add_here(state: State, watch: Watch, build: Build, event: bytes, spend: int) -> None:
-    number, epoll = watch.number, build.file(state.file_id)
-    if number == epoll:
-        epoll = os.dup(epoll)
-    os.dup2(build.file(watch.file_id), number)
+    number = watch.number
+    epoll = _under(number, build.file(watch.file_id), build.file(state.file_id))
     checked(libc.epoll_ctl(epoll, _ADD, number, ctypes.create_string_buffer(event)))
     if spend:
         checked(libc.epoll_wait(epoll, ctypes.create_string_buffer(_EVENT.size), 1, 0))
+
+
+def _under(number: int, file: int, epoll: int) -> int:
+    """In a process of its own: give the file that number; the epoll instance may need another."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if number == epoll:
+        epoll = os.dup(epoll)
+    os.dup2(file, number)
+    return epoll

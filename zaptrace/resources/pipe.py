@@ -303,8 +303,11 @@ def _prepare(state: State, fd: int, build: Build) -> None:
 
 
 def _too_many(state: State) -> RestoreError:
-    with open("/proc/sys/fs/pipe-user-pages-soft", encoding="ascii") as file:
-        limit = file.read().strip()
+    try:
+        with open("/proc/sys/fs/pipe-user-pages-soft", encoding="ascii") as file:
+            limit = file.read().strip()
+    except OSError:  # /proc/sys is hidden
+        limit = "so many"
     return RestoreError(
         f"cannot restore a pipe of {state.capacity} bytes",
         stage=Stage.SHARED.name,

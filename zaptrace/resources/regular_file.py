@@ -8,7 +8,8 @@ open so (0444, open for writing) is opened by its owner all the same. Paths in /
 process id are opened under the id of the restored process; of one that has ended, under that of a
 process of ours that ends then.
 
-Not carried: contents of files that have a name, leases, dnotify, read-ahead advice, the offset of
+Not carried: contents of files that have a name, the time of change of one that is opened against its
+mode, leases, dnotify, read-ahead advice, the offset of
 a directory where the file system does not keep it stable; sockets and devices without a name, files
 under a mount that came later, and files of others that may not be opened again (refused).
 

@@ -63,6 +63,8 @@ class Job:
     env: dict[str, str] | None = None
     umask: int = field(default_factory=private.umask)
     """Of whoever starts the pod: its program's, too."""
+    cpu_level: int = 0
+    """What it sees of the processor: the N of x86-64-vN; 0 for all."""
     image: str | None = None
     allow_changed: list[str] = field(default_factory=list)
     """Files that may be other ones than when the image was made."""
@@ -397,6 +399,7 @@ def _await_report(lifeline: socket.socket, gives_up: Callable[[], bool]) -> dict
         "the supervisor died before its pod was whole",
         needed="a report of the supervisor",
         found="it is gone without one",
+        do="see the limits: of processes (ulimit -u, a container's pids limit), and of memory",
         changed="nothing is left of the pod",
     )
 

@@ -27,7 +27,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import HostError, PodError, ZaptraceError
+from ..errors import HostError, PodError, ZaptraceError, start_thread
 from ..log import log, unforeseen
 from . import control, own_process, runtime, starter
 from .attach import Viewers
@@ -155,7 +155,7 @@ class Supervisor:
             self._not_made(unforeseen("start the pod", e))
             return
         self.making = None
-        threading.Thread(target=self._wait_for_end, name="wait", daemon=True).start()
+        start_thread(threading.Thread(target=self._wait_for_end, name="wait", daemon=True))
         if self._lifeline is not None:
             keys = ("name", "instance", "supervisor", "stdio")
             starter.report(self._lifeline, ok=True, **{key: self.meta[key] for key in keys})

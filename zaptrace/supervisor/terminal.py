@@ -15,6 +15,8 @@ import termios
 import time
 from typing import Any
 
+from ..errors import HostError
+
 SCROLLBACK = 1 << 20
 """Bytes kept."""
 _CHUNK = 32 * 1024
@@ -125,7 +127,15 @@ class Terminal:
 
 def make_pty(rows: int, cols: int, attributes: list[Any] | None) -> tuple[int, int]:
     """A new pty as (master, slave), sized, and with the given termios."""
-    master, slave = os.openpty()
+    try:
+        master, slave = os.openpty()
+    except OSError as error:
+        raise HostError(
+            "cannot make a terminal for the pod",
+            needed="a devpts at /dev/pts, and /dev/ptmx",
+            found=error.strerror,
+            remedy="mount them, or run with stdin and stdout redirected, or with -d",
+        ) from error
     set_size(slave, rows, cols)
     if attributes is not None:
         with contextlib.suppress(termios.error, TypeError):

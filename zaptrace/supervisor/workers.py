@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..cancel import Cancel
-from ..errors import PodError, ZaptraceError
+from ..errors import PodError, ZaptraceError, start_thread
 from ..log import unforeseen
 
 Event = Callable[[], object]
@@ -117,7 +117,11 @@ class Workers:
                 error = unforeseen(f"{doing or exclusive or 'do that to'} pod {self._pod!r}", e)
             self.post(lambda: finished(results, error))
 
-        threading.Thread(target=worker, daemon=True).start()
+        try:
+            start_thread(threading.Thread(target=worker, daemon=True))
+        except ZaptraceError as e:
+            refused = e
+            self.post(lambda: finished({}, refused))
 
 
 def committed() -> Cancel:

@@ -3,8 +3,9 @@
 Few at a time: a pod may have more than one process may have. pidfd_getfd(2) takes one in 3 us without
 touching its process. Where that is denied (the seccomp profile of a container, a
 kernel that knows processes by their first thread only, which has ended), the process itself
-sends it, by a program of 150 to 600 us; which needs a free number there, and a network namespace like
-ours. So it sends some others with it, that will be asked for next.
+sends it, by a program of 150 to 600 us; which needs a free number there, or a soft limit below the
+hard one, and a network namespace like ours. So it sends some others with it, that will be asked for
+next.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import contextlib
 import errno
 import itertools
 import os
+import resource
 import socket
 import struct
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from ..errors import HostError
 from ..linux import native
@@ -106,7 +108,8 @@ def _sent(process: Holder, fds: list[int]) -> list[int]:
         sent = program.call("sendmsg", theirs, message, socket.MSG_DONTWAIT, may_fail=True)
         program.call("close", theirs)
         try:
-            answer = process.run(program)[sent]
+            with _room_for_a_socket(process):
+                answer = process.run(program)[sent]
         except ProgramError as error:
             answer = -error.errno
         if answer < 0:
@@ -119,6 +122,22 @@ def _sent(process: Holder, fds: list[int]) -> list[int]:
                 os.close(fd)
             raise _refused(process, fds[0], f"of {len(fds)} there came {len(came)}")
         return list(came)
+
+
+@contextlib.contextmanager
+def _room_for_a_socket(process: Holder) -> Iterator[None]:
+    """One that has all that it may have may have more, for a moment, if it could allow that itself."""
+    pid, which = process.lives_in, resource.RLIMIT_NOFILE
+    soft, hard = resource.prlimit(pid, which)
+    if soft == hard:
+        yield
+        return
+    resource.prlimit(pid, which, (hard, hard))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, which, (soft, hard))
 
 
 def _refused(process: Holder, fd: int, found: str) -> HostError:

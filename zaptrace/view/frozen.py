@@ -50,6 +50,7 @@ class FrozenThread(Thread):
         self.control_size = info.control_size
         self.dumpable = info.dumpable
         self.landlocked = info.landlocked
+        self.filter, self.no_new_privs = info.filter, info.no_new_privs
         self.process = process
 
 

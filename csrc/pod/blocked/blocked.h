@@ -14,6 +14,7 @@
  *   part.c        what had been moved, and the call that moves the rest
  *   descriptor.c  what a descriptor is: was the call cut short, or done?
  *   time_left.c   since when, and until when
+ *   restarted.c   which call is it that the kernel goes on with?
  *   signals.c     is a signal the reason?
  *   seen.c        what /proc tells
  *
@@ -21,6 +22,8 @@
  * notes it in se.exec_start when a thread leaves the processor), so that no timed call has to be
  * trapped while the pod runs.
  *
+ * Not told: how long a timed call had waited that was interrupted unseen (restarted.h) before its
+ * first freeze. It may take its whole time from then on.
  * Not told apart: data that came with descriptors and ended a recv(MSG_WAITALL) without a control
  * buffer. Lost: the reset of a TCP connection that came while the rest waited; the next call finds
  * the end of the data, or EPIPE. */
@@ -50,7 +53,7 @@ void zt_blocked_error_was(zt_task *task, int error);
 
 /* About to get a signal. One that has no handler and does nothing would not have woken a thread that
  * nobody traces (kernel/signal.c, sig_ignored), so its call must not show it; any other one must. */
-int zt_blocked_at_signal(zt_task *task, int signal, zt_err *err);
+int zt_blocked_at_signal(const zt_pod *pod, zt_task *task, int signal, zt_err *err);
 
 /* Before it runs again: have such a call made again. */
 int zt_blocked_thaw(zt_task *task, zt_err *err);

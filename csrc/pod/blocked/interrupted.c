@@ -7,6 +7,7 @@
 #include "descriptor.h"
 #include "part.h"
 #include "reissue.h"
+#include "restarted.h"
 #include "signals.h"
 
 /* In a call that shows whatever wakes it, by EINTR or by less than was asked for? */
@@ -18,23 +19,27 @@ static bool shows_it(zt_task *task, const zt_regs *regs)
 
 /* The kernel goes on with some calls as restart_syscall, and then the number says nothing any more:
  * remember it, and put it back (the kernel restarts by the result alone). */
-static int keep_restart_nr(zt_task *task, zt_regs *regs, zt_err *err)
+static int keep_restart_nr(const zt_pod *pod, zt_task *task, zt_regs *regs, zt_err *err)
 {
     const int64_t restart_block = -516;
+    uint64_t args[6];
     if (zt_arch_result(regs) != restart_block)
         return 0;
+    zt_arch_get_args(regs, args);
     if (zt_arch_call_nr(regs) != SYS_restart_syscall) {
-        task->restart_nr = (int32_t)zt_arch_call_nr(regs);
+        zt_restarted_note(task, (int32_t)zt_arch_call_nr(regs), args);
+        if (!pod->freezing)
+            task->deadline_ns = 0; /* it was of a call before this one */
         return 0;
     }
-    zt_arch_set_call_nr(regs, task->restart_nr);
+    zt_arch_set_call_nr(regs, zt_restarted_nr(task, args));
     return zt_stopped_set_regs(zt_task_stopped(task), regs, err);
 }
 
 int zt_blocked_at_rest(zt_pod *pod, zt_task *task, zt_err *err)
 {
     zt_regs regs;
-    if (zt_stopped_get_regs(zt_task_stopped(task), &regs, err) || keep_restart_nr(task, &regs, err))
+    if (zt_stopped_get_regs(zt_task_stopped(task), &regs, err) || keep_restart_nr(pod, task, &regs, err))
         return -1;
     if (!pod->freezing)
         return 0;
@@ -80,11 +85,11 @@ int zt_blocked_thaw(zt_task *task, zt_err *err)
     return 0;
 }
 
-int zt_blocked_at_signal(zt_task *task, int signal, zt_err *err)
+int zt_blocked_at_signal(const zt_pod *pod, zt_task *task, int signal, zt_err *err)
 {
     zt_regs regs;
     const int32_t rtid = task->rtid.n;
-    if (zt_stopped_get_regs(zt_task_stopped(task), &regs, err) || keep_restart_nr(task, &regs, err))
+    if (zt_stopped_get_regs(zt_task_stopped(task), &regs, err) || keep_restart_nr(pod, task, &regs, err))
         return -1;
     if (zt_reissue_waits(task, &regs))
         return zt_signal_does_nothing(rtid, signal) ? 0 : zt_reissue_unmake(task, &regs, err);

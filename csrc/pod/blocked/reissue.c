@@ -69,6 +69,8 @@ static int on_the_way_in(zt_task *task, zt_regs *regs, zt_err *err)
         return 0;
     zt_arch_set_call_nr(regs, task->reissue.issued_nr);
     zt_arch_set_args(regs, task->reissue.call.issued);
+    if (task->filter)
+        regs->rip = ZT_STUB_ISSUED; /* pod/seccomp.h */
     return zt_stopped_set_regs(zt_task_stopped(task), regs, err);
 }
 
@@ -91,6 +93,7 @@ static int on_the_way_out(zt_task *task, zt_regs *regs, zt_err *err)
     if (!task->reissue.entered)
         return 0;
     task->reissue.entered = false;
+    regs->rip = task->reissue.rip + ZT_ARCH_SYSCALL_BYTES;
     if (is_to_go_on(task, row, zt_arch_result(regs))) {
         if (put_span(task, row, err))
             return -1;

@@ -15,6 +15,11 @@ bool zt_seen_call(int32_t rtid, long *ret_nr, uint64_t ret_args[6])
            sscanf(text, "%ld %lx %lx %lx %lx %lx %lx", ret_nr, &a[0], &a[1], &a[2], &a[3], &a[4], &a[5]) == 7;
 }
 
+bool zt_seen_where(int32_t rtid, char *ret, size_t size)
+{
+    return !zt_proc_read(rtid, "wchan", ret, size) && *ret && strcmp(ret, "0") != 0;
+}
+
 int64_t zt_seen_exec_start(int32_t rtid)
 {
     char text[1024];

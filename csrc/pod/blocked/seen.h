@@ -1,10 +1,14 @@
 /* What can be seen of a thread from outside, running or not: read from /proc. */
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* The call that it is asleep in. False: it runs, or is in none. */
 bool zt_seen_call(int32_t rtid, long *ret_nr, uint64_t ret_args[6]);
+
+/* The kernel's function that it is asleep in. False: it runs, or this kernel does not tell. */
+bool zt_seen_where(int32_t rtid, char *ret, size_t size);
 
 /* When it left the processor (or came onto it), in ns of that processor's task clock; 0: this kernel
  * does not tell. */

@@ -9,10 +9,15 @@
 #include "../../ptrace/mem.h"
 #include "blocked.h"
 #include "part.h"
+#include "restarted.h"
 #include "scratch.h"
 #include "seen.h"
 
-enum { NS_PER_S = 1000000000, NS_PER_MS = 1000000 };
+enum {
+    NS_PER_S = 1000000000,
+    NS_PER_MS = 1000000,
+    LATE_NS = 100 * NS_PER_MS, /* a wait may end so much after its deadline */
+};
 
 int64_t zt_now_ns(void)
 {
@@ -99,8 +104,12 @@ void zt_blocked_look(zt_blocked_clocks *clocks, zt_task *task)
     if (task->reissue.active)
         return; /* we made it go on: what was noted then stands */
     bool asleep = zt_seen_call(task->rtid.n, &nr, args);
-    if (asleep && nr == SYS_restart_syscall)
-        return; /* the kernel did */
+    if (asleep && nr == SYS_restart_syscall) {
+        if (task->deadline_ns && zt_now_ns() < task->deadline_ns + LATE_NS)
+            return; /* the kernel did */
+        nr = zt_restarted_asleep_nr(task, args);
+        zt_restarted_note(task, (int32_t)nr, args);
+    }
     const zt_row *row = asleep ? zt_row_of((int32_t)nr) : NULL;
     task->deadline_ns = row ? deadline(clocks, task, row, args) : 0;
     task->control_size = row ? zt_part_control_size(task, row, args) : 0;

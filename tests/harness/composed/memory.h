@@ -217,14 +217,17 @@ static void do_seal_memory(const int *a)
 		syscall(462 /* mseal */, at, size, 0);
 }
 
-/* policy AREA FIRST COUNT HOW: what it is called, who may touch it. */
+/* policy AREA FIRST COUNT HOW: where it may lie, who may touch it, what it is called. */
 static void do_policy(const int *a)
 {
 	char *at, name[32];
 	size_t size;
+	const unsigned long first_node = 1;
 	if (!piece(a, &at, &size))
 		return;
-	if (a[3] % 4 < 2) {
+	if (a[3] % 4 == 0)
+		syscall(SYS_mbind, at, size, 1 + a[3] / 4 % 3, &first_node, 64, 0);
+	if (a[3] % 4 == 1) {
 		snprintf(name, sizeof name, "area %d", a[3]);
 		prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, at, size, name);
 	}

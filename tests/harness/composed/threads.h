@@ -120,6 +120,8 @@ static int prepare(struct rest *it)
 		return pipe(it->fds);
 	case AT_FULL_PIPE:
 		return pipe(it->fds) || fill_up(it->fds[1]) ? -1 : 0;
+	case AT_FULL_SOCKET:
+		return socketpair(AF_UNIX, SOCK_STREAM, 0, it->fds) || fill_up(it->fds[1]) ? -1 : 0;
 	case AT_EPOLL:
 		it->fds[0] = epoll_create1(0);
 		it->fds[1] = eventfd(0, 0);
@@ -191,6 +193,7 @@ static long wait_in_a_call(struct rest *me)
 	case AT_TIMERFD:
 		return read(me->fds[0], data, sizeof data);
 	case AT_FULL_PIPE:
+	case AT_FULL_SOCKET:
 		return write(me->fds[1], data, sizeof data);
 	case AT_PRIVATE_FUTEX:
 		return syscall(SYS_futex, &own[me - rests], FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);

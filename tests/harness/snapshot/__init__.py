@@ -72,6 +72,7 @@ def _take(pod: Any, handle: Any) -> Snapshot:
         ids = [int(timer["ID"]) for timer in seen["timers"]]
         taken.timers[vpid] = getters.timers(look, lives_in, ids)
         taken.here[vpid] = {**process.here(lives_in), "maps": maps_here}
+    files.name_descriptions(look, taken.processes.values())
     return taken
 
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import fcntl
 import os
 import re
 import stat
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from harness.snapshot import sockets, ttys
 from harness.snapshot.look import Look
 from zaptrace.errors import ZaptraceError
-from zaptrace.linux import native
+from zaptrace.linux.native import NativeError, lib
+from zaptrace.linux.program import Program, Results
+from zaptrace.view import descriptions, duplicates
+from zaptrace.view.descriptions import Descriptor
 
 IGNORED_FDINFO = {
     "mnt_id": "a number of the host's",
@@ -45,18 +51,24 @@ def _read(look: Look, rpid: int, number: int, status: os.stat_result) -> dict[st
     link = os.readlink(f"/proc/{rpid}/fd/{number}")
     seen: dict[str, Any] = {
         "is": look.name(link, status.st_dev, status.st_ino),
-        "description": _description(look, rpid, number, (link, status.st_dev, status.st_ino)),
         "inode": _inode(link, status),
         "info": _info(look, rpid, number),
     }
+    flags = int(seen["info"]["flags"][0], 8)
+    shows = (link, status.st_dev, status.st_ino)
+    signals = bool(flags & os.O_ASYNC) or any(
+        "LEASE" in lock for lock in seen["info"].get("lock", [])
+    )
+    look.descriptors.append(
+        Descriptor(_Holder(look, rpid), number, shows, bool(flags & os.O_PATH), signals)
+    )
     if link == NULL:
         # A supervisor's stdio may stand in for what was there.
         return {**seen, "info": {k: v for k, v in seen["info"].items() if k != "flags"}}
-    flags = int(seen["info"]["flags"][0], 8)
     if flags & os.O_PATH:
         return seen
     try:
-        local = native.get_fd(rpid, number)
+        local = duplicates.take(_Holder(look, rpid), number)
     except ZaptraceError as error:
         return {**seen, "duplicate": error.what}
     try:
@@ -82,15 +94,44 @@ def _inode(link: str, status: os.stat_result) -> dict[str, Any]:
     }
 
 
-def _description(look: Look, rpid: int, number: int, key: tuple) -> str:
-    """Descriptors with one open file description have one name."""
-    alike = look.descriptions.setdefault(key, [])
-    for other, fd, name in alike:
-        if native.kcmp_files(other, fd, rpid, number) == 0:
-            return name
-    name = look.number("description", (rpid, number))
-    alike.append((rpid, number, name))
-    return name
+@dataclasses.dataclass(frozen=True)
+class _Holder:
+    """A process, for who has to find out which of its descriptors are one description."""
+
+    look: Look
+    lives_in: int
+
+    @property
+    def vpid(self) -> int | str:
+        return self.look.id(self.lives_in)
+
+    comm = ""
+
+    def run(self, program: Program) -> Results:
+        results = self.look.run(self.lives_in, program)
+        if results is None:
+            raise NativeError("pidfd_getfd is denied", lib.ZT_ERR_OS, errno.ENOSYS)
+        return results
+
+
+def name_descriptions(look: Look, processes: Iterable[dict[str, Any]]) -> None:
+    """Descriptors with one open file description have one name, in `fds` of each process.
+
+    Last of all: where kcmp(2) is denied programs run, which changes how a thread waits. A pod without
+    a tracer is told by what its descriptors show then.
+    """
+    descriptors = look.descriptors
+    try:
+        first = descriptions.same(descriptors)
+    except NativeError as error:
+        if look.handle or error.errno not in (errno.EPERM, errno.ENOSYS):
+            raise
+        shown = [d.shows for d in descriptors]
+        first = [shown.index(d.shows) for d in descriptors]
+    names = (look.number("description", index) for index in first)
+    for seen in processes:
+        for fd in seen.get("fds", {}).values():
+            fd["description"] = next(names)
 
 
 def _info(look: Look, rpid: int, number: int) -> dict[str, list[str]]:

@@ -11,6 +11,7 @@ from typing import Any
 from harness.snapshot import diag
 from zaptrace.linux.program import Program, Results
 from zaptrace.linux.tracee import Thread, tasks
+from zaptrace.view.descriptions import Descriptor
 
 GONE = " (deleted)"
 _NUMBERED = re.compile(r"^(pipe|socket|anon_inode|/memfd:[^ ]*|/dev/zero|/SYSV\w+|/\[aio\])")
@@ -31,7 +32,7 @@ class Look:
                 self.traced.add(task.rpid)
                 if task.ended:
                     self.ended.add(task.rtid)
-        self.descriptions: dict[Any, list[tuple[int, int, str]]] = {}
+        self.descriptors: list[Descriptor] = []
         self._seen: dict[tuple[str, Any], str] = {}
         self._count: dict[str, int] = {}
         self._living: dict[tuple[int, int], str | None] = {}

@@ -99,6 +99,19 @@ def landlock():
     return lambda: os.close(gate[1])
 
 
+def key():
+    """In the keyring of the process."""
+    add_key, keyctl, read, of_process = 248, 250, 11, -2
+    serial = checked(libc.syscall(add_key, b"user", b"zt", b"secret", 6, of_process))
+
+    def check():
+        value = ctypes.create_string_buffer(6)
+        assert checked(libc.syscall(keyctl, read, serial, value, 6)) == 6
+        assert value.raw == b"secret"
+
+    return check
+
+
 def file_lease():
     path = f"{os.environ['ZT_GO']}.leased"
     fd = os.open(path, os.O_RDONLY | os.O_CREAT, 0o600)

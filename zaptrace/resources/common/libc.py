@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import errno
+import mmap
 import os
-import threading
+import pickle
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 T = TypeVar("T")
 
@@ -18,8 +20,8 @@ libc.timerfd_create.argtypes = [ctypes.c_int, ctypes.c_int]
 libc.timerfd_settime.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p]
 libc.timerfd_gettime.argtypes = [ctypes.c_int, ctypes.c_char_p]
 
-_CLONE_FS, _CLONE_FILES = 0x200, 0x400
 RENAME_NOREPLACE, RENAME_EXCHANGE = 1, 2
+_MOST_TOLD = 1 << 24
 
 
 def checked(result: int) -> int:
@@ -39,24 +41,32 @@ def rename(directory: int, old: bytes, new: bytes, flags: int) -> None:
 
 
 def apart(work: Callable[[], T]) -> T:
-    """Run `work` in a thread with an fd table and a working directory of its own.
+    """Run `work` in a process of its own, with copies of all our fds, and a working directory.
 
-    It sees copies of all our fds; what it opens, closes or moves there is gone when it ends.
-    Raises PermissionError where a container does not allow unshare(2).
+    What it opens, closes or moves there is gone when it ends; what it gives back, or raises, has to
+    fit into a pickle. A thread that leaves our table would do, but unshare(2) is denied in
+    containers; to fork is not.
     """
-    done: list[T] = []
-    failed: list[BaseException] = []
+    with mmap.mmap(-1, _MOST_TOLD) as told:
+        child = os.fork()
+        if not child:
+            _tell(work, told)
+        os.waitpid(child, 0)
+        if not told[0]:
+            raise OSError(errno.ECHILD, "a child of ours was ended")
+        result: T | BaseException = pickle.load(told)
+    if isinstance(result, BaseException):
+        raise result
+    return result
 
-    def body() -> None:
+
+def _tell(work: Callable[[], object], told: mmap.mmap) -> NoReturn:
+    """The child. By memory, as any descriptor may be one that `work` puts another into."""
+    try:
         try:
-            checked(libc.unshare(_CLONE_FILES | _CLONE_FS))
-            done.append(work())
+            result = work()
         except BaseException as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=body, name="apart")
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
-    return done[0]
+            result = error
+        told.write(pickle.dumps(result))
+    finally:
+        os._exit(0)

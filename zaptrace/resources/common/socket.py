@@ -133,6 +133,14 @@ def queued(fd: int) -> int:
     return count[0]
 
 
+def unread(fd: int) -> int:
+    """What counts of all that it has sent and nobody has read (SIOCOUTQ); 0 for one that listens."""
+    count = array.array("i", [0])
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(fd, termios.TIOCOUTQ, count)
+    return count[0]
+
+
 def name_bytes(address: str | bytes | None) -> bytes:
     """A unix socket's address as bytes: a path, b"\\0..." if abstract, b"" if it has none."""
     return os.fsencode(address or b"")

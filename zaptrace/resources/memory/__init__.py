@@ -6,15 +6,13 @@ Kinds of mapping here: `anonymous` (private), `file` (private or shared; only pa
 the file travel), `object` (shared memory, files without a path, files that may not be read, mapped
 shared or private: their contents travel once, and of each process the pages that it wrote).
 Not carried: device memory, huge-page files, userfaultfd registrations, shadow stacks
-(refused); which pages were resident; the name of shared anonymous memory; memory policies (NUMA).
+(refused); which pages were resident; the name of shared anonymous memory.
 
     mappings.py   what a mapping is of          runs.py        lists of addresses
     capture.py    from a frozen pod             restore.py     into a new process
     pages.py      reading pages                 seeds.py       what is shared from birth
     sharing.py    who shares which              objects.py     shared memory
-    attributes.py advice, locks, keys, layout
-
-No C half: addresses are the process's own.
+    attributes.py advice, locks, keys, layout   policies.py  where pages are to lie (NUMA)
 """
 
 from __future__ import annotations
@@ -32,10 +30,11 @@ from ...view.frozen import FrozenPod
 from ..common import sameness
 from ..common.permission import can_open, may_open, open_anyway
 from ..room import Whole
-from . import attributes, objects
+from . import attributes, objects, policies
 from .attributes import Attributes
 from .capture import Capture
 from .mappings import MappedFile, Mapping, Object
+from .policies import Policy
 from .restore import fill, part_of, sow
 from .seeds import Seeds
 from .verify import verify_memory, verify_objects
@@ -50,6 +49,7 @@ class State:
     vpid: NamesLivingOrNone
     mappings: list[Mapping]
     of: Attributes
+    policies: list[Policy]
     files: list[MappedFile]
     objects: list[Object]
 
@@ -68,9 +68,10 @@ def capture(pod: FrozenPod) -> list[State]:
         try:
             for process in pod.memories:
                 mappings = everything.process(process, part_of(process.vpid))
-                states.append(State(process.vpid, mappings, attributes.capture(process), [], []))
+                of, places = attributes.capture(process), policies.capture(pod, process, mappings)
+                states.append(State(process.vpid, mappings, of, places, [], []))
             nothing = Attributes({}, b"", 0, [], b"", [])
-            return [*states, State(0, [], nothing, everything.files(), everything.objects())]
+            return [*states, State(0, [], nothing, [], everything.files(), everything.objects())]
         finally:
             everything.close()
 
@@ -109,7 +110,7 @@ class _Restore:
 
     def fill(self, state: State) -> None:
         process = self._build.process(state.vpid)
-        fill(state.mappings, state.of, self._seeds, process, self._build)
+        fill(state.mappings, state.of, state.policies, self._seeds, process, self._build)
 
 
 def _claim(state: State, build: Build) -> None:

@@ -14,7 +14,7 @@ from ...linux import outside
 from ...linux.native import lib
 from ...linux.program import Argument, Program, Row, give_back
 from ...view.build import Build, BuildProcess
-from . import attributes
+from . import attributes, policies
 from .mappings import PAGE, PROT_READ, PROT_WRITE, TASK_SIZE, Mapping
 from .runs import Span, split, unpack, unpack_pairs, within, without
 from .seeds import Bytes, Memory, Seeds, Whole
@@ -55,6 +55,7 @@ def sow(vpid: int, seeds: Seeds, process: BuildProcess, build: Build) -> None:
 def fill(
     mappings: list[Mapping],
     of: attributes.Attributes,
+    places: list[policies.Policy],
     seeds: Seeds,
     process: BuildProcess,
     build: Build,
@@ -87,6 +88,7 @@ def fill(
         filling.program.call("munmap", whole.start, whole.object.size)
     segments.detach(filling.program)
     keys.finish()
+    policies.load(filling.program, places)
     attributes.load(filling.program, of)
     filling.finish()
     last = Program()

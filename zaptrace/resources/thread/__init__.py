@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from ...errors import HostError, RestoreError
 from ...ids import Vpid
-from ...linux.native import NativeError, Registers, ffi, lib
+from ...linux import cpu, signal_frame, xstate
+from ...linux.native import NativeError, Registers, ffi, lib, read_memory
 from ...linux.program import Program
 from ...linux.tracee import Thread
 from ...shapes import I64, U32, U64, Among, GivesThread, Length, NamesLiving, Size, Word
@@ -29,6 +30,7 @@ from ...view.frozen import FrozenPod, FrozenThread
 from ..common.siginfo import SigInfo, to_real, to_virtual
 from ..room import Whole, bad
 from .attributes import Asked, Attributes, add_rows
+from .rseq import area_of
 
 NAME = "thread"
 
@@ -36,7 +38,8 @@ _PR_GET_TID_ADDRESS = 40
 _CLONE_THREAD = (
     0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000
 )  # VM FS FILES SIGHAND THREAD SYSVSEM
-_STACK_T = 24
+_STACK = struct.Struct("<Qi4xQ")  # stack_t of sigaltstack(2)
+_STACK_T = _STACK.size
 _SS_ONSTACK, _SS_DISABLE = 1, 2
 _RESTART_BLOCK = -516 & 0xFFFFFFFFFFFFFFFF
 _ROBUST_HEAD = 24
@@ -86,14 +89,19 @@ def _capture(pod: FrozenPod, thread: FrozenThread) -> State:
     program.call("get_robust_list", 0, head, length)
     process = thread.process
     is_process = thread.rtid == process.rpid
-    asked = Asked(program, first=thread is process.leader, is_process=is_process)
+    asked = Asked(
+        program,
+        first=thread is process.leader,
+        is_process=is_process,
+        cpu_level=lib.zt_pod_cpu_level(pod.handle) > 0,
+    )
     results = thread.run(program)
     if results[has_clear] < 0:
         raise HostError(
             "this kernel does not tell a thread's tid address",
             remedy="use a kernel with CONFIG_CHECKPOINT_RESTORE (prctl PR_GET_TID_ADDRESS)",
         )
-    rseq = thread.rseq()
+    rseq = area_of(thread)
     return State(
         vpid=thread.process.vpid,
         vtid=thread.vtid,
@@ -122,12 +130,79 @@ def _registers_as_dict(registers: Registers) -> dict[str, int]:
 
 
 def restore(states: list[State], build: Build) -> None:
+    build.at(Stage.CLAIM, _check_host, states, build)
     by_process: dict[int, list[State]] = {}
     for state in states:
         by_process.setdefault(state.vpid, []).append(state)
     for vpid, threads in by_process.items():
         build.at(Stage.THREADS, _make_threads, vpid, threads, build)
     build.at(Stage.RESUME, build.last.append, lambda: _load_all(states, build))
+
+
+def _check_host(states: list[State], build: Build) -> None:
+    """Has this host the registers that are in use, and do its signal frames fit where they go?"""
+    needed = cpu.smallest_signal_stack()
+    for state in states:
+        where = f"thread {state.vtid} of process {state.vpid}"
+        try:
+            _converted(state, build)
+        except HostError as error:
+            raise _refused(state, f"cannot restore {where}: {error.what}", error) from error
+        _, flags, size = _STACK.unpack(state.alternate_stack)
+        if not flags & _SS_DISABLE and size < needed and needed > _host_of(build)["signal_stack"]:
+            raise RestoreError(
+                f"cannot restore {where}: its alternate signal stack is too small for this host",
+                stage="CLAIM",
+                resource=NAME,
+                vpid=state.vpid,
+                needed=f"{needed} bytes, for this processor has more registers to save",
+                found=f"{size} bytes",
+                do="restore on a host with the same kind of processor",
+            )
+
+
+def _refused(state: State, what: str, error: HostError) -> RestoreError:
+    return RestoreError(
+        what,
+        stage="CLAIM",
+        resource=NAME,
+        vpid=state.vpid,
+        needed=error.needed,
+        found=error.found,
+        do=error.do,
+    )
+
+
+def _converted(state: State, build: Build) -> bytes:
+    source = xstate.Layout.of(_host_of(build).get("xsave"))
+    return xstate.convert(state.xstate, source, cpu.layout())
+
+
+def _convert_frames(state: State, build: Build) -> None:
+    """On its stacks, where this processor has another layout of registers than its former one."""
+    source, host = xstate.Layout.of(_host_of(build).get("xsave")), cpu.layout()
+    if source == host:
+        return
+    rpid = build.process(state.vpid).rpid
+    top, flags, size = _STACK.unpack(state.alternate_stack)
+    stacks = {range(top, top + size)} if not flags & _SS_DISABLE else set()
+    pointer = state.registers["rsp"]
+    with open(f"/proc/{rpid}/maps") as maps:
+        for line in maps:
+            start, end = (int(part, 16) for part in line.split()[0].split("-"))
+            if start <= pointer < end:
+                stacks.add(range(pointer & ~63, end))
+    for stack in stacks:
+        held = read_memory(rpid, stack.start, len(stack))
+        for at, changed in signal_frame.converted(held, stack.start, source, host):
+            if lib.zt_mem_write(rpid, at, ffi.from_buffer(changed), len(changed)) != len(changed):
+                raise NativeError(f"cannot write to its stack at {at:#x}", lib.ZT_ERR_OS, ffi.errno)
+
+
+def _host_of(build: Build) -> dict[str, Any]:
+    """What the image says of the host that it was made on."""
+    facts: dict[str, Any] = build.image.manifest["host"]
+    return facts
 
 
 def _make_threads(vpid: int, states: list[State], build: Build) -> None:
@@ -161,6 +236,7 @@ def _load_all(states: list[State], build: Build) -> None:
                 resource=NAME,
                 vpid=state.vpid,
                 found=error.found,
+                do=error.do,
             ) from error
 
 
@@ -169,7 +245,8 @@ def _load(state: State, thread: Thread, build: Build) -> None:
     registers = ffi.new("zt_regs *")
     for name, value in state.registers.items():
         setattr(registers, name, value)
-    thread.set_xstate(state.xstate)
+    _convert_frames(state, build)
+    thread.set_xstate(_converted(state, build))
     thread.set_registers(registers)
     thread.set_sigmask(state.mask)
     if state.interrupted or _lost_its_restart(state):

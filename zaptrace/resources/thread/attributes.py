@@ -75,7 +75,8 @@ class Attributes:
 class Asked:
     """The rows that ask a thread, in a program of its own."""
 
-    def __init__(self, program: Program, *, first: bool, is_process: bool) -> None:
+    def __init__(self, program: Program, *, first: bool, is_process: bool, cpu_level: bool) -> None:
+        self._faulting_is_ours = cpu_level
         self._first = first
         self._pairs = _OWN | _SHARED if first else _OWN
         self._rows = {
@@ -114,6 +115,8 @@ class Asked:
                 del values[name]
         if not values.get("securebits", 0) & ~_KEEP_CAPS:
             values.pop("securebits", None)
+        if self._faulting_is_ours:
+            values.pop("cpuid faulting", None)
         tsc = _int(results, self._tsc)
         if tsc > 1:
             values["tsc"] = tsc

@@ -16,7 +16,7 @@ from ...linux import outside
 from ...log import log
 from ..common.file import described, unsupported
 from ..common.options import GENERAL
-from ..common.socket import borrowed, filter_of, name_bytes, options
+from ..common.socket import borrowed, filter_of, name_bytes, options, unread
 from . import diag as diag
 from .names import path_of
 from .place import find, in_use
@@ -130,6 +130,7 @@ def _look_at(pod: FrozenPod, file: FrozenFile, sight: _Sight) -> Socket:
             connector=connector(file) if status == WAITING else 0,
             shutdown=known.shutdown,
             queue=queue,
+            unread=unread(sock.fileno()),
             reset=reset,
             options=options(sock, GENERAL),
             filter=filter_of(file, sock),

@@ -26,6 +26,7 @@ from ..common.options import GENERAL
 from ..common.socket import set_filter, set_options
 from . import diag as diag
 from .actors import NOBODY, Actors, Address
+from .fullness import Fullness
 from .held import Held
 from .names import Directories, Spot, bind
 from .queue import Message
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 _DGRAM = socket.SOCK_DGRAM
 _ROOM = 1 << 22
 """Bytes that a queue may hold while it is filled; as many as this host allows."""
-_PIECE = 1 << 17
 _SO_BUF_LOCK = 72
 _UCRED = struct.Struct("=iII")
 _HOW = {1: socket.SHUT_RD, 2: socket.SHUT_WR, 3: socket.SHUT_RDWR}
@@ -279,12 +279,15 @@ class Maker:
     # what waits to be read
 
     def _fill(self, state: Socket) -> None:
+        peer = self.states.get(self.other.get(state.ino, 0))
+        size = sum(len(message.data) for message in state.queue)
+        fullness = Fullness(size, peer.unread if peer else 0)
         for message in state.queue:
             if self._is_end(state) and not self._has_moved_on(state):
-                self._send(self.other[state.ino], message)
+                self._send(self.other[state.ino], message, fullness)
             else:
                 sender = self._sender(state.type, message.source)
-                self._send(sender, message, self.addresses[state.ino])
+                self._send(sender, message, fullness, self.addresses[state.ino])
         if state.reset:
             with self.held.use(state.ino) as sock:
                 sock.send(b"\0", socket.MSG_DONTWAIT)  # what its peer never reads
@@ -304,23 +307,31 @@ class Maker:
                     pass
         return self.strangers[kind, name]
 
-    def _send(self, sender: int, message: Message, to: Address | None = None) -> None:
+    def _send(
+        self, sender: int, message: Message, fullness: Fullness, to: Address | None = None
+    ) -> None:
         with self._files(message.files) as files, self.held.use(sender) as sock:
-            self._send_pieces(sock, message, files, to)
+            self._send_pieces(sock, message, files, fullness, to)
 
     def _send_pieces(
-        self, sock: socket.socket, message: Message, files: list[int], to: Address | None
+        self,
+        sock: socket.socket,
+        message: Message,
+        files: list[int],
+        fullness: Fullness,
+        to: Address | None,
     ) -> None:
         data = message.data
         whole = sock.type != socket.SOCK_STREAM
         while True:
-            piece = data if whole else data[:_PIECE]
+            piece = data if whole else data[: fullness.next_piece(sock, bool(files))]
             give = partial(self.actors.send, sock, piece, files=files, sender=message.sender, to=to)
             try:
                 sent = give()
             except BlockingIOError:
                 with _roomy(sock):
                     sent = give()
+            fullness.sent(sent)
             data, files = data[sent:], []
             if not data:
                 return

@@ -81,6 +81,8 @@ class Socket(Description):
     """The process that one who waits will be told to belong to."""
     shutdown: Annotated[int, Range(0, 3)]
     queue: list[Message]
+    unread: int
+    """What its sending counts as not read yet (SIOCOUTQ): the bytes, and what it costs to keep them."""
     reset: bool
     """The peer was closed before it had read all; the next read says ECONNRESET."""
     options: Annotated[dict[Word, Data], Among(*GENERAL)]

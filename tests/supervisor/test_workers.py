@@ -1,0 +1,31 @@
+"""Work on a pod in threads, where there can be no thread more."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from harness.supervisors import eventually
+from zaptrace.errors import HostError, ZaptraceError
+from zaptrace.supervisor.workers import Workers
+
+
+def test_work_that_has_no_thread_fails_and_frees_the_pod(monkeypatch: pytest.MonkeyPatch):
+    def refused(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    before = threading.active_count()
+    workers, said = Workers("web"), list[ZaptraceError]()
+    with monkeypatch.context() as limited:
+        limited.setattr(threading.Thread, "start", refused)
+        workers.run(lambda: None, failed=said.append, exclusive="checkpoint")
+    workers.turn()
+    (error,) = said
+    assert isinstance(error, HostError) and "ulimit -u" in str(error)
+    workers.check_free("checkpoint")
+    workers.run(lambda: None, then=lambda _: said.clear(), exclusive="checkpoint")
+    eventually(lambda: workers.turn() or not said)
+    eventually(lambda: threading.active_count() == before)  # it has woken us for the last time
+    os.close(workers.wake)
