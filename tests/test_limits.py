@@ -135,7 +135,7 @@ def test_states_beyond_their_bytes_are_not_even_unpacked(tmp_path: Path):
         "codec": "zstd",
         "blake3": blake3(packed).digest(),
     }
-    manifest = {"format": 1, "created": 1.0, "host": {}, "pod": {"name": "web"}}
+    manifest = {"format": manifests.FORMAT, "created": 1.0, "host": {}, "pod": {"name": "web"}}
     (tmp_path / "state").write_bytes(packed)
     (tmp_path / "manifest").write_bytes(manifests.pack({**manifest, "parts": {"state": entry}}))
     with pytest.raises(BadImage, match="too big"):

@@ -16,6 +16,7 @@ from ptrace.binding import ptrace_getregs, ptrace_peektext
 
 from zaptrace.image.image import Image
 from zaptrace.image.sink import DirectorySink
+from zaptrace.linux.native import lib
 from zaptrace.linux.procfs import maps
 from zaptrace.pod.checkpoint import checkpoint
 from zaptrace.pod.pod import Pod, Stdio
@@ -29,7 +30,8 @@ def places(pod: Pod) -> list[int]:
     """Addresses in every mapping of the oldest process that can be read."""
     found = []
     for m in maps(pod.processes()[0].rpid):
-        ours = m.start >> 32 == 0x6FFE or m.name.startswith("[v")
+        stub = lib.zt_stub_start() <= m.start < lib.zt_stub_end()
+        ours = stub or m.name.startswith("[v")
         if "r" in m.permissions and not ours:
             found += [m.start + at for at in _PAGES_WORTH]
     return found

@@ -58,7 +58,7 @@ def test_a_program_that_sleeps_is_cut_short(quiet: Stdio):
         assert pod.wait(PATIENCE_S) == signal.SIGTERM
 
 
-INTERPRETER = 0x6FFE00006000
+INTERPRETER = 0x7E9000006000
 TO_ITSELF, UNDEFINED = b"\xeb\xfe", b"\x0f\x0b"  # jmp, ud2
 IN_THE_KERNEL = b"\xb8\x18\0\0\0\x0f\x05\xeb\xf7"  # mov $SYS_sched_yield, %eax; syscall; jmp
 

@@ -13,7 +13,7 @@ from harness.flavours import started
 from harness.hosts import Host
 from harness.world import REAL, environment, python
 from zaptrace.image.image import Image
-from zaptrace.pod.restore import stored_in
+from zaptrace.pod.contents import read_stored
 
 
 @pytest.mark.parametrize("flavour", ["restore", "twice"])
@@ -37,7 +37,7 @@ def test_filters_of_those_who_have_ended_are_not_kept(place: Path):
         image = place / "image"
         host.run("checkpoint", "many", "--to", str(image))
         with Image.open(image) as opened:
-            kept = [entry for entry in stored_in(opened) if entry.room == "seccomp"]
+            kept = [entry for entry in read_stored(opened) if entry.room == "seccomp"]
         assert 1 <= len(kept) < 150
         newest = max(struct.unpack("<i", entry.key)[0] for entry in kept)
         assert newest == 301

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -178,4 +179,4 @@ def test_no_terminal(place: Path):
 def test_a_host_without_a_boot_id_is_no_other():
     """Two that hide it are not one."""
     assert host.boot_id()
-    assert not host.is_this_one({"boot_id": ""})
+    assert not host.is_this_one(replace(host.facts(), boot_id=""))

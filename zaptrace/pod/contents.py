@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from .. import resources, shapes
 from ..errors import BadImage
 from ..image.image import Image
-from ..linux import host
+from ..linux import host, xstate
 from ..resources.room import Room, Whole, bad
 from ..shapes import NamesLiving, Seen, Size
 from ..view.store import RECORD, Stored
@@ -55,14 +55,18 @@ def read(image: Image) -> Contents:
     seen = Seen()
     pod = shapes.read(PodFacts, image.manifest["pod"], seen)
     made_on = shapes.read(host.Facts, image.manifest["host"], seen)
-    rooms = read_rooms(image, resources.ROOMS, seen)
+    xstate.Layout.of(image.manifest["host"]["xsave"])
+    stored = read_stored(image)
+    rooms = read_rooms(image, resources.ROOMS, seen, stored)
     seen.refuse_unknown()
-    return Contents(pod, made_on, rooms, read_stored(image))
+    return Contents(pod, made_on, rooms, stored)
 
 
-def read_rooms(image: Image, rooms: Sequence[Room[Any]], seen: Seen) -> Rooms:
+def read_rooms(
+    image: Image, rooms: Sequence[Room[Any]], seen: Seen, stored: Sequence[Stored] = ()
+) -> Rooms:
     """These rooms and their States; `seen` has what they name and nothing may give."""
-    whole = Whole({name: part.size for name, part in image.parts.items()}, seen)
+    whole = Whole({name: part.size for name, part in image.parts.items()}, seen, stored)
     found: Rooms = []
     for room in rooms:
         states = [shapes.read(room.State, plain, seen) for plain in image.states(room.NAME)]

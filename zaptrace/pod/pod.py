@@ -257,7 +257,7 @@ class Pod:
         path = find(argv[0], env := dict(os.environ if env is None else env), cwd)
         pod = cls(name, stdio=stdio)
         try:
-            lib.zt_pod_set_cpu_level(pod.handle, cpu_level)
+            pod.call(lib.zt_pod_set_cpu_level, pod.handle, cpu_level)
             pod.call(lambda: pod.launch_root(path, argv, env, cwd, nofile=raise_file_limit()))
         except BaseException:
             pod.close()

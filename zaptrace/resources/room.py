@@ -23,7 +23,7 @@ has a State may use it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -33,6 +33,7 @@ from ..shapes import Seen
 if TYPE_CHECKING:
     from ..view.build import Build
     from ..view.frozen import FrozenFile, FrozenPod
+    from ..view.store import Stored
 
 T = TypeVar("T")
 
@@ -62,6 +63,8 @@ class Whole:
     parts: Mapping[str, int]
     """Bytes of each part, when decompressed."""
     seen: Seen
+    stored: Sequence[Stored] = ()
+    """What the lower halves of rooms had noted."""
 
     def refuse_beyond(self, part: str, end: int) -> None:
         """Raises BadImage unless the first `end` bytes of a part are there."""

@@ -25,6 +25,8 @@ from ..linux.tracee import Thread
 from ..shapes import NamesLiving, NamesThread, Range
 from ..view.build import Build, BuildProcess, Stage
 from ..view.frozen import FrozenPod
+from ..view.store import of_room
+from .room import Whole
 
 NAME = "seccomp"
 
@@ -43,6 +45,12 @@ class State:
     filter: Annotated[int, Range(0, (1 << 31) - 1)]
     """Its newest, by number; 0: none."""
     no_new_privs: bool
+
+
+def verify(states: list[State], whole: Whole) -> None:
+    kept = of_room(whole.stored, NAME)
+    for number in {state.filter for state in states}:
+        _chain(kept, number)
 
 
 def capture(pod: FrozenPod) -> list[State]:

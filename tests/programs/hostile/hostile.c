@@ -17,7 +17,7 @@
 
 #include "../zt_test.h"
 
-#define STUB ((char *)0x6ffe00000000)
+#define STUB ((char *)0x7e9000000000)
 #define INTERPRETER (STUB + 0x6000)
 #define SIZE 0x140000
 #define RELATIVES 6

@@ -137,7 +137,7 @@ def unreadable_executable():
     return check
 
 
-STUB_VDSO, STUB_CODE, STUB_DATA = (0x6FFE00000000 + offset for offset in (0x1000, 0x6000, 0x40000))
+STUB_VDSO, STUB_CODE, STUB_DATA = (0x7E9000000000 + offset for offset in (0x1000, 0x6000, 0x40000))
 
 
 def poke(address, content):

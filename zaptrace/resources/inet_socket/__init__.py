@@ -102,7 +102,7 @@ def _verify_stream(state: State, groups: bool) -> None:
     if groups or (state.peer and not state.stream):
         raise bad("a TCP socket without a connection has a peer, or one has a queue or a group")
     connected = state.status in (ESTABLISHED, WAITING, RESET)
-    if (state.stream is None) == connected or state.status == CONNECTED:
+    if state.status == CONNECTED or (state.status != ENDED and (state.stream is None) == connected):
         raise bad(f"a TCP socket is {state.status}, and tells nothing of that")
     if state.stream and state.status in (LISTENING, UNCONNECTED):
         raise bad(f"a TCP socket is {state.status}, and a connection")
