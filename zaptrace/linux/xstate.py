@@ -68,12 +68,7 @@ def convert(state: bytes, source: Layout, host: Layout) -> bytes:
     """
     if source == host and len(state) in (host.size, LEGACY_SIZE):
         return state
-    if len(state) < LEGACY_SIZE or LEGACY_SIZE < len(state) < _HEADER + _HEADER_SIZE:
-        raise BadImage("bad image: it has too little register state", found=f"{len(state)} bytes")
-    used = _LEGACY
-    if len(state) > LEGACY_SIZE:
-        (used,) = struct.unpack_from("<Q", state, _HEADER)
-    values = {n: _component(n, state, source) for n in range(2, 64) if used >> n & 1}
+    used, values = components(state, source)
     lacking = [n for n in values if n not in host.where and _counts(n, values[n])]
     if lacking:
         names = " ".join(COMPONENTS.get(n, str(n)) for n in lacking)
@@ -89,6 +84,16 @@ def convert(state: bytes, source: Layout, host: Layout) -> bytes:
     if _PKRU in host.where and _PKRU not in source.where:
         values[_PKRU] = struct.pack("<Q", _PKRU_AT_BEGIN)
     return _packed(state, used & _LEGACY, values, host)
+
+
+def components(state: bytes, source: Layout) -> tuple[int, dict[int, bytes]]:
+    """Which are in use, as bits, and the bytes of those above SSE; BadImage when they are not there."""
+    if len(state) < LEGACY_SIZE or LEGACY_SIZE < len(state) < _HEADER + _HEADER_SIZE:
+        raise BadImage("bad image: it has too little register state", found=f"{len(state)} bytes")
+    used = _LEGACY
+    if len(state) > LEGACY_SIZE:
+        (used,) = struct.unpack_from("<Q", state, _HEADER)
+    return used, {n: _component(n, state, source) for n in range(2, 64) if used >> n & 1}
 
 
 def _component(number: int, state: bytes, source: Layout) -> bytes:

@@ -55,18 +55,22 @@ def read(image: Image) -> Contents:
     seen = Seen()
     pod = shapes.read(PodFacts, image.manifest["pod"], seen)
     made_on = shapes.read(host.Facts, image.manifest["host"], seen)
-    xstate.Layout.of(image.manifest["host"]["xsave"])
+    registers = xstate.Layout.of(image.manifest["host"]["xsave"])
     stored = read_stored(image)
-    rooms = read_rooms(image, resources.ROOMS, seen, stored)
+    rooms = read_rooms(image, resources.ROOMS, seen, stored, registers)
     seen.refuse_unknown()
     return Contents(pod, made_on, rooms, stored)
 
 
 def read_rooms(
-    image: Image, rooms: Sequence[Room[Any]], seen: Seen, stored: Sequence[Stored] = ()
+    image: Image,
+    rooms: Sequence[Room[Any]],
+    seen: Seen,
+    stored: Sequence[Stored] = (),
+    registers: xstate.Layout | None = None,
 ) -> Rooms:
     """These rooms and their States; `seen` has what they name and nothing may give."""
-    whole = Whole({name: part.size for name, part in image.parts.items()}, seen, stored)
+    whole = Whole({name: part.size for name, part in image.parts.items()}, seen, stored, registers)
     found: Rooms = []
     for room in rooms:
         states = [shapes.read(room.State, plain, seen) for plain in image.states(room.NAME)]

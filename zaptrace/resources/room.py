@@ -31,6 +31,7 @@ from ..errors import BadImage
 from ..shapes import Seen
 
 if TYPE_CHECKING:
+    from ..linux.xstate import Layout
     from ..view.build import Build
     from ..view.frozen import FrozenFile, FrozenPod
     from ..view.store import Stored
@@ -65,6 +66,8 @@ class Whole:
     seen: Seen
     stored: Sequence[Stored] = ()
     """What the lower halves of rooms had noted."""
+    registers: Layout | None = None
+    """How they lie in the States of threads."""
 
     def refuse_beyond(self, part: str, end: int) -> None:
         """Raises BadImage unless the first `end` bytes of a part are there."""
