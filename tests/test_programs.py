@@ -13,6 +13,7 @@ from harness.world import (
     compiled,
     require_clone3,
     require_kcmp,
+    require_mbind,
     require_pidfd_getfd,
 )
 
@@ -45,6 +46,7 @@ _NEEDS = {
     "pidfd_getfd": require_pidfd_getfd,
     "limit_nofile": require_pidfd_getfd,
     "open_flags": require_kcmp,
+    "memory_policy": require_mbind,
 }
 """What a container's profile denies, to the program itself, or to us: a process of limit_nofile has
 no number left for a socket to send by, and open_flags has asked for signals."""

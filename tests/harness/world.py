@@ -137,6 +137,13 @@ def require_kcmp() -> None:
         pytest.skip(f"{error.what}; the other way is tested")
 
 
+def require_mbind() -> None:
+    """Skip what takes mbind(2) where a container's profile denies it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(237, 0, 0, 0, 0, 0, 0) and ctypes.get_errno() == errno.EPERM:
+        pytest.skip("mbind is denied here, to programs as well")
+
+
 def require_pidfd_getfd() -> None:
     """Skip what takes pidfd_getfd(2) where a container's profile denies it."""
     try:
