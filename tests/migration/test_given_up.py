@@ -9,31 +9,13 @@ from typing import Any
 
 import pytest
 
+from harness.at_look import AtLook
 from harness.hand_over import FakeCopy, FakePod, Hosts
 from harness.supervisors import PATIENCE_S, eventually
 from zaptrace.cancel import Cancel
 from zaptrace.errors import Cancelled, PodError
 
 OURS = "nothing; the pod runs on here"
-
-
-class AtLook(Cancel):
-    """Is asked when it is looked at for the n-th time; 0: never."""
-
-    def __init__(self, n: int = 0) -> None:
-        super().__init__("the migration")
-        self.looks = 0
-        self._n = n
-
-    def check(self) -> None:
-        self.looks += 1
-        if self.looks == self._n:
-            assert self.ask("a test")
-        super().check()
-
-    def commit(self) -> None:
-        self.check()
-        super().commit()
 
 
 @pytest.fixture
@@ -56,7 +38,7 @@ def stays(hosts: Hosts, cancel: Cancel, when: Callable[[], None] | None = None) 
 
 
 def test_at_each_of_its_looks(hosts: Hosts) -> None:
-    never = AtLook()
+    never = AtLook("the migration")
     hosts.send(FakePod(hosts.world), cancel=never)
     hosts.world.running.clear()
     hosts.world.running.add("source")
@@ -65,7 +47,7 @@ def test_at_each_of_its_looks(hosts: Hosts) -> None:
         record.rmdir()
     assert never.looks >= 3
     for n in range(1, never.looks + 1):
-        stays(hosts, AtLook(n))
+        stays(hosts, AtLook("the migration", n))
 
 
 def test_a_destination_that_never_says_whole(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.at_look import AtLook
 from harness.world import children
 from zaptrace.cancel import Cancel
 from zaptrace.errors import Cancelled
@@ -20,25 +21,6 @@ from zaptrace.pod.restore import restore
 pytestmark = pytest.mark.tracer
 
 TRIES = 24
-
-
-class AtLook(Cancel):
-    """Is asked when it is looked at for the n-th time; 0: never."""
-
-    def __init__(self, n: int) -> None:
-        super().__init__("the work")
-        self.looks = 0
-        self._n = n
-
-    def check(self) -> None:
-        self.looks += 1
-        if self.looks == self._n:
-            assert self.ask("a test")
-        super().check()
-
-    def commit(self) -> None:
-        self.check()
-        super().commit()
 
 
 def some_of(looks: int) -> list[int]:
@@ -62,18 +44,18 @@ def write(pod: Pod, path: Path, cancel: Cancel) -> None:
 
 def test_a_checkpoint_with_its_rehearsal(quiet: Stdio, tmp_path: Path) -> None:
     with Pod.launch(["sh", "-c", "sleep 1000 | cat"], name="given up", stdio=quiet) as pod:
-        never = AtLook(0)
+        never = AtLook("the work", 0)
         write(pod, tmp_path / "whole", never)
         there = children()
         for n in some_of(never.looks):
             with pytest.raises(Cancelled) as caught:
-                write(pod, tmp_path / "image", AtLook(n))
+                write(pod, tmp_path / "image", AtLook("the work", n))
             assert caught.value.found == "a test"
             assert caught.value.changed == "nothing; the pod is running again", n
             assert [p.name for p in tmp_path.iterdir()] == ["whole"]
             assert not pod.frozen and pod.wait(0) is None
             assert children() == there
-        write(pod, tmp_path / "again", AtLook(0))
+        write(pod, tmp_path / "again", AtLook("the work", 0))
 
 
 def test_a_restore(quiet: Stdio, tmp_path: Path) -> None:
@@ -81,11 +63,11 @@ def test_a_restore(quiet: Stdio, tmp_path: Path) -> None:
         checkpoint(pod, DirectorySink(tmp_path / "image"), then="stop")
     before = children()
     with Image.open(tmp_path / "image") as image:
-        never = AtLook(0)
+        never = AtLook("the work", 0)
         restore(image, stdio=quiet, cancel=never).close()
         for n in some_of(never.looks):
             with pytest.raises(Cancelled) as caught:
-                restore(image, stdio=quiet, cancel=AtLook(n))
+                restore(image, stdio=quiet, cancel=AtLook("the work", n))
             assert caught.value.changed == "nothing; what was made of the pod is gone again"
             assert children() == before
-        restore(image, stdio=quiet, cancel=AtLook(0)).close()
+        restore(image, stdio=quiet, cancel=AtLook("the work", 0)).close()

@@ -13,6 +13,7 @@ Not carried: device memory, huge-page files, userfaultfd registrations, shadow s
     pages.py      reading pages                 seeds.py       what is shared from birth
     sharing.py    who shares which              objects.py     shared memory
     attributes.py advice, locks, keys, layout   policies.py  where pages are to lie (NUMA)
+    segments.py   System V segments attached    places.py    where something may lie for a while
 """
 
 from __future__ import annotations

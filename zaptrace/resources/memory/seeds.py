@@ -27,12 +27,9 @@ from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ...linux.native import lib
-from .mappings import TASK_SIZE, Mapping, Object
+from .mappings import Mapping, Object
+from .places import free_places, joined
 from .runs import Span, overlaid, split, unpack, within, without
-
-_LOWEST = 1 << 32  # for memory that is mapped for a while
-_MARGIN = 1 << 20  # kept to what may grow
 
 
 class Bytes(NamedTuple):
@@ -91,7 +88,7 @@ class Seeds:
         for shared in self._all_shared():
             self._want(shared)
         self._wholes = self._place([one for one in objects if one.anonymous and one.size])
-        self._joined = {key: _joined(spans) for key, spans in self._reach.items()}
+        self._joined = {key: joined(spans) for key, spans in self._reach.items()}
         self._born: dict[int, Memory] = {}
         self._grown: dict[int, Memory] = {}
 
@@ -201,16 +198,7 @@ class Seeds:
     def _gaps(self, sizes: list[int]) -> Iterator[int | None]:
         """Places that are free in every process, one for each size; None where there is none."""
         taken = [(m.start, m.end) for found in self._mappings.values() for m in found]
-        taken += [(lib.zt_stub_start(), lib.zt_stub_end()), (TASK_SIZE, TASK_SIZE)]
-        ends = _joined((max(0, start - _MARGIN), end + _MARGIN) for start, end in taken)
-        free = list(
-            zip([_LOWEST, *(end for _, end in ends)], [start for start, _ in ends], strict=False)
-        )
-        for size in sizes:
-            i = next((i for i, (start, end) in enumerate(free) if end - start >= size), None)
-            yield None if i is None else free[i][0]
-            if i is not None:
-                free[i] = (free[i][0] + size, free[i][1])
+        return free_places(taken, sizes)
 
     def _mapping_at(self, vpid: int, address: int) -> Mapping | None:
         i = bisect.bisect_right(self._starts.get(vpid, []), address) - 1
@@ -246,14 +234,3 @@ def _same(there: list[Span[Mapping]], region: Span[Mapping]) -> bool:
     if len(there) != 1 or there[0][:2] != region[:2]:
         return False
     return there[0].what.backing == region.what.backing
-
-
-def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """What overlaps becomes one; what only touches stays two."""
-    found: list[tuple[int, int]] = []
-    for start, end in sorted(spans):
-        if found and start < found[-1][1]:
-            found[-1] = (found[-1][0], max(end, found[-1][1]))
-        else:
-            found.append((start, end))
-    return found

@@ -7,19 +7,16 @@ kernel counts mappings as attachments: there are as many as there were.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from ...errors import RestoreError
 from ...linux import ipc
-from ...linux.native import lib
 from ...linux.program import Program
 from ...view.build import Build, BuildProcess
-from .mappings import PAGE, PROT_EXEC, TASK_SIZE, Mapping
+from .mappings import PAGE, PROT_EXEC, Mapping
+from .places import free_places
 from .seeds import Whole
 
 _SHM_RDONLY, _SHM_EXEC = 0o10000, 0o100000
 _MREMAP_MAYMOVE, _MREMAP_FIXED = 1, 2
-_LOWEST, _MARGIN = 1 << 32, 1 << 20
 
 _Way = tuple[int, bool, bool]
 """A segment, and how it is attached: for reading only, for executing as well."""
@@ -41,14 +38,11 @@ class Segments:
         for m in mappings:
             if m.kind == "segment":
                 sizes.setdefault(_way(m), self._size(m.inode))
-        self._places: dict[_Way, tuple[int, int]] = {}
         taken: list[Mapping | Whole] = [*mappings, *others]
-        used = sorted((one.start - _MARGIN, one.end + _MARGIN) for one in taken)
-        used.append((lib.zt_stub_start(), lib.zt_stub_end()))
-        for way, size in sizes.items():
-            start = _gap(used, size)
-            self._places[way] = start, start + size
-            used.append((start, start + size))
+        places = free_places([(one.start, one.end) for one in taken], sizes.values())
+        self._places = {
+            way: _found(start, sizes[way]) for way, start in zip(sizes, places, strict=True)
+        }
 
     def _size(self, vid: int) -> int:
         for one in ipc.objects(self._build.handle):
@@ -63,7 +57,7 @@ class Segments:
 
     def attach(self, program: Program) -> None:
         """Each of them whole."""
-        for (vid, read_only, execute), (start, _) in self._places.items():
+        for (vid, read_only, execute), start in self._places.items():
             rid = ipc.real(self._build.handle, ipc.SHM, vid)
             assert rid is not None, "its size is known"
             flags = (_SHM_RDONLY if read_only else 0) | (_SHM_EXEC if execute else 0)
@@ -71,13 +65,13 @@ class Segments:
 
     def map(self, program: Program, m: Mapping) -> None:
         """A piece of one; of shared memory a length of none means: once more, there."""
-        place, size = self._places[_way(m)][0] + m.offset, m.end - m.start
+        place, size = self._places[_way(m)] + m.offset, m.end - m.start
         program.call("mremap", place, 0, size, _MREMAP_MAYMOVE | _MREMAP_FIXED, m.start)
         program.call("mprotect", m.start, size, m.protection)
 
     def detach(self, program: Program) -> None:
         """What they were made from."""
-        for start, _ in self._places.values():
+        for start in self._places.values():
             program.call("shmdt", start)
 
 
@@ -85,16 +79,11 @@ def _way(m: Mapping) -> _Way:
     return m.inode, not m.may_write, bool(m.protection & PROT_EXEC)
 
 
-def _gap(used: Iterable[tuple[int, int]], size: int) -> int:
-    at = _LOWEST
-    for start, end in sorted(used):
-        if at + size <= start:
-            return at
-        at = max(at, end)
-    if at + size <= TASK_SIZE:
-        return at
-    raise RestoreError(
-        "cannot restore a System V segment: there is no free place in its process",
-        needed=f"{size} bytes of addresses",
-        found="mappings everywhere",
-    )
+def _found(start: int | None, size: int) -> int:
+    if start is None:
+        raise RestoreError(
+            "cannot restore a System V segment: there is no free place in its process",
+            needed=f"{size} bytes of addresses",
+            found="mappings everywhere",
+        )
+    return start
