@@ -147,8 +147,8 @@ for result in ${KEEP:-}; do
     cp -r --no-preserve=ownership -T "$place/tree/$result" "$source/$result"
 done
 
-# A process that is just ending gets a moment.
-for _ in 1 2 3 4 5 6 7 8 9 10; do
+# Processes that are just ending get a moment.
+for _ in {1..50}; do
     left=$(processes_of_user)
     [ -n "$left" ] || break
     sleep 0.2
