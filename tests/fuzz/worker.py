@@ -1,10 +1,11 @@
 """Feeds made-up input to what reads it, for some time or some number, and says how that went.
 
-    worker.py image   CORPUS HOME SEED SECONDS MOST     show, check, and restore up to its check
-    worker.py message CORPUS HOME SEED SECONDS MOST     what peers and clients say
+    worker.py image   CORPUS HOME SEED SECONDS FEWEST MOST   show, check, and restore up to its check
+    worker.py message CORPUS HOME SEED SECONDS FEWEST MOST   what peers and clients say
 
 CORPUS has images of real pods (see test_fuzz.py); the last line is JSON. What is wrong, once
 for each place, is a traceback with the seed of that input: that SEED, with MOST 1, is it again.
+FEWEST inputs are fed also where SECONDS are too short for them.
 """
 
 from __future__ import annotations
@@ -263,13 +264,15 @@ _REQUESTS: list[dict[str, Any]] = [
 
 
 def main() -> int:
-    kind, corpus, home, seed, seconds, most = sys.argv[1:7]
+    kind, corpus, home, seed, seconds, fewest, most = sys.argv[1:8]
     os.environ["TMPDIR"] = tempfile.tempdir = home
     judge = Judge(Path(home))
     fuzz: Fuzz = {"image": Images, "message": Messages}[kind](Path(corpus), Path(home), judge)
     until, number = time.monotonic() + float(seconds), int(seed) - 1
     wrong: dict[str, str] = {}
-    while time.monotonic() < until and judge.inputs < int(most) and len(wrong) < _ENOUGH:
+    while judge.inputs < int(most) and len(wrong) < _ENOUGH:
+        if time.monotonic() >= until and judge.inputs >= int(fewest):
+            break
         number += 1
         try:
             fuzz(random.Random(number))
