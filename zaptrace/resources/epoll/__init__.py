@@ -24,25 +24,25 @@ import os
 import re
 import select
 from collections.abc import Iterable
+from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from ...errors import ZaptraceError
 from ...log import log
+from ...shapes import Length
 from ...view.build import Stage
-from ..common.file import described, finish, restoring, unsupported
+from ..common.file import Description, described, finish, restoring, unsupported
 from ..room import Whole, bad
 from . import queue
 from .control import Control
-from .state import State, Watch
 from .target import matching
+from .watch import Watch
 
 if TYPE_CHECKING:
     from ...linux.program import Program, Results
     from ...view.build import Build
     from ...view.frozen import FrozenFile, FrozenPod, FrozenProcess
-
-__all__ = ["NAME", "State", "Watch", "capture", "claims", "restore", "verify"]
 
 NAME = "epoll"
 
@@ -52,6 +52,13 @@ _WATCH = re.compile(
 )
 _EPIOCSPARAMS, _EPIOCGPARAMS = 0x40088A01, 0x80088A02  # since Linux 6.9
 _NO_PARAMS = bytes(8)
+
+
+@dataclass(frozen=True)
+class State(Description):
+    watches: list[Watch]
+    polling: Annotated[bytes, Length(0, 8)]
+    """struct epoll_params: how it polls network cards; b"" where the kernel has no such thing."""
 
 
 def claims(file: FrozenFile) -> bool:

@@ -21,7 +21,7 @@ from ..common.libc import apart, checked, libc
 
 if TYPE_CHECKING:
     from ...linux.program import Results
-    from .state import Watch
+    from .watch import Watch
 
 EVENT = struct.Struct("=IQ")  # struct epoll_event, packed on x86-64
 ADD, DELETE, MODIFY = 1, 2, 3

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .control import Control
-    from .state import Watch
+    from .watch import Watch
 
 
 def look(control: Control, watches: Sequence[Watch]) -> list[Watch]:

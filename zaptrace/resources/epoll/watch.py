@@ -1,4 +1,4 @@
-"""What an image tells of an epoll instance."""
+"""What an image tells of a file that an epoll instance watches."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import select
 from dataclasses import dataclass
 from typing import Annotated
 
-from ...shapes import U32, U64, Fd, Length, NamesFile, NamesLivingOrNone, Range
-from ..common.file import Description
+from ...shapes import U32, U64, Fd, NamesFile, NamesLivingOrNone, Range
 
 CONDITIONS = 0x0FFFFFFF
 """All but EPOLLEXCLUSIVE, EPOLLWAKEUP, EPOLLONESHOT and EPOLLET."""
-ALWAYS = select.EPOLLERR | select.EPOLLHUP
 
 
 @dataclass(frozen=True)
@@ -53,10 +51,3 @@ class Watch:
     def here(self) -> bool:
         """The process has it under its number."""
         return bool(self.vpid) and self.file_fd == self.number
-
-
-@dataclass(frozen=True)
-class State(Description):
-    watches: list[Watch]
-    polling: Annotated[bytes, Length(0, 8)]
-    """struct epoll_params: how it polls network cards; b"" where the kernel has no such thing."""
