@@ -320,6 +320,29 @@ class TestRunOnATerminal:
             eventually(lambda pid=process["rpid"]: is_gone(pid))
         assert zaptrace("ps", "--json").stdout == "[]\n"
 
+    @pytest.mark.parametrize("leave", ["keys", "signal", "stop"])
+    def test_a_terminal_that_takes_nothing(self, zaptrace: Shell, leave: str) -> None:
+        """Keys and signals are heard all the same, and so is the end."""
+        with zaptrace.terminal("run", "--name", "web", "--", "yes") as screen:
+            eventually(lambda: not screen.is_cooked())
+            eventually(lambda: not select.select([], [screen.slave], [], 0)[1])
+            if leave == "keys":
+                screen.type(b"\x1cd")
+            elif leave == "stop":
+                assert zaptrace("stop", "web", "--kill").returncode == 0
+                eventually(screen.is_cooked)
+                screen.child.terminate()
+            else:
+                with zaptrace.terminal("attach", "web") as other:
+                    eventually(lambda: not select.select([], [other.slave], [], 0)[1])
+                    other.child.terminate()
+                    assert other.child.wait(PATIENCE_S) == 0
+                    assert other.is_cooked()
+                screen.child.terminate()  # which `yes` does not outlive
+            status = {"keys": 0, "signal": 143, "stop": 137}[leave]
+            assert screen.child.wait(PATIENCE_S) == status
+            assert screen.is_cooked()
+
     def test_output_of_a_short_pod_is_whole(self, zaptrace: Shell) -> None:
         with zaptrace.terminal("run", "--", "seq", "50000") as screen:
             assert screen.end() == 0
