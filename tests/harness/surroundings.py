@@ -61,7 +61,7 @@ def tmp_noexec() -> None:
 
 
 def small_shm() -> None:
-    mount("shm", "/dev/shm", "tmpfs", data="size=64m")
+    mount("shm", "/dev/shm", "tmpfs", _NOSUID | _NODEV | _NOEXEC, data="size=64m")
 
 
 def no_ptmx() -> None:
