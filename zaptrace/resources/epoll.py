@@ -28,6 +28,7 @@ import resource
 import select
 import stat
 import struct
+from collections import Counter
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
@@ -100,16 +101,16 @@ def verify(states: list[State], whole: Whole) -> None:
 def capture(pod: FrozenPod) -> list[State]:
     states = []
     for file in pod.files(NAME):
-        seen: dict[int, int] = {}
+        seen: Counter[int | tuple[str, ...]] = Counter()
         watches = []
         for line in file.info.get("tfd", []):
             found = _WATCH.match(line.strip())
             if found is None:
                 raise unsupported(file, "watches something unreadable", found=f"tfd: {line}")
             number = int(found["tfd"])
-            nth = seen.get(number, 0)
-            seen[number] = nth + 1
-            watches.append(_watch(pod, file, found, number, nth))
+            alike = found["tfd"], found["ino"], found["sdev"]
+            watches.append(_watch(pod, file, found, number, seen[number], seen[alike]))
+            seen.update([number, alike])
         states.append(State(**described(pod, file), watches=watches))
     return states
 
@@ -125,9 +126,14 @@ def restore(states: list[State], build: Build) -> None:
 # capture
 
 
-def _watch(pod: FrozenPod, file: FrozenFile, found: re.Match[str], number: int, nth: int) -> Watch:
+def _watch(
+    pod: FrozenPod, file: FrozenFile, found: re.Match[str], number: int, nth: int, nth_alike: int
+) -> Watch:
+    """The `nth` of that number, and the `nth_alike` of those of that number that look alike."""
+
     def matches(candidate: FrozenFile) -> bool:
-        return _looks_alike(candidate, found) and _is_target(candidate, file, number, nth)
+        alike = _looks_alike(candidate, found)
+        return alike and _is_target(candidate, file, number, nth, nth_alike)
 
     def make(target: FrozenFile, process: FrozenProcess | None, epoll_fd: int, fd: int) -> Watch:
         now = process.fds.get(number) if process is not None else None
@@ -170,14 +176,16 @@ def _looks_alike(candidate: FrozenFile, found: re.Match[str]) -> bool:
     return (candidate.stat.st_ino, inside) == (int(found["ino"], 16), int(found["sdev"], 16))
 
 
-def _is_target(candidate: FrozenFile, epoll: FrozenFile, number: int, nth: int) -> bool:
-    """Ask kcmp(2); where it is not allowed, an epoll_ctl(2)."""
+def _is_target(
+    candidate: FrozenFile, epoll: FrozenFile, number: int, nth: int, nth_alike: int
+) -> bool:
+    """Ask kcmp(2); where it is not allowed, an epoll_ctl(2) of what looks alike."""
     slot = struct.pack("=III", epoll.local, number, nth)
     us = os.getpid()
     differs: int = libc.syscall(_SYS_KCMP, us, us, _KCMP_EPOLL_TFD, candidate.local, slot)
     if differs >= 0 or ctypes.get_errno() not in (errno.EPERM, errno.ENOSYS):
         return differs == 0
-    if nth:
+    if nth_alike:
         raise _cannot_tell(epoll, f"two files that it knows as fd {number}")
     if stat.S_ISSOCK(candidate.stat.st_mode):  # an inode of its own
         return True
