@@ -55,7 +55,7 @@ def _times(point: str) -> int:
 
 
 def tmp_noexec() -> None:
-    tmp = os.environ["TMPDIR"]
+    tmp = os.environ.get("TMPDIR", "/tmp")
     mount(tmp, tmp, "none", _BIND)
     _remount(tmp, _NOEXEC)
 
