@@ -329,7 +329,7 @@ def _as_host_error(what: str) -> Iterator[None]:
             what,
             needed="a runtime directory that can be written to",
             found=f"{e.strerror}: {e.filename or 'no file'}",
-            remedy="free some space there, or set ZAPTRACE_RUNTIME_DIR to another directory",
+            remedy="set ZAPTRACE_RUNTIME_DIR to a directory with room that you can write to",
             changed="nothing",
         ) from e
 
