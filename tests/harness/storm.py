@@ -216,11 +216,12 @@ class Storm:
 
     # -- what holds afterwards
 
-    def settle(self) -> None:
-        """Who is on the way to its end has come to it, and what is being done is done."""
+    def settle(self) -> list[str]:
+        """Who is on the way to its end has come to it, and what is being done is done; what is not."""
         deadline = time.monotonic() + PATIENCE_S
-        while self.unsettled() and time.monotonic() < deadline:
+        while (left := self.unsettled()) and time.monotonic() < deadline:
             time.sleep(_LOOK_S)
+        return left
 
     def unsettled(self) -> list[str]:
         """What there is that does not stay; the next command of the user sweeps first."""
@@ -279,21 +280,24 @@ class Storm:
             client.call("thaw")
 
     def beats(self) -> bool:
-        """The pod does its next turn; False when it has come to its end meanwhile."""
+        """The pod does a turn from now on; False when it has come to its end meanwhile."""
         deadline = time.monotonic() + PATIENCE_S
-        while True:
+        answers = 0
+        while answers < 2:  # the first is of the turn before
             try:
                 with socket.socket(socket.AF_UNIX) as asking:
                     asking.settimeout(PATIENCE_S)
                     asking.connect(str(self.socket))
                     if asking.recv(100):
-                        return True
+                        answers += 1
+                        continue
             except OSError as error:  # it may not have come that far
                 if time.monotonic() > deadline:
                     raise FlavourError(f"the pod does not answer: {error}") from error
             if not self.pods():
                 return False
             time.sleep(_LOOK_S)
+        return True
 
 
 class Plain:

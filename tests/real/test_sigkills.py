@@ -68,7 +68,7 @@ def test_one_copy_or_a_whole_image(storm: Storm) -> None:
     for number in range(FIRST, FIRST + ROUNDS):
         outcomes[one_round(storm, number, durations, killed)] += 1
     storm.end()
-    assert not storm.unsettled()
+    assert storm.settle() == []
     under_way = killed.pop(UNDER_WAY, 0)
     told.append(
         f"{killed.total()} SIGKILLs in {ROUNDS} rounds, {under_way} while a verb was under way: "
@@ -120,8 +120,7 @@ def judge(storm: Storm, verb: str, gone: set[str], status: int, said: str) -> st
     for host in storm.hosts:
         if host.server and host.server.poll() is not None:
             host.serve()
-    storm.settle()
-    unsettled = storm.unsettled()
+    unsettled = storm.settle()
     assert not unsettled, f"{said}\n" + "\n".join(unsettled)
     pods = storm.pods()
     assert len(pods) <= 1, f"{said}\ntwo copies: {pods}"
