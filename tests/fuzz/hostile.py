@@ -10,6 +10,7 @@ import contextlib
 import os
 import random
 import socket
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -134,7 +135,12 @@ class Victim:
         self.told["garbage"] += 1
 
     def _look(self) -> None:
-        """It answers, or has ended as it was told to."""
+        """It answers, or has ended as it was told to; and nothing was its own fault."""
+        reports = list(Path(tempfile.gettempdir()).glob("zaptrace-fault-*"))
+        assert not reports, "\n".join(path.read_text() for path in reports)
+        with contextlib.suppress(FileNotFoundError):
+            said = (self._base / "web" / "supervisor.log").read_text()
+            assert "Traceback" not in said, said
         try:
             with self._started.connect() as client:
                 client.call("status", timeout=PATIENCE_S)

@@ -2,6 +2,7 @@
 
     worker.py image   CORPUS HOME SEED SECONDS MOST     show, check, and restore up to its check
     worker.py message CORPUS HOME SEED SECONDS MOST     what peers and clients say
+    worker.py files   CORPUS HOME SEED SECONDS MOST     records, keys and notes of one user
 
 CORPUS has images of real pods (see test_fuzz.py); the last line is JSON. What is wrong, once
 for each place, is a traceback with the seed of that input: that SEED, with MOST 1, is it again.
@@ -27,6 +28,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from blake3 import blake3
+from fuzz.files import Files
 from fuzz.judge import Hang, Judge, Outside
 from fuzz.mutate import TooLarge, damaged, mutated
 
@@ -272,11 +274,14 @@ _REQUESTS: list[dict[str, Any]] = [
 ]
 
 
+KINDS = {"image": Images, "message": Messages, "files": Files}
+
+
 def main() -> int:
     kind, corpus, home, seed, seconds, most = sys.argv[1:7]
     os.environ["TMPDIR"] = tempfile.tempdir = home
     judge = Judge(Path(home))
-    fuzz: Fuzz = {"image": Images, "message": Messages}[kind](Path(corpus), Path(home), judge)
+    fuzz: Fuzz = KINDS[kind](Path(corpus), Path(home), judge)
     until, number = time.monotonic() + float(seconds), int(seed) - 1
     wrong: dict[str, str] = {}
     while time.monotonic() < until and judge.inputs < int(most) and len(wrong) < _ENOUGH:
