@@ -21,6 +21,8 @@ A_DISK = "a write to a disk ends with it, one to the wire has the limits of a Ch
 TOLD = "until the kernel says that there is no more; the pod is frozen, and its queues are bounded"
 PYTHON = {
     "cli/_foreground.py Attached.run: while True": "the pod ends, its supervisor dies, or we detach",
+    "cli/_foreground.py Attached._shown: while not self._screen.is_done and not self._wanted_to_end": "all is shown, or a signal says that nobody waits",
+    "cli/_foreground.py Attached._shown: poller.poll()": "some is shown, or there is a signal",
     "cli/_foreground.py _wait: while True": "the pod ends or its supervisor dies; signals are passed on",
     "cli/_foreground.py _wait: poller.poll()": "the lifeline says so, or is cut; or there is a signal",
     "cli/logs.py _copy: while True": "to follow is to wait for the end of the pod, or for ctrl-c",

@@ -49,6 +49,7 @@ from typing import Any
 
 from ..errors import Cancelled, PodError, WireError, WireTimeout, ZaptraceError
 from ..limits import CONTROL, STREAM
+from ..linux import private
 from . import runtime
 
 VERSION = 1
@@ -62,6 +63,7 @@ GIVE_UP_S = 40.0
 _LOOK_S = 0.2
 """How often a waiting client looks whether the supervisor still lives."""
 _SENT_LINGER_MS = 1000
+_LAST_WORDS = 400
 
 
 @dataclass(frozen=True)
@@ -138,11 +140,12 @@ class Client:
         self._next = 0
         self._held: dict[int, list[dict[str, Any]]] = {}
         self._zmq = zmq
+        lives = self.alive()  # first: a context that nobody closes waits for its sockets for good
         self._context = zmq.Context()
         self.socket = self._context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.LINGER, _SENT_LINGER_MS)
         # Not IMMEDIATE: it drops received messages that were not read before the peer left.
-        if self.alive():
+        if lives:
             self.socket.connect(f"ipc://{self.path}/control.sock")
 
     @property
@@ -306,7 +309,8 @@ class Client:
             )
         last = ""
         with contextlib.suppress(OSError):
-            last = (self.path / "supervisor.log").read_text(errors="replace").strip()[-400:]
+            said = private.tail(self.path / "supervisor.log", _LAST_WORDS)
+            last = said.decode(errors="replace").strip()
         return PodError(
             f"the supervisor of pod {self.name!r} died",
             needed="a supervisor that says how its pod ended",
