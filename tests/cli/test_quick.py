@@ -37,8 +37,8 @@ LOADED_BY_RUN = LOADED_BY_HELP | {
         f"zaptrace.supervisor.{name}"
         for name in (
             *("attach", "control", "control_socket", "end_record", "engine", "logs"),
-            *("making", "own_process", "runtime", "starter", "stopping", "supervisor", "terminal"),
-            *("verbs", "workers"),
+            *("making", "own_process", "runtime", "starter", "stopping", "stream"),
+            *("supervisor", "terminal", "verbs", "workers"),
         )
     ),
 }

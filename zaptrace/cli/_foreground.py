@@ -32,7 +32,6 @@ from ..errors import PodError, WireTimeout
 from ..supervisor import control
 from ..supervisor.control import Outcome
 from ..supervisor.terminal import get_size
-from ._screen import Screen
 from ._tell import exit_status, explain, say
 
 if TYPE_CHECKING:
@@ -124,6 +123,8 @@ class Attached:
 
     def __init__(self, client: Client, signals: Signals, *, owner: bool, tail: int) -> None:
         """`owner`: signals are passed on (run); else they detach. `tail`: bytes to show first."""
+        from ._screen import Screen  # most pods have no terminal
+
         self._client = client
         self._signals = signals
         self._owner = owner
@@ -135,22 +136,22 @@ class Attached:
         self._leaving_at = 0.0
         """When we have asked to be detached."""
         self._wanted_to_end = False
+        self._failed: dict[str, Any] | None = None
         self._cooked: list[Any] | None = None
         self._at_line_start = True
 
     def run(self) -> Outcome | None:
         """Relay until the pod ends (its outcome) or we detach (None)."""
-        import zmq
-
         rows, cols = get_size(self._in) if self._in >= 0 else (0, 0)
         self._request = self._client.send("attach", rows=rows, cols=cols, tail=self._tail)
-        poller = zmq.Poller()
-        poller.register(self._client.socket, zmq.POLLIN)
-        poller.register(self._signals.fd, zmq.POLLIN)
-        poller.register(self._screen.progress, zmq.POLLIN)
+        poller = select.poll()
+        stream = self._client.stream
+        for fd in (stream.fileno(), self._signals.fd, self._screen.progress):
+            poller.register(fd, select.POLLIN)
         self._raw()
         if self._in >= 0:
-            poller.register(self._in, zmq.POLLIN)
+            poller.register(self._in, select.POLLIN)
+        heard = True
         try:
             while True:
                 ready = dict(poller.poll(100 if self._held_key_at else _LOOK_MS))
@@ -164,6 +165,7 @@ class Attached:
                 self._release_held_key()
                 while (message := self._client.receive_now()) is not None:
                     if message.get("id") != self._request:
+                        self._failed = message if message.get("ok") is False else self._failed
                         continue
                     if "stream" in message:
                         self._show(message)
@@ -172,7 +174,12 @@ class Attached:
                         return self._shown(Outcome.from_dict(report)) if report else None
                     elif "ok" in message:
                         raise PodError.from_dict(message["error"])
-                if not self._client.alive() and not self._client.socket.poll(0):
+                if heard and stream.ended:  # and so always ready
+                    poller.unregister(stream.fileno())
+                    heard = False
+                    if self._failed is not None:  # we were not let in
+                        raise PodError.from_dict(self._failed.get("error") or {})
+                if not self._client.alive() and not self._client.has_message():
                     return self._shown(_last_words(self._client))
                 if self._leaving_at and self._is_hung():
                     return None  # who is gone is detached, when it hears that

@@ -26,8 +26,6 @@ class Engine:
 
     def warm(self) -> None:
         """Load what a restore needs."""
-        import zmq  # noqa: F401
-
         from ..pod import pod, restore  # noqa: F401
 
     def launch(

@@ -8,7 +8,7 @@
         ├── lock           whoever holds it is alive: a pid could be another's by now
         ├── pid            of the supervisor
         ├── meta           JSON: what was started, by whom, when
-        ├── control.sock   ZeroMQ, see control.py
+        ├── control.sock   see control.py
         ├── log, log.old   what a detached pod wrote to stdout and stderr, see logs.py
         └── supervisor.log what the supervisor has to say
 
