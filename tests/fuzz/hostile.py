@@ -28,6 +28,7 @@ from zaptrace.supervisor.starter import Job, Started
 
 GROWTH = 128 << 20
 """Bytes of memory that a supervisor may be told into."""
+_DESCRIPTORS = 100
 REQUESTS: list[dict[str, Any]] = [
     {"v": 1, "id": 1, "verb": "status", "processes": True},
     {"v": 1, "id": 2, "verb": "wait"},
@@ -79,8 +80,12 @@ class Victim:
 
     def close(self) -> None:
         self._context.term()
-        with contextlib.suppress(PodError), self._started.connect() as client:
+        with contextlib.suppress(PodError), self.connect() as client:
             client.call("stop", kill=True, timeout=PATIENCE_S)
+
+    def connect(self) -> control.Client:
+        """As who makes sense."""
+        return self._started.connect()
 
     def talk(self, rng: random.Random) -> None:
         """Some messages of one client, or bytes of one that is none; then it still answers."""
@@ -142,13 +147,15 @@ class Victim:
             said = (self._base / "web" / "supervisor.log").read_text()
             assert "Traceback" not in said, said
         try:
-            with self._started.connect() as client:
+            with self.connect() as client:
                 client.call("status", timeout=PATIENCE_S)
                 grown = self._memory() - self._size
                 assert grown < GROWTH, f"its supervisor has grown by {grown >> 20} MiB"
+                held = len(os.listdir(f"/proc/{self._started.pid}/fd"))
+                assert held < _DESCRIPTORS, f"its supervisor holds {held} descriptors"
                 return
         except (PodError, OSError):
-            with self._started.connect() as client:
+            with self.connect() as client:
                 assert client.past() is not None, client.gone()
         self._begin()
 

@@ -22,13 +22,14 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from blake3 import blake3
+from fuzz import odd
 from fuzz.files import Files
 from fuzz.judge import Hang, Judge, Outside
 from fuzz.mutate import TooLarge, damaged, mutated
@@ -54,6 +55,7 @@ class Images:
 
     def __init__(self, corpus: Path, home: Path, judge: Judge) -> None:
         self._judge = judge
+        self._corpus = corpus
         self._all = []
         for source in sorted(corpus.iterdir()):
             shutil.copytree(source, home / source.name)
@@ -81,8 +83,21 @@ class Images:
         sealed = _sealed(manifest)
         _anew(path / "state", state)
         _anew(path / "manifest", damaged(sealed, rng) if how >= 0.95 else sealed)
-        with self._judge.input():
+        is_odd = self._one_odd(path, rng) if rng.random() < 0.05 else contextlib.nullcontext()
+        with is_odd, self._judge.input():
             self._use(str(path), as_json=rng.random() < 0.3)
+
+    @contextlib.contextmanager
+    def _one_odd(self, path: Path, rng: random.Random) -> Iterator[None]:
+        """Something else is where one of its files was, or beside them."""
+        name = rng.choice([*sorted(os.listdir(path)), "more", "\udcff\x1b]0;owned\x07"])
+        odd.put(path / name, rng)
+        try:
+            yield
+        finally:
+            odd.clear(path / name)
+            if (self._corpus / path.name / name).exists():
+                shutil.copy(self._corpus / path.name / name, path / name)
 
     def _one_wrong(
         self, records: list[Any], packed: list[bytes], rng: random.Random

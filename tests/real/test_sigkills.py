@@ -32,11 +32,13 @@ VERBS = (
 LASTING = (*ON_TERMINALS, "logs")
 """These end with the pod, or when somebody ends them."""
 VICTIMS = ("client", "supervisor", "source", "destination", "arriving", "pod", "copy", "other")
+OF_ONE_HOST = ("client", "supervisor", "pod", "other", "source")
 THE_POD = {"supervisor", "arriving", "pod", "copy"}
 """With one of these, a copy of the pod goes; and it may be the one that runs."""
 THE_PROGRAM = {"pod", "copy"}
 """Of these processes no copy can do without one, so it ends of itself."""
 UNDER_WAY = "under way"
+_A_WHILE_S = 0.2
 _TWO = 0.15
 """How often a second one is killed."""
 
@@ -79,15 +81,21 @@ def test_one_copy_or_a_whole_image(storm: Storm) -> None:
 def one_round(storm: Storm, number: int, durations: Durations, killed: Counter[str]) -> str:
     chance = random.Random(f"kill {number}")
     verb = VERBS[number % len(VERBS)]
+    who = [chance.choice(VICTIMS if verb == "migrate" else OF_ONE_HOST)]
+    who += [chance.choice(VICTIMS)] * (chance.random() < _TWO)
     here = storm.ready(verb)
     there = next(host for host in storm.hosts if host is not here)
     began = time.monotonic()
     with storm.client(verb, here, there) as client:
-        time.sleep(chance.random() * durations.of(verb))  # that it is any moment is the point
-        gone = [kill_one(storm, chance, killed, client, here, there)]
-        if chance.random() < _TWO:
-            time.sleep(chance.random() * 0.1)
-            gone.append(kill_one(storm, chance, killed, client, here, there))
+        moment = chance.random() * durations.of(verb)  # that it is any moment is the point
+        if who[0] not in storm.victims(client.pid, here, there):
+            wait_for(storm, who[0], client, here, there, durations.of(verb))
+            moment = chance.random() * _A_WHILE_S
+        gone = []
+        for name in who:
+            time.sleep(moment)
+            gone.append(kill(storm, name, killed, client, here, there))
+            moment = chance.random() * _A_WHILE_S
         if verb in LASTING and not client.over():
             os.kill(client.pid, signal.SIGKILL)
             killed["client"] += 1
@@ -98,21 +106,30 @@ def one_round(storm: Storm, number: int, durations: Durations, killed: Counter[s
     return judge(storm, verb, set(gone), status, said)
 
 
-def kill_one(
-    storm: Storm,
-    chance: random.Random,
-    killed: Counter[str],
-    client: Client,
-    here: Host,
-    there: Host,
+def wait_for(
+    storm: Storm, who: str, client: Client, here: Host, there: Host, seconds: float
+) -> None:
+    """Until that one is there to be killed, or will not be."""
+    until = time.monotonic() + seconds
+    while not client.over() and time.monotonic() < until:
+        if who in storm.victims(client.pid, here, there):
+            break
+        time.sleep(0.01)
+
+
+def kill(
+    storm: Storm, who: str, killed: Counter[str], client: Client, here: Host, there: Host
 ) -> str:
-    """Whom it was."""
+    """That one, or another who is there; who it was, "" if nobody is."""
     victims = storm.victims(client.pid, here, there)
-    who = next(name for name in chance.sample(VICTIMS, len(VICTIMS)) if name in victims)
+    who = who if who in victims else next((name for name in VICTIMS if name in victims), "")
+    if not who:
+        return who
     with contextlib.suppress(ProcessLookupError):
-        killed[UNDER_WAY] += not client.over()
+        under_way = not client.over()
         os.kill(victims[who], signal.SIGKILL)
         killed[who] += 1
+        killed[UNDER_WAY] += under_way
     return who
 
 
