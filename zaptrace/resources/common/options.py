@@ -179,3 +179,9 @@ UDP: Table = {
     "UDP_SEGMENT": (_UDP, 103, 4),
     "UDP_GRO": (_UDP, 104, 4),
 }
+
+UDP_LITE: Table = {
+    **UDP,
+    "UDPLITE_SEND_CSCOV": (socket.IPPROTO_UDPLITE, 10, 4),
+    "UDPLITE_RECV_CSCOV": (socket.IPPROTO_UDPLITE, 11, 4),
+}
