@@ -28,6 +28,7 @@ GO_ON = {
     "restarted_unseen": "waits of two seconds end, and threads with them",
     "running_children": "children come and go",
     "running_long_calls": "it writes to files",
+    "running_pi": "mutexes go from hand to hand",
     "running_short_answers": "the same",
     "running_signal_waits": "signals come and go",
     "running_unaccepted": "it connects and accepts",

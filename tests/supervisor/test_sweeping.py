@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -68,6 +69,22 @@ def test_nothing_is_left_of_one_that_ends_well(home: Path):
         sink.abort()
     with scratch.directory("zaptrace-try") as path:
         assert Path(path).is_dir()
+    assert made(home) == []
+
+
+def test_what_cannot_be_removed_is_left_to_the_next_command(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fails(fd: int) -> os.stat_result:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    it = scratch.Scratch("zaptrace-try")
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fstat", fails)
+        it.remove()
+    assert len(os.listdir("/proc/self/fd")) == before - 1  # that of the note
+    assert scratch.sweep() == [it.path]
     assert made(home) == []
 
 

@@ -54,16 +54,27 @@ class Scratch:
 
     def remove(self) -> None:
         """With all that is in it. Harmless when it is done already."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        self.keep()
+        remove_tree(self.path)
+        self._forget(keep_note=os.path.lexists(self.path))  # then it is for who sweeps
 
     def keep(self) -> None:
         """It stays: it is no scratch any more."""
+        self._forget(keep_note=False)
+
+    def _forget(self, *, keep_note: bool) -> None:
         if self._note >= 0:
-            with contextlib.suppress(OSError):
-                os.unlink(self._note_path)
+            if not keep_note:
+                with contextlib.suppress(OSError):
+                    os.unlink(self._note_path)
             os.close(self._note)
             self._note = -1
+
+
+def remove_tree(path: str | os.PathLike[str]) -> None:
+    """As much of a directory as can be removed, and no OSError: shutil.rmtree raises some that it is
+    told to ignore (CPython 3.11: when it cannot look at what it has just opened)."""
+    with contextlib.suppress(OSError):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -131,7 +142,7 @@ def _sweep_note(note: str) -> str | None:
             seen = os.lstat(path)
             named = _OURS.fullmatch(os.path.basename(path))
             if named and stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.geteuid():
-                shutil.rmtree(path, ignore_errors=True)
+                remove_tree(path)
                 swept = path
         os.unlink(note)
         return swept

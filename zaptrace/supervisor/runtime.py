@@ -379,9 +379,9 @@ def _remove(entry: Path) -> None:
             os.unlink(entry / name)
         os.rmdir(entry)
     except OSError:
-        import shutil  # for what nobody of us puts there
+        from ..linux.scratch import remove_tree  # for what nobody of us puts there
 
-        shutil.rmtree(entry, ignore_errors=True)
+        remove_tree(entry)
 
 
 def _take(fd: int, path: Path) -> None:

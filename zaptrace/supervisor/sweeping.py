@@ -13,7 +13,6 @@ import contextlib
 import fcntl
 import os
 import re
-import shutil
 from pathlib import Path
 
 from ..linux import scratch
@@ -42,7 +41,7 @@ def _sweep_staging(staging: Path) -> None:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # of the server, as long as it lives
         for arrival in staging.iterdir():
             if not arrival.is_symlink() and not _may_be_needed(arrival):
-                shutil.rmtree(arrival, ignore_errors=True)
+                scratch.remove_tree(arrival)
         staging.rmdir()
     finally:
         os.close(fd)

@@ -118,7 +118,8 @@ def name_descriptions(look: Look, processes: Iterable[dict[str, Any]]) -> None:
     """Descriptors with one open file description have one name, in `fds` of each process.
 
     Last of all: where kcmp(2) is denied programs run, which changes how a thread waits. A pod without
-    a tracer is told by what its descriptors show then.
+    a tracer is told by the files of its descriptors then, whatever these are called: a file that has
+    lost the name that it was opened by is opened by another one after a move.
     """
     descriptors = look.descriptors
     try:
@@ -126,8 +127,8 @@ def name_descriptions(look: Look, processes: Iterable[dict[str, Any]]) -> None:
     except NativeError as error:
         if look.handle or error.errno not in (errno.EPERM, errno.ENOSYS):
             raise
-        shown = [d.shows for d in descriptors]
-        first = [shown.index(d.shows) for d in descriptors]
+        inodes = [d.shows[1:] for d in descriptors]
+        first = [inodes.index(inode) for inode in inodes]
     names = (look.number("description", index) for index in first)
     for seen in processes:
         for fd in seen.get("fds", {}).values():
