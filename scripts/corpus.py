@@ -38,7 +38,7 @@ MUSL = (
     "first_thread_ended", "fork_tree", "inotify_queue", "itimer", "memfd", "netlink_sockets",
     "pidfd_living", "pipe_contents", "posix_lock", "posix_timer", "pty_session", "registers",
     "regular_file", "robust_mutex", "scm_rights", "seccomp_stacked", "shared_anonymous", "sigaltstack",
-    "signalfd", "signals_pending", "socketpair", "stopped_child", "sysv_messages", "sysv_semaphores",
+    "signalfd", "socketpair", "stopped_child", "sysv_messages", "sysv_semaphores",
     "sysv_shared_memory", "tcp_established", "timerfd", "udp_queue", "unix_in_flight", "zombies",
 )  # fmt: skip
 
