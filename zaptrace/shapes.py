@@ -180,7 +180,7 @@ Signal = Annotated[int, Range(0, 64)]
 """0 where there is none."""
 Mode = Annotated[int, Range(0, 0xFFFF)]
 Flags = U32
-Address = Annotated[int, Range(0, 1 << 47)]
+Address = Annotated[int, Range(0, 1 << 56)]
 """Of memory; an end may be behind the last."""
 
 # Text and bytes

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../base/proc.h"
 #include "../ptrace/filter.h"
 #include "loop.h"
 
@@ -78,8 +79,7 @@ static void child(const zt_launch_spec *spec, const zt_pod *pod, const int go[2]
         report(failed, errno);
     if (spec->tty && ioctl(0, TIOCSCTTY, 0))
         report(keep, errno);
-    syscall(SYS_close_range, 3, keep - 1, 0);
-    syscall(SYS_close_range, keep + 1, ~0u, 0);
+    zt_proc_close_all(3, keep);
     if (spec->cwd && chdir(spec->cwd))
         report(keep, errno);
     if (spec->nofile && set_soft_limit(spec->nofile))

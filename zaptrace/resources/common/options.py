@@ -73,6 +73,10 @@ GENERAL: Table = {
 DOUBLED = ("SO_SNDBUF", "SO_RCVBUF")
 """The kernel doubles what is set (socket(7)), so half of what it shows gives it back."""
 
+OF_ITSELF = {"SO_TXREHASH": (1,), "SO_BUF_LOCK": (1, 2, 3)}
+"""Values that a kernel without the option is as good as set to: it takes another path when one fails
+(5.18), and leaves alone a size that was set (5.14)."""
+
 # IP_TOS sets SO_PRIORITY, too, so that comes after it.
 INTERNET: Table = {
     "IP_TOS": (_IP, 1, 4),

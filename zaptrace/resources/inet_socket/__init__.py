@@ -27,6 +27,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ...errors import RestoreError
+from ...linux import sock_diag
 from ...log import log
 from ...view.build import Stage
 from ..common.file import described, finish, restoring, unsupported
@@ -189,6 +190,13 @@ def _options(sock: socket.socket, status: str, usual: Usual) -> dict[str, bytes]
 
 def _shutdown(file: FrozenFile, sock: socket.socket, shut: dict[int, int]) -> int:
     if sock.type == socket.SOCK_DGRAM:
+        if not sock_diag.tells_of(sock.family, socket.IPPROTO_UDP):
+            raise unsupported(
+                file,
+                "is a UDP socket, of which this kernel does not tell",
+                needed="CONFIG_INET_UDP_DIAG, or the module udp_diag",
+                do="as root: modprobe udp_diag",
+            )
         return shut.get(file.stat.st_ino, 0)
     state = flow.info(sock).state
     if state not in (flow.ESTABLISHED, flow.FIN_WAIT1, flow.FIN_WAIT2):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from ..common.sock_diag import ask, attributes
+from ...linux.sock_diag import ask, attributes
 from .address import Address, Key
 
 _BODY = 72  # sizeof (struct inet_diag_msg)

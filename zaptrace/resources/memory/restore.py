@@ -10,12 +10,12 @@ from collections.abc import Hashable, Iterable
 
 from ...errors import RestoreError
 from ...image.writebehind import BITE
-from ...linux import outside
+from ...linux import addresses, outside
 from ...linux.native import lib
 from ...linux.program import Argument, Program, Row, give_back
 from ...view.build import Build, BuildProcess
 from . import attributes, policies
-from .mappings import PAGE, PROT_READ, PROT_WRITE, TASK_SIZE, Mapping
+from .mappings import PAGE, PROT_READ, PROT_WRITE, Mapping
 from .runs import Span, split, unpack, unpack_pairs, within, without
 from .seeds import Bytes, Memory, Seeds, Whole
 from .segments import Segments
@@ -163,7 +163,7 @@ class _Filling:
         stub = (lib.zt_stub_start(), lib.zt_stub_end())
         at = 0
         kept = [(one.start, one.end) for one in keep]
-        for start, end in sorted([stub, *kept, (TASK_SIZE, TASK_SIZE)]):
+        for start, end in sorted([stub, *kept, (addresses.end(), addresses.end())]):
             if at < start:
                 self.program.call("munmap", at, start - at)
             at = end

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...errors import UnsupportedResource
-from ...linux import outside
+from ...linux import outside, sock_diag
 from ...log import log
 from ..common.file import described, unsupported
 from ..common.options import GENERAL
@@ -48,6 +48,7 @@ def find_files_under_way(pod: FrozenPod, file: FrozenFile) -> None:
     waiting = file.info.get("scm_fds")  # since Linux 5.8
     if waiting is not None and not int(waiting[0]):
         return
+    _refuse_untold(file)
     with borrowed(file.local) as sock:
         _queue(file, sock, _known(file))
 
@@ -56,6 +57,7 @@ def look_at_all(pod: FrozenPod) -> list[Socket]:
     files = pod.files(NAME)
     if not files:
         return []
+    _refuse_untold(files[0])
     every = diag.everything()
     sight = _Sight(
         {file.stat.st_ino for file in files},
@@ -80,6 +82,16 @@ class _Sight:
 
     def directory(self, ino: int) -> bytes:
         return self.notes.get(NOTED.pack(ino), b"")
+
+
+def _refuse_untold(file: FrozenFile) -> None:
+    if not sock_diag.tells_of(socket.AF_UNIX):
+        raise unsupported(
+            file,
+            "is a unix socket, of which this kernel does not tell",
+            needed="CONFIG_UNIX_DIAG, or the module unix_diag",
+            do="as root: modprobe unix_diag",
+        )
 
 
 def _known(file: FrozenFile) -> diag.UnixSocket:
