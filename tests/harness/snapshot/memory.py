@@ -128,7 +128,12 @@ def _shares_copies(m: _Mapping) -> bool:
     Of a mapping without a file all that is shared is such; of one with a file the sharers of its
     page cache cannot be told from relatives.
     """
-    return m.inode == 0 and m.sizes["Shared_Clean"] + m.sizes["Shared_Dirty"] > 0
+    return not _of_a_file(m) and m.sizes["Shared_Clean"] + m.sizes["Shared_Dirty"] > 0
+
+
+def _of_a_file(m: _Mapping) -> bool:
+    """The first System V segment of an IPC namespace, a new container's, has the number 0."""
+    return m.inode != 0 or m.name.startswith("/SYSV")
 
 
 def _links(look: Look, m: _Mapping) -> int | str:
@@ -169,5 +174,5 @@ def _here(m: _Mapping) -> dict[str, Any]:
         key: value
         for key, value in sizes.items()
         if key not in ("Referenced", "Pss_Dirty", "LazyFree")
-        and (key not in (*RESIDENT, "Private", "Shared") or not m.inode or key == "Anonymous")
+        and (key not in (*RESIDENT, "Private", "Shared") or not _of_a_file(m) or key == "Anonymous")
     }
