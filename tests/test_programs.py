@@ -25,6 +25,7 @@ GO_ON = {
     "blocked_recv": "a receive times out",
     "blocked_time_left": "sleeps end, and threads with them",
     "clone3_args": "a thread protects memory, and opens it up again",
+    "restarted_unseen": "waits of two seconds end, and threads with them",
     "running_children": "children come and go",
     "running_long_calls": "it writes to files",
     "running_short_answers": "the same",

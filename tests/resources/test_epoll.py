@@ -13,6 +13,7 @@ from harness.room_world import World
 from harness.world import require_kcmp
 from zaptrace.errors import UnsupportedResource
 from zaptrace.resources import epoll
+from zaptrace.resources.epoll import target
 
 
 def wait(ep: int) -> list[tuple[int, int]]:
@@ -94,7 +95,7 @@ def test_a_spent_oneshot_stays_spent(world: World, ep: int) -> None:
 def told_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Where a container's profile denies kcmp(2) there is another way."""
     if request.param == "without kcmp":
-        monkeypatch.setattr(epoll, "_SYS_KCMP", -1)
+        monkeypatch.setattr(target, "_SYS_KCMP", -1)
     else:
         require_kcmp()
     return request.param

@@ -123,6 +123,9 @@ def _sweep_note(note: str) -> str | None:
             if time.time() - there.st_mtime > _EMPTY_KEPT_S:
                 os.unlink(note)
             return None
+        if not os.path.isabs(path) or "\0" in path:  # a crash of the machine leaves zeros
+            os.unlink(note)
+            return None
         swept = None
         with contextlib.suppress(FileNotFoundError):
             seen = os.lstat(path)
