@@ -45,11 +45,9 @@ _NEEDS = {
     "clone3_args": require_clone3,
     "pidfd_living": require_clone3,
     "pidfd_getfd": require_pidfd_getfd,
-    "limit_nofile": require_pidfd_getfd,
     "memory_policy": require_mbind,
 }
-"""What a container's profile denies, to the program itself, or to us: a process of limit_nofile has
-no number left for a socket to send by."""
+"""What a container's profile denies to the program itself."""
 
 
 def not_denied(source: Path) -> None:

@@ -71,7 +71,8 @@ def _runtime_directory() -> Ability:
     except (ZaptraceError, OSError) as error:
         why = str(error).partition("\n")[0]
         return Ability("runtime directory", False, why, "no pod runs here", do, needed=True)
-    tried = space("runtime directory", place, "no pod runs here", do)
+    costs = "no pod runs here"
+    tried = space("runtime directory", place, costs, do, enough=1 << 20, short=costs)
     return replace(tried, needed=True)
 
 
@@ -79,7 +80,8 @@ def _images() -> Ability:
     from ..linux.spare import space
 
     do = "go where there is room, or give --to a place that has it"
-    return space("images, here", os.getcwd(), "images cannot be written here", do)
+    costs, short = "images cannot be written here", "only small images can be written here"
+    return space("images, here", os.getcwd(), costs, do, enough=64 << 20, short=short)
 
 
 def _pod(name: str, as_json: bool) -> int:

@@ -107,6 +107,9 @@ class _Holder:
 
     comm = ""
 
+    def twin(self, below: int) -> None:
+        """Not known before all are looked at."""
+
     def run(self, program: Program) -> Results:
         results = self.look.run(self.lives_in, program)
         if results is None:

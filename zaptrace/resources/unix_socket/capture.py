@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import socket
 import stat
@@ -15,6 +16,7 @@ from ...errors import UnsupportedResource
 from ...linux import outside, sock_diag
 from ...log import log
 from ..common.file import described, unsupported
+from ..common.libc import checked, libc
 from ..common.options import GENERAL
 from ..common.socket import borrowed, filter_of, name_bytes, options, unread
 from . import diag as diag
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from ...view.frozen import FrozenFile, FrozenPod
 
 _SO_PEERGROUPS = 59
+_MOST_GROUPS = 1 << 16  # NGROUPS_MAX
+_GID = struct.Struct("=I")
 _UCRED = struct.Struct("=iII")
 
 
@@ -188,12 +192,9 @@ def _told(pod: FrozenPod, file: FrozenFile, sock: socket.socket) -> Peer | None:
     )
     if not rpid and (uid, gid) == (0xFFFFFFFF, 0xFFFFFFFF):
         return None
-    groups = []
-    with contextlib.suppress(OSError):  # before Linux 4.13
-        raw = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 4 << 10)
-        groups = list(struct.unpack(f"={len(raw) // 4}I", raw))
+    groups = sorted(_peer_groups(sock))
     own = (os.geteuid(), os.getegid(), sorted(os.getgroups()))
-    if (uid, gid, sorted(groups)) != own:
+    if (uid, gid, groups) != own:
         raise unsupported(
             file,
             "is a unix socket to another user",
@@ -201,6 +202,15 @@ def _told(pod: FrozenPod, file: FrozenFile, sock: socket.socket) -> Peer | None:
             found=f"one of user {uid}, group {gid}, groups {groups}",
         )
     return Peer(pod.peer_vpid(rpid), uid, gid)
+
+
+def _peer_groups(sock: socket.socket) -> tuple[int, ...]:
+    """More than fit into what Python asks for."""
+    size = ctypes.c_uint32(_MOST_GROUPS * _GID.size)
+    groups = ctypes.create_string_buffer(size.value)
+    into = sock.fileno(), socket.SOL_SOCKET, _SO_PEERGROUPS, groups, ctypes.byref(size)
+    checked(libc.getsockopt(*into))
+    return tuple(gid for (gid,) in _GID.iter_unpack(groups.raw[: size.value]))
 
 
 def _held_by(file: FrozenFile, vpid: int) -> int:
