@@ -4,8 +4,8 @@ The kernel keeps of each: owner, mode, who used it last and when; the bytes of a
 of semaphores, who changed each, and what is undone to them at the end of a process; messages.
 Keys are the pod's own, and numbers stay what they were: the C half translates them. It also keeps
 what the kernel tells nobody (SEM_UNDO), and removes what is left when the pod ends.
-Attachments are mappings: the memory room makes them. Not carried: the order of those who wait for a
-semaphore or a message (they wait again as they go on); whether a segment is locked (SHM_LOCK).
+Attachments are mappings: the memory room makes them. Those who wait for a semaphore or a message do so
+again in their order (csrc/loop/freeze.c). Not carried: whether a segment is locked (SHM_LOCK).
 /proc/sysvipc is still the host's.
 """
 

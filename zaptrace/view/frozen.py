@@ -43,6 +43,7 @@ class FrozenThread(Thread):
         super().__init__(pod, info.rtid, info.vtid)
         self.group_stop = info.group_stop
         self.left_ns = info.left_ns
+        self.queued = info.queued
         self.interrupted = info.interrupted
         self.memory, self.files = info.memory, info.files
         self.directory, self.handlers = info.directory, info.handlers
