@@ -40,6 +40,7 @@ int zt_pod_tasks(zt_pod *pod, zt_task_info *ret, int32_t capacity)
             .ended = task->state == ZT_TASK_ENDED,
             .interrupted = task->interrupted,
             .left_ns = zt_blocked_left(pod, task),
+            .queued = task->queued,
             .memory = task->shares.memory,
             .files = task->shares.files,
             .directory = task->shares.directory,
@@ -236,6 +237,15 @@ int zt_call_reissue(zt_pod *pod, int32_t rtid, int64_t left_ns, int64_t control_
     zt_task *task = zt_pod_task(pod, rtid);
     task->control_size = control_size;
     return zt_blocked_reissue(task, left_ns, err);
+}
+
+int zt_call_queue(zt_pod *pod, int32_t rtid, int64_t queued, zt_err *err)
+{
+    zt_stopped thread;
+    if (at_rest(pod, rtid, &thread, err))
+        return -1;
+    zt_pod_task(pod, rtid)->queued = queued;
+    return 0;
 }
 
 int zt_kcmp(int32_t rpid1, int32_t rpid2, int32_t type, uint64_t idx1, uint64_t idx2)

@@ -79,6 +79,7 @@ typedef struct zt_task_info {
     int32_t ended;      /* a leader that ended before its other threads */
     int32_t interrupted; /* in a call that would show the freeze: zt_call_reissue after a restore */
     int64_t left_ns;    /* time left of the timed call that it was in; -1: none, or not known */
+    int64_t queued;     /* when it came to the queue of waiters that it is in: lower is earlier; 0: in none */
     int32_t memory, files, directory, handlers; /* who has the same number shares it: clone(2) */
     int32_t awaited_by; /* rtid of the thread that waits since vfork for this one to execute or end */
     int64_t control_size; /* of the recvmsg that it was in, as zt_call_reissue wants it; 0: none, or not known */
@@ -255,6 +256,8 @@ int zt_rseq_get(zt_pod *pod, int32_t rtid, zt_rseq *ret, zt_err *err); /* addres
 /* The call that its registers show as interrupted shall go on: for left_ns (-1: as it was asked), with a
  * control buffer of the size that zt_task_info told. */
 int zt_call_reissue(zt_pod *pod, int32_t rtid, int64_t left_ns, int64_t control_size, zt_err *err);
+/* It waits in a queue again, before those with higher numbers (zt_task_info.queued). */
+int zt_call_queue(zt_pod *pod, int32_t rtid, int64_t queued, zt_err *err);
 int zt_loop_run_program(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_t count, void *data, uint32_t size,
                         uint32_t *ret_done, zt_err *err);
 /* End a process by a signal that it does not handle; its parent finds it so. */

@@ -86,6 +86,8 @@ def _initialiser(row: Row) -> str:
         members["timeout"] = f"{{ {row.timeout.unit.value}, {row.timeout.arg}{span} }}"
     if row.eintr:
         members["eintr"] = "true"
+    if row.queue:
+        members["queue"] = "true"
     if row.part:
         members["part"] = _part(row.part)
     inside = ", ".join(f".{member} = {value}" for member, value in members.items())

@@ -268,6 +268,7 @@ class Row:
     addresses  the same in pods that have connections whose addresses are not the host's
     timeout  how long it waits
     eintr    it answers EINTR to any stop, with or without a handler (signal(7))
+    queue    those who wait in it are served in turn, so they have to wait again in their order
     part     what it does when it is stopped halfway
     note     why it is not simply passed, or what to know if it is
     """
@@ -284,6 +285,7 @@ class Row:
     addresses: bool = False
     timeout: Timeout | None = None
     eintr: bool = False
+    queue: bool = False
     part: Part | None = None
     note: str = ""
 
@@ -774,7 +776,7 @@ TABLE: tuple[Room, ...] = (
         Row("dup", x86_64=32),
         Row("dup2", x86_64=33),
         Row("dup3", x86_64=292),
-        Row("fcntl", BOTH, x86_64=72, moved=True, when=arg_in(1, *FCNTL_OF_OWNERS),
+        Row("fcntl", BOTH, x86_64=72, queue=True, moved=True, when=arg_in(1, *FCNTL_OF_OWNERS),
             note="the owner of a descriptor's signals, or of a lock, is named by its id"),
         Row("ioctl", Share(1, {"tty": BOTH, "pidfd": EXIT},
                            {"tty": TTY_IOCTLS_OF_IDS, "pidfd": PIDFD_GET_INFO}),
@@ -894,7 +896,7 @@ TABLE: tuple[Room, ...] = (
     ),
     _room(
         "file_lock", "File locks",
-        Row("flock", x86_64=73),
+        Row("flock", x86_64=73, queue=True),
     ),
     _room(
         "pipe", "Pipes",
@@ -988,20 +990,20 @@ TABLE: tuple[Room, ...] = (
         Row("shmdt", x86_64=67),
         Row("shmctl", BOTH, x86_64=31, note=SYSV_STAT),
         Row("semget", Answer(), x86_64=64, note=SYSV_KEY),
-        Row("semop", BOTH, x86_64=65, eintr=True, note=SYSV_UNDO),
-        Row("semtimedop", BOTH, x86_64=220, timeout=timespec(3), eintr=True, note=SYSV_UNDO),
+        Row("semop", BOTH, x86_64=65, queue=True, eintr=True, note=SYSV_UNDO),
+        Row("semtimedop", BOTH, x86_64=220, queue=True, timeout=timespec(3), eintr=True, note=SYSV_UNDO),
         Row("semctl", BOTH, x86_64=66, note=SYSV_STAT),
         Row("msgget", Answer(), x86_64=68, note=SYSV_KEY),
-        Row("msgsnd", BOTH, x86_64=69, moved=True, note=SYSV_ID),
-        Row("msgrcv", BOTH, x86_64=70, moved=True, note=SYSV_ID),
+        Row("msgsnd", BOTH, x86_64=69, queue=True, moved=True, note=SYSV_ID),
+        Row("msgrcv", BOTH, x86_64=70, queue=True, moved=True, note=SYSV_ID),
         Row("msgctl", BOTH, x86_64=71, note=SYSV_STAT),
     ),
     _room(
         "mqueue", "POSIX message queues",
         Row("mq_open", x86_64=240, note=OPEN_REFUSED),
         Row("mq_unlink", x86_64=241),
-        Row("mq_timedsend", x86_64=242),
-        Row("mq_timedreceive", x86_64=243),
+        Row("mq_timedsend", x86_64=242, queue=True),
+        Row("mq_timedreceive", x86_64=243, queue=True),
         Row("mq_notify", EXIT, x86_64=244, note="how a process is told is noted"),
         Row("mq_getsetattr", x86_64=245),
     ),

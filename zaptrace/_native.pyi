@@ -121,6 +121,7 @@ class zt_task_info(CData):
     ended: int
     interrupted: int
     left_ns: int
+    queued: int
     memory: int
     files: int
     directory: int
@@ -358,6 +359,7 @@ class _Lib:
     def zt_call_reissue(
         self, pod: zt_pod, rtid: int, left_ns: int, control_size: int, err: zt_err, /
     ) -> int: ...
+    def zt_call_queue(self, pod: zt_pod, rtid: int, queued: int, err: zt_err, /) -> int: ...
     def zt_loop_run_program(
         self,
         pod: zt_pod,

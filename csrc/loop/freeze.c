@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -9,6 +10,7 @@
 
 #include "../base/proc.h"
 #include "../pod/blocked/blocked.h"
+#include "../pod/blocked/seen.h"
 #include "ends.h"
 #include "loop.h"
 
@@ -133,11 +135,89 @@ int zt_loop_freeze(zt_pod *pod, int32_t timeout_ms, zt_err *err)
     return -1;
 }
 
+/* --- those who wait in a queue go first, each when the one before is in it again */
+
+typedef struct queued {
+    int64_t since;
+    int32_t rtid;
+} queued;
+
+static int earlier(const void *a, const void *b)
+{
+    const queued *one = a, *other = b;
+    return one->since < other->since ? -1 : one->since > other->since;
+}
+
+static queued *queued_of(const zt_pod *pod, size_t *ret_count)
+{
+    queued *all = calloc(pod->task_count, sizeof *all);
+    *ret_count = 0;
+    for (const zt_task *task = pod->tasks; task && all; task = task->next)
+        if (task->state == ZT_TASK_REST && task->queued)
+            all[(*ret_count)++] = (queued){task->queued, task->rtid.n};
+    if (all)
+        qsort(all, *ret_count, sizeof *all, earlier);
+    return all;
+}
+
+/* One that is stopped on the way in shows its call, too. */
+static bool waits(int32_t rtid)
+{
+    long nr;
+    zt_proc_stat stat;
+    uint64_t args[6];
+    return zt_proc_get_stat(rtid, &stat) && stat.state == 'S' && zt_seen_call(rtid, &nr, args) &&
+           zt_row_of((int32_t)nr)->queue;
+}
+
+/* It may also have what it waited for by now; so not for ever. */
+static int await_waiting(zt_pod *pod, int32_t rtid, zt_err *err)
+{
+    enum { LOOKS = 400 };
+    for (int looks = 0; looks < LOOKS && zt_pod_task(pod, rtid) && !waits(rtid); looks++) {
+        const int took = zt_loop_step(pod, WNOHANG, err);
+        if (took < 0)
+            return -1;
+        if (!took)
+            nap(50000);
+    }
+    zt_task *task = zt_pod_task(pod, rtid);
+    if (task)
+        zt_blocked_queued(task);
+    return 0;
+}
+
+static int let_go(zt_pod *pod, zt_task *task, zt_err *err)
+{
+    zt_err one;
+    if (!zt_blocked_thaw(task, &one) && !zt_loop_at_rest(pod, task, task->group_stop, &one))
+        return 0;
+    if (one.kind == ZT_ERR_GONE)
+        return 0;
+    *err = one;
+    return -1;
+}
+
+static int let_queued_go(zt_pod *pod, zt_err *err)
+{
+    size_t count;
+    int failed = 0;
+    queued *all = queued_of(pod, &count);
+    for (size_t i = 0; count > 1 && i < count; i++) {
+        zt_task *task = zt_pod_task(pod, all[i].rtid);
+        if (task && task->state == ZT_TASK_REST && !task->group_stop &&
+            (let_go(pod, task, err) || await_waiting(pod, all[i].rtid, err)))
+            failed = -1;
+    }
+    free(all);
+    return failed;
+}
+
 int zt_loop_thaw(zt_pod *pod, zt_err *err)
 {
-    int failed = 0;
     zt_err one;
     pod->freezing = false;
+    int failed = let_queued_go(pod, err);
     for (zt_task *task = pod->tasks, *next; task; task = next) {
         next = task->next;
         task->awaits_freeze = false;
@@ -146,8 +226,7 @@ int zt_loop_thaw(zt_pod *pod, zt_err *err)
             task->state = ZT_TASK_RUNNING;
         if (task->state != ZT_TASK_REST)
             continue;
-        if ((zt_blocked_thaw(task, &one) || zt_loop_at_rest(pod, task, task->group_stop, &one)) &&
-            one.kind != ZT_ERR_GONE && !failed) {
+        if (let_go(pod, task, &one) && !failed) {
             failed = -1;
             *err = one;
         }

@@ -170,8 +170,9 @@ static int take_ends(zt_pod *pod, zt_err *err)
 
 /* --- signals */
 
-static int on_signal(zt_pod *pod, zt_task *task, int signal, zt_err *err)
+static int on_signal(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
 {
+    const int signal = stop.value;
     zt_stopped thread = zt_task_stopped(task);
     siginfo_t info;
     bool answered = false;
@@ -187,6 +188,8 @@ static int on_signal(zt_pod *pod, zt_task *task, int signal, zt_err *err)
         return -1;
     if (zt_past_is_used_up(task, &info))
         kill(task->process->rpid.n, SIGKILL);
+    if (!zt_stop_is_fault(stop) && zt_pod_signal_behind_vdso(task, &info, err))
+        return -1;
     return run(pod, task, signal, err);
 }
 
@@ -228,7 +231,7 @@ static int handle(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
         zt_robust_hand_over(task);
         return run(pod, task, 0, err);
     case ZT_STOP_SIGNAL:
-        return on_signal(pod, task, stop.value, err);
+        return on_signal(pod, task, stop, err);
     case ZT_STOP_OTHER:
         return run(pod, task, 0, err);
     }

@@ -114,6 +114,7 @@ typedef struct zt_row {
     zt_exit_hook *exit;
     zt_timeout timeout;
     bool eintr; /* answers EINTR to any stop */
+    bool queue; /* who waits in it is served in turn */
     zt_part part;
 } zt_row;
 

@@ -6,6 +6,7 @@ Only from the tracer's thread. Functions raise OSError with the kernel's errno.
 from __future__ import annotations
 
 import array
+import ctypes
 import errno
 import os
 import struct
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 SHM, SEM, MSG = lib.ZT_IPC_SHM, lib.ZT_IPC_SEM, lib.ZT_IPC_MSG
 
 _PAGE = 4096
+_SHM_LOCK, _SHM_LOCKED = 11, 0o2000
+_libc = ctypes.CDLL(None, use_errno=True)
 _UNDO = struct.Struct("<3i")
 _TYPE = struct.Struct("<q")
 
@@ -35,6 +38,7 @@ class Object:
              otime, ctime; msg stime, rtime, ctime, lspid, lrpid
     size     bytes of a segment, semaphores of a set, bytes that a queue may hold
     removed  a segment that goes with its last attachment
+    locked   a segment that stays in memory (SHM_LOCK)
     """
 
     kind: Annotated[int, OneOf(SHM, SEM, MSG)]
@@ -42,6 +46,7 @@ class Object:
     key: I32
     creator: Id
     removed: bool
+    locked: bool
     mode: Annotated[int, Range(0, 0o777)]
     uid: U32
     gid: U32
@@ -71,6 +76,7 @@ def objects(pod: Handle) -> list[Object]:
                 one.key,
                 one.creator,
                 bool(one.removed),
+                bool(one.mode & _SHM_LOCKED),
                 one.mode & 0o777,
                 one.uid,
                 one.gid,
@@ -105,7 +111,16 @@ def settle(pod: Handle, like: Object) -> None:
 
 
 def _native(like: Object) -> zt_ipc:
-    return ffi.new("zt_ipc *", {**asdict(like), "rid": -1})
+    fields = {**asdict(like), "rid": -1}
+    del fields["locked"]
+    return ffi.new("zt_ipc *", fields)
+
+
+def lock(pod: Handle, vid: int) -> None:
+    """A segment stays in memory from now on."""
+    if _libc.shmctl(real(pod, SHM, vid), _SHM_LOCK, None):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 @contextmanager

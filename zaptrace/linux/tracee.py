@@ -17,7 +17,8 @@ _xstate = ffi.new("char[]", 1 << 16)  # only the tracer's thread uses it
 class TaskInfo:
     """What the tracer knows of a thread.
 
-    left_ns is the time left of its timed call, or -1; `interrupted` says that the call would show
+    left_ns is the time left of its timed call, or -1; `queued` says when it came to the queue of
+    waiters that it is in (the lower, the earlier), or 0; `interrupted` says that the call would show
     the freeze, and has to be made again; control_size is what the kernel has forgotten of it.
     `memory`, `files`, `directory`, `handlers`: who has the same number shares it. `awaited_by` is the
     thread that waits since its vfork for this one, or 0.
@@ -32,6 +33,7 @@ class TaskInfo:
     group_stop: int
     interrupted: bool
     left_ns: int
+    queued: int
     memory: int
     files: int
     directory: int
@@ -64,6 +66,7 @@ def tasks(pod: Handle) -> list[TaskInfo]:
             i.group_stop,
             bool(i.interrupted),
             i.left_ns,
+            i.queued,
             i.memory,
             i.files,
             i.directory,
@@ -148,6 +151,10 @@ class Thread:
         """Have the call that the registers show as interrupted go on, for left_ns (-1: as asked)."""
         err = new_error()
         check(lib.zt_call_reissue(self._pod, self.rtid, left_ns, control_size, err), err)
+
+    def queue(self, queued: int) -> None:
+        """At the thaw it waits before those with a higher number."""
+        check(lib.zt_call_queue(self._pod, self.rtid, queued, err := new_error()), err)
 
     def run(self, program: Program) -> Results:
         """Run a program here; registers and mask are as before it."""

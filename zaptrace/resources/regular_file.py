@@ -9,9 +9,9 @@ process id are opened under the id of the restored process; of one that has ende
 process of ours that ends then.
 
 Not carried: contents of files that have a name, the time of change of one that is opened against its
-mode, leases, dnotify, read-ahead advice, the offset of
-a directory where the file system does not keep it stable; sockets and devices without a name, files
-under a mount that came later, and files of others that may not be opened again (refused).
+mode, leases, read-ahead advice, the offset of a directory where the file system does not keep it
+stable; sockets and devices without a name, files under a mount that came later, files of others that
+may not be opened again, and directories watched by F_NOTIFY (refused).
 
 No C half: paths are the host's.
 """
@@ -30,7 +30,7 @@ from ..ids import Vpid
 from ..linux import outside
 from ..shapes import I64, U64, Length, Mode, Names, PartOrNone, PathOrNone, Size
 from ..view.build import BuildProcess, Stage
-from .common import nameless, sameness
+from .common import extended, nameless, sameness
 from .common.content import Runs, load, refuse_wrong, save, save_by_reading
 from .common.ending import end_as
 from .common.file import (
@@ -70,6 +70,7 @@ class Nameless:
     dev: U64
     ino: U64
     permission: Permission
+    extended: extended.Extended
     executed: bool
     atime_ns: I64
     mtime_ns: I64
@@ -191,8 +192,11 @@ def _capture(pod: FrozenPod, file: FrozenFile, known: _Known) -> State:
                 if inode not in known.prints:
                     known.prints[inode] = sameness.take(path, file.stat, sameness.DATA)
                 print_ = known.prints[inode]
+    description = described(pod, file)
+    if stat.S_ISDIR(file.stat.st_mode) and description["owner"] is not None:
+        raise _watched(file)
     return State(
-        **described(pod, file),
+        **description,
         path=path,
         vids=vids,
         pos=file.pos,
@@ -201,6 +205,17 @@ def _capture(pod: FrozenPod, file: FrozenFile, known: _Known) -> State:
         rdev=file.stat.st_rdev,
         print=print_,
         nameless=gone,
+    )
+
+
+def _watched(file: FrozenFile) -> Exception:
+    """The kernel tells nobody what of, but it makes whoever asked the owner of its signals."""
+    return unsupported(
+        file,
+        "is a directory that raises signals",
+        needed="a directory that is not watched by F_NOTIFY",
+        found=f"{file.link}, whose signals have an owner (fcntl F_GETOWN)",
+        do="let the program use inotify(7), or close the directory",
     )
 
 
@@ -261,6 +276,7 @@ def _save(pod: FrozenPod, file: FrozenFile, inode: Inode, saved: dict[Inode, Nam
         dev=file.stat.st_dev,
         ino=file.stat.st_ino,
         permission=Permission.of(file.stat),
+        extended=extended.take(f"/proc/self/fd/{file.local}"),
         executed=inode.executed_by is not None,
         atime_ns=file.stat.st_atime_ns,
         mtime_ns=file.stat.st_mtime_ns,
@@ -438,6 +454,7 @@ def _make_nameless(states: list[State], build: Build) -> None:
         build.provide_inode(gone.dev, gone.ino, lasting)
         if not stat.S_ISLNK(some.mode):
             own = f"/proc/self/fd/{file.fd}"
+            extended.give(own, gone.extended)
             gone.permission.give(own)
             os.utime(own, ns=(gone.atime_ns, gone.mtime_ns))
         while ready:

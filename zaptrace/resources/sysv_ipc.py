@@ -4,13 +4,13 @@ The kernel keeps of each: owner, mode, who used it last and when; the bytes of a
 of semaphores, who changed each, and what is undone to them at the end of a process; messages.
 Keys are the pod's own, and numbers stay what they were: the C half translates them. It also keeps
 what the kernel tells nobody (SEM_UNDO), and removes what is left when the pod ends.
-Attachments are mappings: the memory room makes them. Not carried: the order of those who wait for a
-semaphore or a message (they wait again as they go on); whether a segment is locked (SHM_LOCK).
-/proc/sysvipc is still the host's.
+Attachments are mappings: the memory room makes them. Those who wait for a semaphore or a message do so
+again in their order (csrc/loop/freeze.c). /proc/sysvipc is still the host's.
 """
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -163,6 +163,7 @@ def _make(state: State, build: Build) -> None:
         ipc.make(build.handle, one)
         if one.kind == ipc.SHM:
             _load(state, build)
+            _lock(state, build)
         elif one.kind == ipc.SEM:
             ipc.set_values(build.handle, one.vid, state.values, state.pids)
         for message in state.messages:
@@ -179,6 +180,19 @@ def _load(state: State, build: Build) -> None:
             if part.readinto(memory[run.offset : run.offset + wanted]) != wanted:
                 raise BadImage(f"bad image: part {state.part} is shorter than its runs")
             part.seek(run.size - wanted, 1)
+
+
+def _lock(state: State, build: Build) -> None:
+    """What is locked counts for its user, and the original's may do so still."""
+    if not state.of.locked or build.rehearsal:
+        return
+    lock = functools.partial(ipc.lock, build.handle, state.of.vid)
+    try:
+        lock()
+    except OSError:
+        if not build.contended:
+            raise
+        build.at_thaw(lock)
 
 
 def _undo(state: State, undo: ipc.Undo, build: Build) -> None:

@@ -44,6 +44,7 @@ class FrozenThread(Thread):
         super().__init__(pod, info.rtid, info.vtid)
         self.group_stop = info.group_stop
         self.left_ns = info.left_ns
+        self.queued = info.queued
         self.interrupted = info.interrupted
         self.memory, self.files = info.memory, info.files
         self.directory, self.handlers = info.directory, info.handlers
@@ -166,12 +167,25 @@ def _look(process: Holder, fd: int) -> _Look:
     flags = int(info["flags"][0], 8)
     return _Look(
         link=_link(process, fd, path),
-        stat=outside.stat(path),
+        stat=_status(process, fd, path),
         flags=flags & ~_O_CLOEXEC,
         pos=int(info["pos"][0]),
         cloexec=bool(flags & _O_CLOEXEC),
         info={k: v for k, v in info.items() if k not in _INFO_OF_ITSELF},
     )
+
+
+def _status(process: Holder, fd: int, path: str) -> os.stat_result:
+    try:
+        return outside.stat(path)
+    except FileNotFoundError as error:
+        raise UnsupportedResource(
+            f"cannot checkpoint process {process.vpid} ({process.comm}), fd {fd} is a directory of a "
+            "process that has ended",
+            needed="files that can be looked at; of this one the kernel says that it is not there",
+            found=os.readlink(path),
+            do="let the program close it when the process has ended",
+        ) from error
 
 
 def _link(process: Holder, fd: int, path: str) -> str:

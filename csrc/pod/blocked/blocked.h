@@ -43,6 +43,9 @@ void zt_blocked_calibrate(zt_blocked_clocks *clocks);
 /* Before the interrupt: note since when, and until when, a thread waits. */
 void zt_blocked_look(zt_blocked_clocks *clocks, zt_task *task);
 
+/* It was let go, and waits in its queue again: behind all that were there before. */
+void zt_blocked_queued(zt_task *task);
+
 /* At rest: note whether it is in a call that shows that it was interrupted. */
 int zt_blocked_at_rest(zt_pod *pod, zt_task *task, zt_err *err);
 

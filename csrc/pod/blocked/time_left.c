@@ -112,7 +112,17 @@ void zt_blocked_look(zt_blocked_clocks *clocks, zt_task *task)
     }
     const zt_row *row = asleep ? zt_row_of((int32_t)nr) : NULL;
     task->deadline_ns = row ? deadline(clocks, task, row, args) : 0;
+    if (!row || !row->queue)
+        task->queued = 0;
+    else if (!task->queued || zt_seen_exec_start(task->rtid.n) != task->queued_start)
+        task->queued = asleep_since(clocks, task->rtid.n);
     task->control_size = row ? zt_part_control_size(task, row, args) : 0;
+}
+
+void zt_blocked_queued(zt_task *task)
+{
+    task->queued = zt_now_ns();
+    task->queued_start = zt_seen_exec_start(task->rtid.n);
 }
 
 int64_t zt_blocked_left(const zt_pod *pod, const zt_task *task)

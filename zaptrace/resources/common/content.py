@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
 import stat
 from typing import TYPE_CHECKING, Annotated
@@ -33,11 +35,18 @@ Runs = Annotated[list[Annotated[list[Size], Length(2)]], _InOrder()]
 _BITE, _SMALL_BITE = 1 << 20, 1 << 16
 
 
+def _leave_no_trace(fd: int) -> None:
+    """The time of the last access stays what it is, if the file is ours."""
+    with contextlib.suppress(PermissionError):
+        fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_NOATIME)
+
+
 def save(fd: int, writer: Writer) -> list[list[int]]:
     """Write the data of `fd` to `writer`; returns its runs as [offset, length], in order.
 
     Moves the offset of `fd`, which must therefore be a description of our own.
     """
+    _leave_no_trace(fd)
     runs: list[list[int]] = []
     size = os.fstat(fd).st_size
     at = 0

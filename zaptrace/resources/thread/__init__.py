@@ -63,6 +63,7 @@ class State:
     rseq_signature: U32
     interrupted: bool  # in a call that would show the freeze, and is made again
     left_ns: I64  # of a timed call; -1: it is in none
+    queued: I64  # when it came to the queue of waiters that it is in: lower is earlier; 0: in none
     control_size: Size  # + 1, that its recvmsg was given; 0: it is in none
 
 
@@ -121,6 +122,7 @@ def _capture(pod: FrozenPod, thread: FrozenThread) -> State:
         rseq_signature=rseq.signature,
         interrupted=thread.interrupted,
         left_ns=thread.left_ns,
+        queued=thread.queued,
         control_size=thread.control_size,
     )
 
@@ -254,6 +256,8 @@ def _load(state: State, thread: Thread, build: Build) -> None:
     thread.set_sigmask(state.mask)
     if state.interrupted or _lost_its_restart(state):
         thread.reissue(state.left_ns, state.control_size)
+    if state.queued:
+        thread.queue(state.queued)
 
 
 def _lost_its_restart(state: State) -> bool:
