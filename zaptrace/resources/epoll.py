@@ -8,11 +8,11 @@ Which file a watch is of, kcmp(2) tells. Where that is denied (the seccomp profi
 is the file that cannot be added once more under that number.
 
 A spent EPOLLONESHOT watch is armed for what its file is ready for, and spent by a wait; that comes
-before anything else is watched.
+before anything else is watched. An empty pipe is ready for a moment: it gets a byte, and loses it.
 
 Not carried: which edges were seen (EPOLLET reports a ready file once more, as epoll(7) allows); a
-spent EPOLLONESHOT of a file that is ready for nothing hears of EPOLLERR and EPOLLHUP until it is
-armed again.
+spent EPOLLONESHOT of another file that is ready for nothing hears of EPOLLERR and EPOLLHUP until it
+is armed again.
 
 No C half: what a watch reports is the program's own data, and fd numbers are not translated.
 """
@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING
 from ..errors import UnsupportedResource
 from ..shapes import U32, U64, Fd, NamesFile, NamesLivingOrNone
 from ..view.build import Stage
-from .common.file import Description, described, finish, restoring, unsupported
+from .common.file import Description, described, finish, reopen, restoring, unsupported
 from .common.libc import apart, checked, libc
 from .room import Whole, bad
 
@@ -227,6 +227,27 @@ def _ready_for(fd: int) -> int:
     return next((events for _, events in poll.poll(0)), 0)
 
 
+def _make_ready(file_id: int, build: Build) -> int:
+    """What a file is ready for now; an empty pipe gets a byte, which is taken out at RESUME.
+
+    Nobody is sent signals for it yet. A pipe with a name is not the pod's alone.
+    """
+    fd = build.file(file_id)
+    ready = _ready_for(fd)
+    writes = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY
+    if ready or writes or not os.readlink(f"/proc/self/fd/{fd}").startswith("pipe:"):
+        return ready
+    writer = reopen(fd, os.O_WRONLY | os.O_NONBLOCK)
+    os.write(writer, b"!")
+    os.close(writer)
+    build.at(Stage.RESUME, _take_the_byte, file_id, build)
+    return _ready_for(fd)
+
+
+def _take_the_byte(file_id: int, build: Build) -> None:
+    os.read(build.file(file_id), 1)
+
+
 def _make(state: State, build: Build) -> None:
     with restoring(NAME, Stage.SHARED, "an epoll instance"):
         epoll = select.epoll()
@@ -236,7 +257,7 @@ def _make(state: State, build: Build) -> None:
 
 
 def _add(state: State, watch: Watch, build: Build) -> None:
-    spend = _ready_for(build.file(watch.file_id)) if _is_spent(watch) else 0
+    spend = _make_ready(watch.file_id, build) if _is_spent(watch) else 0
     event = _EVENT.pack(watch.events | spend, watch.data)
     if not watch.vpid:
         what = f"what an epoll instance watches as {watch.number}"
