@@ -27,6 +27,7 @@ GO_ON = {
     "blocked_time_left": "sleeps end, and threads with them",
     "clone3_args": "a thread protects memory, and opens it up again",
     "running_children": "children come and go",
+    "running_looks_outside": "files are opened and closed",
     "running_long_calls": "it writes to files",
     "running_short_answers": "the same",
     "running_signal_waits": "signals come and go",
