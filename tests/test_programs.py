@@ -27,6 +27,7 @@ GO_ON = {
     "clone3_args": "a thread protects memory, and opens it up again",
     "restarted_unseen": "waits of two seconds end, and threads with them",
     "running_children": "children come and go",
+    "running_looks_outside": "files are opened and closed",
     "running_long_calls": "it writes to files",
     "running_pi": "mutexes go from hand to hand",
     "running_short_answers": "the same",
