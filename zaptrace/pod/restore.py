@@ -196,7 +196,10 @@ def fill(build: Build, rooms: Rooms, check_wanted: Callable[[], None] = lambda: 
         check_wanted()
     build.close_inodes()  # what watches files from now on would tell that they are closed
     for work in build.last:
-        work()
+        try:
+            work()
+        except OSError as error:
+            raise _failed(Stage.RESUME, "its last step", error) from error
 
 
 def _run_stage(build: Build, stage: Stage, check_wanted: Callable[[], None]) -> None:

@@ -6,9 +6,9 @@ import socket
 from dataclasses import dataclass
 from typing import Annotated
 
-from ...shapes import U8, U32, Among, Data, OneOf, Range, Word
+from ...shapes import U8, Backlog, Data, OneOf, Range, Word
 from ..common.file import Description
-from ..common.options import TCP, UDP
+from ..common.options import TCP, UDP, Options
 from ..common.socket import Filter
 from .address import Address
 from .backlog import Turn
@@ -36,10 +36,10 @@ class Socket(Description):
     says so) or `ended`."""
     local: Address | None
     peer: Address | None
-    backlog: U32
+    backlog: Backlog
     shutdown: Annotated[int, Range(0, 3)]
     """Halves that it has shut down itself: for reading 1, for writing 2."""
-    options: Annotated[dict[Word, Data], Among(*TCP, *UDP)]
+    options: Annotated[dict[Word, Data], Options({**TCP, **UDP})]
     unseen: list[Unseen]
     filter: Filter
     memberships: list[Membership]

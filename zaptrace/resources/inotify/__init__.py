@@ -63,6 +63,11 @@ def claims(file: FrozenFile) -> bool:
     return file.link in ("anon_inode:inotify", "anon_inode:[inotify]")
 
 
+def is_note(key: bytes, value: bytes) -> bool:
+    """The path of a watch, and its mask."""
+    return key.startswith(b"/") and b"\0" not in key and len(value) == 4
+
+
 def verify(states: list[State], whole: Whole) -> None:
     for state in states:
         whole.refuse_twice("watch", (watch.number for watch in state.watches))
