@@ -137,7 +137,7 @@ def anothers_scheduling(states: States) -> None:
 
 def anothers_times(states: States) -> None:
     one, vtid = _of_another_process(states, "cpu_time")
-    one["threads"] = {vtid: times for times in one["threads"].values()}
+    one["threads"] = {vtid: next(iter(one["threads"].values()))}
 
 
 def half_a_schedule(states: States) -> None:

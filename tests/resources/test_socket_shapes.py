@@ -1,4 +1,4 @@
-"""What a netlink socket's State may be, and the options of any socket's."""
+"""What the States of sockets may be: of a netlink socket, its options, a backlog, who may use it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GOOD: dict[str, Any] = {
     "flags": os.O_RDWR,
     "owner": None,
     "permission": None,
-    "type": socket.SOCK_RAW,
+    "type": int(socket.SOCK_RAW),
     "protocol": 0,
     "port": 7,
     "peer": [0, 1],
