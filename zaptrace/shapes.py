@@ -180,7 +180,8 @@ Signal = Annotated[int, Range(0, 64)]
 """0 where there is none."""
 Backlog = Annotated[int, Range(0, (1 << 31) - 1)]
 Mode = Annotated[int, Range(0, 0xFFFF)]
-Flags = U32
+Flags = Annotated[int, Range(0, (1 << 31) - 1)]
+"""Of open(2), which takes an int."""
 Address = Annotated[int, Range(0, 1 << 47)]
 """Of memory; an end may be behind the last."""
 

@@ -13,6 +13,7 @@ from zaptrace.errors import BadImage
 from zaptrace.resources import inet_socket, netlink_socket
 from zaptrace.resources.common.options import TCP, Options
 from zaptrace.resources.common.permission import Permission
+from zaptrace.resources.inet_socket.address import Address
 from zaptrace.resources.room import Whole
 from zaptrace.shapes import Seen, Wrong
 
@@ -69,7 +70,16 @@ def test_what_no_permission_is(wrong: dict[str, Any]) -> None:
         shapes.read(Permission, {**good, **wrong})
 
 
-def test_a_backlog_is_one_of_listen() -> None:
-    hint = shapes.hints(inet_socket.State)["backlog"]
+@pytest.mark.parametrize(
+    ("of", "name", "most"),
+    [
+        (inet_socket.State, "backlog", (1 << 31) - 1),
+        (inet_socket.State, "flags", (1 << 31) - 1),
+        (Address, "flow", (1 << 20) - 1),
+    ],
+)
+def test_numbers_are_as_large_as_calls_take_them(of: type, name: str, most: int) -> None:
+    reader = shapes._reader(shapes.hints(of)[name])
+    assert reader(most, Seen()) == most
     with pytest.raises(Wrong):
-        shapes._reader(hint)(1 << 31, Seen())
+        reader(most + 1, Seen())
