@@ -20,7 +20,7 @@ import functools
 import socket
 import types
 import typing
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -118,7 +118,7 @@ class Among:
     def __init__(self, *keys: str) -> None:
         self.keys = frozenset(keys)
 
-    def check(self, value: dict[str, object], seen: Seen) -> None:
+    def check(self, value: Mapping[str, object], seen: Seen) -> None:
         if not self.keys >= value.keys():
             unknown = sorted(value.keys() - self.keys)
             raise Wrong("has a key that it cannot have", "known ones", repr(unknown[0])[:60])
@@ -178,8 +178,10 @@ Id = Annotated[int, Range(0, 1 << 22)]  # PID_MAX_LIMIT
 Fd = Annotated[int, Range(0, (1 << 30) - 1)]
 Signal = Annotated[int, Range(0, 64)]
 """0 where there is none."""
+Backlog = Annotated[int, Range(0, (1 << 31) - 1)]
 Mode = Annotated[int, Range(0, 0xFFFF)]
-Flags = U32
+Flags = Annotated[int, Range(0, (1 << 31) - 1)]
+"""Of open(2), which takes an int."""
 Address = Annotated[int, Range(0, 1 << 56)]
 """Of memory; an end may be behind the last."""
 

@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,18 @@ MAKERS = {
     "checkpoint": "from zaptrace.image.sink import DirectorySink; it = DirectorySink('web.zap')",
     "scratch": "from zaptrace.linux.scratch import Scratch; it = Scratch('zaptrace-try')",
 }
+
+
+BINDS = """
+import os, socket
+from zaptrace.resources.unix_socket import names
+def stop(*_): print(flush=True); import signal; signal.pause()
+names.{at} = stop
+sock, within = socket.socket(socket.AF_UNIX), names.Directories()
+spot = names.bind(sock, os.fsencode(os.path.abspath("sock")), b"", within)
+sock.listen()
+spot.move_into_place(b"sock", 0o700)
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -140,3 +153,54 @@ def test_sockets_and_records_of_a_dead_supervisor(home: Path):
     entry.lock_fd = -1
     sweeping.sweep(base)
     assert not entry.path.exists()
+
+
+@pytest.mark.parametrize("there", ["nothing", "a file", "a socket"])
+@pytest.mark.parametrize("at", ["_swap", "_publish"])
+def test_files_of_sockets(home: Path, at: str, there: str):
+    """Ours are gone; what had to be moved aside for them is where it was."""
+    base, place = runtime.root(home / "run"), home / "sock"
+    theirs = socket.socket(socket.AF_UNIX)
+    if there == "a file":
+        place.write_text("theirs")
+    elif there == "a socket":
+        theirs.bind(str(place))
+        theirs.listen()
+    elif at == "_swap":
+        at = "_move"  # there is nothing to change places with
+    before = place.lstat().st_ino if there != "nothing" else None
+    code = [sys.executable, "-c", BINDS.format(at=at)]
+    with theirs, subprocess.Popen(code, cwd=home, stdout=subprocess.PIPE) as it:
+        try:
+            assert it.stdout and it.stdout.readline() == b"\n"
+            while_it_lived = made(home)
+            sweeping.sweep(base)
+            assert made(home) == while_it_lived
+        finally:
+            it.kill()
+        it.wait()
+        sweeping.sweep(base)
+        left = [name for name in made(home) if name != "run"]
+        if at == "_move":  # a file that has no private name yet is like any program's
+            assert left == ["sock"]
+        else:
+            assert left == ([] if before is None else ["sock"])
+        assert before is None or place.lstat().st_ino == before
+
+
+def test_a_note_of_sockets_moves_nothing_else(home: Path):
+    (home / "mine").write_text("mine")
+    (home / ".zt-0123456789abcdef").write_text("not a socket")
+    note = home / "tmp" / "zaptrace-sockets-0123456789abcdef"
+    words = [
+        os.fsencode(home),
+        b"mine",
+        b"other",
+        os.fsencode(home),
+        b".zt-0123456789abcdef",
+        b"mine",
+    ]
+    note.write_bytes(b"".join(word + b"\0" for word in words))
+    sweeping.sweep(runtime.root(home / "run"))
+    assert made(home) == [".zt-0123456789abcdef", "mine", "run"]
+    assert (home / "mine").read_text() == "mine"

@@ -39,12 +39,17 @@ def temporary_place() -> str:
 class Scratch:
     """A directory of ours (mode 0700), until `remove` or `keep`."""
 
-    def __init__(self, prefix: str, parent: str | None = None, suffix: str = "") -> None:
-        """It is called `<prefix>.<random><suffix>`, in `parent` or where temporary files are."""
+    def __init__(
+        self, prefix: str, parent: str | None = None, suffix: str = "", *, noted: bool = True
+    ) -> None:
+        """It is called `<prefix>.<random><suffix>`, in `parent` or where temporary files are.
+
+        Where somebody watches these, nothing is `noted` there: nobody sweeps it, if we are killed.
+        """
         word = secrets.token_hex(8)
         home = os.path.abspath(parent if parent is not None else temporary_place())
         self.path = os.path.join(home, f"{prefix}.{word[:8]}{suffix}")
-        self._note_path, self._note = _write_note(self.path, word)
+        self._note_path, self._note = _write_note(self.path, word) if noted else ("", -1)
         try:
             os.mkdir(self.path, 0o700)
             os.chmod(self.path, 0o700)

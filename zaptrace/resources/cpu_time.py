@@ -26,7 +26,7 @@ from ..linux.program import Program, Results, number_of
 from ..shapes import I64, Length, NamesLivingOrNone, NamesProcess, NamesThread
 from ..view.build import Build, Stage
 from ..view.frozen import FrozenPod, FrozenProcess, FrozenThread, Zombie
-from .common.limit import granted
+from .common.limit import InOrder, granted
 from .room import Whole, bad
 
 NAME = "cpu_time"
@@ -57,7 +57,7 @@ class State:
     """As the program is told it, in the order of zt_process_past (csrc/api.h)."""
     threads: dict[NamesThread, Annotated[list[I64], Length(19)]]
     """By vtid, in the order of zt_thread_past."""
-    limit: Annotated[list[I64], Length(0, 2)]
+    limit: Annotated[list[I64], Length(0, 2), InOrder()]
     """RLIMIT_CPU, soft and hard, as the program set it; of a zombie nothing."""
 
 
@@ -159,6 +159,8 @@ def _past_of_process(handle: Handle, rpid: int) -> tuple[list[int], int]:
 def verify(states: list[State], whole: Whole) -> None:
     whole.refuse_twice("the times of process", [state.vpid for state in states])
     for state in states:
+        for vtid in state.threads:
+            whole.name("thread of process", (state.vpid, vtid))
         if len(state.limit) != (0 if state.reaper else 2):
             raise bad(f"process {state.vpid} has no limit of CPU time", "soft and hard")
 
@@ -183,7 +185,7 @@ def _capture(process: FrozenProcess) -> State:
         threads[thread.vtid] = _told(of_thread(results), _past_of_thread(handle, thread.rtid))
     soft, hard = resource.prlimit(process.rpid, resource.RLIMIT_CPU)
     if soft != resource.RLIM_INFINITY:
-        soft += limit_s
+        soft = soft + limit_s if hard == resource.RLIM_INFINITY else min(soft + limit_s, hard)
     return State(process.vpid, 0, used, threads, [soft, hard])
 
 

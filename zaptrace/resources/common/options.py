@@ -11,9 +11,28 @@ not show is noted when it is set (csrc/resources/inet_socket.c), or looked for e
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
+
+from ...shapes import Among, Seen, Wrong
 
 Table = dict[str, tuple[int, int, int]]
 """Option name -> (level, option, bytes)."""
+
+
+class Options:
+    """Of a map: options of this table, with values that each can have."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._among = Among(*table)
+
+    def check(self, value: Mapping[str, bytes], seen: Seen) -> None:
+        self._among.check(value, seen)
+        for name, raw in value.items():
+            size = self._table[name][2]
+            if len(raw) > size:
+                raise Wrong(f"[{name}] has the wrong length", f"up to {size} bytes", str(len(raw)))
+
 
 _SOL, _IP, _IP6, _TCP, _UDP = (
     socket.SOL_SOCKET,

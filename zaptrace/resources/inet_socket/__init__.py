@@ -52,6 +52,7 @@ from .state import CONNECTED, ENDED, ESTABLISHED, LISTENING, RESET, UNCONNECTED,
 from .state import NAME as _NAME
 from .stream import Streams, accept_queue, has_error, reads_no_more
 from .unseen import forget_all, note_again, set_unseen, unseen
+from .virtual import is_note as is_note
 from .virtual import told
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def verify(states: list[State], whole: Whole) -> None:
     for state in states:
         if state.protocol not in _PROTOCOLS[socket.SocketKind(state.type)]:
             raise bad(f"a socket of type {state.type} has protocol {state.protocol}")
+        if unknown := state.options.keys() - _table(state.type, state.protocol):
+            raise bad(f"a socket has options that it cannot have: {', '.join(sorted(unknown))}")
         told = [state.local, state.peer, *(datagram.source for datagram in state.queue)]
         for one in filter(None, told):
             if (":" in one.host) != (state.family == socket.AF_INET6):

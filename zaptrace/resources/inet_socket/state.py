@@ -6,9 +6,9 @@ import socket
 from dataclasses import dataclass
 from typing import Annotated
 
-from ...shapes import U16, U32, Among, Data, OneOf, Range, Word
+from ...shapes import U16, Backlog, Data, OneOf, Range, Word
 from ..common.file import Description
-from ..common.options import TCP, UDP_LITE
+from ..common.options import TCP, UDP_LITE, Options
 from ..common.socket import Filter
 from .address import Address
 from .backlog import Turn
@@ -36,10 +36,10 @@ class Socket(Description):
     says so) or `ended`."""
     local: Address | None
     peer: Address | None
-    backlog: U32
+    backlog: Backlog
     shutdown: Annotated[int, Range(0, 3)]
     """Halves that it has shut down itself: for reading 1, for writing 2."""
-    options: Annotated[dict[Word, Data], Among(*TCP, *UDP_LITE)]
+    options: Annotated[dict[Word, Data], Options({**TCP, **UDP_LITE})]
     unseen: list[Unseen]
     filter: Filter
     memberships: list[Membership]
