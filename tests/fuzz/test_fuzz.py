@@ -36,11 +36,12 @@ def images(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.mark.tracer
-@pytest.mark.timeout(max(SECONDS.values()) + 160)
+@pytest.mark.timeout(max(SECONDS.values()) + 400)
 @pytest.mark.parametrize("kind", SECONDS)
-def test_made_up_input(kind: str, images: Path, tmp_path: Path):
+def test_made_up_input(kind: str, request: pytest.FixtureRequest, tmp_path: Path):
     home = tmp_path / "home"
     home.mkdir()
+    images = tmp_path if kind == "files" else request.getfixturevalue("images")
     command = [sys.executable, str(TESTS / "fuzz" / "worker.py"), kind, str(images), str(home)]
     ran = subprocess.run(
         [*command, str(SEED), str(SECONDS[kind]), "1000000000"],

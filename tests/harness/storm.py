@@ -23,6 +23,7 @@ from harness.world import PATIENCE_S, REAL, FlavourError, waited
 from zaptrace.errors import ZaptraceError
 from zaptrace.image.image import Image
 from zaptrace.migration import destination
+from zaptrace.network.channel import Timeouts
 from zaptrace.pod.contents import read
 from zaptrace.supervisor import control, runtime, sweeping
 
@@ -218,7 +219,7 @@ class Storm:
 
     def settle(self) -> list[str]:
         """Who is on the way to its end has come to it, and what is being done is done; what is not."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + PATIENCE_S + Timeouts().retry
         while (left := self.unsettled()) and time.monotonic() < deadline:
             time.sleep(_LOOK_S)
         return left

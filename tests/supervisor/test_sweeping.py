@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,11 @@ from zaptrace.supervisor import runtime, sweeping
 MAKERS = {
     "checkpoint": "from zaptrace.image.sink import DirectorySink; it = DirectorySink('web.zap')",
     "scratch": "from zaptrace.linux.scratch import Scratch; it = Scratch('zaptrace-try')",
+    "restore": (
+        "import os, socket; from zaptrace.resources.unix_socket import names;"
+        "made = names.Directories(); s = socket.socket(socket.AF_UNIX);"
+        "it = names.bind(s, os.fsencode(os.path.abspath('web')), b'', made)"
+    ),
 }
 
 
@@ -61,6 +67,33 @@ def test_temporary_directories(home: Path, what: str):
         assert made(home) == there
         sweeping.sweep(base)
         assert made(home) == ["run"]
+
+
+def test_one_note_names_many_things(home: Path):
+    note = scratch.Note()
+    paths = [home / ".web.zap.01234567.tmp", home / ".zt-0123456789abcdef", home / ".zt-of-others"]
+    for path in paths:
+        note.add(os.fsencode(path))
+    paths[0].mkdir()
+    for path in paths[1:]:
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(str(path))
+    assert scratch.sweep() == []  # whoever wrote it lives
+    os.close(note._fd)
+    assert scratch.sweep() == [str(path) for path in paths[:2]]
+    assert made(home) == [".zt-of-others"]
+
+
+def test_no_file_is_written_to_see_where_temporary_files_are(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A command that was killed while it tried that left one."""
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._get_default_tempdir", lambda: pytest.fail("it is tried"))
+    assert scratch.temporary_directory() == str(home / "tmp")
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("TMPDIR", str(home / "nothing"))
+    assert scratch.temporary_directory() in (os.environ.get("TEMP"), "/tmp")
 
 
 def test_nothing_is_left_of_one_that_ends_well(home: Path):

@@ -1,9 +1,9 @@
-"""Directories that are there for a while, and do not outlive whoever made them for long.
+"""Directories and sockets that are there for a while, and do not outlive whoever made them for long.
 
-    $TMPDIR/zaptrace-note-<random>     the path of one, in a file that its maker holds a flock on
+    $TMPDIR/zaptrace-note-<random>     paths, in a file that their maker holds a flock on
 
 A note whose lock is free is of a process that was killed: the next command of that user removes
-what it names. The note is there before the directory, so no moment is left out.
+what it names. The note is there before what it names, so no moment is left out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from . import private
 
 _NOTE = re.compile(r"zaptrace-note-[0-9a-f]{16}", re.ASCII)
 _OURS = re.compile(r"(\..+|zaptrace-.+|zt)\.[0-9a-f]{8}(\.tmp)?", re.ASCII | re.DOTALL)
-_PATH_MAX = 4096
+_SOCKET = re.compile(r"\.zt-[0-9a-f]{16}", re.ASCII)
+_MOST = 4 << 20
 _EMPTY_KEPT_S = 60.0
 _ATTEMPTS, _MOMENT_S = 500, 0.002
 
@@ -33,10 +34,11 @@ class Scratch:
 
     def __init__(self, prefix: str, parent: str | None = None, suffix: str = "") -> None:
         """It is called `<prefix>.<random><suffix>`, in `parent` or where temporary files are."""
-        word = secrets.token_hex(8)
-        home = os.path.abspath(parent if parent is not None else tempfile.gettempdir())
-        self.path = os.path.join(home, f"{prefix}.{word[:8]}{suffix}")
-        self._note_path, self._note = _write_note(self.path, word)
+        word = secrets.token_hex(4)
+        home = os.path.abspath(parent if parent is not None else temporary_directory())
+        self.path = os.path.join(home, f"{prefix}.{word}{suffix}")
+        self._note = Note()
+        self._note.add(os.fsencode(self.path))
         try:
             os.mkdir(self.path, 0o700)
             os.chmod(self.path, 0o700)
@@ -51,11 +53,18 @@ class Scratch:
 
     def keep(self) -> None:
         """It stays: it is no scratch any more."""
-        if self._note >= 0:
-            with contextlib.suppress(OSError):
-                os.unlink(self._note_path)
-            os.close(self._note)
-            self._note = -1
+        self._note.drop()
+
+
+def temporary_directory() -> str:
+    """Where temporary files are. tempfile tries it by writing one, which stays if it is killed then."""
+    if tempfile.tempdir is None:
+        places = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
+        for place in (*places, "/tmp", "/var/tmp", "/usr/tmp"):
+            if place and os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK):
+                tempfile.tempdir = os.path.abspath(place)
+                break
+    return os.fsdecode(tempfile.gettempdir())
 
 
 @contextlib.contextmanager
@@ -68,16 +77,29 @@ def directory(prefix: str) -> Iterator[str]:
         scratch.remove()
 
 
-def _write_note(path: str, word: str) -> tuple[str, int]:
-    note = os.path.join(tempfile.gettempdir(), f"zaptrace-note-{word}")
-    try:
-        fd = private.open_file(note, os.O_RDWR | os.O_EXCL)
-    except OSError:  # no place for it: then it has to be removed by hand if we are killed
-        return note, -1
-    with contextlib.suppress(OSError):
-        if _lock(fd):
-            os.write(fd, os.fsencode(path))
-    return note, fd
+class Note:
+    """What is to go if we are killed: directories of ours, and sockets under a private name."""
+
+    def __init__(self) -> None:
+        self._path = os.path.join(temporary_directory(), f"zaptrace-note-{secrets.token_hex(8)}")
+        self._fd, self._locked = -1, False
+        with contextlib.suppress(OSError):  # no place for it: then it has to be removed by hand
+            self._fd = private.open_file(self._path, os.O_RDWR | os.O_EXCL)
+            self._locked = _lock(self._fd)
+
+    def add(self, path: bytes) -> None:
+        """Before it is made."""
+        if self._locked:
+            with contextlib.suppress(OSError):
+                os.write(self._fd, path + b"\0")
+
+    def drop(self) -> None:
+        """Whatever is left of it stays. Harmless when that is said already."""
+        if self._fd >= 0:
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)
+            os.close(self._fd)
+            self._fd, self._locked = -1, False
 
 
 def _lock(fd: int) -> bool:
@@ -92,40 +114,49 @@ def _lock(fd: int) -> bool:
 
 def sweep() -> list[str]:
     """Remove what killed processes of this user have left; the paths of that."""
-    removed = []
-    home = tempfile.gettempdir()
+    removed: list[str] = []
+    home = temporary_directory()
     with contextlib.suppress(OSError):
         for name in filter(_NOTE.fullmatch, os.listdir(home)):
             with contextlib.suppress(OSError):
-                if path := _sweep_note(os.path.join(home, name)):
-                    removed.append(path)
+                removed += _sweep_note(os.path.join(home, name))
     return removed
 
 
-def _sweep_note(note: str) -> str | None:
+def _sweep_note(note: str) -> list[str]:
     fd = os.open(note, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         there = os.fstat(fd)
         own = there.st_uid == os.geteuid() and there.st_nlink == 1
         if not stat.S_ISREG(there.st_mode) or not own:
-            return None
+            return []
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path = os.fsdecode(os.read(fd, _PATH_MAX))
-        if not path:  # its maker is about to write it, or was killed before
+        said = os.read(fd, _MOST)
+        if not said:  # its maker is about to write it, or was killed before
             if time.time() - there.st_mtime > _EMPTY_KEPT_S:
                 os.unlink(note)
-            return None
-        if not os.path.isabs(path) or "\0" in path:  # a crash of the machine leaves zeros
-            os.unlink(note)
-            return None
-        swept = None
-        with contextlib.suppress(FileNotFoundError):
-            seen = os.lstat(path)
-            named = _OURS.fullmatch(os.path.basename(path))
-            if named and stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.geteuid():
-                shutil.rmtree(path, ignore_errors=True)
-                swept = path
+            return []
+        # A crash of the machine leaves zeros.
+        paths = [os.fsdecode(path) for path in said.split(b"\0") if path.startswith(b"/")]
+        swept = [path for path in paths if _remove(path)]
         os.unlink(note)
         return swept
     finally:
         os.close(fd)
+
+
+def _remove(path: str) -> bool:
+    try:
+        there = os.lstat(path)
+    except OSError:
+        return False
+    name = os.path.basename(path)
+    if there.st_uid != os.geteuid():
+        return False
+    if stat.S_ISDIR(there.st_mode) and _OURS.fullmatch(name):
+        shutil.rmtree(path, ignore_errors=True)
+        return True
+    if stat.S_ISSOCK(there.st_mode) and _SOCKET.fullmatch(name):
+        os.unlink(path)
+        return True
+    return False

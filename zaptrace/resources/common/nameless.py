@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 
 from ...linux import outside
+from ...linux.scratch import Scratch, temporary_directory
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
@@ -51,7 +52,7 @@ def regular(was: bytes, *, quiet: bool) -> Iterator[Nameless]:
 def temporary(was: bytes, flags: int) -> Iterator[tuple[int, Nameless]]:
     """A file of open(2) with O_TMPFILE: its first description, made with `flags`, and the file."""
     first = None
-    for home in (os.path.dirname(was), os.fsencode(tempfile.gettempdir())):
+    for home in (os.path.dirname(was), os.fsencode(temporary_directory())):
         with contextlib.suppress(OSError):
             first = outside.open_file(home, flags)
             break
@@ -69,7 +70,7 @@ def temporary(was: bytes, flags: int) -> Iterator[tuple[int, Nameless]]:
 @contextlib.contextmanager
 def other(was: bytes, mode: int, target: bytes, *, quiet: bool) -> Iterator[Nameless]:
     """A directory, a named pipe, or a symbolic link to `target`; without a name at the end."""
-    scratch = tempfile.mkdtemp(prefix="zt-")
+    scratch = Scratch("zt")
     try:
         name = was
         try:
@@ -77,7 +78,7 @@ def other(was: bytes, mode: int, target: bytes, *, quiet: bool) -> Iterator[Name
                 raise FileExistsError
             _make(name, mode, target)
         except OSError:
-            name = os.path.join(os.fsencode(scratch), os.path.basename(was) or b"gone")
+            name = os.path.join(os.fsencode(scratch.path), os.path.basename(was) or b"gone")
             _make(name, mode, target)
         fd = outside.open_file(name, os.O_PATH | os.O_NOFOLLOW)
         try:
@@ -86,7 +87,7 @@ def other(was: bytes, mode: int, target: bytes, *, quiet: bool) -> Iterator[Name
             os.close(fd)
             (os.rmdir if stat.S_ISDIR(mode) else os.unlink)(name)
     finally:
-        os.rmdir(scratch)
+        scratch.remove()
 
 
 def _make(name: bytes, mode: int, target: bytes) -> None:
@@ -99,10 +100,10 @@ def _make(name: bytes, mode: int, target: bytes) -> None:
 
 
 def _temporary(was: bytes) -> tuple[int, bytes | None]:
-    for home in (os.path.dirname(was), os.fsencode(tempfile.gettempdir())):
+    for home in (os.path.dirname(was), os.fsencode(temporary_directory())):
         with contextlib.suppress(OSError):
             return os.open(home, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600), None
-    fd, name = tempfile.mkstemp()
+    fd, name = tempfile.mkstemp(dir=temporary_directory())
     return fd, os.fsencode(name)
 
 
@@ -112,7 +113,7 @@ def _named(was: bytes, stack: contextlib.ExitStack) -> tuple[int, bytes | None]:
     home = os.path.dirname(was)
     while home and not os.path.isdir(home):
         home = os.path.dirname(home)
-    for place in (home, os.fsencode(tempfile.gettempdir())):
+    for place in (home, os.fsencode(temporary_directory())):
         with contextlib.suppress(OSError):
             return _named_in(place, os.path.basename(was), stack)
     return _temporary(was)
@@ -120,7 +121,7 @@ def _named(was: bytes, stack: contextlib.ExitStack) -> tuple[int, bytes | None]:
 
 def _named_in(place: bytes, name: bytes, stack: contextlib.ExitStack) -> tuple[int, bytes]:
     """In a directory that `stack` removes again."""
-    ours = tempfile.mkdtemp(prefix=b"zt-", dir=place)
-    stack.callback(os.rmdir, ours)
-    path = os.path.join(ours, name)
+    ours = Scratch("zt", os.fsdecode(place))
+    stack.callback(ours.remove)
+    path = os.path.join(os.fsencode(ours.path), name)
     return os.open(path, _NEW, 0o600), path

@@ -23,7 +23,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 
-from ...linux import outside
+from ...linux import outside, scratch
 from ...log import log
 from ..common.libc import RENAME_EXCHANGE, RENAME_NOREPLACE, apart, rename
 from .place import beneath, in_use, proven_stale
@@ -49,6 +49,7 @@ class Directories:
     def __init__(self) -> None:
         self._open: dict[tuple[int, int], int] = {}
         self._users: Counter[int] = Counter()
+        self._note: scratch.Note | None = None
 
     def enter(self, path: bytes) -> int:
         fd = outside.open_file(path, os.O_PATH | os.O_DIRECTORY)
@@ -63,12 +64,21 @@ class Directories:
         self._users[known] += 1
         return known
 
+    def note(self, path: bytes) -> None:
+        """A file of a private name that is about to be made in one of them."""
+        if self._note is None:
+            self._note = scratch.Note()
+        self._note.add(path)
+
     def leave(self, fd: int) -> None:
         self._users[fd] -= 1
         if not self._users[fd]:
             del self._users[fd]
             self._open = {key: known for key, known in self._open.items() if known != fd}
             os.close(fd)
+        if not self._open and self._note is not None:
+            self._note.drop()
+            self._note = None
 
 
 @dataclass
@@ -136,6 +146,7 @@ def bind(sock: socket.socket, name: bytes, directory: bytes, within: Directories
     path = path_of(name, base)
     spot = Spot(within, within.enter(os.path.dirname(path)), _private(), made)
     try:
+        within.note(spot.path(spot.name))
         _bind(sock, name, base, spot)
     except BaseException:
         spot.close()
@@ -152,7 +163,7 @@ def _ground(name: bytes, directory: bytes) -> tuple[bytes, list[bytes]]:
     path = path_of(name, directory)
     if name.startswith(b"/") or (directory and os.path.isdir(os.path.dirname(path))):
         return directory, _make_directories(path)
-    top = os.fsencode(tempfile.mkdtemp(prefix="zt-"))
+    top = os.fsencode(tempfile.mkdtemp(prefix="zt-", dir=scratch.temporary_directory()))
     base = os.path.join(top, *[b"d"] * name.split(b"/").count(b".."))
     return base, [top, *_make_directories(path_of(name, base))]
 
