@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from fuzz import corpus
+from fuzz import corpus, worker
 
 from harness.world import SEED, TESTS, make_place, remove, told
 
@@ -21,7 +21,6 @@ MINUTES = float(os.environ.get("ZAPTRACE_FUZZ_MINUTES", "0"))
 SECONDS = {
     kind: MINUTES * 60 or few for kind, few in (("image", 20), ("message", 20), ("files", 8))
 }
-FEWEST = 50
 
 
 @pytest.fixture(scope="module")
@@ -37,20 +36,22 @@ def images(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.mark.tracer
-@pytest.mark.timeout(max(SECONDS.values()) + 360)
+@pytest.mark.timeout(max(SECONDS.values()) + 400)
 @pytest.mark.parametrize("kind", SECONDS)
-def test_made_up_input(kind: str, images: Path, tmp_path: Path):
+def test_made_up_input(kind: str, request: pytest.FixtureRequest, tmp_path: Path):
     home = tmp_path / "home"
     home.mkdir()
-    worker = [sys.executable, str(TESTS / "fuzz" / "worker.py"), kind, str(images), str(home)]
+    images = tmp_path if kind == "files" else request.getfixturevalue("images")
+    command = [sys.executable, str(TESTS / "fuzz" / "worker.py"), kind, str(images), str(home)]
     ran = subprocess.run(
-        [*worker, str(SEED), str(SECONDS[kind]), str(FEWEST), "1000000000"],
+        [*command, str(SEED), str(SECONDS[kind]), "1000000000"],
         capture_output=True,
         text=True,
-        timeout=SECONDS[kind] + 300,
+        timeout=SECONDS[kind] + 120,
         check=False,
     )
     assert ran.returncode == 0, f"{ran.stderr[-4000:]}\n{ran.stdout[-2000:]}"
     figures = json.loads(ran.stdout.splitlines()[-1])
     told.append(f"fuzz: {figures}")
+    assert figures["inputs"] >= worker.FEWEST
     assert 0 < figures["refused"] < figures["inputs"]

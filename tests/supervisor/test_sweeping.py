@@ -23,6 +23,11 @@ from zaptrace.supervisor import runtime, sweeping
 MAKERS = {
     "checkpoint": "from zaptrace.image.sink import DirectorySink; it = DirectorySink('web.zap')",
     "scratch": "from zaptrace.linux.scratch import Scratch; it = Scratch('zaptrace-try')",
+    "restore": (
+        "import os, socket; from zaptrace.resources.unix_socket import names;"
+        "made = names.Directories(); s = socket.socket(socket.AF_UNIX);"
+        "it = names.bind(s, os.fsencode(os.path.abspath('web')), b'', made)"
+    ),
 }
 
 
@@ -75,6 +80,18 @@ def test_temporary_directories(home: Path, what: str):
         assert made(home) == there
         sweeping.sweep(base)
         assert made(home) == ["run"]
+
+
+def test_no_file_is_written_to_see_where_temporary_files_are(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A command that was killed while it tried that left one."""
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._get_default_tempdir", lambda: pytest.fail("it is tried"))
+    assert scratch.temporary_place() == str(home / "tmp")
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("TMPDIR", str(home / "nothing"))
+    assert scratch.temporary_place() in (os.environ.get("TEMP"), "/tmp")
 
 
 def test_nothing_is_left_of_one_that_ends_well(home: Path):

@@ -29,11 +29,17 @@ _ATTEMPTS, _MOMENT_S = 500, 0.002
 
 
 def temporary_place() -> str:
-    """Where temporary files go. Under a read-only root without a TMPDIR /dev/shm is all there is."""
-    try:
-        return tempfile.gettempdir()
-    except FileNotFoundError:
-        return "/dev/shm"
+    """Where temporary files go. Under a read-only root without a TMPDIR /dev/shm is all there is.
+
+    tempfile tries a place by writing a file, which stays if it is killed in that moment.
+    """
+    if tempfile.tempdir is None:
+        places = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
+        for place in (*places, "/tmp", "/var/tmp", "/usr/tmp", "/dev/shm"):
+            if place and os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK):
+                tempfile.tempdir = os.path.abspath(place)
+                break
+    return os.fsdecode(tempfile.gettempdir())
 
 
 class Scratch:
