@@ -217,6 +217,7 @@ NamesThread = Annotated[int, _ID, Names("thread")]
 GivesFile = Annotated[int, Range(0, (1 << 31) - 1), Gives("open file")]
 NamesFile = Annotated[int, Range(0, (1 << 31) - 1), Names("open file")]
 
+_MISSING = dataclasses.MISSING
 Reader = Callable[[Any, Seen], Any]
 
 
@@ -263,18 +264,21 @@ def _reader(kind: Any) -> Reader:
 def _of_dataclass(cls: Any) -> Reader:
     fields = [(name, _reader(hint)) for name, hint in hints(cls).items()]
     names = {name for name, _ in fields}
+    # What has a default came later: images that were made before do not have it.
+    later = {f.name: f.default for f in dataclasses.fields(cls) if f.default is not _MISSING}
+    needed = names - later.keys()
 
     def read(plain: Any, seen: Seen) -> Any:
         if type(plain) is not dict:
             _mistyped(cls.__name__, plain)
-        if plain.keys() != names:
+        if not needed <= plain.keys() <= names:
             found = ", ".join(sorted(map(str, plain)))
             raise Wrong("has the wrong fields", ", ".join(sorted(names)), found[:200])
         values = []
         name = ""
         try:
             for name, reader in fields:
-                values.append(reader(plain[name], seen))
+                values.append(reader(plain[name], seen) if name in plain else later[name])
         except Wrong as wrong:
             wrong.place = f".{name}{wrong.place}"
             raise
