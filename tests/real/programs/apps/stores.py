@@ -110,8 +110,8 @@ def etcd():
           "--listen-client-urls", url, "--advertise-client-urls", url,
           "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer)  # fmt: skip
     ctl = {"env": {**os.environ, "ETCDCTL_API": "3"}}
-    until(lambda: done("etcdctl", "--endpoints", url, "endpoint", "health", **ctl))
-    words = ["etcdctl", "--endpoints", url, "watch", "--prefix", "", "--interactive=false", "key:0"]
+    until(lambda: done("etcdctl", "--endpoints", url, "endpoint", "health", **ctl) is not None)
+    words = ["etcdctl", "--endpoints", url, "watch", "key:0", "--rev", 1]  # from the first on
     watcher = start(*words, stdout=subprocess.PIPE, **ctl)
 
     def client(n):
