@@ -52,7 +52,8 @@ def xvnc():
     programs = [
         start("xterm", "-display", f":{ports[0]}", "-e", "sh", "-c", count),
         start(
-            "xtigervncviewer", "-RemoteResize=0", "-SecurityTypes", "None", f"127.0.0.1::{ports[0]}",
+            "xtigervncviewer", "-Shared", "-RemoteResize=0", "-SecurityTypes", "None",
+            f"127.0.0.1::{ports[0]}",
             env={**os.environ, "DISPLAY": f":{ports[1]}"},
         ),
     ]  # fmt: skip
