@@ -100,7 +100,6 @@ IN_CI = [
     ("nginx", "migrate"),
     ("haproxy", "shifted"),
     ("memcached", "twice"),
-    ("postgres", "restore"),
     ("postgres", "migrate"),
     ("mosquitto", "shifted"),
     ("python", "twice"),

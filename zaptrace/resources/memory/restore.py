@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import stat
 import struct
@@ -181,7 +182,7 @@ class _Filling:
         with contextlib.ExitStack() as opened:
             for m in mappings:
                 fd = self._object(m)
-                if m.shared and not m.may_write:
+                if m.shared and not m.may_write and _can_write(fd):
                     with contextlib.suppress(PermissionError):
                         fd = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
                         opened.callback(os.close, fd)
@@ -337,6 +338,10 @@ class _Filling:
             needed=f"{size} bytes",
             found=f"{got} bytes",
         )
+
+
+def _can_write(fd: int) -> bool:
+    return fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
 
 
 def part_of(vpid: int) -> str:

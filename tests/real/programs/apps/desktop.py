@@ -5,7 +5,6 @@ import struct
 
 from talk import connected, free_port, start, until, work
 
-WIDTH, HEIGHT = 400, 300
 _NO_SECURITY, _SHARED, _RAW = 1, 1, 0
 _SET_ENCODINGS, _UPDATE_REQUEST = 2, 3
 _UPDATE, _BELL, _CUT_TEXT = 0, 2, 3
@@ -21,13 +20,13 @@ def looker(port):
     sock.sendall(bytes([_NO_SECURITY]))
     assert file.read(4) == bytes(4)
     sock.sendall(bytes([_SHARED]))
-    assert struct.unpack(">HH", file.read(4)) == (WIDTH, HEIGHT)
+    size = file.read(4)
     file.read(16)
     file.read(*struct.unpack(">I", file.read(4)))
     sock.sendall(struct.pack(">BxHi", _SET_ENCODINGS, 1, _RAW))
 
     def ask(_):
-        sock.sendall(struct.pack(">BBHHHH", _UPDATE_REQUEST, 0, 0, 0, WIDTH, HEIGHT))
+        sock.sendall(struct.pack(">BBHH", _UPDATE_REQUEST, 0, 0, 0) + size)
         while (kind := file.read(1)[0]) != _UPDATE:
             assert kind in (_BELL, _CUT_TEXT), kind
             if kind == _CUT_TEXT:
@@ -47,13 +46,14 @@ def xvnc():
     ports = [free_port(), free_port()]
     for port in ports:
         start("Xvnc", f":{port}", "-rfbport", port, "-localhost", "-SecurityTypes", "None",
-              "-geometry", f"{WIDTH}x{HEIGHT}", "-depth", "24", "-nolisten", "local")  # fmt: skip
+              "-geometry", "400x300", "-depth", "24", "-nolisten", "local")  # fmt: skip
         connected(port).close()
     count = "i=0; while :; do i=$((i+1)); echo $i; echo $i >>counted; sleep 0.05; done"
     programs = [
         start("xterm", "-display", f":{ports[0]}", "-e", "sh", "-c", count),
         start(
-            "xtigervncviewer", "-SecurityTypes", "None", f"127.0.0.1::{ports[0]}",
+            "xtigervncviewer", "-Shared", "-RemoteResize=0", "-SecurityTypes", "None",
+            f"127.0.0.1::{ports[0]}",
             env={**os.environ, "DISPLAY": f":{ports[1]}"},
         ),
     ]  # fmt: skip
