@@ -117,6 +117,12 @@ class _Holder:
         return results
 
 
+def _whatever_its_name(shows: Any) -> tuple[object, ...]:
+    """A file that was removed may have another of its names then; what has no inode has its kind."""
+    link, device, inode = shows
+    return (device, inode, link.startswith("anon_inode:") and link)
+
+
 def name_descriptions(look: Look, processes: Iterable[dict[str, Any]]) -> None:
     """Descriptors with one open file description have one name, in `fds` of each process.
 
@@ -130,8 +136,8 @@ def name_descriptions(look: Look, processes: Iterable[dict[str, Any]]) -> None:
     except NativeError as error:
         if look.handle or error.errno not in (errno.EPERM, errno.ENOSYS):
             raise
-        inodes = [d.shows[1:] for d in descriptors]
-        first = [inodes.index(inode) for inode in inodes]
+        shown = [_whatever_its_name(d.shows) for d in descriptors]
+        first = [shown.index(one) for one in shown]
     names = (look.number("description", index) for index in first)
     for seen in processes:
         for fd in seen.get("fds", {}).values():
