@@ -78,7 +78,7 @@ MAPPING = Mapping(
     2049, 123456, "mr mw me", 0, "", b"", b"x" * 32,
 )  # fmt: skip
 PRINT = Print("data", False, 2049, 123456, 1, 1, 1000, b"x" * 32)
-FILE = State(1, 0o100002, Owner(0, 2, 0), None, b"/srv/data", [], 0, 0o100644, 1000, 0, PRINT, None)
+FILE = State(1, 0o100002, Owner(0, 2, 0, 2, 3), None, b"/srv/data", [], 0, 0o100644, 1000, 0, PRINT, None)
 
 
 def values(*states: object) -> int:

@@ -46,10 +46,11 @@ _NEEDS = {
     "pidfd_getfd": require_pidfd_getfd,
     "limit_nofile": require_pidfd_getfd,
     "open_flags": require_kcmp,
+    "signals_of_files": require_kcmp,
     "memory_policy": require_mbind,
 }
 """What a container's profile denies, to the program itself, or to us: a process of limit_nofile has
-no number left for a socket to send by, and open_flags has asked for signals."""
+no number left for a socket to send by, and two have asked for signals of files."""
 
 
 def not_denied(source: Path) -> None:
