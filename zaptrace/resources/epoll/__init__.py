@@ -23,6 +23,7 @@ import fcntl
 import os
 import re
 import select
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -124,16 +125,16 @@ def _put_back(
 
 
 def _described(pod: FrozenPod, file: FrozenFile) -> State:
-    seen: dict[int, int] = {}
+    seen: Counter[int | tuple[str, ...]] = Counter()
     watches = []
     for line in file.info.get("tfd", []):
         found = _WATCH.match(line.strip())
         if found is None:
             raise unsupported(file, "watches something unreadable", found=f"tfd: {line}")
         number = int(found["tfd"])
-        nth = seen.get(number, 0)
-        seen[number] = nth + 1
-        watches.append(_watch(pod, file, found, number, nth))
+        alike = found["tfd"], found["ino"], found["sdev"]
+        watches.append(_watch(pod, file, found, seen[number], seen[alike]))
+        seen.update([number, alike])
     return State(**described(pod, file), watches=watches, polling=_polling(file.local))
 
 
@@ -146,8 +147,12 @@ def _polling(epoll: int) -> bytes:
         return b""
 
 
-def _watch(pod: FrozenPod, file: FrozenFile, found: re.Match[str], number: int, nth: int) -> Watch:
-    matches = matching(file, found, number, nth)
+def _watch(
+    pod: FrozenPod, file: FrozenFile, found: re.Match[str], nth: int, nth_alike: int
+) -> Watch:
+    """The `nth` of its number, and the `nth_alike` of those of that number that look alike."""
+    number = int(found["tfd"])
+    matches = matching(file, found, number, nth, nth_alike)
 
     def make(target: FrozenFile, process: FrozenProcess | None, epoll_fd: int, fd: int) -> Watch:
         now = process.fds.get(number) if process is not None else None

@@ -29,12 +29,13 @@ _KCMP_EPOLL_TFD = 7
 
 
 def matching(
-    epoll: FrozenFile, found: re.Match[str], number: int, nth: int
+    epoll: FrozenFile, found: re.Match[str], number: int, nth: int, nth_alike: int
 ) -> Callable[[FrozenFile], bool]:
-    """Is a file what the `nth` watch with this number is of?"""
+    """Is a file what the `nth` watch with this number is of, the `nth_alike` of those that look alike?"""
 
     def matches(candidate: FrozenFile) -> bool:
-        return _looks_alike(candidate, found) and _is_target(candidate, epoll, number, nth)
+        alike = _looks_alike(candidate, found)
+        return alike and _is_target(candidate, epoll, number, nth, nth_alike)
 
     return matches
 
@@ -47,14 +48,16 @@ def _looks_alike(candidate: FrozenFile, found: re.Match[str]) -> bool:
     return (candidate.stat.st_ino, inside) == (int(found["ino"], 16), int(found["sdev"], 16))
 
 
-def _is_target(candidate: FrozenFile, epoll: FrozenFile, number: int, nth: int) -> bool:
-    """Ask kcmp(2); where it is not allowed, an epoll_ctl(2)."""
+def _is_target(
+    candidate: FrozenFile, epoll: FrozenFile, number: int, nth: int, nth_alike: int
+) -> bool:
+    """Ask kcmp(2); where it is not allowed, an epoll_ctl(2) of what looks alike."""
     slot = struct.pack("=III", epoll.local, number, nth)
     us = os.getpid()
     differs: int = libc.syscall(_SYS_KCMP, us, us, _KCMP_EPOLL_TFD, candidate.local, slot)
     if differs >= 0 or ctypes.get_errno() not in (errno.EPERM, errno.ENOSYS):
         return differs == 0
-    if nth:
+    if nth_alike:
         raise _cannot_tell(epoll, f"two files that it knows as fd {number}")
     if stat.S_ISSOCK(candidate.stat.st_mode):  # an inode of its own
         return True
