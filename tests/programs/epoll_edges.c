@@ -72,8 +72,9 @@ int main(void)
 	for (int i = 0; i < 3; i++) {
 		moved[i] = zt_must(dup(ready[i]));
 		add(fetched, moved[i], (uint32_t)all, 50 + (uint64_t)i);
-		zt_must(close(moved[i]));
 	}
+	for (int i = 0; i < 3; i++)
+		zt_must(close(moved[i]));
 	add(fetched, quiet[0], (uint32_t)all, 20);
 	zt_same(epoll_wait(fetched, got, 16, 0), KINDS + 3);
 	TELLS(fetched);

@@ -200,7 +200,8 @@ def _capture(pod: FrozenPod, file: FrozenFile, known: _Known) -> State:
                     known.prints[inode] = sameness.take(path, file.stat, sameness.DATA)
                 print_ = known.prints[inode]
     description = described(pod, file)
-    if stat.S_ISDIR(file.stat.st_mode) and description["owner"] is not None:
+    owner = description["owner"]
+    if stat.S_ISDIR(file.stat.st_mode) and owner is not None and owner.vid:
         raise _watched(file)
     return State(
         **description,

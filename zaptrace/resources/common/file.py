@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 
 from ...errors import RestoreError, UnsupportedResource
 from ...linux import outside
-from ...shapes import Flags, GivesFile, Names, Range, Signal
+from ...shapes import Fd, Flags, GivesFile, Names, NamesLivingOrNone, Range, Signal
 from ...view.build import Stage
 from .permission import Permission
 
@@ -40,6 +40,10 @@ class Owner:
     """The thread, process or group, as the pod sees it; 0 where only `signal` was set."""
     signal: Signal
     """0 is the default: SIGIO without siginfo."""
+    vpid: NamesLivingOrNone
+    """A process that has the file, the owner if it has; 0 if none has."""
+    number: Fd
+    """By which it knows the file: signals tell it (si_fd), whoever gets them."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ def finish(build: Build, description: Description, fd: int) -> None:
         if wanted != fcntl.fcntl(fd, fcntl.F_GETFL) & _SETTABLE:
             fcntl.fcntl(fd, fcntl.F_SETFL, wanted)
     build.provide(description.file_id, fd)
-    if description.owner is not None or description.flags & os.O_ASYNC:
+    if description.owner is not None:
         # The owner is a process of the new kernel, so it has to exist first.
         build.at(Stage.OWN, _set_owner, build, description)
     if description.permission is not None:
@@ -153,7 +157,9 @@ def _owner(pod: FrozenPod, file: FrozenFile) -> Owner | None:
     kind, rid = _OWNER.unpack(raw)
     signal = fcntl.fcntl(file.local, _F_GETSIG)
     if not rid:
-        return Owner(kind, 0, signal) if signal else None
+        if not signal and not file.flags & os.O_ASYNC:
+            return None
+        return Owner(kind, 0, signal, *_known_as(file, 0))
     vid = pod.vpid(rid)
     if vid is None:
         raise unsupported(
@@ -162,7 +168,16 @@ def _owner(pod: FrozenPod, file: FrozenFile) -> Owner | None:
             needed="an owner (fcntl F_SETOWN) that is in the pod",
             found=f"process or group {rid}, which is not",
         )
-    return Owner(kind, vid, signal)
+    return Owner(kind, vid, signal, *_known_as(file, vid))
+
+
+def _known_as(file: FrozenFile, owner: int) -> tuple[int, int]:
+    """The number by which O_ASYNC was set, the kernel tells in signals only: it is the first mostly."""
+    holders = [(process.vpid, number) for process, number in file.holders]
+    if not holders:
+        return 0, 0
+    vpid = owner if owner in dict(holders) else holders[0][0]
+    return vpid, min(number for holder, number in holders if holder == vpid)
 
 
 def _permit(build: Build, file_id: int, permission: Permission) -> None:
@@ -172,10 +187,17 @@ def _permit(build: Build, file_id: int, permission: Permission) -> None:
 
 def _set_owner(build: Build, description: Description) -> None:
     fd, owner = build.file(description.file_id), description.owner
+    assert owner is not None
     with restoring("file", Stage.OWN, "the owner of a file's signals"):
-        if owner is not None and owner.signal:
+        if owner.signal:
             fcntl.fcntl(fd, _F_SETSIG, owner.signal)
-        if owner is not None and owner.vid:
+        if owner.vid:
             fcntl.fcntl(fd, _F_SETOWN_EX, _OWNER.pack(owner.kind, build.rpid(owner.vid)))
-        if description.flags & os.O_ASYNC:
-            fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC)
+        if not description.flags & os.O_ASYNC:
+            return
+        flags = fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC
+        if owner.vpid:
+            program = build.process(owner.vpid).program(Stage.OWN)
+            program.call("fcntl", owner.number, fcntl.F_SETFL, flags)
+        else:
+            fcntl.fcntl(fd, fcntl.F_SETFL, flags)
