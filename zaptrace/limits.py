@@ -71,5 +71,7 @@ REQUESTS_OF_ONE = 64
 """That a client has asked for and that are not answered yet."""
 STREAM = 256 << 10
 """Bytes of an attached stream that may be unacknowledged."""
+RECORD = 8 * MIB
+"""Bytes of a file in which a supervisor or a host server has noted something."""
 ERROR_TEXT = 4096
 """Characters of one field of an error that somebody else describes."""

@@ -111,6 +111,15 @@ class TestEnd:
         assert not (base / "web").exists()
 
 
+def members_of(session: int) -> list[int]:
+    found = []
+    for entry in os.listdir("/proc"):
+        with contextlib.suppress(ProcessLookupError):
+            if entry.isdigit() and os.getsid(int(entry)) == session:
+                found.append(int(entry))
+    return found
+
+
 class TestStart:
     def test_the_supervisor_has_a_session_that_it_does_not_lead(self, base: Path) -> None:
         with pod(base, "sleep 60") as (started, _):
@@ -139,6 +148,15 @@ class TestStart:
         monkeypatch.setattr(starter, "PROGRAM", "no_such_module")
         with pytest.raises(PodError, match="died before"), pod(base, "true"):
             pass
+
+    def test_one_that_waits_ends_at_once(self, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whatever it is loading; nobody wants it any more."""
+        monkeypatch.setenv("FAKE_POD_LOADS", "for ever")
+        waiting = starter.Waiting(None, "waiting", warm=True)
+        leader = waiting._child[0]
+        eventually(lambda: set(members_of(leader)) - {leader}, "the one that waits")
+        waiting.close()
+        eventually(lambda: all(map(is_gone, members_of(leader))), "its end")
 
     def test_readers_of_inherited_output_see_its_end(self, base: Path) -> None:
         reading, writing = os.pipe()

@@ -52,6 +52,7 @@ from typing import Any, NoReturn
 
 from ..errors import Cancelled, PodError, WireError, WireTimeout, ZaptraceError
 from ..limits import CONTROL, STREAM
+from ..linux import private
 from . import runtime
 from .stream import Stream
 
@@ -67,6 +68,7 @@ _LOOK_S = 0.2
 """How often a waiting client looks whether the supervisor still lives."""
 _AGAIN_S = 0.01
 """How often a client looks for what makes no descriptor ready."""
+_LAST_WORDS = 400
 
 
 @dataclass(frozen=True)
@@ -347,7 +349,8 @@ class Client:
             )
         last = ""
         with contextlib.suppress(OSError):
-            last = (self.path / "supervisor.log").read_text(errors="replace").strip()[-400:]
+            said = private.tail(self.path / "supervisor.log", _LAST_WORDS)
+            last = said.decode(errors="replace").strip()
         return PodError(
             f"the supervisor of pod {self.name!r} died",
             needed="a supervisor that says how its pod ended",

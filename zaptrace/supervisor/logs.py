@@ -105,7 +105,7 @@ def follow(path: Path, stream: IO[bytes]) -> Iterator[bytes]:
             yield data
         if not aside:
             return
-        fresh = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fresh = private.open_to_read(path)
         os.dup2(fresh, stream.fileno(), inheritable=False)
         os.close(fresh)
 

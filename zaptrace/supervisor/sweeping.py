@@ -15,10 +15,10 @@ import fcntl
 import os
 import re
 import shutil
-import tempfile
 from pathlib import Path
 
 from ..linux import scratch
+from ..linux.scratch import temporary_place
 from ..log import log
 from . import runtime
 
@@ -43,7 +43,7 @@ def sweep(base: Path) -> None:
 
 def _sweep_sockets() -> None:
     with contextlib.suppress(OSError):
-        if not any(name.startswith(SOCKETS) for name in os.listdir(tempfile.gettempdir())):
+        if not any(name.startswith(SOCKETS) for name in os.listdir(temporary_place())):
             return  # as most of the time: what follows is to be loaded first
         from ..resources.unix_socket import left
 

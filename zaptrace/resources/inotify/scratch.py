@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from collections.abc import Callable
 
 from ...linux import scratch
@@ -46,7 +45,7 @@ class Scratch:
 
     def __init__(self, fd: int, watched: set[tuple[int, int]]) -> None:
         self._fd = fd
-        noted = not _is_watched(tempfile.gettempdir(), watched)
+        noted = not _is_watched(scratch.temporary_place(), watched)
         self._scratch = scratch.Scratch("zt", os.fsdecode(home(watched)), noted=noted)
         self._home = os.fsencode(self._scratch.path)
         self._aside = os.path.join(self._home, b"aside")

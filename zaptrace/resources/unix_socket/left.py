@@ -15,9 +15,9 @@ import os
 import re
 import secrets
 import stat
-import tempfile
 
 from ...linux import outside, private
+from ...linux.scratch import temporary_place
 from ..common.libc import RENAME_EXCHANGE, RENAME_NOREPLACE, rename
 from .place import beneath, proven_stale
 
@@ -36,7 +36,7 @@ class Note:
     """Of one restore; there is a file once there is something in it."""
 
     def __init__(self) -> None:
-        self._path = os.path.join(tempfile.gettempdir(), f"zaptrace-sockets-{secrets.token_hex(8)}")
+        self._path = os.path.join(temporary_place(), f"zaptrace-sockets-{secrets.token_hex(8)}")
         self._fd = -1
 
     def add(self, directory: int, name: bytes, place: bytes) -> None:
@@ -60,7 +60,7 @@ class Note:
 def sweep() -> list[str]:
     """Put right what killed processes of this user have left; the paths of what is gone."""
     gone: list[str] = []
-    home = tempfile.gettempdir()
+    home = temporary_place()
     with contextlib.suppress(OSError):
         for name in filter(_NOTE.fullmatch, os.listdir(home)):
             with contextlib.suppress(OSError):
