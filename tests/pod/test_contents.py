@@ -140,6 +140,10 @@ def anothers_times(states: States) -> None:
     one["threads"] = {vtid: next(iter(one["threads"].values()))}
 
 
+def endless_times(states: States) -> None:
+    states["cpu_time"][0]["used"][0] = -(1 << 63)
+
+
 def half_a_schedule(states: States) -> None:
     states["credentials"][0]["threads"][0]["attributes"] = bytes(48)
 
@@ -201,7 +205,7 @@ def half_a_key(states: States) -> None:
 
 
 WRONG = (
-    anothers_filter, anothers_scheduling, anothers_times, half_a_schedule, soft_above_hard,
+    anothers_filter, anothers_scheduling, anothers_times, endless_times, half_a_schedule, soft_above_hard,
     soft_above_hard_of_time, half_an_address, addresses_of_no_family, an_option_without_a_number,
     half_a_filter, a_last_filter, a_relative_directory, a_watch_of_nothing, half_a_ring,
     half_an_event, nobodys_timer, half_a_key,

@@ -23,7 +23,7 @@ from typing import Annotated
 from ..errors import UnsupportedResource
 from ..linux.native import Handle, ffi, lib
 from ..linux.program import Program, Results, number_of
-from ..shapes import I64, Length, NamesLivingOrNone, NamesProcess, NamesThread
+from ..shapes import I64, Length, NamesLivingOrNone, NamesProcess, NamesThread, Range
 from ..view.build import Build, Stage
 from ..view.frozen import FrozenPod, FrozenProcess, FrozenThread, Zombie
 from .common.limit import InOrder, granted
@@ -44,8 +44,13 @@ _MOST_RSS = {2, 18}
 """Places of what is not a sum, but the most so far."""
 _P_PID, _WNOHANG, _WEXITED, _WNOWAIT, _WALL = 1, 0x1, 0x4, 0x01000000, 0x40000000
 _TIMER_ABSTIME = 1
+_MOST_SECONDS = (1 << 63) - 1
 _RESTART_BLOCK = -516 & 0xFFFFFFFFFFFFFFFF
 _CLOCK_PROCESS_CPUTIME_ID = 2
+
+
+_Amount = Annotated[int, Range(-(1 << 62), 1 << 62)]
+"""From which what the kernel counts can be taken."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +58,9 @@ class State:
     vpid: NamesProcess
     reaper: NamesLivingOrNone
     """Of a zombie: its parent. Else 0."""
-    used: Annotated[list[I64], Length(39)]
+    used: Annotated[list[_Amount], Length(39)]
     """As the program is told it, in the order of zt_process_past (csrc/api.h)."""
-    threads: dict[NamesThread, Annotated[list[I64], Length(19)]]
+    threads: dict[NamesThread, Annotated[list[_Amount], Length(19)]]
     """By vtid, in the order of zt_thread_past."""
     limit: Annotated[list[I64], Length(0, 2), InOrder()]
     """RLIMIT_CPU, soft and hard, as the program set it; of a zombie nothing."""
@@ -264,7 +269,7 @@ def _lower_limit(state: State, rpid: int, past: list[int]) -> int:
     if soft == resource.RLIM_INFINITY:
         resource.prlimit(rpid, resource.RLIMIT_CPU, (soft, hard))
         return limit_s
-    lowered = max(0, soft - limit_s)
+    lowered = min(max(0, soft - limit_s), _MOST_SECONDS)
     if hard != resource.RLIM_INFINITY:
         lowered = min(lowered, hard)
     resource.prlimit(rpid, resource.RLIMIT_CPU, (lowered, hard))
