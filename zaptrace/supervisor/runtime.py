@@ -8,7 +8,7 @@
         ├── lock           whoever holds it is alive: a pid could be another's by now
         ├── pid            of the supervisor
         ├── meta           JSON: what was started, by whom, when
-        ├── control.sock   ZeroMQ, see control.py
+        ├── control.sock   see control.py
         ├── log, log.old   what a detached pod wrote to stdout and stderr, see logs.py
         └── supervisor.log what the supervisor has to say
 
@@ -31,12 +31,32 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import HostError, PodError, ZaptraceError
-from ..linux import private
+from ..linux import private, records
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", re.ASCII)
 _SOCKET_PATH_MAX = 107
 """sizeof(sockaddr_un.sun_path) less the NUL."""
+_META: dict[str, records.Check] = {
+    "name": records.is_text,
+    "instance": records.is_text,
+    "created": records.is_time,
+    "started": records.is_time,
+    "argv": records.are_texts,
+    "image": records.is_text_or_none,
+    "stdio": records.is_text,
+    "supervisor": records.is_pid,
+}
+_OUTCOME: dict[str, records.Check] = {
+    "how": records.is_text,
+    "status": records.is_status,
+    "to": records.is_text_or_none,
+    "instance": records.is_text,
+    "left": records.is_count,
+    "why": records.is_text,
+    "told": records.are_texts,
+}
 _ENDED_KEPT = 32
+_PID_BYTES = 64
 _TIDY_S = 5.0
 _LOCK_S = 60.0
 """Hundreds that start and end at once on a busy host are through by then."""
@@ -190,6 +210,13 @@ def is_alive(path: Path) -> bool:
         fd = os.open(path / "lock", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError as e:
+        raise HostError(
+            f"cannot tell whether pod {path.name!r} lives",
+            needed="the lock of its supervisor",
+            found=f"{e.strerror}: {path / 'lock'}",
+            remedy=f"if no process has it (fuser {path / 'lock'}): rm -r {path}",
+        ) from e
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -239,9 +266,10 @@ def is_running(path: Path) -> bool:
 def supervisor_pid(path: Path) -> int | None:
     """The pid noted in the entry `path`; only sure while `is_alive`."""
     try:
-        return int((path / "pid").read_text())
+        pid = int(private.read(path / "pid", _PID_BYTES))
     except (OSError, ValueError):
         return None
+    return pid if records.is_pid(pid) else None
 
 
 def pods(base: Path) -> list[str]:
@@ -289,12 +317,12 @@ def find(name: str, base: Path) -> Path:
 
 def read_meta(path: Path) -> dict[str, Any]:
     """What the supervisor noted about its pod; empty while it is starting."""
-    return _read_json(path / "meta") or {}
+    return records.read(path / "meta", _META) or {}
 
 
 def ended(name: str, base: Path) -> dict[str, Any] | None:
     """How the last pod of that name ended (see supervisor.Outcome), if that is still known."""
-    return _read_json(base / ".ended" / f"{name}.json")
+    return records.read(base / ".ended" / f"{name}.json", _OUTCOME, needed=("how",))
 
 
 def ended_log(name: str, base: Path) -> Path:
@@ -329,7 +357,7 @@ def _as_host_error(what: str) -> Iterator[None]:
             what,
             needed="a runtime directory that can be written to",
             found=f"{e.strerror}: {e.filename or 'no file'}",
-            remedy="free some space there, or set ZAPTRACE_RUNTIME_DIR to another directory",
+            remedy="set ZAPTRACE_RUNTIME_DIR to a directory with room that you can write to",
             changed="nothing",
         ) from e
 
@@ -399,11 +427,3 @@ def _whole(path: Path) -> Iterator[Path]:
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
     private.write(path, json.dumps(value | {"written": time.time()}))
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
