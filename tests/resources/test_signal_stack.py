@@ -29,7 +29,9 @@ def check(size: int, flags: int = 0) -> None:
 
 
 def test_one_that_is_too_small():
-    with pytest.raises(RestoreError, match="thread 8 of process 7: its alternate signal stack") as e:
+    with pytest.raises(
+        RestoreError, match="thread 8 of process 7: its alternate signal stack"
+    ) as e:
         check(HERE - 1)
     assert e.value.needed and f"{HERE} bytes" in e.value.needed
 
