@@ -58,6 +58,8 @@ def refusal(image: str, made_on: Machine, here: Machine, releases: dict[str, str
         return "lacks features"
     if name == "xstate" and made_on.level > here.level:
         return "lacks registers"  # without CPUID faulting it has seen them, and used them
+    if here.level > made_on.level == 3 and level != "2":
+        return "left no room"  # no XSAVEC there, and here glibc would save registers of MPX
     if name == "high_addresses" and made_on.is_five_levels and not here.is_five_levels:
         return "addresses of 56 bits"
     needed, word = NEEDS.get(name, ((0, 0), ""))
