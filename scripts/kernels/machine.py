@@ -113,7 +113,7 @@ def run(
 ) -> tuple[str, bytes]:
     """What a machine said on its first serial line until it switched itself off, and on its second:
     there it gives what it has made. `stored` is what others gave."""
-    archive, gift = place / f"initramfs-{machine.key}", place / f"made-{machine.key}"
+    archive, gift = place / f"initramfs-{machine.key}", place / f"made-{mode}-{machine.key}"
     more = Initramfs()
     for key, content in stored.items():
         more.add(f"/stored/{key}", content, stat.S_IFREG | 0o644)

@@ -49,9 +49,7 @@ def ask(request: bytes, *, dump: bool) -> Iterator[memoryview]:
                 length, kind, *_ = _HEADER.unpack_from(answer)
                 body = answer[_HEADER.size : length]
                 answer = answer[_aligned(length) :]
-                if kind == _NLMSG_DONE:
-                    return
-                if kind == _NLMSG_ERROR:
+                if kind in (_NLMSG_DONE, _NLMSG_ERROR):  # how a dump ended is in its end
                     error = -struct.unpack_from("=i", body)[0]
                     if error == 0 or (error == errno.ENOENT and not dump):  # no such socket
                         return
