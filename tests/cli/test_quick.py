@@ -30,15 +30,15 @@ LOADED_BY_RUN = LOADED_BY_HELP | {
     *("zaptrace.errors", "zaptrace.ids", "zaptrace.limits", "zaptrace.log"),
     *("zaptrace.plain", "zaptrace.text"),
     *("zaptrace._native", "zaptrace.linux", "zaptrace.linux.native"),
-    "zaptrace.linux.private",
+    *("zaptrace.linux.private", "zaptrace.linux.records"),
     *("zaptrace.pod", "zaptrace.pod.command", "zaptrace.pod.pod", "zaptrace.pod.stdio"),
     "zaptrace.supervisor",
     *(
         f"zaptrace.supervisor.{name}"
         for name in (
             *("attach", "control", "control_socket", "end_record", "engine", "logs"),
-            *("making", "own_process", "runtime", "starter", "stopping", "supervisor", "terminal"),
-            *("verbs", "workers"),
+            *("making", "own_process", "runtime", "starter", "stopping", "stream"),
+            *("supervisor", "terminal", "verbs", "workers"),
         )
     ),
 }
@@ -91,7 +91,7 @@ class TestWhatIsLoaded:
         assert ours(modules) == LOADED_BY_HELP | {
             *("zaptrace.errors", "zaptrace.limits", "zaptrace.text"),
             *("zaptrace.supervisor", "zaptrace.supervisor.runtime"),
-            *("zaptrace.linux", "zaptrace.linux.private"),
+            *("zaptrace.linux", "zaptrace.linux.private", "zaptrace.linux.records"),
         }
         assert not modules & (TOO_MUCH | {"socket", "msgpack", "logging"})
 

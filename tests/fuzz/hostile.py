@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import select
 import socket
 import tempfile
 import time
@@ -16,7 +17,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import zmq
 from fuzz.mutate import TooLarge, damaged, mutated
 
 from harness.world import PATIENCE_S
@@ -25,6 +25,7 @@ from zaptrace.errors import PodError
 from zaptrace.limits import CONTROL
 from zaptrace.supervisor import control, starter
 from zaptrace.supervisor.starter import Job, Started
+from zaptrace.supervisor.stream import Stream
 
 GROWTH = 128 << 20
 """Bytes of memory that a supervisor may be told into."""
@@ -50,8 +51,6 @@ REQUESTS: list[dict[str, Any]] = [
     {"v": 1, "verb": "ack", "id": 3, "at": 100},
     {"v": 1, "verb": "detach"},
 ]  # fmt: skip
-_GREETING = b"\xff" + bytes(8) + b"\x7f\x03\0NULL" + bytes(16 + 32 - 1)
-_READY = b"\x04\x29\x05READY\x0bSocket-Type\0\0\0\x06DEALER\x08Identity\0\0\0\0"
 
 
 class Victim:
@@ -60,7 +59,6 @@ class Victim:
     def __init__(self, base: Path, place: Path, *, tty: bool) -> None:
         self._base, self._place = base, place
         self._stdio = "tty" if tty else "log"
-        self._context = zmq.Context()
         self.told: Counter[str] = Counter()
         self._begin()
 
@@ -79,7 +77,6 @@ class Victim:
         return int(words[1]) * os.sysconf("SC_PAGE_SIZE")  # 0 of one that has just ended
 
     def close(self) -> None:
-        self._context.term()
         with contextlib.suppress(PodError), self.connect() as client:
             client.call("stop", kill=True, timeout=PATIENCE_S)
 
@@ -96,15 +93,19 @@ class Victim:
         self._look()
 
     def _messages(self, rng: random.Random) -> None:
-        with self._context.socket(zmq.DEALER) as client:
-            client.linger = 0
-            client.connect(f"ipc://{self._base}/web/control.sock")
-            asked = [self._frames(rng) for _ in range(rng.randint(1, 12))]
-            for frames in asked:
-                client.send_multipart(frames)
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(f"{self._base}/web/control.sock")
+        asked = [frame for _ in range(rng.randint(1, 12)) for frame in self._frames(rng)]
+        with contextlib.closing(Stream(client)) as stream:
+            for frame in asked:
+                stream.put(frame)
             until = time.monotonic() + rng.random() * 0.05
-            while client.poll(max(0, int(1000 * (until - time.monotonic())))):
-                self._answer(control.unpack(client.recv_multipart()[-1]))
+            while not stream.ended and time.monotonic() < until:
+                select.select([stream], [stream] if stream.unsent else [], [], 0.01)
+                stream.flush()
+                stream.read()
+                while (frame := stream.take()) is not None:
+                    self._answer(control.unpack(frame))
         self.told["messages"] += len(asked)
 
     def _frames(self, rng: random.Random) -> list[bytes]:
@@ -129,9 +130,8 @@ class Victim:
         self.told["answers"] += 1
 
     def _bytes(self, rng: random.Random) -> None:
-        said = _GREETING + _READY
         frame = plain.dumps(rng.choice(REQUESTS[:1]))
-        said += bytes([0, len(frame)]) + frame
+        said = len(frame).to_bytes(4, "big") + frame
         with socket.socket(socket.AF_UNIX) as client, contextlib.suppress(OSError):
             client.connect(f"{self._base}/web/control.sock")
             client.sendall(damaged(said, rng))

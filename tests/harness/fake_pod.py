@@ -112,6 +112,10 @@ class FakePod:
 
 
 class FakeEngine(Engine):
+    def warm(self) -> None:
+        if os.environ.get("FAKE_POD_LOADS") == "for ever":
+            time.sleep(3600)
+
     def launch(
         self, job: starter.Job, stdio: tuple[int, int, int], master: int | None, cancel: Cancel
     ) -> FakePod:

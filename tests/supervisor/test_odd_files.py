@@ -106,7 +106,6 @@ def test_a_time_is_one(place: Path, text: str) -> None:
 @pytest.mark.parametrize("what", ["a link", "a directory"])
 @pytest.mark.timeout(60)
 def test_a_lock_that_is_none_is_told(base: Path, what: str) -> None:
-    """A client that was half made when that was found waited for its own sockets for good."""
     entry = runtime.claim("web", base)
     lock = entry.path / "lock"
     lock.unlink()
@@ -115,7 +114,7 @@ def test_a_lock_that_is_none_is_told(base: Path, what: str) -> None:
     else:
         lock.mkdir()
     with pytest.raises(HostError, match="cannot tell whether pod 'web' lives"):
-        control.Client("web", base, "i")
+        _ = control.Client("web", base, "i").stream
     with pytest.raises(HostError, match="cannot tell"):
         runtime.pods(base)
     entry.release()

@@ -90,10 +90,10 @@ def test_no_file_is_written_to_see_where_temporary_files_are(
     """A command that was killed while it tried that left one."""
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setattr("tempfile._get_default_tempdir", lambda: pytest.fail("it is tried"))
-    assert scratch.temporary_directory() == str(home / "tmp")
+    assert scratch.temporary_place() == str(home / "tmp")
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setenv("TMPDIR", str(home / "nothing"))
-    assert scratch.temporary_directory() in (os.environ.get("TEMP"), "/tmp")
+    assert scratch.temporary_place() in (os.environ.get("TEMP"), "/tmp")
 
 
 def test_nothing_is_left_of_one_that_ends_well(home: Path):

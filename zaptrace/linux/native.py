@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from .._native import ffi, lib
-from ..errors import HostError, TraceeGone, UnsupportedResource, ZaptraceError
+from ..errors import MORE_PROCESSES, HostError, TraceeGone, UnsupportedResource, ZaptraceError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -84,7 +84,7 @@ def check(result: int, err: Err) -> int:
             f"zaptrace cannot have a process more: {text}",
             needed="some processes and threads more than the pod has",
             found="the limit of this user, or of the container",
-            remedy="raise it: ulimit -u, or the container's pids limit",
+            remedy=MORE_PROCESSES,
         )
     failure = NativeError(text, err.kind, err.os_errno)
     if err.kind == lib.ZT_ERR_HARMED:

@@ -35,7 +35,7 @@ class Scratch:
     def __init__(self, prefix: str, parent: str | None = None, suffix: str = "") -> None:
         """It is called `<prefix>.<random><suffix>`, in `parent` or where temporary files are."""
         word = secrets.token_hex(4)
-        home = os.path.abspath(parent if parent is not None else temporary_directory())
+        home = os.path.abspath(parent if parent is not None else temporary_place())
         self.path = os.path.join(home, f"{prefix}.{word}{suffix}")
         self._note = Note()
         self._note.add(os.fsencode(self.path))
@@ -56,15 +56,20 @@ class Scratch:
         self._note.drop()
 
 
-def temporary_directory() -> str:
-    """Where temporary files are. tempfile tries it by writing one, which stays if it is killed then."""
+def temporary_place() -> str:
+    """Where temporary files go. Under a read-only root without a TMPDIR /dev/shm is all there is.
+
+    tempfile tries a place by writing a file, which stays if it is killed then.
+    """
     if tempfile.tempdir is None:
-        places = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
-        for place in (*places, "/tmp", "/var/tmp", "/usr/tmp"):
-            if place and os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK):
+        given = [os.environ.get(name, "") for name in ("TMPDIR", "TEMP", "TMP")]
+        for place in (*given, "/tmp", "/var/tmp", "/usr/tmp", os.curdir):
+            if os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK):
                 tempfile.tempdir = os.path.abspath(place)
                 break
-    return os.fsdecode(tempfile.gettempdir())
+        else:
+            return "/dev/shm"
+    return os.fsdecode(tempfile.tempdir)
 
 
 @contextlib.contextmanager
@@ -81,7 +86,7 @@ class Note:
     """What is to go if we are killed: directories of ours, and sockets under a private name."""
 
     def __init__(self) -> None:
-        self._path = os.path.join(temporary_directory(), f"zaptrace-note-{secrets.token_hex(8)}")
+        self._path = os.path.join(temporary_place(), f"zaptrace-note-{secrets.token_hex(8)}")
         self._fd, self._locked = -1, False
         with contextlib.suppress(OSError):  # no place for it: then it has to be removed by hand
             self._fd = private.open_file(self._path, os.O_RDWR | os.O_EXCL)
@@ -115,7 +120,7 @@ def _lock(fd: int) -> bool:
 def sweep() -> list[str]:
     """Remove what killed processes of this user have left; the paths of that."""
     removed: list[str] = []
-    home = temporary_directory()
+    home = temporary_place()
     with contextlib.suppress(OSError):
         for name in filter(_NOTE.fullmatch, os.listdir(home)):
             with contextlib.suppress(OSError):

@@ -225,7 +225,7 @@ def _kept_in(path: Path) -> Iterator[None]:
             f"cannot keep keys in {path}",
             needed="a directory of our own, with room in it",
             found=f"{e.strerror}: {e.filename or path}",
-            remedy="free some space, or set ZAPTRACE_CONFIG_DIR to a directory that you can write to",
+            remedy="set ZAPTRACE_CONFIG_DIR to a directory with room that you can write to",
         ) from e
 
 

@@ -8,7 +8,7 @@
         ├── lock           whoever holds it is alive: a pid could be another's by now
         ├── pid            of the supervisor
         ├── meta           JSON: what was started, by whom, when
-        ├── control.sock   ZeroMQ, see control.py
+        ├── control.sock   see control.py
         ├── log, log.old   what a detached pod wrote to stdout and stderr, see logs.py
         └── supervisor.log what the supervisor has to say
 
@@ -357,7 +357,7 @@ def _as_host_error(what: str) -> Iterator[None]:
             what,
             needed="a runtime directory that can be written to",
             found=f"{e.strerror}: {e.filename or 'no file'}",
-            remedy="free some space there, or set ZAPTRACE_RUNTIME_DIR to another directory",
+            remedy="set ZAPTRACE_RUNTIME_DIR to a directory with room that you can write to",
             changed="nothing",
         ) from e
 

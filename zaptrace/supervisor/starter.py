@@ -147,7 +147,9 @@ class Waiting:
         return report
 
     def close(self) -> None:
-        """Let it end, if it has no job."""
+        """End it; it has no job. What it is loading would keep it for seconds on a busy host."""
+        with contextlib.suppress(ProcessLookupError):  # it has died, or has no session yet
+            os.killpg(self._child[0], signal.SIGKILL)
         self.lifeline.close()
         self._reap()
 

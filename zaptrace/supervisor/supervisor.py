@@ -51,6 +51,8 @@ __all__ = ["Engine", "Held", "Supervisor", "main", "spawn_restored"]
 _SETTLE_S = 0.05
 """How long processes may take to follow their root before we say that they live on."""
 _GRACE_S = 10.0
+_LAST_OUTPUT = 1 << 18
+"""More than there can be in a terminal that a pod has left."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -81,6 +83,7 @@ class Supervisor:
         self._lifeline_beat_at = time.monotonic()
         self._beat_in_ms: int | None = 0
         self._ending_since = 0.0
+        self._last_output = _LAST_OUTPUT
         self._done = False
         self.stopping = Stopping(self)
         self._verbs = Verbs(self)
@@ -211,9 +214,9 @@ class Supervisor:
             poller.add(self.workers.wake)
             if self._lifeline is not None and not self._lifeline_over:
                 poller.add(self._lifeline.fileno())
-            if self.pod_log is not None and self.pod_log.source >= 0:
+            if self.pod_log is not None and self.pod_log.source >= 0 and not self.ending:
                 poller.add(self.pod_log.source)
-            if self.terminal is not None and self.terminal.is_open():
+            if self.terminal is not None and self.terminal.is_open() and not self.ending:
                 read, write = self._may_read_terminal(), self._may_type()
                 poller.add(self.terminal.master, read=read, write=write)
             ready = poller.wait(self._poll_ms())
@@ -236,7 +239,7 @@ class Supervisor:
                 self._lifeline_beat_at = time.monotonic()
                 starter.beat(self._lifeline)
 
-    def _turn(self, ready: set[object]) -> None:
+    def _turn(self, ready: set[int]) -> None:
         self.workers.turn()
         if self._done:
             return
@@ -330,6 +333,8 @@ class Supervisor:
         how = "discarded" if self._discarded else outcome.how
         self.outcome = replace(outcome, how=how, instance=self.instance, left=0)
         self._ending_since = time.monotonic()
+        if self.pod_log is not None:
+            self._last_output += self.pod_log.capacity()
         if self.viewers is not None:
             self.viewers.knock()
         self._try_to_finish()
@@ -380,12 +385,18 @@ class Supervisor:
                 self.terminal.pump()
             self._tell()
 
+    def _take_last_output(self) -> None:
+        """Of the pod. Whoever else was given its log or its terminal may write for ever."""
+        moved = 1
+        while moved and self._last_output > 0:
+            moved = self.pod_log.pump() if self.pod_log is not None else 0
+            if self.terminal is not None and self._may_read_terminal():
+                moved += self.terminal.pump()
+            self._last_output -= moved
+
     def _try_to_finish(self) -> None:
-        while self.pod_log is not None and self.pod_log.pump():
-            pass
+        self._take_last_output()
         if self.terminal is not None and self.viewers is not None:
-            while self._may_read_terminal() and self.terminal.pump():
-                pass
             self.viewers.feed()
             if not self.viewers.has_seen_all():
                 return

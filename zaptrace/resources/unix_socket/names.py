@@ -163,7 +163,7 @@ def _ground(name: bytes, directory: bytes) -> tuple[bytes, list[bytes]]:
     path = path_of(name, directory)
     if name.startswith(b"/") or (directory and os.path.isdir(os.path.dirname(path))):
         return directory, _make_directories(path)
-    top = os.fsencode(tempfile.mkdtemp(prefix="zt-", dir=scratch.temporary_directory()))
+    top = os.fsencode(tempfile.mkdtemp(prefix="zt-", dir=scratch.temporary_place()))
     base = os.path.join(top, *[b"d"] * name.split(b"/").count(b".."))
     return base, [top, *_make_directories(path_of(name, base))]
 
