@@ -1,11 +1,12 @@
 """Feeds made-up input to what reads it, for some time or some number, and says how that went.
 
-    worker.py image   CORPUS HOME SEED SECONDS MOST     show, check, and restore up to its check
-    worker.py message CORPUS HOME SEED SECONDS MOST     what peers and clients say
-    worker.py files   CORPUS HOME SEED SECONDS MOST     records, keys and notes of one user
+    worker.py image   CORPUS HOME SEED SECONDS FEWEST MOST   show, check, and restore up to its check
+    worker.py message CORPUS HOME SEED SECONDS FEWEST MOST   what peers and clients say
+    worker.py files   CORPUS HOME SEED SECONDS FEWEST MOST   records, keys and notes of one user
 
 CORPUS has images of real pods (see test_fuzz.py); the last line is JSON. What is wrong, once
 for each place, is a traceback with the seed of that input: that SEED, with MOST 1, is it again.
+FEWEST inputs are fed also where SECONDS are too short for them.
 """
 
 from __future__ import annotations
@@ -46,8 +47,6 @@ from zaptrace.pod.restore import claim
 from zaptrace.supervisor import arguments, control, suitability, verbs
 
 Fuzz = Callable[[random.Random], None]
-FEWEST = 50
-"""Inputs, however slow it is here."""
 _ENOUGH = 20
 """Faults of different places; then it ends."""
 
@@ -299,14 +298,14 @@ KINDS = {"image": Images, "message": Messages, "files": Files}
 
 
 def main() -> int:
-    kind, corpus, home, seed, seconds, most = sys.argv[1:7]
+    kind, corpus, home, seed, seconds, fewest, most = sys.argv[1:8]
     os.environ["TMPDIR"] = tempfile.tempdir = home
     judge = Judge(Path(home))
     fuzz: Fuzz = KINDS[kind](Path(corpus), Path(home), judge)
     until, number = time.monotonic() + float(seconds), int(seed) - 1
     wrong: dict[str, str] = {}
     while judge.inputs < int(most) and len(wrong) < _ENOUGH:
-        if time.monotonic() > until and judge.inputs >= FEWEST:
+        if time.monotonic() >= until and judge.inputs >= int(fewest):
             break
         number += 1
         try:
