@@ -16,6 +16,8 @@
 # them root's. MARK=... keeps to tests with that mark, PYTEST="..." adds arguments to pytest.
 
 SHELL := /bin/bash
+# What is compiled once is not compiled again by each of thousands of starts.
+unexport PYTHONDONTWRITEBYTECODE
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: demo test container build lint asan wheel bench kernels table clean

@@ -115,9 +115,7 @@ class TestStart:
         with pytest.raises(PodError, match="died before"), pod(base, "true"):
             pass
 
-    def test_one_that_waits_ends_at_once(
-        self, base: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_one_that_waits_ends_at_once(self, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Whatever it is loading; nobody wants it any more."""
         monkeypatch.setenv("FAKE_POD_LOADS", "for ever")
         waiting = starter.Waiting(None, "waiting", warm=True)

@@ -54,7 +54,7 @@ def command(pod: str, follow: bool) -> None:
             found="one whose stdout and stderr are those of whoever started it",
         ) from None
     with stream:
-        with contextlib.suppress(FileNotFoundError), old_one(log).open("rb") as old:
+        with contextlib.suppress(FileNotFoundError), open(old_one(log), "rb") as old:
             shutil.copyfileobj(old, sys.stdout.buffer)
         _copy(log, stream, path if follow else None)
 

@@ -5,28 +5,33 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from pathlib import Path
 
 from ..errors import HostError
 
+TYPE_CHECKING = False  # as typing's, which takes long to load
+if TYPE_CHECKING:
+    from typing import TypeAlias
 
-def make_directory(path: Path) -> None:
+    StrPath: TypeAlias = str | os.PathLike[str]
+
+
+def make_directory(path: StrPath) -> None:
     """And those above it that are missing, mode 0700. What is there already is left as it is."""
-    if path.is_dir():
+    if os.path.isdir(path):
         return
-    make_directory(path.parent)
+    make_directory(os.path.dirname(path) or os.curdir)
     with contextlib.suppress(FileExistsError):
-        path.mkdir(0o700)
-        path.chmod(0o700)
+        os.mkdir(path, 0o700)
+        os.chmod(path, 0o700)
 
 
-def check_directory(path: Path, use: str, remedy: str) -> None:
+def check_directory(path: StrPath, use: str, remedy: str) -> None:
     """It is a directory, no link to one; ours; and nobody else has access. Raises HostError.
 
     What others may look into is closed; what others may write to is refused, for what lies there
     may be theirs.
     """
-    there = path.lstat()
+    there = os.lstat(path)
     ours = stat.S_ISDIR(there.st_mode) and there.st_uid == os.geteuid()
     if not ours or there.st_mode & 0o022:
         raise HostError(
@@ -36,12 +41,12 @@ def check_directory(path: Path, use: str, remedy: str) -> None:
             remedy=remedy,
         )
     if there.st_mode & 0o077:
-        path.chmod(0o700)
+        os.chmod(path, 0o700)
 
 
-def refuse_link(path: Path) -> None:
+def refuse_link(path: StrPath) -> None:
     """Of what we make none is a symbolic link: whoever put one there wants another file changed."""
-    if path.is_symlink():
+    if os.path.islink(path):
         raise HostError(
             f"cannot use {path}: it is a symbolic link",
             needed="a file or directory that zaptrace made",
@@ -50,7 +55,7 @@ def refuse_link(path: Path) -> None:
         )
 
 
-def open_file(path: str | os.PathLike[str], flags: int) -> int:
+def open_file(path: StrPath, flags: int) -> int:
     """A file that is made if it is not there; mode 0600, and never through a symbolic link."""
     flags |= os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     fd = os.open(path, flags, 0o600)
@@ -64,7 +69,7 @@ def open_file(path: str | os.PathLike[str], flags: int) -> int:
     return fd
 
 
-def write(path: Path, text: str) -> None:
+def write(path: StrPath, text: str) -> None:
     """The whole file is this text."""
     with open(open_file(path, os.O_WRONLY | os.O_TRUNC), "w", encoding="utf-8") as file:
         file.write(text)

@@ -40,16 +40,21 @@ can grow; a "v" that is not known is answered with an error.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from ..errors import Cancelled, PodError, WireError, WireTimeout, ZaptraceError
 from ..limits import CONTROL, STREAM
+from ..record import Record, field
 from . import runtime
+
+TYPE_CHECKING = False  # as typing's, which takes long to load
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from ..linux.private import StrPath
 
 VERSION = 1
 ONE_WAY = ("input", "resize", "ack", "detach")
@@ -64,8 +69,7 @@ _LOOK_S = 0.2
 _SENT_LINGER_MS = 1000
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Record):
     """How a pod's time on this host came to its end."""
 
     how: str
@@ -80,7 +84,7 @@ class Outcome:
     """Processes that live on after the root process ended."""
     why: str = ""
     """Of `failed`: what ended it."""
-    told: list[str] = field(default_factory=list)
+    told: list[str] = field(factory=list)
     """What its tracer had to say meanwhile, such as that a process had to be ended."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,7 +94,7 @@ class Outcome:
     @staticmethod
     def from_dict(fields: dict[str, Any]) -> Outcome:
         """The outcome that a supervisor described."""
-        return Outcome(**{k: fields[k] for k in Outcome.__dataclass_fields__ if k in fields})
+        return Outcome(**{k: fields[k] for k in Outcome.fields if k in fields})
 
 
 def pack(message: dict[str, Any]) -> bytes:
@@ -123,7 +127,7 @@ def unpack(frame: bytes) -> dict[str, Any]:
 class Client:
     """A connection to the supervisor of one pod. Not for use by several threads at once."""
 
-    def __init__(self, name: str, root: Path | None = None, instance: str | None = None) -> None:
+    def __init__(self, name: str, root: StrPath | None = None, instance: str | None = None) -> None:
         """Connect to pod `name`; PodError when it is not running.
 
         With `instance`, only that very pod counts, not a later one of the same name, and it may
@@ -132,8 +136,8 @@ class Client:
         import zmq
 
         self.name = name
-        self.root = root if root is not None else runtime.root()
-        self.path = self.root / name if instance else runtime.find(name, self.root)
+        self.root = root if root is not None else runtime.place()
+        self.path = os.path.join(self.root, name) if instance else runtime.find(name, self.root)
         self.instance = instance or runtime.read_meta(self.path).get("instance")
         self._next = 0
         self._held: dict[int, list[dict[str, Any]]] = {}
@@ -305,8 +309,9 @@ class Client:
                 found=f"it {runtime.describe_end(past.to_dict())}",
             )
         last = ""
-        with contextlib.suppress(OSError):
-            last = (self.path / "supervisor.log").read_text(errors="replace").strip()[-400:]
+        log = f"{self.path}/supervisor.log"
+        with contextlib.suppress(OSError), open(log, errors="replace") as file:
+            last = file.read().strip()[-400:]
         return PodError(
             f"the supervisor of pod {self.name!r} died",
             needed="a supervisor that says how its pod ended",

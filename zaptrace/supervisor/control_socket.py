@@ -9,22 +9,26 @@ smaller. Until then the coordinator listens at the socket itself, and then hands
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from ..errors import PodError, WireError, ZaptraceError
 from ..limits import CONTROL, REQUESTS_OF_ONE, UNREAD, UNSENT
 from ..log import log
+from ..record import Record
 from . import control
 
+TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
     import zmq
+
+    from ..linux.private import StrPath
 
 _BACKLOG = 64
 _TURN = 64
@@ -42,8 +46,7 @@ _TOO_MUCH = PodError(
 )
 
 
-@dataclass
-class Request:
+class Request(Record):
     """A verb that a client asked for."""
 
     client: bytes
@@ -80,17 +83,17 @@ class Poller:
 class ControlSocket:
     """Listens at `path`; a ROUTER socket from the first client on."""
 
-    def __init__(self, path: Path, lost: Callable[[bytes], None]) -> None:
+    def __init__(self, path: StrPath, lost: Callable[[bytes], None]) -> None:
         """Bind at `path`; `lost(client)` is called for one that went away."""
-        self._path = path
+        self._path = os.fspath(path)
         self._lost = lost
         self._waiting: dict[tuple[bytes, int], Request] = {}
         self._beat_at = 0.0
         self._asked: Counter[bytes] = Counter()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.setblocking(False)
-        self._listener.bind(str(path))
-        path.chmod(0o600)
+        self._listener.bind(self._path)
+        os.chmod(path, 0o600)
         self._listener.listen(_BACKLOG)
         self._router: zmq.Socket[bytes] | None = None
 
