@@ -147,8 +147,8 @@ for result in ${KEEP:-}; do
     cp -r --no-preserve=ownership -T "$place/tree/$result" "$source/$result"
 done
 
-# A process that is just ending gets a moment, and one that waits for whoever adopted it has ended.
-for _ in 1 2 3 4 5 6 7 8 9 10; do
+# Processes that are just ending get a moment; those that only wait for who adopted them have ended.
+for _ in {1..50}; do
     left=$(for pid in $(processes_of_user); do
         grep -q '^State:[[:space:]]Z' "/proc/$pid/status" 2>/dev/null || echo "$pid"
     done)

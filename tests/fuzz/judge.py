@@ -17,10 +17,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from harness.world import ASAN
 from zaptrace.errors import InternalError, ZaptraceError
 
 LIMIT_S = 20
-MEMORY = 256 << 20
+MEMORY = (1024 if ASAN else 256) << 20
+"""A sanitizer keeps what was freed, up to 256 MiB of it, and puts space around every block."""
 
 
 class Hang(BaseException):

@@ -33,10 +33,11 @@ static int keep(int fd)
 static void try(const char *path, int flags)
 {
 	int fd = open(path, flags, 0600);
+	const int error = errno;
 	if (fd >= 0)
 		keep(fd);
 	else
-		zt_check(errno == EINVAL || errno == EOPNOTSUPP || errno == EPERM);
+		zt_check(error == EINVAL || error == EOPNOTSUPP || error == EPERM);
 }
 
 int main(void)
