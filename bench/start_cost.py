@@ -5,9 +5,6 @@ any option (-I and -S, which zaptrace does not have either, would make it faster
 ours is taken beside one of the rival. `cpu` lines are processor time of everything that was started,
 the supervisor too: a busy machine changes those less than it changes the time on the clock.
 
-Of a tree that is installed to be edited, as ours is, the rival is slower than elsewhere: the way that
-setuptools has for that loads much. So the ratio counts of where a wheel is installed.
-
 python -m bench.start_cost [help completion run memory ...]
 """
 

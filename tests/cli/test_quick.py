@@ -67,7 +67,7 @@ def python(root: Path, *argv: str, **env: str) -> subprocess.CompletedProcess[st
 def loaded(root: Path, *argv: str, **env: str) -> set[str]:
     """What zaptrace and whatever it forks import; the interpreter's own start does not count.
 
-    Without site, which for a tree that is installed to be edited imports much of its own.
+    Without site, which imports what whoever installed something wants of every Python.
     """
     env["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     found = []
