@@ -13,7 +13,7 @@ NAMES = (
     "freeze_time",
     "checkpoint_speed",
     "rehearsal_cost",
-    "descriptor_cost",
+    "many_cost",
 )
 
 

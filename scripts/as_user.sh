@@ -147,7 +147,7 @@ for result in ${KEEP:-}; do
     cp -r --no-preserve=ownership -T "$place/tree/$result" "$source/$result"
 done
 
-# Processes that are just ending get a moment; those that only wait for who adopted them have ended.
+# Processes that are just ending get a moment; one that waits for whoever adopted it has ended.
 for _ in {1..50}; do
     left=$(for pid in $(processes_of_user); do
         grep -q '^State:[[:space:]]Z' "/proc/$pid/status" 2>/dev/null || echo "$pid"

@@ -12,7 +12,6 @@ from harness.world import (
     PROGRAMS,
     compiled,
     require_clone3,
-    require_kcmp,
     require_mbind,
     require_pidfd_getfd,
 )
@@ -26,6 +25,7 @@ GO_ON = {
     "blocked_recv": "a receive times out",
     "blocked_time_left": "sleeps end, and threads with them",
     "clone3_args": "a thread protects memory, and opens it up again",
+    "restarted_unseen": "waits of two seconds end, and threads with them",
     "running_children": "children come and go",
     "running_long_calls": "it writes to files",
     "running_short_answers": "the same",
@@ -45,11 +45,10 @@ _NEEDS = {
     "pidfd_living": require_clone3,
     "pidfd_getfd": require_pidfd_getfd,
     "limit_nofile": require_pidfd_getfd,
-    "open_flags": require_kcmp,
     "memory_policy": require_mbind,
 }
 """What a container's profile denies, to the program itself, or to us: a process of limit_nofile has
-no number left for a socket to send by, and open_flags has asked for signals."""
+no number left for a socket to send by."""
 
 
 def not_denied(source: Path) -> None:

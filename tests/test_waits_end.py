@@ -21,8 +21,11 @@ A_DISK = "a write to a disk ends with it, one to the wire has the limits of a Ch
 TOLD = "until the kernel says that there is no more; the pod is frozen, and its queues are bounded"
 PYTHON = {
     "cli/_attached.py Attached.run: while True": "the pod ends, its supervisor dies, or we detach",
+    "cli/_attached.py Attached._shown: poller.poll()": "the terminal takes it, or there is a signal",
     "cli/_foreground.py _wait: while True": "the pod ends or its supervisor dies; signals are passed on",
     "cli/_foreground.py _wait: poller.poll()": "the lifeline says so, or is cut; or there is a signal",
+    "cli/_screen.py Screen._serve: self._waiting.get()": "close() says so; it is a daemon thread",
+    "cli/_screen.py _wait_for_room: poll.poll()": "the same: whoever reads the terminal does, or hangs up",
     "cli/logs.py _copy: while True": "to follow is to wait for the end of the pod, or for ctrl-c",
     "demo/__init__.py _await_end: child.wait()": ITS_END,
     "demo/__init__.py _line_of: child.stdout.readline()": "a select before, and lines are written whole",
@@ -59,9 +62,9 @@ PYTHON = {
     "resources/unix_socket/maker.py _accept: while True": "the backlog is bounded; then accept raises",
     "resources/unix_socket/queue.py _datagrams: while True": TOLD,
     "server.py serve: stop.wait()": "a server serves until SIGTERM or SIGINT",
-    "supervisor/control.py Client._receive: self.socket.recv()": READY,
     "supervisor/control.py Client.follow: while True": "the supervisor answers or dies, or is stopped",
-    "supervisor/control.py Client.receive_now: self.socket.recv()": READY,
+    "supervisor/control_socket.py ControlSocket._let_in: self._listener.accept()":
+        "the socket does not block",
     "supervisor/logs.py follow: while True": "each turn goes on to a newer file, and there is one more",
     "supervisor/runtime.py _take: while True": "a limit is in it",
     "supervisor/runtime.py claim_free: while True": "no name is tried twice",

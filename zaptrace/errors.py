@@ -133,11 +133,15 @@ class PodError(ZaptraceError):
     """The pod named is not there, is there already, or is in another state than needed."""
 
 
+MORE_PROCESSES = (
+    "end other processes of yours, or raise the limit: ulimit -u, or the container's pids limit"
+)
+
 _REMEDIES = {
     errno.EMFILE: "raise the limit of open files: ulimit -n",
     errno.ENFILE: "raise /proc/sys/fs/file-max, or close files elsewhere",
     errno.ENOMEM: "free some memory, or raise the limit: ulimit -v",
-    errno.EAGAIN: "end other processes of yours, or raise their limit: ulimit -u",
+    errno.EAGAIN: MORE_PROCESSES,
     errno.ENOSPC: "free some space there",
     errno.EDQUOT: "free some of your quota there",
 }
@@ -170,7 +174,7 @@ def start_thread(thread: threading.Thread) -> None:
             "zaptrace cannot have a thread more",
             needed="some processes and threads more than the pod has",
             found="the limit of this user, or of the container",
-            remedy="raise it: ulimit -u, or the container's pids limit",
+            remedy=MORE_PROCESSES,
         ) from None
 
 

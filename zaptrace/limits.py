@@ -58,15 +58,19 @@ CONNECTIONS = 256
 UNSENT = 1000
 """Messages that wait for a peer or a client that does not read; a reply more, and it counts as gone."""
 UNREAD = 16
-"""Messages of one connection that we have not looked at yet; the others wait on its side."""
+"""Messages of one peer's connection that we have not looked at yet; the others wait on its side."""
 
 # Between a supervisor and its clients
 
 CONTROL = Budget(bytes=8 * MIB, values=200_000, depth=12)
 """One message on a control socket."""
+CLIENTS = 256
+"""Of one pod; half of the descriptors we may have if that is less."""
 REQUESTS_OF_ONE = 64
 """That a client has asked for and that are not answered yet."""
 STREAM = 256 << 10
 """Bytes of an attached stream that may be unacknowledged."""
+RECORD = 8 * MIB
+"""Bytes of a file in which a supervisor or a host server has noted something."""
 ERROR_TEXT = 4096
 """Characters of one field of an error that somebody else describes."""

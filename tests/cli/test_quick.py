@@ -30,14 +30,14 @@ LOADED_BY_RUN = LOADED_BY_HELP | {
     *("zaptrace.errors", "zaptrace.ids", "zaptrace.limits", "zaptrace.log"),
     *("zaptrace.record", "zaptrace.text"),
     *("zaptrace._native", "zaptrace.linux", "zaptrace.linux.native"),
-    "zaptrace.linux.private",
+    *("zaptrace.linux.private", "zaptrace.linux.records"),
     *("zaptrace.pod", "zaptrace.pod.command", "zaptrace.pod.pod", "zaptrace.pod.stdio"),
     "zaptrace.supervisor",
     *(
         f"zaptrace.supervisor.{name}"
         for name in (
             *("control", "control_socket", "end_record", "engine", "making", "own_process"),
-            *("runtime", "starter", "stopping", "supervisor", "workers"),
+            *("runtime", "starter", "stopping", "stream", "supervisor", "workers"),
         )
     ),
 }
@@ -96,7 +96,7 @@ class TestWhatIsLoaded:
         assert ours(modules) == LOADED_BY_HELP | {
             *("zaptrace.errors", "zaptrace.limits", "zaptrace.record", "zaptrace.text"),
             *("zaptrace.supervisor", "zaptrace.supervisor.runtime"),
-            *("zaptrace.linux", "zaptrace.linux.private"),
+            *("zaptrace.linux", "zaptrace.linux.private", "zaptrace.linux.records"),
         }
         assert not modules & (TOO_MUCH | {"socket"})
 

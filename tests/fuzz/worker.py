@@ -1,15 +1,18 @@
 """Feeds made-up input to what reads it, for some time or some number, and says how that went.
 
-    worker.py image   CORPUS HOME SEED SECONDS MOST     show, check, and restore up to its check
-    worker.py message CORPUS HOME SEED SECONDS MOST     what peers and clients say
+    worker.py image   CORPUS HOME SEED SECONDS FEWEST MOST   show, check, and restore up to its check
+    worker.py message CORPUS HOME SEED SECONDS FEWEST MOST   what peers and clients say
+    worker.py files   CORPUS HOME SEED SECONDS FEWEST MOST   records, keys and notes of one user
 
 CORPUS has images of real pods (see test_fuzz.py); the last line is JSON. What is wrong, once
 for each place, is a traceback with the seed of that input: that SEED, with MOST 1, is it again.
+FEWEST inputs are fed also where SECONDS are too short for them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import os
@@ -19,13 +22,15 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from blake3 import blake3
+from fuzz import odd
+from fuzz.files import Files
 from fuzz.judge import Hang, Judge, Outside
 from fuzz.mutate import TooLarge, damaged, mutated
 
@@ -50,19 +55,22 @@ class Images:
 
     def __init__(self, corpus: Path, home: Path, judge: Judge) -> None:
         self._judge = judge
+        self._corpus = corpus
         self._all = []
         for source in sorted(corpus.iterdir()):
             shutil.copytree(source, home / source.name)
             records = list(plain.load_each((source / "state").read_bytes(), UNBOUNDED))
-            raw = (source / "manifest").read_bytes()
-            self._all.append((home / source.name, records, manifests.unpack(raw)))
+            manifest = manifests.unpack((source / "manifest").read_bytes())
+            packed = list(map(plain.dumps, records))
+            self._all.append((home / source.name, records, packed, manifest))
+        gc.freeze()  # the corpus stays
 
     def __call__(self, rng: random.Random) -> None:
-        path, records, manifest = rng.choice(self._all)
+        path, records, packed, manifest = rng.choice(self._all)
         how = rng.random()
-        state = b"".join(map(plain.dumps, records))
+        state = b"".join(packed)
         if how < 0.75:
-            state = b"".join(map(plain.dumps, self._one_wrong(records, rng)))
+            state = b"".join(self._one_wrong(records, packed, rng))
         elif how < 0.85:
             state = damaged(state, rng)
         elif how < 0.95:
@@ -72,21 +80,35 @@ class Images:
             manifest = {**manifest, "parts": {**manifest["parts"]}}
             if how < 0.95 and "state" in manifest["parts"]:
                 manifest["parts"]["state"] = {**entry, "blake3": blake3(state).digest()}
-        (path / "state").write_bytes(state)
-        (path / "manifest").write_bytes(
-            damaged(_sealed(manifest), rng) if how >= 0.95 else _sealed(manifest)
-        )
-        with self._judge.input():
+        sealed = _sealed(manifest)
+        _anew(path / "state", state)
+        _anew(path / "manifest", damaged(sealed, rng) if how >= 0.95 else sealed)
+        is_odd = self._one_odd(path, rng) if rng.random() < 0.05 else contextlib.nullcontext()
+        with is_odd, self._judge.input():
             self._use(str(path), as_json=rng.random() < 0.3)
 
-    def _one_wrong(self, records: list[Any], rng: random.Random) -> list[Any]:
+    @contextlib.contextmanager
+    def _one_odd(self, path: Path, rng: random.Random) -> Iterator[None]:
+        """Something else is where one of its files was, or beside them."""
+        name = rng.choice([*sorted(os.listdir(path)), "more", "\udcff\x1b]0;owned\x07"])
+        odd.put(path / name, rng)
+        try:
+            yield
+        finally:
+            odd.clear(path / name)
+            if (self._corpus / path.name / name).exists():
+                shutil.copy(self._corpus / path.name / name, path / name)
+
+    def _one_wrong(
+        self, records: list[Any], packed: list[bytes], rng: random.Random
+    ) -> list[bytes]:
         if rng.random() < 0.1:
             changed = mutated(records, rng)
-            return changed if isinstance(changed, list) else [changed]
-        found = list(records)
+            return [plain.dumps(one) for one in (changed if type(changed) is list else [changed])]
+        found = list(packed)
         with_states = [i for i, record in enumerate(records) if record["states"]]
         at = rng.choice(with_states)
-        found[at] = mutated(records[at], rng)
+        found[at] = plain.dumps(mutated(records[at], rng))
         return found
 
     def _use(self, path: str, *, as_json: bool) -> None:
@@ -97,6 +119,12 @@ class Images:
         assert str(shown) == str(checked), f"show: {shown}\ncheck: {checked}"
         if shown is not None:
             raise shown
+
+
+def _anew(path: Path, data: bytes) -> None:
+    """A new file: to cut the old one short has some file systems write it out first."""
+    path.unlink(missing_ok=True)
+    path.write_bytes(data)
 
 
 def _claim(path: str) -> None:
@@ -262,14 +290,19 @@ _REQUESTS: list[dict[str, Any]] = [
 ]
 
 
+KINDS = {"image": Images, "message": Messages, "files": Files}
+
+
 def main() -> int:
-    kind, corpus, home, seed, seconds, most = sys.argv[1:7]
+    kind, corpus, home, seed, seconds, fewest, most = sys.argv[1:8]
     os.environ["TMPDIR"] = tempfile.tempdir = home
     judge = Judge(Path(home))
-    fuzz: Fuzz = {"image": Images, "message": Messages}[kind](Path(corpus), Path(home), judge)
+    fuzz: Fuzz = KINDS[kind](Path(corpus), Path(home), judge)
     until, number = time.monotonic() + float(seconds), int(seed) - 1
     wrong: dict[str, str] = {}
-    while time.monotonic() < until and judge.inputs < int(most) and len(wrong) < _ENOUGH:
+    while judge.inputs < int(most) and len(wrong) < _ENOUGH:
+        if time.monotonic() >= until and judge.inputs >= int(fewest):
+            break
         number += 1
         try:
             fuzz(random.Random(number))

@@ -55,13 +55,13 @@ def _times(point: str) -> int:
 
 
 def tmp_noexec() -> None:
-    tmp = os.environ["TMPDIR"]
+    tmp = os.environ.get("TMPDIR", "/tmp")
     mount(tmp, tmp, "none", _BIND)
     _remount(tmp, _NOEXEC)
 
 
 def small_shm() -> None:
-    mount("shm", "/dev/shm", "tmpfs", data="size=64m")
+    mount("shm", "/dev/shm", "tmpfs", _NOSUID | _NODEV | _NOEXEC, data="size=64m")
 
 
 def no_ptmx() -> None:

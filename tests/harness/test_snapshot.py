@@ -15,7 +15,9 @@ from harness import flavours, known_differences, snapshot
 from harness.known_differences import KNOWN, Known
 from harness.runs import PodRun
 from harness.snapshot import getters, process, sockets
+from harness.snapshot.look import by_age
 from harness.world import PROGRAMS, python
+from zaptrace.resources.inotify import instance
 
 PRCTL_H = Path("/usr/include/linux/prctl.h")
 
@@ -256,3 +258,40 @@ def test_what_a_program_can_ask_is_asked(in_pod: PodRun):
     in_pod.ask("thaw")
     for name in SEEN_IN_POD:
         assert any(name in line for line in said), (name, said)
+
+
+# --- what a look does
+
+
+def test_a_look_opens_no_directory_of_others(place: Path):
+    """A removed file is not searched for where all tests have theirs: one may watch its own."""
+    script = """if True:
+        import mmap, tempfile
+        file = tempfile.TemporaryFile()
+        file.truncate(4096)
+        memory = mmap.mmap(file.fileno(), 4096)
+        print("ready", flush=True)
+        input()
+    """
+    instance_fd = instance.create()
+    try:
+        instance.add(instance_fd, os.fsencode(place), instance.OPEN)
+        with subprocess.Popen(
+            [python(), "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        ) as child:  # fmt: skip
+            assert child.stdin and child.stdout
+            assert child.stdout.readline() == b"ready\n"
+            taken = snapshot.take(Looked(child.pid))
+            child.kill()
+        removed = [m for m in taken.processes[2]["maps"].values() if "removed" in m["is"]]
+        assert len(removed) == 1, taken
+        os.set_blocking(instance_fd, False)
+        assert instance.take(instance_fd) == []
+    finally:
+        os.close(instance_fd)
+
+
+def test_threads_are_told_by_age(monkeypatch: pytest.MonkeyPatch):
+    """The kernel's order, also where numbers have begun anew."""
+    monkeypatch.setattr(os, "listdir", lambda path: ["32767", "300", "301"])
+    assert by_age(32767) == [32767, 300, 301]

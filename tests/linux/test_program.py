@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 from types import SimpleNamespace
 from typing import Any
@@ -41,7 +42,8 @@ class Stub:
                         (word,) = struct.unpack_from("<Q", memory, word - start)
                     total += word
                 elif arg == FAILS:
-                    row.result, done[0], err.kind = -9, i, lib.ZT_ERR_PROGRAM
+                    code = row.args[1] or errno.EBADF
+                    row.result, done[0], err.kind = -code, i, lib.ZT_ERR_PROGRAM
                     return -1
                 else:
                     total += arg
@@ -109,9 +111,27 @@ def test_the_row_that_failed_is_named_by_its_place_in_the_whole(stub: Stub) -> N
     program = Program()
     for i in range(200):
         program.call("close", i)
-    program.call("munmap", FAILS, 5)
+    program.call("munmap", FAILS, 0, 5)
     program.call("close", 0)
     with pytest.raises(ProgramError, match="munmap in process 1 failed with EBADF") as error:
         program.run(None, 1)
     assert error.value.failed == 200
-    assert " 200 munmap(0xbad, 0x5" in error.value.trace
+    assert " 200 munmap(0xbad, 0x0, 0x5" in error.value.trace
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "remedy"),
+    [
+        ("clone", errno.EAGAIN, "ulimit -u, or the container's pids limit"),
+        ("set_mempolicy", errno.EPERM, "a container's seccomp profile denies set_mempolicy"),
+        ("fcntl", errno.EAGAIN, ""),
+    ],
+)
+def test_what_the_host_refuses_says_what_to_do(
+    stub: Stub, name: str, code: int, remedy: str
+) -> None:
+    program = Program()
+    program.call(name, FAILS, code)
+    with pytest.raises(ProgramError, match=f"failed with {errno.errorcode[code]}") as error:
+        program.run(None, 1)
+    assert remedy in (error.value.do or "") and bool(remedy) == bool(error.value.do)

@@ -24,6 +24,7 @@ int main(void)
 	zt_must(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)));
 	zt_must(bind(fd, (struct sockaddr *)&address, size));
 	zt_must(listen(fd, 7));
+	zt_must(setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &(int){0}, sizeof(int)));
 	zt_must(getsockname(fd, (struct sockaddr *)&address, &size));
 	int fresh = zt_must(socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0));
 	zt_must(setsockopt(fresh, IPPROTO_IPV6, IPV6_V6ONLY, &(int){1}, sizeof(int)));
@@ -36,6 +37,7 @@ int main(void)
 	zt_same(option(fd, SOL_SOCKET, SO_REUSEADDR), 1);
 	zt_same(option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
 	zt_same(option(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+	zt_same(option(fd, IPPROTO_TCP, TCP_QUICKACK), 0);
 	struct tcp_info info;
 	zt_must(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &(socklen_t){sizeof info}));
 	zt_same(info.tcpi_sacked, 7); /* the backlog, of a listener */

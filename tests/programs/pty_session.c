@@ -3,6 +3,7 @@
 
 #include <pty.h>
 #include <sys/ioctl.h>
+#include <sys/sysmacros.h>
 #include <termios.h>
 
 static void background(void)
@@ -28,6 +29,7 @@ int main(void)
 			background();
 		setpgid(other, other);
 		zt_same(tcgetpgrp(0), getpid());
+		int early = zt_must(open("/dev/tty", O_RDWR | O_NONBLOCK));
 		zt_writes(1, "up\n");
 		int sig;
 		zt_same(sigwait(&set, &sig), 0); /* typed on the master afterwards */
@@ -35,6 +37,11 @@ int main(void)
 		zt_same(tcgetpgrp(0), getpid());
 		int tty = zt_must(open("/dev/tty", O_RDWR));
 		zt_same(tcgetpgrp(tty), getpid());
+		struct stat status;
+		zt_must(fstat(early, &status));
+		zt_same(status.st_rdev, makedev(5, 0));
+		zt_same(tcgetpgrp(early), getpid());
+		zt_same(fcntl(early, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
 		zt_must(tcsetpgrp(0, other));
 		zt_same(tcgetpgrp(tty), other);
 		kill(other, SIGKILL);

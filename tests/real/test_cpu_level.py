@@ -9,8 +9,11 @@ import pytest
 
 from harness.flavours import FLAVOURS, run_flavour
 from harness.world import PROGRAMS, compiled
-from zaptrace.errors import HostError
+from zaptrace import shapes
+from zaptrace.errors import BadImage, HostError
 from zaptrace.linux import cpu, host
+from zaptrace.pod.pod import Pod
+from zaptrace.resources import cpu_level
 
 
 def this_level() -> int:
@@ -49,6 +52,19 @@ def test_a_level_above_the_processor_is_refused(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(HostError, match="not x86-64-v3") as caught:
         cpu.check_level(3)
     assert "avx2" in str(caught.value.needed)
+
+
+@pytest.mark.parametrize("level", [3, 1, 5])
+def test_no_pod_is_launched_above_the_processor(level: int, monkeypatch: pytest.MonkeyPatch):
+    """By whoever launches it: a checkpoint of it would say what is not so, or not be made."""
+    monkeypatch.setattr(cpu, "features", lambda: cpu.LEVELS[2])
+    with pytest.raises(HostError, match=f"not x86-64-v{level}|no level {level}"):
+        Pod.launch(["true"], name="level", cpu_level=level).close()
+
+
+def test_a_level_that_there_is_not_is_no_level_of_an_image():
+    with pytest.raises(BadImage):
+        shapes.read(cpu_level.State, {"level": 1})
 
 
 def test_libraries_are_told_where_the_processor_cannot_hide():

@@ -7,6 +7,7 @@ kind can be made: there these are skipped.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -100,6 +101,32 @@ def test_a_read_only_root(place: Path):
     env = {"ZAPTRACE_RUNTIME_DIR": f"{there}/run", "ZT_WORK": there, "TMPDIR": there}
     done = inside(["read-only root"], *life, place=place, **env)
     assert done.returncode == 0 and "PASS" in done.stdout, done.stdout + done.stderr
+
+
+def test_all_of_it_at_once(place: Path):
+    """And no TMPDIR: nothing but the runtime directory has to be named."""
+    what = [*surroundings.MOUNTS, "deny:socket:10=EAFNOSUPPORT", "limit:RLIMIT_NPROC=64"]
+    there = "/dev/shm/zt"
+    life = ["sh", "-c", f"mkdir {there}; exec sh {LIFE}"]
+    env = {"ZAPTRACE_RUNTIME_DIR": f"{there}/run", "ZT_WORK": there}
+    done = inside(what, *life, place=place, without=["HOME", "TMPDIR"], **env)
+    assert done.returncode == 0 and "PASS" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_move_where_no_directory_but_one_can_be_written_to(place: Path):
+    env = {"ZAPTRACE_RUNTIME_DIR": "/dev/shm/run", "ZAPTRACE_CONFIG_DIR": "/dev/shm/config"}
+    done = inside(
+        ["read-only root", "nobody in /etc/passwd"], *zaptrace("demo"), place=place,
+        without=["HOME", "TMPDIR"], **env,
+    )  # fmt: skip
+    assert done.returncode == 0 and "each exactly once" in done.stdout, done.stdout + done.stderr
+
+
+def test_check_names_the_limit_of_processes(place: Path):
+    done = inside(["limit:RLIMIT_NPROC=4"], *zaptrace("check", "--json"), place=place)
+    assert done.returncode != 0
+    (no,) = [a for a in json.loads(done.stdout) if a["name"] == "run a pod"]
+    assert not no["ok"] and "ulimit -u" in no["do"], no
 
 
 LINES = {

@@ -13,6 +13,7 @@ from harness.room_world import World
 from harness.world import require_kcmp
 from zaptrace.errors import UnsupportedResource
 from zaptrace.resources import epoll
+from zaptrace.resources.epoll import target
 
 
 def wait(ep: int) -> list[tuple[int, int]]:
@@ -94,7 +95,7 @@ def test_a_spent_oneshot_stays_spent(world: World, ep: int) -> None:
 def told_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Where a container's profile denies kcmp(2) there is another way."""
     if request.param == "without kcmp":
-        monkeypatch.setattr(epoll, "_SYS_KCMP", -1)
+        monkeypatch.setattr(target, "_SYS_KCMP", -1)
     else:
         require_kcmp()
     return request.param
@@ -172,7 +173,22 @@ def test_to_find_the_file_changes_nothing(world: World, ep: int) -> None:
     assert wait(ep) == []
 
 
-def test_two_files_under_one_number_need_kcmp(world: World, ep: int, told_by: str) -> None:
+@pytest.mark.usefixtures("told_by")
+def test_two_files_under_one_number(world: World, ep: int) -> None:
+    """A pipe and an eventfd are told apart by what they are."""
+    (end, write), event = os.pipe(), os.eventfd(0)
+    number = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 300)
+    add(ep, number, select.EPOLLIN)
+    os.dup2(event, number)
+    add(ep, number, select.EPOLLOUT)
+    for fd in (ep, end, event):
+        world.hold(fd)
+    (state,) = world.capture(epoll)
+    assert {(w.file_fd, w.events & 5) for w in state.watches} == {(end, 1), (event, 4)}
+    os.close(write)
+
+
+def test_two_files_alike_under_one_number_need_kcmp(world: World, ep: int, told_by: str) -> None:
     one, other = os.eventfd(0), os.eventfd(0)
     number = fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, 300)
     add(ep, number, select.EPOLLIN)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ from zaptrace.errors import InternalError, PodError
 from zaptrace.supervisor import control, runtime, starter
 from zaptrace.supervisor.control_socket import Request
 from zaptrace.supervisor.starter import Job
+from zaptrace.supervisor.supervisor import Engine, Supervisor
 from zaptrace.supervisor.verbs import Verbs
 
 
@@ -38,6 +41,37 @@ class TestEnd:
             eventually(lambda: is_gone(started.pid))
         assert {p.name for p in base.iterdir()} == {".lock", ".ended"}
         assert runtime.ended_log("web", base).read_text() == "said\n"
+
+    @pytest.mark.parametrize("stdio", ["log", "tty"])
+    def test_whoever_else_writes_to_its_output_keeps_nobody(self, base: Path, stdio: str) -> None:
+        with pod(base, "exec sleep 60", stdio=stdio) as (started, client):
+            (process,) = client.call("status", processes=True)["processes"]
+            with (
+                open(f"/proc/{process['rpid']}/fd/1", "wb") as output,
+                subprocess.Popen(["yes"], stdout=output, stderr=subprocess.DEVNULL) as writer,
+            ):
+                client.call("stop", kill=True, timeout=PATIENCE_S)
+                eventually(lambda: is_gone(started.pid))
+                assert writer.wait(PATIENCE_S) != 0
+
+    def test_nor_does_it_where_there_is_always_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Endless:
+            moved = 0
+
+            def pump(self) -> int:
+                self.moved += 4096
+                return 4096
+
+            def capacity(self) -> int:
+                return 1 << 20
+
+        monkeypatch.setattr(Supervisor, "_recorded", lambda self: True)
+        with contextlib.closing(socket.socket()) as lifeline:
+            supervisor = Supervisor(Job("launch", "/", "web"), lifeline, Engine())
+            supervisor.pod_log = log = Endless()  # type: ignore[assignment]
+            supervisor.end(control.Outcome("exited"))
+            assert supervisor._done
+        assert 1 << 20 <= log.moved < 2 << 20
 
     def test_processes_may_outlive_the_root(self, base: Path) -> None:
         with pod(base, "sleep 1 & exit 3") as (_, client):
@@ -182,15 +216,36 @@ class TestClients:
     def test_garbage_changes_nothing(self, base: Path) -> None:
         with pod(base, "sleep 60") as (_, client):
             for frame in (b"", b"\xc1", b"\x93\1\2\3", os.urandom(500), control.pack({})):
-                client.socket.send(frame)
-            client.socket.send_multipart([b"many", b"frames"])
-            client.socket.send(control.pack({"verb": "no such", "id": 9}))
-            client.socket.send(control.pack({"verb": "signal", "id": "x", "signal": "y"}))
-            client.socket.send(control.pack({"verb": ["wait"], "id": {}}))
-            client.socket.send(control.pack({"verb": "ack"}))
-            client.socket.send(control.pack({"verb": "resize"}))
+                client.stream.put(frame)
+            client.stream.put(control.pack({"verb": "no such", "id": 9}))
+            client.stream.put(control.pack({"verb": "signal", "id": "x", "signal": "y"}))
+            client.stream.put(control.pack({"verb": ["wait"], "id": {}}))
+            client.stream.put(control.pack({"verb": "ack"}))
+            client.stream.put(control.pack({"verb": "resize"}))
             with pytest.raises(PodError, match="no verb 'nonsense'"):
                 client.call("nonsense", timeout=PATIENCE_S)
+            assert client.call("status", timeout=PATIENCE_S)["state"] == "running"
+
+    def test_what_is_no_frame_ends_one_connection(self, base: Path) -> None:
+        with pod(base, "sleep 60") as (_, client), socket.socket(socket.AF_UNIX) as stranger:
+            stranger.connect(str(base / "web" / "control.sock"))
+            stranger.sendall(b"\xff" + bytes(8) + b"\x7f")  # as ZeroMQ greets
+            stranger.settimeout(PATIENCE_S)
+            said = bytearray()
+            while more := stranger.recv(4096):
+                said += more
+            assert b"no message of zaptrace's" in said
+            assert client.call("status", timeout=PATIENCE_S)["state"] == "running"
+
+    def test_who_is_not_let_in_is_told(self, base: Path) -> None:
+        with pod(base, "sleep 60") as (started, client), contextlib.ExitStack() as stack:
+            assert client.call("status", timeout=PATIENCE_S)["state"] == "running"
+            resource.prlimit(started.pid, resource.RLIMIT_NOFILE, (80, 80))
+            for _ in range(39):
+                stranger = stack.enter_context(socket.socket(socket.AF_UNIX))
+                stranger.connect(str(base / "web" / "control.sock"))
+            with control.Client("web", base) as late, pytest.raises(PodError, match="too many cl"):
+                late.call("status", timeout=PATIENCE_S)
             assert client.call("status", timeout=PATIENCE_S)["state"] == "running"
 
     def test_bad_arguments_are_named(self, base: Path) -> None:
@@ -244,8 +299,9 @@ class TestClients:
 
     def test_another_version_is_told(self, base: Path) -> None:
         with pod(base, "sleep 60") as (_, client):
-            client.socket.send(control.pack({"v": 99, "verb": "status", "id": 1}))
-            answer = control.unpack(client.socket.recv())
+            client.stream.put(control.pack({"v": 99, "verb": "status", "id": 1}))
+            eventually(client.has_message)
+            answer = client.receive_now()
         assert not answer["ok"] and "99" in answer["error"]["found"]
 
     def test_a_dead_client_changes_nothing(self, base: Path) -> None:

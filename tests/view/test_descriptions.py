@@ -16,12 +16,15 @@ from harness.world import require_kcmp
 from zaptrace.errors import HostError, UnsupportedResource
 from zaptrace.linux import native
 from zaptrace.linux.native import NativeError, lib
+from zaptrace.linux.program import Program, Results
 from zaptrace.pod.pod import Pod, Stdio
 from zaptrace.view import duplicates
-from zaptrace.view.descriptions import Holder
-from zaptrace.view.frozen import FrozenPod
+from zaptrace.view.descriptions import Descriptor, Holder, same
+from zaptrace.view.frozen import FrozenPod, FrozenProcess
 
 pytestmark = pytest.mark.tracer
+
+F_SETSIG = 10
 
 PROGRAM = """
 import fcntl, os, resource, sys, time
@@ -32,14 +35,18 @@ own = [os.open(path, os.O_RDWR) for _ in range(count)]
 fcntl.fcntl(own[0], 10, 12)
 twins = [os.dup(fd) for fd in own[::7]]
 a, b = os.pipe()
+if sys.argv[3:] == ["async"]:
+    os.mkfifo(place + "/fifo")
+    asking = [os.open(place + "/fifo", os.O_RDWR) for _ in range(5)]
+    for fd in asking:
+        fcntl.fcntl(fd, fcntl.F_SETFL, os.O_ASYNC)
+    asking.append(os.dup(asking[2]))
 hidden = [os.open(path, os.O_PATH) for _ in range(3)]
 for _ in range(2):
     if os.fork() == 0:
         more = [os.open(path, os.O_RDWR) for _ in range(20)]
         break
 fcntl.fcntl(own[3], 10, 33)
-if sys.argv[3:] == ["async"]:
-    fcntl.fcntl(a, fcntl.F_SETFL, os.O_ASYNC)
 ready = open(place + "/ready%d" % os.getpid(), "w")
 if sys.argv[3:] == ["full"]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (ready.fileno() + 1, ready.fileno() + 1))
@@ -120,15 +127,55 @@ def test_comparisons_are_few(quiet: Stdio, place: Path, monkeypatch: pytest.Monk
         assert next(calls) < 2200 * 14
 
 
-def test_what_raises_signals_is_not_numbered(
+def test_what_raises_signals_is_numbered_otherwise(
     quiet: Stdio, place: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    require_kcmp()
+    """By its flags, which are the same again afterwards; its signal is never touched."""
+    asked: list[tuple[int, ...]] = []
+    real = FrozenProcess.run
+
+    def run(process: FrozenProcess, program: Program) -> Results:
+        asked.extend(args for name, args, _ in program.rows if name == "fcntl")
+        return real(process, program)
+
     with launched(quiet, place, 8, "async") as pod:
-        pod.call(lambda: pod.frozen_view().close())
+
+        def look() -> tuple[set[frozenset[tuple[int, int]]], list[int]]:
+            view = pod.frozen_view()
+            try:
+                files = [f for f in view.all_files if not f.flags & os.O_PATH]
+                return groups(view), [fcntl.fcntl(f.local, fcntl.F_GETFL) for f in files]
+            finally:
+                view.close()
+
+        by_order, before = pod.call(look)
         monkeypatch.setattr(native, "kcmp_files", denied)
-        with pytest.raises(UnsupportedResource, match="share their position"):
-            pod.call(pod.frozen_view)
+        monkeypatch.setattr(FrozenProcess, "run", run)
+        by_numbers, after = pod.call(look)
+        assert by_order == by_numbers and before == after
+        assert len([flags for flags in after if flags & os.O_ASYNC]) == 5
+        of = {fd for fd, command, _ in asked if command == fcntl.F_SETFL}
+        assert len(of) == 6 and not of & {fd for fd, command, _ in asked if command == F_SETSIG}
+
+
+class Stubborn:
+    """A process whose files can only be appended to (chattr +a)."""
+
+    lives_in, vpid, comm = 1, 7, "log"
+
+    def run(self, program: Program) -> Results:
+        sets = [args[1] == fcntl.F_SETFL for _, args, _ in program.rows]
+        return Results([-errno.EPERM if one else os.O_APPEND | os.O_ASYNC for one in sets], b"")
+
+
+def test_what_cannot_be_told_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(native, "kcmp_files", denied)
+    process = Stubborn()
+    descriptors = [Descriptor(process, fd, "alike", signals=True) for fd in (3, 4)]
+    with pytest.raises(UnsupportedResource, match="it cannot be told") as refused:
+        same(descriptors)
+    assert "process 7 (log), fd 3" in str(refused.value)
+    assert refused.value.found == os.strerror(errno.EPERM)
 
 
 def test_a_process_sends_what_cannot_be_taken(

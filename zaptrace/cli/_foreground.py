@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from ..supervisor.control import Client, Outcome
     from ..supervisor.starter import Started
 
-_TO_GROUP = (signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH)
-_TO_ROOT = (signal.SIGTERM, signal.SIGHUP)
-_WATCHED = (*_TO_GROUP, *_TO_ROOT, signal.SIGTSTP)
+TO_GROUP = (signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH)
+TO_ROOT = (signal.SIGTERM, signal.SIGHUP)
+_WATCHED = (*TO_GROUP, *TO_ROOT, signal.SIGTSTP)
 
 
 class Signals:
@@ -97,7 +97,7 @@ def pass_on(client: Client, number: int) -> None:
             # We are continued by now.
             client.post("signal", signal=int(signal.SIGCONT), group=True)
         else:
-            client.post("signal", signal=int(number), group=number in _TO_GROUP)
+            client.post("signal", signal=int(number), group=number in TO_GROUP)
 
 
 def last_words(client: Client) -> Outcome:

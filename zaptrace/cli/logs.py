@@ -11,7 +11,8 @@ from typing import IO
 
 import click
 
-from ..errors import PodError
+from ..errors import HostError, PodError
+from ..linux import private
 from ..supervisor import runtime
 from ..supervisor.logs import follow as follow_log
 from ..supervisor.logs import old_one
@@ -44,7 +45,7 @@ def command(pod: str, follow: bool) -> None:
     else:
         log, alive = runtime.ended_log(pod, base), False
     try:
-        stream = log.open("rb", buffering=0)
+        stream = _opened(log)
     except FileNotFoundError:
         if not alive:
             runtime.find(pod, base)  # raises, saying what is there
@@ -54,9 +55,23 @@ def command(pod: str, follow: bool) -> None:
             found="one whose stdout and stderr are those of whoever started it",
         ) from None
     with stream:
-        with contextlib.suppress(FileNotFoundError), open(old_one(log), "rb") as old:
+        with contextlib.suppress(FileNotFoundError), _opened(old_one(log)) as old:
             shutil.copyfileobj(old, sys.stdout.buffer)
         _copy(log, stream, path if follow else None)
+
+
+def _opened(log: Path | str) -> IO[bytes]:
+    try:
+        return open(private.open_to_read(log), "rb", buffering=0)
+    except FileNotFoundError:
+        raise
+    except OSError as e:
+        raise HostError(
+            f"cannot read the log {log}",
+            needed="a file that a supervisor has written",
+            found=e.strerror,
+            remedy=f"rm -r {log}, if it is of no use",
+        ) from e
 
 
 def _copy(log: Path, stream: IO[bytes], path: Path | None) -> None:

@@ -28,7 +28,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import HostError, PodError, WireTimeout, ZaptraceError
+from ..errors import HostError, PodError, WireTimeout, ZaptraceError, refusals_of_the_host
+from ..linux.scratch import temporary_place
 from ..supervisor import control, runtime, starter
 from . import program
 
@@ -305,9 +306,10 @@ def stage() -> None:
     """The main function of the stage."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with contextlib.ExitStack() as up:
-        path = tempfile.mkdtemp(prefix="zaptrace-demo-")
-        up.callback(_remove, path)
         try:
+            with refusals_of_the_host("cannot make a directory for the demonstration"):
+                path = tempfile.mkdtemp(prefix="zaptrace-demo-", dir=temporary_place())
+            up.callback(_remove, path)
             hosts = [_serve(Path(path), name, up) for name in HOSTS]
         except ZaptraceError as e:
             print(json.dumps({"error": e.to_dict()}), flush=True)

@@ -159,7 +159,7 @@ class Image:
     def _decoded_bites(self, name: str) -> Iterator[bytes]:
         """The decoded bytes of a part, in bites, as many as the manifest says or BadImage."""
         entry, left = self.parts[name], self.parts[name].size
-        with open(os.path.join(self.directory, name), "rb", buffering=0) as f:
+        with open(_open_regular(self.directory, name), "rb", buffering=0) as f:
             try:
                 with _decoder(entry.codec, f) as decoded:
                     while bite := decoded.read(min(BITE, left + 1)):

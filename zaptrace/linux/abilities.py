@@ -20,6 +20,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ..errors import MORE_PROCESSES
 from . import cpu
 from .native import NativeError, ffi, lib, new_error, read_memory
 
@@ -107,7 +108,10 @@ def _ask(
     try:
         seen = _in_a_child(attempt) if risky else attempt()
     except (Refused, OSError, NativeError) as error:
-        return Ability(name, False, _reason(error), costs, do, needed=needed)
+        reason = _reason(error)
+        if os.strerror(errno.EAGAIN) in reason:  # what tries takes a process, and so does a pod
+            do = MORE_PROCESSES
+        return Ability(name, False, reason, costs, do, needed=needed)
     return Ability(name, True, seen, needed=needed)
 
 

@@ -157,7 +157,13 @@ LEVELS = {n: frozenset(f"{_BASELINE} {more}".split()) for n, more in ((2, _V2), 
 
 
 def check_level(level: int) -> None:
-    """Raise HostError when this processor is below a level."""
+    """Raise HostError when this processor is below a level, or there is no such level."""
+    if level not in LEVELS:
+        raise HostError(
+            f"there is no level {level} of x86-64",
+            needed=" or ".join(f"{known}" for known in LEVELS),
+            found=f"{level}",
+        )
     if missing := LEVELS[level] - features():
         raise HostError(
             f"this host's processor is not x86-64-v{level}",

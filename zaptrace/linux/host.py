@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from ..errors import HostError
-from ..shapes import U32, Length, Range, Size, Word
+from ..shapes import U32, Length, OneOf, Size, Word
 from . import cpu
 
 
@@ -39,7 +39,7 @@ class Facts:
     boot_id: Word
     cpu_features: Annotated[list[Word], Length(0, 4096)]
     xsave: Saved
-    cpu_level: Annotated[int, Range(0, 4)]
+    cpu_level: Annotated[int, OneOf(0, *cpu.LEVELS)]
     signal_stack: Size
     page_size: Size
 

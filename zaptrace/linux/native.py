@@ -6,7 +6,7 @@ import errno
 import os
 
 from .._native import ffi, lib
-from ..errors import HostError, TraceeGone, UnsupportedResource, ZaptraceError
+from ..errors import MORE_PROCESSES, HostError, TraceeGone, UnsupportedResource, ZaptraceError
 
 TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def check(result: int, err: Err) -> int:
             f"zaptrace cannot have a process more: {text}",
             needed="some processes and threads more than the pod has",
             found="the limit of this user, or of the container",
-            remedy="raise it: ulimit -u, or the container's pids limit",
+            remedy=MORE_PROCESSES,
         )
     failure = NativeError(text, err.kind, err.os_errno)
     if err.kind == lib.ZT_ERR_HARMED:

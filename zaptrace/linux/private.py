@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 
@@ -57,16 +58,46 @@ def refuse_link(path: StrPath) -> None:
 
 def open_file(path: StrPath, flags: int) -> int:
     """A file that is made if it is not there; mode 0600, and never through a symbolic link."""
-    flags |= os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    fd = os.open(path, flags, 0o600)
+    fd = _open_regular(path, flags | os.O_CREAT)
     try:
-        there = os.fstat(fd)
-        if stat.S_ISREG(there.st_mode) and stat.S_IMODE(there.st_mode) != 0o600:
+        if stat.S_IMODE(os.fstat(fd).st_mode) != 0o600:
             os.fchmod(fd, 0o600)
     except BaseException:
         os.close(fd)
         raise
     return fd
+
+
+def open_to_read(path: StrPath) -> int:
+    """One that is there. Raises OSError, also for what is no regular file: none of ours is."""
+    return _open_regular(path, os.O_RDONLY)
+
+
+def read(path: StrPath, most: int) -> bytes:
+    """All of it. Raises OSError as `open_to_read`, and with EFBIG when it is more than `most` bytes."""
+    with open(open_to_read(path), "rb", buffering=0) as file:
+        data = bytearray()
+        while len(data) <= most and (more := file.read(most + 1 - len(data))):
+            data += more
+    if len(data) > most:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), os.fspath(path))
+    return bytes(data)
+
+
+def tail(path: StrPath, most: int) -> bytes:
+    """Its last bytes, at most so many. Raises OSError as `open_to_read`."""
+    with open(open_to_read(path), "rb", buffering=0) as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - most))
+        return file.read(most)
+
+
+def _open_regular(path: StrPath, flags: int) -> int:
+    # O_NONBLOCK: a named pipe in its place is not waited for.
+    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise OSError(errno.EINVAL, "it is no regular file", os.fspath(path))
 
 
 def write(path: StrPath, text: str) -> None:

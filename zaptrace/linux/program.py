@@ -18,6 +18,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ..errors import MORE_PROCESSES
 from .native import Array, Handle, NativeError, ProgramRow, check, ffi, lib, new_error
 
 _ROW_SIZE = ffi.sizeof("zt_program_row")
@@ -268,3 +269,5 @@ class ProgramError(NativeError):
             self.do = (
                 f"where a container's seccomp profile denies {name}: allow it, or go elsewhere"
             )
+        if code == errno.EAGAIN and name == "clone":
+            self.do = MORE_PROCESSES

@@ -28,13 +28,21 @@ _EMPTY_KEPT_S = 60.0
 _ATTEMPTS, _MOMENT_S = 500, 0.002
 
 
+def temporary_place() -> str:
+    """Where temporary files go. Under a read-only root without a TMPDIR /dev/shm is all there is."""
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:
+        return "/dev/shm"
+
+
 class Scratch:
     """A directory of ours (mode 0700), until `remove` or `keep`."""
 
     def __init__(self, prefix: str, parent: str | None = None, suffix: str = "") -> None:
         """It is called `<prefix>.<random><suffix>`, in `parent` or where temporary files are."""
         word = secrets.token_hex(8)
-        home = os.path.abspath(parent if parent is not None else tempfile.gettempdir())
+        home = os.path.abspath(parent if parent is not None else temporary_place())
         self.path = os.path.join(home, f"{prefix}.{word[:8]}{suffix}")
         self._note_path, self._note = _write_note(self.path, word)
         try:
@@ -69,7 +77,7 @@ def directory(prefix: str) -> Iterator[str]:
 
 
 def _write_note(path: str, word: str) -> tuple[str, int]:
-    note = os.path.join(tempfile.gettempdir(), f"zaptrace-note-{word}")
+    note = os.path.join(temporary_place(), f"zaptrace-note-{word}")
     try:
         fd = private.open_file(note, os.O_RDWR | os.O_EXCL)
     except OSError:  # no place for it: then it has to be removed by hand if we are killed
@@ -93,7 +101,7 @@ def _lock(fd: int) -> bool:
 def sweep() -> list[str]:
     """Remove what killed processes of this user have left; the paths of that."""
     removed = []
-    home = tempfile.gettempdir()
+    home = temporary_place()
     with contextlib.suppress(OSError):
         for name in filter(_NOTE.fullmatch, os.listdir(home)):
             with contextlib.suppress(OSError):
@@ -114,6 +122,9 @@ def _sweep_note(note: str) -> str | None:
         if not path:  # its maker is about to write it, or was killed before
             if time.time() - there.st_mtime > _EMPTY_KEPT_S:
                 os.unlink(note)
+            return None
+        if not os.path.isabs(path) or "\0" in path:  # a crash of the machine leaves zeros
+            os.unlink(note)
             return None
         swept = None
         with contextlib.suppress(FileNotFoundError):

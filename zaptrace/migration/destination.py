@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from ..errors import HostError, PeerGone, PodError, RestoreError, WireError, ZaptraceError
 from ..image.manifest import check, parts_of
 from ..image.sink import DirectorySink, PartWriter
-from ..linux import private
+from ..linux import private, records
 from ..log import fault, log, unforeseen
 from ..network.wire import Channel, Timeouts
 
@@ -37,6 +37,7 @@ FAULT_POINTS = (
 
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _RECORDS_KEPT_S = 24 * 3600
+_RECORD = {"state": records.is_text, "name": records.is_text, "from": records.is_text}
 
 
 class Copy(Protocol):
@@ -400,14 +401,9 @@ def state_of(directory: Path) -> str:
 
 
 def _read_record(directory: Path) -> dict[str, Any]:
-    try:
-        path = directory / "record"
-        record = json.loads(path.read_text())
-        return {
-            "state": str(record["state"]),
-            "name": str(record["name"]),
-            "from": str(record["from"]),
-            "age": time.time() - path.stat().st_mtime,
-        }
-    except (OSError, ValueError, KeyError, TypeError):
-        return {"state": "receiving"}
+    path = directory / "record"
+    record = records.read(path, _RECORD, needed=_RECORD)
+    if record is not None:
+        with contextlib.suppress(OSError):  # it is gone again
+            return record | {"age": time.time() - path.stat().st_mtime}
+    return {"state": "receiving"}

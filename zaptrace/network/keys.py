@@ -225,7 +225,7 @@ def _kept_in(path: Path) -> Iterator[None]:
             f"cannot keep keys in {path}",
             needed="a directory of our own, with room in it",
             found=f"{e.strerror}: {e.filename or path}",
-            remedy="free some space, or set ZAPTRACE_CONFIG_DIR to a directory that you can write to",
+            remedy="set ZAPTRACE_CONFIG_DIR to a directory with room that you can write to",
         ) from e
 
 
@@ -236,7 +236,10 @@ def _private_directory(path: Path) -> None:
 
 
 def _refuse_others(path: Path, forbidden: int) -> None:
-    there = path.stat()
+    try:
+        there = path.stat()
+    except OSError as e:
+        raise HostError(f"cannot use {path}", found=e.strerror, remedy=f"see ls -l {path}") from e
     if there.st_uid not in (os.geteuid(), 0) or stat.S_IMODE(there.st_mode) & forbidden:
         what = "go-rwx" if forbidden & 0o044 else "go-w"
         raise HostError(

@@ -1,5 +1,5 @@
-"""The command that a pod is launched with: where its program is, why it cannot be executed, and its
-limit on files."""
+"""The command that a pod is launched with: where its program is, why it cannot be executed, its
+environment, and its limit on files."""
 
 from __future__ import annotations
 
@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ..linux.native import Bytes, Strings
+
+
+def environment(env: Mapping[str, str] | None, cpu_level: int) -> dict[str, str]:
+    """What a program begins with; None for ours. Raises HostError: there is less than the level."""
+    found = dict(os.environ if env is None else env)
+    if cpu_level:
+        from ..linux import cpu  # hardly ever
+
+        cpu.keep_to(cpu_level, found)
+    return found
 
 
 def find(command: str, env: Mapping[str, str], cwd: str | None) -> str:

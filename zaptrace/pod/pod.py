@@ -19,7 +19,7 @@ from ..ids import Rpid, Vpid
 from ..linux.native import Handle, NativeError, check, ffi, lib, new_error
 from ..log import fault, log, unforeseen
 from ..record import Record, field
-from .command import c_string, c_strings, find, launch_error, raise_file_limit
+from .command import c_string, c_strings, environment, find, launch_error, raise_file_limit
 from .stdio import Stdio
 
 TYPE_CHECKING = False  # as typing's, which takes long to load
@@ -255,7 +255,7 @@ class Pod:
         cpu_level: int = 0,  # see linux/cpu.py, keep_to
     ) -> Pod:
         """Start a program in a new pod. Raises LaunchError when it cannot be executed."""
-        path = find(argv[0], env := dict(os.environ if env is None else env), cwd)
+        path = find(argv[0], env := environment(env, cpu_level), cwd)
         pod = cls(name, stdio=stdio)
         try:
             pod.call(lib.zt_pod_set_cpu_level, pod.handle, cpu_level)

@@ -14,7 +14,7 @@ from typing import Annotated
 from ..linux import cpu
 from ..linux.native import lib
 from ..log import log
-from ..shapes import Range
+from ..shapes import OneOf
 from ..view.build import Build, Stage
 from ..view.frozen import FrozenPod
 
@@ -23,7 +23,7 @@ NAME = "cpu_level"
 
 @dataclass(frozen=True)
 class State:
-    level: Annotated[int, Range(1, 4)]
+    level: Annotated[int, OneOf(*cpu.LEVELS)]
     """Of x86-64-vN: N."""
 
 
@@ -34,6 +34,7 @@ def capture(pod: FrozenPod) -> list[State]:
 
 def restore(states: list[State], build: Build) -> None:
     for state in states:
+        build.at(Stage.CLAIM, cpu.check_level, state.level)
         build.at(Stage.SHARED, _set, state, build)
 
 

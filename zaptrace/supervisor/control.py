@@ -1,7 +1,7 @@
 """The control socket of a pod: message forms, and the client half.
 
-A supervisor binds a ZeroMQ ROUTER to ipc://<runtime>/<pod>/control.sock; every client is a DEALER.
-One message is one frame, a msgpack map:
+A supervisor listens at <runtime>/<pod>/control.sock, a stream socket. One message is one frame
+(stream.py), a msgpack map:
 
     request   {"v": 1, "id": n, "verb": str, ...arguments}
     progress  {"v": 1, "id": n, "progress": {...}}           none or more, from long verbs
@@ -30,7 +30,8 @@ scrollback                                              data, at; what a tty pod
 cancel      what: id of a request, by: who wants it     cancelled: true; that request is answered, too
 
 A request whose client goes away is cancelled, as if it had asked for it; `wait` and `stop` are not.
-A client that hears nothing for SILENCE_S seconds takes the supervisor for hung.
+A client that hears nothing for SILENCE_S seconds takes the supervisor for hung. A reply with the id 0
+is to a message that could not be read, or to a client that is not let in.
 
 `attach` has flow control: the client acknowledges how far it has written ("ack": at), and at most
 WINDOW bytes are under way. An argument or a key that is not known is ignored, so that both sides
@@ -41,18 +42,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
+import socket
 import time
 
 from ..errors import Cancelled, PodError, WireError, WireTimeout, ZaptraceError
 from ..limits import CONTROL, STREAM
+from ..linux import private
 from ..record import Record, field
 from . import runtime
+from .stream import Stream
 
 TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any
+    from typing import Any, NoReturn
 
     from ..linux.private import StrPath
 
@@ -66,7 +71,9 @@ GIVE_UP_S = 40.0
 """How long a client waits for what it has cancelled: longer than the supervisor does."""
 _LOOK_S = 0.2
 """How often a waiting client looks whether the supervisor still lives."""
-_SENT_LINGER_MS = 1000
+_AGAIN_S = 0.01
+"""How often a client looks for what makes no descriptor ready."""
+_LAST_WORDS = 400
 
 
 class Outcome(Record):
@@ -133,32 +140,42 @@ class Client:
         With `instance`, only that very pod counts, not a later one of the same name, and it may
         have ended already: `wait` then says how.
         """
-        import zmq
-
         self.name = name
         self.root = root if root is not None else runtime.place()
         self.path = os.path.join(self.root, name) if instance else runtime.find(name, self.root)
         self.instance = instance or runtime.read_meta(self.path).get("instance")
+        self.closed = False
         self._next = 0
         self._held: dict[int, list[dict[str, Any]]] = {}
-        self._zmq = zmq
-        self._context = zmq.Context()
-        self.socket = self._context.socket(zmq.DEALER)
-        self.socket.setsockopt(zmq.LINGER, _SENT_LINGER_MS)
-        # Not IMMEDIATE: it drops received messages that were not read before the peer left.
-        if self.alive():
-            self.socket.connect(f"ipc://{self.path}/control.sock")
+        self._connected: Stream | None = None
 
     @property
-    def closed(self) -> bool:
-        """True after `close`."""
-        return self.socket.closed
+    def stream(self) -> Stream:
+        """The connection, made when it is needed. Raises PodError for a supervisor that is dead."""
+        deadline = time.monotonic() + SILENCE_S
+        while self._connected is None:
+            if self.closed or not self.alive():
+                raise self.gone()
+            with contextlib.ExitStack() as stack:
+                sock = stack.enter_context(socket.socket(socket.AF_UNIX))
+                sock.setblocking(False)
+                with contextlib.suppress(
+                    BlockingIOError, ConnectionRefusedError, FileNotFoundError
+                ):
+                    sock.connect(f"{self.path}/control.sock")
+                    stack.pop_all()
+                    self._connected = Stream(sock)
+                    return self._connected
+            self._refuse_silence(deadline)
+            time.sleep(_AGAIN_S)
+        return self._connected
 
     def close(self) -> None:
         """Let go of the connection; the pod does not care."""
-        if not self.closed:
-            self.socket.close()
-            self._context.term()
+        self.closed = True
+        if self._connected is not None:
+            self._connected.close()
+            self._connected = None
 
     def __enter__(self) -> Client:
         return self
@@ -221,9 +238,9 @@ class Client:
 
     def post(self, verb: str, **arguments: object) -> None:
         """Send without expecting an answer."""
-        deadline = time.monotonic() + SILENCE_S
-        self._look(lambda: self.socket.poll(int(_LOOK_S * 1000), self._zmq.POLLOUT), deadline)
-        self.socket.send(pack({"verb": verb, **arguments}))
+        stream, deadline = self.stream, time.monotonic() + SILENCE_S
+        stream.put(pack({"verb": verb, **arguments}))
+        self._look(stream.flush, select.POLLOUT, deadline)
 
     def follow(
         self, request: int, timeout: float | None = None, patient: bool = True
@@ -253,9 +270,17 @@ class Client:
 
     def receive_now(self) -> dict[str, Any] | None:
         """A message that is already here, for callers with an event loop of their own."""
-        if self.socket.poll(0, self._zmq.POLLIN):
-            return unpack(self.socket.recv())
-        return None
+        if not self.has_message():
+            return None
+        frame = self.stream.take()
+        return unpack(frame) if frame is not None else None
+
+    def has_message(self) -> bool:
+        """Is there one?"""
+        stream = self.stream
+        if not stream.has_frame():
+            stream.read()
+        return stream.has_frame()
 
     def alive(self) -> bool:
         """True while the supervisor of this very pod lives."""
@@ -281,25 +306,43 @@ class Client:
         return Outcome.from_dict(fields)
 
     def _receive(self, deadline: float | None) -> dict[str, Any]:
-        self._look(lambda: self.socket.poll(int(_LOOK_S * 1000), self._zmq.POLLIN), deadline)
-        return unpack(self.socket.recv())
+        self._look(self.has_message, select.POLLIN, deadline)
+        frame = self.stream.take()
+        assert frame is not None, "that is what was waited for"
+        return unpack(frame)
 
-    def _look(self, ready: Callable[[], int], deadline: float | None) -> None:
+    def _look(self, ready: Callable[[], bool], events: int, deadline: float | None) -> None:
         """Wait for `ready`, but not for a supervisor that is dead, nor past the deadline."""
         while not ready():
-            if not self.alive():
+            self._refuse_silence(deadline)
+            if self.stream.ended:
+                self._await_end(deadline)
+            poll = select.poll()
+            poll.register(self.stream.fileno(), events)
+            if not poll.poll(_LOOK_S * 1000) and not self.alive():
                 if ready():  # its last words
                     return
                 raise self.gone()
-            if deadline is not None and time.monotonic() > deadline:
-                pid = runtime.supervisor_pid(self.path)
-                raise WireTimeout(
-                    f"pod {self.name!r} did not answer in time",
-                    needed="an answer of its supervisor",
-                    found=f"none; supervisor {pid} is alive",
-                    do="try again; if it never answers: "
-                    f"kill -KILL {pid} ends it, and the pod with it",
-                )
+
+    def _await_end(self, deadline: float | None) -> NoReturn:
+        """The connection was cut: the supervisor ends, or does not let us in."""
+        if refused := self._held.get(0):
+            raise ZaptraceError.from_dict(refused[-1].get("error") or {})
+        deadline = _sooner(deadline, time.monotonic() + SILENCE_S)
+        while self.alive():
+            self._refuse_silence(deadline)
+            time.sleep(_AGAIN_S)
+        raise self.gone()
+
+    def _refuse_silence(self, deadline: float | None) -> None:
+        if deadline is not None and time.monotonic() > deadline:
+            pid = runtime.supervisor_pid(self.path)
+            raise WireTimeout(
+                f"pod {self.name!r} did not answer in time",
+                needed="an answer of its supervisor",
+                found=f"none; supervisor {pid} is alive",
+                do=f"try again; if it never answers: kill -KILL {pid} ends it, and the pod with it",
+            )
 
     def gone(self) -> PodError:
         """The error for a supervisor that went away under us."""
@@ -309,9 +352,9 @@ class Client:
                 found=f"it {runtime.describe_end(past.to_dict())}",
             )
         last = ""
-        log = f"{self.path}/supervisor.log"
-        with contextlib.suppress(OSError), open(log, errors="replace") as file:
-            last = file.read().strip()[-400:]
+        with contextlib.suppress(OSError):
+            said = private.tail(f"{self.path}/supervisor.log", _LAST_WORDS)
+            last = said.decode(errors="replace").strip()
         return PodError(
             f"the supervisor of pod {self.name!r} died",
             needed="a supervisor that says how its pod ended",

@@ -1,40 +1,42 @@
 """The supervisor's end of the control socket: requests come in, messages go out (see control.py).
 
-Belongs to the coordinator thread. A client that went away is noticed when something is sent to it: so
-who waits for an answer is sent a beat every second, by which it knows, too, that we are there.
-
-ZeroMQ is loaded when the first client comes: most pods never see one, start without it, and stay
-smaller. Until then the coordinator listens at the socket itself, and then hands it over.
+Belongs to the coordinator thread. Who waits for an answer is sent a beat every second, by which it knows
+that we are there. Nothing that clients do is waited for: what they do not read is kept up to a bound, and
+where there is no descriptor to let one in, it is tried again a second later.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
+import resource
 import select
 import socket
 import time
 from collections import Counter
 
 from ..errors import PodError, WireError, ZaptraceError
-from ..limits import CONTROL, REQUESTS_OF_ONE, UNREAD, UNSENT
+from ..limits import CLIENTS, CONTROL, REQUESTS_OF_ONE, UNSENT
 from ..log import log
 from ..record import Record
 from . import control
+from .stream import Stream
 
 TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    import zmq
-
     from ..linux.private import StrPath
 
 _BACKLOG = 64
-_TURN = 64
-"""Requests taken before others get their turn."""
+_DEAF_S = 1.0
+_HELD = 4 * CONTROL.bytes
+"""Bytes of messages that are not whole yet, of all clients together."""
+_LINGER_S = 1.0
 _LASTING = ("wait", "attach")
 """They may be under way as long as the pod lives: no beats for them."""
+_SAY_EVERY_S = 10.0
 
 
 _TOO_MUCH = PodError(
@@ -56,87 +58,81 @@ class Request(Record):
 
 
 class Poller:
-    """What one turn of the coordinator waits for: requests, and whatever else is added."""
+    """What one turn of the coordinator waits for."""
 
-    def __init__(self, requests: socket.socket | zmq.Socket[bytes]) -> None:
-        self._poll: select.poll | zmq.Poller
-        if isinstance(requests, socket.socket):
-            self._poll = select.poll()
-            self._in, self._out = select.POLLIN, select.POLLOUT
-        else:  # only its own poll sees if there are messages
-            import zmq
-
-            self._poll = zmq.Poller()
-            self._in, self._out = int(zmq.POLLIN), int(zmq.POLLOUT)
-        self._poll.register(requests, self._in)
+    def __init__(self) -> None:
+        self._poll = select.poll()
 
     def add(self, fd: int, *, read: bool = True, write: bool = False) -> None:
         """Wait for this descriptor as well."""
-        if events := self._in * read | self._out * write:
+        if events := select.POLLIN * read | select.POLLOUT * write:
             self._poll.register(fd, events)
 
-    def wait(self, timeout_ms: int | None) -> set[object]:
+    def wait(self, timeout_ms: int | None) -> set[int]:
         """The descriptors with something to do, perhaps none."""
         return {ready for ready, _ in self._poll.poll(timeout_ms)}
 
 
 class ControlSocket:
-    """Listens at `path`; a ROUTER socket from the first client on."""
+    """Listens at `path`."""
 
-    def __init__(self, path: StrPath, lost: Callable[[bytes], None]) -> None:
-        """Bind at `path`; `lost(client)` is called for one that went away."""
-        self._path = os.fspath(path)
+    def __init__(
+        self,
+        path: StrPath,
+        lost: Callable[[bytes], None],
+        before: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Bind at `path`; `lost(client)` is called for one that went away.
+
+        `before()` is called before the first is let in, again later if it fails for want of files.
+        """
         self._lost = lost
+        self._before: Callable[[], object] | None = before
         self._waiting: dict[tuple[bytes, int], Request] = {}
         self._beat_at = 0.0
         self._asked: Counter[bytes] = Counter()
+        self._clients: dict[bytes, Stream] = {}
+        self._numbers = itertools.count(1)
+        self._deaf_until = 0.0
+        self._said_at = 0.0
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.setblocking(False)
-        self._listener.bind(self._path)
+        self._listener.bind(os.fspath(path))
         os.chmod(path, 0o600)
         self._listener.listen(_BACKLOG)
-        self._router: zmq.Socket[bytes] | None = None
 
     def poller(self) -> Poller:
-        """A new poller that wakes when there may be requests."""
-        return Poller(self._router or self._listener)
-
-    def _open(self) -> zmq.Socket[bytes]:
-        import zmq
-
-        self._zmq = zmq
-        self._context = zmq.Context()
-        router = self._router = self._context.socket(zmq.ROUTER)
-        router.setsockopt(zmq.ROUTER_MANDATORY, 1)  # a client that left is an error we see
-        router.setsockopt(zmq.SNDHWM, UNSENT)
-        router.setsockopt(zmq.RCVHWM, UNREAD)
-        router.setsockopt(zmq.MAXMSGSIZE, CONTROL.bytes)
-        router.setsockopt(zmq.LINGER, 1000)
-        router.setsockopt(zmq.USE_FD, self._listener.detach())  # closed by it
-        router.bind(f"ipc://{self._path}")
-        return router
-
-    def _is_called(self) -> bool:
-        """Is a client waiting to be let in?"""
-        return bool(select.select([self._listener], [], [], 0)[0])
+        """A new poller that wakes when there may be requests, or room for answers."""
+        poller = Poller()
+        if self._deaf_for() <= 0:
+            poller.add(self._listener.fileno())
+        for stream in self._clients.values():
+            poller.add(stream.fileno(), write=stream.unsent > 0)
+        return poller
 
     def requests(self) -> Iterator[Request]:
         """What has come in; rubbish is answered with an error here."""
-        if self._router is None and not self._is_called():
-            return
-        router = self._router or self._open()
-        for _ in range(_TURN):
+        for client, stream in list(self._clients.items()):
+            stream.flush()
+            stream.read()
+            yield from self._requests_of(client, stream)
+            if client in self._clients and (stream.ended or self._holds_too_much()):
+                self._forget(client)
+        self._let_in()  # last, when those that are gone have made room; it is heard in the next turn
+
+    def _requests_of(self, client: bytes, stream: Stream) -> Iterator[Request]:
+        while client in self._clients:
             try:
-                client, *rest = router.recv_multipart(self._zmq.NOBLOCK)
-            except self._zmq.Again:
-                return
-            if not rest:
-                continue
-            try:
-                message = control.unpack(rest[-1])
+                if (frame := stream.take()) is None:
+                    return
             except WireError as e:
-                log.warning("ignored a message: %s", e.what)
-                self.send(client, {"id": 0, "ok": False, "error": e.to_dict()})
+                self._refuse(client, e)
+                self._forget(client)
+                return
+            try:
+                message = control.unpack(frame)
+            except WireError as e:
+                self._refuse(client, e)
                 continue
             number = message.get("id")
             number = number if isinstance(number, int) else 0
@@ -148,15 +144,58 @@ class ControlSocket:
                 self._waiting[client, number] = request
             yield request
 
+    def _refuse(self, client: bytes, error: ZaptraceError) -> None:
+        log.warning("ignored a message: %s", error.what)
+        self.send(client, {"id": 0, "ok": False, "error": error.to_dict()})
+
+    def _let_in(self) -> None:
+        while self._deaf_for() <= 0:
+            try:
+                if self._before is not None:
+                    if not self._is_called():
+                        return
+                    self._before()
+                    self._before = None
+                sock, _ = self._listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except (OSError, ImportError) as e:
+                self._deaf_until = time.monotonic() + _DEAF_S
+                self._say("nobody can be let in now: %s", e)
+                return
+            client = next(self._numbers).to_bytes(8, "big")
+            self._clients[client] = Stream(sock)
+            if len(self._clients) > (most := _most_clients()):
+                self._say("clients are turned away: %d are the most", most)
+                self.offer(client, {"id": 0, "ok": False, "error": _too_many(most).to_dict()})
+                self._forget(client)
+
+    def _is_called(self) -> bool:
+        poller = select.poll()
+        poller.register(self._listener, select.POLLIN)
+        return bool(poller.poll(0))
+
+    def _deaf_for(self) -> float:
+        return self._deaf_until - time.monotonic()
+
+    def _say(self, what: str, why: object) -> None:
+        if time.monotonic() - self._said_at >= _SAY_EVERY_S:
+            self._said_at = time.monotonic()
+            log.warning(what, why)
+
+    def _holds_too_much(self) -> bool:
+        return sum(stream.held for stream in self._clients.values()) > _HELD
+
     def _may_ask(self, client: bytes) -> bool:
         """Counts what it has asked for; `send` counts what was answered."""
         self._asked[client] += 1
         return self._asked[client] <= REQUESTS_OF_ONE
 
     def beat(self) -> float | None:
-        """Send beats, if it is time; in how many seconds it will be, None when nobody waits."""
+        """Send beats, if it is time; in how many seconds to call again, None when nobody waits."""
+        deaf = self._deaf_for()
         if not self._waiting:
-            return None
+            return deaf if deaf > 0 else None
         left = self._beat_at + control.BEAT_S - time.monotonic()
         if left > 0:
             return left
@@ -175,6 +214,8 @@ class ControlSocket:
             self._forget(client)
 
     def _forget(self, client: bytes) -> None:
+        if (stream := self._clients.pop(client, None)) is not None:
+            stream.close()
         self._asked.pop(client, None)
         for waiting in [key for key in self._waiting if key[0] == client]:
             del self._waiting[waiting]
@@ -182,12 +223,13 @@ class ControlSocket:
 
     def offer(self, client: bytes, message: dict[str, Any]) -> bool:
         """The same, for what can be sent later: False when too much waits for it already."""
-        assert self._router is not None, "who was heard came in through it"
-        try:
-            self._router.send_multipart([client, control.pack(message)], self._zmq.NOBLOCK)
-        except self._zmq.Again:
+        stream = self._clients.get(client)
+        if stream is None:
+            return True
+        if stream.unsent >= UNSENT:
             return False
-        except self._zmq.ZMQError:
+        stream.put(control.pack(message))
+        if stream.ended:
             self._forget(client)
         return True
 
@@ -202,9 +244,33 @@ class ControlSocket:
         self.send(request.client, {"id": request.id, "ok": False, "error": error.to_dict()})
 
     def close(self) -> None:
-        """Returns when what was sent has left."""
-        if self._router is None:
-            self._listener.close()
-            return
-        self._router.close()
-        self._context.term()
+        """Returns when what was sent has left, or is not taken."""
+        until = time.monotonic() + _LINGER_S
+        while (left := until - time.monotonic()) > 0:
+            poller = select.poll()
+            late = [stream for stream in self._clients.values() if not stream.flush()]
+            if not late:
+                break
+            for stream in late:
+                poller.register(stream.fileno(), select.POLLOUT)
+            poller.poll(left * 1000)
+        self._listener.close()
+        for stream in self._clients.values():
+            stream.close()
+        self._clients.clear()
+
+
+def _most_clients() -> int:
+    """CLIENTS, or half of the descriptors that we may have."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return CLIENTS if soft == resource.RLIM_INFINITY else min(CLIENTS, soft // 2)
+
+
+def _too_many(most: int) -> PodError:
+    return PodError(
+        "too many clients at a time",
+        needed=f"at most {most}",
+        found="one more",
+        do="try again when some of them are done",
+        changed="nothing",
+    )

@@ -5,8 +5,6 @@ The heavy modules are loaded when they are needed, so that a short pod starts fa
 
 from __future__ import annotations
 
-import os
-
 from . import own_process
 
 TYPE_CHECKING = False  # as typing's, which takes long to load
@@ -29,8 +27,6 @@ class Engine:
 
     def warm(self) -> None:
         """Load what a restore needs."""
-        import zmq  # noqa: F401
-
         from ..pod import pod, restore  # noqa: F401
 
     def launch(
@@ -40,17 +36,12 @@ class Engine:
         from ..pod.pod import Pod, Stdio
 
         cancel.check()
-        env = dict(os.environ if job.env is None else job.env)
-        if job.cpu_level:
-            from ..linux import cpu
-
-            cpu.keep_to(job.cpu_level, env)
         with own_process.umask(job.umask):
             return Pod.launch(
                 job.argv,
                 name=job.name or "",
                 cwd=job.cwd,
-                env=env,
+                env=job.env,
                 stdio=Stdio(*stdio, tty=master is not None, master=master),
                 cpu_level=job.cpu_level,
             )

@@ -9,6 +9,7 @@ disk does not take is lost to the file, which says so; the pod goes on.
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 from ..linux import private
@@ -49,23 +50,27 @@ class PodLog:
         """The pod has its end of the pipe; ours is closed, so that we see when all writers left."""
         os.close(self.pod_end)
 
-    def pump(self) -> bool:
-        """Move what the pod wrote into the file; False when there is no more now."""
+    def capacity(self) -> int:
+        """As much can be in the pipe."""
+        return fcntl.fcntl(self.source, fcntl.F_GETPIPE_SZ) if self.source >= 0 else 0
+
+    def pump(self) -> int:
+        """Move what the pod wrote into the file: so many bytes; 0 when there is no more now."""
         if self.source < 0:
-            return False
+            return 0
         try:
             data = os.read(self.source, _CHUNK)
         except BlockingIOError:
-            return False
+            return 0
         if not data:
             os.close(self.source)
             self.source = -1
-            return False
+            return 0
         self.recent.append(data)
         if self._size and self._size + len(data) > self._most:
             self._put_aside()
         self._write(data)
-        return True
+        return len(data)
 
     def _open(self) -> int:
         return private.open_file(self._path, os.O_WRONLY | os.O_APPEND)
@@ -104,7 +109,7 @@ def follow(path: StrPath, stream: IO[bytes]) -> Iterator[bytes]:
             yield data
         if not aside:
             return
-        fresh = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fresh = private.open_to_read(path)
         os.dup2(fresh, stream.fileno(), inheritable=False)
         os.close(fresh)
 

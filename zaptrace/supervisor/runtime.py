@@ -8,7 +8,7 @@
         ├── lock           whoever holds it is alive: a pid could be another's by now
         ├── pid            of the supervisor
         ├── meta           JSON: what was started, by whom, when
-        ├── control.sock   ZeroMQ, see control.py
+        ├── control.sock   see control.py
         ├── log, log.old   what a detached pod wrote to stdout and stderr, see logs.py
         └── supervisor.log what the supervisor has to say
 
@@ -25,7 +25,7 @@ import signal
 import time
 
 from ..errors import HostError, PodError, ZaptraceError
-from ..linux import private
+from ..linux import private, records
 from ..record import Record
 from ..text import as_json
 
@@ -40,7 +40,27 @@ if TYPE_CHECKING:
 _NAME_MOST = 40
 _SOCKET_PATH_MAX = 107
 """sizeof(sockaddr_un.sun_path) less the NUL."""
+_META: dict[str, records.Check] = {
+    "name": records.is_text,
+    "instance": records.is_text,
+    "created": records.is_time,
+    "started": records.is_time,
+    "argv": records.are_texts,
+    "image": records.is_text_or_none,
+    "stdio": records.is_text,
+    "supervisor": records.is_pid,
+}
+_OUTCOME: dict[str, records.Check] = {
+    "how": records.is_text,
+    "status": records.is_status,
+    "to": records.is_text_or_none,
+    "instance": records.is_text,
+    "left": records.is_count,
+    "why": records.is_text,
+    "told": records.are_texts,
+}
 _ENDED_KEPT = 32
+_PID_BYTES = 64
 _TIDY_S = 5.0
 _LOCK_S = 60.0
 """Hundreds that start and end at once on a busy host are through by then."""
@@ -213,6 +233,13 @@ def is_alive(path: StrPath) -> bool:
         fd = os.open(os.path.join(path, "lock"), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError as e:
+        raise HostError(
+            f"cannot tell whether pod {os.path.basename(path)!r} lives",
+            needed="the lock of its supervisor",
+            found=f"{e.strerror}: {path}/lock",
+            remedy=f"if no process has it (fuser {path}/lock): rm -r {path}",
+        ) from e
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -263,10 +290,10 @@ def is_running(path: StrPath) -> bool:
 def supervisor_pid(path: StrPath) -> int | None:
     """The pid noted in the entry `path`; only sure while `is_alive`."""
     try:
-        with open(os.path.join(path, "pid"), encoding="ascii") as file:
-            return int(file.read())
+        pid = int(private.read(os.path.join(path, "pid"), _PID_BYTES))
     except (OSError, ValueError):
         return None
+    return pid if records.is_pid(pid) else None
 
 
 def pods(base: StrPath) -> list[str]:
@@ -315,12 +342,13 @@ def find(name: str, base: StrPath) -> str:
 
 def read_meta(path: StrPath) -> dict[str, Any]:
     """What the supervisor noted about its pod; empty while it is starting."""
-    return _read_json(os.path.join(path, "meta")) or {}
+    return records.read(os.path.join(path, "meta"), _META) or {}
 
 
 def ended(name: str, base: StrPath) -> dict[str, Any] | None:
     """How the last pod of that name ended (see supervisor.Outcome), if that is still known."""
-    return _read_json(os.path.join(base, ".ended", f"{name}.json"))
+    path = os.path.join(base, ".ended", f"{name}.json")
+    return records.read(path, _OUTCOME, needed=("how",))
 
 
 def ended_log(name: str, base: StrPath) -> Path:
@@ -357,7 +385,7 @@ def _as_host_error(what: str) -> Iterator[None]:
             what,
             needed="a runtime directory that can be written to",
             found=f"{e.strerror}: {e.filename or 'no file'}",
-            remedy="free some space there, or set ZAPTRACE_RUNTIME_DIR to another directory",
+            remedy="set ZAPTRACE_RUNTIME_DIR to a directory with room that you can write to",
             changed="nothing",
         ) from e
 
@@ -439,14 +467,3 @@ def _whole(path: str) -> Iterator[str]:
 
 def _write_json(path: str, value: dict[str, Any]) -> None:
     private.write(path, as_json(value | {"written": time.time()}))
-
-
-def _read_json(path: str) -> dict[str, Any] | None:
-    import json  # which the start of a pod does without
-
-    try:
-        with open(path, encoding="utf-8") as file:
-            value = json.load(file)
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None

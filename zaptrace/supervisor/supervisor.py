@@ -53,6 +53,8 @@ __all__ = ["Engine", "Held", "Supervisor", "main", "spawn_restored"]
 _SETTLE_S = 0.05
 """How long processes may take to follow their root before we say that they live on."""
 _GRACE_S = 10.0
+_LAST_OUTPUT = 1 << 18
+"""More than there can be in a terminal that a pod has left."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -83,6 +85,7 @@ class Supervisor:
         self._lifeline_beat_at = time.monotonic()
         self._beat_in_ms: int | None = 0
         self._ending_since = 0.0
+        self._last_output = _LAST_OUTPUT
         self._done = False
         self.stopping = Stopping(self)
         self._verbs: Verbs | None = None
@@ -105,7 +108,9 @@ class Supervisor:
             self.entry = self._claim(self.job.root)
             self.workers = Workers(self.entry.name)
             own_process.log_to(self.entry.file("supervisor.log"))
-            self.control_socket = ControlSocket(self.entry.file("control.sock"), self._lost)
+            self.control_socket = ControlSocket(
+                self.entry.file("control.sock"), self._lost, self._before_clients
+            )
             self._watch_signals()
             self.making = Making(self.job, self.engine, self.entry.file("log"))
             self.making.prepare()
@@ -215,9 +220,9 @@ class Supervisor:
             poller.add(self.workers.wake)
             if self._lifeline is not None and not self._lifeline_over:
                 poller.add(self._lifeline.fileno())
-            if self.pod_log is not None and self.pod_log.source >= 0:
+            if self.pod_log is not None and self.pod_log.source >= 0 and not self.ending:
                 poller.add(self.pod_log.source)
-            if self.terminal is not None and self.terminal.is_open():
+            if self.terminal is not None and self.terminal.is_open() and not self.ending:
                 read, write = self._may_read_terminal(), self._may_type()
                 poller.add(self.terminal.master, read=read, write=write)
             ready = poller.wait(self._poll_ms())
@@ -240,7 +245,7 @@ class Supervisor:
                 self._lifeline_beat_at = time.monotonic()
                 starter.beat(self._lifeline)
 
-    def _turn(self, ready: set[object]) -> None:
+    def _turn(self, ready: set[int]) -> None:
         self.workers.turn()
         if self._done:
             return
@@ -254,18 +259,19 @@ class Supervisor:
             if self._may_read_terminal():
                 self.terminal.pump()
         for request in self.control_socket.requests():
-            self._serve(request)
+            assert self._verbs is not None, "a client was let in"
+            self._verbs.serve(request)
         if self.viewers is not None:
             self.viewers.feed()
         if self.ending:
             self._try_to_finish()
 
-    def _serve(self, request: Request) -> None:
-        if self._verbs is None:
-            from .verbs import Verbs  # most pods are never asked anything
+    def _before_clients(self) -> None:
+        """Load what answers them: most pods never see one."""
+        from .. import plain  # noqa: F401
+        from .verbs import Verbs
 
-            self._verbs = Verbs(self)
-        self._verbs.serve(request)
+        self._verbs = Verbs(self)
 
     def _poll_ms(self) -> int | None:
         if self.ending:
@@ -342,6 +348,8 @@ class Supervisor:
         how = "discarded" if self._discarded else outcome.how
         self.outcome = outcome.but(how=how, instance=self.instance, left=0)
         self._ending_since = time.monotonic()
+        if self.pod_log is not None:
+            self._last_output += self.pod_log.capacity()
         if self.viewers is not None:
             self.viewers.knock()
         self._try_to_finish()
@@ -392,12 +400,18 @@ class Supervisor:
                 self.terminal.pump()
             self._tell()
 
+    def _take_last_output(self) -> None:
+        """Of the pod. Whoever else was given its log or its terminal may write for ever."""
+        moved = 1
+        while moved and self._last_output > 0:
+            moved = self.pod_log.pump() if self.pod_log is not None else 0
+            if self.terminal is not None and self._may_read_terminal():
+                moved += self.terminal.pump()
+            self._last_output -= moved
+
     def _try_to_finish(self) -> None:
-        while self.pod_log is not None and self.pod_log.pump():
-            pass
+        self._take_last_output()
         if self.terminal is not None and self.viewers is not None:
-            while self._may_read_terminal() and self.terminal.pump():
-                pass
             self.viewers.feed()
             if not self.viewers.has_seen_all():
                 return

@@ -42,9 +42,9 @@ class Terminal:
         """False for a moment after no slave was open: a hung-up master is always "ready"."""
         return time.monotonic() - self.hung_up_at >= _HUNG_UP_S
 
-    def pump(self, most: int = 16) -> bool:
-        """Move what the pod wrote into the ring; False when there was nothing."""
-        moved = False
+    def pump(self, most: int = 16) -> int:
+        """Move what the pod wrote into the ring: so many bytes; 0 when there was nothing."""
+        moved = 0
         for _ in range(most):
             try:
                 data = os.read(self.master, _CHUNK)
@@ -55,7 +55,7 @@ class Terminal:
             if not data:
                 break
             self.ring.append(data)
-            moved = True
+            moved += len(data)
         return moved
 
     def type(self, data: bytes) -> None:

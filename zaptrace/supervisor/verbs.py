@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _PROGRESS_S = 0.05
 _PATIENCE_S = 15.0
+_LONGEST_GRACE_S = 7 * 24 * 3600
 _NAMES = {
     "checkpoint": "checkpointing",
     "migrate": "migrating",
@@ -373,6 +374,13 @@ class Verbs:
     ) -> None:
         """End the pod; answered when nothing is left of it. What is under way is given up."""
         of = self._of
+        if not 0 <= grace <= _LONGEST_GRACE_S:
+            raise PodError(
+                "bad arguments for 'stop'",
+                needed=f"grace: seconds, at most {_LONGEST_GRACE_S}",
+                found=str(grace)[:40],
+                changed="nothing",
+            )
         if kill:
             of.stopping.kill("zaptrace stop --kill")
         else:

@@ -8,7 +8,9 @@ per description, takes 0 to 64 on every kind of file, and does nothing while not
 signal. Every process writes numbers into its descriptors, one digit a round, and reads them back when
 all have written: descriptors that read the same in every round are one. Then they get their old
 values back. That takes two programs a process and round, of which each costs as much as fifty
-comparisons. O_PATH descriptors have no such number, and share nothing that anybody could tell.
+comparisons. Where a signal may be raised (O_ASYNC, or a lease) the digits are binary, in O_APPEND:
+what raises signals has no position to write at, and what is leased nobody else writes to.
+O_PATH descriptors have no such number, and share nothing that anybody could tell.
 """
 
 from __future__ import annotations
@@ -31,7 +33,6 @@ from ..linux.native import NativeError
 from ..linux.program import Program, Results
 
 _F_SETSIG, _F_GETSIG = 10, 11
-_BASE = 64
 _MOST_ROWS = 8000
 
 
@@ -58,9 +59,16 @@ class _Ourselves:
         return os.getpid()
 
     def run(self, program: Program) -> Results:
-        """Of F_GETSIG and F_SETSIG only, which is all that is asked here."""
+        """Of fcntl(2) with numbers only, which is all that is asked here."""
         rows = [tuple(arg for arg in args if isinstance(arg, int)) for _, args, _ in program.rows]
-        return Results([fcntl.fcntl(fd, command, value) for fd, command, value in rows], b"")
+        return Results([_fcntl(*row) for row in rows], b"")
+
+
+def _fcntl(fd: int, command: int, value: int) -> int:
+    try:
+        return fcntl.fcntl(fd, command, value)
+    except OSError as error:
+        return -(error.errno or errno.EIO)
 
 
 OURSELVES = _Ourselves()
@@ -68,7 +76,7 @@ OURSELVES = _Ourselves()
 
 @dataclass(frozen=True)
 class Descriptor:
-    """`signals`: its description's signal may be raised at any time, so it must not be changed."""
+    """`signals`: its description's signal may be raised at any time, so that is not changed."""
 
     process: Holder
     fd: int
@@ -106,91 +114,133 @@ def _by_order(descriptors: Sequence[Descriptor], indices: list[int], first: list
             first[index] = first[before]
 
 
+@dataclass(frozen=True)
+class _Mark:
+    """What is kept per description, and holds a digit for a moment: some bits of what `get` answers."""
+
+    get: int
+    set: int
+    bits: int
+    unit: int
+    base: int
+
+    def put(self, digit: int, before: int) -> int:
+        return before & ~self.bits | digit * self.unit
+
+    def digit(self, value: int) -> int:
+        return (value & self.bits) // self.unit
+
+
+_SIGNAL = _Mark(_F_GETSIG, _F_SETSIG, bits=127, unit=1, base=64)
+_APPEND = _Mark(fcntl.F_GETFL, fcntl.F_SETFL, bits=os.O_APPEND, unit=os.O_APPEND, base=2)
+
+
 def _by_numbers(descriptors: Sequence[Descriptor], sets: list[list[int]], first: list[int]) -> None:
-    numbers: dict[int, int] = {}
+    numbers: dict[_Mark, dict[int, int]] = {_SIGNAL: {}, _APPEND: {}}
     for indices in sets:
         fit = [i for i in indices if not descriptors[i].path_only]
-        if any(descriptors[i].signals for i in fit) and len(fit) > 1:
-            raise _cannot_tell(descriptors[fit[0]], descriptors[fit[1]])
-        numbers.update({index: number for number, index in enumerate(fit)})
-    if not numbers:
-        return
-    read: dict[int, tuple[int, ...]] = defaultdict(tuple)
-    with _Signals(descriptors, list(numbers)) as signals:
-        left = max(numbers.values())
-        weight = 1
-        while left or weight == 1:
-            signals.write({i: number // weight % _BASE for i, number in numbers.items()})
-            for index, digit in signals.read().items():
-                read[index] += (digit,)
-            left //= _BASE
-            weight *= _BASE
+        mark = _APPEND if any(descriptors[i].signals for i in fit) else _SIGNAL
+        numbers[mark].update({index: number for number, index in enumerate(fit)})
+    read: dict[int, tuple[int, ...]] = {}
+    for mark, theirs in numbers.items():
+        read |= _read_back(mark, descriptors, theirs)
     for indices in sets:
         known: dict[tuple[int, ...], int] = {}
         for index in indices:
-            if index in numbers:
+            if index in read:
                 first[index] = known.setdefault(read[index], index)
 
 
-class _Signals:
-    """F_GETSIG and F_SETSIG of many descriptors; as they were, at the end."""
+def _read_back(
+    mark: _Mark, descriptors: Sequence[Descriptor], numbers: dict[int, int]
+) -> dict[int, tuple[int, ...]]:
+    """What each descriptor reads, digit by digit, when all have been written to."""
+    read: dict[int, tuple[int, ...]] = dict.fromkeys(numbers, ())
+    if not numbers:
+        return read
+    with _Marks(mark, descriptors, list(numbers)) as marks:
+        left = max(numbers.values())
+        weight = 1
+        while left or weight == 1:
+            marks.write({i: number // weight % mark.base for i, number in numbers.items()})
+            for index, digit in marks.read().items():
+                read[index] += (digit,)
+            left //= mark.base
+            weight *= mark.base
+    return read
 
-    def __init__(self, descriptors: Sequence[Descriptor], indices: list[int]) -> None:
+
+class _Marks:
+    """A mark of many descriptors; as it was, at the end."""
+
+    def __init__(self, mark: _Mark, descriptors: Sequence[Descriptor], indices: list[int]) -> None:
+        self._mark = mark
         self._descriptors = descriptors
         self._of: dict[Holder, list[int]] = defaultdict(list)
         for index in indices:
             self._of[descriptors[index].process].append(index)
-        self._before: list[tuple[int, int]] = []
+        self._before: dict[int, int] = {}
 
-    def __enter__(self) -> _Signals:
+    def __enter__(self) -> _Marks:
         for process in self._of:
-            self._before += self._get(process).items()
+            self._before |= self._get(process)
         return self
 
     def __exit__(self, *_: object) -> None:
         """All that one can read is what was there before anybody wrote."""
-        before = dict(self._before)
         for process in self._of:
             with contextlib.suppress(TraceeGone):  # whatever it held is still right in the others
-                self._set(process, before)
+                self._set(process, self._before)
 
-    def write(self, values: dict[int, int]) -> None:
+    def write(self, digits: dict[int, int]) -> None:
+        values = {i: self._mark.put(digit, self._before[i]) for i, digit in digits.items()}
         for process in self._of:
-            self._set(process, values)
+            for index, error in self._set(process, values).items():
+                raise _cannot_tell(self._descriptors[index], os.strerror(error))
 
     def read(self) -> dict[int, int]:
         found: dict[int, int] = {}
         for process in self._of:
             found |= self._get(process)
-        return found
+        return {index: self._mark.digit(value) for index, value in found.items()}
 
     def _get(self, process: Holder) -> dict[int, int]:
         found: dict[int, int] = {}
         for some in _pieces(self._of[process]):
             program = Program()
-            rows = [program.call("fcntl", self._descriptors[i].fd, _F_GETSIG, 0) for i in some]
+            rows = [program.call("fcntl", self._descriptors[i].fd, self._mark.get, 0) for i in some]
             results = process.run(program)
             found |= {index: results[row] for index, row in zip(some, rows, strict=True)}
         return found
 
-    def _set(self, process: Holder, values: dict[int, int]) -> None:
+    def _set(self, process: Holder, values: dict[int, int]) -> dict[int, int]:
+        """The errors, of those that do not take it."""
+        failed: dict[int, int] = {}
         for some in _pieces(self._of[process]):
             program = Program()
-            for index in some:
-                program.call("fcntl", self._descriptors[index].fd, _F_SETSIG, values[index])
-            process.run(program)
+            rows = [
+                program.call(
+                    "fcntl", self._descriptors[i].fd, self._mark.set, values[i], may_fail=True
+                )
+                for i in some
+            ]
+            results = process.run(program)
+            failed |= {
+                i: -results[row] for i, row in zip(some, rows, strict=True) if results[row] < 0
+            }
+        return failed
 
 
 def _pieces(indices: list[int]) -> list[list[int]]:
     return [indices[at : at + _MOST_ROWS] for at in range(0, len(indices), _MOST_ROWS)]
 
 
-def _cannot_tell(one: Descriptor, other: Descriptor) -> UnsupportedResource:
-    a, b = one.process, other.process
+def _cannot_tell(one: Descriptor, found: str) -> UnsupportedResource:
     return UnsupportedResource(
-        f"cannot checkpoint process {a.vpid} ({a.comm}), fd {one.fd} and process {b.vpid} ({b.comm}), "
-        f"fd {other.fd}: it cannot be told if they share their position",
-        needed="kcmp(2), as one of them has asked for signals (O_ASYNC, or a lease)",
-        found=os.strerror(errno.EPERM),
+        f"cannot checkpoint process {one.process.vpid} ({one.process.comm}), fd {one.fd}: it cannot be "
+        "told with which others it shares its position",
+        needed="kcmp(2), as it has asked for signals (O_ASYNC, or a lease), or that its O_APPEND can "
+        "be changed for a moment",
+        found=found,
         do="allow kcmp in the container's seccomp profile, or let the program do without O_ASYNC",
     )

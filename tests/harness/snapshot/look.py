@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,7 @@ class Look:
 
     def lives_in(self, rpid: int) -> int | None:
         """The first thread of a process that has not ended; None of a zombie."""
-        for rtid in sorted(map(int, os.listdir(f"/proc/{rpid}/task")), key=lambda t: t != rpid):
+        for rtid in by_age(rpid):
             text = Path(f"/proc/{rpid}/task/{rtid}/stat").read_text("utf-8", "replace")
             if text.rpartition(")")[2].split()[0] != "Z":
                 return rtid
@@ -87,9 +89,7 @@ class Look:
     def living(self, shown: str, device: int, inode: int) -> str | None:
         """A name, in its directory or below, of what the kernel shows as removed, if it has one."""
         directory = os.path.dirname(shown)
-        if (
-            _NUMBERED.match(shown) or directory == "/"
-        ):  # a message queue, and no place for a test's file
+        if _NUMBERED.match(shown) or _is_shared(directory):
             return None
         if (device, inode) not in self._living:
             self._living[device, inode] = _find(directory, device, inode)
@@ -108,6 +108,19 @@ class Look:
         if self._sockets is None:
             self._sockets = diag.dump()
         return self._sockets.get(inode, {})
+
+
+def by_age(rpid: int) -> list[int]:
+    """The threads of a process, oldest first: so the kernel lists them, whatever their numbers."""
+    return list(map(int, os.listdir(f"/proc/{rpid}/task")))
+
+
+def _is_shared(directory: str) -> bool:
+    """No place for a test's own file, and others may watch what is below: they would be told of us."""
+    with contextlib.suppress(OSError):
+        if os.stat(directory).st_mode & stat.S_ISVTX:  # /tmp, /dev/shm
+            return True
+    return Path(tempfile.gettempdir()).is_relative_to(directory)
 
 
 def _find(directory: str, device: int, inode: int) -> str | None:

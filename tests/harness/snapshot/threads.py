@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from harness.snapshot import getters, process
-from harness.snapshot.look import Look
+from harness.snapshot.look import Look, by_age
 
 STATUS = (
     "SigPnd", "ShdPnd", "SigBlk", "Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd",
@@ -18,9 +17,9 @@ STATUS = (
 
 
 def read(look: Look, rpid: int) -> dict[Any, dict[str, Any]]:
-    """By vtid, where that is known."""
+    """By vtid, where that is known; else by age, which a move keeps."""
     found: dict[Any, dict[str, Any]] = {}
-    for rtid in sorted(map(int, os.listdir(f"/proc/{rpid}/task"))):
+    for rtid in by_age(rpid):
         asked = getters.of_thread(look, rtid)
         task = Path(f"/proc/{rpid}/task/{rtid}")
         lines = process.status(task / "status")

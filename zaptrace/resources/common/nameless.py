@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 
 from ...linux import outside
+from ...linux.scratch import temporary_place
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
@@ -51,7 +52,7 @@ def regular(was: bytes, *, quiet: bool) -> Iterator[Nameless]:
 def temporary(was: bytes, flags: int) -> Iterator[tuple[int, Nameless]]:
     """A file of open(2) with O_TMPFILE: its first description, made with `flags`, and the file."""
     first = None
-    for home in (os.path.dirname(was), os.fsencode(tempfile.gettempdir())):
+    for home in (os.path.dirname(was), os.fsencode(temporary_place())):
         with contextlib.suppress(OSError):
             first = outside.open_file(home, flags)
             break
@@ -69,7 +70,7 @@ def temporary(was: bytes, flags: int) -> Iterator[tuple[int, Nameless]]:
 @contextlib.contextmanager
 def other(was: bytes, mode: int, target: bytes, *, quiet: bool) -> Iterator[Nameless]:
     """A directory, a named pipe, or a symbolic link to `target`; without a name at the end."""
-    scratch = tempfile.mkdtemp(prefix="zt-")
+    scratch = tempfile.mkdtemp(prefix="zt-", dir=temporary_place())
     try:
         name = was
         try:
@@ -99,10 +100,10 @@ def _make(name: bytes, mode: int, target: bytes) -> None:
 
 
 def _temporary(was: bytes) -> tuple[int, bytes | None]:
-    for home in (os.path.dirname(was), os.fsencode(tempfile.gettempdir())):
+    for home in (os.path.dirname(was), os.fsencode(temporary_place())):
         with contextlib.suppress(OSError):
             return os.open(home, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600), None
-    fd, name = tempfile.mkstemp()
+    fd, name = tempfile.mkstemp(dir=temporary_place())
     return fd, os.fsencode(name)
 
 
@@ -112,7 +113,7 @@ def _named(was: bytes, stack: contextlib.ExitStack) -> tuple[int, bytes | None]:
     home = os.path.dirname(was)
     while home and not os.path.isdir(home):
         home = os.path.dirname(home)
-    for place in (home, os.fsencode(tempfile.gettempdir())):
+    for place in (home, os.fsencode(temporary_place())):
         with contextlib.suppress(OSError):
             return _named_in(place, os.path.basename(was), stack)
     return _temporary(was)

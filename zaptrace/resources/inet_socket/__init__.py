@@ -324,6 +324,8 @@ def _place(state: Socket, sock: socket.socket, shared: bool) -> None:
         _bind(state, sock)
     if state.status == LISTENING:
         sock.listen(state.backlog)
+        if quick := state.options.get("TCP_QUICKACK"):  # listen(2) takes it back
+            set_options(sock, {"TCP_QUICKACK": quick}, TCP)
     if shared:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
     if state.peer is not None:

@@ -9,7 +9,8 @@ back at once, whatever happens (waiting.py). Output that was stopped, by ^S or t
 
 Not carried: the number in /dev/pts/N where it is taken; what packet mode has to tell; a master that
 was not opened for reading and writing, a line discipline other than N_TTY and a terminal outside the
-pod (stdio apart), which are refused. /dev/tty comes back as the terminal itself.
+pod (stdio apart), which are refused. What was opened as /dev/tty is so again, by the session's leader;
+of a locked terminal, or one that controls no session now, it comes back as the terminal itself.
 
     ends.py     the two ends, and what can be asked of them
     waiting.py  taking what waits, and putting it back
@@ -30,6 +31,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from ...errors import RestoreError, UnsupportedResource
+from ...linux.program import Program
 from ...shapes import Data, Length, Names, OneOf, Range
 from ...view.build import Stage
 from ..common.file import Description, described, finish, restoring, unsupported
@@ -62,13 +64,15 @@ NAME = "tty"
 MASTER, SLAVE = "master", "slave"
 _PTMX, _DEV_TTY, _SLAVE_MAJORS = os.makedev(5, 2), os.makedev(5, 0), range(136, 144)
 
-_HIGHEST_TRIED = 64
+_AT_FDCWD, _HIGHEST_TRIED = -100, 64
 
 
 @dataclass(frozen=True)
 class End(Description):
     side: Annotated[str, OneOf(MASTER, SLAVE)]
     """`master` or `slave`."""
+    current: bool
+    """A slave that was opened as /dev/tty."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +172,12 @@ def _capture(pod: FrozenPod, index: int, files: list[FrozenFile]) -> State:
             found = _look(pod, master, slave, own=False)
     return State(
         ends=[
-            End(**described(pod, file), side=MASTER if file in masters else SLAVE) for file in files
+            End(
+                **described(pod, file),
+                side=MASTER if file in masters else SLAVE,
+                current=file.stat.st_rdev == _DEV_TTY,
+            )
+            for file in files
         ],
         index=index,
         own=own,
@@ -268,6 +277,7 @@ def restore(states: list[State], build: Build) -> None:
     numbers: dict[int, int] = {}
     for state in states:
         build.at(Stage.SHARED, _make, state, build, numbers)
+        build.at(Stage.THREADS, _open_as_current, state, build)
         if state.session and state.foreground:
             build.at(Stage.OWN, _foreground, state, build, numbers)
         if state.permission is not None:
@@ -339,9 +349,25 @@ def _restore_slave_side(state: State, build: Build, master: int) -> None:
                     found=str(error),
                 ) from error
         for end in state.ends:
-            if end.side == SLAVE:
+            if end.side == SLAVE and end not in _as_current(state):
                 # Not O_ASYNC, which has an owner; all else, as the O_LARGEFILE of an open by name.
                 finish(build, end, open_slave(master, end.flags & ~os.O_ASYNC))
+
+
+def _as_current(state: State) -> list[End]:
+    """Those that are opened by their session's leader, as /dev/tty."""
+    if state.locked or not state.session:
+        return []
+    return [end for end in state.ends if end.current and end.side == SLAVE]
+
+
+def _open_as_current(state: State, build: Build) -> None:
+    for end in _as_current(state):
+        leader, program = build.process(state.session), Program()
+        flags = (end.flags & ~os.O_ASYNC) | os.O_NOCTTY | os.O_CLOEXEC
+        row = program.call("openat", _AT_FDCWD, program.string("/dev/tty"), flags, 0)
+        (fd,) = build.take_files(leader, [leader.run(program)[row]])
+        finish(build, end, fd)
 
 
 def _foreground(state: State, build: Build, numbers: dict[int, int]) -> None:
@@ -349,7 +375,7 @@ def _foreground(state: State, build: Build, numbers: dict[int, int]) -> None:
     program = build.process(state.session).program(Stage.OWN)
     path = program.string(f"/dev/pts/{numbers[state.index]}")
     group = program.data(struct.pack("=i", build.rpid(state.foreground)))
-    fd = program.call("openat", -100, path, os.O_RDWR | os.O_NOCTTY, 0)
+    fd = program.call("openat", _AT_FDCWD, path, os.O_RDWR | os.O_NOCTTY, 0)
     program.call("ioctl", fd, termios.TIOCSPGRP, group)
     program.call("close", fd)
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ...linux import outside
+from ...linux.scratch import temporary_place
 from ...log import log
 from ..common.libc import RENAME_EXCHANGE, RENAME_NOREPLACE, apart, rename
 from .place import beneath, in_use, proven_stale
@@ -152,7 +153,7 @@ def _ground(name: bytes, directory: bytes) -> tuple[bytes, list[bytes]]:
     path = path_of(name, directory)
     if name.startswith(b"/") or (directory and os.path.isdir(os.path.dirname(path))):
         return directory, _make_directories(path)
-    top = os.fsencode(tempfile.mkdtemp(prefix="zt-"))
+    top = os.fsencode(tempfile.mkdtemp(prefix="zt-", dir=temporary_place()))
     base = os.path.join(top, *[b"d"] * name.split(b"/").count(b".."))
     return base, [top, *_make_directories(path_of(name, base))]
 

@@ -1,8 +1,9 @@
-"""What an open descriptor costs, in microseconds each, next to one of a pod that has few of them.
+"""What one of very many costs, in microseconds each, next to one of a pod that has few of them:
+descriptors of each kind, ends of TCP connections, areas of memory, processes.
 
 As long as that is the same, a pod of any size is in proportion.
 
-python -m bench.descriptor_cost [file|pipe|socket|... of programs/descriptors.c]
+python -m bench.many_cost [file|pipe|connection|area|process|... of programs/many.c]
 """
 
 from __future__ import annotations
@@ -15,22 +16,24 @@ from .common import Line, asked, compiled, launch, report, restored, scratch, ti
 
 KINDS = (
     "file", "removed", "duplicate", "pipe", "socket", "accepted", "bound", "udp", "epoll",
-    "eventfd", "timer", "memfd",
+    "eventfd", "timer", "memfd", "connection", "area", "process",
 )  # fmt: skip
-FEW = 500
-MANY = (1000, 2000, 20000)
+FEW = {"process": 50}
+MANY = {"process": (200, 1000), "area": (2000, 10_000)}
+_USUAL_FEW, _USUAL_MANY = 500, (1000, 2000, 20_000)
 _SPARE = 100
 
 
-def measure(kinds: Sequence[str] = KINDS, counts: Sequence[int] = MANY) -> list[Line]:
+def measure(kinds: Sequence[str] = KINDS) -> list[Line]:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1] - _SPARE
     lines = []
     for kind in kinds:
-        saved, back = both_ways(kind, FEW)
-        for count in sorted({min(count, most) for count in counts}):
+        few = FEW.get(kind, _USUAL_FEW)
+        saved, back = both_ways(kind, few)
+        for count in sorted({min(count, most) for count in MANY.get(kind, _USUAL_MANY)}):
             more = both_ways(kind, count)
             for what, ours, theirs in zip(("save", "restore"), more, (saved, back), strict=True):
-                line = Line(f"{what} {count} {kind}", "us each", rival=f"of {FEW}")
+                line = Line(f"{what} {count} {kind}", "us each", rival=f"of {few}")
                 line.ours.append(ours)
                 line.theirs.append(theirs)
                 lines.append(line)
@@ -38,13 +41,14 @@ def measure(kinds: Sequence[str] = KINDS, counts: Sequence[int] = MANY) -> list[
 
 
 def both_ways(kind: str, count: int) -> tuple[float, float]:
-    """Frozen time of a checkpoint, and a restore, in microseconds for each descriptor."""
+    """Frozen time of a checkpoint, and a restore, in microseconds for each of them."""
     from zaptrace.image.sink import DirectorySink
     from zaptrace.pod.checkpoint import checkpoint
 
     with scratch() as place:
         out = place / "out"
-        pod = launch([compiled("descriptors"), kind, str(count), "1"], out)
+        processes = count if kind == "process" else 1
+        pod = launch([compiled("many"), kind, str(count), str(processes)], out)
         try:
             wait_for_ready(out)
             saved = checkpoint(pod, DirectorySink(place / "image"), then="stop", rehearsal=False)
@@ -56,7 +60,7 @@ def both_ways(kind: str, count: int) -> tuple[float, float]:
 
 
 def main(argv: Sequence[str] = ()) -> None:
-    report("descriptor_cost", measure(asked(argv, KINDS)))
+    report("many_cost", measure(asked(argv, KINDS)))
 
 
 if __name__ == "__main__":

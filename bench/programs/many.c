@@ -1,11 +1,14 @@
-/* descriptors KIND COUNT PROCESSES: COUNT open descriptors of one kind, spread over PROCESSES.
+/* many KIND COUNT PROCESSES: COUNT things of one kind, spread over PROCESSES.
  *
  * file: regular files, each of its own · duplicate: of one file · pipe, socket: both ends are among
  * the COUNT · epoll: each with a registration of one pipe · eventfd · timer · removed: files that have
- * lost their name · memfd · udp · bound: unix sockets with a path · accepted: connections with one
- * listener, both ends. Files are made where it is run. Says ready, then waits to be killed. */
+ * lost their name · memfd · udp · bound: unix sockets with a path · accepted: unix connections with one
+ * listener, both ends · connection: the same over TCP, with a byte that is not read · area: of memory,
+ * each with other permissions than the one before · process: nothing more. Files are made where it is
+ * run. Says ready, then waits to be killed. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -81,6 +84,38 @@ static int accepted(size_t n)
 	return fd < 0 || connect(fd, (void *)&at, sizeof at) || accept(listener, NULL, NULL) < 0 ? -1 : 2;
 }
 
+static int connection(size_t n)
+{
+	static int listener;
+	static struct sockaddr_in at = {.sin_family = AF_INET};
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (n == 0) {
+		socklen_t size = sizeof at;
+		listener = socket(AF_INET, SOCK_STREAM, 0);
+		return listener < 0 || bind(listener, (void *)&at, sizeof at) || listen(listener, 9) ||
+				       getsockname(listener, (void *)&at, &size)
+			       ? -1
+			       : 1;
+	}
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	return fd < 0 || connect(fd, (void *)&at, sizeof at) || accept(listener, NULL, NULL) < 0 ||
+			       write(fd, "x", 1) != 1
+		       ? -1
+		       : 2;
+}
+
+static int area(size_t n)
+{
+	int permissions = n % 2 ? PROT_READ | PROT_WRITE : PROT_READ;
+	return mmap(NULL, 4096, permissions, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 1;
+}
+
+static int process(size_t n)
+{
+	(void)n;
+	return 1;
+}
+
 static int udp(size_t n)
 {
 	(void)n;
@@ -135,6 +170,9 @@ static const struct {
 	{"udp", udp},
 	{"bound", bound},
 	{"accepted", accepted},
+	{"connection", connection},
+	{"area", area},
+	{"process", process},
 };
 
 int main(int argc, char **argv)
