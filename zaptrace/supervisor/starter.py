@@ -358,6 +358,13 @@ def beat(lifeline: socket.socket) -> None:
         lifeline.send(_frame({"beat": True}), socket.MSG_DONTWAIT)
 
 
+def hung_up(lifeline: socket.socket) -> bool:
+    """The supervisor's side: is nobody there any more who could be told? Who gave up still is."""
+    poller = select.poll()
+    poller.register(lifeline, 0)
+    return bool(poller.poll(0))
+
+
 def _read_report(lifeline: socket.socket, gives_up: Callable[[], bool]) -> dict[str, Any]:
     try:
         return _await_report(lifeline, gives_up)

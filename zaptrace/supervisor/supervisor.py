@@ -300,7 +300,8 @@ class Supervisor:
         return self._has_starter() and self.terminal is not None and not self.met_client
 
     def _has_starter(self) -> bool:
-        return self.job.foreground and self._lifeline is not None
+        lifeline = self._lifeline
+        return self.job.foreground and lifeline is not None and not starter.hung_up(lifeline)
 
     def _lost(self, client: bytes) -> None:
         self.waiting = [r for r in self.waiting if r.client != client]
@@ -314,6 +315,8 @@ class Supervisor:
         self._lifeline_over = True
         if self.making is not None:  # a starter that gave up may still want to hear what holds
             self.stopping.give_up_making("whoever asked for it is gone, or gave up")
+            return
+        if self._has_starter():  # it gave up too late, and is told the end all the same
             return
         self._lifeline.close()
         self._lifeline = None
