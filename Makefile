@@ -16,6 +16,9 @@
 # them root's. MARK=... keeps to tests with that mark, PYTEST="..." adds arguments to pytest.
 
 SHELL := /bin/bash
+# Thousands of starts of Python: what is compiled once is not compiled again by each, and the tree is
+# found by its path (compat), not by a finder of setuptools' that takes as long as the start itself.
+unexport PYTHONDONTWRITEBYTECODE
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: demo test container build lint asan wheel bench kernels table clean
@@ -89,7 +92,7 @@ lint: $(VENV)/.built
 $(VENV)/.built: $(SOURCES) | $(VENV)/bin/pip
 	@rm -rf build/lib.* build/temp.*
 	@echo "building zaptrace"
-	@$(BIN)/pip install -qq --no-build-isolation -e '.[test]'
+	@$(BIN)/pip install -qq --no-build-isolation --config-settings editable_mode=compat -e '.[test]'
 	@touch $@
 
 $(VENV)/bin/pip:

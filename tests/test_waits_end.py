@@ -20,8 +20,8 @@ ITS_END = "its process was killed just now; nothing outlives SIGKILL but a call 
 A_DISK = "a write to a disk ends with it, one to the wire has the limits of a Channel"
 TOLD = "until the kernel says that there is no more; the pod is frozen, and its queues are bounded"
 PYTHON = {
-    "cli/_foreground.py Attached.run: while True": "the pod ends, its supervisor dies, or we detach",
-    "cli/_foreground.py Attached._shown: poller.poll()": "the terminal takes it, or there is a signal",
+    "cli/_attached.py Attached.run: while True": "the pod ends, its supervisor dies, or we detach",
+    "cli/_attached.py Attached._shown: poller.poll()": "the terminal takes it, or there is a signal",
     "cli/_foreground.py _wait: while True": "the pod ends or its supervisor dies; signals are passed on",
     "cli/_foreground.py _wait: poller.poll()": "the lifeline says so, or is cut; or there is a signal",
     "cli/_screen.py Screen._serve: self._waiting.get()": "close() says so; it is a daemon thread",
@@ -73,7 +73,6 @@ PYTHON = {
     "supervisor/starter.py _read_exactly: stream.recv(count - len(data))": "a supervisor says, or dies; "
     "`zaptrace stop` ends one that is at it",
     "supervisor/supervisor.py Supervisor._wait_for_end: self.pod.wait()": "what this thread is for",
-    "supervisor/workers.py Workers.turn: while True": "until the queue is empty; who posts has had a turn",
     "view/build.py Build.take_files: socket.recv_fds(self.channel, 1, len(fds), socket.MSG_CMSG_CLOEXEC)":
         "the program that sends them has run, and succeeded",
     "view/duplicates.py _sent: ours.recvmsg(1, space, socket.MSG_CMSG_CLOEXEC)":

@@ -161,6 +161,18 @@ class TestStart:
         with pytest.raises(PodError, match="died before"), pod(base, "true"):
             pass
 
+    def test_who_gives_up_too_late_is_told_the_end(self, base: Path, tmp_path: Path) -> None:
+        os.mkfifo(fifo := tmp_path / "fifo")
+        job = Job("launch", str(base), "web", argv=["sh", "-c", f"read x <{fifo}; exit 3"])
+        job.foreground = True
+        with starter.start(job) as started:
+            started.lifeline.shutdown(socket.SHUT_WR)
+            with started.connect() as client:
+                client.call("status", timeout=PATIENCE_S)  # it has seen that
+            fifo.write_text("go\n")
+            outcome = started.outcome()
+        assert outcome is not None and outcome.status == 3 << 8
+
     def test_one_that_waits_ends_at_once(self, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Whatever it is loading; nobody wants it any more."""
         monkeypatch.setenv("FAKE_POD_LOADS", "for ever")

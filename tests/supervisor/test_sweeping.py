@@ -163,13 +163,13 @@ def test_one_of_a_server_at_an_address_of_its_own_is_left_to_the_next(home: Path
 def test_sockets_and_records_of_a_dead_supervisor(home: Path):
     base = runtime.root(home / "run")
     entry = runtime.claim("web", base)
-    (entry.path / "control.sock").touch()
+    Path(entry.file("control.sock")).touch()
     sweeping.sweep(base)
-    assert entry.path.exists()
+    assert Path(entry.path).exists()
     os.close(entry.lock_fd)
     entry.lock_fd = -1
     sweeping.sweep(base)
-    assert not entry.path.exists()
+    assert not Path(entry.path).exists()
 
 
 @pytest.mark.parametrize("there", ["nothing", "a file", "a socket"])

@@ -11,7 +11,7 @@ import click
 from ..errors import PodError, ZaptraceError
 from ..supervisor import runtime
 from ..text import shown
-from ._common import POD, allow_changed, as_json, connect
+from ._common import POD, allow_changed, as_json, connect, size, span
 from ._tell import print_json
 
 if TYPE_CHECKING:
@@ -95,7 +95,9 @@ def _pod(name: str, as_json: bool) -> int:
     if as_json:
         print_json({"ok": True, **report})
     else:
+        moved, stood = size(report["bytes"]), span(report["downtime_s"])
         click.echo(f"{_mark(True)} pod {shown(name)} can be checkpointed")
+        click.echo(f"{'':<6}tried: {moved}, and it stood still for {stood}; nothing was kept")
     return 0
 
 

@@ -16,21 +16,23 @@ from ..cancel import Cancel
 from ..errors import PodError, ZaptraceError
 from ..log import unforeseen
 from .arguments import checked
-from .attach import Viewers
 from .control import Outcome
-from .control_socket import ControlSocket, Request
-from .engine import Engine, Progress, as_dict
-from .logs import PodLog
-from .making import Making
-from .starter import Job
-from .stopping import Stopping
-from .terminal import Terminal
-from .workers import Results, Workers
+from .control_socket import Request
+from .engine import as_dict
 
 if TYPE_CHECKING:
     from ..pod.checkpoint import Then
     from ..pod.pod import Pod
     from ..view.frozen import Outside
+    from .attach import Viewers
+    from .control_socket import ControlSocket
+    from .engine import Engine, Progress
+    from .logs import PodLog
+    from .making import Making
+    from .starter import Job
+    from .stopping import Stopping
+    from .terminal import Terminal
+    from .workers import Results, Workers
 
 _PROGRESS_S = 0.05
 _PATIENCE_S = 15.0
