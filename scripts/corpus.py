@@ -35,7 +35,8 @@ GLIBC = ("threads",)
 """With rseq(2), and a large thread control block."""
 MUSL = (
     "aio_ring", "blocked_futex", "blocked_time_left", "clocks", "cpu_timers", "epoll", "eventfd",
-    "first_thread_ended", "fork_tree", "inotify_queue", "itimer", "memfd", "netlink_sockets",
+    "first_thread_ended", "flock_of_mapping", "fork_tree", "inotify_queue", "itimer", "memfd",
+    "netlink_sockets",
     "pidfd_living", "pipe_contents", "posix_lock", "posix_timer", "pty_session", "registers",
     "regular_file", "robust_mutex", "scm_rights", "seccomp_stacked", "shared_anonymous", "sigaltstack",
     "signalfd", "socketpair", "stopped_child", "sysv_messages", "sysv_semaphores",

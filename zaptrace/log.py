@@ -55,7 +55,9 @@ class Log:
         for least, place in self._places:
             if number >= least:
                 place(level, text)
-        if (logging := sys.modules.get("logging")) is not None:
+        if "logging" in sys.modules:
+            import logging  # which another thread may be loading just now: this waits for it
+
             logger = logging.getLogger("zaptrace")
             if not logger.handlers:  # else what nobody asked to see goes to stderr
                 logger.addHandler(logging.NullHandler())
