@@ -8,10 +8,11 @@
 # make wheel   dist/: source archive and wheels, and the demo from one of them, newly installed
 # make bench   what things cost, next to a plain rival; JSON in bench/results/
 # make kernels images of other kernels and processors, restored in virtual machines (not in CI)
+# make carried run every program of tests/programs, and write docs/carried.md
 # make table   refresh docs/syscalls.md, the table of system calls
 # make clean   back to a fresh clone
 #
-# Everything that is made goes into .venv and build/. Root's demo, test, asan, wheel and bench run as
+# Everything that is made goes into .venv and build/. Root's demo, test, asan, wheel, carried and bench run as
 # an ordinary user on a copy of this tree (scripts/as_user.sh says so); ZAPTRACE_TEST_AS_ROOT=1 keeps
 # them root's. MARK=... keeps to tests with that mark, PYTEST="..." adds arguments to pytest.
 
@@ -21,7 +22,7 @@ SHELL := /bin/bash
 unexport PYTHONDONTWRITEBYTECODE
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: demo test container build lint asan wheel bench kernels table clean
+.PHONY: demo test container build lint asan wheel bench kernels carried table clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -47,6 +48,8 @@ demo test container asan:
 	@scripts/as_user.sh $(MAKE) --no-print-directory $@
 wheel:
 	@KEEP=dist scripts/as_user.sh $(MAKE) --no-print-directory $@
+carried:
+	@KEEP=docs/carried.md scripts/as_user.sh $(MAKE) --no-print-directory $@
 bench:
 	@KEEP=bench/results scripts/as_user.sh $(MAKE) --no-print-directory $@
 
@@ -75,6 +78,9 @@ asan: build/asan/.built
 wheel: $(VENV)/.built
 	@scripts/wheel.sh $(BIN)/python
 	@scripts/try_wheel.sh $(BIN)/python
+
+carried: $(VENV)/.built
+	@ZAPTRACE_TEST_MATRIX=docs/carried.md $(BIN)/pytest -q --tb=short -n $(JOBS) --dist worksteal tests/test_programs.py
 
 bench: $(VENV)/.built
 	@$(BIN)/python -m bench
