@@ -1,8 +1,9 @@
 """Who a process is and what it may use: ids, resource limits, priority, scheduling, processors.
 
-Not carried: user and group ids other than the supervisor's (refused: without a capability they could
-not be given back), real-time policies that this host does not allow (refused at restore), memory
-policy (NUMA), cgroups, and the processor affinity where this host does not have those processors.
+Not carried: user and group ids, groups and capabilities other than the supervisor's (refused, for root
+as well; an ordinary user's processes cannot have others), real-time policies that this host does not
+allow (refused at restore), memory policy (NUMA), cgroups, and the processor affinity where this host
+does not have those processors.
 
 No C half: nothing of it is translated; the ids of calls that name a process are the table's.
 """
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from ..errors import RestoreError, UnsupportedResource
+from ..linux.procfs import status
 from ..shapes import U16, U32, Length, NamesLiving, NamesThread, Range
 from ..view.build import Build, Stage
 from ..view.frozen import FrozenPod, FrozenProcess
@@ -26,6 +28,7 @@ from .room import Whole
 NAME = "credentials"
 
 _LIMITS = range(16)
+_CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,11 @@ def verify(states: list[State], whole: Whole) -> None:
 
 
 def capture(pod: FrozenPod) -> list[State]:
-    return [_capture(process) for process in pod.processes]
+    rights = _rights()
+    return [_capture(process, rights) for process in pod.processes]
 
 
-def _capture(process: FrozenProcess) -> State:
+def _capture(process: FrozenProcess, rights: dict[str, str]) -> State:
     uids, gids = (list(map(int, process.status[key].split())) for key in ("Uid", "Gid"))
     own_uids, own_gids = list(os.getresuid()), list(os.getresgid())
     if uids[:3] != own_uids or gids[:3] != own_gids:
@@ -69,6 +73,9 @@ def _capture(process: FrozenProcess) -> State:
             found=f"uid {uids[:3]}, gid {gids[:3]}",
             do="run the pod as that user",
         )
+    for thread in process.threads:
+        if rights:
+            _check_rights(process, thread.rtid, rights)
     with open(f"{process.proc}/oom_score_adj") as file:
         oom = int(file.read())
     return State(
@@ -79,6 +86,30 @@ def _capture(process: FrozenProcess) -> State:
         oom_score_adj=oom,
         threads=[_scheduling(t.vtid, t.rtid) for t in process.threads],
     )
+
+
+def _check_rights(process: FrozenProcess, rtid: int, rights: dict[str, str]) -> None:
+    found = status(rtid)
+    for name, ours in rights.items():
+        if found[name].split() != ours.split():
+            raise UnsupportedResource(
+                f"cannot checkpoint process {process.vpid} ({process.comm}): it has given up rights",
+                needed=f"{name} {ours.strip() or '(none)'}, as the supervisor's programs begin with",
+                found=f"{name} {found[name].strip() or '(none)'}",
+                do="run the pod as an ordinary user, who has none to give up",
+            )
+
+
+def _rights() -> dict[str, str]:
+    """Groups and capabilities that a process begins with that we execute, as capabilities(7) has it;
+    nothing for an ordinary user, whose processes can change neither."""
+    own = status(os.getpid())
+    bits = {name: int(own[name], 16) for name in _CAPABILITIES}
+    has = bits["CapAmb"] if os.geteuid() else (bits["CapInh"] | bits["CapBnd"]) & bits["CapPrm"]
+    if not has:
+        return {}
+    bits |= {"CapPrm": has, "CapEff": has}
+    return {"Groups": own["Groups"], **{name: f"{value:016x}" for name, value in bits.items()}}
 
 
 def _scheduling(vtid: int, rtid: int) -> Scheduling:
@@ -99,14 +130,14 @@ def restore(states: list[State], build: Build) -> None:
 
 
 def _claim(state: State) -> None:
-    if state.uids != list(os.getresuid()) and os.geteuid() != 0:
+    if (state.uids, state.gids) != (list(os.getresuid()), list(os.getresgid())):
         raise RestoreError(
             f"cannot restore process {state.vpid}: it belongs to another user",
             stage="CLAIM",
             resource=NAME,
             vpid=state.vpid,
-            needed=f"user id {state.uids[0]}",
-            found=f"user id {os.getuid()}",
+            needed=f"user id {state.uids[0]}, group id {state.gids[0]}",
+            found=f"user id {os.getuid()}, group id {os.getgid()}",
             do="restore it as the same user",
             changed="nothing",
         )
