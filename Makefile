@@ -8,17 +8,21 @@
 # make wheel   dist/: source archive and wheels, and the demo from one of them, newly installed
 # make bench   what things cost, next to a plain rival; JSON in bench/results/
 # make kernels images of other kernels and processors, restored in virtual machines (not in CI)
+# make carried run every program of tests/programs, and write docs/carried.md
 # make table   refresh docs/syscalls.md, the table of system calls
 # make clean   back to a fresh clone
 #
-# Everything that is made goes into .venv and build/. Root's demo, test, asan, wheel and bench run as
+# Everything that is made goes into .venv and build/. Root's demo, test, asan, wheel, carried and bench run as
 # an ordinary user on a copy of this tree (scripts/as_user.sh says so); ZAPTRACE_TEST_AS_ROOT=1 keeps
 # them root's. MARK=... keeps to tests with that mark, PYTEST="..." adds arguments to pytest.
 
 SHELL := /bin/bash
+# Thousands of starts of Python: what is compiled once is not compiled again by each, and the tree is
+# found by its path (compat), not by a finder of setuptools' that takes as long as the start itself.
+unexport PYTHONDONTWRITEBYTECODE
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: demo test container build lint asan wheel bench kernels table clean
+.PHONY: demo test container build lint asan wheel bench kernels carried table clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -44,6 +48,8 @@ demo test container asan:
 	@scripts/as_user.sh $(MAKE) --no-print-directory $@
 wheel:
 	@KEEP=dist scripts/as_user.sh $(MAKE) --no-print-directory $@
+carried:
+	@KEEP=docs/carried.md scripts/as_user.sh $(MAKE) --no-print-directory $@
 bench:
 	@KEEP=bench/results scripts/as_user.sh $(MAKE) --no-print-directory $@
 
@@ -73,6 +79,9 @@ wheel: $(VENV)/.built
 	@scripts/wheel.sh $(BIN)/python
 	@scripts/try_wheel.sh $(BIN)/python
 
+carried: $(VENV)/.built
+	@ZAPTRACE_TEST_MATRIX=docs/carried.md $(BIN)/pytest -q --tb=short -n $(JOBS) --dist worksteal tests/test_programs.py
+
 bench: $(VENV)/.built
 	@$(BIN)/python -m bench
 
@@ -89,7 +98,7 @@ lint: $(VENV)/.built
 $(VENV)/.built: $(SOURCES) | $(VENV)/bin/pip
 	@rm -rf build/lib.* build/temp.*
 	@echo "building zaptrace"
-	@$(BIN)/pip install -qq --no-build-isolation -e '.[test]'
+	@$(BIN)/pip install -qq --no-build-isolation --config-settings editable_mode=compat -e '.[test]'
 	@touch $@
 
 $(VENV)/bin/pip:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import re
+import shutil
+import tempfile
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -24,9 +29,20 @@ TEST = [
     "supervisor>=4.2",
 ]
 
+OPTIONS: dict[str, dict[str, str]] = {"bdist_wheel": {"py_limited_api": "cp311"}}
+if not os.access(HERE, os.W_OK):  # a tree that is not ours: setuptools is to write elsewhere, too
+    elsewhere = tempfile.mkdtemp(prefix="zaptrace-build-")
+    atexit.register(shutil.rmtree, elsewhere, ignore_errors=True)
+    OPTIONS |= {"build": {"build_base": elsewhere}, "egg_info": {"egg_base": elsewhere}}
+
+VERSION = re.search(
+    r'^__version__ = "(.+)"$', (HERE / "zaptrace" / "__init__.py").read_text("utf-8"), re.M
+)
+assert VERSION
+
 setup(
     name="zaptrace",
-    version="0.1.0",
+    version=VERSION[1],
     description="Checkpoint, restore and migrate groups of processes, without privilege",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
@@ -48,7 +64,7 @@ setup(
     ],
     extras_require={"test": TEST},
     entry_points={"console_scripts": ["zaptrace = zaptrace.cli:main"]},
-    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+    options=OPTIONS,
     zip_safe=False,
     classifiers=[
         "Operating System :: POSIX :: Linux",

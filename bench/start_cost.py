@@ -29,6 +29,8 @@ _SUBREAPER = 36
 BARE = [sys.executable, "-c", "pass"]
 ZAPTRACE = str(Path(sys.executable).with_name("zaptrace"))
 COMPLETE = {"_ZAPTRACE_COMPLETE": "bash_complete", "COMP_WORDS": "zaptrace r", "COMP_CWORD": "1"}
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+"""Nobody compiles at every start what an installation has compiled."""
 CASES: dict[str, tuple[list[str], dict[str, str]]] = {
     "help": ([ZAPTRACE, "--help"], {}),
     "completion": ([ZAPTRACE], COMPLETE),
@@ -59,7 +61,7 @@ def used() -> float:
 def start_of(name: str, root: str, rounds: int) -> list[Line]:
     """Two lines: by the clock, and processor time."""
     argv, extra = CASES[name]
-    env = {**os.environ, "ZAPTRACE_RUNTIME_DIR": root, **extra}
+    env = {**ENVIRONMENT, "ZAPTRACE_RUNTIME_DIR": root, **extra}
     clock = Line(f"zaptrace {name}", "ms", rival="python3 -c pass")
     cpu = Line(f"zaptrace {name}, cpu", "ms", rival="python3 -c pass, cpu")
     for _ in range(rounds):
@@ -72,7 +74,7 @@ def start_of(name: str, root: str, rounds: int) -> list[Line]:
 
 def idle(root: str) -> list[Line]:
     """A supervisor whose pod sleeps and whom nobody has asked anything."""
-    env = {**os.environ, "ZAPTRACE_RUNTIME_DIR": root}
+    env = {**ENVIRONMENT, "ZAPTRACE_RUNTIME_DIR": root}
     command = [ZAPTRACE, "run", "--name", "idle", "-d", "--", "sleep", "600"]
     subprocess.run(command, env=env, stdout=subprocess.DEVNULL, check=True, timeout=PATIENCE_S)
     try:

@@ -1,23 +1,39 @@
 """Builds zaptrace._native: the C tracer, compiled with cffi.
 
 api.h is the cdef. The tables (gen_tables.py) and our vDSO (vdso/build.py) are made first, into a
-directory of the build. ZAPTRACE_SANITIZE=address,undefined builds it with those sanitizers.
+directory of the build: build/generated, or one that goes away again where this tree is not ours to
+write to. ZAPTRACE_SANITIZE=address,undefined builds it with those sanitizers.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import cffi
 
 HERE = Path(__file__).resolve().parent
-GENERATED = HERE.parent / "build" / "generated"
+
+
+def _place() -> Path:
+    build = HERE.parent / "build"
+    if os.access(build if build.exists() else build.parent, os.W_OK):
+        return build / "generated"
+    place = tempfile.mkdtemp(prefix="zaptrace-generated-")
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return Path(place)
+
+
+GENERATED = _place()
 
 sys.path[:0] = [str(HERE), str(HERE / "vdso")]
 import gen_tables  # noqa: E402
+import host_for_build  # noqa: E402
 
 
 def _vdso_builder():
@@ -44,6 +60,7 @@ def _sources() -> list[str]:
     return [os.path.relpath(f, HERE.parent) for f in sorted(files)]
 
 
+host_for_build.check()
 gen_tables.generate(GENERATED)
 _vdso_builder().build(GENERATED, _params_address())
 

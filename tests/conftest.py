@@ -38,6 +38,11 @@ def pytest_configure(config: pytest.Config) -> None:
         from harness import flavours, strangers  # noqa: F401 - they look at what was asked for
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
+    page = os.environ.get("ZAPTRACE_TEST_MATRIX")
+    if page and not hasattr(config, "workerinput"):
+        from harness import matrix
+
+        config.pluginmanager.register(matrix.Matrix(Path(page)))
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     # A shell starts `&` jobs with these two ignored, and every child would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -16,7 +16,7 @@ PYTHON = ROOT / "zaptrace"
 C = ROOT / "csrc"
 
 FLOORS = (
-    "cancel errors ids limits log plain shapes text",
+    "cancel errors ids limits log plain record shapes text",
     "linux",
     "image",
     "network",

@@ -12,6 +12,7 @@ from harness.world import (
     PROGRAMS,
     compiled,
     require_clone3,
+    require_kcmp,
     require_mbind,
     require_pidfd_getfd,
 )
@@ -27,7 +28,9 @@ GO_ON = {
     "clone3_args": "a thread protects memory, and opens it up again",
     "restarted_unseen": "waits of two seconds end, and threads with them",
     "running_children": "children come and go",
+    "running_looks_outside": "files are opened and closed",
     "running_long_calls": "it writes to files",
+    "running_pi": "mutexes go from hand to hand",
     "running_short_answers": "the same",
     "running_signal_waits": "signals come and go",
     "running_unaccepted": "it connects and accepts",
@@ -44,11 +47,11 @@ _NEEDS = {
     "clone3_args": require_clone3,
     "pidfd_living": require_clone3,
     "pidfd_getfd": require_pidfd_getfd,
-    "limit_nofile": require_pidfd_getfd,
     "memory_policy": require_mbind,
+    "epoll_edges": require_kcmp,
 }
-"""What a container's profile denies, to the program itself, or to us: a process of limit_nofile has
-no number left for a socket to send by."""
+"""What a container's profile denies, to the program itself, or to us: epoll_edges has both ends of a
+pipe watched as one number, which is refused there (test_epoll.py)."""
 
 
 def not_denied(source: Path) -> None:

@@ -104,6 +104,22 @@ def test_what_is_wrong_is_named_with_its_place(wrong: dict[str, Any], where: str
 
 
 @dataclass(frozen=True)
+class Grown:
+    fd: Fd
+    later: Word = "as it was"
+
+
+def test_what_came_later_may_be_missing():
+    """Images of earlier versions lack it; its default is what it was then."""
+    assert read(Grown, {"fd": 3}) == Grown(3, "as it was")
+    assert read(Grown, {"fd": 3, "later": "x"}) == Grown(3, "x")
+    with pytest.raises(BadImage, match="has the wrong fields"):
+        read(Grown, {"later": "x"})
+    with pytest.raises(BadImage, match="has the wrong fields"):
+        read(Grown, {"fd": 3, "latest": "x"})
+
+
+@dataclass(frozen=True)
 class Giver:
     file_id: GivesFile
 

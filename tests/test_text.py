@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import subprocess
+import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from zaptrace.cli import _common, _tell
 from zaptrace.errors import PodError, ZaptraceError
 from zaptrace.limits import ERROR_TEXT
 from zaptrace.log import log
-from zaptrace.text import shown, shown_lines
+from zaptrace.text import as_json, shown, shown_lines
 
 
 @pytest.mark.parametrize(
@@ -44,6 +49,42 @@ def test_what_is_logged_is_fit_to_print(caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.WARNING, logger="zaptrace"):
         log.warning("pod %s from %s", "\x1b[2Jweb", "x\nzaptrace: all is well")
     assert caplog.messages == ["pod \\x1b[2Jweb from x\n           zaptrace: all is well"]
+
+
+def test_who_has_not_loaded_logging_does_not_get_it_from_us():
+    """A place of ours is told all the same."""
+    code = """if True:
+        import sys
+        from zaptrace.log import log
+        log.to(lambda level, text: print(level, text), "warning")
+        log.info("no")
+        log.warning("%d of them", 3)
+        log.error("100%")
+        assert "logging" not in sys.modules
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "WARNING 3 of them\nERROR 100%\n"
+    assert done.stderr == ""
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_json_without_json(value: object):
+    assert json.loads(as_json(value)) == value
+
+
+def test_json_of_a_byte_that_is_no_utf8():
+    assert json.loads(as_json({"argv": ["a\udcff"]})) == {"argv": ["a\udcff"]}
 
 
 def test_so_is_what_verbs_print(capsys: pytest.CaptureFixture[str]):

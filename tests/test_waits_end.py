@@ -20,8 +20,8 @@ ITS_END = "its process was killed just now; nothing outlives SIGKILL but a call 
 A_DISK = "a write to a disk ends with it, one to the wire has the limits of a Channel"
 TOLD = "until the kernel says that there is no more; the pod is frozen, and its queues are bounded"
 PYTHON = {
-    "cli/_foreground.py Attached.run: while True": "the pod ends, its supervisor dies, or we detach",
-    "cli/_foreground.py Attached._shown: poller.poll()": "the terminal takes it, or there is a signal",
+    "cli/_attached.py Attached.run: while True": "the pod ends, its supervisor dies, or we detach",
+    "cli/_attached.py Attached._shown: poller.poll()": "the terminal takes it, or there is a signal",
     "cli/_foreground.py _wait: while True": "the pod ends or its supervisor dies; signals are passed on",
     "cli/_foreground.py _wait: poller.poll()": "the lifeline says so, or is cut; or there is a signal",
     "cli/_screen.py Screen._serve: self._waiting.get()": "close() says so; it is a daemon thread",
@@ -50,14 +50,15 @@ PYTHON = {
     "pod/pod.py Pod._wait_for_job: self._jobs.get()": "the same: an idle tracer waits for work",
     "resources/aio.py _capture: while True": "a limit is in it",
     "resources/common/libc.py apart: os.waitpid(child, 0)": "it makes a few calls of which none waits",
-    "resources/common/sock_diag.py ask: link.recv(1 << 18)": "the socket has a timeout",
-    "resources/common/sock_diag.py ask: while True": "the kernel marks the last answer",
+    "linux/sock_diag.py ask: link.recv(1 << 18)": "the socket has a timeout",
+    "linux/sock_diag.py ask: while True": "the kernel marks the last answer",
     "resources/inet_socket/flow.py put: receiver.recv(1, socket.MSG_OOB)": "it has come",
     "resources/inet_socket/queue.py _datagrams: while True": TOLD,
     "resources/memory/pages.py Saver.finish: self._pipe.wait()": A_DISK,
     "resources/sysv_ipc.py _messages: while True": TOLD,
     "resources/tty/__init__.py _open_master: while True": "up to the highest number that is tried",
     "resources/unix_socket/maker.py Maker._send_pieces: while True": "each turn sends some, or raises",
+    "resources/common/flocking.py take_at_last: door.accept()": "it has a timeout; who connects did so",
     "resources/unix_socket/maker.py _accept: listener.accept()": "the socket does not block",
     "resources/unix_socket/maker.py _accept: while True": "the backlog is bounded; then accept raises",
     "resources/unix_socket/queue.py _datagrams: while True": TOLD,
@@ -73,7 +74,6 @@ PYTHON = {
     "supervisor/starter.py _read_exactly: stream.recv(count - len(data))": "a supervisor says, or dies; "
     "`zaptrace stop` ends one that is at it",
     "supervisor/supervisor.py Supervisor._wait_for_end: self.pod.wait()": "what this thread is for",
-    "supervisor/workers.py Workers.turn: while True": "until the queue is empty; who posts has had a turn",
     "view/build.py Build.take_files: socket.recv_fds(self.channel, 1, len(fds), socket.MSG_CMSG_CLOEXEC)":
         "the program that sends them has run, and succeeded",
     "view/duplicates.py _sent: ours.recvmsg(1, space, socket.MSG_CMSG_CLOEXEC)":

@@ -95,9 +95,9 @@ def launch(
 
     job = Job(
         "launch",
-        str(runtime.root()),
+        runtime.place(),
         name,
-        argv=list(argv),
+        argv=[str(os.fsdecode(word)) for word in argv],
         cwd=os.path.abspath(cwd or os.getcwd()),
         env=dict(os.environ if env is None else env),
     )
@@ -120,7 +120,7 @@ def restore(
 
     job = Job(
         "restore",
-        str(runtime.root()),
+        runtime.place(),
         name,
         image=os.path.abspath(image),
         allow_changed=[os.path.abspath(path) for path in allow_changed],

@@ -35,12 +35,15 @@ import contextlib
 import errno
 import functools
 import os
-import threading
-from collections.abc import Iterator
-from typing import Any
 
 from .limits import ERROR_TEXT
 from .text import shown_lines
+
+TYPE_CHECKING = False  # as typing's, which takes long to load
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator
+    from typing import Any
 
 _FIELDS = ("needed", "found", "do", "changed")
 

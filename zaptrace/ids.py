@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NewType
+TYPE_CHECKING = False  # as typing's, which takes long to load
+if TYPE_CHECKING:
+    from typing import NewType
+else:
+
+    def NewType(name, base):
+        """At run time an id is its number."""
+        return base
+
 
 Vpid = NewType("Vpid", int)
 """A process id, thread id, process-group id or session id inside the pod (one number space)."""

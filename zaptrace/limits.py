@@ -15,13 +15,12 @@ What large pods make, counted (tests/test_limits.py counts again):
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from .record import Record
 
 MIB = 1 << 20
 
 
-@dataclass(frozen=True)
-class Budget:
+class Budget(Record):
     """Of one piece of plain data, or one stream of them."""
 
     bytes: int

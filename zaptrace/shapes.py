@@ -20,7 +20,7 @@ import functools
 import socket
 import types
 import typing
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -118,7 +118,7 @@ class Among:
     def __init__(self, *keys: str) -> None:
         self.keys = frozenset(keys)
 
-    def check(self, value: dict[str, object], seen: Seen) -> None:
+    def check(self, value: Mapping[str, object], seen: Seen) -> None:
         if not self.keys >= value.keys():
             unknown = sorted(value.keys() - self.keys)
             raise Wrong("has a key that it cannot have", "known ones", repr(unknown[0])[:60])
@@ -178,9 +178,11 @@ Id = Annotated[int, Range(0, 1 << 22)]  # PID_MAX_LIMIT
 Fd = Annotated[int, Range(0, (1 << 30) - 1)]
 Signal = Annotated[int, Range(0, 64)]
 """0 where there is none."""
+Backlog = Annotated[int, Range(0, (1 << 31) - 1)]
 Mode = Annotated[int, Range(0, 0xFFFF)]
-Flags = U32
-Address = Annotated[int, Range(0, 1 << 47)]
+Flags = Annotated[int, Range(0, (1 << 31) - 1)]
+"""Of open(2), which takes an int."""
+Address = Annotated[int, Range(0, 1 << 56)]
 """Of memory; an end may be behind the last."""
 
 # Text and bytes
@@ -215,6 +217,7 @@ NamesThread = Annotated[int, _ID, Names("thread")]
 GivesFile = Annotated[int, Range(0, (1 << 31) - 1), Gives("open file")]
 NamesFile = Annotated[int, Range(0, (1 << 31) - 1), Names("open file")]
 
+_MISSING = dataclasses.MISSING
 Reader = Callable[[Any, Seen], Any]
 
 
@@ -261,18 +264,21 @@ def _reader(kind: Any) -> Reader:
 def _of_dataclass(cls: Any) -> Reader:
     fields = [(name, _reader(hint)) for name, hint in hints(cls).items()]
     names = {name for name, _ in fields}
+    # What has a default came later: images that were made before do not have it.
+    later = {f.name: f.default for f in dataclasses.fields(cls) if f.default is not _MISSING}
+    needed = names - later.keys()
 
     def read(plain: Any, seen: Seen) -> Any:
         if type(plain) is not dict:
             _mistyped(cls.__name__, plain)
-        if plain.keys() != names:
+        if not needed <= plain.keys() <= names:
             found = ", ".join(sorted(map(str, plain)))
             raise Wrong("has the wrong fields", ", ".join(sorted(names)), found[:200])
         values = []
         name = ""
         try:
             for name, reader in fields:
-                values.append(reader(plain[name], seen))
+                values.append(reader(plain[name], seen) if name in plain else later[name])
         except Wrong as wrong:
             wrong.place = f".{name}{wrong.place}"
             raise

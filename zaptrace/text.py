@@ -27,6 +27,26 @@ def shown_lines(text: str) -> str:
     return f"\n{_INDENT}".join(shown(line.strip()) for line in text.split("\n"))
 
 
+def as_json(value: object) -> str:
+    """What json.dumps gives for plain data; loading that takes longer than this."""
+    if isinstance(value, str):
+        return f'"{"".join(map(_in_json, value))}"'
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{as_json(str(k))}: {as_json(v)}' for k, v in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(as_json, value))}]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return repr(value)
+
+
+def _in_json(character: str) -> str:
+    if " " <= character <= "~":
+        return f"\\{character}" if character in '"\\' else character
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
+
+
 def _escaped(character: str) -> str:
     if character.isprintable():
         return character

@@ -40,6 +40,8 @@ int zt_proc_fd_info(int32_t id, int fd, char *ret, size_t size);
 int zt_proc_fd_link(int32_t id, int fd, char *ret, size_t size);
 /* /proc/ID/fd, to be listed. NULL with errno. */
 DIR *zt_proc_open_fds(int32_t id);
+/* Close all of our descriptors from `first` on but one (-1: none); in a child of a process with threads, too. */
+void zt_proc_close_all(int first, int but);
 /* Type and device of what it is of. No file system is asked, as the process that serves it may be
  * frozen. 0, or -1 with errno. */
 typedef struct zt_proc_kind {

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../base/proc.h"
 #include "../ptrace/filter.h"
 #include "loop.h"
 
@@ -37,7 +38,7 @@ static int place_stdio(const int32_t *fds)
 {
     int high[3];
     for (int i = 0; i < 3; i++) {
-        high[i] = fds[i] < 0 ? -1 : fcntl(fds[i], F_DUPFD, 10);
+        high[i] = fds[i] < 0 ? -1 : fcntl(fds[i], F_DUPFD, 3);
         if (fds[i] >= 0 && high[i] < 0)
             return -1;
     }
@@ -73,13 +74,12 @@ static void child(const zt_launch_spec *spec, const zt_pod *pod, const int go[2]
     close(go[1]); /* else the end of the supervisor would not end us */
     if (read(go[0], &byte, 1) != 1) /* until we are seized */
         _exit(127);
-    int keep = fcntl(failed, F_DUPFD_CLOEXEC, 100);
+    int keep = fcntl(failed, F_DUPFD_CLOEXEC, 3);
     if (keep < 0 || place_stdio(spec->fds))
         report(failed, errno);
     if (spec->tty && ioctl(0, TIOCSCTTY, 0))
         report(keep, errno);
-    syscall(SYS_close_range, 3, keep - 1, 0);
-    syscall(SYS_close_range, keep + 1, ~0u, 0);
+    zt_proc_close_all(3, keep);
     if (spec->cwd && chdir(spec->cwd))
         report(keep, errno);
     if (spec->nofile && set_soft_limit(spec->nofile))

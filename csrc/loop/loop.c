@@ -12,6 +12,7 @@
 #include "../pod/pi.h"
 #include "../pod/robust.h"
 #include "../pod/safepoint.h"
+#include "../pod/vsyscall.h"
 #include "births.h"
 #include "calls.h"
 #include "ends.h"
@@ -178,7 +179,8 @@ static int on_signal(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
     bool answered = false;
     if (zt_stopped_get_siginfo(thread, &info, err))
         return -1;
-    if (signal == SIGSEGV && zt_cpu_level_answer(pod, task, &info, &answered, err))
+    if (signal == SIGSEGV && (zt_cpu_level_answer(pod, task, &info, &answered, err) ||
+                              (!answered && zt_vsyscall_answer(pod, task, &info, &answered, err))))
         return -1;
     if (answered)
         return run(pod, task, 0, err);

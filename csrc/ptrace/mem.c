@@ -121,7 +121,8 @@ static int scan(int fd, uint64_t start, uint64_t end, int32_t what, bool guards,
     return runs;
 }
 
-/* /proc/PID/pagemap: bit 63 present, 62 swapped, 61 file page or shared, 56 mapped here alone. */
+/* /proc/PID/pagemap: bit 63 present, 62 swapped, 61 file page or shared, 58 guard (Linux 6.15), 56 mapped here
+ * alone. */
 static ssize_t read_entries(int fd, uint64_t start, uint64_t end, uint64_t *ret, zt_err *err)
 {
     uint64_t pages = (end - start) / PAGE;
@@ -129,23 +130,26 @@ static ssize_t read_entries(int fd, uint64_t start, uint64_t end, uint64_t *ret,
     return got < 0 ? zt_fail_os(err, "read of pagemap") : got / 8;
 }
 
-/* The same for kernels before 6.7. The zero page cannot be told apart there; it is saved as what it
- * reads as. Guard pages came later. */
+/* The same for kernels before 6.7, or who does not let us ask. The zero page cannot be told apart there; it
+ * is saved as what it reads as. */
 static int read_pagemap(int fd, uint64_t start, uint64_t end, int32_t what, zt_page_run *ret, int32_t capacity,
                         uint64_t *ret_next, zt_err *err)
 {
     uint64_t entries[SCAN_BATCH];
     int runs = 0;
     *ret_next = end;
-    while (start < end && what != ZT_PAGES_GUARD) {
+    while (start < end) {
         ssize_t got = read_entries(fd, start, end, entries, err);
         if (got < 0)
             return -1;
         if (got == 0)
             break;
         for (ssize_t i = 0; i < got; i++, start += PAGE) {
-            bool holds = entries[i] >> 62 && !(what == ZT_PAGES_UNLIKE_FILE && entries[i] >> 61 & 1);
-            if (holds && !add_run(ret, &runs, capacity, start, start + PAGE, ZT_RUN_HELD)) {
+            const bool guard = entries[i] >> 58 & 1;
+            const bool holds =
+                entries[i] >> 62 && what != ZT_PAGES_GUARD && !(what == ZT_PAGES_UNLIKE_FILE && entries[i] >> 61 & 1);
+            const uint32_t kind = guard ? ZT_RUN_GUARD : ZT_RUN_HELD;
+            if ((guard || holds) && !add_run(ret, &runs, capacity, start, start + PAGE, kind)) {
                 *ret_next = start;
                 return runs;
             }

@@ -1,22 +1,28 @@
 #!/usr/bin/python3.11
 """The first process of a virtual machine: runs programs in pods, as an ordinary user.
 
-It says how each went.
+It says how each went, a line that begins with @ for each.
 
-make       each program is started, checkpointed and ended; all of /w goes out as lines of base64
-restore    /w is as another machine left it; each pod is restored, told to go on, and has to pass
+make:KEY       each program is started, checkpointed, goes on, is checkpointed and ended; what became
+               of it, /w/KEY, goes out on the second serial line. Also said: what `zaptrace check` says
+restore:KEY    /w is as the other machines left it; each pod is restored, told to go on, and has to pass
 """
 
 from __future__ import annotations
 
-import base64
 import ctypes
+import fcntl
 import io
 import os
+import shutil
+import socket
+import struct
 import sys
 import tarfile
+import termios
 import time
 import traceback
+import tty
 from pathlib import Path
 
 USER = 1500
@@ -24,37 +30,61 @@ W = Path("/w")
 PATIENCE_S = 120.0
 sys.path[:0] = ["/zt", "/zt/site"]
 
+LEVELS = {"threads": (0, 2, 3), "xstate": (0, 2, 3), "cpu_seen": (2, 3)}
+"""Programs that are also run at a level of the processor, 0 being all of it."""
 
-def mount(kind: str, where: str) -> None:
+
+def mount(kind: str, where: str, options: str = "") -> None:
     os.makedirs(where, exist_ok=True)
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(kind.encode(), where.encode(), kind.encode(), 0, None):
+    if libc.mount(kind.encode(), where.encode(), kind.encode(), 0, options.encode() or None):
         print(f"cannot mount {kind}: {os.strerror(ctypes.get_errno())}", flush=True)
 
 
-def make(program: Path) -> str:
+def loopback() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
+
+
+def load_modules() -> None:
+    for path in sorted(Path("/modules").glob("*"), key=lambda path: int(path.name)):
+        with path.open("rb") as file:
+            libc = ctypes.CDLL(None, use_errno=True)
+            if libc.syscall(313, file.fileno(), b"", 0):  # finit_module
+                print(f"cannot load module {path.name}: {os.strerror(ctypes.get_errno())}")
+
+
+def make(work: Path, program: Path, level: int) -> str:
     from zaptrace.image.sink import DirectorySink
+    from zaptrace.linux import cpu
     from zaptrace.pod.checkpoint import checkpoint
     from zaptrace.pod.pod import Pod, Stdio
 
-    work = W / program.name
-    work.mkdir()
+    work.mkdir(parents=True)
     out = os.open(work / "out", os.O_WRONLY | os.O_CREAT, 0o644)
     null = os.open("/dev/null", os.O_RDONLY)
     env = {"ZT_GO": str(work / "go"), "PATH": "/bin"}
+    if level:
+        cpu.keep_to(level, env)
+        if cpu.has_faulting():
+            env["ZT_CPU_LEVEL"] = str(level)
     stdio = Stdio(null, out, out, tty=False)
-    with Pod.launch([str(program)], name="it", cwd=str(work), env=env, stdio=stdio) as pod:
+    pod = Pod.launch(
+        [str(program)], name="it", cwd=str(work), env=env, stdio=stdio, cpu_level=level
+    )
+    with pod:
         await_text(work / "out", "ready", lambda: pod.wait(0.05))
+        checkpoint(pod, DirectorySink(str(work / "first")), then="resume")
+        shutil.rmtree(work / "first")
         checkpoint(pod, DirectorySink(str(work / "image")), then="stop")
     return "made"
 
 
-def restore(program: Path) -> str:
+def restore(work: Path) -> str:
     from zaptrace.image.image import Image
     from zaptrace.pod.pod import Stdio
     from zaptrace.pod.restore import restore as restored
 
-    work = W / program.name
     out = os.open(work / "out", os.O_WRONLY | os.O_APPEND)
     null = os.open("/dev/null", os.O_RDONLY)
     with (
@@ -77,6 +107,7 @@ def await_text(path: Path, text: str, ended) -> None:
 
 def as_user(work) -> None:
     """Each in a process of its own, so that one that hangs or crashes is one line."""
+    sys.stdout.flush()
     pid = os.fork()
     if pid == 0:
         try:
@@ -92,44 +123,82 @@ def as_user(work) -> None:
     os.waitpid(pid, 0)
 
 
-def one(program: Path, what) -> None:
+def one(name: str, what) -> None:
+    """`what`, and a line on it, with what a failure needed and found."""
+
     def work() -> None:
         try:
-            print(f"\n@ {program.name} {what(program)}", flush=True)
+            said = what()
         except Exception as error:
-            found = getattr(error, "found", None)
-            said = " ".join(f"{error} {found or ''}".split())
-            print(f"\n@ {program.name} failed: {type(error).__name__}: {said}", flush=True)
+            parts = [getattr(error, key, None) for key in ("needed", "found")]
+            more = " | ".join(str(part) for part in parts if part)
+            said = " ".join(f"failed: {type(error).__name__}: {error} | {more}".split())
+        print(f"\n@ {name} {said}", flush=True)
 
     as_user(work)
+
+
+def abilities() -> None:
+    from zaptrace.linux import abilities
+
+    for ability in abilities.probe():
+        print(f"\n@ability {ability.name}|{'yes' if ability.ok else 'no'}|{ability.because}")
+
+
+def give(directory: Path) -> None:
+    """Raw bytes, on a line whose tty would make other bytes of some."""
+    held = io.BytesIO()
+    with tarfile.open(fileobj=held, mode="w") as tar:
+        tar.add(directory, directory.name)
+    line = os.open("/dev/ttyS1", os.O_RDWR | os.O_NOCTTY)
+    tty.setraw(line)
+    with os.fdopen(line, "wb") as file:
+        file.write(held.getvalue())
+        file.flush()
+        termios.tcdrain(line)
+
+
+def made(key: str) -> None:
+    as_user(abilities)
+    for program in sorted(Path("/programs").iterdir()):
+        for level in LEVELS.get(program.name, (0,)):
+            name = program.name + (f"@v{level}" if level else "")
+            one(name, lambda at=W / key / name, it=program, level=level: make(at, it, level))
+    give(W / key)
+
+
+def restored(key: str) -> None:
+    for stored in sorted(path for path in Path("/stored").iterdir() if path.name != key):
+        with tarfile.open(stored) as tar:
+            tar.extractall(W)
+        for work in sorted((W / stored.name).iterdir()):
+            if (work / "image" / "manifest").exists():
+                one(f"{stored.name}/{work.name}", lambda work=work: restore(work))
 
 
 def main() -> None:
     for kind, where in (("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev")):
         mount(kind, where)
-    mount("tmpfs", "/dev/shm")
-    os.chmod("/dev/shm", 0o1777)
-    mount("tmpfs", "/tmp")
-    os.chmod("/tmp", 0o1777)
-    mode = dict(w.split("=", 1) for w in Path("/proc/cmdline").read_text().split() if "=" in w)[
-        "zt"
-    ]
-    print(f"\n@@ {os.uname().release} {mode}", flush=True)
+    mount("devpts", "/dev/pts", "mode=0620,ptmxmode=0666")
+    for place in ("/dev/shm", "/tmp"):
+        mount("tmpfs", place, "mode=1777")
+    words = dict(w.split("=", 1) for w in Path("/proc/cmdline").read_text().split() if "=" in w)
+    mode, _, key = words["zt"].partition(":")
+    (clock,) = Path("/sys/devices/system/clocksource").glob("*/current_clocksource")
+    print(f"\n@@ {os.uname().release} {clock.read_text().strip()} {mode}", flush=True)
     W.mkdir(exist_ok=True)
-    if (stored := Path("/w.tar")).exists():
-        with tarfile.open(stored) as tar:
-            tar.extractall(W)
-    os.chown(W, USER, USER)
-    for program in sorted(Path("/programs").iterdir()):
-        if mode == "make" or (W / program.name / "image").exists():
-            one(program, make if mode == "make" else restore)
+    (W / key).mkdir()
+    os.chown(W / key, USER, USER)
+    loopback()
+    load_modules()
+    import zaptrace.pod.checkpoint
+    import zaptrace.pod.pod
+    import zaptrace.pod.restore  # noqa: F401, once for all that are forked
+
     if mode == "make":
-        held = io.BytesIO()
-        with tarfile.open(fileobj=held, mode="w:gz") as tar:
-            for path in sorted(W.iterdir()):
-                tar.add(path, path.name)
-        print("\n@begin", flush=True)
-        print(base64.encodebytes(held.getvalue()).decode(), flush=True)
+        made(key)
+    else:
+        restored(key)
     print("\n@end", flush=True)
 
 

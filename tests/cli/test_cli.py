@@ -290,7 +290,9 @@ class TestDetached:
         eventually(lambda: zaptrace("logs", "two").stdout == "and on\n")
         done = zaptrace("checkpoint", "two", "--to", str(tmp_path / "2"), "--json")
         assert json.loads(done.stdout)["processes"] == 2
-        assert zaptrace("check", "two").returncode == 0
+        done = zaptrace("check", "two")
+        assert done.returncode == 0 and "yes   pod two can be checkpointed" in done.stdout, done
+        assert re.search(r"^ {6}tried: [\d.]+ KiB, and it stood still for ", done.stdout, re.M)
         zaptrace("stop", "two")
 
     def test_restore_in_the_foreground(self, zaptrace: Shell, tmp_path: Path) -> None:

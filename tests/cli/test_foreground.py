@@ -14,7 +14,8 @@ import pytest
 
 from harness.shell import Shell
 from harness.supervisors import PATIENCE_S, end_all, eventually
-from zaptrace.cli._foreground import Attached, Signals
+from zaptrace.cli._attached import Attached
+from zaptrace.cli._foreground import Signals
 from zaptrace.supervisor import control, runtime
 from zaptrace.supervisor.stream import Stream
 

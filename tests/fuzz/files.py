@@ -125,7 +125,7 @@ class Files:
         path = rng.choice([*self._texts, *self._values])
         if rng.random() < 0.3 or not path.is_file():
             how = odd.put(path, rng)
-            if how == odd.HUGE_FILE and path.suffix == ".log":  # it would be printed
+            if how == odd.HUGE_FILE and path.name.endswith("log"):  # it would be printed
                 path.unlink()
             return f"{path.name}: {how}"
         if path in self._values:

@@ -37,14 +37,15 @@ def images(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.mark.tracer
-@pytest.mark.timeout(max(SECONDS.values()) + 360)
+@pytest.mark.timeout(max(SECONDS.values()) + 400)
 @pytest.mark.parametrize("kind", SECONDS)
-def test_made_up_input(kind: str, images: Path, tmp_path: Path):
+def test_made_up_input(kind: str, request: pytest.FixtureRequest, tmp_path: Path):
     home = tmp_path / "home"
     home.mkdir()
-    worker = [sys.executable, str(TESTS / "fuzz" / "worker.py"), kind, str(images), str(home)]
+    images = tmp_path if kind == "files" else request.getfixturevalue("images")
+    command = [sys.executable, str(TESTS / "fuzz" / "worker.py"), kind, str(images), str(home)]
     ran = subprocess.run(
-        [*worker, str(SEED), str(SECONDS[kind]), str(FEWEST), "1000000000"],
+        [*command, str(SEED), str(SECONDS[kind]), str(FEWEST), "1000000000"],
         capture_output=True,
         text=True,
         timeout=SECONDS[kind] + 300,

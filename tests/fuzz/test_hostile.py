@@ -5,6 +5,7 @@ Some seconds of it here; ZAPTRACE_FUZZ_MINUTES=60 makes it as many minutes. A fa
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import time
@@ -50,12 +51,26 @@ def test_nonsense_at_the_control_socket(base: Path, place: Path, tty: bool) -> N
     assert victim.told["answers"]
 
 
-@pytest.mark.parametrize("grace", [1e300, float("inf"), float("nan"), -1.0, 1 << 62])
-def test_a_grace_time_that_is_none(base: Path, place: Path, grace: float) -> None:
-    """It was our own fault, in a thread; and he who asked waited for the end of the pod."""
+def test_values_that_no_verb_takes(base: Path, place: Path) -> None:
+    """They were our own fault, in a thread; who asked for a stop waited for the end of the pod."""
+    wrong: list[tuple[str, dict[str, object]]] = [
+        *(("stop", {"grace": grace}) for grace in (1e300, math.inf, math.nan, -1.0, 1 << 62)),
+        *(("checkpoint", {"to": to}) for to in ("", "a\0b", "x" * 4096)),
+        ("checkpoint", {"to": "image", "codec": "posix"}),
+        ("checkpoint", {"to": "image", "then": "state"}),
+        ("checkpoint", {"to": "image", "outside": "/"}),
+        ("migrate", {"to": "tcp://127.0.0.1:1", "options": {"codec": "posix"}}),
+        ("migrate", {"to": "tcp://127.0.0.1:1", "options": {"config": "\0"}}),
+        ("migrate", {"to": "tcp://127.0.0.1:1", "options": {"config": 7}}),
+        ("migrate", {"to": "tcp://127.0.0.1:1", "options": {"name": []}}),
+        ("migrate", {"to": "tcp://127.0.0.1:1", "options": {"key": {}}}),
+    ]
     victim = Victim(base, place / "pod", tty=False)
     try:
-        with victim.connect() as client, pytest.raises(PodError, match="bad arguments for 'stop'"):
-            client.call("stop", grace=grace, timeout=20)
+        with victim.connect() as client:
+            for verb, arguments in wrong:
+                with pytest.raises(PodError, match=f"bad arguments for '{verb}'"):
+                    client.call(verb, timeout=20, **arguments)
+            assert client.call("status")["state"] == "running"
     finally:
         victim.close()

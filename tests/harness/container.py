@@ -1,12 +1,13 @@
 """Runs a command as a stock container's processes run: under its engine's seccomp profile.
 
-    container.py [--deny CALL[:FIRST]=ERRNO]... COMMAND...
+    container.py [--deny CALL[@INDEX][:VALUE]=ERRNO]... COMMAND...
 
 container_profile.json is seccomp/default.json of moby/profiles (Apache-2.0), June 2026: what Docker
 and containerd give to a container without added capabilities. It is read as the engine reads it for
 x86-64: rules that need a capability are off, comparisons of arguments are kept, and a call that no
-rule names, one that no kernel has among them, is denied with EPERM. --deny takes more away (where its
-first argument is FIRST), as older profiles do and kernels that lack something.
+rule names, one that no kernel has among them, is denied with EPERM. --deny takes more away (where the
+argument with that index, 0 if it is not said, is VALUE), as older profiles do and kernels that lack
+something.
 """
 
 from __future__ import annotations
@@ -64,10 +65,12 @@ def _denials(words: list[str], numbers: dict[str, int]) -> list[Insn]:
     rows: list[Insn] = []
     for word in words:
         call, _, code = word.partition("=")
-        name, _, first = call.partition(":")
+        name, _, value = call.partition(":")
+        name, _, index = name.partition("@")
         rule: dict[str, Any] = {"action": "SCMP_ACT_ERRNO", "errnoRet": getattr(errno, code)}
-        if first:
-            rule["args"] = [{"index": 0, "value": int(first), "op": "SCMP_CMP_EQ"}]
+        if value:
+            compared = {"index": int(index or 0), "value": int(value, 0), "op": "SCMP_CMP_EQ"}
+            rule["args"] = [compared]
         rows += _block(numbers[name], rule)
     return rows
 

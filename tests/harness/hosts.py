@@ -266,10 +266,6 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self.master, text.encode())
 
-    def wait_a_moment(self) -> None:
-        """Until a program that was just started from a shell has the terminal."""
-        time.sleep(0.3)
-
     def expect(self, pattern: str, timeout: float = 20) -> str:
         """Read on until `pattern` (a regular expression) appears; what came with it is used up."""
         deadline = time.monotonic() + timeout

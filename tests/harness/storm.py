@@ -23,12 +23,15 @@ from harness.world import PATIENCE_S, REAL, FlavourError, waited
 from zaptrace.errors import ZaptraceError
 from zaptrace.image.image import Image
 from zaptrace.migration import destination
+from zaptrace.network.channel import Timeouts
 from zaptrace.pod.contents import read
 from zaptrace.supervisor import control, runtime, sweeping
 
 NAME = "storm"
 MARK = "ZT_STORM"
 _LOOK_S = 0.02
+_END_S = PATIENCE_S + Timeouts().retry
+"""So long may a source have to say that its pod is to go on there."""
 _SETTLED = ("running", "frozen")
 _SEGMENT_PAGES = (300, 30_000)
 
@@ -218,7 +221,7 @@ class Storm:
 
     def settle(self) -> list[str]:
         """Who is on the way to its end has come to it, and what is being done is done; what is not."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + _END_S
         while (left := self.unsettled()) and time.monotonic() < deadline:
             time.sleep(_LOOK_S)
         return left
@@ -316,7 +319,7 @@ class Plain:
         return self._process.poll() is not None
 
     def wait(self) -> int:
-        return self._process.wait(PATIENCE_S)
+        return self._process.wait(_END_S)
 
     def said(self) -> str:
         return self._log.read_text(errors="replace")
@@ -338,7 +341,7 @@ class OnTerminal:
         return stat_of(self.pid)[0] in ("Z", "X")
 
     def wait(self) -> int:
-        return self._screen.wait(PATIENCE_S)
+        return self._screen.wait(_END_S)
 
     def said(self) -> str:
         with contextlib.suppress(FlavourError):

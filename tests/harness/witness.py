@@ -52,13 +52,24 @@ def look(pod: Pod, addresses: list[int]) -> dict:
     return pod.call(work)
 
 
+def until_it_spins(pod: Pod) -> None:
+    """The last register that it loads has what it loads."""
+    while True:
+        pod.freeze()
+        loaded = look(pod, [])["registers"]["r8"]
+        pod.thaw()
+        if loaded == 0x6666666666666666:
+            return
+        time.sleep(0.01)
+
+
 def main(program: str, image_path: str) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     stdio = Stdio(null, null, null)
     env = dict(os.environ, ZT_GO=f"{image_path}.go")
     env.pop("LD_PRELOAD", None)  # the sanitizers are for us, not for the program
     with Pod.launch([program], name="witnessed", stdio=stdio, env=env) as pod:
-        time.sleep(0.5)  # until it spins
+        until_it_spins(pod)
         checkpoint(pod, DirectorySink(image_path), then="hold")
         addresses = places(pod)
         before = look(pod, addresses)

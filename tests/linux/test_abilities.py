@@ -137,9 +137,29 @@ class TestRoom:
         answer = spare._processes()
         assert not answer.ok and "allows 64 and has 60" in answer.because
 
+    def test_what_a_control_group_has_of_files_is_room(
+        self, place: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        line = Path("/proc/self/cgroup").read_text().splitlines()[-1]
+        there = place / line.split(":", 2)[2].lstrip("/")
+        there.mkdir(parents=True, exist_ok=True)
+        (there / "memory.max").write_text(f"{200 << 20}\n")
+        (there / "memory.current").write_text(f"{190 << 20}\n")
+        (there / "memory.stat").write_text(
+            f"anon {60 << 20}\nactive_file {100 << 20}\ninactive_file {30 << 20}\n"
+        )
+        monkeypatch.setattr(spare, "_CGROUP", place)
+        monkeypatch.setattr(spare.Path, "read_text", _v2(line))
+        answer = spare._memory()
+        assert answer.ok and "allows 200 MiB and has 60 MiB" in answer.because
+        (there / "memory.stat").write_text("active_file 0\ninactive_file 0\n")
+        assert not spare._memory().ok
+
     def test_a_place(self, place: Path):
-        assert spare.space("it", place, "costs", "do").ok
-        missing = spare.space("it", place / "none", "costs", "do")
+        assert spare.space("it", place, "costs", "do", 1, "short").ok
+        small = spare.space("it", place, "costs", "do", 1 << 62, "short")
+        assert not small.ok and (small.costs, small.do) == ("short", "do")
+        missing = spare.space("it", place / "none", "costs", "do", 1, "short")
         assert not missing.ok and missing.because == f"{place}/none: No such file or directory"
         assert (missing.costs, missing.do) == ("costs", "do")
 

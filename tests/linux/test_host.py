@@ -30,14 +30,31 @@ def test_the_words_of_the_kernel_do_not_count():
     assert not {"la57", "xtopology"} & set(facts.cpu_features)
 
 
-def test_registers_that_programs_left_no_room_for(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("register", ["xcr0.opmask", "xcr0.bndregs"])
+def test_registers_that_programs_left_no_room_for(register: str, monkeypatch: pytest.MonkeyPatch):
+    """Those of MPX too: kernels enable them still, and a program of a Haswell ended by it elsewhere."""
     facts = host.facts()
     avx = {"xsave", "avx", "xcr0.avx", "xcr0.sse"}
-    more = avx | {"xcr0.opmask", "xsavec"}
+    more = avx | {register, "xsavec"}
     monkeypatch.setattr(host.cpu, "features", lambda: frozenset(more))
     host.check_facts(replace(facts, cpu_features=sorted(avx | {"xsavec"})))
-    with pytest.raises(HostError, match=r"xcr0\.opmask"):
+    with pytest.raises(HostError, match=register):
         host.check_facts(replace(facts, cpu_features=sorted(avx)))
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_a_level_leaves_room_where_it_is_all_that_is_seen(
+    hidden: bool, monkeypatch: pytest.MonkeyPatch
+):
+    """Without CPUID faulting libraries have measured the registers of the processor that was there."""
+    monkeypatch.setattr(host.cpu, "has_faulting", lambda: hidden)
+    facts = host.facts(3)
+    monkeypatch.setattr(host.cpu, "features", lambda: host.cpu.LEVELS[4])
+    if hidden:
+        host.check_facts(facts)
+    else:
+        with pytest.raises(HostError, match=r"left no room"):
+            host.check_facts(facts)
 
 
 def test_facts_that_are_none():

@@ -229,9 +229,9 @@ def test_a_cut_connection_is_noticed_on_both_sides(how: str) -> None:
 
 
 def test_pings_keep_a_quiet_conversation_alive() -> None:
-    timeouts = Timeouts(ping=0.05, silence=0.6, answer=60)
+    timeouts = Timeouts(ping=0.05, silence=2, answer=60)
     with listening(echo, timeouts) as listener, call(listener, timeouts=timeouts) as channel:
-        time.sleep(1.5)
+        time.sleep(3)
         channel.send("say", n=1)
         assert channel.recv("say").fields == {"n": 1}
 

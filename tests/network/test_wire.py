@@ -6,6 +6,8 @@ import contextlib
 import os
 import queue
 import socket
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +27,8 @@ from harness.conversations import (
     raw_client,
 )
 from zaptrace import plain
-from zaptrace.errors import HostError, PeerGone, PeerVersionError, WireError
+from zaptrace.cancel import Cancel
+from zaptrace.errors import Cancelled, HostError, PeerGone, PeerVersionError, WireError
 from zaptrace.network import wire
 from zaptrace.network.wire import Channel, Timeouts, connect
 
@@ -239,3 +242,30 @@ def test_nobody_is_greeted_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
         quick = replace(QUICK, connect=1)
         with pytest.raises(WireError, match="went away"), call(listener, timeouts=quick):
             raise AssertionError
+
+
+def test_who_knows_names_and_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither that nor a name that can be none keeps who wants to reach a host, or to give it up."""
+    answer = threading.Event()
+    monkeypatch.setattr(wire, "getaddrinfo", lambda name, port: answer.wait(60) and [])
+    quick = replace(QUICK, connect=0.1)
+
+    def reach(name: str, timeouts: Timeouts, check: Callable[[], None] = lambda: None) -> None:
+        endpoint, key = f"tcp://{name}:7077", SERVER.public
+        with connect(endpoint, identity=CLIENT, server_key=key, timeouts=timeouts, check=check):
+            pass
+
+    try:
+        with pytest.raises(WireError, match="cannot reach there:7077") as caught:
+            reach("there", quick)
+        assert "nobody says within 0.1 s" in (caught.value.found or "")
+        cancel = Cancel("the migration")
+        cancel.ask("ctrl-c")
+        with pytest.raises(Cancelled):
+            reach("there", replace(QUICK, connect=300), cancel.check)
+    finally:
+        answer.set()
+    monkeypatch.undo()
+    with pytest.raises(WireError, match="cannot reach") as caught:
+        reach("a" * 70, QUICK)
+    assert caught.value.do == "look for a mistake in the name, or give the address"

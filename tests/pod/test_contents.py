@@ -118,7 +118,97 @@ def unknown_register(states: States) -> None:
     states["thread"][0]["registers"]["rzx"] = states["thread"][0]["registers"].pop("rax")
 
 
+def _of_another_process(states: States, room: str) -> tuple[dict[str, Any], int]:
+    """A State of this room, and a thread that is not of its process."""
+    one = states[room][0]
+    return one, next(t["vtid"] for t in states["thread"] if t["vpid"] != one["vpid"])
+
+
+def anothers_filter(states: States) -> None:
+    one, vtid = _of_another_process(states, "seccomp")
+    other = next(s for s in states["seccomp"] if s["vtid"] == vtid)
+    one["vtid"], other["vtid"] = vtid, one["vtid"]
+
+
+def anothers_scheduling(states: States) -> None:
+    one, vtid = _of_another_process(states, "credentials")
+    one["threads"][0]["vtid"] = vtid
+
+
+def anothers_times(states: States) -> None:
+    one, vtid = _of_another_process(states, "cpu_time")
+    one["threads"] = {vtid: next(iter(one["threads"].values()))}
+
+
+def endless_times(states: States) -> None:
+    states["cpu_time"][0]["used"][0] = -(1 << 63)
+
+
+def half_a_schedule(states: States) -> None:
+    states["credentials"][0]["threads"][0]["attributes"] = bytes(48)
+
+
+def soft_above_hard(states: States) -> None:
+    states["credentials"][0]["limits"][3] = [-1, 4096]
+
+
+def soft_above_hard_of_time(states: States) -> None:
+    states["cpu_time"][0]["limit"] = [7, 6]
+
+
+def _note(states: States, room: str, key: bytes, value: bytes) -> None:
+    states.setdefault("store", []).append({"room": room, "key": key, "value": value})
+
+
+def half_an_address(states: States) -> None:
+    _note(states, "inet_socket", bytes(8) + b"\xff" * 4 + bytes(4), b"\2" * 111)
+
+
+def addresses_of_no_family(states: States) -> None:
+    _note(states, "inet_socket", bytes(8) + b"\xff" * 4 + bytes(4), b"\7" * 112)
+
+
+def an_option_without_a_number(states: States) -> None:
+    _note(states, "inet_socket", bytes(12), b"")
+
+
+def half_a_filter(states: States) -> None:
+    _note(states, "seccomp", b"\1\0\0\0", bytes(8 + 7))
+
+
+def a_last_filter(states: States) -> None:
+    _note(states, "seccomp", ((1 << 31) - 1).to_bytes(4, "little"), bytes(16))
+
+
+def a_relative_directory(states: States) -> None:
+    _note(states, "unix_socket", bytes(8), b"etc")
+
+
+def a_watch_of_nothing(states: States) -> None:
+    _note(states, "inotify", b"", bytes(4))
+
+
+def half_a_ring(states: States) -> None:
+    _note(states, "aio", bytes(16), bytes(15))
+
+
+def half_an_event(states: States) -> None:
+    _note(states, "mqueue", bytes(4) + b"/q", bytes(15))
+
+
+def nobodys_timer(states: States) -> None:
+    _note(states, "posix_timer", bytes(8), b"")
+
+
+def half_a_key(states: States) -> None:
+    _note(states, "keys", bytes(3), b"")
+
+
 WRONG = (
+    anothers_filter, anothers_scheduling, anothers_times, endless_times, half_a_schedule, soft_above_hard,
+    soft_above_hard_of_time, half_an_address, addresses_of_no_family, an_option_without_a_number,
+    half_a_filter, a_last_filter, a_relative_directory, a_watch_of_nothing, half_a_ring,
+    half_an_event, nobodys_timer, half_a_key,
     own_parent, circle, twice, nobodys_memory, nobodys_file, no_thread, a_nul, no_such_signal,
     one_number_twice, overlap, half_a_page, behind_the_part, unknown_room, unknown_register,
 )  # fmt: skip

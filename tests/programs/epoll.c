@@ -28,6 +28,13 @@ int main(void)
 	add(inner, EPOLLIN, 4);
 	struct epoll_event in_inner = {.events = EPOLLIN, .data.u64 = 5};
 	zt_must(epoll_ctl(inner, EPOLL_CTL_ADD, s[1], &in_inner));
+	int once[2], spent = zt_must(epoll_create1(EPOLL_CLOEXEC));
+	struct epoll_event one = {.events = EPOLLIN | EPOLLONESHOT, .data.u64 = 6};
+	zt_must(pipe(once));
+	zt_must(epoll_ctl(spent, EPOLL_CTL_ADD, once[0], &one));
+	zt_writes(once[1], "x");
+	zt_same(epoll_wait(spent, &one, 1, 1000), 1);
+	zt_reads(once[0], "x"); /* the watch waits for nothing any more, nor does the pipe hold anything */
 
 	zt_ready();
 
@@ -52,5 +59,11 @@ int main(void)
 	zt_same(epoll_wait(ep, got, 8, 1000), 1);
 	zt_same(got[0].data.u64, 2);
 	zt_check(got[0].events & EPOLLRDHUP);
+	zt_must(close(once[1]));
+	zt_same(epoll_wait(spent, got, 8, 0), 0); /* not even this, until it is armed again */
+	one.events = EPOLLIN | EPOLLONESHOT;
+	zt_must(epoll_ctl(spent, EPOLL_CTL_MOD, once[0], &one));
+	zt_same(epoll_wait(spent, got, 8, 0), 1);
+	zt_same(got[0].events, EPOLLHUP);
 	return zt_pass();
 }

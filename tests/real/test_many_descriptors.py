@@ -1,4 +1,4 @@
-"""More open files than one process may have: few of them are in the supervisor at a time."""
+"""More open files than one process may have, and hardly any: few are in the supervisor at a time."""
 
 from __future__ import annotations
 
@@ -79,3 +79,25 @@ def test_the_limit_is_raised_for_us_and_not_for_the_pod(place: Path):
 def test_ten_thousand_in_64_processes(place: Path):
     program = compiled(REAL / "descriptors.c")
     in_another(f"carry({str(program)!r})", place)
+
+
+def test_very_few_are_enough_for_a_small_pod(place: Path):
+    """What a careful administrator leaves to a user, or a job."""
+    script = """
+        ulimit -n 64
+        zaptrace() { "$PYTHON" -m zaptrace "$@"; }
+        zaptrace run -- true || exit
+        zaptrace run -d --name few -- sleep 100 &&
+        zaptrace checkpoint few --to image --stop &&
+        zaptrace restore image -d
+        status=$?
+        zaptrace stop few
+        exit $status
+    """
+    env = environment(PYTHON=sys.executable, ZAPTRACE_RUNTIME_DIR=str(place / "run"))
+    done = subprocess.run(
+        ["sh", "-c", script], cwd=place, env=env, capture_output=True, text=True, check=False,
+        timeout=_PATIENCE_S,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("few\n")

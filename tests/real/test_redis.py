@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from harness.flavours import MOVING, started
 from harness.hosts import free_port
+from harness.supervisors import eventually
 from harness.world import FlavourError, require
 
 
@@ -33,7 +33,7 @@ class Client:
 
 @contextlib.contextmanager
 def client(port: int) -> Iterator[Client]:
-    """Connected for a while; at the end the server has seen that we left."""
+    """Connected for a while; at the end the server has closed its end."""
     it = Client(port)
     try:
         yield it
@@ -42,7 +42,11 @@ def client(port: int) -> Iterator[Client]:
     finally:
         it.file.close()
         it.socket.close()
-        time.sleep(0.1)
+
+
+def alone(c: Client) -> bool:
+    """No other client is connected, as the server sees it."""
+    return "connected_clients:1\r\n" in c.ask("INFO", "clients")
 
 
 def server(port: int) -> list[str]:
@@ -83,7 +87,8 @@ def test_a_connected_client_is_refused_and_served_on(place: Path):
         assert c.ask("GET", "a") == "1"
         c.file.close()
         c.socket.close()
-        time.sleep(0.2)
+        with client(port) as other:
+            eventually(lambda: alone(other), "that the server sees who has left")
         assert it.cycle()
         it.signal(15)
         assert it.finish().exit == 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
+import socket
 import socketserver
 import threading
 import time
@@ -18,6 +20,7 @@ from harness.world import PATIENCE_S, REAL, FlavourError, environment, python
 
 NAMED = {
     "connection": "no process of the pod holds",
+    "mptcp": "it is of MPTCP",
     "fanotify": "a room that can capture anon_inode:[fanotify]; there is none",
     "landlock": "Landlock sandbox",
     "key": "has keys that the kernel keeps",
@@ -34,6 +37,10 @@ NAMED = {
 
 def allowed(what: str) -> bool:
     """Can the program get hold of it here at all?"""
+    if what == "mptcp":
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262):
+            return True
+        return False
     if what == "landlock":
         create_ruleset, version = 444, 1
         return ctypes.CDLL(None).syscall(create_ruleset, None, 0, version) > 0

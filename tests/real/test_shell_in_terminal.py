@@ -7,9 +7,16 @@ from pathlib import Path
 import pytest
 
 from harness.hosts import Host, Terminal, cli, two_hosts
+from harness.supervisors import eventually
 from harness.world import require
 
 PROMPT = r"prompt\d> "
+
+
+def sleeps(host: Host) -> str:
+    """The states of all that is called sleep. What the shell starts or continues has the terminal first."""
+    processes = (process for pod in host.pods() for process in pod["processes"])
+    return "".join(p["state"] for p in processes if p["comm"] == "sleep")
 
 
 def begin(host: Host, place: Path) -> Terminal:
@@ -23,7 +30,7 @@ def begin(host: Host, place: Path) -> Terminal:
     term.expect(r"/dev/pts/\d+")
     term.expect(PROMPT)
     term.type("sleep 1000\n")
-    term.wait_a_moment()
+    eventually(lambda: sleeps(host) == "S", "that it sleeps")
     term.type("\x1a")
     term.expect("Stopped")
     term.expect(PROMPT)
@@ -35,7 +42,7 @@ def begin(host: Host, place: Path) -> Terminal:
     return term
 
 
-def go_on(term: Terminal) -> None:
+def go_on(term: Terminal, host: Host) -> None:
     """All of that is still there, and works."""
     term.type("\n")
     term.expect(PROMPT)
@@ -46,7 +53,7 @@ def go_on(term: Terminal) -> None:
     term.expect(r"Running\s+sh -c")
     term.type("fg %1\n")
     term.expect("sleep 1000")
-    term.wait_a_moment()
+    eventually(lambda: "T" not in sleeps(host), "that it goes on")
     term.type("\x03")
     term.expect(PROMPT)
     term.type("kill %2; wait; echo jobs:$(jobs | wc -l)\n")
@@ -62,7 +69,7 @@ def test_restored_and_attached(place: Path):
         term.wait()
         term.close()
         term = Terminal([*cli(), "restore", str(place / "image")], host.env)
-        go_on(term)
+        go_on(term, host)
         assert term.wait() == 5
     finally:
         term.close()
@@ -78,7 +85,7 @@ def test_migrated_and_attached(place: Path):
             term.wait()
             term.close()
             term = Terminal([*cli(), "attach", "shell"], b.env)
-            go_on(term)
+            go_on(term, b)
             assert term.wait() == 5
         finally:
             term.close()

@@ -104,13 +104,20 @@ def test_a_read_only_root(place: Path):
 
 
 def test_all_of_it_at_once(place: Path):
-    """And no TMPDIR: nothing but the runtime directory has to be named."""
+    """And no TMPDIR: nothing but the runtime directory has to be named, and check has no objections."""
     what = [*surroundings.MOUNTS, "deny:socket:10=EAFNOSUPPORT", "limit:RLIMIT_NPROC=64"]
     there = "/dev/shm/zt"
-    life = ["sh", "-c", f"mkdir {there}; exec sh {LIFE}"]
+    check = f'"$ZT_PYTHON" -m zaptrace check --json >{there}/check'
+    life = ["sh", "-c", f"mkdir {there}; {check} && cat {there}/check && exec sh {LIFE}"]
     env = {"ZAPTRACE_RUNTIME_DIR": f"{there}/run", "ZT_WORK": there}
     done = inside(what, *life, place=place, without=["HOME", "TMPDIR"], **env)
     assert done.returncode == 0 and "PASS" in done.stdout, done.stdout + done.stderr
+    found, _ = json.JSONDecoder().raw_decode(done.stdout)
+    assert {a["name"] for a in found if not a["ok"]} <= LACKING, found
+
+
+LACKING = {"compare files", "fetch files", "terminals", "IPv6", "images, here", "scan pages"}
+"""What check says no to there. The working directory cannot be written to."""
 
 
 def test_a_move_where_no_directory_but_one_can_be_written_to(place: Path):

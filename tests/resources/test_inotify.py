@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import stat
 import tempfile
+import threading
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +16,11 @@ import pytest
 
 from harness.room_world import World
 from zaptrace.errors import RestoreError, UnsupportedResource
+from zaptrace.linux import outside
 from zaptrace.resources import inotify
-from zaptrace.resources.inotify import instance, places, scratch
+from zaptrace.resources.inotify import hush, instance, places, scratch
 from zaptrace.resources.inotify.hush import Hush
+from zaptrace.resources.inotify.look import _open
 
 ALL = 0xFFF
 
@@ -231,3 +236,41 @@ def test_numbers_go_on_after_those_that_are_gone(world: World, home: Path) -> No
     (state,) = world.round_trip(inotify)
     assert (state.watches, state.events, state.next) == ([], [], 6)
     assert watch(world, fd, home) == 6
+
+
+def test_a_path_that_does_not_answer_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a file system whose server is gone: each call on it waits, and none of ours for it."""
+    answer = threading.Event()
+
+    def dead(call):
+        def wait_for_it(path, *args, **more):
+            if isinstance(path, bytes) and path.startswith(b"/dead"):
+                answer.wait(60)
+            return call(path, *args, **more)
+
+        return wait_for_it
+
+    for name in ("stat", "open", "scandir"):
+        monkeypatch.setattr(os, name, dead(getattr(os, name)))
+    real = instance.libc.inotify_add_watch
+    watch = dead(lambda path, fd, mask: real(fd, path, mask))
+    libc = types.SimpleNamespace(inotify_add_watch=lambda fd, path, mask: watch(path, fd, mask))
+    monkeypatch.setattr(outside, "LIMIT_S", 0.05)
+    place = places.Place(b"/dead/x", None, b"/dead/x", (1, 2), stat.S_IFREG)
+    state = inotify.State(
+        3, 0, None, None, [inotify.Watch(1, ALL, b"/dead/x", None, stat.S_IFREG)], [], 2
+    )
+    try:
+        with pytest.raises(RestoreError, match="/dead/x"):
+            inotify._claim(state)
+        assert hush._where(place) is None
+        with pytest.raises(OSError, match="has not answered"):
+            places._Try(b"/dead/x", b"/dead/x").place()
+        with pytest.raises(OSError, match="has not answered"):
+            _open(place)
+        fd = instance.create()
+        monkeypatch.setattr(instance, "libc", libc)
+        with contextlib.closing(os.fdopen(fd, "rb")), pytest.raises(OSError, match="not answered"):
+            instance.add(fd, b"/dead/x", ALL)
+    finally:
+        answer.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from dataclasses import dataclass, field
 
@@ -187,3 +188,39 @@ def test_founders_that_swapped_their_groups():
 def test_what_cannot_have_come_about_is_refused():
     with pytest.raises(UnsupportedResource, match="place in the tree"):
         plan([Node(2, 1, 2, 2), Node(3, 1, 3, 3), Node(4, 3, 2, 2), Node(5, 4, 3, 3)])
+
+
+def orphans_of_many_sessions(count: int) -> list[Node]:
+    """Two in each session, whose leader is no more."""
+    return [Node(2 + i, 1, 2 + i, 5_000_000 + i // 2) for i in range(count)]
+
+
+def leaders_above_an_old_session(count: int) -> list[Node]:
+    """A chain of leaders, each with a child of one session that is older than they are."""
+    chain = [Node(2 + i, 1 + i, 2 + i, 2 + i) for i in range(count)]
+    return chain + [Node(100_000 + i, 2 + i, 7, 5_000_000) for i in range(count)]
+
+
+def lines_of(nodes: list[Node]) -> int:
+    """How many lines of the plan are executed."""
+    count = 0
+
+    def trace(frame, event, _):
+        nonlocal count
+        count += event == "line"
+        return trace if frame.f_code.co_filename == tree.__file__ else None
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with contextlib.suppress(UnsupportedResource):
+            plan(nodes)
+    finally:
+        sys.settrace(before)
+    return count
+
+
+@pytest.mark.parametrize("made_up", [orphans_of_many_sessions, leaders_above_an_old_session])
+def test_made_up_trees_take_no_more_than_their_size(made_up):
+    """Whoever writes an image may write a tree that no pod has."""
+    assert lines_of(made_up(400)) < 6 * lines_of(made_up(100))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import select
 import struct
 import time
 
@@ -37,11 +36,11 @@ def ticks(fd: int) -> int:
 
 @pytest.mark.parametrize("clock", [time.CLOCK_REALTIME, time.CLOCK_MONOTONIC, time.CLOCK_BOOTTIME])
 def test_relative(world: World, clock: int) -> None:
-    fd = make(clock, 50, 7)
+    fd = make(clock, 5000, 7)
     world.hold(fd)
     world.round_trip(timerfd)
     value, interval = left(fd)
-    assert 49 < value <= 50
+    assert 4900 < value <= 5000
     assert interval == 7
     with pytest.raises(BlockingIOError):
         os.read(fd, 8)
@@ -55,13 +54,13 @@ def test_disarmed(world: World) -> None:
 
 
 def test_it_is_the_pods_time_that_counts(world: World) -> None:
-    fd = make(time.CLOCK_MONOTONIC, 50)
+    fd = make(time.CLOCK_MONOTONIC, 5000)
     world.hold(fd)
     states = world.capture(timerfd)
     world.kill()
-    lib.zt_pod_set_clock(world.handle, 10_000_000_000)
+    lib.zt_pod_set_clock(world.handle, 1000 * 10**9)
     world.restore(timerfd, states)
-    assert 39 < left(fd)[0] <= 40
+    assert 3900 < left(fd)[0] <= 4000
 
 
 def test_absolute_realtime_keeps_its_time(world: World) -> None:
@@ -75,28 +74,26 @@ def test_absolute_realtime_keeps_its_time(world: World) -> None:
 
 
 def test_time_that_passes_while_it_is_an_image_does_not_count(world: World) -> None:
-    fd = make(time.CLOCK_MONOTONIC, time.monotonic() + 0.2, flags=1)
+    fd = make(time.CLOCK_MONOTONIC, time.monotonic() + 5000, flags=1)
     world.hold(fd)
     states = world.capture(timerfd)
     world.kill()
-    time.sleep(0.25)
-    lib.zt_pod_set_clock(world.handle, -250_000_000)
+    lib.zt_pod_set_clock(world.handle, -(10_000 * 10**9))  # so long was it one
     world.restore(timerfd, states)
-    assert 0.1 < left(fd)[0] <= 0.2
-    assert select.select([fd], [], [], 2)[0]
-    assert ticks(fd) == 1
+    assert 14_900 < left(fd)[0] <= 15_000
 
 
 @pytest.mark.parametrize("ioctl", [timerfd._TFD_IOC_SET_TICKS, 0])
 def test_ticks_not_read_yet(world: World, ioctl: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timerfd, "_TFD_IOC_SET_TICKS", ioctl)
+    begin = time.monotonic()
     periodic, once = make(time.CLOCK_MONOTONIC, 0.01, 0.3), make(time.CLOCK_MONOTONIC, 0.01)
     world.hold(periodic)
     world.hold(once)
     time.sleep(0.65)
     states = world.round_trip(timerfd)
-    assert [state.ticks for state in states] in ([3, 1], [4, 1])  # on a busy machine
-    assert ticks(periodic) == states[0].ticks
     assert ticks(once) == 1
+    found = ticks(periodic)  # it goes on, and a busy machine is slow to look
+    assert 3 <= states[0].ticks <= found <= 1 + (time.monotonic() - begin - 0.01) // 0.3
     time.sleep(0.35)
     assert ticks(periodic) >= 1

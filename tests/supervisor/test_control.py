@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from zaptrace.errors import HostError, PodError, WireError
 from zaptrace.supervisor import control, runtime
 from zaptrace.supervisor.control import Outcome
-from zaptrace.supervisor.terminal import Ring
+from zaptrace.supervisor.ring import Ring
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.binary() | st.text(),
@@ -142,7 +142,7 @@ class TestRuntime:
         base = runtime.root(place / "run")
         for number in range(40):
             entry = runtime.claim(f"pod{number}", base)
-            (entry.path / "log").write_text("said")
+            Path(entry.file("log")).write_text("said")
             entry.record_end({"how": "exited"})
             entry.release()
         kept = [p.suffix for p in (base / ".ended").iterdir()]

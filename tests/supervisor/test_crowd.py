@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import socket
@@ -10,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from harness.supervisors import eventually
 from zaptrace.limits import REQUESTS_OF_ONE, UNSENT
-from zaptrace.supervisor import control
+from zaptrace.supervisor import control, control_socket
 from zaptrace.supervisor.control_socket import ControlSocket, Request
 from zaptrace.supervisor.stream import Stream
 
@@ -183,3 +186,29 @@ def test_messages_that_never_become_whole_have_an_end(place: Path, monkeypatch) 
                 eventually(is_cut_off)
         assert len(room.lost) == 1
         assert len(room.ask(1)) == 1
+
+
+def test_who_comes_first_is_let_in_when_we_are_ready(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What answers clients is loaded for the first; where that takes a file too many, a little later."""
+    monkeypatch.setattr(control_socket, "_DEAF_S", 0.0)
+    tries: list[OSError | None] = [OSError(errno.EMFILE, "too many"), None]
+
+    def before() -> None:
+        if (error := tries.pop(0)) is not None:
+            raise error
+
+    path = place / "control.sock"
+    ours = ControlSocket(path, lambda _: None, before)
+    with socket.socket(socket.AF_UNIX) as client:
+        assert not list(ours.requests()) and len(tries) == 2  # nobody has come yet
+        client.connect(str(path))
+        stream = Stream(client)
+        stream.put(control.pack({"verb": "status", "id": 1}))
+        requests: list[Request] = []
+        while not requests:
+            requests += ours.requests()
+        assert [request.verb for request in requests] == ["status"]
+        assert not tries
+    ours.close()

@@ -21,6 +21,7 @@ from harness.world import TESTS
 from zaptrace.errors import PodError
 from zaptrace.supervisor import control, runtime, starter
 from zaptrace.supervisor.logs import PodLog, follow, old_one
+from zaptrace.supervisor.own_process import LogFile
 from zaptrace.supervisor.starter import Job, Started
 
 
@@ -134,7 +135,7 @@ class TestLimit:
     def test_one_old_file_and_a_new_one(self, log: PodLog, tmp_path: Path) -> None:
         for n in range(1000):
             self.write(log, f"line {n:04}\n")
-        old, new = old_one(tmp_path / "log").read_text(), (tmp_path / "log").read_text()
+        old, new = Path(old_one(tmp_path / "log")).read_text(), (tmp_path / "log").read_text()
         assert len(old) == 100
         assert 0 < len(new) <= 100
         lines = (old + new).splitlines()
@@ -157,3 +158,15 @@ class TestLimit:
             (tmp_path / "log").rename(tmp_path / "ended")
             (tmp_path / "log").write_text("another's\n")
             assert b"".join(follow(tmp_path / "log", stream)) == b"mine\n"
+
+
+def test_the_supervisors_own_log_is_put_aside(tmp_path: Path):
+    log = LogFile(str(tmp_path / "log"), most=100)
+    for number in range(9):
+        log.write("INFO", f"line {number} \udcff")
+    lines = [(tmp_path / name).read_text().splitlines() for name in ("log.1", "log")]
+    assert all(3 <= len(part) <= 5 for part in lines)
+    assert [line.split(" ", 2)[2] for part in lines for line in part] == [
+        f"INFO line {number} \\udcff" for number in range(9 - sum(map(len, lines)), 9)
+    ]
+    assert {p.stat().st_mode & 0o777 for p in tmp_path.iterdir()} == {0o600}

@@ -54,13 +54,13 @@ def base(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_what_is_no_record(base: Path, what: str) -> None:
     make = NO_RECORDS[what]
     entry = runtime.claim("web", base)
-    (entry.path / "pid").unlink()
+    Path(entry.file("pid")).unlink()
     (base / ".ended").mkdir()
     arrival = base / "arrival"
     arrival.mkdir()
     for path in (
-        entry.path / "meta",
-        entry.path / "pid",
+        Path(entry.file("meta")),
+        Path(entry.file("pid")),
         base / ".ended" / "web.json",
         arrival / "record",
     ):
@@ -107,7 +107,7 @@ def test_a_time_is_one(place: Path, text: str) -> None:
 @pytest.mark.timeout(60)
 def test_a_lock_that_is_none_is_told(base: Path, what: str) -> None:
     entry = runtime.claim("web", base)
-    lock = entry.path / "lock"
+    lock = Path(entry.file("lock"))
     lock.unlink()
     if what == "a link":
         lock.symlink_to("lock")

@@ -133,9 +133,9 @@ def test_links_at_the_names_of_records_and_logs(home: Path):
     entry = runtime.claim("web", base)
     with pytest.raises(HostError, match="symbolic link"):
         entry.record_end({"how": "exited"})
-    (entry.path / "log").symlink_to(target / "log")
+    Path(entry.file("log")).symlink_to(target / "log")
     with pytest.raises(OSError, match="symbolic links"):
-        private.open_file(entry.path / "log", os.O_WRONLY)
+        private.open_file(entry.file("log"), os.O_WRONLY)
     entry.release()
     assert not list(target.iterdir())
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,7 +23,24 @@ from zaptrace.supervisor import runtime, sweeping
 MAKERS = {
     "checkpoint": "from zaptrace.image.sink import DirectorySink; it = DirectorySink('web.zap')",
     "scratch": "from zaptrace.linux.scratch import Scratch; it = Scratch('zaptrace-try')",
+    "restore": (
+        "import os, socket; from zaptrace.resources.unix_socket import names;"
+        "made = names.Directories(); s = socket.socket(socket.AF_UNIX);"
+        "it = names.bind(s, os.fsencode(os.path.abspath('web')), b'', made)"
+    ),
 }
+
+
+BINDS = """
+import os, socket
+from zaptrace.resources.unix_socket import names
+def stop(*_): print(flush=True); import signal; signal.pause()
+names.{at} = stop
+sock, within = socket.socket(socket.AF_UNIX), names.Directories()
+spot = names.bind(sock, os.fsencode(os.path.abspath("sock")), b"", within)
+sock.listen()
+spot.move_into_place(b"sock", 0o700)
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -63,11 +82,39 @@ def test_temporary_directories(home: Path, what: str):
         assert made(home) == ["run"]
 
 
+def test_no_file_is_written_to_see_where_temporary_files_are(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A command that was killed while it tried that left one."""
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._get_default_tempdir", lambda: pytest.fail("it is tried"))
+    assert scratch.temporary_place() == str(home / "tmp")
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("TMPDIR", str(home / "nothing"))
+    assert scratch.temporary_place() in (os.environ.get("TEMP"), "/tmp")
+
+
 def test_nothing_is_left_of_one_that_ends_well(home: Path):
     with DirectorySink(home / "web.zap") as sink:
         sink.abort()
     with scratch.directory("zaptrace-try") as path:
         assert Path(path).is_dir()
+    assert made(home) == []
+
+
+def test_what_cannot_be_removed_is_left_to_the_next_command(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fails(fd: int) -> os.stat_result:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    it = scratch.Scratch("zaptrace-try")
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fstat", fails)
+        it.remove()
+    assert len(os.listdir("/proc/self/fd")) == before - 1  # that of the note
+    assert scratch.sweep() == [it.path]
     assert made(home) == []
 
 
@@ -116,10 +163,61 @@ def test_one_of_a_server_at_an_address_of_its_own_is_left_to_the_next(home: Path
 def test_sockets_and_records_of_a_dead_supervisor(home: Path):
     base = runtime.root(home / "run")
     entry = runtime.claim("web", base)
-    (entry.path / "control.sock").touch()
+    Path(entry.file("control.sock")).touch()
     sweeping.sweep(base)
-    assert entry.path.exists()
+    assert Path(entry.path).exists()
     os.close(entry.lock_fd)
     entry.lock_fd = -1
     sweeping.sweep(base)
-    assert not entry.path.exists()
+    assert not Path(entry.path).exists()
+
+
+@pytest.mark.parametrize("there", ["nothing", "a file", "a socket"])
+@pytest.mark.parametrize("at", ["_swap", "_publish"])
+def test_files_of_sockets(home: Path, at: str, there: str):
+    """Ours are gone; what had to be moved aside for them is where it was."""
+    base, place = runtime.root(home / "run"), home / "sock"
+    theirs = socket.socket(socket.AF_UNIX)
+    if there == "a file":
+        place.write_text("theirs")
+    elif there == "a socket":
+        theirs.bind(str(place))
+        theirs.listen()
+    elif at == "_swap":
+        at = "_move"  # there is nothing to change places with
+    before = place.lstat().st_ino if there != "nothing" else None
+    code = [sys.executable, "-c", BINDS.format(at=at)]
+    with theirs, subprocess.Popen(code, cwd=home, stdout=subprocess.PIPE) as it:
+        try:
+            assert it.stdout and it.stdout.readline() == b"\n"
+            while_it_lived = made(home)
+            sweeping.sweep(base)
+            assert made(home) == while_it_lived
+        finally:
+            it.kill()
+        it.wait()
+        sweeping.sweep(base)
+        left = [name for name in made(home) if name != "run"]
+        if at == "_move":  # a file that has no private name yet is like any program's
+            assert left == ["sock"]
+        else:
+            assert left == ([] if before is None else ["sock"])
+        assert before is None or place.lstat().st_ino == before
+
+
+def test_a_note_of_sockets_moves_nothing_else(home: Path):
+    (home / "mine").write_text("mine")
+    (home / ".zt-0123456789abcdef").write_text("not a socket")
+    note = home / "tmp" / "zaptrace-sockets-0123456789abcdef"
+    words = [
+        os.fsencode(home),
+        b"mine",
+        b"other",
+        os.fsencode(home),
+        b".zt-0123456789abcdef",
+        b"mine",
+    ]
+    note.write_bytes(b"".join(word + b"\0" for word in words))
+    sweeping.sweep(runtime.root(home / "run"))
+    assert made(home) == [".zt-0123456789abcdef", "mine", "run"]
+    assert (home / "mine").read_text() == "mine"

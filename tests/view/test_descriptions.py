@@ -19,7 +19,7 @@ from zaptrace.linux.native import NativeError, lib
 from zaptrace.linux.program import Program, Results
 from zaptrace.pod.pod import Pod, Stdio
 from zaptrace.view import duplicates
-from zaptrace.view.descriptions import Descriptor, Holder, same
+from zaptrace.view.descriptions import Descriptor, Holder, Twin, same
 from zaptrace.view.frozen import FrozenPod, FrozenProcess
 
 pytestmark = pytest.mark.tracer
@@ -47,12 +47,13 @@ for _ in range(2):
         more = [os.open(path, os.O_RDWR) for _ in range(20)]
         break
 fcntl.fcntl(own[3], 10, 33)
-ready = open(place + "/ready%d" % os.getpid(), "w")
+ready = open(place + "/soon%d" % os.getpid(), "w")
 if sys.argv[3:] == ["full"]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (ready.fileno() + 1, ready.fileno() + 1))
 if sys.argv[3:] == ["full for now"]:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (ready.fileno() + 1, hard))
+os.rename(ready.name, place + "/ready%d" % os.getpid())
 time.sleep(1000)
 """
 
@@ -163,6 +164,8 @@ class Stubborn:
 
     lives_in, vpid, comm = 1, 7, "log"
 
+    def twin(self, below: int) -> None: ...
+
     def run(self, program: Program) -> Results:
         sets = [args[1] == fcntl.F_SETFL for _, args, _ in program.rows]
         return Results([-errno.EPERM if one else os.O_APPEND | os.O_ASYNC for one in sets], b"")
@@ -215,11 +218,44 @@ def test_a_process_at_its_soft_limit_sends(
         assert limits == [resource.prlimit(p.rpid, resource.RLIMIT_NOFILE) for p in pod.processes()]
 
 
+def test_a_process_at_its_hard_limit_sends(
+    quiet: Stdio, place: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Its standard streams are one description: a number of theirs is lent, and had back."""
+    lent: list[Twin] = []
+    real = FrozenProcess.twin
+
+    def twin(process: FrozenProcess, below: int) -> Twin | None:
+        found = real(process, below)
+        assert found is not None
+        lent.append(found)
+        return found
+
+    with launched(quiet, place, 10, "full") as pod:
+        monkeypatch.setattr(native, "get_fd", denied)
+        monkeypatch.setattr(FrozenProcess, "twin", twin)
+
+        def look() -> tuple[set[frozenset[tuple[int, int]]], set[tuple[int, int, bool]]]:
+            view = pod.frozen_view()
+            for file in view.all_files:
+                assert os.path.samestat(os.fstat(file.local), file.stat)
+            numbers = {
+                (p.vpid, fd.number, fd.cloexec) for p in view.processes for fd in p.fds.values()
+            }
+            view.close()
+            return groups(view), numbers
+
+        before = pod.call(look)
+        assert pod.call(look) == before
+        assert lent and {one.number for one in lent} == {1}
+
+
 def test_a_process_that_cannot_send_it_is_named(
     quiet: Stdio, place: Path, monkeypatch: pytest.MonkeyPatch
 ):
     with launched(quiet, place, 10, "full") as pod:
         monkeypatch.setattr(native, "get_fd", denied)
+        monkeypatch.setattr(FrozenProcess, "twin", lambda *_: None)
 
         def work() -> None:
             view = pod.frozen_view()

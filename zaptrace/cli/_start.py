@@ -8,15 +8,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import termios
-from collections.abc import Callable, Sequence
 
 from ..errors import ZaptraceError
 from ..supervisor import runtime
 from ..supervisor.starter import Job, fill_standard_fds, start
-from ..supervisor.terminal import SCROLLBACK, get_size
-from ._foreground import Signals, follow, on_terminal, stay
+from ._foreground import Signals, stay
 from ._tell import print_json
+
+TYPE_CHECKING = False  # as typing's, which takes long to load
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 LEVELS = {"host": 0, "x86-64-v2": 2, "x86-64-v3": 3, "x86-64-v4": 4}
 """What a pod sees of the processor: all, or the N of a level."""
@@ -34,7 +35,7 @@ def launch(
     """zaptrace run, its options read; returns the exit status for our caller."""
     job = Job(
         "launch",
-        str(runtime.root()),
+        runtime.place(),
         name,
         argv=list(command_line),
         cwd=os.path.abspath(cwd or os.getcwd()),
@@ -77,7 +78,11 @@ def _in_background(job: Job, print_json: Callable[[object], None] | None) -> int
 
 def _in_foreground(job: Job) -> int:
     job.foreground = True
-    if on_terminal():
+    if _on_terminal():
+        import termios
+
+        from ..supervisor.terminal import get_size
+
         job.stdio = "tty"
         job.rows, job.cols = get_size(sys.stdin.fileno())
         job.termios = termios.tcgetattr(sys.stdin.fileno())
@@ -87,5 +92,13 @@ def _in_foreground(job: Job) -> int:
         with start(job, forked=True, gives_up=given_up) as started:
             if started.stdio != "tty":
                 return stay(started, signals)
+            from ..supervisor.ring import SCROLLBACK
+            from ._attached import follow
+
             with started.connect() as client:
                 return follow(client, signals, owner=True, tail=2 * SCROLLBACK)
+
+
+def _on_terminal() -> bool:
+    """True when both our stdin and stdout are a terminal."""
+    return bool(sys.stdin and sys.stdout and sys.stdin.isatty() and sys.stdout.isatty())

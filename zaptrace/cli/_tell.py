@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from ..text import shown_lines
 
+TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
     from ..supervisor.control import Outcome
 

@@ -24,7 +24,8 @@ def command(pod: str, tail: int) -> int:
     Several may be attached at once; the last to attach or to resize sets the window size. ctrl-\\ d
     detaches, ctrl-\\ twice sends it. Ends with the pod, and with its exit status.
     """
-    from ._foreground import Signals, follow
+    from ._attached import follow
+    from ._foreground import Signals
 
     with Signals() as signals, connect(pod) as client:
         return follow(client, signals, owner=False, tail=tail)

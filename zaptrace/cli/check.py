@@ -11,7 +11,7 @@ import click
 from ..errors import PodError, ZaptraceError
 from ..supervisor import runtime
 from ..text import shown
-from ._common import POD, allow_changed, as_json, connect
+from ._common import POD, allow_changed, as_json, connect, size, span
 from ._tell import print_json
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ def _runtime_directory() -> Ability:
     except (ZaptraceError, OSError) as error:
         why = str(error).partition("\n")[0]
         return Ability("runtime directory", False, why, "no pod runs here", do, needed=True)
-    tried = space("runtime directory", place, "no pod runs here", do)
+    costs = "no pod runs here"
+    tried = space("runtime directory", place, costs, do, enough=1 << 20, short=costs)
     return replace(tried, needed=True)
 
 
@@ -79,7 +80,8 @@ def _images() -> Ability:
     from ..linux.spare import space
 
     do = "go where there is room, or give --to a place that has it"
-    return space("images, here", os.getcwd(), "images cannot be written here", do)
+    costs, short = "images cannot be written here", "only small images can be written here"
+    return space("images, here", os.getcwd(), costs, do, enough=64 << 20, short=short)
 
 
 def _pod(name: str, as_json: bool) -> int:
@@ -93,7 +95,9 @@ def _pod(name: str, as_json: bool) -> int:
     if as_json:
         print_json({"ok": True, **report})
     else:
+        moved, stood = size(report["bytes"]), span(report["downtime_s"])
         click.echo(f"{_mark(True)} pod {shown(name)} can be checkpointed")
+        click.echo(f"{'':<6}tried: {moved}, and it stood still for {stood}; nothing was kept")
     return 0
 
 

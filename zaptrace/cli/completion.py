@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import click
 
+_COMPINIT = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i; }"
+"""A zsh of whom nobody asked for completion yet has none."""
+
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
@@ -20,4 +23,7 @@ def command(shell: str) -> None:
     group = click.get_current_context().find_root().command
     script = get_completion_class(shell)
     assert script is not None
-    click.echo(script(group, {}, "zaptrace", "_ZAPTRACE_COMPLETE").source())
+    source = script(group, {}, "zaptrace", "_ZAPTRACE_COMPLETE").source()
+    if shell == "zsh":
+        source = source.replace("#compdef zaptrace\n", f"#compdef zaptrace\n{_COMPINIT}\n", 1)
+    click.echo(source)

@@ -60,7 +60,7 @@ def command(pod: str, follow: bool) -> None:
         _copy(log, stream, path if follow else None)
 
 
-def _opened(log: Path) -> IO[bytes]:
+def _opened(log: Path | str) -> IO[bytes]:
     try:
         return open(private.open_to_read(log), "rb", buffering=0)
     except FileNotFoundError:

@@ -38,7 +38,7 @@ def command(
 
     job = Job(
         "restore",
-        str(runtime.root()),
+        runtime.place(),
         name,
         image=os.path.abspath(image),
         allow_changed=[os.path.abspath(path) for path in allow_changed],

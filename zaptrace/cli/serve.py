@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ._common import as_json
+from ._tell import say
 
 if TYPE_CHECKING:
     from ..server import Server
@@ -37,10 +37,7 @@ def command(bind: str | None, quiet: bool, as_json: bool) -> None:
     from ..supervisor.runtime import root
     from ..supervisor.starter import Spawner
 
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("zaptrace: %(message)s"))
-    log.addHandler(handler)
-    log.setLevel(logging.ERROR if quiet else logging.INFO)
+    log.to(lambda _, text: say(text), "ERROR" if quiet else "INFO")
     base = root()
 
     def check(facts: dict[str, Any]) -> list[str]:

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import HostError, PodError, WireTimeout, ZaptraceError, refusals_of_the_host
-from ..linux.scratch import temporary_place
+from ..linux.scratch import remove_tree, temporary_place
 from ..supervisor import control, runtime, starter
 from . import program
 
@@ -323,7 +323,7 @@ def _remove(path: str) -> None:
     """All of it, also while a supervisor on its way out still writes how its pod ended."""
     until = time.monotonic() + 10
     while os.path.exists(path) and time.monotonic() < until:
-        shutil.rmtree(path, ignore_errors=True)
+        remove_tree(path)
         time.sleep(_LOOK_S)
 
 

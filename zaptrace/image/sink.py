@@ -18,7 +18,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -29,7 +28,7 @@ from blake3 import blake3
 from ..cancel import Cancel
 from ..errors import BadImage, ImageError
 from ..linux import private
-from ..linux.scratch import Scratch
+from ..linux.scratch import Scratch, remove_tree
 from .manifest import CODECS, FILE, FORMAT, Part, check, check_part_name, pack
 from .writebehind import BITE
 
@@ -178,7 +177,7 @@ class DirectorySink:
     def abort(self) -> None:
         """Remove all that was written, unless it is an image by now."""
         if self._temp is not None:
-            shutil.rmtree(self._temp, ignore_errors=True)
+            remove_tree(self._temp)
             self._temp = None
         if self._scratch is not None:
             self._scratch.keep()  # there is nothing of it any more, or it is an image
@@ -288,7 +287,7 @@ def _sweep(parent: str, name: str) -> None:
                 fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
                 try:
                     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(path, ignore_errors=True)
+                    remove_tree(path)
                 finally:
                     os.close(fd)
 

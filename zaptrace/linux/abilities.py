@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..errors import MORE_PROCESSES
-from . import cpu
+from . import cpu, sock_diag
 from .native import NativeError, ffi, lib, new_error, read_memory
 
 OLDEST_KERNEL = (5, 10)
@@ -89,6 +89,10 @@ def probe() -> list[Ability]:
         _ask(
             "terminals", _terminals, "no pod with a terminal: run with stdin and stdout redirected, or -d",
             "mount devpts at /dev/pts, with /dev/ptmx",
+        ),
+        _ask(
+            "know sockets", _sockets, "no pod with unix or UDP sockets can be checkpointed",
+            "as root: modprobe -a unix_diag udp_diag, or a kernel that has both built in",
         ),
         _ask("IPv6", _ipv6, "pods with IPv6 sockets cannot be restored here", "enable IPv6, ::1 at least"),
         _ask("processor", _processor, "", ""),
@@ -208,7 +212,7 @@ def _pod() -> str:
         raise Refused(ffi.string(err.text).decode())
     try:
         spec = ffi.new("zt_launch_spec *")
-        path = ffi.new("char[]", b"/bin/sh")
+        path = ffi.new("char[]", b"/proc/self/exe")
         argv = ffi.new("char *[]", [path, ffi.NULL])
         environment = ffi.new("char *[]", [ffi.NULL])
         spec.path, spec.argv, spec.envp = path, argv, environment
@@ -295,6 +299,13 @@ def _terminals() -> str:
     for fd in os.openpty():
         os.close(fd)
     return "/dev/ptmx gives one"
+
+
+def _sockets() -> str:
+    kinds = {"unix": (socket.AF_UNIX, 0), "UDP": (socket.AF_INET, socket.IPPROTO_UDP)}
+    if untold := [name for name, kind in kinds.items() if not sock_diag.tells_of(*kind)]:
+        raise Refused(f"sock_diag(7) knows none of {' and '.join(untold)}")
+    return "sock_diag(7) tells of unix and UDP sockets"
 
 
 def _ipv6() -> str:

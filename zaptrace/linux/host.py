@@ -57,7 +57,8 @@ def is_this_one(made_on: Facts) -> bool:
 def facts(level: int = 0) -> Facts:
     """Those of this host; of a processor at a level, if one is given.
 
-    The level is that of the pod, which has seen no more (`run --cpu-level`).
+    The level is that of the pod (`run --cpu-level`), which has seen no more; without CPUID faulting
+    it has, and libraries have left room for this host's registers: then it has no level for them.
     """
     return Facts(
         machine=platform.machine(),
@@ -66,7 +67,7 @@ def facts(level: int = 0) -> Facts:
         boot_id=boot_id(),
         cpu_features=sorted(cpu.LEVELS[level] if level else cpu.features()),
         xsave=Saved(**cpu.layout().plain()),
-        cpu_level=level,
+        cpu_level=level if cpu.has_faulting() else 0,
         signal_stack=cpu.smallest_signal_stack(),
         page_size=resource.getpagesize(),
     )
@@ -94,7 +95,9 @@ def check_facts(made_on: Facts) -> None:
         _check_saved_size(features)
 
 
-_SAVED_BY_LIBRARIES = {"xcr0.opmask", "xcr0.zmm_hi256", "xcr0.hi16_zmm"}
+_SAVED_BY_LIBRARIES = {
+    f"xcr0.{name}" for name in ("bndregs", "opmask", "zmm_hi256", "hi16_zmm", "apx")
+}
 
 
 def _check_saved_size(features: set[str]) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
 
 from .._native import ffi, lib
 from ..errors import MORE_PROCESSES, HostError, TraceeGone, UnsupportedResource, ZaptraceError
 
+TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 

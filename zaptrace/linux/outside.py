@@ -2,22 +2,25 @@
 
     outside.open_file(path, flags)          open(2); a named pipe, a terminal or a device does not block
     outside.open_file(path, flags, kinds)   only what is of such a kind (stat.S_IFREG, ...) is opened
-    outside.stat(path)  lstat  can(path, mode)
+    outside.stat(path)  lstat  can(path, mode)  listing(directory)
     outside.call(path, work)                any other one
 
 A file system whose server does not answer keeps a call, and its thread with it, for as long as it
 likes. So they are made by helpers, threads that can be left behind: after LIMIT_S seconds there is an
-OSError with ETIMEDOUT. It costs about 10 µs.
+OSError with ETIMEDOUT. It costs about 10 µs. A call that may well take longer has another limit, or none,
+and a `check`, which gives up the wait by raising; as what is looked up in the names of hosts.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import itertools
 import os
 import queue
 import stat as kinds_of
 import threading
+import time
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
@@ -25,6 +28,7 @@ T = TypeVar("T")
 Path = str | bytes | os.PathLike[str]
 
 LIMIT_S = 10.0
+_CHECK_S = 0.1
 
 _KINDS = {
     kinds_of.S_IFREG: "a regular file",
@@ -57,6 +61,24 @@ def lstat(path: Path) -> os.stat_result:
     return stat(path, follow_symlinks=False)
 
 
+def is_directory(path: Path) -> bool:
+    """As far as can be told in time."""
+    try:
+        return kinds_of.S_ISDIR(stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def listing(directory: bytes, most: int | None = None) -> list[tuple[bytes, int]]:
+    """The names in a directory with their inodes, `most` of them. Raises OSError."""
+
+    def work() -> list[tuple[bytes, int]]:
+        with os.scandir(directory) as entries:
+            return [(one.name, one.inode()) for one in itertools.islice(entries, most)]
+
+    return call(directory, work)
+
+
 def can(path: Path, mode: int) -> bool:
     """access(2) with the effective ids. Raises OSError when it cannot be told in time."""
     return call(path, lambda: os.access(path, mode, effective_ids=True))
@@ -78,19 +100,38 @@ def read(path: Path, most: int) -> bytes:
     return call(path, work)
 
 
-def call(path: Path, work: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
-    """`work()`, or OSError(ETIMEDOUT). `undo` gets a result that comes when nobody waits any more."""
+def call(
+    path: Path,
+    work: Callable[[], T],
+    undo: Callable[[T], object] | None = None,
+    *,
+    limit: float | None = None,
+    check: Callable[[], object] = lambda: None,
+) -> T:
+    """`work()`, or OSError(ETIMEDOUT) after `limit` (LIMIT_S) seconds, or what `check` raises meanwhile.
+
+    `undo` gets a result that comes when nobody waits any more.
+    """
+    limit = LIMIT_S if limit is None else limit
     task = _Task(work, undo)
     helper = _take()
     if helper is None:
         return work()  # no more threads are to be had: then it may wait
     helper.put(task)
-    if not task.done.acquire(timeout=LIMIT_S) and not task.leave():
-        raise OSError(
-            errno.ETIMEDOUT,
-            f"its file system has not answered for {LIMIT_S:g} s",
-            os.fsdecode(path),
-        )
+    until = time.monotonic() + limit
+    while not task.done.acquire(timeout=max(0.0, min(_CHECK_S, until - time.monotonic()))):
+        try:
+            check()
+            if time.monotonic() >= until:
+                raise OSError(
+                    errno.ETIMEDOUT,
+                    f"its file system has not answered for {limit:g} s",
+                    os.fsdecode(path),
+                )
+        except BaseException:
+            if task.leave():
+                break  # it came in that very moment
+            raise
     _idle.append(helper)
     if task.error is not None:
         raise task.error

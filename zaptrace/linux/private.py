@@ -6,28 +6,33 @@ import contextlib
 import errno
 import os
 import stat
-from pathlib import Path
 
 from ..errors import HostError
 
+TYPE_CHECKING = False  # as typing's, which takes long to load
+if TYPE_CHECKING:
+    from typing import TypeAlias
 
-def make_directory(path: Path) -> None:
+    StrPath: TypeAlias = str | os.PathLike[str]
+
+
+def make_directory(path: StrPath) -> None:
     """And those above it that are missing, mode 0700. What is there already is left as it is."""
-    if path.is_dir():
+    if os.path.isdir(path):
         return
-    make_directory(path.parent)
+    make_directory(os.path.dirname(path) or os.curdir)
     with contextlib.suppress(FileExistsError):
-        path.mkdir(0o700)
-        path.chmod(0o700)
+        os.mkdir(path, 0o700)
+        os.chmod(path, 0o700)
 
 
-def check_directory(path: Path, use: str, remedy: str) -> None:
+def check_directory(path: StrPath, use: str, remedy: str) -> None:
     """It is a directory, no link to one; ours; and nobody else has access. Raises HostError.
 
     What others may look into is closed; what others may write to is refused, for what lies there
     may be theirs.
     """
-    there = path.lstat()
+    there = os.lstat(path)
     ours = stat.S_ISDIR(there.st_mode) and there.st_uid == os.geteuid()
     if not ours or there.st_mode & 0o022:
         raise HostError(
@@ -37,12 +42,12 @@ def check_directory(path: Path, use: str, remedy: str) -> None:
             remedy=remedy,
         )
     if there.st_mode & 0o077:
-        path.chmod(0o700)
+        os.chmod(path, 0o700)
 
 
-def refuse_link(path: Path) -> None:
+def refuse_link(path: StrPath) -> None:
     """Of what we make none is a symbolic link: whoever put one there wants another file changed."""
-    if path.is_symlink():
+    if os.path.islink(path):
         raise HostError(
             f"cannot use {path}: it is a symbolic link",
             needed="a file or directory that zaptrace made",
@@ -51,7 +56,7 @@ def refuse_link(path: Path) -> None:
         )
 
 
-def open_file(path: str | os.PathLike[str], flags: int) -> int:
+def open_file(path: StrPath, flags: int) -> int:
     """A file that is made if it is not there; mode 0600, and never through a symbolic link."""
     fd = _open_regular(path, flags | os.O_CREAT)
     try:
@@ -63,12 +68,12 @@ def open_file(path: str | os.PathLike[str], flags: int) -> int:
     return fd
 
 
-def open_to_read(path: str | os.PathLike[str]) -> int:
+def open_to_read(path: StrPath) -> int:
     """One that is there. Raises OSError, also for what is no regular file: none of ours is."""
     return _open_regular(path, os.O_RDONLY)
 
 
-def read(path: str | os.PathLike[str], most: int) -> bytes:
+def read(path: StrPath, most: int) -> bytes:
     """All of it. Raises OSError as `open_to_read`, and with EFBIG when it is more than `most` bytes."""
     with open(open_to_read(path), "rb", buffering=0) as file:
         data = bytearray()
@@ -79,14 +84,14 @@ def read(path: str | os.PathLike[str], most: int) -> bytes:
     return bytes(data)
 
 
-def tail(path: str | os.PathLike[str], most: int) -> bytes:
+def tail(path: StrPath, most: int) -> bytes:
     """Its last bytes, at most so many. Raises OSError as `open_to_read`."""
     with open(open_to_read(path), "rb", buffering=0) as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - most))
         return file.read(most)
 
 
-def _open_regular(path: str | os.PathLike[str], flags: int) -> int:
+def _open_regular(path: StrPath, flags: int) -> int:
     # O_NONBLOCK: a named pipe in its place is not waited for.
     fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     if stat.S_ISREG(os.fstat(fd).st_mode):
@@ -95,7 +100,7 @@ def _open_regular(path: str | os.PathLike[str], flags: int) -> int:
     raise OSError(errno.EINVAL, "it is no regular file", os.fspath(path))
 
 
-def write(path: Path, text: str) -> None:
+def write(path: StrPath, text: str) -> None:
     """The whole file is this text."""
     with open(open_file(path, os.O_WRONLY | os.O_TRUNC), "w", encoding="utf-8") as file:
         file.write(text)

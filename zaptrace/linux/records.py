@@ -5,25 +5,31 @@ A crash of the machine leaves zeros, an editor anything; whoever reads a record 
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
-from typing import Any
 
 from ..limits import RECORD
 from . import private
 
-Check = Callable[[Any], bool]
+TYPE_CHECKING = False  # as typing's, which takes long to load
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from typing import Any, TypeAlias
+
+    from .private import StrPath
+
+    Check: TypeAlias = Callable[[Any], bool]
 
 
 def read(
-    path: Path, known: Mapping[str, Check], needed: Collection[str] = ()
+    path: StrPath, known: Mapping[str, Check], needed: Collection[str] = ()
 ) -> dict[str, Any] | None:
     """The map in this file, where each that is `known` passes its check; fields may be missing, but
     for the `needed`."""
     try:
-        value = json.loads(private.read(path, RECORD))
+        data = private.read(path, RECORD)
+        import json  # which the start of a pod does without: it has none to read
+
+        value = json.loads(data)
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(value, dict) or not all(name in value for name in needed):

@@ -29,22 +29,33 @@ _ATTEMPTS, _MOMENT_S = 500, 0.002
 
 
 def temporary_place() -> str:
-    """Where temporary files go. Under a read-only root without a TMPDIR /dev/shm is all there is."""
-    try:
-        return tempfile.gettempdir()
-    except FileNotFoundError:
-        return "/dev/shm"
+    """Where temporary files go. Under a read-only root without a TMPDIR /dev/shm is all there is.
+
+    tempfile tries a place by writing a file, which stays if it is killed in that moment.
+    """
+    if tempfile.tempdir is None:
+        places = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
+        for place in (*places, "/tmp", "/var/tmp", "/usr/tmp", "/dev/shm"):
+            if place and os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK):
+                tempfile.tempdir = os.path.abspath(place)
+                break
+    return os.fsdecode(tempfile.gettempdir())
 
 
 class Scratch:
     """A directory of ours (mode 0700), until `remove` or `keep`."""
 
-    def __init__(self, prefix: str, parent: str | None = None, suffix: str = "") -> None:
-        """It is called `<prefix>.<random><suffix>`, in `parent` or where temporary files are."""
+    def __init__(
+        self, prefix: str, parent: str | None = None, suffix: str = "", *, noted: bool = True
+    ) -> None:
+        """It is called `<prefix>.<random><suffix>`, in `parent` or where temporary files are.
+
+        Where somebody watches these, nothing is `noted` there: nobody sweeps it, if we are killed.
+        """
         word = secrets.token_hex(8)
         home = os.path.abspath(parent if parent is not None else temporary_place())
         self.path = os.path.join(home, f"{prefix}.{word[:8]}{suffix}")
-        self._note_path, self._note = _write_note(self.path, word)
+        self._note_path, self._note = _write_note(self.path, word) if noted else ("", -1)
         try:
             os.mkdir(self.path, 0o700)
             os.chmod(self.path, 0o700)
@@ -54,16 +65,27 @@ class Scratch:
 
     def remove(self) -> None:
         """With all that is in it. Harmless when it is done already."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        self.keep()
+        remove_tree(self.path)
+        self._forget(keep_note=os.path.lexists(self.path))  # then it is for who sweeps
 
     def keep(self) -> None:
         """It stays: it is no scratch any more."""
+        self._forget(keep_note=False)
+
+    def _forget(self, *, keep_note: bool) -> None:
         if self._note >= 0:
-            with contextlib.suppress(OSError):
-                os.unlink(self._note_path)
+            if not keep_note:
+                with contextlib.suppress(OSError):
+                    os.unlink(self._note_path)
             os.close(self._note)
             self._note = -1
+
+
+def remove_tree(path: str | os.PathLike[str]) -> None:
+    """As much of a directory as can be removed, and no OSError: shutil.rmtree raises some that it is
+    told to ignore (CPython 3.11: when it cannot look at what it has just opened)."""
+    with contextlib.suppress(OSError):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -131,7 +153,7 @@ def _sweep_note(note: str) -> str | None:
             seen = os.lstat(path)
             named = _OURS.fullmatch(os.path.basename(path))
             if named and stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.geteuid():
-                shutil.rmtree(path, ignore_errors=True)
+                remove_tree(path)
                 swept = path
         os.unlink(note)
         return swept

@@ -10,6 +10,8 @@ from .abilities import Ability
 
 _FEW = 16
 _LITTLE = 64 << 20
+_A_FEW = 16 << 20
+"""Of /dev/shm an engine gives 64 MiB to a container, of which something is used, mostly."""
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -18,8 +20,10 @@ def probe() -> list[Ability]:
     return [_processes(), _descriptors(), _memory(), _shared_memory()]
 
 
-def space(name: str, path: str | os.PathLike[str], costs: str, do: str) -> Ability:
-    """Can files be made at `path`, and how much fits there?"""
+def space(
+    name: str, path: str | os.PathLike[str], costs: str, do: str, enough: int, short: str
+) -> Ability:
+    """Can files be made at `path`, and how much fits there? `short`: what less than `enough` costs."""
     try:
         there = os.statvfs(path)
     except OSError as error:
@@ -28,7 +32,7 @@ def space(name: str, path: str | os.PathLike[str], costs: str, do: str) -> Abili
     seen = f"{size(free)} free in {path}"
     if not os.access(path, os.W_OK | os.X_OK):
         return Ability(name, False, f"{path} cannot be written", costs, do)
-    return Ability(name, True, seen) if free >= _LITTLE else Ability(name, False, seen, costs, do)
+    return Ability(name, True, seen) if free >= enough else Ability(name, False, seen, short, do)
 
 
 def size(count: int) -> str:
@@ -79,9 +83,16 @@ def _memory() -> Ability:
 
 def _shared_memory() -> Ability:
     costs = "pods with POSIX shared memory or semaphores cannot be restored"
-    return space(
-        "shared memory", "/dev/shm", costs, "mount a larger tmpfs there (docker --shm-size)"
-    )
+    short = "pods with more POSIX shared memory than that cannot be restored"
+    do = "mount a larger tmpfs there (docker --shm-size)"
+    return space("shared memory", "/dev/shm", costs, do, _A_FEW, short)
+
+
+def _cached(place: Path) -> int:
+    """Contents of files among what a control group uses: there for as long as nothing else needs room."""
+    lines = dict(line.split() for line in (place / "memory.stat").read_text().splitlines())
+    total = "total_" if "total_active_file" in lines else ""  # of v1, with the groups below
+    return int(lines[f"{total}active_file"]) + int(lines[f"{total}inactive_file"])
 
 
 def _cgroup(controller: str, limit: str, use: str) -> tuple[int, int] | None:
@@ -103,7 +114,8 @@ def _cgroup(controller: str, limit: str, use: str) -> tuple[int, int] | None:
         for place in (at, *at.parents):
             try:
                 largest, used = (int((place / name).read_text()) for name in names)
-            except (OSError, ValueError):  # not mounted, at the root, or "max"
+                used -= _cached(place) if controller == "memory" else 0
+            except (OSError, ValueError, KeyError):  # not mounted, at the root, or "max"
                 pass
             else:
                 if largest < 1 << 60:

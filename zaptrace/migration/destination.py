@@ -17,6 +17,7 @@ from ..errors import HostError, PeerGone, PodError, RestoreError, WireError, Zap
 from ..image.manifest import check, parts_of
 from ..image.sink import DirectorySink, PartWriter
 from ..linux import private, records
+from ..linux.scratch import remove_tree
 from ..log import fault, log, unforeseen
 from ..network.wire import Channel, Timeouts
 
@@ -276,7 +277,7 @@ class Destination:
             # The record first: what is left without one is removed by the next server.
             with contextlib.suppress(OSError):
                 (arrival.directory / "record").unlink(missing_ok=True)
-            shutil.rmtree(arrival.directory, ignore_errors=True)
+            remove_tree(arrival.directory)
             arrival.turn("aborted")
         with self._lock:
             self._arrivals.pop(arrival.id, None)
@@ -372,7 +373,7 @@ class Destination:
         except HostError as e:  # it is, and we know it; a later server will not, and keep the image
             log.error("%s", e)
             return "live"
-        shutil.rmtree(arrival.image, ignore_errors=True)
+        remove_tree(arrival.image)
         fault("migrate.destination.live")
         return "live"
 
@@ -385,12 +386,12 @@ class Destination:
             record = _read_record(directory)
             state = {"whole": "kept", "thawing": "unsure", "live": "live"}.get(record["state"])
             if state is None or (state == "live" and record["age"] > _RECORDS_KEPT_S):
-                shutil.rmtree(directory, ignore_errors=True)
+                remove_tree(directory)
                 continue
             arrival = _Arrival(directory, directory.name, record["name"], state, record["from"])
             self._arrivals[arrival.id] = arrival
             if state == "live":
-                shutil.rmtree(arrival.image, ignore_errors=True)
+                remove_tree(arrival.image)
             else:
                 log.warning("the image of pod %s is still kept: %s", arrival.name, arrival.image)
 

@@ -14,6 +14,7 @@ with the same `send` and `recv`, see channel.py.
 from __future__ import annotations
 
 import contextlib
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from zmq.utils.monitor import recv_monitor_message
 from .. import plain
 from ..errors import HostError, PeerVersionError, WireError, WireTimeout, ZaptraceError
 from ..limits import CONVERSATIONS, CONVERSATIONS_OF_ONE, DATA, HEAD, UNREAD, UNSENT, WINDOW
+from ..linux import outside
 from ..log import log, unforeseen
 from .channel import Channel, Hub, Timeouts, decode, natural, told
 from .door import Door
@@ -83,7 +85,7 @@ def connect(
     """
     timeouts = timeouts or Timeouts()
     host = host_of(endpoint)
-    ipv6 = _only_ipv6(host)
+    address, ipv6 = _find(host, timeouts.connect, check)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     socket = context.socket(zmq.DEALER)
     _prepare(socket, timeouts, ipv6=ipv6)
@@ -94,7 +96,7 @@ def connect(
     monitor = socket.get_monitor_socket()
     hub = _Caller(context, socket, monitor, timeouts)
     try:
-        socket.connect(endpoint)
+        socket.connect(f"tcp://{address}")
         _wait_connected(monitor, host, identity, timeouts.connect, check)
         window = _greet(socket, host, timeouts.connect, check)
         channel = Channel(hub, b"", host, window, timeouts)
@@ -114,23 +116,33 @@ def connect(
         hub.release()
 
 
-def _only_ipv6(host: str) -> bool:
-    """True when `host` (name:port) has no IPv4 address. A name with both gets IPv4: "localhost"
-    is often ::1 first, where a server that listens on 127.0.0.1 cannot be found."""
-    name = host.rpartition(":")[0]
+def _find(host: str, timeout: float, check: Callable[[], None]) -> tuple[str, bool]:
+    """The address of `host` (name:port) in numbers, and whether that is IPv6.
+
+    A name with both gets IPv4: "localhost" is often ::1 first, where a server that listens on 127.0.0.1
+    cannot be found. Who knows names may take long, and libzmq would wait for him where nobody can say
+    that it is enough.
+    """
+    name, _, port = host.rpartition(":")
     if name.startswith("["):
-        return True
+        return host, True
     try:
-        families = {found[0] for found in getaddrinfo(name, None)}
-    except OSError as e:
+        found = outside.call(name, lambda: getaddrinfo(name, None), limit=timeout, check=check)
+    except (OSError, ValueError) as e:
+        why = e.strerror if isinstance(e, OSError) else str(e)
+        if isinstance(e, OSError) and e.errno == errno.ETIMEDOUT:
+            why = f"nobody says within {timeout:g} s"
         raise WireError(
             f"cannot reach {host}",
             needed="the address of that host",
-            found=f"{name}: {e.strerror}",
-            do="look for a mistake in the name",
+            found=f"{name}: {why}",
+            do="look for a mistake in the name, or give the address",
             changed="nothing",
         ) from e
-    return AF_INET not in families
+    addresses = {family: str(address[0]) for family, _, _, _, address in reversed(found)}
+    if AF_INET in addresses:
+        return f"{addresses[AF_INET]}:{port}", False
+    return f"[{next(iter(addresses.values()))}]:{port}", True
 
 
 def _prepare(socket: zmq.Socket[bytes], timeouts: Timeouts, *, ipv6: bool) -> None:

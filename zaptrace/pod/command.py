@@ -7,10 +7,15 @@ import errno
 import functools
 import os
 import resource
-from collections.abc import Iterable, Mapping
 
 from ..errors import LaunchError, ZaptraceError
-from ..linux.native import Bytes, Strings, ffi
+from ..linux.native import ffi
+
+TYPE_CHECKING = False  # as typing's, which takes long to load
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ..linux.native import Bytes, Strings
 
 
 def environment(env: Mapping[str, str] | None, cpu_level: int) -> dict[str, str]:

@@ -85,7 +85,19 @@ def read_stored(image: Image) -> list[Stored]:
     stored = [shapes.read(Stored, plain) for plain in image.states(RECORD)]
     if unknown := {entry.room for entry in stored} - {room.NAME for room in resources.ROOMS}:
         raise _of_no_room("notes", sorted(unknown))
+    checks = {room.NAME: getattr(room, "is_note", _anything) for room in resources.ROOMS}
+    for entry in stored:
+        if not checks[entry.room](entry.key, entry.value):
+            raise bad(
+                f"it has a note of room {entry.room!r} that it cannot have",
+                found=f"{entry.key[:40]!r}, with {len(entry.value)} bytes",
+            )
     return stored
+
+
+def _anything(_key: bytes, _value: bytes) -> bool:
+    """Of a room that notes nothing nobody reads any."""
+    return True
 
 
 def _of_no_room(what: str, unknown: list[str]) -> BadImage:

@@ -12,25 +12,27 @@ import queue
 import signal as signals
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, cast
 
 from ..cancel import Cancel
 from ..errors import HostError, PodError, ZaptraceError, refusals_of_the_host, start_thread
 from ..ids import Rpid, Vpid
 from ..linux.native import Handle, NativeError, check, ffi, lib, new_error
 from ..log import fault, log, unforeseen
+from ..record import Record, field
 from .command import c_string, c_strings, environment, find, launch_error, raise_file_limit
 from .stdio import Stdio
 
+TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, TypeVar, TypeVarTuple
+
     from ..view.build import Deferred
     from ..view.frozen import FrozenPod
     from .listing import Known, ProcessInfo
 
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
+    T = TypeVar("T")
+    Ts = TypeVarTuple("Ts")
 
 FREEZE_TIMEOUT_MS = 10_000
 _CUT_AFTER_S = 1.0
@@ -42,16 +44,14 @@ _WAKE_AGAIN_S = 0.001
 """A wake that comes just before the tracer goes to sleep is lost (zt_loop_wake): so once more."""
 
 
-@dataclass
-class _Job:
+class _Job(Record):
     """A function for the tracer thread, and what became of it."""
 
     work: Callable[[], object]
-    taken: threading.Event = field(default_factory=threading.Event)
-    done: threading.Event = field(default_factory=threading.Event)
+    taken: threading.Event = field(factory=threading.Event)
+    done: threading.Event = field(factory=threading.Event)
     value: Any = None
     error: BaseException | None = None
-
     dropped: bool = False
     """Nobody waits for it any more."""
 
@@ -233,7 +233,8 @@ class Pod:
                 raise PodError(f'pod "{self.name}" is closed')
         if job.error:
             raise job.error
-        return cast(T, job.value)
+        value: T = job.value
+        return value
 
     def _wake(self) -> None:
         with self._handle_lock:
@@ -419,7 +420,6 @@ class Pod:
 
     def signal(self, sig: int, vpid: int | None = None) -> None:
         """Send a signal to a process; None means the oldest one. PodError if there is no such."""
-
         from .listing import rpids_of
 
         def work() -> None:

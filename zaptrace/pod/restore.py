@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import NoReturn
 
 from ..cancel import Cancel
 from ..errors import BadImage, RestoreError, ZaptraceError, refusals_of_the_host
 from ..ids import Rpid
 from ..image.image import Image
-from ..linux import host
+from ..linux import host, outside
 from ..linux.native import check, lib, new_error
 from ..log import fault
 from ..view.build import Build, Stage
@@ -82,7 +83,8 @@ def make(
 
 def _paths(names: Collection[str]) -> frozenset[bytes]:
     """As the kernel names them, for so they stand in images."""
-    return frozenset(os.path.realpath(os.fsencode(name)) for name in names)
+    paths = [os.fsencode(name) for name in names]
+    return frozenset(outside.call(path, partial(os.path.realpath, path)) for path in paths)
 
 
 def claim(
@@ -196,7 +198,10 @@ def fill(build: Build, rooms: Rooms, check_wanted: Callable[[], None] = lambda: 
         check_wanted()
     build.close_inodes()  # what watches files from now on would tell that they are closed
     for work in build.last:
-        work()
+        try:
+            work()
+        except OSError as error:
+            raise _failed(Stage.RESUME, "its last step", error) from error
 
 
 def _run_stage(build: Build, stage: Stage, check_wanted: Callable[[], None]) -> None:

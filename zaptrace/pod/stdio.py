@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+
+from ..record import Record
 
 
-@dataclass
-class Stdio:
+class Stdio(Record):
     """What becomes 0, 1 and 2 of a pod's first process; -1 stays closed.
 
     With `tty` all three are the slave of a pseudoterminal, which becomes its controlling terminal;

@@ -24,6 +24,7 @@ from . import (
     job_control,
     keys,
     landlock,
+    mapped_lock,
     memfd,
     memory,
     mqueue,
@@ -76,6 +77,7 @@ ROOMS: tuple[Room[Any], ...] = (
     process,
     job_control,
     memory,
+    mapped_lock,
     *FILE_KINDS,
     fdtable,
     file_lock,
@@ -99,6 +101,7 @@ def claim_files(pod: FrozenPod) -> None:
         if room is unix_socket:
             unix_socket.find_files_under_way(pod, file)
     unix_socket.refuse_unaccepted(pod)
+    regular_file.refuse_outside(pod)
 
 
 def _room_of(file: FrozenFile) -> FileKind[Any]:

@@ -26,6 +26,7 @@ from ..shapes import U32, Address, Multiple, NamesLiving, Range
 from ..view.build import Build, BuildProcess, Stage
 from ..view.frozen import FrozenPod, FrozenProcess
 from .common.aio import ROOM, Noted, noted
+from .common.aio import is_note as is_note
 from .room import Whole, bad
 
 NAME = ROOM

@@ -23,10 +23,10 @@ from typing import Annotated
 from ..errors import UnsupportedResource
 from ..linux.native import Handle, ffi, lib
 from ..linux.program import Program, Results, number_of
-from ..shapes import I64, Length, NamesLivingOrNone, NamesProcess, NamesThread
+from ..shapes import I64, Length, NamesLivingOrNone, NamesProcess, NamesThread, Range
 from ..view.build import Build, Stage
 from ..view.frozen import FrozenPod, FrozenProcess, FrozenThread, Zombie
-from .common.limit import granted
+from .common.limit import InOrder, granted
 from .room import Whole, bad
 
 NAME = "cpu_time"
@@ -44,8 +44,13 @@ _MOST_RSS = {2, 18}
 """Places of what is not a sum, but the most so far."""
 _P_PID, _WNOHANG, _WEXITED, _WNOWAIT, _WALL = 1, 0x1, 0x4, 0x01000000, 0x40000000
 _TIMER_ABSTIME = 1
+_MOST_SECONDS = (1 << 63) - 1
 _RESTART_BLOCK = -516 & 0xFFFFFFFFFFFFFFFF
 _CLOCK_PROCESS_CPUTIME_ID = 2
+
+
+_Amount = Annotated[int, Range(-(1 << 62), 1 << 62)]
+"""From which what the kernel counts can be taken."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +58,11 @@ class State:
     vpid: NamesProcess
     reaper: NamesLivingOrNone
     """Of a zombie: its parent. Else 0."""
-    used: Annotated[list[I64], Length(39)]
+    used: Annotated[list[_Amount], Length(39)]
     """As the program is told it, in the order of zt_process_past (csrc/api.h)."""
-    threads: dict[NamesThread, Annotated[list[I64], Length(19)]]
+    threads: dict[NamesThread, Annotated[list[_Amount], Length(19)]]
     """By vtid, in the order of zt_thread_past."""
-    limit: Annotated[list[I64], Length(0, 2)]
+    limit: Annotated[list[I64], Length(0, 2), InOrder()]
     """RLIMIT_CPU, soft and hard, as the program set it; of a zombie nothing."""
 
 
@@ -159,6 +164,8 @@ def _past_of_process(handle: Handle, rpid: int) -> tuple[list[int], int]:
 def verify(states: list[State], whole: Whole) -> None:
     whole.refuse_twice("the times of process", [state.vpid for state in states])
     for state in states:
+        for vtid in state.threads:
+            whole.name("thread of process", (state.vpid, vtid))
         if len(state.limit) != (0 if state.reaper else 2):
             raise bad(f"process {state.vpid} has no limit of CPU time", "soft and hard")
 
@@ -183,7 +190,7 @@ def _capture(process: FrozenProcess) -> State:
         threads[thread.vtid] = _told(of_thread(results), _past_of_thread(handle, thread.rtid))
     soft, hard = resource.prlimit(process.rpid, resource.RLIMIT_CPU)
     if soft != resource.RLIM_INFINITY:
-        soft += limit_s
+        soft = soft + limit_s if hard == resource.RLIM_INFINITY else min(soft + limit_s, hard)
     return State(process.vpid, 0, used, threads, [soft, hard])
 
 
@@ -262,7 +269,7 @@ def _lower_limit(state: State, rpid: int, past: list[int]) -> int:
     if soft == resource.RLIM_INFINITY:
         resource.prlimit(rpid, resource.RLIMIT_CPU, (soft, hard))
         return limit_s
-    lowered = max(0, soft - limit_s)
+    lowered = min(max(0, soft - limit_s), _MOST_SECONDS)
     if hard != resource.RLIM_INFINITY:
         lowered = min(lowered, hard)
     resource.prlimit(rpid, resource.RLIMIT_CPU, (lowered, hard))

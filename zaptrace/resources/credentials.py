@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from ..errors import RestoreError, UnsupportedResource
-from ..shapes import I64, U16, U32, Length, NamesLiving, NamesThread, Range
+from ..shapes import U16, U32, Length, NamesLiving, NamesThread, Range
 from ..view.build import Build, Stage
 from ..view.frozen import FrozenPod, FrozenProcess
-from .common.limit import granted
-from .common.scheduling import describe_sched, sched_getattr, sched_setattr
+from .common.limit import Limit, granted
+from .common.scheduling import ATTRIBUTES, describe_sched, sched_getattr, sched_setattr
+from .room import Whole
 
 NAME = "credentials"
 
@@ -30,7 +31,7 @@ _LIMITS = range(16)
 @dataclass(frozen=True)
 class Scheduling:
     vtid: NamesThread
-    attributes: Annotated[bytes, Length(48, 128)]
+    attributes: Annotated[bytes, Length(ATTRIBUTES)]
     """struct sched_attr of sched_getattr(2): policy, nice, priority, slice, reset on fork, clamps."""
     processors: list[U16]  # empty: all
 
@@ -40,10 +41,18 @@ class State:
     vpid: NamesLiving
     uids: Annotated[list[U32], Length(3)]
     gids: Annotated[list[U32], Length(3)]
-    limits: Annotated[list[Annotated[list[I64], Length(2)]], Length(len(_LIMITS))]
+    limits: Annotated[list[Limit], Length(len(_LIMITS))]
     # [soft, hard] in the order of RLIMIT_*; -1 is infinity
     oom_score_adj: Annotated[int, Range(-1000, 1000)]
     threads: list[Scheduling]
+
+
+def verify(states: list[State], whole: Whole) -> None:
+    whole.refuse_twice("the credentials of process", [state.vpid for state in states])
+    for state in states:
+        whole.refuse_twice("the scheduling of thread", [one.vtid for one in state.threads])
+        for one in state.threads:
+            whole.name("thread of process", (state.vpid, one.vtid))
 
 
 def capture(pod: FrozenPod) -> list[State]:

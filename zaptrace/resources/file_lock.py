@@ -20,8 +20,6 @@ import fcntl
 import os
 import re
 import struct
-import subprocess
-import sys
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -29,6 +27,7 @@ from typing import TYPE_CHECKING, Annotated
 from ..linux.program import Argument, Program, Row
 from ..shapes import Names, NamesFile, OneOf, Range, Size
 from ..view.build import Stage
+from .common import flocking
 from .common.file import restoring, unsupported
 from .room import Whole, bad
 
@@ -43,14 +42,6 @@ _LINE = re.compile(
     r"(?P<pid>-?\d+) [0-9a-f]+:[0-9a-f]+:\d+ (?P<start>\d+) (?P<end>\d+|EOF)"
 )
 _DO = "end what holds the lock now, then restore again"
-_TAKE = """
-import fcntl, sys
-try:
-    fcntl.flock(int(sys.argv[1]), int(sys.argv[2]))
-except OSError as error:
-    sys.exit(error.errno)
-"""
-_PATIENCE_S = 60.0
 _FLOCK = struct.Struct("=hh4xqqi4x")  # struct flock on 64-bit
 _F_OFD_SETLK = 37
 
@@ -151,9 +142,7 @@ def _take(state: State, fd: int) -> None:
     An flock whose taker has ended is taken by one that ends, for the kernel shows who it was.
     """
     if state.kind == "flock":
-        how = fcntl.LOCK_EX if state.exclusive else fcntl.LOCK_SH
-        command = [sys.executable, "-I", "-S", "-E", "-c", _TAKE, str(fd), str(how | fcntl.LOCK_NB)]
-        _succeeded(-subprocess.run(command, pass_fds=[fd], timeout=_PATIENCE_S).returncode)
+        flocking.take_as_one_who_ended(fd, state.exclusive)
     else:
         fcntl.fcntl(fd, _F_OFD_SETLK, _struct_flock(state))
     os.close(fd)
@@ -161,8 +150,7 @@ def _take(state: State, fd: int) -> None:
 
 def _row(state: State, program: Program, fd: Argument) -> Row:
     if state.kind == "flock":
-        how = (fcntl.LOCK_EX if state.exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB
-        return program.call("flock", fd, how, may_fail=True)
+        return flocking.row(program, fd, state.exclusive)
     lock = program.data(_struct_flock(state))
     return program.call("fcntl", fd, fcntl.F_SETLK, lock, may_fail=True)
 
@@ -176,12 +164,7 @@ def _take_as_owner(state: State, build: Build) -> None:
 def _lock_in_process(state: State, process: BuildProcess) -> None:
     program = Program()
     row = _row(state, program, state.fd)
-    _succeeded(process.run(program)[row])
-
-
-def _succeeded(result: int) -> None:
-    if result < 0:
-        raise OSError(-result, os.strerror(-result))
+    flocking.succeeded(process.run(program)[row])
 
 
 def _take_by_a_copy(state: State, build: Build) -> None:
@@ -197,4 +180,4 @@ def _take_by_a_copy(state: State, build: Build) -> None:
         _lock(state, build)
         return
     with restoring(NAME, Stage.THREADS, f"the flock lock of process {state.vpid}", _DO):
-        _succeeded(result)
+        flocking.succeeded(result)

@@ -122,6 +122,10 @@ def claims(file: FrozenFile) -> bool:
     return True
 
 
+def is_note(key: bytes, value: bytes) -> bool:
+    return len(key) > _KEY.size and len(value) == _EVENT.size
+
+
 def verify(states: list[State], whole: Whole) -> None:
     known: set[int] = set()
     for state in states:

@@ -20,11 +20,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from ..linux import procfs
-from ..shapes import U8, U32, Among, Data, Length, OneOf, Word
+from ..shapes import U8, U32, Data, Length, OneOf, Range, Word
 from ..view.build import Stage
 from .common.file import Description, described, finish, restoring, unsupported
-from .common.options import GENERAL, Table
+from .common.options import GENERAL, Options, Table
 from .common.socket import Filter, borrowed, domain, filter_of, options, set_filter, set_options
+from .room import Whole, bad
 
 if TYPE_CHECKING:
     from ..view.build import Build
@@ -57,8 +58,8 @@ class State(Description):
     """Its address (nl_pid); 0: it has none yet."""
     peer: Annotated[list[U32], Length(0, 2)]
     """Address and groups of whom it is connected to, or nothing."""
-    groups: Annotated[list[U32], Length(0, _MOST_GROUPS)]
-    options: Annotated[dict[Word, Data], Among(*_OPTIONS)]
+    groups: Annotated[list[Annotated[int, Range(1, _MOST_GROUPS)]], Length(0, _MOST_GROUPS)]
+    options: Annotated[dict[Word, Data], Options(_OPTIONS)]
     filter: Filter
 
 
@@ -66,6 +67,12 @@ def claims(file: FrozenFile) -> bool:
     if not stat.S_ISSOCK(file.stat.st_mode) or file.flags & os.O_PATH:
         return False
     return domain(file.local) == socket.AF_NETLINK
+
+
+def verify(states: list[State], whole: Whole) -> None:
+    for state in states:
+        if len(state.peer) == 1:
+            raise bad("a netlink socket has half a peer", "its address, and its groups")
 
 
 def capture(pod: FrozenPod) -> list[State]:

@@ -67,6 +67,10 @@ class State:
     timers: list[Timer]
 
 
+def is_note(key: bytes, value: bytes) -> bool:
+    return (len(key), len(value)) == (8, 4)
+
+
 def verify(states: list[State], whole: Whole) -> None:
     for state in states:
         whole.refuse_twice(f"process {state.vpid}: timer", [timer.id for timer in state.timers])

@@ -25,7 +25,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from ..errors import RestoreError
+from ..errors import RestoreError, Unsettled
 from ..ids import Vpid
 from ..linux import outside
 from ..shapes import I64, U64, Length, Mode, Names, PartOrNone, PathOrNone, Size
@@ -112,6 +112,13 @@ def claims(file: FrozenFile) -> bool:
     if file.flags & os.O_PATH or stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         return True
     return stat.S_ISCHR(mode) and file.stat.st_rdev in _MEMORY_DEVICES
+
+
+def refuse_outside(pod: FrozenPod) -> None:
+    """Raises Unsettled for a file about a process that is not in the pod: they are looked at in passing."""
+    for file in pod.files(NAME):
+        if file.link.startswith("/proc/"):
+            _proc_path(pod, file, os.fsencode(file.link))
 
 
 def verify(states: list[State], whole: Whole) -> None:
@@ -323,6 +330,7 @@ def _proc_path(pod: FrozenPod, file: FrozenFile, path: bytes) -> tuple[bytes, li
             "looks at a thread that has ended, of a process that goes on",
             needed="a file of /proc about a process or thread of the pod",
             do="let the program close it",
+            kind=Unsettled,
         )
     if 0 in vids and os.path.exists(os.fsdecode(path[: found.end()])):
         raise unsupported(
@@ -330,6 +338,7 @@ def _proc_path(pod: FrozenPod, file: FrozenFile, path: bytes) -> tuple[bytes, li
             "looks at a process outside the pod",
             needed="a file of /proc about a process of the pod",
             do="let the program close it",
+            kind=Unsettled,
         )
     head = b"/proc/{}" if len(vids) == 1 else b"/proc/{}/task/{}"
     return head + rest, vids

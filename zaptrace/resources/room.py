@@ -13,6 +13,10 @@ and, where a value alone does not tell whether it is right,
     verify(states, whole)     raises BadImage for States that cannot be together: an order, a sum, a
                               circle, a range of a part of the image
 
+where its lower half notes things in the pod's store,
+
+    is_note(key, value)       could it have noted that? Whoever reads a note does not look again
+
 A *file kind* adds `claims(file) -> bool`: exactly one room claims an open file description.
 
 `encode_state` is the only way a State goes into an image, and `pod/contents.py` the only one by which

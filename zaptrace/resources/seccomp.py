@@ -36,6 +36,8 @@ _HEAD = struct.Struct("<iI")
 """Of what is kept of a filter: the number of the one below it, and its flags."""
 _INSTRUCTION = 8
 _MOST = 4096
+_LAST = 1 << 30
+"""Numbers of filters; there are more after it."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,19 @@ class State:
     no_new_privs: bool
 
 
+def is_note(key: bytes, value: bytes) -> bool:
+    size = len(value) - _HEAD.size
+    number = struct.unpack("<i", key)[0] if len(key) == 4 else 0
+    return 0 < number <= _LAST and 0 < size <= _MOST * _INSTRUCTION and size % _INSTRUCTION == 0
+
+
 def verify(states: list[State], whole: Whole) -> None:
     kept = of_room(whole.stored, NAME)
     for number in {state.filter for state in states}:
         _chain(kept, number)
+    for state in states:
+        whole.name("thread of process", (state.vpid, state.vtid))
+    whole.refuse_twice("the filters of thread", [state.vtid for state in states])
 
 
 def capture(pod: FrozenPod) -> list[State]:

@@ -77,6 +77,8 @@ def verify(states: list[State], whole: Whole) -> None:
             raise bad(f"{who} has other semaphores than it has", str(count), str(len(state.values)))
         if any(undo.semaphore >= count for undo in state.undos):
             raise bad(f"{who} undoes something to a semaphore that it has not")
+        if not all(undo.by for undo in state.undos):
+            raise bad(f"{who} undoes nothing: to ask for that is to wait until a semaphore is 0")
         if state.messages and one.kind != ipc.MSG:
             raise bad(f"{who} has messages, and is no queue")
 

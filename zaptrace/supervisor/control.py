@@ -41,20 +41,25 @@ can grow; a "v" that is not known is answered with an error.
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, NoReturn
 
 from ..errors import Cancelled, PodError, WireError, WireTimeout, ZaptraceError
 from ..limits import CONTROL, STREAM
 from ..linux import private
+from ..record import Record, field
 from . import runtime
 from .stream import Stream
+
+TYPE_CHECKING = False  # as typing's, which takes long to load
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, NoReturn
+
+    from ..linux.private import StrPath
 
 VERSION = 1
 ONE_WAY = ("input", "resize", "ack", "detach")
@@ -71,8 +76,7 @@ _AGAIN_S = 0.01
 _LAST_WORDS = 400
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Record):
     """How a pod's time on this host came to its end."""
 
     how: str
@@ -87,7 +91,7 @@ class Outcome:
     """Processes that live on after the root process ended."""
     why: str = ""
     """Of `failed`: what ended it."""
-    told: list[str] = field(default_factory=list)
+    told: list[str] = field(factory=list)
     """What its tracer had to say meanwhile, such as that a process had to be ended."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -97,7 +101,7 @@ class Outcome:
     @staticmethod
     def from_dict(fields: dict[str, Any]) -> Outcome:
         """The outcome that a supervisor described."""
-        return Outcome(**{k: fields[k] for k in Outcome.__dataclass_fields__ if k in fields})
+        return Outcome(**{k: fields[k] for k in Outcome.fields if k in fields})
 
 
 def pack(message: dict[str, Any]) -> bytes:
@@ -130,15 +134,15 @@ def unpack(frame: bytes) -> dict[str, Any]:
 class Client:
     """A connection to the supervisor of one pod. Not for use by several threads at once."""
 
-    def __init__(self, name: str, root: Path | None = None, instance: str | None = None) -> None:
+    def __init__(self, name: str, root: StrPath | None = None, instance: str | None = None) -> None:
         """Connect to pod `name`; PodError when it is not running.
 
         With `instance`, only that very pod counts, not a later one of the same name, and it may
         have ended already: `wait` then says how.
         """
         self.name = name
-        self.root = root if root is not None else runtime.root()
-        self.path = self.root / name if instance else runtime.find(name, self.root)
+        self.root = root if root is not None else runtime.place()
+        self.path = os.path.join(self.root, name) if instance else runtime.find(name, self.root)
         self.instance = instance or runtime.read_meta(self.path).get("instance")
         self.closed = False
         self._next = 0
@@ -158,7 +162,7 @@ class Client:
                 with contextlib.suppress(
                     BlockingIOError, ConnectionRefusedError, FileNotFoundError
                 ):
-                    sock.connect(str(self.path / "control.sock"))
+                    sock.connect(f"{self.path}/control.sock")
                     stack.pop_all()
                     self._connected = Stream(sock)
                     return self._connected
@@ -349,7 +353,7 @@ class Client:
             )
         last = ""
         with contextlib.suppress(OSError):
-            said = private.tail(self.path / "supervisor.log", _LAST_WORDS)
+            said = private.tail(f"{self.path}/supervisor.log", _LAST_WORDS)
             last = said.decode(errors="replace").strip()
         return PodError(
             f"the supervisor of pod {self.name!r} died",

@@ -8,21 +8,26 @@ where there is no descriptor to let one in, it is tried again a second later.
 from __future__ import annotations
 
 import itertools
+import os
 import resource
 import select
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from ..errors import PodError, WireError, ZaptraceError
 from ..limits import CLIENTS, CONTROL, REQUESTS_OF_ONE, UNSENT
 from ..log import log
+from ..record import Record
 from . import control
 from .stream import Stream
+
+TYPE_CHECKING = False  # as typing's, which takes long to load
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from ..linux.private import StrPath
 
 _BACKLOG = 64
 _DEAF_S = 1.0
@@ -43,8 +48,7 @@ _TOO_MUCH = PodError(
 )
 
 
-@dataclass
-class Request:
+class Request(Record):
     """A verb that a client asked for."""
 
     client: bytes
@@ -72,9 +76,18 @@ class Poller:
 class ControlSocket:
     """Listens at `path`."""
 
-    def __init__(self, path: Path, lost: Callable[[bytes], None]) -> None:
-        """Bind at `path`; `lost(client)` is called for one that went away."""
+    def __init__(
+        self,
+        path: StrPath,
+        lost: Callable[[bytes], None],
+        before: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Bind at `path`; `lost(client)` is called for one that went away.
+
+        `before()` is called before the first is let in, again later if it fails for want of files.
+        """
         self._lost = lost
+        self._before: Callable[[], object] | None = before
         self._waiting: dict[tuple[bytes, int], Request] = {}
         self._beat_at = 0.0
         self._asked: Counter[bytes] = Counter()
@@ -84,8 +97,8 @@ class ControlSocket:
         self._said_at = 0.0
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.setblocking(False)
-        self._listener.bind(str(path))
-        path.chmod(0o600)
+        self._listener.bind(os.fspath(path))
+        os.chmod(path, 0o600)
         self._listener.listen(_BACKLOG)
 
     def poller(self) -> Poller:
@@ -138,12 +151,17 @@ class ControlSocket:
     def _let_in(self) -> None:
         while self._deaf_for() <= 0:
             try:
+                if self._before is not None:
+                    if not self._is_called():
+                        return
+                    self._before()
+                    self._before = None
                 sock, _ = self._listener.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return
-            except OSError as e:
+            except (OSError, ImportError) as e:
                 self._deaf_until = time.monotonic() + _DEAF_S
-                self._say("nobody can be let in now: %s", e.strerror)
+                self._say("nobody can be let in now: %s", e)
                 return
             client = next(self._numbers).to_bytes(8, "big")
             self._clients[client] = Stream(sock)
@@ -151,6 +169,11 @@ class ControlSocket:
                 self._say("clients are turned away: %d are the most", most)
                 self.offer(client, {"id": 0, "ok": False, "error": _too_many(most).to_dict()})
                 self._forget(client)
+
+    def _is_called(self) -> bool:
+        poller = select.poll()
+        poller.register(self._listener, select.POLLIN)
+        return bool(poller.poll(0))
 
     def _deaf_for(self) -> float:
         return self._deaf_until - time.monotonic()

@@ -6,11 +6,15 @@ It is written again and again then. Meanwhile its supervisor stays, and tells wh
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from ..errors import ZaptraceError
 from ..log import log
-from .runtime import PodDir
+
+TYPE_CHECKING = False  # as typing's, which takes long to load
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .runtime import PodDir
 
 _AGAIN_S = 1.0
 _KEPT_S = 24 * 3600.0

@@ -5,20 +5,21 @@ The heavy modules are loaded when they are needed, so that a short pod starts fa
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
-from ..cancel import Cancel
 from . import own_process
-from .starter import Job
 
+TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeAlias
+
+    from ..cancel import Cancel
     from ..image.sink import Sink
     from ..pod.checkpoint import Then
     from ..pod.pod import Pod
     from ..view.frozen import Outside
+    from .starter import Job
 
-Progress = Callable[[dict[str, Any]], None]
+    Progress: TypeAlias = Callable[[dict[str, Any]], None]
 
 
 class Engine:

@@ -11,28 +11,32 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
-from pathlib import Path
-from typing import IO
 
 from ..linux import private
 from ..log import log
-from .terminal import Ring
+from .ring import Ring
+
+TYPE_CHECKING = False  # as typing's, which takes long to load
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import IO
+
+    from ..linux.private import StrPath
 
 MOST = 16 << 20
 """Bytes of the file, and of the old one, at most."""
 _CHUNK = 65536
 
 
-def old_one(path: Path) -> Path:
+def old_one(path: StrPath) -> str:
     """What was put aside of the log `path`."""
-    return path.with_name(f"{path.name}.old")
+    return f"{os.fspath(path)}.old"
 
 
 class PodLog:
     """Belongs to the coordinator thread."""
 
-    def __init__(self, path: Path, most: int = MOST) -> None:
+    def __init__(self, path: StrPath, most: int = MOST) -> None:
         self.recent = Ring(64 * 1024)
         self._path = path
         self._most = most
@@ -97,7 +101,7 @@ class PodLog:
             self._lost += min(len(view), len(data))
 
 
-def follow(path: Path, stream: IO[bytes]) -> Iterator[bytes]:
+def follow(path: StrPath, stream: IO[bytes]) -> Iterator[bytes]:
     """What is in a log from here on, now; also behind where it was put aside."""
     while True:
         aside = _was_put_aside(path, stream)  # asked first: what came before that is read below
@@ -110,10 +114,10 @@ def follow(path: Path, stream: IO[bytes]) -> Iterator[bytes]:
         os.close(fresh)
 
 
-def _was_put_aside(path: Path, stream: IO[bytes]) -> bool:
+def _was_put_aside(path: StrPath, stream: IO[bytes]) -> bool:
     """Another pod of that name has another log: it is none of this one's."""
     ours = os.fstat(stream.fileno())
     try:
-        return not ours.st_nlink or os.path.samestat(old_one(path).stat(), ours)
+        return not ours.st_nlink or os.path.samestat(os.stat(old_one(path)), ours)
     except FileNotFoundError:
         return False

@@ -7,24 +7,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..cancel import Cancel
-from .engine import Engine
-from .logs import PodLog
-from .starter import Job
-from .terminal import Terminal, make_pty
-from .workers import Results
 
+TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
     from ..pod.pod import Pod
+    from .engine import Engine
+    from .logs import PodLog
+    from .starter import Job
+    from .terminal import Terminal
+    from .workers import Results
 
 
 class Making:
     """Of one pod. All but `work` belongs to the coordinator."""
 
-    def __init__(self, job: Job, engine: Engine, log: Path) -> None:
+    def __init__(self, job: Job, engine: Engine, log: str) -> None:
         self.doing = job.verb  # launch, restore
         self.cancel = Cancel(f"the {job.verb} of pod {job.name!r}")
         self.pod_log: PodLog | None = None
@@ -38,10 +37,14 @@ class Making:
     def prepare(self) -> None:
         """Open what becomes the pod's 0, 1 and 2."""
         if self._job.stdio == "tty":
+            from .terminal import make_pty
+
             self._master, slave = make_pty(self._job.rows, self._job.cols, self._job.termios)
             self._after.callback(os.close, slave)
             self._stdio = (slave, slave, slave)
         elif self._job.stdio == "log":
+            from .logs import PodLog
+
             self.pod_log = PodLog(self._log)
             nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
             self._after.callback(os.close, nothing)
@@ -79,6 +82,8 @@ class Making:
             os.close(ours)
         if master is None:
             return None
+        from .terminal import Terminal
+
         terminal = Terminal(master)
         if self._job.stdio == "tty":
             terminal.resize(self._job.rows, self._job.cols)

@@ -3,28 +3,51 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
-from collections.abc import Iterator
-from logging.handlers import RotatingFileHandler
-from pathlib import Path
+import threading
+import time
 
 from ..linux import private
 from ..log import log
 
+TYPE_CHECKING = False  # as typing's, which takes long to load
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _LOG_MOST = 1 << 20
 
 
-def log_to(path: Path) -> None:
-    """Have our log there."""
-    os.close(private.open_file(path, os.O_WRONLY | os.O_APPEND))
-    handler = RotatingFileHandler(path, maxBytes=_LOG_MOST, backupCount=1)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log.addHandler(handler)
-    log.setLevel(os.environ.get("ZAPTRACE_LOG", "INFO").upper())
+def log_to(path: str) -> None:
+    """Have our log there, as much as ZAPTRACE_LOG says."""
+    log.to(LogFile(path).write, os.environ.get("ZAPTRACE_LOG", "INFO"))
 
 
-def to_background(errors: Path) -> None:
+class LogFile:
+    """Lines with the time; a file that has grown large is put aside, as the one old file."""
+
+    def __init__(self, path: str, most: int = _LOG_MOST) -> None:
+        self._path = path
+        self._most = most
+        self._lock = threading.Lock()
+        self._fd = self._open()
+
+    def write(self, level: str, text: str) -> None:
+        """A line more. What a full disk does not take is lost."""
+        now = time.time()
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
+        line = f"{when},{int(now % 1 * 1000):03d} {level} {text}\n"
+        with self._lock, contextlib.suppress(OSError):
+            if os.fstat(self._fd).st_size > self._most:
+                os.rename(self._path, f"{self._path}.1")
+                full, self._fd = self._fd, self._open()
+                os.close(full)
+            os.write(self._fd, line.encode(errors="backslashreplace"))
+
+    def _open(self) -> int:
+        return private.open_file(self._path, os.O_WRONLY | os.O_APPEND)
+
+
+def to_background(errors: str) -> None:
     """Let go of what was given to us; what we say goes to `errors`."""
     # The pod has its stdio; were we to keep a copy, readers of its output would see no EOF.
     os.chdir("/")

@@ -20,20 +20,24 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
-import re
 import signal
 import time
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from ..errors import HostError, PodError, ZaptraceError
 from ..linux import private, records
+from ..record import Record
+from ..text import as_json
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", re.ASCII)
+TYPE_CHECKING = False  # as typing's, which takes long to load
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+    from typing import Any
+
+    from ..linux.private import StrPath
+
+_NAME_MOST = 40
 _SOCKET_PATH_MAX = 107
 """sizeof(sockaddr_un.sun_path) less the NUL."""
 _META: dict[str, records.Check] = {
@@ -64,28 +68,35 @@ _ABANDON_S = 15.0
 """A supervisor that is told to end has as long to remove what it has made of its pod."""
 
 
-def root(path: str | os.PathLike[str] | None = None) -> Path:
+def root(path: StrPath | None = None) -> Path:
     """The runtime directory, made when missing. Raises HostError when it is not only ours."""
-    base = Path(path) if path is not None else _wanted_root()
+    from pathlib import Path  # which a start does without
+
+    return Path(place(path))
+
+
+def place(path: StrPath | None = None) -> str:
+    """The same as a string."""
+    base = os.fspath(path) if path is not None else _wanted_root()
     do = "chmod go-w it, or set ZAPTRACE_RUNTIME_DIR to a directory of your own"
     with _as_host_error(f"cannot make the runtime directory {base}"):
-        if not base.is_symlink():
+        if not os.path.islink(base):
             private.make_directory(base)
         private.check_directory(base, "the runtime directory", do)
     return base
 
 
-def _wanted_root() -> Path:
+def _wanted_root() -> str:
     if given := os.environ.get("ZAPTRACE_RUNTIME_DIR"):
-        return Path(given).absolute()
+        return os.path.abspath(given)
     if (xdg := os.environ.get("XDG_RUNTIME_DIR")) and os.access(xdg, os.W_OK):
-        return Path(xdg) / "zaptrace"
-    return Path(f"/tmp/zaptrace-{os.geteuid()}")
+        return os.path.join(xdg, "zaptrace")
+    return f"/tmp/zaptrace-{os.geteuid()}"
 
 
 def check_name(name: str) -> str:
     """`name` itself, when it can name a pod; PodError otherwise."""
-    if _NAME.fullmatch(name):
+    if _is_name(name):
         return name
     raise PodError(
         f"{name!r} cannot name a pod",
@@ -94,32 +105,44 @@ def check_name(name: str) -> str:
     )
 
 
-def free_name(argv0: str, base: Path, taken: Collection[str] = ()) -> str:
+def _is_name(text: str) -> bool:
+    return text[:1].isalnum() and len(text) <= _NAME_MOST and all(map(_may_be_in_name, text))
+
+
+def _may_be_in_name(character: str) -> bool:
+    return character.isascii() and (character.isalnum() or character in "_.-")
+
+
+def free_name(argv0: str, base: StrPath, taken: Collection[str] = ()) -> str:
     """A name for a pod that runs `argv0`: its base name, numbered when that is taken."""
-    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", os.path.basename(argv0)).strip("-._")[:30] or "pod"
+    fit = (c if _may_be_in_name(c) else " " for c in os.path.basename(argv0))
+    stem = "-".join("".join(fit).split()).strip("-._")[:30] or "pod"
     number, name = 1, stem
-    while name in taken or is_running(base / name):
+    while name in taken or is_running(os.path.join(base, name)):
         number += 1
         name = f"{stem}-{number}"
     return name
 
 
-@dataclass
-class PodDir:
+class PodDir(Record):
     """The entry of a pod that is ours: made by `claim`, held until `release`."""
 
-    path: Path
+    path: str
     lock_fd: int
 
     @property
     def name(self) -> str:
         """The pod's name."""
-        return self.path.name
+        return os.path.basename(self.path)
+
+    def file(self, name: str) -> str:
+        """The path of a file in it."""
+        return os.path.join(self.path, name)
 
     def write_meta(self, meta: dict[str, Any]) -> None:
         """Replace `meta` in one step."""
         what = f"cannot start pod {self.name!r}"
-        with _as_host_error(what), _whole(self.path / "meta") as beside:
+        with _as_host_error(what), _whole(self.file("meta")) as beside:
             _write_json(beside, meta)
 
     def record_end(self, ended: dict[str, Any]) -> None:
@@ -127,24 +150,24 @@ class PodDir:
 
         From here on the name counts as free; a new `claim` waits for our `release`.
         """
-        base = self.path.parent
+        base = os.path.dirname(self.path)
         with _locked(base):
-            kept = base / ".ended"
+            kept = os.path.join(base, ".ended")
             private.refuse_link(kept)
             private.make_directory(kept)
-            record = kept / f"{self.name}.json"
+            record = os.path.join(kept, f"{self.name}.json")
             with _whole(record) as beside:  # first: if there is no room, the log stays, too
                 _write_json(beside, ended)
                 for suffix in ("", ".old"):
-                    log = kept / f"{self.name}.log{suffix}"
-                    log.unlink(missing_ok=True)
+                    log = os.path.join(kept, f"{self.name}.log{suffix}")
+                    _unlink(log)
                     with contextlib.suppress(FileNotFoundError):
-                        (self.path / f"log{suffix}").rename(log)
+                        os.rename(self.file(f"log{suffix}"), log)
             _prune(kept)
 
     def release(self) -> None:
         """Remove the entry."""
-        with _locked(self.path.parent):
+        with _locked(os.path.dirname(self.path)):
             self.remove()
 
     def remove(self) -> None:
@@ -155,7 +178,7 @@ class PodDir:
             self.lock_fd = -1
 
 
-def claim_free(argv0: str, base: Path) -> PodDir:
+def claim_free(argv0: str, base: StrPath) -> PodDir:
     """Take a free name for a new pod that runs `argv0`."""
     taken: set[str] = set()
     while True:  # at most once for each pod that there is
@@ -166,10 +189,10 @@ def claim_free(argv0: str, base: Path) -> PodDir:
             taken.add(name)
 
 
-def claim(name: str, base: Path) -> PodDir:
+def claim(name: str, base: StrPath) -> PodDir:
     """Take `name` for a new pod of this process. PodError when a live pod has it."""
-    path = base / check_name(name)
-    length = len(os.fsencode(path / "control.sock"))
+    path = os.path.join(base, check_name(name))
+    length = len(os.fsencode(path)) + len("/control.sock")
     if length > _SOCKET_PATH_MAX:
         raise HostError(
             f"cannot make the control socket of pod {name!r}",
@@ -182,7 +205,7 @@ def claim(name: str, base: Path) -> PodDir:
         time.sleep(0.01)  # that pod has ended, and its supervisor is tidying up
     with _as_host_error(f"cannot start pod {name!r}"), _locked(base):
         private.refuse_link(path)
-        if path.exists():
+        if os.path.exists(path):
             if is_alive(path):
                 raise PodError(
                     f"cannot start pod {name!r}: the name is taken",
@@ -195,27 +218,27 @@ def claim(name: str, base: Path) -> PodDir:
         lock_fd = -1
         try:
             private.make_directory(path)
-            lock_fd = private.open_file(path / "lock", os.O_RDWR)
-            _take(lock_fd, path / "lock")  # who only looks holds it for a moment
-            private.write(path / "pid", f"{os.getpid()}\n")
+            lock_fd = private.open_file(f"{path}/lock", os.O_RDWR)
+            _take(lock_fd, f"{path}/lock")  # who only looks holds it for a moment
+            private.write(f"{path}/pid", f"{os.getpid()}\n")
         except BaseException:
             PodDir(path, lock_fd).remove()
             raise
     return PodDir(path, lock_fd)
 
 
-def is_alive(path: Path) -> bool:
+def is_alive(path: StrPath) -> bool:
     """True while a supervisor holds the lock of the entry `path`."""
     try:
-        fd = os.open(path / "lock", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(os.path.join(path, "lock"), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as e:
         raise HostError(
-            f"cannot tell whether pod {path.name!r} lives",
+            f"cannot tell whether pod {os.path.basename(path)!r} lives",
             needed="the lock of its supervisor",
-            found=f"{e.strerror}: {path / 'lock'}",
-            remedy=f"if no process has it (fuser {path / 'lock'}): rm -r {path}",
+            found=f"{e.strerror}: {path}/lock",
+            remedy=f"if no process has it (fuser {path}/lock): rm -r {path}",
         ) from e
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -226,12 +249,12 @@ def is_alive(path: Path) -> bool:
     return False
 
 
-def is_starting(path: Path) -> bool:
+def is_starting(path: StrPath) -> bool:
     """True while a supervisor holds the entry and its pod is not whole yet."""
     return is_alive(path) and not read_meta(path)
 
 
-def end_starting(path: Path) -> bool:
+def end_starting(path: StrPath) -> bool:
     """End the supervisor of a pod that is not whole yet, and what there is of the pod with it.
 
     False when it was not starting (any more): then it can be asked to.
@@ -255,52 +278,54 @@ def end_starting(path: Path) -> bool:
     return False
 
 
-def is_running(path: Path) -> bool:
+def is_running(path: StrPath) -> bool:
     """True while a supervisor holds the entry and has not recorded the end of its pod."""
     if not is_alive(path):
         return False
-    past = ended(path.name, path.parent)
+    base, name = os.path.split(path)
+    past = ended(name, base)
     return past is None or past.get("instance") != read_meta(path).get("instance", "")
 
 
-def supervisor_pid(path: Path) -> int | None:
+def supervisor_pid(path: StrPath) -> int | None:
     """The pid noted in the entry `path`; only sure while `is_alive`."""
     try:
-        pid = int(private.read(path / "pid", _PID_BYTES))
+        pid = int(private.read(os.path.join(path, "pid"), _PID_BYTES))
     except (OSError, ValueError):
         return None
     return pid if records.is_pid(pid) else None
 
 
-def pods(base: Path) -> list[str]:
+def pods(base: StrPath) -> list[str]:
     """The names of the live pods, sorted; stale entries are removed on the way."""
     running, stale = [], []
-    for entry in sorted(base.iterdir()):
-        if entry.name.startswith(".") or not _NAME.fullmatch(entry.name) or entry.is_symlink():
+    for name in sorted(os.listdir(base)):
+        entry = os.path.join(base, name)
+        if not _is_name(name) or os.path.islink(entry):
             continue
         if is_running(entry):
-            running.append(entry.name)
+            running.append(name)
         elif not is_alive(entry):
-            stale.append(entry.name)
+            stale.append(entry)
     if stale:
         with _locked(base):
-            for name in stale:
-                if not is_alive(base / name):
-                    _remove(base / name)
+            for entry in stale:
+                if not is_alive(entry):
+                    _remove(entry)
     return running
 
 
 def names() -> list[str]:
     """The live pods of this user, for completion: none where we cannot look."""
     try:
-        return pods(root())
+        return pods(place())
     except (ZaptraceError, OSError):
         return []
 
 
-def find(name: str, base: Path) -> Path:
+def find(name: str, base: StrPath) -> str:
     """The entry of the live pod `name`; PodError when there is none."""
-    path = base / check_name(name)
+    path = os.path.join(base, check_name(name))
     private.refuse_link(path)
     if is_running(path):
         return path
@@ -315,19 +340,22 @@ def find(name: str, base: Path) -> Path:
     )
 
 
-def read_meta(path: Path) -> dict[str, Any]:
+def read_meta(path: StrPath) -> dict[str, Any]:
     """What the supervisor noted about its pod; empty while it is starting."""
-    return records.read(path / "meta", _META) or {}
+    return records.read(os.path.join(path, "meta"), _META) or {}
 
 
-def ended(name: str, base: Path) -> dict[str, Any] | None:
+def ended(name: str, base: StrPath) -> dict[str, Any] | None:
     """How the last pod of that name ended (see supervisor.Outcome), if that is still known."""
-    return records.read(base / ".ended" / f"{name}.json", _OUTCOME, needed=("how",))
+    path = os.path.join(base, ".ended", f"{name}.json")
+    return records.read(path, _OUTCOME, needed=("how",))
 
 
-def ended_log(name: str, base: Path) -> Path:
+def ended_log(name: str, base: StrPath) -> Path:
     """Where the log of the last ended pod of that name is, if it had one."""
-    return base / ".ended" / f"{name}.log"
+    from pathlib import Path
+
+    return Path(base) / ".ended" / f"{name}.log"
 
 
 def describe_end(outcome: dict[str, Any]) -> str:
@@ -363,28 +391,29 @@ def _as_host_error(what: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _locked(base: Path) -> Iterator[None]:
-    private.refuse_link(base / ".lock")
-    fd = private.open_file(base / ".lock", os.O_RDWR)
+def _locked(base: StrPath) -> Iterator[None]:
+    lock = os.path.join(base, ".lock")
+    private.refuse_link(lock)
+    fd = private.open_file(lock, os.O_RDWR)
     try:
-        _take(fd, base / ".lock")
+        _take(fd, lock)
         yield
     finally:
         os.close(fd)
 
 
-def _remove(entry: Path) -> None:
+def _remove(entry: str) -> None:
     try:
         for name in os.listdir(entry):
-            os.unlink(entry / name)
+            os.unlink(os.path.join(entry, name))
         os.rmdir(entry)
     except OSError:
-        import shutil  # for what nobody of us puts there
+        from ..linux.scratch import remove_tree  # for what nobody of us puts there
 
-        shutil.rmtree(entry, ignore_errors=True)
+        remove_tree(entry)
 
 
-def _take(fd: int, path: Path) -> None:
+def _take(fd: int, path: str) -> None:
     """Have the lock. Nobody holds one for long, unless he was stopped or hangs: then HostError."""
     limit = time.monotonic() + _LOCK_S
     while True:
@@ -396,34 +425,45 @@ def _take(fd: int, path: Path) -> None:
                 break
         time.sleep(0.002)
     raise HostError(
-        f"cannot have the lock of {path.parent}",
+        f"cannot have the lock of {os.path.dirname(path)}",
         needed="the lock of the runtime directory for a moment",
         found=f"others have it, for {_LOCK_S:.0f} s by now",
         remedy=f"see who does (fuser {path}), and continue or end that process",
     )
 
 
-def _prune(kept: Path) -> None:
-    records = sorted(kept.glob("*.json"), key=lambda p: p.stat().st_mtime, reverse=True)
-    for record in records[_ENDED_KEPT:]:
-        record.unlink(missing_ok=True)
-        for suffix in (".log", ".log.old"):
-            record.with_suffix(suffix).unlink(missing_ok=True)
-    for left in kept.glob(".*.json.*"):  # of one that was killed while it wrote, under our lock
-        left.unlink(missing_ok=True)
+def _prune(kept: str) -> None:
+    names = os.listdir(kept)
+    for name in names:  # of one that was killed while it wrote, under our lock
+        if name.startswith(".") and ".json." in name:
+            _unlink(os.path.join(kept, name))
+    records = [name for name in names if name.endswith(".json") and not name.startswith(".")]
+    if len(records) <= _ENDED_KEPT:
+        return
+    records.sort(key=lambda name: os.stat(os.path.join(kept, name)).st_mtime, reverse=True)
+    for name in records[_ENDED_KEPT:]:
+        stem = os.path.join(kept, name.removesuffix(".json"))
+        for suffix in (".json", ".log", ".log.old"):
+            _unlink(stem + suffix)
+
+
+def _unlink(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 @contextlib.contextmanager
-def _whole(path: Path) -> Iterator[Path]:
+def _whole(path: str) -> Iterator[str]:
     """What is written beside it, and is in its place after the block: no reader sees half of it."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    directory, name = os.path.split(path)
+    beside = os.path.join(directory, f".{name}.{os.getpid()}")
     try:
         yield beside
-        beside.rename(path)
+        os.rename(beside, path)
     except OSError:
-        beside.unlink(missing_ok=True)
+        _unlink(beside)
         raise
 
 
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    private.write(path, json.dumps(value | {"written": time.time()}))
+def _write_json(path: str, value: dict[str, Any]) -> None:
+    private.write(path, as_json(value | {"written": time.time()}))

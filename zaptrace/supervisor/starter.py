@@ -3,7 +3,7 @@
 The starter and the supervisor talk once, over a socket pair that the supervisor inherits:
 
     starter                                     supervisor
-      Job (one msgpack map)        ──▶            claims the name, launches or restores
+      Job (one map)                ──▶            claims the name, launches or restores
       ◀── {"beat": true}                          every second, until one of these:
       ◀── {"ok": true, name, instance, supervisor, stdio}   the pod is whole
       ◀── {"ok": false, "error": ..., "exit"}     nothing was left behind
@@ -23,7 +23,7 @@ interpreter has loaded need not be loaded by another, and most of the start of a
 from __future__ import annotations
 
 import contextlib
-import importlib
+import marshal
 import os
 import select
 import signal
@@ -31,14 +31,20 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from ..errors import PodError, WireTimeout, ZaptraceError
 from ..linux import private
+from ..record import Record, field
 from . import control, runtime
+
+TYPE_CHECKING = False  # as typing's, which takes long to load
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+    from typing import Any, TypeAlias
+
+    _Child: TypeAlias = tuple[int, Callable[[], object]]
+    """A pid, and how to wait for it."""
 
 _REFILL_S = 0.5
 _LOOK_MS = 100
@@ -48,8 +54,7 @@ PROGRAM = "zaptrace.supervisor.supervisor"
 """The module whose main() is a supervisor; tests put one with a fake pod here."""
 
 
-@dataclass
-class Job:
+class Job(Record):
     """What a new supervisor is to do. Plain data: it crosses a process border."""
 
     verb: str
@@ -58,15 +63,15 @@ class Job:
     """The runtime directory."""
     name: str | None = None
     """None: one is made from the command, or taken from the image."""
-    argv: list[str] = field(default_factory=list)
+    argv: list[str] = field(factory=list)
     cwd: str | None = None
     env: dict[str, str] | None = None
-    umask: int = field(default_factory=private.umask)
+    umask: int = field(factory=private.umask)
     """Of whoever starts the pod: its program's, too."""
     cpu_level: int = 0
     """What it sees of the processor: the N of x86-64-vN; 0 for all."""
     image: str | None = None
-    allow_changed: list[str] = field(default_factory=list)
+    allow_changed: list[str] = field(factory=list)
     """Files that may be other ones than when the image was made."""
     stdio: str = "inherit"
     """inherit: the pod gets our 0, 1, 2 · tty: a pty of its own · log: /dev/null and the log"""
@@ -80,8 +85,7 @@ class Job:
     """Our starter stays: tell it the end of the pod, or keep that for it when it attaches."""
 
 
-@dataclass
-class Started:
+class Started(Record):
     """A pod that is whole, and the lifeline of its supervisor."""
 
     name: str
@@ -89,7 +93,7 @@ class Started:
     pid: int
     stdio: str
     """As in the job; but a restored pod may bring its own tty."""
-    root: Path
+    root: str
     lifeline: socket.socket
 
     def connect(self) -> control.Client:
@@ -98,8 +102,8 @@ class Started:
 
     def outcome(self) -> control.Outcome | None:
         """How a foreground pod without a terminal ended, once it did; None: we were not told."""
-        frame = _read_frame(self.lifeline)
-        return control.Outcome.from_dict(control.unpack(frame)["outcome"]) if frame else None
+        told = _read_frame(self.lifeline)
+        return control.Outcome.from_dict(told["outcome"]) if told else None
 
     def close(self) -> None:
         """Let go of the lifeline."""
@@ -166,10 +170,6 @@ class Waiting:
             os.close(handle)
 
 
-_Child = tuple[int, Callable[[], object]]
-"""A pid, and how to wait for it."""
-
-
 def _executed(argv: Sequence[str], stdio: tuple[int, int, int] | None, lifeline: int) -> _Child:
     import subprocess  # not needed where supervisors are forked
 
@@ -188,8 +188,6 @@ def _executed(argv: Sequence[str], stdio: tuple[int, int, int] | None, lifeline:
 
 def _forked(argv: Sequence[str], stdio: tuple[int, int, int] | None, lifeline: int) -> _Child:
     """As `_executed`: the child is left with as little of ours as a new program would be."""
-    from .. import plain  # noqa: F401  (both are about to speak it: so it is loaded once)
-
     child = os.fork()
     if child:
         return child, lambda: os.waitpid(child, 0)
@@ -208,7 +206,8 @@ def _forked(argv: Sequence[str], stdio: tuple[int, int, int] | None, lifeline: i
         os.closerange(3, lifeline)
         os.closerange(lifeline + 1, os.sysconf("SC_OPEN_MAX"))
         sys.argv = ["-c", *argv]
-        importlib.import_module(PROGRAM).main()
+        __import__(PROGRAM)
+        sys.modules[PROGRAM].main()
     finally:
         os._exit(1)
 
@@ -245,7 +244,7 @@ def start(
         report["instance"],
         report["supervisor"],
         report["stdio"],
-        Path(job.root),
+        job.root,
         waiting.lifeline,
     )
 
@@ -255,7 +254,7 @@ def python(module: str, function: str, *argv: str) -> list[str]:
 
     It finds the package where we did, installed or not, and never in the working directory.
     """
-    home = str(Path(__file__).resolve().parents[2])
+    home = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
     code = (
         f"import sys; p = {home!r}; p in sys.path or sys.path.insert(0, p); "
         f"from {module} import {function}; {function}()"
@@ -297,8 +296,8 @@ def spawn_restored(
     gives_up: Callable[[], bool] = lambda: False,
 ) -> Held:
     """Restore `image` as a held, detached pod with a log; returns when it is whole."""
-    base = root if root is not None else runtime.root()
-    job = Job("restore", str(base), name, image=os.path.abspath(image), stdio="log", hold=True)
+    base = str(root) if root is not None else runtime.place()
+    job = Job("restore", base, name, image=os.path.abspath(image), stdio="log", hold=True)
     return Held(start(job, waiting=waiting, gives_up=gives_up))
 
 
@@ -343,8 +342,8 @@ class Spawner:
 
 def receive_job(lifeline: socket.socket) -> Job | None:
     """The supervisor's side: read the job; None when there will be none."""
-    frame = _read_frame(lifeline)
-    return Job(**control.unpack(frame)["job"]) if frame else None
+    told = _read_frame(lifeline)
+    return Job(**told["job"]) if told else None
 
 
 def report(lifeline: socket.socket, **what: object) -> None:
@@ -355,9 +354,15 @@ def report(lifeline: socket.socket, **what: object) -> None:
 
 def beat(lifeline: socket.socket) -> None:
     """The supervisor's side: we are at it. A starter that does not read is not waited for."""
-    frame = control.pack({"beat": True})
     with contextlib.suppress(OSError):
-        lifeline.send(len(frame).to_bytes(4, "big") + frame, socket.MSG_DONTWAIT)
+        lifeline.send(_frame({"beat": True}), socket.MSG_DONTWAIT)
+
+
+def hung_up(lifeline: socket.socket) -> bool:
+    """The supervisor's side: is nobody there any more who could be told? Who gave up still is."""
+    poller = select.poll()
+    poller.register(lifeline, 0)
+    return bool(poller.poll(0))
 
 
 def _read_report(lifeline: socket.socket, gives_up: Callable[[], bool]) -> dict[str, Any]:
@@ -383,9 +388,8 @@ def _await_report(lifeline: socket.socket, gives_up: Callable[[], bool]) -> dict
         if not poller.poll(_LOOK_MS):
             continue
         heard = time.monotonic()
-        frame = _read_frame(lifeline)
-        message = control.unpack(frame) if frame else {"gone": True}
-        if "gone" in message:
+        message = _read_frame(lifeline)
+        if message is None:
             break
         if "beat" not in message:
             return message
@@ -406,17 +410,22 @@ def _await_report(lifeline: socket.socket, gives_up: Callable[[], bool]) -> dict
     )
 
 
+def _frame(message: dict[str, Any]) -> bytes:
+    # Both ends are one Python, and nobody else has the socket: so what Python itself has will do.
+    data = marshal.dumps(message)
+    return len(data).to_bytes(4, "big") + data
+
+
 def _write_frame(stream: socket.socket, message: dict[str, Any]) -> None:
-    frame = control.pack(message)
-    stream.sendall(len(frame).to_bytes(4, "big") + frame)
+    stream.sendall(_frame(message))
 
 
-def _read_frame(stream: socket.socket) -> bytes:
-    """One length-prefixed frame; empty when the other side left before its end."""
+def _read_frame(stream: socket.socket) -> dict[str, Any] | None:
+    """One length-prefixed message; None when the other side left before its end."""
     head = _read_exactly(stream, 4)
     length = int.from_bytes(head, "big")
-    frame = _read_exactly(stream, length) if len(head) == 4 else b""
-    return frame if len(frame) == length else b""
+    data = _read_exactly(stream, length) if len(head) == 4 else b""
+    return marshal.loads(data) if data and len(data) == length else None
 
 
 def _read_exactly(stream: socket.socket, count: int) -> bytes:

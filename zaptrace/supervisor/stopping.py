@@ -16,18 +16,23 @@ import contextlib
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING, Protocol
 
 from ..cancel import Cancel
 from ..errors import Cancelled, PodError, ZaptraceError
 from ..log import log
-from .control_socket import ControlSocket, Request
-from .making import Making
-from .starter import Job
-from .workers import Workers, committed
+from .workers import committed
 
+TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from ..pod.pod import Pod
+    from .control_socket import ControlSocket, Request
+    from .making import Making
+    from .starter import Job
+    from .workers import Workers
+else:
+    Protocol = object
 
 _ABANDON_S = 5.0
 """How long a pod that is being made may take to be removed again."""

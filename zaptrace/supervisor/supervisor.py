@@ -23,28 +23,30 @@ import socket
 import sys
 import threading
 import time
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from ..errors import HostError, PodError, ZaptraceError, start_thread
 from ..log import log, unforeseen
 from . import control, own_process, runtime, starter
-from .attach import Viewers
 from .control import Outcome
-from .control_socket import ControlSocket, Request
+from .control_socket import ControlSocket
 from .end_record import EndRecord
 from .engine import Engine
-from .logs import PodLog
 from .making import Making
 from .starter import Held, Job, spawn_restored
 from .stopping import Stopping
-from .terminal import Terminal
-from .verbs import Verbs
-from .workers import Event, Results, Workers
+from .workers import Workers
 
+TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..pod.pod import Pod
+    from .attach import Viewers
+    from .control_socket import Request
+    from .logs import PodLog
+    from .terminal import Terminal
+    from .verbs import Verbs
+    from .workers import Event, Results
 
 __all__ = ["Engine", "Held", "Supervisor", "main", "spawn_restored"]
 
@@ -86,7 +88,7 @@ class Supervisor:
         self._last_output = _LAST_OUTPUT
         self._done = False
         self.stopping = Stopping(self)
-        self._verbs = Verbs(self)
+        self._verbs: Verbs | None = None
 
     @property
     def ending(self) -> bool:
@@ -103,12 +105,14 @@ class Supervisor:
     def start(self) -> None:
         """Claim the name, open the socket, begin to make the pod. Raises with nothing left behind."""
         try:
-            self.entry = self._claim(Path(self.job.root))
+            self.entry = self._claim(self.job.root)
             self.workers = Workers(self.entry.name)
-            own_process.log_to(self.entry.path / "supervisor.log")
-            self.control_socket = ControlSocket(self.entry.path / "control.sock", self._lost)
+            own_process.log_to(self.entry.file("supervisor.log"))
+            self.control_socket = ControlSocket(
+                self.entry.file("control.sock"), self._lost, self._before_clients
+            )
             self._watch_signals()
-            self.making = Making(self.job, self.engine, self.entry.path / "log")
+            self.making = Making(self.job, self.engine, self.entry.file("log"))
             self.making.prepare()
         except BaseException:
             self._abandon()
@@ -121,7 +125,7 @@ class Supervisor:
             cancel=self.making.cancel,
         )
 
-    def _claim(self, base: Path) -> runtime.PodDir:
+    def _claim(self, base: str) -> runtime.PodDir:
         job = self.job
         if job.name is not None:
             return runtime.claim(job.name, base)
@@ -152,8 +156,10 @@ class Supervisor:
             self.entry.write_meta(self.meta)
             making.close()
             if self.terminal is not None:
+                from .attach import Viewers
+
                 self.viewers = Viewers(self.terminal, self.control_socket)
-            own_process.to_background(self.entry.path / "supervisor.log")
+            own_process.to_background(self.entry.file("supervisor.log"))
         except Exception as e:
             self._not_made(unforeseen("start the pod", e))
             return
@@ -186,8 +192,8 @@ class Supervisor:
         """That of the oldest process of a restored pod."""
         with contextlib.suppress(OSError, IndexError):
             rpid = self.pod.processes()[0].rpid
-            words = Path(f"/proc/{rpid}/cmdline").read_bytes().split(b"\0")
-            return [os.fsdecode(word) for word in words[:-1]]
+            with open(f"/proc/{rpid}/cmdline", "rb") as file:
+                return [os.fsdecode(word) for word in file.read().split(b"\0")[:-1]]
         return []
 
     def _watch_signals(self) -> None:
@@ -253,11 +259,19 @@ class Supervisor:
             if self._may_read_terminal():
                 self.terminal.pump()
         for request in self.control_socket.requests():
+            assert self._verbs is not None, "a client was let in"
             self._verbs.serve(request)
         if self.viewers is not None:
             self.viewers.feed()
         if self.ending:
             self._try_to_finish()
+
+    def _before_clients(self) -> None:
+        """Load what answers them: most pods never see one."""
+        from .. import plain  # noqa: F401
+        from .verbs import Verbs
+
+        self._verbs = Verbs(self)
 
     def _poll_ms(self) -> int | None:
         if self.ending:
@@ -286,11 +300,13 @@ class Supervisor:
         return self._has_starter() and self.terminal is not None and not self.met_client
 
     def _has_starter(self) -> bool:
-        return self.job.foreground and self._lifeline is not None
+        lifeline = self._lifeline
+        return self.job.foreground and lifeline is not None and not starter.hung_up(lifeline)
 
     def _lost(self, client: bytes) -> None:
         self.waiting = [r for r in self.waiting if r.client != client]
-        self._verbs.lost(client)
+        if self._verbs is not None:
+            self._verbs.lost(client)
         if self.viewers is not None:
             self.viewers.lost(client)
 
@@ -299,6 +315,8 @@ class Supervisor:
         self._lifeline_over = True
         if self.making is not None:  # a starter that gave up may still want to hear what holds
             self.stopping.give_up_making("whoever asked for it is gone, or gave up")
+            return
+        if self._has_starter():  # it gave up too late, and is told the end all the same
             return
         self._lifeline.close()
         self._lifeline = None
@@ -331,7 +349,7 @@ class Supervisor:
         if self.ending:
             return
         how = "discarded" if self._discarded else outcome.how
-        self.outcome = replace(outcome, how=how, instance=self.instance, left=0)
+        self.outcome = outcome.but(how=how, instance=self.instance, left=0)
         self._ending_since = time.monotonic()
         if self.pod_log is not None:
             self._last_output += self.pod_log.capacity()

@@ -6,36 +6,36 @@ They run in the coordinator thread; whatever touches the pod goes through the wo
 from __future__ import annotations
 
 import contextlib
-import inspect
 import os
 import signal as signals
 import time
 from collections.abc import Callable
-from types import UnionType
-from typing import TYPE_CHECKING, Any, Protocol, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..cancel import Cancel
 from ..errors import PodError, ZaptraceError
 from ..log import unforeseen
-from .attach import Viewers
+from .arguments import checked
 from .control import Outcome
-from .control_socket import ControlSocket, Request
-from .engine import Engine, Progress, as_dict
-from .logs import PodLog
-from .making import Making
-from .starter import Job
-from .stopping import Stopping
-from .terminal import Terminal
-from .workers import Results, Workers
+from .control_socket import Request
+from .engine import as_dict
 
 if TYPE_CHECKING:
     from ..pod.checkpoint import Then
     from ..pod.pod import Pod
     from ..view.frozen import Outside
+    from .attach import Viewers
+    from .control_socket import ControlSocket
+    from .engine import Engine, Progress
+    from .logs import PodLog
+    from .making import Making
+    from .starter import Job
+    from .stopping import Stopping
+    from .terminal import Terminal
+    from .workers import Results, Workers
 
 _PROGRESS_S = 0.05
 _PATIENCE_S = 15.0
-_LONGEST_GRACE_S = 7 * 24 * 3600
 _NAMES = {
     "checkpoint": "checkpointing",
     "migrate": "migrating",
@@ -78,46 +78,6 @@ class Owner(Protocol):
         """The pod is not here any more."""
 
 
-def _checked(handler: Callable[..., None], request: Request) -> dict[str, Any]:
-    """The arguments of a request, if they are such as the verb takes. Raises PodError.
-
-    Only what a client sent is looked at here: whatever else goes wrong is our own fault.
-    """
-    ours = ("v", "id", "verb", "self", "request")
-    arguments = {str(k): v for k, v in request.args.items() if k not in ours}
-    hints = get_type_hints(handler, localns={"Then": str})  # a Literal, which the verb looks at
-    known = inspect.signature(handler).parameters
-    wrong = [
-        f"{name}: {arguments[name]!r}"
-        for name in arguments
-        if name in known and not _is_a(arguments[name], hints[name])
-    ]
-    wrong += [
-        f"no {name}"
-        for name, parameter in known.items()
-        if name != "request"
-        and parameter.kind is not parameter.VAR_KEYWORD
-        and parameter.default is parameter.empty
-        and name not in arguments
-    ]
-    if wrong:
-        raise PodError(
-            f"bad arguments for {request.verb!r}", found=", ".join(wrong), changed="nothing"
-        )
-    return arguments
-
-
-def _is_a(value: Any, hint: Any) -> bool:
-    """Is it of the type of an annotation: a class, a union of them, dict[...], Any?"""
-    if hint is Any:
-        return True
-    if isinstance(hint, UnionType):
-        return any(_is_a(value, option) for option in get_args(hint))
-    if hint is float:
-        return isinstance(value, int | float)
-    return isinstance(value, get_origin(hint) or hint)
-
-
 class Verbs:
     """What clients may ask of one supervisor."""
 
@@ -137,7 +97,7 @@ class Verbs:
                     do="use the same zaptrace for the client and for the pod",
                     changed="nothing",
                 )
-            arguments = _checked(handler, request)
+            arguments = checked(handler, request)
             if request.verb not in _EARLY:
                 self._check_whole(request.verb)
             handler(request, **arguments)
@@ -372,13 +332,6 @@ class Verbs:
     ) -> None:
         """End the pod; answered when nothing is left of it. What is under way is given up."""
         of = self._of
-        if not 0 <= grace <= _LONGEST_GRACE_S:
-            raise PodError(
-                "bad arguments for 'stop'",
-                needed=f"grace: seconds, at most {_LONGEST_GRACE_S}",
-                found=str(grace)[:40],
-                changed="nothing",
-            )
         if kill:
             of.stopping.kill("zaptrace stop --kill")
         else:
@@ -402,10 +355,6 @@ class Verbs:
     ) -> None:
         """Write an image."""
         of = self._of
-        if then not in ("resume", "stop"):
-            raise PodError("bad arguments for 'checkpoint'", needed="then: resume or stop")
-        if outside not in ("refuse", "close"):
-            raise PodError("bad arguments for 'checkpoint'", needed="outside: refuse or close")
         beyond: Outside = "close" if outside == "close" else "refuse"
         next_: Then = "stop" if then == "stop" else "resume"
 

@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections import deque
 
 from ..cancel import Cancel
 from ..errors import PodError, ZaptraceError, start_thread
 from ..log import unforeseen
 
-Event = Callable[[], object]
-Results = dict[str, Any]
+TYPE_CHECKING = False  # as typing's, which takes long to load
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeAlias
+
+    Event: TypeAlias = Callable[[], object]
+    Results: TypeAlias = dict[str, Any]
 
 
 class Workers:
@@ -38,24 +41,20 @@ class Workers:
         """Set while there is none; for threads that wait for that."""
         self.free.set()
         self._pod = pod
-        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._events: deque[Event] = deque()  # which any thread may add to
         self._when_free: list[Event] = []
 
     def post(self, event: Event) -> None:
         """Have the coordinator call `event`. From any thread, and from signal handlers."""
-        self._events.put(event)
+        self._events.append(event)
         os.eventfd_write(self.wake, 1)
 
     def turn(self) -> None:
         """Call the events that have come."""
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self.wake)
-        while True:
-            try:
-                event = self._events.get_nowait()
-            except queue.Empty:
-                return
-            event()
+        while self._events:
+            self._events.popleft()()
 
     def when_free(self, event: Event) -> None:
         """Call `event` now, or when the exclusive work is done."""

@@ -36,6 +36,15 @@ _F_SETSIG, _F_GETSIG = 10, 11
 _MOST_ROWS = 8000
 
 
+@dataclass(frozen=True)
+class Twin:
+    """A number that may have something else for a moment: `other` leads to the same description."""
+
+    number: int
+    other: int
+    cloexec: bool
+
+
 class Holder(Protocol):
     """The process that has a descriptor."""
 
@@ -46,6 +55,7 @@ class Holder(Protocol):
     @property
     def comm(self) -> str: ...
     def run(self, program: Program, /) -> Results: ...
+    def twin(self, below: int, /) -> Twin | None: ...
 
 
 class _Ourselves:
@@ -62,6 +72,9 @@ class _Ourselves:
         """Of fcntl(2) with numbers only, which is all that is asked here."""
         rows = [tuple(arg for arg in args if isinstance(arg, int)) for _, args, _ in program.rows]
         return Results([_fcntl(*row) for row in rows], b"")
+
+    def twin(self, below: int) -> None:
+        """We have numbers to spare."""
 
 
 def _fcntl(fd: int, command: int, value: int) -> int:

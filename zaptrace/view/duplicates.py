@@ -3,9 +3,9 @@
 Few at a time: a pod may have more than one process may have. pidfd_getfd(2) takes one in 3 us without
 touching its process. Where that is denied (the seccomp profile of a container, a
 kernel that knows processes by their first thread only, which has ended), the process itself
-sends it, by a program of 150 to 600 us; which needs a free number there, or a soft limit below the
-hard one, and a network namespace like ours. So it sends some others with it, that will be asked for
-next.
+sends it, by a program of 150 to 600 us; which needs a network namespace like ours, and a number for
+a socket there: a free one, or a soft limit below the hard one, or a number whose description has
+another, too. So it sends some others with it, that will be asked for next.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from collections.abc import Callable, Iterable, Iterator
 from ..errors import HostError
 from ..linux import native
 from ..linux.native import NativeError
-from ..linux.program import Program, ProgramError
-from .descriptions import Holder
+from ..linux.program import Program
+from .descriptions import Holder, Twin
 
 Others = Callable[[], Iterable[tuple[int, int]]]
 
@@ -94,27 +94,13 @@ def _sent(process: Holder, fds: list[int]) -> list[int]:
         ours.setblocking(False)
         name = ours.getsockname()
         address = struct.pack("=H", socket.AF_UNIX) + name
-        program = Program()
-        theirs = program.call("socket", *_SENT_BY)
-        size = 4 * len(fds)
-        rights = struct.pack("=Qii", socket.CMSG_LEN(size), socket.SOL_SOCKET, socket.SCM_RIGHTS)
-        rights += struct.pack(f"={len(fds)}I", *fds)
-        rights = rights.ljust(socket.CMSG_SPACE(size), b"\0")
-        iov = program.pointer(struct.pack("<QQ", 0, 1), {0: program.data(b"f")})
-        message = program.pointer(
-            struct.pack("<QIIQQQQQ", 0, len(address), 0, 0, 1, 0, len(rights), 0),
-            {0: program.data(address), 16: iov, 32: program.data(rights)},
-        )
-        sent = program.call("sendmsg", theirs, message, socket.MSG_DONTWAIT, may_fail=True)
-        program.call("close", theirs)
-        try:
-            with _room_for_a_socket(process):
-                answer = process.run(program)[sent]
-        except ProgramError as error:
-            answer = -error.errno
+        with _room_for_a_socket(process) as limit:
+            answer = _send(process, fds, address, None)
+            if answer == -errno.EMFILE and (lent := process.twin(limit)):
+                answer = _send(process, fds, address, lent)
         if answer < 0:
             raise _refused(process, fds[0], f"a socket there {os.strerror(-answer)}")
-        space = socket.CMSG_SPACE(size)
+        space = socket.CMSG_SPACE(4 * len(fds))
         _, ancillary, _, _ = ours.recvmsg(1, space, socket.MSG_CMSG_CLOEXEC)
         came = array.array("i", b"".join(data[: len(data) // 4 * 4] for _, _, data in ancillary))
         if len(came) < len(fds):  # as many as we may have
@@ -124,17 +110,43 @@ def _sent(process: Holder, fds: list[int]) -> list[int]:
         return list(came)
 
 
+def _send(process: Holder, fds: list[int], address: bytes, lent: Twin | None) -> int:
+    """What sendmsg(2) has answered there; or socket(2), where that failed."""
+    program = Program()
+    if lent is not None:
+        fds = [lent.other if fd == lent.number else fd for fd in fds]
+        program.call("close", lent.number)
+    theirs = program.call("socket", *_SENT_BY, may_fail=True)
+    size = 4 * len(fds)
+    rights = struct.pack("=Qii", socket.CMSG_LEN(size), socket.SOL_SOCKET, socket.SCM_RIGHTS)
+    rights += struct.pack(f"={len(fds)}I", *fds)
+    rights = rights.ljust(socket.CMSG_SPACE(size), b"\0")
+    iov = program.pointer(struct.pack("<QQ", 0, 1), {0: program.data(b"f")})
+    message = program.pointer(
+        struct.pack("<QIIQQQQQ", 0, len(address), 0, 0, 1, 0, len(rights), 0),
+        {0: program.data(address), 16: iov, 32: program.data(rights)},
+    )
+    sent = program.call("sendmsg", theirs, message, socket.MSG_DONTWAIT, may_fail=True)
+    if lent is None:
+        program.call("close", theirs, may_fail=True)
+    else:  # which closes the socket: it had the only number that was free
+        program.call("dup3", lent.other, lent.number, os.O_CLOEXEC if lent.cloexec else 0)
+    results = process.run(program)
+    return results[theirs] if results[theirs] < 0 else results[sent]
+
+
 @contextlib.contextmanager
-def _room_for_a_socket(process: Holder) -> Iterator[None]:
-    """One that has all that it may have may have more, for a moment, if it could allow that itself."""
+def _room_for_a_socket(process: Holder) -> Iterator[int]:
+    """One that has all that it may have may have more, for a moment, if it could allow that itself.
+    Gives how many those are then."""
     pid, which = process.lives_in, resource.RLIMIT_NOFILE
     soft, hard = resource.prlimit(pid, which)
     if soft == hard:
-        yield
+        yield hard
         return
     resource.prlimit(pid, which, (hard, hard))
     try:
-        yield
+        yield hard
     finally:
         with contextlib.suppress(ProcessLookupError):
             resource.prlimit(pid, which, (soft, hard))

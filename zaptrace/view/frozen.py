@@ -10,6 +10,7 @@ import contextlib
 import errno
 import functools
 import os
+import stat
 import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from ..linux import native, outside, procfs
 from ..linux.native import Handle, lib
 from ..linux.program import Program, Results
 from ..linux.tracee import TaskInfo, Thread, tasks
-from .descriptions import OURSELVES, Descriptor, Holder, same
+from .descriptions import OURSELVES, Descriptor, Holder, Twin, same
 from .duplicates import Duplicates
 from .store import Stored, of_room, read_store
 
@@ -268,6 +269,22 @@ class FrozenProcess:
     def run(self, program: Program) -> Results:
         """Run a program in one thread."""
         return self.leader.run(program)
+
+    def twin(self, below: int) -> Twin | None:
+        """Of pipes, sockets and devices: to close a number of another file ends what the process has
+        locked there, or asked to be told of."""
+        first: dict[FileId, int] = {}
+        for number, fd in sorted(self.fds.items()):
+            kind = stat.S_IFMT(fd.file.stat.st_mode)
+            if (
+                kind not in (stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR)
+                or fd.locks
+                or number >= below
+            ):
+                continue
+            if (other := first.setdefault(fd.file.id, number)) != number:
+                return Twin(number, other, fd.cloexec)
+        return None
 
     def read(self, address: int, size: int) -> bytes:
         return native.read_memory(self.lives_in, address, size)

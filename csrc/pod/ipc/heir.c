@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../../base/proc.h"
 #include "kernel.h"
 
 typedef struct legacy {
@@ -36,8 +37,9 @@ _Noreturn static void wait_for_the_end(int pipe, legacy *held)
 {
     uint32_t count = 0;
     legacy one;
-    if (dup2(pipe, 0) < 0 || syscall(SYS_close_range, 1, ~0U, 0))
+    if (dup2(pipe, 0) < 0)
         _exit(1);
+    zt_proc_close_all(1, -1);
     prctl(PR_SET_NAME, "zaptrace-heir");
     while (read(0, &one, sizeof one) == sizeof one) /* writes of this size are not divided: pipe(7) */
         take_note(held, &count, &one);

@@ -26,12 +26,15 @@ _INET_IGNORED = {
     21: "CGROUP_ID: of the host",
 }
 _INET_ASKED = 0xFFFF
+_PROTOCOLS = (
+    socket.IPPROTO_TCP, socket.IPPROTO_UDP, socket.IPPROTO_UDPLITE, socket.IPPROTO_ICMP,
+)  # fmt: skip
 
 
 def dump() -> dict[int, dict[str, Any]]:
     found: dict[int, dict[str, Any]] = {}
     for family in (socket.AF_INET, socket.AF_INET6):
-        for protocol in (socket.IPPROTO_TCP, socket.IPPROTO_UDP, socket.IPPROTO_ICMP):
+        for protocol in _PROTOCOLS:
             request = struct.pack("=BBBxI48x", family, protocol, _INET_ASKED & 0xFF, _ALL)
             for message in _ask(request):
                 inode, seen = _inet(message)

@@ -107,6 +107,9 @@ class _Holder:
 
     comm = ""
 
+    def twin(self, below: int) -> None:
+        """Not known before all are looked at."""
+
     def run(self, program: Program) -> Results:
         results = self.look.run(self.lives_in, program)
         if results is None:
@@ -114,11 +117,18 @@ class _Holder:
         return results
 
 
+def _whatever_its_name(shows: Any) -> tuple[object, ...]:
+    """A file that was removed may have another of its names then; what has no inode has its kind."""
+    link, device, inode = shows
+    return (device, inode, link.startswith("anon_inode:") and link)
+
+
 def name_descriptions(look: Look, processes: Iterable[dict[str, Any]]) -> None:
     """Descriptors with one open file description have one name, in `fds` of each process.
 
     Last of all: where kcmp(2) is denied programs run, which changes how a thread waits. A pod without
-    a tracer is told by what its descriptors show then.
+    a tracer is told by the files of its descriptors then, whatever these are called: a file that has
+    lost the name that it was opened by is opened by another one after a move.
     """
     descriptors = look.descriptors
     try:
@@ -126,8 +136,8 @@ def name_descriptions(look: Look, processes: Iterable[dict[str, Any]]) -> None:
     except NativeError as error:
         if look.handle or error.errno not in (errno.EPERM, errno.ENOSYS):
             raise
-        shown = [d.shows for d in descriptors]
-        first = [shown.index(d.shows) for d in descriptors]
+        shown = [_whatever_its_name(d.shows) for d in descriptors]
+        first = [shown.index(one) for one in shown]
     names = (look.number("description", index) for index in first)
     for seen in processes:
         for fd in seen.get("fds", {}).values():

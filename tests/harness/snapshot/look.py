@@ -89,7 +89,7 @@ class Look:
     def living(self, shown: str, device: int, inode: int) -> str | None:
         """A name, in its directory or below, of what the kernel shows as removed, if it has one."""
         directory = os.path.dirname(shown)
-        if _NUMBERED.match(shown) or _is_shared(directory):
+        if _NUMBERED.match(shown) or directory == "/":  # a message queue, and no test's place
             return None
         if (device, inode) not in self._living:
             self._living[device, inode] = _find(directory, device, inode)
@@ -116,7 +116,7 @@ def by_age(rpid: int) -> list[int]:
 
 
 def _is_shared(directory: str) -> bool:
-    """No place for a test's own file, and others may watch what is below: they would be told of us."""
+    """Below it are directories of others, who may watch them: they would be told of us."""
     with contextlib.suppress(OSError):
         if os.stat(directory).st_mode & stat.S_ISVTX:  # /tmp, /dev/shm
             return True
@@ -124,7 +124,9 @@ def _is_shared(directory: str) -> bool:
 
 
 def _find(directory: str, device: int, inode: int) -> str | None:
-    for home, _, files in os.walk(directory):
+    for home, below, files in os.walk(directory):
+        if _is_shared(home):
+            below.clear()
         for path in (os.path.join(home, name) for name in files):
             with contextlib.suppress(OSError):
                 status = os.lstat(path)

@@ -45,8 +45,13 @@ class _Mapping:
         return f"{self.start:x}-{self.end:x}"
 
     @property
+    def of_a_file(self) -> bool:
+        """The first System V segment of an IPC namespace, a new container's, has the number 0."""
+        return self.inode != 0 or self.name.startswith("/SYSV")
+
+    @property
     def anonymous(self) -> bool:
-        return self.inode == 0 and not self.name.startswith("[stack")
+        return not self.of_a_file and not self.name.startswith("[stack")
 
     def goes_on(self, it: _Mapping) -> bool:
         """`it` is the same mapping, as far as anybody can tell."""
@@ -113,7 +118,7 @@ def _shown(look: Look, m: _Mapping) -> dict[str, Any]:
     return {
         "permissions": m.permissions,
         "offset": 0 if m.anonymous else m.offset,
-        "is": look.name(m.name, m.device, m.inode) if m.inode else m.name,
+        "is": look.name(m.name, m.device, m.inode) if m.of_a_file else m.name,
         "links": _links(look, m),
         **m.others,
         **{k: v for k, v in m.sizes.items() if k not in RESIDENT},
@@ -128,12 +133,12 @@ def _shares_copies(m: _Mapping) -> bool:
     Of a mapping without a file all that is shared is such; of one with a file the sharers of its
     page cache cannot be told from relatives.
     """
-    return m.inode == 0 and m.sizes["Shared_Clean"] + m.sizes["Shared_Dirty"] > 0
+    return not m.of_a_file and m.sizes["Shared_Clean"] + m.sizes["Shared_Dirty"] > 0
 
 
 def _links(look: Look, m: _Mapping) -> int | str:
     """How many names the mapped file has, by the one that the mapping gives."""
-    if not m.inode or not m.name.startswith("/"):
+    if not m.of_a_file or not m.name.startswith("/"):
         return 0
     with contextlib.suppress(OSError):
         status = os.stat(_path(look, m))
@@ -169,5 +174,5 @@ def _here(m: _Mapping) -> dict[str, Any]:
         key: value
         for key, value in sizes.items()
         if key not in ("Referenced", "Pss_Dirty", "LazyFree")
-        and (key not in (*RESIDENT, "Private", "Shared") or not m.inode or key == "Anonymous")
+        and (key not in (*RESIDENT, "Private", "Shared") or not m.of_a_file or key == "Anonymous")
     }

@@ -33,6 +33,8 @@ IGNORED = {
     ("TCP", 11): "TCP_INFO: counts on; the state is in diag",
     ("TCP", 24): "TCP_TIMESTAMP: a clock",
     ("TCP", 26): "TCP_CC_INFO: counts on",
+    ("MPTCP", 1): "MPTCP_INFO: counts on",
+    ("MPTCP", 4): "MPTCP_FULL_INFO: the same",
     ("TCP", 28): "TCP_SAVED_SYN: to ask takes it away",
     ("TCP", 35): "TCP_ZEROCOPY_RECEIVE: to ask maps data",
 }
@@ -48,6 +50,7 @@ OF_THE_KERNEL = {
     "TCP 2": "TCP_MAXSEG: of a connection, as large as its window makes it",
     "TCP 10": "TCP_WINDOW_CLAMP: grows with what comes",
     "TCP 12": "TCP_QUICKACK: as the traffic is",
+    "SOL_SOCKET 18": "SO_RCVLOWAT: 0 where MPTCP took it on, which is 1 and which nobody can set",
 }
 """Options of a TCP connection that the kernel has its own way with."""
 _BUFFERS = {"SOL_SOCKET 7": 1, "SOL_SOCKET 8": 2}

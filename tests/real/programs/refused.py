@@ -76,6 +76,23 @@ def table_of_a_thread():
     return check
 
 
+def mptcp():
+    """A connection of the program with itself that both sides know as MPTCP."""
+    protocol = 262
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, protocol)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    client = socket.socket(socket.AF_INET, socket.SOCK_STREAM, protocol)
+    client.connect(listener.getsockname())
+    server, _ = listener.accept()
+
+    def check():
+        server.sendall(b"hello")
+        assert client.recv(5) == b"hello"
+
+    return check
+
+
 def landlock():
     """Of a child, which inherits it; the parent stays free."""
     create_ruleset, restrict_self, no_new_privs = 444, 446, 38

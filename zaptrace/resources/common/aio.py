@@ -24,6 +24,10 @@ class Noted:
     given: int
 
 
+def is_note(key: bytes, value: bytes) -> bool:
+    return len(key) == _KEY.size and len(value) == _NOTED.size
+
+
 def noted(pod: FrozenPod, process: FrozenProcess, m: procfs.Map) -> Noted | None:
     """What is known of the context whose ring is mapped here; None: it is another mapping, or a
     ring whose context is not this process's own."""

@@ -256,14 +256,13 @@ def _name_of(inode: Inode) -> bytes | None:
 def _sibling(inode: Inode) -> bytes | None:
     """Another hard link, next to the name that was lost."""
     for directory in dict.fromkeys(os.path.dirname(name) for name in inode.shown):
-        with contextlib.suppress(OSError), os.scandir(directory) as entries:
-            for entry in itertools.islice(entries, _SIBLINGS):
-                if entry.inode() != inode.key[1]:
+        with contextlib.suppress(OSError):
+            for name, number in outside.listing(directory, _SIBLINGS):
+                if number != inode.key[1]:
                     continue
-                if inode.is_at(entry.path):
-                    return entry.path
-                if inode.status is None and row_of_path(entry.path) == inode.key:
-                    return entry.path
+                path = os.path.join(directory, name)
+                if inode.is_at(path) or (inode.status is None and row_of_path(path) == inode.key):
+                    return path
     return None
 
 

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator
 
 from ...linux import outside
-from ...linux.scratch import temporary_place
+from ...linux.scratch import Scratch, temporary_place
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
@@ -70,7 +70,7 @@ def temporary(was: bytes, flags: int) -> Iterator[tuple[int, Nameless]]:
 @contextlib.contextmanager
 def other(was: bytes, mode: int, target: bytes, *, quiet: bool) -> Iterator[Nameless]:
     """A directory, a named pipe, or a symbolic link to `target`; without a name at the end."""
-    scratch = tempfile.mkdtemp(prefix="zt-", dir=temporary_place())
+    scratch = Scratch("zt")
     try:
         name = was
         try:
@@ -78,7 +78,7 @@ def other(was: bytes, mode: int, target: bytes, *, quiet: bool) -> Iterator[Name
                 raise FileExistsError
             _make(name, mode, target)
         except OSError:
-            name = os.path.join(os.fsencode(scratch), os.path.basename(was) or b"gone")
+            name = os.path.join(os.fsencode(scratch.path), os.path.basename(was) or b"gone")
             _make(name, mode, target)
         fd = outside.open_file(name, os.O_PATH | os.O_NOFOLLOW)
         try:
@@ -87,7 +87,7 @@ def other(was: bytes, mode: int, target: bytes, *, quiet: bool) -> Iterator[Name
             os.close(fd)
             (os.rmdir if stat.S_ISDIR(mode) else os.unlink)(name)
     finally:
-        os.rmdir(scratch)
+        scratch.remove()
 
 
 def _make(name: bytes, mode: int, target: bytes) -> None:
@@ -102,16 +102,16 @@ def _make(name: bytes, mode: int, target: bytes) -> None:
 def _temporary(was: bytes) -> tuple[int, bytes | None]:
     for home in (os.path.dirname(was), os.fsencode(temporary_place())):
         with contextlib.suppress(OSError):
-            return os.open(home, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600), None
+            return outside.open_file(home, os.O_TMPFILE | os.O_RDWR), None
     fd, name = tempfile.mkstemp(dir=temporary_place())
     return fd, os.fsencode(name)
 
 
 def _named(was: bytes, stack: contextlib.ExitStack) -> tuple[int, bytes | None]:
     with contextlib.suppress(OSError):
-        return os.open(was, _NEW, 0o600), was
+        return _new(was), was
     home = os.path.dirname(was)
-    while home and not os.path.isdir(home):
+    while home.strip(b"/") and not outside.is_directory(home):
         home = os.path.dirname(home)
     for place in (home, os.fsencode(temporary_place())):
         with contextlib.suppress(OSError):
@@ -121,7 +121,17 @@ def _named(was: bytes, stack: contextlib.ExitStack) -> tuple[int, bytes | None]:
 
 def _named_in(place: bytes, name: bytes, stack: contextlib.ExitStack) -> tuple[int, bytes]:
     """In a directory that `stack` removes again."""
-    ours = tempfile.mkdtemp(prefix=b"zt-", dir=place)
-    stack.callback(os.rmdir, ours)
-    path = os.path.join(ours, name)
-    return os.open(path, _NEW, 0o600), path
+    ours = Scratch("zt", os.fsdecode(place))
+    stack.callback(ours.remove)
+    path = os.path.join(os.fsencode(ours.path), name)
+    return _new(path), path
+
+
+def _new(path: bytes) -> int:
+    """Raises OSError; what comes too late is gone again."""
+
+    def undo(fd: int) -> None:
+        os.close(fd)
+        os.unlink(path)
+
+    return outside.call(path, lambda: os.open(path, _NEW, 0o600), undo)

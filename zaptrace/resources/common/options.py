@@ -11,9 +11,28 @@ not show is noted when it is set (csrc/resources/inet_socket.c), or looked for e
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
+
+from ...shapes import Among, Seen, Wrong
 
 Table = dict[str, tuple[int, int, int]]
 """Option name -> (level, option, bytes)."""
+
+
+class Options:
+    """Of a map: options of this table, with values that each can have."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._among = Among(*table)
+
+    def check(self, value: Mapping[str, bytes], seen: Seen) -> None:
+        self._among.check(value, seen)
+        for name, raw in value.items():
+            size = self._table[name][2]
+            if len(raw) > size:
+                raise Wrong(f"[{name}] has the wrong length", f"up to {size} bytes", str(len(raw)))
+
 
 _SOL, _IP, _IP6, _TCP, _UDP = (
     socket.SOL_SOCKET,
@@ -72,6 +91,10 @@ GENERAL: Table = {
 }
 DOUBLED = ("SO_SNDBUF", "SO_RCVBUF")
 """The kernel doubles what is set (socket(7)), so half of what it shows gives it back."""
+
+OF_ITSELF = {"SO_TXREHASH": (1,), "SO_BUF_LOCK": (1, 2, 3)}
+"""Values that a kernel without the option is as good as set to: it takes another path when one fails
+(5.18), and leaves alone a size that was set (5.14)."""
 
 # IP_TOS sets SO_PRIORITY, too, so that comes after it.
 INTERNET: Table = {
@@ -178,4 +201,10 @@ UDP: Table = {
     "UDP_NO_CHECK6_RX": (_UDP, 102, 4),
     "UDP_SEGMENT": (_UDP, 103, 4),
     "UDP_GRO": (_UDP, 104, 4),
+}
+
+UDP_LITE: Table = {
+    **UDP,
+    "UDPLITE_SEND_CSCOV": (socket.IPPROTO_UDPLITE, 10, 4),
+    "UDPLITE_RECV_CSCOV": (socket.IPPROTO_UDPLITE, 11, 4),
 }

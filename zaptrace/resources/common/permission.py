@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
+from typing import Annotated
 
 from ...linux import outside
-from ...shapes import U32, Mode
+from ...shapes import Range
 
 _WANTED = {
     os.O_RDONLY: os.R_OK,
@@ -20,6 +21,8 @@ _WANTED = {
     os.O_RDWR: os.R_OK | os.W_OK,
     os.O_ACCMODE: os.R_OK | os.W_OK,  # for ioctl(2) alone, and yet open(2) asks for both
 }
+_Owner = Annotated[int, Range(0, (1 << 32) - 2)]
+"""-1 would leave it as it is."""
 _OWNERS = stat.S_IRUSR | stat.S_IWUSR
 
 
@@ -27,10 +30,10 @@ _OWNERS = stat.S_IRUSR | stat.S_IWUSR
 class Permission:
     """Of what comes into being anew: fchmod(2) and fchown(2)."""
 
-    mode: Mode
-    uid: U32 | None
+    mode: Annotated[int, Range(0, 0o7777)]
+    uid: _Owner | None
     """None for the user that the pod runs as."""
-    gid: U32 | None
+    gid: _Owner | None
 
     @staticmethod
     def of(status: os.stat_result, uid: int | None = None, gid: int | None = None) -> Permission:

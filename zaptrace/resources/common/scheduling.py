@@ -10,6 +10,7 @@ from ...linux.program import number_of
 from .libc import checked, libc
 
 _ATTR = struct.Struct("=IIQiIQQQII")  # struct sched_attr, version 1
+ATTRIBUTES = _ATTR.size
 _UTIL_CLAMP = 0x20 | 0x40  # SCHED_FLAG_UTIL_CLAMP_MIN, _MAX
 _NO_CLAMPS = (0, 1024)
 

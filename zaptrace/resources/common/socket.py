@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
 import socket
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 from ...shapes import Length, Multiple
 from .file import unsupported
 from .libc import checked, libc
-from .options import DOUBLED, Table
+from .options import DOUBLED, OF_ITSELF, Table
 
 if TYPE_CHECKING:
     from ...view.frozen import FrozenFile
@@ -79,13 +80,18 @@ def _read_all(sock: socket.socket, table: Table) -> Iterator[tuple[str, bytes]]:
 
 
 def set_options(sock: socket.socket, values: dict[str, bytes], table: Table) -> None:
-    """Set what `options` found. Raises OSError for one that is not allowed here."""
+    """Set what `options` found. Raises OSError, with its name, for one that is not allowed here."""
     for name, value in values.items():
         level, option, _ = table[name]
-        if name in DOUBLED:
-            sock.setsockopt(level, option, int.from_bytes(value, "little") // 2)
-        else:
-            sock.setsockopt(level, option, value)
+        try:
+            if name in DOUBLED:
+                sock.setsockopt(level, option, int.from_bytes(value, "little") // 2)
+            else:
+                sock.setsockopt(level, option, value)
+        except OSError as error:
+            lacks = error.errno == errno.ENOPROTOOPT
+            if not lacks or int.from_bytes(value, "little") not in OF_ITSELF.get(name, ()):
+                raise OSError(error.errno, f"{name}: {error.strerror}") from error
     if "SO_BUF_LOCK" not in values and any(name in values for name in DOUBLED):
         # To set a size is to keep the kernel from changing it, which here it had done itself.
         with contextlib.suppress(OSError):  # before Linux 5.14 nobody can tell

@@ -6,12 +6,12 @@ kernel has to be asked (target). What the next epoll_wait(2) tells is what it wa
 (queue): a look at that has to be undone in the pod, and a file that is ready is told of as soon as it
 is watched, so it is put right in both; last of all, when files have their contents.
 
-A spent EPOLLONESHOT watch is armed for what its file is ready for, and spent by a wait; that comes
-before anything else is watched.
+A spent EPOLLONESHOT watch is armed for what its file is ready for, and spent by a wait (spent); that
+comes before anything else is watched.
 
 Not carried: the edge of an inotify instance of which some events wait (it is told once more, as
-epoll(7) allows); a spent EPOLLONESHOT of a file that is ready for nothing hears of EPOLLERR and
-EPOLLHUP until it is armed again; the edge of a signalfd while signals wait for several threads.
+epoll(7) allows); a spent EPOLLONESHOT of what is ready for nothing, and is no pipe, hears of EPOLLERR
+and EPOLLHUP until it is armed again; the edge of a signalfd while signals wait for several threads.
 
 No C half: what a watch reports is the program's own data, and fd numbers are not translated.
 """
@@ -38,6 +38,7 @@ from ..common.siginfo import number_of
 from ..room import Whole, bad
 from . import queue
 from .control import Control
+from .spent import spend
 from .target import matching
 from .watch import Watch
 
@@ -267,11 +268,7 @@ class _Filling:
 
     def begin(self) -> None:
         control = self._control
-        spent = [w for w in self._watches if w.spent]
-        ready = control.ready(spent)
-        for watch in spent:
-            control.add(watch, watch.events | ready[watch])
-        control.wait(spent)
+        spend(control, [w for w in self._watches if w.spent], self._file)
         for watch in queue.in_order(w for w in self._watches if not w.spent):
             control.add(watch, watch.events)
         queue.put(control, self._watches)

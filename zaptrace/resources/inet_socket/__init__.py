@@ -1,4 +1,5 @@
-"""TCP and UDP sockets over IPv4 and IPv6: listening, bound, unbound, UDP with a peer, TCP connections.
+"""TCP and UDP sockets over IPv4 and IPv6: listening, bound, unbound, UDP with a peer, TCP connections;
+UDP-Lite as UDP, and MPTCP sockets that are no connection: whom they accept speaks TCP.
 
 Addresses, backlog, options, filters, multicast memberships, shut-down halves of UDP, and datagrams that
 wait to be read, with where they came from. The address is claimed by binding it before anything is
@@ -6,11 +7,12 @@ made. A TCP connection has both its ends in the pod (stream.py, join.py), or the
 other was closed. Where its addresses are not to be had here it has other ones, and tells the same
 (virtual.py). What waits to be accepted waits again (backlog.py).
 
-Not carried, and refused: a TCP connection to outside the pod, unless it is to be reset, and one that is
-being made; an error that was not read yet; filters of eBPF, keys of TCP; other protocols. Not carried:
-connections from outside that a listener has not accepted yet (their clients see a reset), what TCP has
-measured and counted (TCP_INFO), what was told beside a datagram (its time of arrival, its TTL ...),
-anycast memberships, the size that IPV6_MTU has set, flow labels that were leased.
+Not carried, and refused: a TCP connection to outside the pod, unless it is to be reset, one that is
+being made, one that the kernel encrypts (kTLS), and one of MPTCP; an error that was not read yet;
+filters of eBPF, keys of TCP; other protocols. Not carried: connections from outside that a listener has
+not accepted yet (their clients see a reset), what TCP has measured and counted (TCP_INFO), what was told
+beside a datagram (its time of arrival, its TTL ...), anycast memberships, the size that IPV6_MTU has
+set, flow labels that were leased.
 """
 
 from __future__ import annotations
@@ -25,10 +27,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ...errors import RestoreError
+from ...linux import sock_diag
 from ...log import log
 from ...view.build import Stage
 from ..common.file import described, finish, restoring, unsupported
-from ..common.options import TCP, UDP, Table
+from ..common.options import TCP, UDP, UDP_LITE, Table
 from ..common.socket import (
     Usual,
     borrowed,
@@ -49,6 +52,7 @@ from .state import CONNECTED, ENDED, ESTABLISHED, LISTENING, RESET, UNCONNECTED,
 from .state import NAME as _NAME
 from .stream import Streams, accept_queue, has_error, reads_no_more
 from .unseen import forget_all, note_again, set_unseen, unseen
+from .virtual import is_note as is_note
 from .virtual import told
 
 if TYPE_CHECKING:
@@ -60,10 +64,13 @@ NAME = _NAME
 _IP_BIND_ADDRESS_NO_PORT = 24
 _ANYWHERE = ("0.0.0.0", "::")
 _HOW = {1: socket.SHUT_RD, 2: socket.SHUT_WR, 3: socket.SHUT_RDWR}
+_MPTCP = 262  # socket.IPPROTO_MPTCP, and one that Python 3.11 does not know everywhere
 _PROTOCOLS = {
-    socket.SOCK_STREAM: (socket.IPPROTO_TCP,),
-    socket.SOCK_DGRAM: (socket.IPPROTO_UDP, socket.IPPROTO_ICMP, socket.IPPROTO_ICMPV6),
-}
+    socket.SOCK_STREAM: (socket.IPPROTO_TCP, _MPTCP),
+    socket.SOCK_DGRAM: (
+        socket.IPPROTO_UDP, socket.IPPROTO_UDPLITE, socket.IPPROTO_ICMP, socket.IPPROTO_ICMPV6,
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,8 @@ def verify(states: list[State], whole: Whole) -> None:
     for state in states:
         if state.protocol not in _PROTOCOLS[socket.SocketKind(state.type)]:
             raise bad(f"a socket of type {state.type} has protocol {state.protocol}")
+        if unknown := state.options.keys() - _table(state.type, state.protocol):
+            raise bad(f"a socket has options that it cannot have: {', '.join(sorted(unknown))}")
         told = [state.local, state.peer, *(datagram.source for datagram in state.queue)]
         for one in filter(None, told):
             if (":" in one.host) != (state.family == socket.AF_INET6):
@@ -104,7 +113,7 @@ def _verify_stream(state: State, groups: bool) -> None:
     connected = state.status in (ESTABLISHED, WAITING, RESET)
     if state.status == CONNECTED or (state.status != ENDED and (state.stream is None) == connected):
         raise bad(f"a TCP socket is {state.status}, and tells nothing of that")
-    if state.stream and state.status in (LISTENING, UNCONNECTED):
+    if state.stream and (state.protocol == _MPTCP or state.status in (LISTENING, UNCONNECTED)):
         raise bad(f"a TCP socket is {state.status}, and a connection")
     if (state.turn is not None) != (state.status == WAITING):
         raise bad("a TCP connection has a turn without waiting for it, or waits without one")
@@ -135,7 +144,7 @@ def _capture(
             raise unsupported(
                 file,
                 f"is an internet socket of type {int(sock.type)}, protocol {sock.proto}",
-                needed="TCP or UDP",
+                needed="TCP, UDP or ICMP",
             )
         status, backlog, stream, turn = UNCONNECTED, 0, None, None
         if sock.type == socket.SOCK_STREAM:
@@ -170,18 +179,27 @@ def _capture(
         )
 
 
-def _table(kind: int) -> Table:
-    return TCP if kind == socket.SOCK_STREAM else UDP
+def _table(kind: int, protocol: int) -> Table:
+    if kind == socket.SOCK_STREAM:
+        return TCP
+    return UDP_LITE if protocol == socket.IPPROTO_UDPLITE else UDP
 
 
 def _options(sock: socket.socket, status: str, usual: Usual) -> dict[str, bytes]:
-    found = options(sock, _table(sock.type), usual)
+    found = options(sock, _table(sock.type, sock.proto), usual)
     of_tcp = status in (ESTABLISHED, WAITING, RESET, ENDED)
     return join.of_connection(found) if of_tcp else found
 
 
 def _shutdown(file: FrozenFile, sock: socket.socket, shut: dict[int, int]) -> int:
     if sock.type == socket.SOCK_DGRAM:
+        if not sock_diag.tells_of(sock.family, socket.IPPROTO_UDP):
+            raise unsupported(
+                file,
+                "is a UDP socket, of which this kernel does not tell",
+                needed="CONFIG_INET_UDP_DIAG, or the module udp_diag",
+                do="as root: modprobe udp_diag",
+            )
         return shut.get(file.stat.st_ino, 0)
     state = flow.info(sock).state
     if state not in (flow.ESTABLISHED, flow.FIN_WAIT1, flow.FIN_WAIT2):
@@ -265,7 +283,7 @@ def _set_up(state: Socket, sock: socket.socket) -> None:
     if state.stream:
         join.set_first(sock, state)
     else:
-        table = _table(state.type)
+        table = _table(state.type, state.protocol)
         later = ("SO_LOCK_FILTER",) if state.queue else ()
         if not state.queue:  # which is from before the filter, maybe, and would have to pass it
             set_filter(sock, state.filter)

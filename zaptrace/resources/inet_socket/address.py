@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from typing import Annotated
 
-from ...shapes import U16, U32, IpAddress
+from ...shapes import U16, U32, IpAddress, Range
 
 _MAPPED = "::ffff:"
 
@@ -17,7 +18,7 @@ Key = tuple[str, int, int]
 class Address:
     host: IpAddress
     port: U16
-    flow: U32
+    flow: Annotated[int, Range(0, 0xFFFFF)]
     scope: U32
     """Flow and scope are IPv6's."""
 

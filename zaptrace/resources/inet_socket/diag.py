@@ -7,8 +7,9 @@ import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
-from ..common.sock_diag import ask, attributes
+from ...linux.sock_diag import ask, attributes
 from .address import Address, Key
 
 _BODY = 72  # sizeof (struct inet_diag_msg)
@@ -20,7 +21,7 @@ _ALL = 0xFFFFFFFF
 def shutdowns() -> dict[int, int]:
     """Of the UDP sockets that are shut down, by inode: RCV_SHUTDOWN 1, SEND_SHUTDOWN 2."""
     found: dict[int, int] = {}
-    for body in _dump(socket.IPPROTO_UDP):
+    for body in chain(_dump(socket.IPPROTO_UDP), _dump(socket.IPPROTO_UDPLITE)):
         shut = attributes(body[_BODY:]).get(_SHUTDOWN, b"\0")[0]
         if shut:
             found[struct.unpack_from("=I", body, _INODE)[0]] = shut

@@ -6,9 +6,9 @@ import socket
 from dataclasses import dataclass
 from typing import Annotated
 
-from ...shapes import U8, U32, Among, Data, OneOf, Range, Word
+from ...shapes import U16, Backlog, Data, OneOf, Range, Word
 from ..common.file import Description
-from ..common.options import TCP, UDP
+from ..common.options import TCP, UDP_LITE, Options
 from ..common.socket import Filter
 from .address import Address
 from .backlog import Turn
@@ -29,17 +29,17 @@ _STATUSES = (LISTENING, ESTABLISHED, ENDED, WAITING, RESET, CONNECTED, UNCONNECT
 class Socket(Description):
     family: Annotated[int, OneOf(socket.AF_INET, socket.AF_INET6)]
     type: Annotated[int, OneOf(socket.SOCK_STREAM, socket.SOCK_DGRAM)]
-    protocol: U8
+    protocol: U16
     status: Annotated[str, OneOf(*_STATUSES)]
     """`listening`, `connected` (UDP) or `unconnected`; and of TCP connections `established` (whatever was
     shut down), `waiting` (nobody has accepted it yet), `reset` (it led out of the pod: the next read
     says so) or `ended`."""
     local: Address | None
     peer: Address | None
-    backlog: U32
+    backlog: Backlog
     shutdown: Annotated[int, Range(0, 3)]
     """Halves that it has shut down itself: for reading 1, for writing 2."""
-    options: Annotated[dict[Word, Data], Among(*TCP, *UDP)]
+    options: Annotated[dict[Word, Data], Options({**TCP, **UDP_LITE})]
     unseen: list[Unseen]
     filter: Filter
     memberships: list[Membership]

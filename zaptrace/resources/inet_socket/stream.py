@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _WAITING = (flow.ESTABLISHED, flow.CLOSE_WAIT, flow.SYN_RECV, 12)
 """States of an end that nobody has, because nobody has accepted it yet."""
+_TCP_ULP = 31
 _ON_ITS_WAY = (flow.FIN_WAIT1, flow.CLOSING, flow.LAST_ACK)
 Ends = tuple[Key, Key]
 """The addresses of a connection: of this end, and of the other."""
@@ -97,6 +98,10 @@ class Streams:
             self._listeners.append((address(sock.getsockname()), file))
         if state in (flow.CLOSE, flow.LISTEN):
             return None
+        if sock.proto != socket.IPPROTO_TCP:
+            raise _refused(file, sock, "it is of MPTCP", needed="one of TCP")
+        if upper := sock.getsockopt(socket.IPPROTO_TCP, _TCP_ULP, 16).rstrip(b"\0").decode():
+            raise _refused(file, sock, f"the kernel works on it ({upper})", needed="plain TCP")
         if has_error(sock):
             raise unsupported(
                 file,

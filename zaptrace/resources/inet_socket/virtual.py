@@ -41,6 +41,17 @@ class Notes:
             self.of[inode][level, option] = value
 
 
+def is_note(key: bytes, value: bytes) -> bool:
+    if len(key) != _KEY.size:
+        return False
+    _inode, level, option = _KEY.unpack(key)
+    if (level, option) != ADDRESSES:
+        return True
+    families = {value[at : at + 2] for at in range(0, len(value), _SIZE)}
+    known = {struct.pack("=H", family) for family in (socket.AF_INET, socket.AF_INET6)}
+    return len(value) == 4 * _SIZE and families <= known
+
+
 def notes_of(file: FrozenFile) -> dict[tuple[int, int], bytes]:
     """By (level, option)."""
     pod = file.pod

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from ...errors import RestoreError, UnsupportedResource
+from ...linux import outside
 from ...shapes import U32, Mode, NamesFile, Path, Range
 from ...view.build import Stage
 from ..common.file import Description, described, finish, restoring, unsupported
@@ -30,7 +31,7 @@ from . import instance, places, queue
 from .instance import Event
 from .look import look
 from .places import Place, Places
-from .scratch import Scratch, home
+from .scratch import Scratch
 
 if TYPE_CHECKING:
     from ...view.build import Build
@@ -61,6 +62,11 @@ class State(Description):
 
 def claims(file: FrozenFile) -> bool:
     return file.link in ("anon_inode:inotify", "anon_inode:[inotify]")
+
+
+def is_note(key: bytes, value: bytes) -> bool:
+    """The path of a watch, and its mask."""
+    return key.startswith(b"/") and b"\0" not in key and len(value) == 4
 
 
 def verify(states: list[State], whole: Whole) -> None:
@@ -150,7 +156,7 @@ def _claim(state: State) -> None:
         if watch.file_id is not None:
             continue
         try:
-            kind = stat.S_IFMT(os.lstat(watch.path).st_mode)
+            kind = stat.S_IFMT(outside.lstat(watch.path).st_mode)
         except OSError:
             kind = 0
         if kind != watch.kind:
@@ -176,7 +182,7 @@ def _watch_all(states: list[State], build: Build) -> None:
     watched = set()
     for watch in (watch for state in states for watch in state.watches):
         with contextlib.suppress(OSError):
-            status = os.stat(watch.path)
+            status = outside.stat(watch.path)
             watched.add((status.st_dev, status.st_ino))
     for state in states:
         _Filling(state, build, watched).begin(build)
@@ -227,7 +233,7 @@ class _Filling:
         state, fd = self._state, self._fd
         with instance.undisturbed(fd):
             if state.events or anew:
-                with Scratch(fd, home(self._watched)) as scratch:
+                with Scratch(fd, self._watched) as scratch:
                     filler = queue.watch_filler(fd, scratch, state.next)
                     if anew:
                         numbers = [watch.number for watch in instance.watches(fd)]

@@ -15,6 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...linux import outside
 from ...log import log
 from . import instance
 from .instance import Event
@@ -143,14 +144,15 @@ def _where(place: Place) -> bytes | None:
     """Where it is now: others may have renamed it."""
 
     def is_it(path: bytes) -> bool:
-        status = os.stat(path, follow_symlinks=place.file_id is not None)
+        status = outside.stat(path, follow_symlinks=place.file_id is not None)
         return (status.st_dev, status.st_ino) == place.key
 
     with contextlib.suppress(OSError):
         if is_it(place.now):
             return place.now
-    with contextlib.suppress(OSError), os.scandir(os.path.dirname(place.now)) as beside:
-        for entry in beside:
-            if entry.inode() == place.key[1] and is_it(entry.path):
-                return entry.path
+    with contextlib.suppress(OSError):
+        for name, inode in outside.listing(os.path.dirname(place.now)):
+            path = os.path.join(os.path.dirname(place.now), name)
+            if inode == place.key[1] and is_it(path):
+                return path
     return None

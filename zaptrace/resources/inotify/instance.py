@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
-from ...linux import procfs
+from ...linux import outside, procfs
 from ...shapes import I32, U32, Length, NoNul
 from ..common.libc import checked, libc
 
@@ -98,7 +98,8 @@ def add(fd: int, path: bytes, mask: int, number: int | None = None) -> int:
         set_next(fd, number)
     if not _OF_A_DESCRIPTOR.match(path):
         mask |= _DONT_FOLLOW
-    got = checked(libc.inotify_add_watch(fd, path, ctypes.c_uint32(mask or NOTHING)))
+    flags = ctypes.c_uint32(mask or NOTHING)
+    got = outside.call(path, lambda: checked(libc.inotify_add_watch(fd, path, flags)))
     if number is not None and got != number:
         remove(fd, got)
         raise OSError(errno.EEXIST, f"watch {number} became {got}")

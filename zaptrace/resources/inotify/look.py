@@ -6,11 +6,12 @@ import contextlib
 import os
 from collections.abc import Callable
 
+from ...linux import outside
 from . import instance, queue
 from .instance import Event
 from .places import Place
 from .queue import Filler
-from .scratch import Scratch, home
+from .scratch import Scratch
 
 Edit = Callable[[list[Event]], list[Event]]
 
@@ -24,7 +25,7 @@ def look(
     """
     with (
         instance.undisturbed(fd),
-        Scratch(fd, home(watched)) as scratch,
+        Scratch(fd, watched) as scratch,
         contextlib.ExitStack() as stack,
     ):
         filler = queue.watch_filler(fd, scratch)
@@ -52,7 +53,7 @@ def _look(
     held: dict[int, int] = {}
     for number, place in at.items():
         if number in masks:
-            held[number] = os.open(place.now, _open_flags(place))
+            held[number] = _open(place)
             stack.callback(os.close, held[number])
     ended: list[int] = []
 
@@ -73,6 +74,6 @@ def _look(
     return events
 
 
-def _open_flags(place: Place) -> int:
+def _open(place: Place) -> int:
     own = place.file_id is not None
-    return os.O_PATH | os.O_CLOEXEC | (0 if own else os.O_NOFOLLOW)
+    return outside.open_file(place.now, os.O_PATH | (0 if own else os.O_NOFOLLOW))

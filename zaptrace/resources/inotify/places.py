@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...linux import outside
 from . import instance
 from .instance import HIDDEN, Inode
 
@@ -105,10 +106,11 @@ class Places:
     def _beside(self, directories: set[bytes]) -> Iterator[_Try]:
         numbers = {number for _, number in self._wanted - set(self._found)}
         for directory in directories:
-            with contextlib.suppress(OSError), os.scandir(directory) as names:
-                for _, entry in zip(range(_NEIGHBOURS), names, strict=False):
-                    if entry.inode() in numbers:
-                        yield _Try(entry.path, entry.path)
+            with contextlib.suppress(OSError):
+                for name, inode in outside.listing(directory, _NEIGHBOURS):
+                    if inode in numbers:
+                        path = os.path.join(directory, name)
+                        yield _Try(path, path)
 
     def _try(self, candidates: Iterable[_Try]) -> None:
         fd = instance.create()
@@ -133,7 +135,7 @@ class _Try:
     file_id: int | None = None
 
     def place(self) -> Place:
-        status = os.stat(self.now, follow_symlinks=self.file_id is not None)
+        status = outside.stat(self.now, follow_symlinks=self.file_id is not None)
         key = (status.st_dev, status.st_ino)
         return Place(self.path, self.file_id, self.now, key, stat.S_IFMT(status.st_mode))
 

@@ -6,13 +6,11 @@ for the moment in which that is made, so that what has to be prepared and cleane
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 
+from ...linux import scratch
 from . import instance
 from .instance import Event
 
@@ -29,19 +27,27 @@ def homes() -> list[str]:
 def home(watched: set[tuple[int, int]]) -> bytes:
     """A directory for temporary files that is none of these (device, inode)."""
     for path in homes():
-        with contextlib.suppress(OSError):
-            status = os.stat(path)
-            if (status.st_dev, status.st_ino) not in watched and os.access(path, os.W_OK | os.X_OK):
-                return os.fsencode(path)
+        if not _is_watched(path, watched) and os.access(path, os.W_OK | os.X_OK):
+            return os.fsencode(path)
     raise FileNotFoundError(errno.ENOENT, "every directory for temporary files is watched")
 
 
-class Scratch:
-    """`fd` is the instance; `home` a directory in which nobody watches."""
+def _is_watched(path: str, watched: set[tuple[int, int]]) -> bool:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return True
+    return (status.st_dev, status.st_ino) in watched
 
-    def __init__(self, fd: int, home: bytes) -> None:
+
+class Scratch:
+    """`fd` is the instance, `watched` what the pod watches: nothing happens there."""
+
+    def __init__(self, fd: int, watched: set[tuple[int, int]]) -> None:
         self._fd = fd
-        self._home = tempfile.mkdtemp(prefix=b"zt-", dir=home)
+        noted = not _is_watched(scratch.temporary_place(), watched)
+        self._scratch = scratch.Scratch("zt", os.fsdecode(home(watched)), noted=noted)
+        self._home = os.fsencode(self._scratch.path)
         self._aside = os.path.join(self._home, b"aside")
         os.mkdir(self._aside)
         self._at: dict[int, bytes] = {}
@@ -51,7 +57,7 @@ class Scratch:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        shutil.rmtree(self._home)
+        self._scratch.remove()
 
     @property
     def numbers(self) -> list[int]:

@@ -12,6 +12,7 @@ Not carried: device memory, huge-page files, userfaultfd registrations, shadow s
     capture.py    from a frozen pod             restore.py     into a new process
     pages.py      reading pages                 seeds.py       what is shared from birth
     sharing.py    who shares which              objects.py     shared memory
+    needs.py      what not every kernel can
     attributes.py advice, locks, keys, layout   policies.py  where pages are to lie (NUMA)
     segments.py   System V segments attached    places.py    where something may lie for a while
 """
@@ -31,7 +32,7 @@ from ...view.frozen import FrozenPod
 from ..common import sameness
 from ..common.permission import can_open, may_open, open_anyway
 from ..room import Whole
-from . import attributes, objects, policies
+from . import attributes, needs, objects, policies
 from .attributes import Attributes
 from .capture import Capture
 from .mappings import MappedFile, Mapping, Object
@@ -116,6 +117,9 @@ class _Restore:
 
 def _claim(state: State, build: Build) -> None:
     start, end = lib.zt_stub_start(), lib.zt_stub_end()
+    if lacking := needs.missing(state.mappings):
+        found, do = "a kernel, or a processor, without it", "restore on a host that has it"
+        raise _cannot(state, *lacking, found, do)
     for m in state.mappings:
         if m.start < end and start < m.end:
             raise _cannot(state, m, "its place free", "the stub region of this zaptrace lies there")
@@ -167,7 +171,12 @@ def _open_closed(state: State, build: Build) -> None:
             build.provide_inode(m.device, m.inode, fd)
 
 
-def _cannot(state: State, m: Mapping, needed: str, found: str) -> RestoreError:
+_SAME_FILES = "install the same files at the same paths on this host"
+
+
+def _cannot(
+    state: State, m: Mapping, needed: str, found: str, do: str = _SAME_FILES
+) -> RestoreError:
     return RestoreError(
         f"cannot restore process {state.vpid}: its memory at {m.start:#x}",
         stage="CLAIM",
@@ -175,6 +184,6 @@ def _cannot(state: State, m: Mapping, needed: str, found: str) -> RestoreError:
         vpid=state.vpid,
         needed=needed,
         found=found,
-        do="install the same files at the same paths on this host",
+        do=do,
         changed="nothing",
     )

@@ -30,8 +30,6 @@ from ..common.inode import Inode
 from ..common.permission import may_open
 
 PAGE = mm.PAGESIZE
-TASK_SIZE = 0x7FFFFFFFF000
-"""Where a process's addresses end."""
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 
 _ANON_SHMEM = "[anon_shmem"

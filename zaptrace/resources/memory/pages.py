@@ -108,7 +108,8 @@ def unreadable(process: FrozenProcess, start: int, end: int) -> UnsupportedResou
         f"cannot checkpoint process {process.vpid} ({process.comm}): "
         f"its memory at {start:#x} cannot be read",
         needed="every page that it holds",
-        found=f"pages that are there and cannot be read, in {start:#x}-{end:#x}",
+        found=f"pages that are there and cannot be read, in {start:#x}-{end:#x}; guard pages are such, "
+        "and the kernel tells of them since Linux 6.15",
         do="report this, with the line of /proc/PID/smaps for that address",
     )
 

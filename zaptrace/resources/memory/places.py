@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from ...linux.addresses import TASK_SIZE
 from ...linux.native import lib
-from .mappings import TASK_SIZE
 
 _LOWEST = 1 << 32
 _MARGIN = 1 << 20  # kept to what may grow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import stat
 import struct
@@ -10,12 +11,12 @@ from collections.abc import Hashable, Iterable
 
 from ...errors import RestoreError
 from ...image.writebehind import BITE
-from ...linux import outside
+from ...linux import addresses, outside
 from ...linux.native import lib
 from ...linux.program import Argument, Program, Row, give_back
 from ...view.build import Build, BuildProcess
 from . import attributes, policies
-from .mappings import PAGE, PROT_READ, PROT_WRITE, TASK_SIZE, Mapping
+from .mappings import PAGE, PROT_READ, PROT_WRITE, Mapping
 from .runs import Span, split, unpack, unpack_pairs, within, without
 from .seeds import Bytes, Memory, Seeds, Whole
 from .segments import Segments
@@ -163,7 +164,7 @@ class _Filling:
         stub = (lib.zt_stub_start(), lib.zt_stub_end())
         at = 0
         kept = [(one.start, one.end) for one in keep]
-        for start, end in sorted([stub, *kept, (TASK_SIZE, TASK_SIZE)]):
+        for start, end in sorted([stub, *kept, (addresses.end(), addresses.end())]):
             if at < start:
                 self.program.call("munmap", at, start - at)
             at = end
@@ -181,7 +182,7 @@ class _Filling:
         with contextlib.ExitStack() as opened:
             for m in mappings:
                 fd = self._object(m)
-                if m.shared and not m.may_write:
+                if m.shared and not m.may_write and _can_write(fd):
                     with contextlib.suppress(PermissionError):
                         fd = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
                         opened.callback(os.close, fd)
@@ -337,6 +338,10 @@ class _Filling:
             needed=f"{size} bytes",
             found=f"{got} bytes",
         )
+
+
+def _can_write(fd: int) -> bool:
+    return fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
 
 
 def part_of(vpid: int) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ...linux.addresses import HIGHEST
 from ..room import Whole, bad
 from .attributes import KEPT, Attributes
-from .mappings import PAGE, TASK_SIZE, Mapping, Object
+from .mappings import PAGE, Mapping, Object
 from .restore import part_of
 from .runs import unpack, unpack_pairs
 
@@ -33,7 +34,7 @@ def verify_memory(vpid: int, of: Attributes, mappings: list[Mapping], whole: Who
 
 def _verify_mapping(m: Mapping, whole: Whole) -> None:
     place = f"the mapping at {m.start:#x}"
-    if not m.start < m.end <= TASK_SIZE or (m.start | m.end | m.offset) % PAGE:
+    if not m.start < m.end <= HIGHEST or (m.start | m.end | m.offset) % PAGE:
         raise bad(f"{place} is no range of pages", found=f"{m.start:#x} to {m.end:#x}")
     if m.offset + m.end - m.start >= 1 << 63:
         raise bad(f"{place} goes beyond the end of any file", found=str(m.offset))

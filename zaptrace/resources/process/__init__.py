@@ -264,7 +264,7 @@ def restore(states: list[State], build: Build) -> None:
 def _claim(states: list[State], build: Build) -> None:
     for state in states:
         _claim_executable(state, build)
-        if state.cwd_gone is None and not os.path.isdir(state.cwd):
+        if state.cwd_gone is None and not outside.is_directory(state.cwd):
             raise _missing(state, "its working directory", state.cwd, "is not there")
 
 

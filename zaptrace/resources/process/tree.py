@@ -126,6 +126,15 @@ class _Family:
         """Is `one` an ancestor of `other`, or itself?"""
         return self._first[one] <= self._first[other] < self._last[one]
 
+    def spans(self, vpids: list[int]) -> tuple[int, int]:
+        """For `is_above_all`."""
+        places = [self._first[vpid] for vpid in vpids]
+        return min(places), max(places)
+
+    def is_above_all(self, one: int, spans: tuple[int, int]) -> bool:
+        """Is `one` an ancestor of each of those, or itself?"""
+        return self._first[one] <= spans[0] and spans[1] < self._last[one]
+
     def depth_order(self, vpid: int) -> int:
         """Lower for those further up on one line of ancestors."""
         return self._first[vpid]
@@ -137,9 +146,10 @@ class _Births:
     def __init__(self, family: _Family) -> None:
         self._family = family
         self._nodes = family.nodes
-        self._members: dict[int, list[int]] = defaultdict(list)
+        members: dict[int, list[int]] = defaultdict(list)
         for node in family.order:
-            self._members[node.sid].append(node.vpid)
+            members[node.sid].append(node.vpid)
+        self._spans = {sid: family.spans(vpids) for sid, vpids in members.items()}
         self.steps: list[Step] = []
         self.helpers: list[End] = []
         self.born_in: dict[int, int | None] = {}
@@ -153,8 +163,8 @@ class _Births:
             self.born_in[node.vpid] = self._birth_of(node)
         for node in family.order:
             self._find_adopter(node)
-        for sid in self._sessions_without_leader():
-            self._helper_by[sid] = self._lowest_adopter(sid)
+        for sid, orphans in self._orphans_without_leader().items():
+            self._helper_by[sid] = self._lowest_adopter(sid, orphans)
         self._schedule()
 
     def has_led(self, sid: int) -> bool:
@@ -179,7 +189,7 @@ class _Births:
     def _is_led_below(self, sid: int, vpid: int) -> bool:
         if sid in self._nodes:
             return self._family.is_above(vpid, sid)
-        return all(self._family.is_above(vpid, member) for member in self._members[sid])
+        return self._family.is_above_all(vpid, self._spans[sid])
 
     def _was_in(self, vpid: int, sid: int) -> bool:
         return vpid != 0 and (self._nodes[vpid].sid == sid or self.born_in[vpid] == sid)
@@ -192,15 +202,19 @@ class _Births:
             raise _unsupported(node, f"session {sid}, which its parent was never in")
         self._adopted[node.vpid] = parent
 
-    def _sessions_without_leader(self) -> list[int]:
-        sids = (self.born_in[vpid] for vpid in self._adopted)
-        return list(dict.fromkeys(sid for sid in sids if sid and sid not in self._nodes))
+    def _orphans_without_leader(self) -> dict[int, list[int]]:
+        """Who is to be adopted, by the session that has no leader any more."""
+        found: dict[int, list[int]] = defaultdict(list)
+        for vpid in self._adopted:
+            sid = self.born_in[vpid]
+            if sid and sid not in self._nodes:
+                found[sid].append(vpid)
+        return found
 
-    def _lowest_adopter(self, sid: int) -> int:
-        adopters = [a for vpid, a in self._adopted.items() if self.born_in[vpid] == sid]
-        lowest = max(adopters, key=self._family.depth_order)
-        for vpid, adopter in self._adopted.items():
-            if self.born_in[vpid] == sid and not self._family.is_above(adopter, lowest):
+    def _lowest_adopter(self, sid: int, orphans: list[int]) -> int:
+        lowest = max((self._adopted[vpid] for vpid in orphans), key=self._family.depth_order)
+        for vpid in orphans:
+            if not self._family.is_above(self._adopted[vpid], lowest):
                 raise _unsupported(self._nodes[vpid], f"session {sid} of relatives that are apart")
         return lowest
 

@@ -74,6 +74,7 @@ def verify(states: list[State], whole: Whole) -> None:
     living = whole.seen.given.get("living process", set())
     if without := living - {state.vpid for state in states}:
         raise bad(f"process {min(map(str, without))} has no thread")
+    whole.give_once("thread of process", [(state.vpid, state.vtid) for state in states])
     if whole.registers is not None:
         for state in states:
             xstate.components(state.xstate, whole.registers)

@@ -27,6 +27,7 @@ from .capture import look_at_all
 from .restore import register
 from .state import CONNECTED, WAITING, Socket
 from .state import NAME as _NAME
+from .state import is_note as is_note
 from .unaccepted import refuse_unaccepted as _refuse_unaccepted
 
 if TYPE_CHECKING:

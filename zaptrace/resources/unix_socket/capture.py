@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import socket
 import stat
@@ -12,9 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...errors import UnsupportedResource
-from ...linux import outside
+from ...linux import outside, sock_diag
 from ...log import log
 from ..common.file import described, unsupported
+from ..common.libc import checked, libc
 from ..common.options import GENERAL
 from ..common.socket import borrowed, filter_of, name_bytes, options, unread
 from . import diag as diag
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from ...view.frozen import FrozenFile, FrozenPod
 
 _SO_PEERGROUPS = 59
+_MOST_GROUPS = 1 << 16  # NGROUPS_MAX
+_GID = struct.Struct("=I")
 _UCRED = struct.Struct("=iII")
 
 
@@ -48,6 +52,7 @@ def find_files_under_way(pod: FrozenPod, file: FrozenFile) -> None:
     waiting = file.info.get("scm_fds")  # since Linux 5.8
     if waiting is not None and not int(waiting[0]):
         return
+    _refuse_untold(file)
     with borrowed(file.local) as sock:
         _queue(file, sock, _known(file))
 
@@ -56,6 +61,7 @@ def look_at_all(pod: FrozenPod) -> list[Socket]:
     files = pod.files(NAME)
     if not files:
         return []
+    _refuse_untold(files[0])
     every = diag.everything()
     sight = _Sight(
         {file.stat.st_ino for file in files},
@@ -80,6 +86,16 @@ class _Sight:
 
     def directory(self, ino: int) -> bytes:
         return self.notes.get(NOTED.pack(ino), b"")
+
+
+def _refuse_untold(file: FrozenFile) -> None:
+    if not sock_diag.tells_of(socket.AF_UNIX):
+        raise unsupported(
+            file,
+            "is a unix socket, of which this kernel does not tell",
+            needed="CONFIG_UNIX_DIAG, or the module unix_diag",
+            do="as root: modprobe unix_diag",
+        )
 
 
 def _known(file: FrozenFile) -> diag.UnixSocket:
@@ -176,12 +192,9 @@ def _told(pod: FrozenPod, file: FrozenFile, sock: socket.socket) -> Peer | None:
     )
     if not rpid and (uid, gid) == (0xFFFFFFFF, 0xFFFFFFFF):
         return None
-    groups = []
-    with contextlib.suppress(OSError):  # before Linux 4.13
-        raw = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 4 << 10)
-        groups = list(struct.unpack(f"={len(raw) // 4}I", raw))
+    groups = sorted(_peer_groups(sock))
     own = (os.geteuid(), os.getegid(), sorted(os.getgroups()))
-    if (uid, gid, sorted(groups)) != own:
+    if (uid, gid, groups) != own:
         raise unsupported(
             file,
             "is a unix socket to another user",
@@ -189,6 +202,15 @@ def _told(pod: FrozenPod, file: FrozenFile, sock: socket.socket) -> Peer | None:
             found=f"one of user {uid}, group {gid}, groups {groups}",
         )
     return Peer(pod.peer_vpid(rpid), uid, gid)
+
+
+def _peer_groups(sock: socket.socket) -> tuple[int, ...]:
+    """More than fit into what Python asks for."""
+    size = ctypes.c_uint32(_MOST_GROUPS * _GID.size)
+    groups = ctypes.create_string_buffer(size.value)
+    into = sock.fileno(), socket.SOL_SOCKET, _SO_PEERGROUPS, groups, ctypes.byref(size)
+    checked(libc.getsockopt(*into))
+    return tuple(gid for (gid,) in _GID.iter_unpack(groups.raw[: size.value]))
 
 
 def _held_by(file: FrozenFile, vpid: int) -> int:

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..common.sock_diag import ask, attributes
+from ...linux.sock_diag import ask, attributes
 
 ESTABLISHED, CLOSE, LISTEN = 1, 7, 10
 

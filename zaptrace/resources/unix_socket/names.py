@@ -15,18 +15,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import socket
 import stat
-import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 
 from ...linux import outside
-from ...linux.scratch import temporary_place
+from ...linux.scratch import Scratch
 from ...log import log
 from ..common.libc import RENAME_EXCHANGE, RENAME_NOREPLACE, apart, rename
+from .left import Note, private_name
 from .place import beneath, in_use, proven_stale
 
 _ATTEMPTS = 8
@@ -39,7 +38,7 @@ def path_of(name: bytes, directory: bytes) -> bytes:
 
 def nearest(path: bytes) -> bytes:
     """The directory of `path`, or the nearest above it that is there."""
-    while not os.path.isdir(path := os.path.dirname(path)):
+    while not outside.is_directory(path := os.path.dirname(path)) and path.strip(b"/"):
         continue
     return path
 
@@ -50,6 +49,8 @@ class Directories:
     def __init__(self) -> None:
         self._open: dict[tuple[int, int], int] = {}
         self._users: Counter[int] = Counter()
+        self.note = Note()
+        """Of what has a private name in them."""
 
     def enter(self, path: bytes) -> int:
         fd = outside.open_file(path, os.O_PATH | os.O_DIRECTORY)
@@ -70,6 +71,8 @@ class Directories:
             del self._users[fd]
             self._open = {key: known for key, known in self._open.items() if known != fd}
             os.close(fd)
+        if not self._open:
+            self.note.close()
 
 
 @dataclass
@@ -82,6 +85,8 @@ class Spot:
     """What it is called now."""
     made: list[bytes] = field(default_factory=list)
     """Directories that are there for this file alone, outermost first."""
+    scratch: Scratch | None = None
+    """Noted as long as there is anything in it, for the pod may go on with that."""
     in_place: bool = False
 
     @property
@@ -103,7 +108,7 @@ class Spot:
             return
         if place:
             os.chmod(self.address, mode)
-            _publish(self.directory, self.name, place)
+            _publish(self.directory, self.name, place, self.within.note)
             self.name = place
         else:
             self.remove()
@@ -129,14 +134,17 @@ class Spot:
         for path in reversed(self.made):
             with contextlib.suppress(OSError):  # somebody uses it by now
                 os.rmdir(path)
+        if self.scratch is not None and not os.path.lexists(self.scratch.path):
+            self.scratch.keep()
 
 
 def bind(sock: socket.socket, name: bytes, directory: bytes, within: Directories) -> Spot:
     """Bind `sock` to a path, as one that begins in `directory` if that is given."""
-    base, made = _ground(name, directory)
+    base, made, scratch = _ground(name, directory)
     path = path_of(name, base)
-    spot = Spot(within, within.enter(os.path.dirname(path)), _private(), made)
+    spot = Spot(within, within.enter(os.path.dirname(path)), private_name(), made, scratch)
     try:
+        within.note.add(spot.directory, spot.name, os.path.basename(name))
         _bind(sock, name, base, spot)
     except BaseException:
         spot.close()
@@ -145,31 +153,28 @@ def bind(sock: socket.socket, name: bytes, directory: bytes, within: Directories
     return spot
 
 
-def _ground(name: bytes, directory: bytes) -> tuple[bytes, list[bytes]]:
+def _ground(name: bytes, directory: bytes) -> tuple[bytes, list[bytes], Scratch | None]:
     """The directory to bind a name in, and what was made for it where that is no more.
 
     A name that begins at the root has to be bound there; any other may as well elsewhere.
     """
     path = path_of(name, directory)
-    if name.startswith(b"/") or (directory and os.path.isdir(os.path.dirname(path))):
-        return directory, _make_directories(path)
-    top = os.fsencode(tempfile.mkdtemp(prefix="zt-", dir=temporary_place()))
+    if name.startswith(b"/") or (directory and outside.is_directory(os.path.dirname(path))):
+        return directory, _make_directories(path), None
+    scratch = Scratch("zt")
+    top = os.fsencode(scratch.path)
     base = os.path.join(top, *[b"d"] * name.split(b"/").count(b".."))
-    return base, [top, *_make_directories(path_of(name, base))]
+    return base, [top, *_make_directories(path_of(name, base))], scratch
 
 
 def _make_directories(path: bytes) -> list[bytes]:
     """Those above `path` that are not there."""
     missing = []
-    while not os.path.isdir(path := os.path.dirname(path)):
+    while not outside.is_directory(path := os.path.dirname(path)) and path.strip(b"/"):
         missing.append(path)
     for directory in reversed(missing):
         os.mkdir(directory, 0o700)
     return missing[::-1]
-
-
-def _private() -> bytes:
-    return b".zt-" + secrets.token_hex(8).encode()
 
 
 def _bind(sock: socket.socket, name: bytes, base: bytes, spot: Spot) -> None:
@@ -215,21 +220,22 @@ def _swap(directory: int, one: bytes, other: bytes) -> None:
     except OSError as error:
         if error.errno != errno.EINVAL:  # this file system cannot exchange
             raise
-        between = _private()
+        between = private_name()
         _move(directory, other, between)
         _move(directory, one, other)
         _move(directory, between, one)
 
 
-def _publish(directory: int, private: bytes, place: bytes) -> None:
+def _publish(directory: int, private: bytes, place: bytes, note: Note) -> None:
     for _ in range(_ATTEMPTS):
         with contextlib.suppress(FileExistsError):
             _move(directory, private, place)
             return
-        aside = _private()
+        aside = private_name()
         with contextlib.suppress(FileNotFoundError):
             if not _may_be_stale(directory, place):
                 break
+            note.add(directory, aside, place)
             _move(directory, place, aside)
             if not proven_stale(beneath(directory, aside)):
                 _put_back(directory, aside, place)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import stat
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...errors import RestoreError
-from ...linux import outside
+from ...linux import outside, sock_diag
 from ...linux.native import lib
 from ...linux.scratch import Scratch
 from ...view.build import Stage
@@ -78,6 +79,16 @@ def _renamed(state: Socket, aliases: dict[bytes, bytes]) -> Socket:
 
 
 def _claim(states: list[Socket], build: Build) -> None:
+    if states and not sock_diag.tells_of(socket.AF_UNIX):
+        raise RestoreError(
+            "cannot restore unix sockets: this kernel does not tell of its own",
+            stage=Stage.CLAIM.name,
+            resource=NAME,
+            needed="CONFIG_UNIX_DIAG, or the module unix_diag",
+            found="neither",
+            do="as root: modprobe unix_diag",
+            changed="nothing",
+        )
     abstract = {known.name for known in diag.everything() if known.name.startswith(b"\0")}
     for state in states:
         if is_path(state.name):

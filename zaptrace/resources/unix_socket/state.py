@@ -10,7 +10,7 @@ from typing import Annotated
 
 from ...shapes import (
     U32,
-    Among,
+    Backlog,
     Data,
     Gives,
     Id,
@@ -26,7 +26,7 @@ from ...shapes import (
     Word,
 )
 from ..common.file import Description
-from ..common.options import GENERAL
+from ..common.options import GENERAL, Options
 from ..common.socket import Filter, UnixName
 from .queue import Message
 
@@ -36,6 +36,14 @@ NAME = "unix_socket"
 NOTED = struct.Struct("=Q")
 # and that somebody has asked for senders.
 SENDERS = b"senders"
+
+
+def is_note(key: bytes, value: bytes) -> bool:
+    directory = value.startswith(b"/") and len(value) < _PATH_MAX and b"\0" not in value
+    return key == SENDERS or (len(key) == NOTED.size and directory)
+
+
+_PATH_MAX = 4096
 
 LISTENING, CONNECTED, ORPHANED, UNCONNECTED = "listening", "connected", "orphaned", "unconnected"
 WAITING = "waiting"
@@ -75,7 +83,7 @@ class Socket(Description):
     peer_name: UnixName
     peer_path: PathOrNone
     """Where one that is outside the pod is to be found; b"" for an abstract one."""
-    backlog: U32
+    backlog: Backlog
     clients: list[Annotated[int, Names("unix socket", but=(0,))]]
     """`ino` of those who wait to be accepted, in order."""
     connector: NamesLivingOrNone
@@ -86,7 +94,7 @@ class Socket(Description):
     """What its sending counts as not read yet (SIOCOUTQ): the bytes, and what it costs to keep them."""
     reset: bool
     """The peer was closed before it had read all; the next read says ECONNRESET."""
-    options: Annotated[dict[Word, Data], Among(*GENERAL)]
+    options: Annotated[dict[Word, Data], Options(GENERAL)]
     filter: Filter
 
 
