@@ -1,4 +1,4 @@
-"""memfd_create(2): name, contents, size, seals, mode and owner.
+"""memfd_create(2): name, contents, size, seals, mode, owner and how long what is written lives.
 
 A memfd may be open more than once (/proc/self/fd reopens it) and be mapped; all descriptions and
 mappings come back on one new memfd.
@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from ..shapes import I64, U32, U64, Length, NoNul, Part, Size
+from ..shapes import I64, U32, U64, Length, NoNul, Part, Range, Size
 from ..view.build import Stage
 from .common.content import Runs, load, refuse_wrong, save
 from .common.file import (
@@ -40,6 +41,8 @@ NAME = "memfd"
 _PREFIX, _GONE = "/memfd:", " (deleted)"
 _F_SEAL_SEAL, _F_SEAL_FUTURE_WRITE, _F_SEAL_EXEC = 0x1, 0x10, 0x20
 _MFD_NOEXEC_SEAL = 0x8
+_F_GET_RW_HINT, _F_SET_RW_HINT = 1035, 1036
+_HINT = struct.Struct("=Q")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -58,6 +61,8 @@ class State:
     size: Size
     permission: Permission
     seals: U32
+    hint: Annotated[int, Range(0, 5)]
+    """How long what is written to it lives (F_SET_RW_HINT)."""
     executed: bool
     atime_ns: I64
     mtime_ns: I64
@@ -114,6 +119,7 @@ def _capture(pod: FrozenPod, files: list[FrozenFile]) -> State:
         size=some.stat.st_size,
         permission=Permission.of(some.stat),
         seals=fcntl.fcntl(some.local, fcntl.F_GET_SEALS),
+        hint=_HINT.unpack(fcntl.fcntl(some.local, _F_GET_RW_HINT, bytes(_HINT.size)))[0],
         executed=Inodes.of(pod).opened(some).executed_by is not None,
         atime_ns=some.stat.st_atime_ns,
         mtime_ns=some.stat.st_mtime_ns,
@@ -143,6 +149,8 @@ def _make(state: State, build: Build) -> None:
                     os.lseek(fd, one.pos, os.SEEK_SET)
                 finish(build, one, fd)
             state.permission.give(first)
+            if state.hint:
+                fcntl.fcntl(first, _F_SET_RW_HINT, _HINT.pack(state.hint))
             os.utime(first, ns=(state.atime_ns, state.mtime_ns))
             seals = state.seals & ~_late_seals(state.seals)
             if seals:

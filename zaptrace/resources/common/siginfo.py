@@ -25,6 +25,11 @@ SigInfo = Annotated[bytes, Length(_SIZE), _HasSignal()]
 """A siginfo_t."""
 
 
+def number_of(info: bytes) -> int:
+    number: int = struct.unpack_from("<i", info)[0]
+    return number
+
+
 def _has_sender(info: bytes) -> bool:
     """Did the kernel write a sender? That of SI_QUEUE is what a program wrote, and stays so."""
     number, _error, code = struct.unpack_from("<iii", info)

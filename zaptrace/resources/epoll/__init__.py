@@ -11,7 +11,7 @@ comes before anything else is watched.
 
 Not carried: the edge of an inotify instance of which some events wait (it is told once more, as
 epoll(7) allows); a spent EPOLLONESHOT of what is ready for nothing, and is no pipe, hears of EPOLLERR
-and EPOLLHUP until it is armed again.
+and EPOLLHUP until it is armed again; the edge of a signalfd while signals wait for several threads.
 
 No C half: what a watch reports is the program's own data, and fd numbers are not translated.
 """
@@ -34,6 +34,7 @@ from ...log import log
 from ...shapes import Length
 from ...view.build import Stage
 from ..common.file import Description, described, finish, restoring, unsupported
+from ..common.siginfo import number_of
 from ..room import Whole, bad
 from . import queue
 from .control import Control
@@ -89,7 +90,8 @@ def capture(pod: FrozenPod) -> list[State]:
     files: dict[int, FrozenFile] = {file.id: file for file in pod.files(NAME)}
     states = {file_id: _described(pod, file) for file_id, file in files.items()}
     order = [file_id for file_id in _inner_first(states.values()) if file_id in states]
-    controls = {file_id: _control(pod, files[file_id]) for file_id in order}
+    askers = _askers(states.values())
+    controls = {file_id: _control(pod, files[file_id], askers[file_id]) for file_id in order}
     looked: dict[int, list[Watch]] = {}
     try:
         for file_id in reversed(order):
@@ -100,12 +102,29 @@ def capture(pod: FrozenPod) -> list[State]:
     return [State(**{**vars(s), "watches": looked[s.file_id]}) for s in states.values()]
 
 
-def _control(pod: FrozenPod, file: FrozenFile) -> Control:
-    def run(vpid: int, program: Program) -> Results:
-        return pod.process(vpid).run(program)
+def _askers(states: Iterable[State]) -> dict[int, dict[int, int]]:
+    """Of each instance: which thread of a process asks, if a signal waits for one of them only."""
+    asking: dict[int, dict[int, int]] = {}
+    by_file = {state.file_id: state for state in states}
+    for file_id in _inner_first(by_file.values()):
+        if file_id not in by_file:
+            continue
+        own = asking[file_id] = {}
+        for watch in by_file[file_id].watches:
+            own |= {**asking.get(watch.file_id, {}), **own}
+            if watch.askers:
+                own[watch.vpid] = watch.askers[0]
+    return asking
+
+
+def _control(pod: FrozenPod, file: FrozenFile, askers: dict[int, int]) -> Control:
+    def run(vpid: int, vtid: int, program: Program) -> Results:
+        process = pod.process(vpid)
+        thread = next((t for t in process.threads if t.vtid == vtid), process.leader)
+        return thread.run(program)
 
     return Control(
-        lambda: file.local, lambda file_id: pod.all_files[file_id].local, run, borrow=False
+        lambda: file.local, lambda file_id: pod.all_files[file_id].local, run, False, askers
     )
 
 
@@ -117,12 +136,13 @@ def _put_back(
     for file_id in order:
         watches = looked.get(file_id, [])
         around = any(w.edge and w.file_id in changed for w in watches)
-        if around or queue.is_taken(watches):
-            changed.add(file_id)
-            try:
+        try:
+            if around or queue.is_taken(watches):
+                changed.add(file_id)
                 queue.put(controls[file_id], watches)
-            except (ZaptraceError, OSError) as error:
-                log.warning("what epoll tells is told again, or not: %s", error)
+            controls[file_id].arm_for_others(watches)
+        except (ZaptraceError, OSError) as error:
+            log.warning("what epoll tells is told again, or not: %s", error)
 
 
 def _described(pod: FrozenPod, file: FrozenFile) -> State:
@@ -169,6 +189,7 @@ def _watch(
             taken_cloexec=now is not None and now.cloexec,
             ready=0,
             told=0,
+            askers=_threads_it_is_ready_for(process, target) if process is not None else [],
         )
 
     for process, epoll_fd in file.holders:
@@ -188,6 +209,18 @@ def _watch(
         needed="every file that an epoll instance watches open in the pod",
         do="let the program remove the file with EPOLL_CTL_DEL before it gives it away",
     )
+
+
+def _threads_it_is_ready_for(process: FrozenProcess, file: FrozenFile) -> list[int]:
+    """For which alone it is, as a signal waits for them that a signalfd tells."""
+    if "sigmask" not in file.info:
+        return []
+    mask = int(file.info["sigmask"][0], 16)
+    return [
+        thread.vtid
+        for thread in process.threads
+        if any(mask >> (number_of(info) - 1) & 1 for info in thread.pending(shared=False))
+    ]
 
 
 # -- restore
@@ -216,20 +249,21 @@ def _watch_all(states: list[State], build: Build) -> None:
     """When files have their contents; what is filled at the thaw is put right behind that."""
     do = "raise ulimit -n and fs.epoll.max_user_watches, or let the program keep the files open"
     with restoring(NAME, Stage.RESUME, "what is watched by epoll", do):
+        askers = _askers(states)
         for state in states:
-            _Filling(state, build).begin()
+            _Filling(state, build, askers[state.file_id]).begin()
 
 
 class _Filling:
     """An instance that gets its watches."""
 
-    def __init__(self, state: State, build: Build) -> None:
+    def __init__(self, state: State, build: Build, askers: dict[int, int]) -> None:
         self._watches = state.watches
         self._build = build
         self._held: dict[int, int] = {}
         self._epoll = state.file_id
         self._control = Control(
-            lambda: self._file(state.file_id), self._file, self._run, borrow=True
+            lambda: self._file(state.file_id), self._file, self._run, True, askers
         )
 
     def begin(self) -> None:
@@ -238,6 +272,7 @@ class _Filling:
         for watch in queue.in_order(w for w in self._watches if not w.spent):
             control.add(watch, watch.events)
         queue.put(control, self._watches)
+        control.arm_for_others(self._watches)
         if self._is_told_again() and not self._build.rehearsal:
             for file_id in {self._epoll, *(w.file_id for w in self._watches if not w.here)}:
                 self._held[file_id] = os.dup(self._build.file(file_id))
@@ -256,6 +291,7 @@ class _Filling:
     def _end(self) -> None:
         try:
             queue.put(self._control, self._watches)
+            self._control.arm_for_others(self._watches)
         finally:
             self._close()
 
@@ -268,5 +304,6 @@ class _Filling:
         """At the thaw, the build has no files any more."""
         return self._held[file_id] if self._held else self._build.file(file_id)
 
-    def _run(self, vpid: int, program: Program) -> Results:
-        return self._build.process(vpid).run(program)
+    def _run(self, vpid: int, vtid: int, program: Program) -> Results:
+        process = self._build.process(vpid)
+        return process.threads.get(vtid, process.leader).run(program)

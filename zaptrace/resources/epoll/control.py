@@ -2,6 +2,7 @@
 
 The kernel looks up a file by its number in the table of whoever asks, and a signalfd is ready or not
 for whoever asks. So processes do both, and only for what no process has we do it, in a table apart.
+A wait forgets what is not ready for the thread that waits: a thread asks for which a signal waits.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import resource
 import select
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -41,29 +42,41 @@ class Control:
     """A descriptor of ours."""
     file: Callable[[int], int]
     """The same of a file of the pod, by its id."""
-    run: Callable[[int, Program], Results]
-    """Have a process run a program."""
+    run: Callable[[int, int, Program], Results]
+    """Have a process run a program in one of its threads; 0: in any."""
     borrow: bool
     """May a process have a file under another number for a moment? Its locks end with that."""
-    _vpid: int = 0
+    askers: dict[int, int] = field(default_factory=dict)
+    """Of a process: the thread that asks; of others any does."""
+    _runner: tuple[int, int] = (0, 0)
+    """Process and thread."""
     _program: Program = field(default_factory=Program)
 
     def add(self, watch: Watch, events: int) -> None:
-        self._change(ADD, watch, events)
+        self._change(ADD, watch, events, self._asker(watch))
 
-    def arm(self, watch: Watch, events: int) -> None:
-        """Watch for `events` from now on; it is told of if the file is ready."""
+    def arm(self, watch: Watch, events: int, thread: int | None = None) -> None:
+        """Watch for `events` from now on; it is told of if the file is ready, for that thread."""
+        asker = self._asker(watch) if thread is None else thread
         if watch.events & _EXCLUSIVE:  # these cannot be changed
-            self._change(DELETE, watch, events)
-            self._change(ADD, watch, events)
+            self._change(DELETE, watch, events, asker)
+            self._change(ADD, watch, events, asker)
         else:
-            self._change(MODIFY, watch, events)
+            self._change(MODIFY, watch, events, asker)
+
+    def arm_for_others(self, watches: Iterable[Watch]) -> None:
+        """Signals that wait for further threads: of these it is told once more."""
+        for watch in watches:
+            for thread in watch.askers:
+                if thread != self._asker(watch) and not watch.spent:
+                    self.arm(watch, watch.events, thread)
+        self.end()
 
     def end(self) -> None:
         """All changes are made."""
         program, self._program = self._program, Program()
         if program:
-            self.run(self._vpid, program)
+            self.run(*self._runner, program)
 
     def wait(self, watches: Sequence[Watch]) -> list[tuple[int, int]]:
         """(events, data) of all that is told now, in order."""
@@ -84,7 +97,7 @@ class Control:
         program = Program()
         got = program.buffer(size)
         row = program.call("epoll_pwait", asker.epoll_fd, got, most, 0, 0, 8)
-        results = self.run(asker.vpid, program)
+        results = self.run(asker.vpid, self._asker(asker), program)
         return list(EVENT.iter_unpack(results.bytes(got)[: results[row] * EVENT.size]))
 
     def ready(self, watches: Sequence[Watch]) -> dict[Watch, int]:
@@ -96,7 +109,7 @@ class Control:
             program = Program()
             polled = program.data(b"".join(_POLLFD.pack(w.file_fd, _ASKED, 0) for w in those))
             program.call("poll", polled, len(those), 0)
-            raw = self.run(vpid, program).bytes(polled)
+            raw = self.run(vpid, self.askers.get(vpid, 0), program).bytes(polled)
             found = (events for _, _, events in _POLLFD.iter_unpack(raw))
             answers |= dict(zip(those, found, strict=True))
         return answers
@@ -106,15 +119,18 @@ class Control:
         poll.register(self.file(watch.file_id), _ASKED)
         return next((events for _, events in poll.poll(0)), 0)
 
-    def _change(self, change: int, watch: Watch, events: int) -> None:
+    def _asker(self, watch: Watch) -> int:
+        return self.askers.get(watch.vpid, 0)
+
+    def _change(self, change: int, watch: Watch, events: int, asker: int) -> None:
         event = EVENT.pack(events, watch.data)
         if not watch.here and not (self.borrow and watch.vpid):
             self.end()
             apart(lambda: self._change_apart(change, watch, event))
             return
-        if watch.vpid != self._vpid:
+        if (watch.vpid, asker) != self._runner:
             self.end()
-            self._vpid = watch.vpid
+            self._runner = watch.vpid, asker
         if watch.here:
             self._in_program(change, watch, event)
         else:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import select
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
-from ...shapes import U32, U64, Fd, NamesFile, NamesLivingOrNone, Range
+from ...shapes import U32, U64, Fd, NamesFile, NamesLivingOrNone, NamesThread, Range
 
 CONDITIONS = 0x0FFFFFFF
 """All but EPOLLEXCLUSIVE, EPOLLWAKEUP, EPOLLONESHOT and EPOLLET."""
@@ -32,6 +32,8 @@ class Watch:
     """What poll(2) said of the file. Only of this may the program have been told already."""
     told: Annotated[int, Range(0, 1 << 31)]
     """The next epoll_wait(2) tells of it, as the first (1), the second ...; 0: it does not."""
+    askers: list[NamesThread] = field(hash=False)
+    """Of a signalfd: threads of the process for which a signal waits that no other thread sees."""
 
     @property
     def edge(self) -> bool:

@@ -34,6 +34,7 @@ HIDDEN = EXCL_UNLINK | ONESHOT
 NOTHING = UNMOUNT
 """A mask that nothing happens to: one of nothing at all is refused, and this is always in it."""
 
+_F_SETOWN_EX, _F_GETOWN_EX = 15, 16
 _DONT_FOLLOW = 0x02000000
 _SETNEXTWD = 0x40044900
 _HEAD = struct.Struct("=iIII")
@@ -141,10 +142,16 @@ def take(fd: int, passing: bytes = b"no event") -> list[Event]:
 
 @contextlib.contextmanager
 def undisturbed(fd: int) -> Iterator[None]:
-    """Meanwhile no signal is sent to who is told of events (O_ASYNC), and no read of ours waits."""
+    """Meanwhile no signal is sent to who is told of events (O_ASYNC), and no read of ours waits.
+
+    O_ASYNC itself stays: set anew by us, it would tell our number of the file.
+    """
     flags = fcntl.fcntl(fd, fcntl.F_GETFL)
-    fcntl.fcntl(fd, fcntl.F_SETFL, flags & ~os.O_ASYNC | os.O_NONBLOCK)
+    owner = fcntl.fcntl(fd, _F_GETOWN_EX, bytes(8))
+    fcntl.fcntl(fd, fcntl.F_SETOWN, 0)
+    fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_NONBLOCK)
     try:
         yield
     finally:
         fcntl.fcntl(fd, fcntl.F_SETFL, flags)
+        fcntl.fcntl(fd, _F_SETOWN_EX, owner)

@@ -7,13 +7,15 @@ that was typed but not ended yet comes back as such, and so does an end of file 
 What waits can only be seen by taking it: capture takes it under a termios of its own and puts it
 back at once, whatever happens (waiting.py). Output that was stopped, by ^S or tcflow(3), is so again.
 
-Not carried: the number in /dev/pts/N where it is taken; what packet mode has to tell; a master that
+Not carried: the number in /dev/pts/N where it is taken; some of what packet mode has to tell
+(packets.py); a master that
 was not opened for reading and writing, a line discipline other than N_TTY and a terminal outside the
 pod (stdio apart), which are refused. What was opened as /dev/tty is so again, by the session's leader;
 of a locked terminal, or one that controls no session now, it comes back as the terminal itself.
 
     ends.py     the two ends, and what can be asked of them
     waiting.py  taking what waits, and putting it back
+    packets.py  what packet mode has to tell
 
 The lower half, csrc/resources/tty.c, swaps the ids of sessions and groups.
 """
@@ -37,7 +39,11 @@ from ...view.build import Stage
 from ..common.file import Description, described, finish, restoring, unsupported
 from ..common.permission import Permission
 from ..room import Whole, bad
+from . import packets
 from .ends import (
+    BY_CALL,
+    BY_CHARACTER,
+    RUNNING,
     TERMIOS_SIZE,
     TIOCGEXCL,
     TIOCGPKT,
@@ -53,7 +59,7 @@ from .ends import (
     set_termios,
     slave_of,
 )
-from .waiting import BY_CALL, BY_CHARACTER, RUNNING, Hands, Input, LostError, in_hands
+from .waiting import Hands, Input, LostError, in_hands
 
 if TYPE_CHECKING:
     from ...view.build import Build
@@ -88,6 +94,8 @@ class State:
     """struct winsize."""
     locked: bool
     packet: bool
+    told: Annotated[int, Range(0, 255)]
+    """What that mode has to tell."""
     exclusive: bool
     hung_up: bool
     """Every slave was closed; reading the master says EIO."""
@@ -163,7 +171,7 @@ def _capture(pod: FrozenPod, index: int, files: list[FrozenFile]) -> State:
     some = (slaves or masters)[0] if files else None
     if some is not None and number(master, termios.TIOCGETD):
         raise unsupported(some, "is a terminal with another line discipline than N_TTY")
-    found = _Found(Input([], b""), b"", b"", RUNNING)
+    found = _Found(Input([], b""), b"", b"", RUNNING, 0)
     if slaves or own:
         with slave_of(master, slaves) as slave:
             found = _look(pod, master, slave, own=own)
@@ -185,6 +193,7 @@ def _capture(pod: FrozenPod, index: int, files: list[FrozenFile]) -> State:
         window=fcntl.ioctl(master, termios.TIOCGWINSZ, bytes(8)),
         locked=bool(number(master, TIOCGPTLCK)),
         packet=bool(number(master, TIOCGPKT)),
+        told=found.told,
         exclusive=any(number(file.local, TIOCGEXCL) for file in slaves),
         hung_up=not slaves and bool(events(master) & select.POLLHUP),
         waiting=found.waiting,
@@ -238,6 +247,7 @@ class _Found:
     output: bytes
     echo: bytes
     stopped: str
+    told: int
 
 
 def _look(pod: FrozenPod, master: int, slave: int, *, own: bool) -> _Found:
@@ -252,8 +262,8 @@ def _look(pod: FrozenPod, master: int, slave: int, *, own: bool) -> _Found:
             waiting = hands.take_input(stopped, taken)
         finally:
             whole = waiting or Input([], b"".join(taken))
-            _put_back(pod, hands, _Found(whole, output, echo, stopped))
-    return _Found(waiting, output, echo, stopped)
+            _put_back(pod, hands, _Found(whole, output, echo, stopped, hands.told))
+    return _Found(waiting, output, echo, stopped, hands.told)
 
 
 def _put_back(pod: FrozenPod, hands: Hands, found: _Found) -> None:
@@ -309,6 +319,8 @@ def _make(state: State, build: Build, numbers: dict[int, int]) -> None:
             _restore_slave_side(state, build, master)
         if state.packet:
             set_number(master, termios.TIOCPKT, 1)
+            if state.told:
+                _tell(state, master)
         if state.locked:
             set_number(master, TIOCSPTLCK, 1)
         if state.own:
@@ -352,6 +364,18 @@ def _restore_slave_side(state: State, build: Build, master: int) -> None:
             if end.side == SLAVE and end not in _as_current(state):
                 # Not O_ASYNC, which has an owner; all else, as the O_LARGEFILE of an open by name.
                 finish(build, end, open_slave(master, end.flags & ~os.O_ASYNC))
+
+
+def _tell(state: State, master: int) -> None:
+    waiting = state.waiting
+    with slave_of(master) as slave:
+        packets.tell(
+            slave,
+            state.told,
+            typed=bool(waiting.lines or waiting.rest or waiting.raw),
+            written=bool(state.output or state.echo),
+            stopped=state.stopped,
+        )
 
 
 def _as_current(state: State) -> list[End]:

@@ -30,8 +30,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...shapes import Data
+from . import packets
 from .ends import (
+    BY_CALL,
+    BY_CHARACTER,
     EXTPROC,
+    RUNNING,
     TIOCGPKT,
     Termios,
     events,
@@ -41,9 +45,6 @@ from .ends import (
     set_termios,
     wait_until,
 )
-
-RUNNING, BY_CHARACTER, BY_CALL = "", "character", "call"
-"""Is the output stopped? By ^S, or by tcflow(3)."""
 
 _LIMIT_S = 5.0
 _SMALL, _LARGE = 256, 1792
@@ -161,15 +162,18 @@ def _without_ours(raw: bytes, before: Termios, stopped: str) -> bytes:
 def in_hands(master: int, slave: int, *, seen: bool = False) -> Iterator[Hands]:
     """Afterwards settings, packet mode and blocking are as they were, whatever happened."""
     before = get_termios(slave)
+    hands = Hands(master, slave, Termios.of(before), seen)
     with contextlib.ExitStack() as stack:
         if os.get_blocking(master):
             os.set_blocking(master, False)
             stack.callback(os.set_blocking, master, True)
         if number(master, TIOCGPKT):
+            hands.told = packets.take(master)
+            stack.callback(hands.tell)
             set_number(master, termios.TIOCPKT, 0)
             stack.callback(set_number, master, termios.TIOCPKT, 1)
         stack.callback(set_termios, slave, before)
-        yield Hands(master, slave, Termios.of(before), seen)
+        yield hands
 
 
 class LostError(Exception):
@@ -187,6 +191,11 @@ class Hands:
     slave: int
     before: Termios
     seen: bool
+    told: int = 0
+    """What packet mode had to tell."""
+    _typed: bool = False
+    _written: bool = False
+    _stopped: str = RUNNING
 
     # -- taking
 
@@ -259,6 +268,8 @@ class Hands:
 
     def put(self, waiting: Input, output: bytes, echo: bytes, stopped: str) -> None:
         """Into a terminal in which nothing waits, and whose output runs. Raises LostError."""
+        self._typed = bool(waiting.lines or waiting.rest or waiting.raw)
+        self._written, self._stopped = bool(output or echo), stopped
         set_termios(self.slave, bytes(unprocessed(self.before)))
         lost_output = self._fill(self.slave, output)
         self._fill(self.slave, echo)
@@ -337,6 +348,11 @@ class Hands:
             else:
                 time.sleep(0.0002)  # for the kernel's worker, if it has something to move
         return len(view)
+
+    def tell(self) -> None:
+        """In packet mode again, what it had to tell."""
+        typed, written = self._typed, self._written
+        packets.tell(self.slave, self.told, typed=typed, written=written, stopped=self._stopped)
 
     # -- what the kernel tells
 

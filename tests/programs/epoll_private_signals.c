@@ -1,0 +1,88 @@
+/* A signal that waits for one thread is told to that thread by epoll and signalfd, and to no other.
+ * Whether an edge was told already is not asked: any signal of a process tells it again. */
+#include "zt_test.h"
+
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+
+enum { THREADS = 2 };
+
+static int plain, edge, outer, both, either;
+static int go[THREADS][2], done[2];
+
+static void add(int ep, int fd, uint32_t events, uint64_t data)
+{
+	struct epoll_event event = {.events = events, .data.u64 = data};
+	zt_must(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &event));
+}
+
+static void tells(int ep, uint64_t data)
+{
+	struct epoll_event got[4];
+	zt_same(epoll_wait(ep, got, 4, 0), 1);
+	zt_same(got[0].data.u64, data);
+}
+
+static int watching(int fd, uint32_t events, uint64_t data)
+{
+	int ep = zt_must(epoll_create1(0));
+	add(ep, fd, events, data);
+	return ep;
+}
+
+static void *first(void *unused)
+{
+	zt_reads(go[0][0], "g");
+	tells(plain, 1);
+	tells(edge, 2);
+	tells(outer, 3);
+	tells(both, 4);
+	zt_writes(done[1], "d");
+	return unused;
+}
+
+static void *second(void *unused)
+{
+	zt_reads(go[1][0], "g");
+	tells(either, 5);
+	zt_writes(done[1], "d");
+	return unused;
+}
+
+int main(void)
+{
+	pthread_t threads[THREADS];
+	sigset_t one, two;
+	sigemptyset(&one);
+	sigemptyset(&two);
+	sigaddset(&one, SIGUSR1);
+	sigaddset(&two, SIGUSR2);
+	zt_must(sigprocmask(SIG_BLOCK, &one, NULL));
+	zt_must(sigprocmask(SIG_BLOCK, &two, NULL));
+	int fd = zt_must(signalfd(-1, &one, 0)), other = zt_must(signalfd(-1, &two, 0));
+	zt_must(pipe(done));
+	for (int i = 0; i < THREADS; i++)
+		zt_must(pipe(go[i]));
+	plain = watching(fd, EPOLLIN, 1);
+	edge = watching(fd, EPOLLIN | EPOLLET, 2);
+	outer = watching(plain, EPOLLIN, 3);
+	both = watching(fd, EPOLLIN, 4);
+	add(both, other, EPOLLIN, 5);
+	either = watching(fd, EPOLLIN, 4);
+	add(either, other, EPOLLIN, 5);
+	zt_same(pthread_create(&threads[1], NULL, second, NULL), 0);
+	zt_same(pthread_kill(threads[1], SIGUSR2), 0);
+	zt_same(pthread_create(&threads[0], NULL, first, NULL), 0);
+	zt_same(pthread_kill(threads[0], SIGUSR1), 0);
+
+	zt_ready();
+
+	for (int i = 0; i < THREADS; i++) {
+		zt_writes(go[i][1], "g");
+		zt_reads(done[0], "d");
+	}
+	for (int i = 0; i < THREADS; i++)
+		zt_same(pthread_join(threads[i], NULL), 0);
+	return zt_pass();
+}
