@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from harness import flavours, strangers  # noqa: F401 - they look at what was asked for
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
-    page = os.environ.get("ZAPTRACE_TEST_MATRIX")
+    page = os.environ.pop("ZAPTRACE_TEST_MATRIX", None)  # those that tests start write none
     if page and not hasattr(config, "workerinput"):
         from harness import matrix
 

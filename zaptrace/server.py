@@ -14,7 +14,6 @@ import contextlib
 import fcntl
 import os
 import signal
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +27,26 @@ from .supervisor import runtime, sweeping
 
 BIND = "tcp://127.0.0.1:7077"
 """Where a host server listens unless told otherwise: for this host only."""
+
+
+class Stop:
+    """Something to wait for that a signal's handler may say. (The lock of a threading.Event may be held
+    by the very thread that the handler interrupts, and then both wait for good.)"""
+
+    def __init__(self) -> None:
+        self._said = os.eventfd(0, os.EFD_CLOEXEC)
+
+    def say(self, *_: object) -> None:
+        """Whoever waits goes on."""
+        os.eventfd_write(self._said, 1)
+
+    def wait(self) -> None:
+        """Until it is said."""
+        os.eventfd_read(self._said)
+
+    def close(self) -> None:
+        """Nobody says it any more."""
+        os.close(self._said)
 
 
 class Server:
@@ -110,14 +129,11 @@ def serve(
 
     To be called in the main thread.
     """
-    stop = threading.Event()
-    before = {
-        number: signal.signal(number, lambda *_: stop.set())
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
+    stop = Stop()
+    before = {number: signal.signal(number, stop.say) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         with Server(
-            bind, spawn=spawn, check=check, config=config, staging=staging, failed=stop.set
+            bind, spawn=spawn, check=check, config=config, staging=staging, failed=stop.say
         ) as server:
             log.info("accepting pods at %s, key %s", server.endpoint, server.key)
             if ready is not None:
@@ -128,6 +144,7 @@ def serve(
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        stop.close()
 
 
 def _default_staging(bind: str) -> Path:

@@ -15,7 +15,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -124,8 +123,8 @@ class Destination(migration.Destination):
 def serve(base: Path, port: str) -> None:
     """Until SIGTERM."""
     server_module.Destination = Destination  # type: ignore[misc]
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    stop = server_module.Stop()
+    signal.signal(signal.SIGTERM, stop.say)
     with Server(
         f"tcp://127.0.0.1:{port}",
         spawn=lambda image, name, _: Copy(base, image),

@@ -55,8 +55,12 @@ def _times(point: str) -> int:
 
 
 def tmp_noexec() -> None:
+    """But for a tree that lies there: who tries it would have installed it elsewhere."""
     tmp = os.environ.get("TMPDIR", "/tmp")
+    tree = str(Path(__file__).resolve().parents[2])
     mount(tmp, tmp, "none", _BIND)
+    if tree.startswith(f"{tmp}/"):
+        mount(tree, tree, "none", _BIND)
     _remount(tmp, _NOEXEC)
 
 

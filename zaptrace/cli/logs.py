@@ -62,7 +62,7 @@ def command(pod: str, follow: bool) -> None:
 
 def _opened(log: Path | str) -> IO[bytes]:
     try:
-        return open(private.open_to_read(log), "rb", buffering=0)
+        return private.as_file(private.open_to_read(log), "rb", buffering=0)
     except FileNotFoundError:
         raise
     except OSError as e:

@@ -20,6 +20,7 @@ from blake3 import blake3
 from .. import plain
 from ..errors import BadImage, ImageError
 from ..limits import MANIFEST, STATES
+from ..linux import private
 from ..linux.scratch import Scratch
 from .manifest import FILE, STATE, Part, parts_of, unpack
 from .writebehind import BITE, WriteBehind
@@ -159,7 +160,7 @@ class Image:
     def _decoded_bites(self, name: str) -> Iterator[bytes]:
         """The decoded bytes of a part, in bites, as many as the manifest says or BadImage."""
         entry, left = self.parts[name], self.parts[name].size
-        with open(_open_regular(self.directory, name), "rb", buffering=0) as f:
+        with private.as_file(_open_regular(self.directory, name), "rb", buffering=0) as f:
             try:
                 with _decoder(entry.codec, f) as decoded:
                     while bite := decoded.read(min(BITE, left + 1)):

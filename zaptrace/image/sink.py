@@ -219,7 +219,7 @@ class DirectorySink:
             raise ValueError(f"part {min(self._writing)} is still open")
         with self._failing_as_image_error():
             fd = private.open_file(os.path.join(temp, FILE), os.O_WRONLY | os.O_EXCL)
-            with open(fd, "wb") as f:
+            with private.as_file(fd, "wb") as f:
                 f.write(pack(manifest))
         if prove is not None:
             prove(temp)

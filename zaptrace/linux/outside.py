@@ -24,6 +24,8 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
+from . import private
+
 T = TypeVar("T")
 Path = str | bytes | os.PathLike[str]
 
@@ -89,7 +91,7 @@ def read(path: Path, most: int) -> bytes:
 
     def work() -> bytes:
         fd = _open(path, os.O_RDONLY | os.O_CLOEXEC, (kinds_of.S_IFREG,), 0)
-        with open(fd, "rb", buffering=0) as file:
+        with private.as_file(fd, "rb", buffering=0) as file:
             data = bytearray()
             while len(data) <= most and (more := file.read(most + 1 - len(data))):
                 data += more

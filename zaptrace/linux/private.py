@@ -11,7 +11,7 @@ from ..errors import HostError
 
 TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
-    from typing import TypeAlias
+    from typing import IO, Any, TypeAlias
 
     StrPath: TypeAlias = str | os.PathLike[str]
 
@@ -73,9 +73,19 @@ def open_to_read(path: StrPath) -> int:
     return _open_regular(path, os.O_RDONLY)
 
 
+def as_file(fd: int, mode: str, buffering: int = -1) -> IO[Any]:
+    """A file object that `fd` belongs to. To make one asks the kernel first: where that fails, `fd` is
+    closed, too."""
+    try:
+        return open(fd, mode, buffering)
+    except OSError:
+        os.close(fd)
+        raise
+
+
 def read(path: StrPath, most: int) -> bytes:
     """All of it. Raises OSError as `open_to_read`, and with EFBIG when it is more than `most` bytes."""
-    with open(open_to_read(path), "rb", buffering=0) as file:
+    with as_file(open_to_read(path), "rb", buffering=0) as file:
         data = bytearray()
         while len(data) <= most and (more := file.read(most + 1 - len(data))):
             data += more
@@ -86,24 +96,28 @@ def read(path: StrPath, most: int) -> bytes:
 
 def tail(path: StrPath, most: int) -> bytes:
     """Its last bytes, at most so many. Raises OSError as `open_to_read`."""
-    with open(open_to_read(path), "rb", buffering=0) as file:
+    with as_file(open_to_read(path), "rb", buffering=0) as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - most))
-        return file.read(most)
+        last: bytes = file.read(most)
+        return last
 
 
 def _open_regular(path: StrPath, flags: int) -> int:
     # O_NONBLOCK: a named pipe in its place is not waited for.
     fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
-    if stat.S_ISREG(os.fstat(fd).st_mode):
-        return fd
-    os.close(fd)
-    raise OSError(errno.EINVAL, "it is no regular file", os.fspath(path))
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", os.fspath(path))
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 def write(path: StrPath, text: str) -> None:
     """The whole file is this text."""
-    with open(open_file(path, os.O_WRONLY | os.O_TRUNC), "w", encoding="utf-8") as file:
-        file.write(text)
+    with as_file(open_file(path, os.O_WRONLY | os.O_TRUNC), "wb") as file:
+        file.write(text.encode())
 
 
 def umask() -> int:

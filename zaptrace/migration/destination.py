@@ -99,7 +99,7 @@ class _Arrival:
 
     def _write(self, state: str) -> None:
         fd = private.open_file(self._beside(state), os.O_WRONLY | os.O_TRUNC)
-        with open(fd, "w") as f:
+        with private.as_file(fd, "w") as f:
             json.dump({"id": self.id, "name": self.name, "state": state, "from": self.peer}, f)
             f.flush()
             os.fsync(f.fileno())

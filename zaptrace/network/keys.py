@@ -186,7 +186,7 @@ class Keys:
     def _write_identity(self, path: Path, made: Identity) -> None:
         fd, beside = tempfile.mkstemp(prefix=".identity.", dir=self.directory)
         try:
-            with os.fdopen(fd, "w") as f:
+            with private.as_file(fd, "w") as f:
                 os.fchmod(fd, 0o600)
                 f.write(encode(made.secret) + "\n")
                 f.flush()
