@@ -49,6 +49,11 @@ KNOWN: tuple[Known, ...] = (
         "the kernel's limit on CPU time is lower by what was used before: seen from outside the pod",
         ("cpu_limit", "migrate"),
     ),
+    Known(
+        r"process \d+ fds \d+ diag queue: was [1-9]\d?, is 0",
+        "a connection whose client closed it before anybody accepted it is not carried",
+        ("tcp_unaccepted", "restore"),
+    ),
 )
 
 

@@ -98,7 +98,7 @@ def _inet(message: bytes) -> tuple[int, dict[str, Any]]:
     _expires, received, sent, uid, inode = struct.unpack_from("=IIIII", message, 52)
     seen: dict[str, Any] = {
         "family": family, "state": state, "timer": timer, "retransmits": retransmits,
-        "ports": (local, remote), "addresses": addresses, "device": device, "received": received,
+        "ports": (local, remote), "addresses": addresses, "device": device, "queue": received,
         "sent": sent, "uid": uid,
     }  # fmt: skip
     for number, value in _attributes(message[72:]):

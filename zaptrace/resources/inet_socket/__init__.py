@@ -9,10 +9,10 @@ other was closed. Where its addresses are not to be had here it has other ones, 
 
 Not carried, and refused: a TCP connection to outside the pod, unless it is to be reset, one that is
 being made, one that the kernel encrypts (kTLS), and one of MPTCP; an error that was not read yet;
-filters of eBPF, keys of TCP; other protocols. Not carried: connections from outside that a listener has
-not accepted yet (their clients see a reset), what TCP has measured and counted (TCP_INFO), what was told
-beside a datagram (its time of arrival, its TTL ...), anycast memberships, the size that IPV6_MTU has
-set, flow labels that were leased.
+filters of eBPF, keys of TCP; other protocols. Not carried: connections that a listener has not accepted
+yet, from outside (their clients see a reset) or from who has closed them already; what TCP has measured
+and counted (TCP_INFO), what was told beside a datagram (its time of arrival, its TTL ...), anycast
+memberships, the size that IPV6_MTU has set, flow labels that were leased.
 """
 
 from __future__ import annotations
