@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.dont_write_bytecode = True  # which would be a file outside
 
 from blake3 import blake3
 from fuzz import odd
