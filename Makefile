@@ -80,7 +80,9 @@ wheel: $(VENV)/.built
 	@scripts/try_wheel.sh $(BIN)/python
 
 carried: $(VENV)/.built
-	@ZAPTRACE_TEST_MATRIX=docs/carried.md $(BIN)/pytest -q --tb=short -n $(JOBS) --dist worksteal tests/test_programs.py
+	@ZAPTRACE_TEST_MATRIX=docs/carried.md $(BIN)/pytest -q --tb=short -n $(JOBS) --dist worksteal tests/test_programs.py || \
+		{ echo "=== again, one at a time, what failed side by side" && ZAPTRACE_TEST_MATRIX=docs/carried.md \
+		$(BIN)/pytest -q --tb=short --last-failed --last-failed-no-failures none tests/test_programs.py; }
 
 bench: $(VENV)/.built
 	@$(BIN)/python -m bench

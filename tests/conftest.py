@@ -42,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if page and not hasattr(config, "workerinput"):
         from harness import matrix
 
-        config.pluginmanager.register(matrix.Matrix(Path(page)))
+        config.pluginmanager.register(matrix.Matrix(Path(page), config))
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     # A shell starts `&` jobs with these two ignored, and every child would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-from harness.world import ROOT
+from harness import matrix
+from harness.world import PROGRAMS, ROOT
 
 ADDING = (ROOT / "docs" / "adding-a-resource.md").read_text(encoding="utf-8")
 NAMED = re.findall(r"`([^`\n]+)`", ADDING)
@@ -113,3 +114,11 @@ def test_what_the_hosts_page_names_is_there():
     for target in re.findall(r"\bmake (\w+)", hosts):
         assert re.search(rf"^{target}:", makefile, re.M), target
     assert "ZAPTRACE_CONTAINER),all" in makefile
+
+
+def test_the_page_of_what_is_carried_has_each_program():
+    """Its ticks are those of the run that wrote it; its rows are the programs of today."""
+    page = (ROOT / "docs" / "carried.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| \S+ \| ", page, re.M)
+    assert rows == [(p.stem, matrix.sentence(p)) for p in sorted(PROGRAMS.glob("*.c"))]
+    assert "✗" not in page.partition("Written on")[2]

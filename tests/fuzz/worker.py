@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-sys.dont_write_bytecode = True  # which would be a file outside
 
 from blake3 import blake3
 from fuzz import odd
@@ -301,6 +300,7 @@ KINDS = {"image": Images, "message": Messages, "files": Files}
 def main() -> int:
     kind, corpus, home, seed, seconds, fewest, most = sys.argv[1:8]
     os.environ["TMPDIR"] = tempfile.tempdir = home
+    sys.dont_write_bytecode = True  # of what a command loads: a file outside
     judge = Judge(Path(home))
     fuzz: Fuzz = KINDS[kind](Path(corpus), Path(home), judge)
     until, number = time.monotonic() + float(seconds), int(seed) - 1

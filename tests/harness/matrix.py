@@ -19,6 +19,7 @@ from harness.world import PROGRAMS
 
 COLUMNS = (*ALL, "three times")
 _TEST = re.compile(r"tests/test_programs\.py::test_program(_three_times_over)?\[([^\]]+)\]$")
+_CACHED = "zaptrace/carried"
 _HEAD = """\
 <!-- written by the tests; refresh with: make carried -->
 
@@ -44,13 +45,19 @@ def sentence(program: Path) -> str:
 class Matrix:
     """A plugin of pytest's, in the process that hands tests out: writes the page at `path` at the end.
 
-    A run that leaves a program out of a column writes none, and fails.
+    A run that leaves a program out of a column writes none, and fails; one of what failed last
+    (--last-failed) goes on from there.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, config: pytest.Config) -> None:
         self._path = path
+        self._config = config
         self._outcomes: dict[tuple[str, str], str] = {}
         self._reasons: list[str] = []
+        before = config.cache.get(_CACHED, {}) if config.cache and config.getoption("lf") else {}
+        for program, column, outcome in before.get("outcomes", ()):
+            self._outcomes[program, column] = outcome
+        self._reasons += before.get("reasons", ())
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Notes a report if it is of a program in a flavour."""
@@ -75,6 +82,9 @@ class Matrix:
                 f"no {self._path}: {len(missing)} were not run, {first} to begin with"
             )
         self._path.write_text(self._page(programs), encoding="utf-8")
+        if self._config.cache:
+            found = [[*key, outcome] for key, outcome in self._outcomes.items()]
+            self._config.cache.set(_CACHED, {"outcomes": found, "reasons": self._reasons})
 
     def _letter(self, report: pytest.TestReport) -> str:
         at = report.longrepr
