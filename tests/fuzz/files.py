@@ -133,6 +133,7 @@ class Files:
         else:
             data = odd.bytes_like(self._texts[path], rng)
         if path.name != "pid" or not data.strip().isdigit():  # no number of somebody else
+            path.unlink()  # which may not be written to, by now
             path.write_bytes(data)
         return f"{path.name}: {data[:100]!r}"
 
