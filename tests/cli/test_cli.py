@@ -9,28 +9,18 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
 import termios
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.shell import Shell
-from harness.supervisors import PATIENCE_S, end_all, eventually, is_gone
+from harness.supervisors import PATIENCE_S, eventually, is_gone
 from zaptrace.cli._verbs import VERBS
 from zaptrace.supervisor import runtime
 
 REPO = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def zaptrace() -> Iterator[Shell]:
-    with tempfile.TemporaryDirectory(prefix="zt", dir="/tmp") as path:
-        root = runtime.root(path)
-        yield Shell(root, "zaptrace")
-        end_all(root)
 
 
 @pytest.fixture

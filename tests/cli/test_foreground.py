@@ -6,26 +6,16 @@ import os
 import select
 import signal
 import socket
-import tempfile
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from harness.shell import Shell
-from harness.supervisors import PATIENCE_S, end_all, eventually
+from harness.supervisors import PATIENCE_S, eventually
 from zaptrace.cli._attached import Attached
 from zaptrace.cli._foreground import Signals
-from zaptrace.supervisor import control, runtime
+from zaptrace.supervisor import control
 from zaptrace.supervisor.stream import Stream
-
-
-@pytest.fixture
-def zaptrace() -> Iterator[Shell]:
-    with tempfile.TemporaryDirectory(prefix="zt", dir="/tmp") as path:
-        root = runtime.root(path)
-        yield Shell(root, "zaptrace")
-        end_all(root)
 
 
 class Mute:

@@ -173,16 +173,22 @@ def test_to_find_the_file_changes_nothing(world: World, ep: int) -> None:
     assert wait(ep) == []
 
 
+def watch_under_one_number(world: World, ep: int, one: int, other: int) -> int:
+    """Watch `one` for input and `other` for output, both by the same number."""
+    number = fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, 300)
+    add(ep, number, select.EPOLLIN)
+    os.dup2(other, number)
+    add(ep, number, select.EPOLLOUT)
+    for fd in (ep, one, other):
+        world.hold(fd)
+    return number
+
+
 @pytest.mark.usefixtures("told_by")
 def test_two_files_under_one_number(world: World, ep: int) -> None:
     """A pipe and an eventfd are told apart by what they are."""
     (end, write), event = os.pipe(), os.eventfd(0)
-    number = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 300)
-    add(ep, number, select.EPOLLIN)
-    os.dup2(event, number)
-    add(ep, number, select.EPOLLOUT)
-    for fd in (ep, end, event):
-        world.hold(fd)
+    watch_under_one_number(world, ep, end, event)
     (state,) = world.capture(epoll)
     assert {(w.file_fd, w.events & 5) for w in state.watches} == {(end, 1), (event, 4)}
     os.close(write)
@@ -190,12 +196,7 @@ def test_two_files_under_one_number(world: World, ep: int) -> None:
 
 def test_two_files_alike_under_one_number_need_kcmp(world: World, ep: int, told_by: str) -> None:
     one, other = os.eventfd(0), os.eventfd(0)
-    number = fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, 300)
-    add(ep, number, select.EPOLLIN)
-    os.dup2(other, number)
-    add(ep, number, select.EPOLLOUT)
-    for fd in (ep, one, other):
-        world.hold(fd)
+    number = watch_under_one_number(world, ep, one, other)
     if told_by == "kcmp":
         (state,) = world.capture(epoll)
         assert {(w.file_fd, w.events & 5) for w in state.watches} == {(one, 1), (other, 4)}

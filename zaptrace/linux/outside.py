@@ -91,13 +91,9 @@ def read(path: Path, most: int) -> bytes:
 
     def work() -> bytes:
         fd = _open(path, os.O_RDONLY | os.O_CLOEXEC, (kinds_of.S_IFREG,), 0)
-        with private.as_file(fd, "rb", buffering=0) as file:
-            data = bytearray()
-            while len(data) <= most and (more := file.read(most + 1 - len(data))):
-                data += more
-        if len(data) > most:
+        if len(data := private.up_to(fd, most + 1)) > most:
             raise OSError(errno.EFBIG, f"it is larger than {most} bytes", os.fsdecode(path))
-        return bytes(data)
+        return data
 
     return call(path, work)
 

@@ -85,12 +85,17 @@ def as_file(fd: int, mode: str, buffering: int = -1) -> IO[Any]:
 
 def read(path: StrPath, most: int) -> bytes:
     """All of it. Raises OSError as `open_to_read`, and with EFBIG when it is more than `most` bytes."""
-    with as_file(open_to_read(path), "rb", buffering=0) as file:
-        data = bytearray()
-        while len(data) <= most and (more := file.read(most + 1 - len(data))):
-            data += more
-    if len(data) > most:
+    if len(data := up_to(open_to_read(path), most + 1)) > most:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), os.fspath(path))
+    return data
+
+
+def up_to(fd: int, most: int) -> bytes:
+    """What can be read of `fd`, at most so many bytes; it is closed."""
+    data = bytearray()
+    with as_file(fd, "rb", buffering=0) as file:
+        while len(data) < most and (more := file.read(most - len(data))):
+            data += more
     return bytes(data)
 
 

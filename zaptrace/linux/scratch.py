@@ -9,6 +9,7 @@ what it names. The note is there before the directory, so no moment is left out.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -17,9 +18,12 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from . import private
+
+T = TypeVar("T")
 
 _NOTE = re.compile(r"zaptrace-note-[0-9a-f]{16}", re.ASCII)
 _OURS = re.compile(r"(\..+|zaptrace-.+|zt)\.[0-9a-f]{8}(\.tmp)?", re.ASCII | re.DOTALL)
@@ -122,40 +126,52 @@ def _lock(fd: int) -> bool:
 
 def sweep() -> list[str]:
     """Remove what killed processes of this user have left; the paths of that."""
-    removed = []
+    return [path for path in sweep_notes(_NOTE, _sweep_note) if path]
+
+
+def sweep_notes(named: re.Pattern[str], see_to: Callable[[str, int], T]) -> list[T]:
+    """What `see_to(path, fd)` makes of each note of this user's that is `named` so, and whose maker was
+    killed: it is locked by us meanwhile. Those that it raises an OSError of are passed by."""
+    made: list[T] = []
     home = temporary_place()
     with contextlib.suppress(OSError):
-        for name in filter(_NOTE.fullmatch, os.listdir(home)):
-            with contextlib.suppress(OSError):
-                if path := _sweep_note(os.path.join(home, name)):
-                    removed.append(path)
-    return removed
+        for name in filter(named.fullmatch, os.listdir(home)):
+            note = os.path.join(home, name)
+            with contextlib.suppress(OSError), _abandoned(note) as fd:
+                made.append(see_to(note, fd))
+    return made
 
 
-def _sweep_note(note: str) -> str | None:
+@contextlib.contextmanager
+def _abandoned(note: str) -> Iterator[int]:
+    """Raises OSError for what is no note of this user's, or is its maker's still."""
     fd = os.open(note, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         there = os.fstat(fd)
         own = there.st_uid == os.geteuid() and there.st_nlink == 1
         if not stat.S_ISREG(there.st_mode) or not own:
-            return None
+            raise PermissionError(errno.EPERM, "it is no note of ours", note)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path = os.fsdecode(os.read(fd, _PATH_MAX))
-        if not path:  # its maker is about to write it, or was killed before
-            if time.time() - there.st_mtime > _EMPTY_KEPT_S:
-                os.unlink(note)
-            return None
-        if not os.path.isabs(path) or "\0" in path:  # a crash of the machine leaves zeros
-            os.unlink(note)
-            return None
-        swept = None
-        with contextlib.suppress(FileNotFoundError):
-            seen = os.lstat(path)
-            named = _OURS.fullmatch(os.path.basename(path))
-            if named and stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.geteuid():
-                remove_tree(path)
-                swept = path
-        os.unlink(note)
-        return swept
+        yield fd
     finally:
         os.close(fd)
+
+
+def _sweep_note(note: str, fd: int) -> str | None:
+    path = os.fsdecode(os.read(fd, _PATH_MAX))
+    if not path:  # its maker is about to write it, or was killed before
+        if time.time() - os.fstat(fd).st_mtime > _EMPTY_KEPT_S:
+            os.unlink(note)
+        return None
+    if not os.path.isabs(path) or "\0" in path:  # a crash of the machine leaves zeros
+        os.unlink(note)
+        return None
+    swept = None
+    with contextlib.suppress(FileNotFoundError):
+        seen = os.lstat(path)
+        named = _OURS.fullmatch(os.path.basename(path))
+        if named and stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.geteuid():
+            remove_tree(path)
+            swept = path
+    os.unlink(note)
+    return swept

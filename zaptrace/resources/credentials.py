@@ -73,8 +73,8 @@ def _capture(process: FrozenProcess, rights: dict[str, str]) -> State:
             found=f"uid {uids[:3]}, gid {gids[:3]}",
             do="run the pod as that user",
         )
-    for thread in process.threads:
-        if rights:
+    if rights:
+        for thread in process.threads:
             _check_rights(process, thread.rtid, rights)
     with open(f"{process.proc}/oom_score_adj") as file:
         oom = int(file.read())
@@ -94,8 +94,8 @@ def _check_rights(process: FrozenProcess, rtid: int, rights: dict[str, str]) -> 
         if found[name].split() != ours.split():
             raise UnsupportedResource(
                 f"cannot checkpoint process {process.vpid} ({process.comm}): it has given up rights",
-                needed=f"{name} {ours.strip() or '(none)'}, as the supervisor's programs begin with",
-                found=f"{name} {found[name].strip() or '(none)'}",
+                needed=f"{name} {ours or '(none)'}, as the supervisor's programs begin with",
+                found=f"{name} {found[name] or '(none)'}",
                 do="run the pod as an ordinary user, who has none to give up",
             )
 

@@ -17,7 +17,7 @@ import secrets
 import stat
 
 from ...linux import outside, private
-from ...linux.scratch import temporary_place
+from ...linux.scratch import sweep_notes, temporary_place
 from ..common.libc import RENAME_EXCHANGE, RENAME_NOREPLACE, rename
 from .place import beneath, proven_stale
 
@@ -59,33 +59,18 @@ class Note:
 
 def sweep() -> list[str]:
     """Put right what killed processes of this user have left; the paths of what is gone."""
-    gone: list[str] = []
-    home = temporary_place()
-    with contextlib.suppress(OSError):
-        for name in filter(_NOTE.fullmatch, os.listdir(home)):
-            with contextlib.suppress(OSError):
-                gone += _sweep_note(os.path.join(home, name))
+    return [path for gone in sweep_notes(_NOTE, _sweep_note) for path in gone]
+
+
+def _sweep_note(note: str, fd: int) -> list[str]:
+    words = os.read(fd, _MOST).split(b"\0")[:-1]
+    gone = []
+    for directory, name, place in zip(words[::3], words[1::3], words[2::3], strict=False):
+        with contextlib.suppress(OSError):
+            if _put_right(directory, name, place):
+                gone.append(os.fsdecode(os.path.join(directory, name)))
+    os.unlink(note)
     return gone
-
-
-def _sweep_note(note: str) -> list[str]:
-    fd = os.open(note, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        there = os.fstat(fd)
-        own = there.st_uid == os.geteuid() and there.st_nlink == 1
-        if not stat.S_ISREG(there.st_mode) or not own:
-            return []
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        words = os.read(fd, _MOST).split(b"\0")[:-1]
-        gone = []
-        for directory, name, place in zip(words[::3], words[1::3], words[2::3], strict=False):
-            with contextlib.suppress(OSError):
-                if _put_right(directory, name, place):
-                    gone.append(os.fsdecode(os.path.join(directory, name)))
-        os.unlink(note)
-        return gone
-    finally:
-        os.close(fd)
 
 
 def _put_right(path: bytes, name: bytes, place: bytes) -> bool:
