@@ -274,5 +274,6 @@ int zt_loop_kill(zt_pod *pod, zt_err *err)
         zt_pod_remove_task(pod, pod->tasks);
     pod->freezing = false;
     zt_loop_reap_inherited(pod);
+    zt_ipc_clear(&pod->ipcs); /* nobody of the pod is left to use them */
     return 0;
 }

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.flavours import started
 from harness.runs import PodRun
@@ -16,9 +18,11 @@ from zaptrace.errors import BadImage, UnsupportedResource
 from zaptrace.linux import procfs
 from zaptrace.resources.memory import objects, runs
 from zaptrace.resources.memory.attributes import _user_desc
+from zaptrace.resources.memory.generations import Bytes, Wanted, generations
 from zaptrace.resources.memory.mappings import Mapping, Object
 from zaptrace.resources.memory.runs import Run, Span
-from zaptrace.resources.memory.seeds import Bytes, Seeds
+from zaptrace.resources.memory.seeds import Seeds
+from zaptrace.view.build import Birth
 
 PAGE = 4096
 
@@ -81,10 +85,15 @@ def mapping(start: int, end: int, own: list[Run], **fields: Any) -> Mapping:
     return Mapping(**{**plain, "start": start, "end": end, "runs": runs.pack(own), **fields})
 
 
+def born(makers: dict[int, int]) -> dict[int, Birth]:
+    """In this order."""
+    return {child: Birth(maker, step) for step, (child, maker) in enumerate(makers.items())}
+
+
 def test_a_child_is_born_with_what_it_shares() -> None:
     parent = mapping(0, 100, [Run(0, 50, 1, 0), Run(60, 70, 1, 50)])
     child = mapping(0, 120, [Run(0, 40, 1, 0), Run(40, 50, 2, 0)])
-    seeds = Seeds({1: [parent], 2: [child]}, {2: 1})
+    seeds = Seeds({1: [parent], 2: [child]}, born({2: 1}))
     assert seeds.sowers() == {1}
     assert seeds.born(1).regions == [] and seeds.grown(2) == seeds.born(2) == seeds.grown(1)
     assert [span[:2] for span in seeds.born(2).regions] == [(0, 120)]
@@ -95,23 +104,43 @@ def test_what_the_parent_has_written_since_is_still_shared_by_its_children() -> 
     parent = mapping(0, 100, [Run(0, 100, 1, 0)])
     first = mapping(0, 100, [Run(0, 10, 2, 0), Run(10, 100, 1, 10)])
     second = mapping(0, 100, [Run(0, 10, 2, 0), Run(10, 100, 1, 10)])
-    seeds = Seeds({1: [parent], 2: [first], 3: [second]}, {2: 1, 3: 1})
+    seeds = Seeds({1: [parent], 2: [first], 3: [second]}, born({2: 1, 3: 1}))
     assert seeds.sowers() == {1}
     assert seeds.grown(1).pages == [Span(0, 10, Bytes(2, 0)), Span(10, 100, Bytes(1, 0))]
 
 
-def test_where_two_want_one_place_the_owner_has_it() -> None:
+def test_where_two_want_one_place_each_is_there_in_its_time() -> None:
     parent = mapping(0, 100, [Run(0, 10, 1, 0)])
     children = {n: [mapping(0, 100, [Run(0, 10, n - n % 2, 0)])] for n in (2, 3, 4, 5)}
     children[6] = [mapping(0, 100, [Run(0, 10, 1, 0)])]
-    seeds = Seeds({1: [parent], **children}, {n: 1 for n in children})
+    seeds = Seeds({1: [parent], **children}, born({n: 1 for n in children}))
+    assert seeds.seeded(1).pages == [Span(0, 10, Bytes(2, 0))]
+    assert seeds.changes(1) == {2: [Span(0, 10, Bytes(4, 0))], 4: [Span(0, 10, Bytes(1, 0))]}
+    assert [seeds.born(n).pages[0].what.owner for n in children] == [2, 2, 4, 4, 1]
     assert seeds.grown(1).pages == [Span(0, 10, Bytes(1, 0))]
+
+
+places = st.tuples(st.integers(0, 12), st.integers(1, 6), st.integers(1, 3), st.integers(0, 5))
+
+
+@given(st.lists(places, max_size=12))
+def test_each_birth_finds_what_it_wants(made: list[tuple[int, int, int, int]]) -> None:
+    wanted = [Wanted(at, at + size, Bytes(owner, 0), step) for at, size, owner, step in made]
+    pages, changes = generations(wanted)
+    now = {at: of for start, end, of in pages for at in range(start, end)}
+    for step in range(6):
+        now |= {at: of for start, end, of in changes.get(step, []) for at in range(start, end)}
+        of_birth = [one for one in wanted if one.step == step]
+        for at in {at for one in of_birth for at in range(one.start, one.end)}:
+            assert now[at] in {one.of for one in of_birth if one.start <= at < one.end}
+    if not any(one.of != other.of for one in wanted for other in wanted):
+        assert not changes
 
 
 def test_a_grandchild_shares_with_its_uncle_through_both_parents() -> None:
     with_nothing = [mapping(0, 100, [])]
     first, second = [mapping(0, 10, [Run(0, 10, 3, 0)])], [mapping(0, 10, [Run(0, 10, 3, 0)])]
-    seeds = Seeds({1: with_nothing, 2: with_nothing, 3: first, 4: second}, {2: 1, 3: 2, 4: 1})
+    seeds = Seeds({1: with_nothing, 2: with_nothing, 3: first, 4: second}, born({2: 1, 3: 2, 4: 1}))
     assert seeds.sowers() == {1}
     assert seeds.born(3).pages == seeds.born(4).pages == [Span(0, 10, Bytes(3, 0))]
 
@@ -122,7 +151,7 @@ def test_a_grandchild_shares_with_its_uncle_through_both_parents() -> None:
 def test_unlike_mappings_are_not_one(other: dict[str, Any]) -> None:
     parent = mapping(0, 100, [Run(0, 50, 1, 0)])
     child = mapping(0, 100, [Run(0, 50, 1, 0)], **other)
-    assert Seeds({1: [parent], 2: [child]}, {2: 1}).sowers() == set()
+    assert Seeds({1: [parent], 2: [child]}, born({2: 1})).sowers() == set()
     assert Seeds({1: [parent], 2: [parent]}, {}).sowers() == set()  # nobody's maker
 
 
@@ -132,7 +161,7 @@ def test_shared_memory_is_inherited_from_whom_all_its_users_descend_from() -> No
     object_ = Object(
         0, 5, path=b"", name="", anonymous=True, code=False, size=1 << 38, part="object", runs=b""
     )
-    seeds = Seeds({1: [], 2: there, 3: [], 4: elsewhere}, {2: 1, 3: 1, 4: 3}, [object_])
+    seeds = Seeds({1: [], 2: there, 3: [], 4: elsewhere}, born({2: 1, 3: 1, 4: 3}), [object_])
     assert seeds.sowers() == {1} and seeds.inherited() == {(0, 5)}
     (whole,) = seeds.born(4).wholes.values()
     assert seeds.born(1).wholes == {} and seeds.born(2).wholes == seeds.born(4).wholes
@@ -187,7 +216,7 @@ def test_a_page_that_cannot_be_read_is_no_end_when_there_is_more_behind_it() -> 
 def test_ten_thousand_generations() -> None:
     shared = [mapping(0, 100, [Run(0, 50, 1, 0)])]
     count = 10_000
-    seeds = Seeds({n: shared for n in (1, count)}, {n: n - 1 for n in range(2, count + 1)})
+    seeds = Seeds({n: shared for n in (1, count)}, born({n: n - 1 for n in range(2, count + 1)}))
     assert seeds.born(count).pages == [Span(0, 50, Bytes(1, 0))]
 
 

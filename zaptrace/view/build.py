@@ -23,7 +23,7 @@ import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVarTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVarTuple
 
 from ..errors import BadImage, RestoreError
 from ..ids import FileId, Rpid, Vpid
@@ -104,6 +104,14 @@ class BuildProcess:
             self.run(program)
 
 
+class Birth(NamedTuple):
+    """How a copy of a memory comes to be: whose, and at which step of the plan of births (of the
+    first helper, where a helper stands between)."""
+
+    maker: int
+    step: int
+
+
 @dataclass
 class Build:
     """A pod on its way from an image to life. Owns every descriptor that it was given.
@@ -112,9 +120,10 @@ class Build:
     `stop(rpid, signal)` puts one into a group-stop, and `go_on(rpid)` takes it out by SIGCONT.
     `terminals` says which terminal a session's leader has to take (filled at SHARED): before its
     children are born, for only by birth do they get it too.
-    `makers` says which processes are forked from which and execute nothing, and `sow` what has to be
-    done to a process before it makes others: pages that are there then are shared by copy-on-write
-    (filled at SHARED, in this order).
+    `makers` says which processes are forked from which and execute nothing, and `births` how memories
+    come to be by that; `sow` is what has to be done to a process before it makes others, and
+    `before_birth` just before a step: pages that are there then are shared by copy-on-write (all
+    filled at SHARED, in this order).
     `stored` is the store of the pod, which the tracer has already.
     `contended`: the pod may still live on this very host, frozen, holding its addresses and locks.
     `rehearsal`: it does, and goes on living: everything is made, to be thrown away, but nothing that
@@ -142,7 +151,9 @@ class Build:
     tty_master: int | None = None
     terminals: dict[int, str] = field(default_factory=dict)
     makers: dict[int, int] = field(default_factory=dict)
+    births: dict[int, Birth] = field(default_factory=dict)
     sow: dict[int, Callable[[BuildProcess], None]] = field(default_factory=dict)
+    before_birth: dict[int, Callable[[], None]] = field(default_factory=dict)
     stored: list[Stored] = field(default_factory=list)
     processes: dict[Vpid, BuildProcess] = field(default_factory=dict)
     _work: dict[Stage, list[Work]] = field(default_factory=dict)

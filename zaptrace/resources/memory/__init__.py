@@ -12,7 +12,7 @@ Not carried: device memory, huge-page files, userfaultfd registrations, shadow s
     capture.py    from a frozen pod             restore.py     into a new process
     pages.py      reading pages                 seeds.py       what is shared from birth
     sharing.py    who shares which              objects.py     shared memory
-    needs.py      what not every kernel can
+    needs.py      what not every kernel can     generations.py ... and what some children share only
     attributes.py advice, locks, keys, layout   policies.py  where pages are to lie (NUMA)
     segments.py   System V segments attached    places.py    where something may lie for a while
 """
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 
 from ...errors import RestoreError
 from ...image.writebehind import WriteBehind
@@ -35,9 +36,10 @@ from ..room import Whole
 from . import attributes, needs, objects, policies
 from .attributes import Attributes
 from .capture import Capture
+from .generations import Pages
 from .mappings import MappedFile, Mapping, Object
 from .policies import Policy
-from .restore import fill, part_of, sow
+from .restore import change, fill, part_of, sow
 from .seeds import Seeds
 from .verify import verify_memory, verify_objects
 
@@ -99,16 +101,21 @@ class _Restore:
         """Which processes get seeds before they make others, and the objects that nobody inherits."""
         mappings = {state.vpid: state.mappings for state in self._states if state.vpid}
         found = [one for state in self._states for one in state.objects]
-        self._seeds = Seeds(mappings, self._build.makers, found)
+        self._seeds = Seeds(mappings, self._build.births, found)
         inherited = self._seeds.inherited()
         for one in found:
             if one.key not in inherited:
                 objects.make(one, self._build)
         for vpid in self._seeds.sowers():
             self._build.sow[vpid] = self._sow
+            for step, pages in self._seeds.changes(vpid).items():
+                self._build.before_birth[step] = partial(self._change, vpid, pages)
 
     def _sow(self, process: BuildProcess) -> None:
         sow(process.vpid, self._seeds, process, self._build)
+
+    def _change(self, vpid: int, pages: Pages) -> None:
+        change(pages, self._build.process(vpid), self._build)
 
     def fill(self, state: State) -> None:
         process = self._build.process(state.vpid)

@@ -16,9 +16,10 @@ from ...linux.native import lib
 from ...linux.program import Argument, Program, Row, give_back
 from ...view.build import Build, BuildProcess
 from . import attributes, policies
+from .generations import Bytes, Pages
 from .mappings import PAGE, PROT_READ, PROT_WRITE, Mapping
 from .runs import Span, split, unpack, unpack_pairs, within, without
-from .seeds import Bytes, Memory, Seeds, Whole
+from .seeds import Memory, Seeds, Whole
 from .segments import Segments
 
 _AT_FDCWD = -100
@@ -31,12 +32,10 @@ _IOV_MAX = 1024
 _AT_ONCE = 200  # descriptors of one message
 _MOST = 1 << 30  # bytes of one read
 
-_Spans = list[Span[Bytes]]
-
 
 def sow(vpid: int, seeds: Seeds, process: BuildProcess, build: Build) -> None:
     """Before its children are born: the pages that they are to share with it, and with one another."""
-    born, grown = seeds.born(vpid), seeds.grown(vpid)
+    born, grown = seeds.born(vpid), seeds.seeded(vpid)
     filling = _Filling(process, build, {})
     filling.clear([*born.regions, *born.wholes.values()])
     new = without(grown.regions, born.regions)
@@ -50,6 +49,13 @@ def sow(vpid: int, seeds: Seeds, process: BuildProcess, build: Build) -> None:
     filling.read(_unlike(grown.pages, born.pages))
     for m in seeds.locked(vpid):
         attributes.lock(filling.program, m)
+    filling.finish()
+
+
+def change(pages: Pages, process: BuildProcess, build: Build) -> None:
+    """Just before a child is born that is to share these with it, or with those born next."""
+    filling = _Filling(process, build, {})
+    filling.read(pages)
     filling.finish()
 
 
@@ -102,7 +108,7 @@ def fill(
     process.run(done)
 
 
-def _fill_mapping(filling: _Filling, m: Mapping, runs: _Spans, kept: Memory | None) -> None:
+def _fill_mapping(filling: _Filling, m: Mapping, runs: Pages, kept: Memory | None) -> None:
     """Map it, if it is not there already, and put its bytes there."""
     size = m.end - m.start
     if kept:
@@ -139,7 +145,7 @@ def _is_kept(m: Mapping, memory: Memory) -> bool:
     )
 
 
-def _unlike(pages: _Spans, there: _Spans) -> _Spans:
+def _unlike(pages: Pages, there: Pages) -> Pages:
     """What of `pages` is not there yet."""
     return [Span(s, e, of) for s, e, of, same in split(pages, there) if same != of]
 
@@ -157,7 +163,7 @@ class _Filling:
         self._parts: dict[str, Row] = {}
         self._objects: dict[Hashable, int] = {}
         self._reads: list[tuple[Row, int, int]] = []
-        self._aside: _Spans = []
+        self._aside: Pages = []
 
     def clear(self, keep: Iterable[Span[Mapping] | Mapping | Whole]) -> None:
         """Nothing but these, and the stub, is mapped."""
@@ -242,7 +248,7 @@ class _Filling:
                 place = [(whole.start + at, length)]
                 self._read(whole.object.part, offset + at - start, place, length)
 
-    def drop(self, spans: _Spans) -> None:
+    def drop(self, spans: Pages) -> None:
         """Pages that the process was born with and does not have."""
         for start, end, _ in spans:
             self.program.call("madvise", start, end - start, _MADV_DONTNEED)
@@ -254,7 +260,7 @@ class _Filling:
 
     # -- contents: here alone bytes of private memory are put back (and in a rehearsal few of many)
 
-    def read(self, spans: _Spans) -> None:
+    def read(self, spans: Pages) -> None:
         """By the process itself, into pages that it may write."""
         waiting: list[tuple[int, int]] = []
         size = at = 0
@@ -289,7 +295,7 @@ class _Filling:
             row = self.program.call("preadv", fd, data, len(vector) // 16, offset, 0)
         self._reads.append((row, wanted, places[0][0]))
 
-    def write_aside(self, spans: _Spans) -> None:
+    def write_aside(self, spans: Pages) -> None:
         """By the tracer, who may write also where the process may not; when all is mapped."""
         self._aside += spans
 

@@ -6,8 +6,8 @@ with these pages, and at MEMORY each of them gets what differs. Nothing else cou
 processes share a page of private memory.
 
 A page that some processes share is a seed of the nearest maker that they all descend from, be it
-one of them or not. Where two would need the same place, the first has it; the others' pages are
-read from the image again: shared by less, but right.
+one of them or not. Where several need the same place, each is there when those are born that share
+it (generations.py).
 
 Seeds lie in *regions*: the mapping that holds them, as far as it reaches in any of the processes
 that have it, writable. What a process maps there in the end is cut out of the region, never joined
@@ -24,19 +24,14 @@ import bisect
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator
 from collections.abc import Mapping as Map
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from ...view.build import Birth
+from .generations import Bytes, Pages, Wanted, generations
 from .mappings import Mapping, Object
 from .places import free_places, joined
 from .runs import Span, overlaid, split, unpack, within, without
-
-
-class Bytes(NamedTuple):
-    """Bytes of a part: at address a, those at offset a + distance. Equal: the same bytes."""
-
-    owner: int
-    distance: int
 
 
 class Whole(NamedTuple):
@@ -56,8 +51,26 @@ class Memory:
     """Of a process before the stage MEMORY: its regions and the pages in them, and objects."""
 
     regions: list[Span[Mapping]] = field(default_factory=list)
-    pages: list[Span[Bytes]] = field(default_factory=list)
+    pages: Pages = field(default_factory=list)
     wholes: dict[tuple[int, int], Whole] = field(default_factory=dict)
+
+
+@dataclass
+class _Life:
+    """What a process has before the stage MEMORY, as it goes on making others."""
+
+    seeded: Memory
+    changes: dict[int, Pages] = field(default_factory=dict)
+    later: dict[int, Memory] = field(default_factory=dict)
+    """After these changes; by step, in their order."""
+
+    def at(self, step: int) -> Memory:
+        i = bisect.bisect_right(steps := [*self.later], step)
+        return self.later[steps[i - 1]] if i else self.seeded
+
+    @property
+    def end(self) -> Memory:
+        return next(reversed(self.later.values()), self.seeded)
 
 
 class _Shared(NamedTuple):
@@ -71,16 +84,16 @@ class _Shared(NamedTuple):
 
 
 class Seeds:
-    """`makers`: heir -> whom it was forked by, of those that are restored so."""
+    """`births`: of those memories that come to be by a fork alone."""
 
     def __init__(
         self,
         mappings: Map[int, list[Mapping]],
-        makers: Map[int, int],
+        births: Map[int, Birth],
         objects: Iterable[Object] = (),
     ) -> None:
         self._mappings = mappings
-        self._makers = makers
+        self._births = births
         self._starts = {vpid: [m.start for m in found] for vpid, found in mappings.items()}
         self._lines: dict[int, list[int]] = {}
         self._wanted: dict[int, list[_Shared]] = defaultdict(list)
@@ -90,7 +103,7 @@ class Seeds:
         self._wholes = self._place([one for one in objects if one.anonymous and one.size])
         self._joined = {key: joined(spans) for key, spans in self._reach.items()}
         self._born: dict[int, Memory] = {}
-        self._grown: dict[int, Memory] = {}
+        self._lives: dict[int, _Life] = {}
 
     def sowers(self) -> set[int]:
         """Who gets seeds."""
@@ -105,15 +118,26 @@ class Seeds:
         line = self._line(vpid)
         for one in reversed(line):  # from the top, for a line may be long
             if one not in self._born:
-                maker = self._makers.get(one)
-                self._born[one] = self._grown[maker] if maker is not None else Memory()
-                self._grown[one] = self._sow(one, self._born[one])
+                birth = self._births.get(one)
+                self._born[one] = self._lives[birth.maker].at(birth.step) if birth else Memory()
+                self._lives[one] = self._sow(one, self._born[one])
         return self._born[vpid]
 
+    def seeded(self, vpid: int) -> Memory:
+        """... when it has its first seeds."""
+        return self._life(vpid).seeded
+
+    def changes(self, vpid: int) -> dict[int, Pages]:
+        """... what it gets just before it makes some of the others, by the step of that birth."""
+        return self._life(vpid).changes
+
     def grown(self, vpid: int) -> Memory:
-        """... and when it has its seeds."""
+        """... and when it has made them all."""
+        return self._life(vpid).end
+
+    def _life(self, vpid: int) -> _Life:
         self.born(vpid)
-        return self._grown[vpid]
+        return self._lives[vpid]
 
     def locked(self, vpid: int) -> list[Mapping]:
         """What it locks as soon as it has its seeds: its children are born without the lock, and yet
@@ -164,8 +188,8 @@ class Seeds:
         """It, its maker, and so on."""
         if vpid not in self._lines:
             line = [vpid]
-            while (maker := self._makers.get(line[-1])) is not None:
-                line.append(maker)
+            while (birth := self._births.get(line[-1])) is not None:
+                line.append(birth.maker)
             self._lines[vpid] = line
         return self._lines[vpid]
 
@@ -206,23 +230,36 @@ class Seeds:
 
     # -- what is sown
 
-    def _sow(self, vpid: int, born: Memory) -> Memory:
-        wanted, wholes = self._wanted.get(vpid, []), self._wholes.get(vpid, [])
-        if not wanted and not wholes:
-            return born
-        regions, pages = list(born.regions), list[Span[Bytes]]()
-        for shared in sorted(wanted, key=lambda one: (one.of.owner != vpid, one.start)):
-            region = self._region(vpid, shared)
+    def _sow(self, vpid: int, born: Memory) -> _Life:
+        shared, wholes = self._wanted.get(vpid, []), self._wholes.get(vpid, [])
+        if not shared and not wholes:
+            return _Life(born)
+        regions, wanted = list(born.regions), list[Wanted]()
+        for one in sorted(shared, key=lambda one: (one.of.owner != vpid, one.start)):
+            region = self._region(vpid, one)
             there = within(regions, region.start, region.end)
             if not there:
                 bisect.insort(regions, region, key=lambda span: span.start)
             elif there != [region] and not _same(there, region):
                 continue
-            free = without([Span(shared.start, shared.end, shared.of)], pages)
-            for span in free:
-                bisect.insort(pages, span, key=lambda one: one.start)
+            for step in self._births_to(vpid, one):
+                wanted.append(Wanted(one.start, one.end, one.of, step))
+        pages, changes = generations(wanted)
         objects = {whole.object.key: whole for whole in wholes}
-        return Memory(regions, overlaid(born.pages, pages), born.wholes | objects)
+        now = Memory(regions, overlaid(born.pages, pages), born.wholes | objects)
+        life = _Life(now, changes)
+        for step, change in changes.items():
+            now = replace(now, pages=overlaid(now.pages, change))
+            life.later[step] = now
+        return life
+
+    def _births_to(self, maker: int, shared: _Shared) -> set[int]:
+        """At which it makes those that its user and its owner descend from."""
+        found = set[int]()
+        for vpid in {shared.user, shared.of.owner} - {maker}:
+            line = self._line(vpid)
+            found.add(self._births[line[line.index(maker) - 1]].step)
+        return found
 
     def _region(self, vpid: int, shared: _Shared) -> Span[Mapping]:
         joined = self._joined[self._line(vpid)[-1], shared.mapping.backing]

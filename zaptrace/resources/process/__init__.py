@@ -44,7 +44,7 @@ from ..common.ending import end_as
 from ..common.file import restoring
 from ..common.inode import GONE, name_of
 from ..room import Whole, bad
-from . import executable, kinship, tree
+from . import births, executable, kinship, tree
 from .executable import NOTHING, Executable, Executables, executable_by
 
 NAME = "process"
@@ -296,6 +296,8 @@ def _missing(state: State, what: str, path: bytes, found: str) -> RestoreError:
 
 def _find_makers(states: list[State], build: Build) -> None:
     build.makers.update(_forked_by(states))
+    memory = {state.vpid: state.kin.memory for state in states if not state.zombie}
+    build.births.update(births.of_memories(_plan(states), memory, build.makers))
 
 
 def _forked_by(states: list[State]) -> dict[int, int]:
@@ -421,7 +423,9 @@ class _Maker:
 
 def _make_tree(states: list[State], build: Build) -> None:
     maker = _Maker(states, build)
-    for step in _plan(states):
+    for number, step in enumerate(_plan(states)):
+        if prepare := build.before_birth.get(number):
+            prepare()
         maker.run(step)
 
 
