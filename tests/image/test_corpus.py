@@ -95,7 +95,8 @@ def test_it_is_restored(archive: Path, name: str, place: Path):
 
 
 LACKING = {"autogroup", "keys", "landlock", "mqueue", "namespace_file", "stdio"}
-"""Rooms of what is refused, has a name that others may have, or is another on each host; or that came later."""
+"""Rooms of what is refused, has a name that others may have, is another on each host, or came
+later."""
 
 
 def test_nearly_every_room_is_in_it(place: Path):
