@@ -87,8 +87,8 @@ ROOMS: tuple[Room[Any], ...] = (
     cpu_time,
     seccomp,
     thread,
-    first_thread,
     credentials,
+    first_thread,
 )
 
 

@@ -46,7 +46,7 @@ def _capture(process: FrozenProcess) -> State:
 def restore(states: list[State], build: Build) -> None:
     for state in states:
         # When all is done for the process: nothing can be done by this thread any more.
-        build.at(Stage.RESUME, build.last.append, functools.partial(_end, state, build))
+        build.at(Stage.RESUME, build.loads.append, functools.partial(_end, state, build))
 
 
 def _end(state: State, build: Build) -> None:
