@@ -12,7 +12,7 @@ from harness.world import python, require_root
 from zaptrace.errors import RestoreError
 from zaptrace.resources import credentials
 from zaptrace.resources.common.privilege import beginning
-from zaptrace.resources.credentials import Rights
+from zaptrace.resources.common.rights import Rights
 
 pytestmark = pytest.mark.root_too
 
@@ -61,7 +61,7 @@ def test_more_than_this_user_may_is_refused() -> None:
     """An ordinary user restores nothing of a pod that root ran, and root no more than it may here."""
     one_more = beginning().permitted | 1 << 63
     sets = {"inheritable": 0, "permitted": one_more, "effective": 0, "bounding": 0, "ambient": 0}
-    rights = Rights(vtid=2, uids=[0] * 4, gids=[0] * 4, groups=[], securebits=0, **sets)
+    rights = Rights(uids=[0] * 4, gids=[0] * 4, groups=[], securebits=0, death_signal=0, **sets)
     state = credentials.State(2, [0] * 3, [0] * 3, [], 0, [], [rights])
     needed = "capabilities 0x8" if os.geteuid() == 0 else "root, with CAP_SETUID"
     with pytest.raises(RestoreError, match="ids and capabilities of their own") as failed:

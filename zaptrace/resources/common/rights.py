@@ -14,17 +14,18 @@ takes its own, in a program of its own, when nothing else is to be done in it th
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from ...errors import RestoreError
 from ...linux.procfs import status
-from ...linux.program import Data, Program, Row
+from ...linux.program import Data, Program, Results, Row
 from ...linux.tracee import Thread
-from ...shapes import U32, U64, Length, NamesThread
-from ..common.privilege import CAP_SETGID, CAP_SETPCAP, CAP_SETUID, CAP_SYS_PTRACE
+from ...shapes import U32, U64, Length, Signal
+from .privilege import CAP_SETGID, CAP_SETPCAP, CAP_SETUID, CAP_SYS_PTRACE
 
-_PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 2, 4
+_PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG, _PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 1, 2, 3, 4
 _PR_CAPBSET_DROP, _PR_GET_SECUREBITS, _PR_SET_SECUREBITS, _PR_CAP_AMBIENT = 24, 27, 28, 47
 _AMBIENT_RAISE, _AMBIENT_LOWER = 2, 3
 _NO_SETUID_FIXUP = 1 << 2
@@ -40,7 +41,6 @@ Ids = Annotated[list[U32], Length(4)]
 
 @dataclass(frozen=True)
 class Rights:
-    vtid: NamesThread
     uids: Ids
     gids: Ids
     groups: Annotated[list[U32], Length(0, _MOST_GROUPS)]
@@ -50,16 +50,34 @@ class Rights:
     bounding: U64
     ambient: U64
     securebits: U32
+    death_signal: Signal
 
 
 def of_thread(thread: Thread) -> Rights:
     program = Program()
-    bits = program.call("prctl", _PR_GET_SECUREBITS)
-    return _told(thread, thread.run(program)[bits])
+    ask = _asked(program)
+    return ask(thread, thread.run(program))
 
 
-def _told(thread: Thread, securebits: int) -> Rights:
-    found = status(thread.rtid)
+def of_ended(rtid: int) -> Rights:
+    """Of a first thread that has ended: no more than others see."""
+    return _told(rtid, 0, 0)
+
+
+def _asked(program: Program) -> Callable[[Thread, Results], Rights]:
+    """Rows that ask; what is given tells their answer, when they have been run."""
+    bits, death = program.call("prctl", _PR_GET_SECUREBITS), program.buffer(4)
+    program.call("prctl", _PR_GET_PDEATHSIG, death)
+
+    def answer(thread: Thread, results: Results) -> Rights:
+        (signal,) = struct.unpack("<i", results.bytes(death))
+        return _told(thread.rtid, results[bits], signal)
+
+    return answer
+
+
+def _told(rtid: int, securebits: int, death_signal: int) -> Rights:
+    found = status(rtid)
 
     def ids(key: str) -> list[int]:
         return list(map(int, found[key].split()))
@@ -68,7 +86,6 @@ def _told(thread: Thread, securebits: int) -> Rights:
         return int(found[key], 16)
 
     return Rights(
-        vtid=thread.vtid,
         uids=ids("Uid"),
         gids=ids("Gid"),
         groups=ids("Groups"),
@@ -78,32 +95,31 @@ def _told(thread: Thread, securebits: int) -> Rights:
         bounding=capabilities("CapBnd"),
         ambient=capabilities("CapAmb"),
         securebits=securebits,
+        death_signal=death_signal,
     )
 
 
 def give(wanted: Rights, thread: Thread, *, dumpable: bool) -> None:
     """From here on the thread has no more rights than that. Raises RestoreError if not just these."""
-    ask = Program()
-    bits, death = ask.call("prctl", _PR_GET_SECUREBITS), ask.buffer(4)
-    ask.call("prctl", _PR_GET_PDEATHSIG, death)
-    results = thread.run(ask)
-    now = _told(thread, results[bits])
-    if now == wanted:
+    asking = Program()
+    ask, is_dumpable = _asked(asking), asking.call("prctl", _PR_GET_DUMPABLE)
+    results = thread.run(asking)
+    now = ask(thread, results)
+    if now == wanted and dumpable == (results[is_dumpable] == 1):
         return
     program = Program()
-    program.call("prctl", _PR_SET_SECUREBITS, now.securebits | _NO_SETUID_FIXUP)
-    _take_ids(program, now, wanted)
-    _take_capabilities(program, now, wanted)
-    (signal,) = struct.unpack("<i", results.bytes(death))
-    if signal:
-        program.call("prctl", _PR_SET_PDEATHSIG, signal)
+    if replace(now, death_signal=wanted.death_signal) != wanted:
+        program.call("prctl", _PR_SET_SECUREBITS, now.securebits | _NO_SETUID_FIXUP)
+        _take_ids(program, now, wanted)
+        _take_capabilities(program, now, wanted)
+    program.call("prctl", _PR_SET_PDEATHSIG, wanted.death_signal)
     if dumpable:
         program.call("prctl", _PR_SET_DUMPABLE, 1)
-    asked = program.call("prctl", _PR_GET_SECUREBITS)
-    got = _told(thread, thread.run(program)[asked])
+    ask = _asked(program)
+    got = ask(thread, thread.run(program))
     if got != wanted:
         raise RestoreError(
-            f"cannot restore thread {wanted.vtid}: it did not get the rights that it had",
+            f"cannot restore thread {thread.vtid}: it did not get the rights that it had",
             needed=f"{wanted}",
             found=f"{got}",
         )

@@ -1,6 +1,6 @@
 """Who a process is and what it may use: ids, resource limits, priority, scheduling, processors.
 
-Of root's processes each thread has ids, groups and capabilities of its own (rights.py); an ordinary
+Of root's processes each thread has ids, groups and capabilities of its own (common/rights.py); an ordinary
 user's cannot have others than the supervisor.
 Not carried: real-time policies that this host does not allow (refused at restore), memory policy
 (NUMA), cgroups, and the processor affinity where this host does not have those processors.
@@ -16,17 +16,17 @@ import resource
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from ...errors import RestoreError, UnsupportedResource
-from ...ids import Vpid
-from ...linux.tracee import tasks
-from ...shapes import U16, U32, Length, NamesLiving, NamesThread, Range
-from ...view.build import Build, Stage
-from ...view.frozen import FrozenPod, FrozenProcess
-from ..common.limit import Limit, granted, limit_of
-from ..common.privilege import Beginning, beginning
-from ..common.scheduling import ATTRIBUTES, describe_sched, sched_getattr, sched_setattr
-from ..room import Whole, bad
-from .rights import NEEDED, Rights, give, of_thread
+from ..errors import RestoreError, UnsupportedResource
+from ..ids import Vpid
+from ..linux.tracee import tasks
+from ..shapes import U16, U32, Length, NamesLiving, NamesThread, Range
+from ..view.build import Build, Stage
+from ..view.frozen import FrozenPod, FrozenProcess
+from .common.limit import Limit, granted, limit_of
+from .common.privilege import Beginning, beginning
+from .common.rights import NEEDED, Rights, give, of_thread
+from .common.scheduling import ATTRIBUTES, describe_sched, sched_getattr, sched_setattr
+from .room import Whole, bad
 
 NAME = "credentials"
 
@@ -51,7 +51,7 @@ class State:
     oom_score_adj: Annotated[int, Range(-1000, 1000)]
     threads: list[Scheduling]
     rights: list[Rights] = field(default_factory=list)
-    """Of each thread, in a pod that has privilege; else it has no others than the supervisor's."""
+    """Of the threads, in a pod that has privilege; else it has no others than the supervisor's."""
 
 
 def verify(states: list[State], whole: Whole) -> None:
@@ -65,14 +65,12 @@ def verify(states: list[State], whole: Whole) -> None:
 
 
 def _verify_rights(state: State) -> None:
-    if {one.vtid for one in state.rights} != {one.vtid for one in state.threads} or len(
-        state.rights
-    ) != len(state.threads):
+    if len(state.rights) != len(state.threads):
         raise bad(f"not each thread of process {state.vpid} has rights", "one of each")
-    for one in state.rights:
+    for thread, one in zip(state.threads, state.rights, strict=True):
         if one.effective & ~one.permitted or one.ambient & ~(one.permitted & one.inheritable):
             raise bad(
-                f"the capabilities of thread {one.vtid} cannot be together",
+                f"the capabilities of thread {thread.vtid} cannot be together",
                 "none effective that is not permitted, none ambient that is not inheritable, too",
             )
 
@@ -167,8 +165,8 @@ def _give_rights(states: list[State], build: Build) -> None:
     dumpable = {task.vpid: task.dumpable == 1 for task in tasks(build.handle)}
     for state in states:
         threads = build.process(state.vpid).threads
-        for one in state.rights:
-            give(one, threads[one.vtid], dumpable=dumpable[Vpid(state.vpid)])
+        for thread, one in zip(state.threads, state.rights, strict=True):
+            give(one, threads[thread.vtid], dumpable=dumpable[Vpid(state.vpid)])
 
 
 def _load(state: State, build: Build) -> None:
