@@ -89,8 +89,8 @@ ROOMS: tuple[Room[Any], ...] = (
     cpu_time,
     seccomp,
     thread,
-    first_thread,
     credentials,
+    first_thread,
 )
 
 
