@@ -60,7 +60,11 @@ class Emulator:
         return self.grid.lines[self.row]
 
     def resize(self, rows: int, cols: int) -> None:
-        """The window has another size. What a narrower one does not show is kept for a wider one."""
+        """The window has another size. What a narrower one does not show is kept for a wider one.
+
+        Margins stay, where terminals drop them: whoever has them draws anew, or has not noticed, as
+        when the window is moved and moved back for somebody who attaches.
+        """
         rows, cols = _size(rows, cols)
         row = self.grid.resize(rows, self.row)
         other = self.other if self.grid is self.main else self.main
@@ -68,9 +72,12 @@ class Emulator:
         other.saved = (other.resize(rows, min(line, self.rows - 1)), *rest)  # type: ignore[assignment]
         self.rows, self.cols = rows, cols
         self.row, self.col = row, min(self.col, cols - 1)
-        self.top, self.bottom = 0, rows - 1
-        self.modes.margins = (0, 0)
-        self.wraps = False
+        top, bottom = self.modes.margins
+        bottom = min(bottom or rows, rows)
+        if max(top, 1) >= bottom:
+            top, bottom = self.modes.margins = (0, 0)
+        self.top, self.bottom = max(top, 1) - 1, (bottom or rows) - 1
+        self.wraps = self.wraps and self.col == cols - 1
 
     def feed(self, data: bytes) -> None:
         """It is written to the terminal."""
