@@ -9,15 +9,19 @@ import os
 import signal
 import sys
 
-from ..errors import ZaptraceError
+from ..errors import Cancelled, ZaptraceError
 from ..supervisor import runtime
+from ..supervisor.control import SAVED
 from ..supervisor.starter import Job, fill_standard_fds, start
 from ._foreground import Signals, stay
-from ._tell import print_json
+from ._tell import print_json, say
 
 TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from ..supervisor.starter import Started
 
 LEVELS = {"host": 0, "x86-64-v2": 2, "x86-64-v3": 3, "x86-64-v4": 4}
 """What a pod sees of the processor: all, or the N of a level."""
@@ -31,6 +35,7 @@ def launch(
     as_json: bool,
     command_line: Sequence[str],
     cpu_level: str,
+    **of_a_job: Any,
 ) -> int:
     """zaptrace run, its options read; returns the exit status for our caller."""
     job = Job(
@@ -41,6 +46,7 @@ def launch(
         cwd=os.path.abspath(cwd or os.getcwd()),
         env={**os.environ, **dict(one.split("=", 1) for one in env)},
         cpu_level=LEVELS[cpu_level],
+        **of_a_job,
     )
     return bring_up(job, detach, print_json if as_json else None)
 
@@ -68,11 +74,11 @@ def _in_background(job: Job, print_json: Callable[[object], None] | None) -> int
     job.stdio = "log"
     with start(job, forked=True) as started:
         if print_json:
-            print_json(
-                {"name": started.name, "instance": started.instance, "supervisor": started.pid}
-            )
+            told = {"name": started.name, "instance": started.instance, "supervisor": started.pid}
+            print_json({**told, "notes": started.notes})
         else:
             print(started.name)
+            _tell_notes(started)
     return 0
 
 
@@ -88,8 +94,16 @@ def _in_foreground(job: Job) -> int:
         job.termios = termios.tcgetattr(sys.stdin.fileno())
     sys.stdout.flush()
     with Signals() as signals:
-        given_up = lambda: not _FORGO.isdisjoint(signals.caught)  # noqa: E731
-        with start(job, forked=True, gives_up=given_up) as started:
+        wanted_away = _FORGO.union(job.on)
+        given_up = lambda: not wanted_away.isdisjoint(signals.caught)  # noqa: E731
+        try:
+            started = start(job, forked=True, gives_up=given_up)
+        except Cancelled as e:
+            if not set(job.on).isdisjoint(signals.caught):  # no more is lost than was not begun
+                e.exit_status = SAVED
+            raise
+        with started:
+            _tell_notes(started)
             if started.stdio != "tty":
                 return stay(started, signals)
             from ..supervisor.ring import SCROLLBACK
@@ -97,6 +111,11 @@ def _in_foreground(job: Job) -> int:
 
             with started.connect() as client:
                 return follow(client, signals, owner=True, tail=2 * SCROLLBACK)
+
+
+def _tell_notes(started: Started) -> None:
+    for note in started.notes:
+        say(note)
 
 
 def _on_terminal() -> bool:
