@@ -15,6 +15,8 @@ from ._common import POD, allow_changed, as_json, connect, size, span
 from ._tell import print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..linux.abilities import Ability
 
 
@@ -29,9 +31,11 @@ def command(what: str | None, allow_changed: tuple[str, ...], as_json: bool) -> 
     zaptrace check             what zaptrace needs of this host, each thing tried
     zaptrace check web         would a checkpoint of this pod work? It is frozen for a moment.
     zaptrace check web.zap     would a restore of this image work here? Nothing is made.
+    zaptrace check job.images  the same, of the newest good one of a job's images
 
-    A no says because of what, what that costs you, and what to do. Exit status 1 when no pod can run
-    here, or this one cannot be checkpointed, or that image not be restored.
+    A no says because of what, what that costs you, and what to do. Files that the pod wrote to and
+    that have grown since the image was made are named: it would write the same again. Exit status 1
+    when no pod can run here, or this one cannot be checkpointed, or that image not be restored.
     """
     if what is None:
         return _host(as_json)
@@ -102,22 +106,31 @@ def _pod(name: str, as_json: bool) -> int:
 
 
 def _image(path: str, allow_changed: tuple[str, ...], as_json: bool) -> int:
-    from ..image.image import Image
+    from ..pod.contents import read
+    from ..pod.growth import grown
+    from ..pod.newest import open_newest
     from ..pod.restore import claim
 
-    with Image.open(path) as image:
-        return _tell(
-            f"image {path} can be restored here", claim(image, allow_changed=allow_changed), as_json
-        )
+    image, passed_over = open_newest(path)
+    with image:
+        errors = claim(image, allow_changed=allow_changed)
+        files = grown(read(image), [os.fsencode(os.path.realpath(p)) for p in allow_changed])
+    notes = [f"passed over: {error.what}" for error in passed_over]
+    notes += [f"{file}; restore --truncate-files cuts it back" for file in files]
+    title = f"image {image.directory} can be restored here"
+    return _tell(title, errors, as_json, notes)
 
 
-def _tell(title: str, errors: list[ZaptraceError], as_json: bool) -> int:
+def _tell(title: str, errors: list[ZaptraceError], as_json: bool, notes: Sequence[str] = ()) -> int:
     if as_json:
-        print_json({"ok": not errors, "errors": [e.to_dict() for e in errors]})
+        told = {"ok": not errors, "errors": [e.to_dict() for e in errors], "notes": list(notes)}
+        print_json(told)
     else:
         click.echo(f"{_mark(not errors)} {shown(title)}")
         for error in errors:
             click.echo(str(error))
+        for note in notes:
+            click.echo(f"{'':<6}{shown(note)}")
     return 1 if errors else 0
 
 

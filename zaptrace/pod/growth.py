@@ -65,15 +65,15 @@ def cut_back(files: Collection[Grown]) -> None:
                 stack.callback(os.close, fd)
                 ready.append((file, fd))
             kept = stack.enter_context(scratch.directory("zaptrace-cut")) if ready else ""
-            undo = stack.enter_context(contextlib.ExitStack())
-            for number, (file, fd) in enumerate(ready):
-                at = file.path
-                tail = os.open(f"{kept}/{number}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-                stack.callback(os.close, tail)
-                _copy(fd, file.was, tail, 0)
-                undo.callback(_copy, tail, 0, fd, file.was)
-                os.ftruncate(fd, file.was)
-            undo.pop_all()
+            with contextlib.ExitStack() as undo:  # while the descriptors are there
+                for number, (file, fd) in enumerate(ready):
+                    at = file.path
+                    tail = os.open(f"{kept}/{number}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                    stack.callback(os.close, tail)
+                    _copy(fd, file.was, tail, 0)
+                    undo.callback(_copy, tail, 0, fd, file.was)
+                    os.ftruncate(fd, file.was)
+                undo.pop_all()
         except OSError as error:
             raise RestoreError(
                 f"cannot cut back {at}",

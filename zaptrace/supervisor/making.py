@@ -13,7 +13,7 @@ import contextlib
 import os
 
 from ..cancel import Cancel
-from ..errors import BadImage, ImageError
+from ..errors import BadImage
 from . import runtime
 
 TYPE_CHECKING = False  # as typing's, which takes long to load
@@ -138,21 +138,13 @@ def images_of(job: Job) -> list[str]:
     """Images that the pod may be made from, the best first; none: it is launched."""
     if job.verb == "launch" and not (job.images and job.go_on):
         return []
-    from ..image.series import Series, is_series
-
     if job.verb == "launch":
+        from ..image.series import Series
+
         return Series(str(job.images)).to_go_on_from()
-    if not is_series(str(job.image)):
-        return [str(job.image)]
-    if found := Series(str(job.image)).newest_first():
-        return found
-    raise ImageError(
-        f"there is no image in {job.image}",
-        needed="at least one image of the job",
-        found="none was made yet",
-        do="run the job: zaptrace run --images DIR --continue",
-        changed="nothing",
-    )
+    from ..pod.newest import images_at
+
+    return images_at(str(job.image))
 
 
 def claim(job: Job, engine: Engine) -> runtime.PodDir:
