@@ -18,7 +18,9 @@ wait                                                    outcome, once the pod en
 attach      rows cols tail                              outcome, once ended; {"detached": true}
 freeze                                                  frozen
 thaw                                                    frozen
-signal      signal: int, vpid: int|None, group: bool
+signal      signal: int, vpid: int|None, group: bool,
+            heard: bool; it came to the client, and
+            may say that a job is to be saved
 stop        grace: seconds, kill: bool                  outcome
 discard                                                 outcome; for a pod that was not to be
 checkpoint  to: path, then: "resume"|"stop",            report
@@ -64,6 +66,8 @@ if TYPE_CHECKING:
 VERSION = 1
 ONE_WAY = ("input", "resize", "ack", "detach")
 WINDOW = STREAM
+SAVED = 85
+"""The exit status of a job that was saved, and is to be run again."""
 BEAT_S = 1.0
 SILENCE_S = 30.0
 """Much longer than a supervisor on a host that is busy, or swaps, takes to beat."""
@@ -93,6 +97,14 @@ class Outcome(Record):
     """Of `failed`: what ended it."""
     told: list[str] = field(factory=list)
     """What its tracer had to say meanwhile, such as that a process had to be ended."""
+    images: str | None = None
+    """Of a job: where its images are."""
+
+    @property
+    def saved(self) -> bool:
+        """The job is to be run again: it goes on from its newest image."""
+        here = self.to is not None and os.path.dirname(self.to) == self.images
+        return self.how == "checkpointed" and here
 
     def to_dict(self) -> dict[str, Any]:
         """As a map for msgpack and JSON."""

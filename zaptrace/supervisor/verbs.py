@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .attach import Viewers
     from .control_socket import ControlSocket
     from .engine import Engine, Progress, Shown
+    from .keeper import Keeper
     from .logs import PodLog
     from .making import Making
     from .starter import Job
@@ -66,6 +67,7 @@ class Owner(Protocol):
     met_client: bool
 
     making: Making | None
+    keeper: Keeper | None
     stopping: Stopping
 
     @property
@@ -183,6 +185,8 @@ class Verbs:
             "meta": of.meta,
             "attached": len(of.viewers.all) if of.viewers else 0,
         }
+        if of.keeper is not None:
+            facts["images"] = of.keeper.facts()
         if processes and of.making is None:
             self._run(
                 request, lambda: facts | {"processes": list(map(as_dict, of.pod.processes()))}
@@ -312,9 +316,18 @@ class Verbs:
         signal: int,
         vpid: int | None = None,
         group: bool = False,
+        heard: bool = False,
         **_: object,
     ) -> None:
-        """To one process, or to the process group of the root process."""
+        """To one process, or to the process group of the root process.
+
+        One that was `heard` by a client may say that the job has to leave; then the pod has no part in it.
+        """
+        keeper = self._of.keeper
+        if heard and keeper is not None and keeper.takes(signal):
+            keeper.save(f"signal {signal} to the client")
+            self._of.control_socket.reply(request)
+            return
         if signal and signal not in signals.valid_signals():
             raise PodError(f"there is no signal {signal}", changed="nothing")
 
