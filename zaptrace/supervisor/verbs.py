@@ -338,12 +338,12 @@ class Verbs:
     def do_stop(
         self, request: Request, grace: float = 10.0, kill: bool = False, **_: object
     ) -> None:
-        """End the pod; answered when nothing is left of it. What is under way is given up."""
+        """End the pod; answered when nothing is left of it. It waits for a checkpoint."""
         of = self._of
         if kill:
             of.stopping.kill("zaptrace stop --kill")
         else:
-            of.stopping.stop(float(grace), "zaptrace stop")
+            of.stopping.stop(float(grace), "zaptrace stop", queues=True)
         of.waiting.append(request)
 
     def do_discard(self, request: Request, **_: object) -> None:
