@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
+from harness.hosts import Terminal
 from harness.shell import Shell
 from harness.supervisors import eventually
+from harness.world import waited
 from zaptrace.cli._detach_keys import DetachKeys
 from zaptrace.errors import PodError
 
@@ -153,15 +156,24 @@ class TestDetachKeys:
         assert keys.overdue() == b"\x1c" and not keys.holds
 
 
-def test_a_terminal_that_ends_is_a_detach(zaptrace: Shell) -> None:
-    """Without a signal, too: a connection that drops shows as the end of what can be read."""
+@pytest.mark.parametrize("heard", [True, False], ids=["by a signal", "by the end of what is read"])
+def test_a_terminal_that_hangs_up_is_a_detach(zaptrace: Shell, heard: bool) -> None:
     script = "while read x; do echo got $x; done"
-    with zaptrace.terminal("run", "--name", "web", "--", "sh", "-c", script) as screen:
-        eventually(lambda: not screen.is_cooked())
-        screen.child.send_signal(1)
-        assert screen.child.wait(20) == 129
+    zaptrace("run", "-d", "-t", "--name", "web", "--", "sh", "-c", script)
+    deaf = "" if heard else "trap '' HUP; "
+    argv = ["sh", "-c", f'{deaf}exec "$@"', "sh", *zaptrace.command, "attach", "web"]
+    window = Terminal(argv, zaptrace.env)
+    try:
+        window.type("one\n")
+        window.expect("got one")
+        os.close(window.master)
+        _, status = os.waitpid(window.pid, 0)
+        waited.discard(window.pid)
+    finally:
+        window.close()
+    assert os.waitstatus_to_exitcode(status) == 129
     with zaptrace.terminal("attach", "web") as screen:
-        eventually(lambda: not screen.is_cooked())
+        screen.expect(b"got one")
         screen.type(b"still\r")
         screen.expect(b"got still")
 

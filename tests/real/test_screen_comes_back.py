@@ -232,6 +232,24 @@ def test_no_question_is_asked_again(place: Path, opened: Open) -> None:
         host.close()
 
 
+def test_one_of_several_answers(place: Path, opened: Open) -> None:
+    host = Host(place, "a")
+    script = (
+        "stty raw -echo; head -c1 >/dev/null; printf 'up\\033[6n'; head -c 6 | cat -v; exec cat -v"
+    )
+    try:
+        host.run("run", "-d", "-t", "--name", "it", "--", "sh", "-c", script)
+        windows = [opened(host, "attach", "it") for _ in range(3)]
+        eventually(lambda: host.pods()[0]["attached"] == 3)
+        windows[2].type("!")
+        windows[2].expect("up^[[1;3R")
+        windows[1].type("no more")
+        windows[2].expect("no more")
+        assert {window.text().strip() for window in windows} == {"up^[[1;3Rno more"}
+    finally:
+        host.close()
+
+
 def test_the_size_follows_those_who_are_there(place: Path, opened: Open) -> None:
     host = Host(place, "a")
     script = "trap 'stty size' WINCH; echo up; while :; do sleep 0.1; done"

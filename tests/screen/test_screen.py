@@ -11,6 +11,7 @@ from zaptrace.screen.emulator import Emulator, replayed
 from zaptrace.screen.grid import Grid
 from zaptrace.screen.modes import Modes
 from zaptrace.screen.pen import changed, sequence
+from zaptrace.screen.questions import Unasked
 
 ROWS, COLS = 6, 12
 
@@ -267,6 +268,66 @@ def test_no_question_is_drawn() -> None:
     )
     asked += b"\x1b]4;1;?\x07\x1b]10;?\x07\x1b]11;?\x1b\\\x1b]52;c;?\x07\x1b[?u\x1bZ\x05\x1b[x"
     assert drawn(screen(asked), ROWS, COLS, 9) == drawn(screen(b""), ROWS, COLS, 9)
+
+
+ASKED = [
+    *(
+        b"\x1b[c",
+        b"\x1b[>c",
+        b"\x1b[=0c",
+        b"\x1b[5n",
+        b"\x1b[6n",
+        b"\x1b[?6n",
+        b"\x1b[?1$p",
+        b"\x1b[4$p",
+    ),
+    *(
+        b"\x1b[18t",
+        b"\x1b[14;2t",
+        b"\x1bP$qm\x1b\\",
+        b"\x1bP+q544e\x1b\\",
+        b"\x1b]4;1;?\x07",
+        b"\x05",
+    ),
+    *(
+        b"\x1b]11;?\x1b\\",
+        b"\x1b]52;c;?\x07",
+        b"\x1b[?u",
+        b"\x1bZ",
+        b"\x1b[x",
+        b"\x1b[>q",
+        b"\x1b[>0q",
+    ),
+]
+SAID = [
+    *(
+        b"text?",
+        b"\x1b[2J",
+        b"\x1b[31m",
+        b"\x1b[2 q",
+        b"\x1b[22;0t",
+        b"\x1b[8;24;80t",
+        b"\x1b[>1u",
+        b"\x1b[u",
+    ),
+    *(
+        b"\x1b]0;who?\x07",
+        b"\x1b]11;#000000\x07",
+        b"\x1bPtmux;x\x1b\\",
+        b"\x1b[!p",
+        b"\x1b[2S",
+        "日".encode(),
+    ),
+]
+
+
+@given(st.lists(st.sampled_from(ASKED + SAID)), st.integers(1, 9))
+def test_questions_are_taken_out(parts: list[bytes], size: int) -> None:
+    """In whatever pieces they come; all else is passed on as it is."""
+    unasked, data, found = Unasked(), b"".join(parts), b""
+    for at in range(0, len(data), size):
+        found += unasked.of(data[at : at + size])
+    assert found + unasked.rest() == b"".join(part for part in parts if part not in ASKED)
 
 
 def test_sizes_that_it_had() -> None:

@@ -177,11 +177,16 @@ class Viewers:
         at, data = self._ring.read(viewer.at, _CHUNK)
         skipped = at - viewer.at
         message = {"id": viewer.request, "stream": data, "at": at, "skipped": skipped}
+        message["answers"] = self._answers(viewer)
         if not self._socket.offer(viewer.client, message):
             return False
         viewer.at = at + len(data)
         viewer.acked = max(viewer.acked, at - control.WINDOW)
         return True
+
+    def _answers(self, viewer: Viewer) -> bool:
+        """Is its terminal the one that answers what the pod asks of its own?"""
+        return next((v for v in self.all if not v.read_only), viewer) is viewer
 
     def has_room(self) -> bool:
         """False while the ring may not outrun somebody who keeps up."""

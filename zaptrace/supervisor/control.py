@@ -9,7 +9,8 @@ A supervisor listens at <runtime>/<pod>/control.sock, a stream socket. One messa
                                                              verb is wait or attach
     screen    {"v": 1, "id": n, "screen": {...}, "at": int}  from "attach" with redraw, before its stream:
                                                              what makes it (scrollback.py), up to `at`
-    stream    {"v": 1, "id": n, "stream": bytes, "at": int}  none or more, from "attach"
+    stream    {"v": 1, "id": n, "stream": bytes, "at": int,
+               "skipped": int, "answers": bool}              none or more, from "attach"
     reply     {"v": 1, "id": n, "ok": true, ...results}      exactly one, and the last
               {"v": 1, "id": n, "ok": false, "error": ZaptraceError.to_dict()}
     one-way   {"v": 1, "verb": "input" | "resize" | "ack" | "detach", ...}   never answered
