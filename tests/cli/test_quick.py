@@ -207,6 +207,10 @@ class TestAsClickWould:
             "true -- x",
             "-- -d",
             "-- ls -it",
+            "-it true",
+            "-d -t -i true",
+            "-dit --name x true",
+            "--hup --tty --interactive true",
         ],
     )
     def test_run(self, line: str) -> None:
@@ -228,10 +232,10 @@ class TestAsClickWould:
             "--env A true",
             "--cwd /nowhere true",
             "--cwd /etc/passwd true",
-            "-it true",
-            "-d -t true",
-            "--hup true",
             "--detach-keys a true",
+            "-itx true",
+            "- true",
+            "-d- true",
         ],
     )
     def test_run_that_is_clicks(self, line: str) -> None:

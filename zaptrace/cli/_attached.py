@@ -163,10 +163,8 @@ class Attached:
         if message.get("skipped"):
             note = f"\r\n[zaptrace: {message['skipped']} bytes scrolled away]\r\n"
             data = note.encode() + data
-        if message.get("answers", True):
-            data = self._unasked.rest() + data
-        else:
-            data = self._unasked.of(data)
+        answers = message.get("answers", True)
+        data = self._unasked.rest() + data if answers else self._unasked.of(data)
         self._modes.follow(data)
         self._screen.show(data, message["at"] + len(message["stream"]))
 

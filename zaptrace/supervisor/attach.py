@@ -14,8 +14,8 @@ The window is as large as the smallest of those who may type, so that each sees 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 
+from ..record import Record, field
 from . import control
 from .control import Outcome
 from .control_socket import ControlSocket, Request
@@ -27,8 +27,7 @@ _MOVED_S = 0.06
 """How long a program has to notice that its window is another, and to draw. A slow one draws later."""
 
 
-@dataclass
-class Viewer:
+class Viewer(Record):
     """An attached client: how much of the stream it was sent, and how much it has shown."""
 
     client: bytes
@@ -40,7 +39,7 @@ class Viewer:
     read_only: bool = False
     arrives: bool = False
     """It was shown nothing yet."""
-    alive_at: float = field(default_factory=time.monotonic)
+    alive_at: float = field(factory=time.monotonic)
 
     def ack(self, at: int) -> None:
         """The client has written everything before offset `at`."""
