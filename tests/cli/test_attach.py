@@ -178,6 +178,19 @@ def test_a_terminal_that_hangs_up_is_a_detach(zaptrace: Shell, heard: bool) -> N
         screen.expect(b"got still")
 
 
+def test_logs_of_a_terminal_ask_ours_nothing(zaptrace: Shell) -> None:
+    script = (
+        "printf 'one\\r\\n\\033[?1000h\\033[c\\033[6n\\033[31mred\\033[0m\\r\\n\\033[?1049hother'"
+    )
+    script += "; exec sleep 60"
+    zaptrace("run", "-d", "-t", "--name", "web", "--", "sh", "-c", script)
+    eventually(lambda: "other" in zaptrace("logs", "web").stdout)
+    assert "\x1b[6n" in zaptrace("logs", "web").stdout
+    with zaptrace.terminal("logs", "web") as screen:
+        assert screen.end() == 0
+        assert screen.shown == b"one\r\n\x1b[0;31mred\x1b[0m\r\nother\r\n"
+
+
 def test_what_the_pod_had_turned_on_is_off_when_we_leave(zaptrace: Shell) -> None:
     script = "printf '\\033[?1049h\\033[?1000h\\033[?25l\\033[31mup'; exec sleep 60"
     with zaptrace.terminal("run", "--name", "web", "--", "sh", "-c", script) as screen:

@@ -32,7 +32,7 @@ checkpoint  to: path, then: "resume"|"stop",            report
 try                                                     report; a checkpoint that is thrown away
 migrate     to: endpoint, options,                      report; the outcome goes to who waits
             scrollback: bool (true)
-scrollback                                              data, at; what a tty pod wrote last
+scrollback  screen: bool                                data, at; what a tty pod wrote last; or screen
 cancel      what: id of a request, by: who wants it     cancelled: true; that request is answered, too
 
 A request whose client goes away is cancelled, as if it had asked for it; `wait` and `stop` are not.
