@@ -215,9 +215,12 @@ class Verbs:
         else:
             of.waiting.append(request)
 
-    def do_scrollback(self, request: Request, **_: object) -> None:
-        """What the pod wrote last, as far as we saw it."""
+    def do_scrollback(self, request: Request, screen: bool = False, **_: object) -> None:
+        """What the pod wrote last, as far as we saw it; or what makes the `screen` of its terminal."""
         of = self._of
+        if screen and of.terminal is not None:
+            of.control_socket.reply(request, screen=of.terminal.ring.facts())
+            return
         ring = of.terminal.ring if of.terminal else of.pod_log.recent if of.pod_log else None
         at, data = ring.read(ring.start, ring.limit) if ring else (0, b"")
         of.control_socket.reply(request, data=data, at=at, tty=of.terminal is not None)
@@ -351,12 +354,12 @@ class Verbs:
     def do_stop(
         self, request: Request, grace: float = 10.0, kill: bool = False, **_: object
     ) -> None:
-        """End the pod; answered when nothing is left of it. What is under way is given up."""
+        """End the pod; answered when nothing is left of it. It waits for a checkpoint."""
         of = self._of
         if kill:
             of.stopping.kill("zaptrace stop --kill")
         else:
-            of.stopping.stop(float(grace), "zaptrace stop")
+            of.stopping.stop(float(grace), "zaptrace stop", queues=True)
         of.waiting.append(request)
 
     def do_discard(self, request: Request, **_: object) -> None:

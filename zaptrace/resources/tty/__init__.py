@@ -6,6 +6,7 @@ that was typed but not ended yet comes back as such, and so does an end of file 
 
 What waits can only be seen by taking it: capture takes it under a termios of its own and puts it
 back at once, whatever happens (waiting.py). Output that was stopped, by ^S or tcflow(3), is so again.
+Of the pod's own, what was on the screen comes along: the supervisor has it (view/scrollback.py).
 
 Not carried: the number in /dev/pts/N where it is taken; some of what packet mode has to tell
 (packets.py); a master that
