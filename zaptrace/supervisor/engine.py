@@ -62,6 +62,7 @@ class Engine:
                 stdio=slots,
                 hold=True,
                 allow_changed=job.allow_changed,
+                ports=job.ports,
                 cancel=cancel,
             )
 
