@@ -132,10 +132,12 @@ def _image(path: str, allow_changed: tuple[str, ...], as_json: bool) -> int:
     from ..image.image import Image
     from ..pod.restore import claim
 
-    with Image.open(path) as image:
-        return _tell(
-            f"image {path} can be restored here", claim(image, allow_changed=allow_changed), as_json
-        )
+    try:
+        with Image.open(path) as image:
+            errors = claim(image, allow_changed=allow_changed)
+    except ZaptraceError as error:  # one that cannot be read is a no as well
+        errors = [error]
+    return _tell(f"image {path} can be restored here", errors, as_json)
 
 
 def _tell(title: str, errors: list[ZaptraceError], as_json: bool) -> int:
