@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import queue
 import sys
 import time
@@ -34,9 +35,11 @@ def client(request: pytest.FixtureRequest, home: Path) -> Iterator:
     facts |= {"signature_scheme": "hmac-sha256", "kernel_name": ""}
     (home / "nb.json").write_text(json.dumps(facts))
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", str(home / "nb.json")]
-    argv += ["--HistoryManager.enabled=False", f"--IPythonApp.ipython_dir={home}/ipython"]
+    argv += ["--HistoryManager.enabled=False"]
     argv += ["-c", f"import sys; sys.path.append({str(ROOT)!r})"]
-    zaptrace.launch(argv, name="nb", cwd=home)
+    # What a kernel keeps for its user goes away with the test.
+    env = {**os.environ, "HOME": str(home), "IPYTHONDIR": f"{home}/ipython"}
+    zaptrace.launch(argv, name="nb", cwd=home, env=env)
     with connected(home / "nb.json") as client:
         hears(client)
         yield client

@@ -14,7 +14,7 @@ A supervisor listens at <runtime>/<pod>/control.sock, a stream socket. One messa
 
 verb        arguments                                   results
 status      processes: bool                             name state since meta attached processes[]
-                                                        inside: is the client one of them?
+                                                        inside: true, if the client is one of them
 wait                                                    outcome, once the pod ended (see Outcome)
 attach      rows cols tail                              outcome, once ended; {"detached": true}
 freeze                                                  frozen

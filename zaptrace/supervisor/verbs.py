@@ -187,7 +187,8 @@ class Verbs:
             def look() -> dict[str, Any]:
                 found = of.pod.processes()
                 inside = any(process.rpid == asking for process in found)
-                return facts | {"processes": list(map(as_dict, found)), "inside": inside}
+                told = {"processes": list(map(as_dict, found))}
+                return facts | told | ({"inside": True} if inside else {})
 
             self._run(request, look)
         elif processes:
