@@ -72,6 +72,10 @@ PYTHON = {
     "supervisor/control_socket.py ControlSocket._let_in: self._listener.accept()":
         "the socket does not block",
     "supervisor/logs.py follow: while True": "each turn goes on to a newer file, and there is one more",
+    "supervisor/rollback.py by_another: subprocess.run(command, stdin=subprocess.DEVNULL, "
+    "stdout=subprocess.PIPE, start_new_session=True, check=False)":
+        "it ends with the pod, or says why not; what it calls has ends of its own",
+    "supervisor/rollback.py roll_back: client.wait()": "the pod was stopped by its checkpoint",
     "supervisor/runtime.py _take: while True": "a limit is in it",
     "supervisor/runtime.py claim_free: while True": "no name is tried twice",
     "supervisor/starter.py Waiting._reap: wait()": "it has ended, or was just killed",

@@ -17,6 +17,7 @@ A supervisor listens at <runtime>/<pod>/control.sock, a stream socket. One messa
 
 verb        arguments                                   results
 status      processes: bool                             name state since meta attached processes[]
+                                                        inside: true, if the client is one of them
 wait                                                    outcome, once the pod ended (see Outcome)
 attach      rows cols tail, redraw: bool,               outcome, once ended; {"detached": true}
             read_only: bool
@@ -31,7 +32,9 @@ checkpoint  to: path, then: "resume"|"stop",            report
             codec, rehearsal: bool (true),
             outside: "refuse"|"close",
             scrollback: bool (true)
+branch      image: path, name, ports: {port: port}      name, of the pod that was made of the image
 try                                                     report; a checkpoint that is thrown away
+rollback    image: path, allow_changed: paths           none: whoever asks is of the pod, and ends
 migrate     to: endpoint, options,                      report; the outcome goes to who waits
             scrollback: bool (true)
 scrollback  screen: bool                                data, at; what a tty pod wrote last; or screen
@@ -374,6 +377,11 @@ class Client:
             return PodError(
                 f"pod {self.name!r} is not running any more",
                 found=f"it {runtime.describe_end(past.to_dict())}",
+            )
+        if runtime.ended(self.name, self.root) or runtime.is_running(self.path):
+            return PodError(
+                f"pod {self.name!r} is not running any more",
+                found="how it ended is not known any more: a later pod has had its name",
             )
         last = ""
         with contextlib.suppress(OSError):

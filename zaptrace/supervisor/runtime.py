@@ -352,6 +352,14 @@ def ended(name: str, base: StrPath) -> dict[str, Any] | None:
     return records.read(path, _OUTCOME, needed=("how",))
 
 
+def names_of_ended(base: StrPath) -> list[str]:
+    """Of the pods whose end is still known."""
+    with contextlib.suppress(FileNotFoundError):
+        kept = os.listdir(os.path.join(base, ".ended"))
+        return [name.removesuffix(".json") for name in kept if name.endswith(".json")]
+    return []
+
+
 def ended_log(name: str, base: StrPath) -> Path:
     """Where the log of the last ended pod of that name is, if it had one."""
     from pathlib import Path

@@ -178,7 +178,7 @@ class Verbs:
 
     def do_status(self, request: Request, processes: bool = False, **_: object) -> None:
         """What `zaptrace ps` shows."""
-        of = self._of
+        of, asking = self._of, self._of.control_socket.pid_of(request.client)
         facts = {
             "name": of.job.name,
             "state": self._state(),
@@ -188,9 +188,14 @@ class Verbs:
         if of.keeper is not None:
             facts["images"] = of.keeper.facts()
         if processes and of.making is None:
-            self._run(
-                request, lambda: facts | {"processes": list(map(as_dict, of.pod.processes()))}
-            )
+
+            def look() -> dict[str, Any]:
+                found = of.pod.processes()
+                inside = any(process.rpid == asking for process in found)
+                told = {"processes": list(map(as_dict, found))}
+                return facts | told | ({"inside": True} if inside else {})
+
+            self._run(request, look)
         elif processes:
             of.control_socket.reply(request, **facts, processes=[])
         else:
@@ -396,6 +401,40 @@ class Verbs:
                 of.end(Outcome("checkpointed", to=to))
 
         self._run_exclusive(request, "checkpoint", work, ended)
+
+    def do_rollback(
+        self, request: Request, image: str, allow_changed: list[str] | None = None, **_: object
+    ) -> None:
+        """For a pod that wants to be put back itself: another process does it. See rollback.py."""
+        of = self._of
+
+        def work() -> None:
+            from .rollback import by_another
+
+            instance = str(of.meta.get("instance"))
+            by_another(of.job.name or "", of.job.root, instance, image, allow_changed or [])
+
+        self._run(request, work)
+
+    def do_branch(
+        self,
+        request: Request,
+        image: str,
+        name: str,
+        ports: dict[int, int] | None = None,
+        **_: object,
+    ) -> None:
+        """For a pod that wants another made of an image of it: it could not start a supervisor."""
+        of = self._of
+
+        def work() -> dict[str, Any]:
+            from .starter import Job, start
+
+            job = Job("restore", of.job.root, name, image=image, ports=ports or {}, stdio="log")
+            with start(job) as started:
+                return {"name": started.name}
+
+        self._run(request, work)
 
     def do_try(self, request: Request, **_: object) -> None:
         """A checkpoint that is thrown away."""
