@@ -14,6 +14,7 @@ A supervisor listens at <runtime>/<pod>/control.sock, a stream socket. One messa
 
 verb        arguments                                   results
 status      processes: bool                             name state since meta attached processes[]
+stats                                                   name stops calls[]; see pod/counts.py
 wait                                                    outcome, once the pod ended (see Outcome)
 attach      rows cols tail                              outcome, once ended; {"detached": true}
 freeze                                                  frozen
