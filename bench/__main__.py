@@ -1,5 +1,6 @@
 """python -m bench [EXPERIMENT ...] [--systems SYSTEM ...] [--rounds N] [--out DIR]
-python -m bench compare A B
+python -m bench compare A B    what differs between two results by more than chance
+python -m bench page DIR       a result as docs/performance.md
 
 Measures, and writes samples, a report and drawings to bench/results/DATE/ (or DIR).
 """
@@ -11,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import compare, found, plots, report, samples
+from . import compare, found, page, plots, report, samples
 from .runner import Runner
 from .tools import ROOT
 
@@ -99,6 +100,11 @@ def main() -> int:
         if len(sys.argv) != 4:
             raise SystemExit("usage: python -m bench compare A B")
         compare.main(sys.argv[2], sys.argv[3])
+        return 0
+    if sys.argv[1:2] == ["page"]:
+        if len(sys.argv) != 3:
+            raise SystemExit("usage: python -m bench page DIR")
+        print(page.page(samples.read(Path(sys.argv[2]))), end="")
         return 0
     return measure(sys.argv[1:])
 

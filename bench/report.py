@@ -29,7 +29,7 @@ def cell(samples: Sequence[Sample], ratios: Sequence[float]) -> str:
     return told + (f" ×{number(statistics.median(ratios))}" if ratios else "")
 
 
-def _table(rows: Iterable[Sequence[str]]) -> list[str]:
+def table_of(rows: Iterable[Sequence[str]]) -> list[str]:
     head, *body = rows
     lines = [head, ["---"] * len(head), *body]
     return [f"| {' | '.join(cells)} |" for cells in lines] + [""]
@@ -46,7 +46,7 @@ def table(results: Results, keys: Sequence[Key], systems: Sequence[str]) -> list
             row.append(cell(samples, ratios) if samples else "-")
         unit = next(s.unit for s in results.samples if (s.experiment, s.case, s.figure) == key)
         rows.append([key[1] if key[1] not in ("all", "quick") else "", f"{key[2]}, {unit}", *row])
-    return _table(rows)
+    return table_of(rows)
 
 
 def voids(results: Results, experiment: str) -> list[str]:
@@ -93,14 +93,14 @@ def report(
         [name, systems[name].about if name in systems else "", version]
         for name, version in run["versions"].items()
     ]
-    lines += _table(rows)
+    lines += table_of(rows)
     if absent := [v for v in results.voids if v.why == "missing"]:
         lines += ["Not measured, as it is not installed or not allowed:", ""]
         lines += [f"- {v.system}: `{v.said}`" for v in absent] + [""]
     names = dict.fromkeys([s.experiment for s in results.samples])
     names |= dict.fromkeys(v.experiment for v in results.voids if v.experiment)
     for name in names:
-        lines += _section(results, name, experiments.get(name), plots.get(name, []), systems)
+        lines += _section(results, name, experiments.get(name), plots.get(name, []))
     return "\n".join(lines)
 
 
@@ -109,10 +109,10 @@ def _section(
     name: str,
     experiment: Experiment | None,
     plots: Sequence[str],
-    systems: dict[str, System],
 ) -> list[str]:
     there = results.systems(name)
-    under = sorted({systems[s].words for s in there if s in systems and systems[s].words})
+    words = results.run.get("words", {})
+    under = sorted({words[s] for s in there if s in words})
     title = f"## {experiment.title if experiment else name}"
     lines = [title + (f" ({'; '.join(under)})" if under else ""), ""]
     samples = [s for s in results.samples if s.experiment == name]

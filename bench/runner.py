@@ -43,7 +43,9 @@ class Runner:
         progress: Progress = lambda *_: None,
     ) -> None:
         self.rounds, self.quick, self.progress = rounds, quick, progress
-        self.results = Results(run=host.facts() | {"systems": list(systems), "versions": {}})
+        self.results = Results(
+            run=host.facts() | {"systems": list(systems), "versions": {}, "words": {}}
+        )
         self.systems: dict[str, System] = {}
         for name, system in systems.items():
             if line := system.missing():
@@ -51,6 +53,8 @@ class Runner:
             else:
                 self.systems[name] = system
                 self.results.run["versions"][name] = system.version()
+                if system.words:
+                    self.results.run["words"][name] = system.words
 
     def run(self, experiment: Experiment) -> None:
         """All rounds of all cases, each system being up throughout."""

@@ -83,9 +83,8 @@ def programs(place: Path) -> Path:
         compiled(source.stem)
     directory, disk = place / "programs", place / "programs.raw"
     shutil.copytree(BUILT, directory)
-    subprocess.run(
-        [found("mke2fs") or "mke2fs", "-q", "-t", "ext4", "-d", directory, disk, "16M"], check=True
-    )
+    make = [found("mke2fs") or "mke2fs", "-q", "-t", "ext4", "-d", directory, disk, "16M"]
+    ended_well([str(word) for word in make])
     return disk
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import socket
 import time
@@ -50,7 +51,8 @@ class Line:
     def run(self, command: str, patience_s: float) -> str:
         """RefusedError when it fails."""
         self._socket.settimeout(patience_s)
-        self._socket.sendall(command.encode() + b"\n")
+        asked = base64.b64encode(command.encode()).decode()
+        self._socket.sendall(f"echo {asked} | base64 -d >/tmp/asked; sh /tmp/asked\n".encode())
         found = self.until(r"^(.*)\n@end (\d+)\n", patience_s)
         if found[2] != "0":
             raise RefusedError(f"status {found[2]}: {found[1][-200:]}")

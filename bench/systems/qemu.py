@@ -199,7 +199,14 @@ class QemuInside(Inside):
     def resume(self, state: Path) -> None:
         more = ("-incoming", f"exec:cat {state / 'machine'}")
         self.machine = self._boot(*more, boots=False)
-        self.machine.monitor("cont")
+        monitor = self.machine.monitor
+        until(
+            lambda: monitor("query-status")["status"] != "inmigrate",
+            "all of it",
+            _SAVE_S,
+            pause=0.005,
+        )
+        monitor("cont")
 
     def end_of(self, pid: str) -> None:
         """A guest that is not as it was is made anew."""

@@ -10,6 +10,7 @@ import pytest
 from bench import plots, report, samples
 from bench.compare import changes, told
 from bench.found import asked, experiments, systems
+from bench.page import OURS, page
 from bench.runner import Runner
 from harness.fake_bench import FakeExperiment, FakeSystem
 
@@ -64,7 +65,7 @@ def test_a_system_that_does_not_come_up_is_told():
 
 def test_the_report_has_every_number_with_its_spread():
     words = FakeSystem("other", [2, 4, 8])
-    words.words = "under emulation"
+    words.words = "under emulation"  # known when it is asked for the first time
     runner, experiment = ran(FakeSystem("native", [1, 2, 4]), words)
     text = report.report(
         runner.results, {"fake": experiment}, {"other": words}, {"fake": ["a.svg"]}
@@ -117,3 +118,26 @@ def test_names_are_taken_in_their_order():
     assert [*asked(["b", "a"], {"a": 1, "b": 2}, "thing")] == ["b", "a"]
     with pytest.raises(SystemExit, match="no thing is called c; there are a, b"):
         asked(["c"], {"a": 1, "b": 2}, "thing")
+
+
+def test_the_page_tells_first_where_others_are_ahead():
+    runner = Runner({}, rounds=3)
+    systems = {"native": 1.0, OURS: 10.0, "rival": 5.0, "slow": 20.0}
+    runner.results.run["systems"] = [*systems]
+    for name, cost in systems.items():
+        for experiment, case, figure in (
+            ("run_cost", "all", "getppid"),
+            ("applications", "build", "seconds"),
+            ("suspend", "1 GiB", "suspend"),
+        ):
+            sample = samples.Sample(experiment, case, name, 0, figure, "ms", cost, 0.5)
+            runner.results.samples.append(sample)
+    told = page(runner.results)
+    first, _, rest = told.partition("\n## ")
+    assert "- getppid: rival 5 ms, we 10 ms" in first and "slow" not in first
+    assert "ten microseconds" in first
+    assert "| build | 1 | 10 | 5 | 20 |" in rest
+    assert "| 1 GiB | 1 | 10 | 5 | 20 |" in rest
+    assert "- getppid, zaptrace-fresh: 10 times" in rest
+    del runner.results.samples[2 * 3 :]
+    assert "No rival of this run is ahead" in page(runner.results)
