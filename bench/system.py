@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from . import asroot
+from .throttle import Throttle
 
 
 class NotOfferedError(Exception):
@@ -58,6 +59,11 @@ class Load:
         """What `suspend` left goes on, and writes to `out` again."""
         raise NotOfferedError("has no way to suspend")
 
+    def move(self, by: Throttle) -> None:
+        """To another instance of the system, over a connection that goes through `by`; it runs there
+        afterwards, and not here."""
+        raise NotOfferedError("has no way to move what runs")
+
     def size(self, state: Path) -> int:
         """Bytes on disk of what `suspend` left."""
         return sum(
@@ -80,6 +86,10 @@ class Inside:
 
     def start(self, argv: Sequence[str]) -> Load:
         raise NotImplementedError
+
+    def start_to_move(self, argv: Sequence[str]) -> Load:
+        """Like `start`, of a load that will be moved."""
+        raise NotOfferedError("has no way to move what runs")
 
     def start_anew(self) -> tuple[float, float | None]:
         """Start and end by its own command, with nothing to do inside: milliseconds on the clock, and

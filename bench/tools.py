@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = ROOT / "bench" / "programs"
+ZAPTRACE = str(Path(sys.executable).with_name("zaptrace"))
 BUILT = ROOT / "build" / "bench"
 
 

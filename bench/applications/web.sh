@@ -1,6 +1,6 @@
 # nginx answers 20,000 requests of 10 clients that keep their connections (ab).
-need nginx ab python3
 PATH=$PATH:/usr/sbin
+need nginx ab python3
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 mkdir html && echo hello >html/index.html
 cat >conf <<END

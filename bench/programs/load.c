@@ -1,6 +1,7 @@
-/* load bytes N | processes N | threads N: something to freeze, to suspend and to resume.
+/* load bytes N [PERCENT] | processes N | threads N: something to freeze, to suspend, to resume and to move.
  *
- * bytes: N MiB of random bytes in one process. Says ready, then every other millisecond a line
+ * bytes: N MiB of random bytes in one process; so many percent of its pages are written to in a second,
+ * what is there already. Says ready, then every other millisecond a line
  * "COUNT LAP": COUNT goes up by one each time, LAP when all of it has been looked at once more: every
  * byte is what it was, every process or thread has answered. What is not as it was ends it with "wrong".
  */
@@ -23,6 +24,7 @@
 #define TICK_NS 2000000
 #define WORDS_A_TICK (128 << 10)
 #define TICKS_A_ROUND 100 /* so rarely is everybody woken */
+#define WORDS_A_PAGE 512
 #define START 88172645463325252u
 
 static struct shared {
@@ -85,10 +87,22 @@ static int round_is_over(size_t n)
 	return 1;
 }
 
+static void write_to(volatile uint64_t *memory, size_t words, double percent)
+{
+	static double owed;
+	static uint64_t at = START;
+	for (owed += percent / 100 * (words / WORDS_A_PAGE) * TICK_NS / 1e9; owed >= 1; owed--) {
+		at = next(at);
+		volatile uint64_t *word = &memory[at % (words / WORDS_A_PAGE) * WORDS_A_PAGE];
+		*word = *word;
+	}
+}
+
 int main(int argc, char **argv)
 {
-	if (argc != 3)
+	if (argc != 3 && argc != 4)
 		return 2;
+	double percent = argc == 4 ? atof(argv[3]) : 0;
 	size_t n = strtoul(argv[2], NULL, 10), words = 0, at = 0;
 	uint64_t *memory = NULL, x = START;
 	if (strcmp(argv[1], "bytes") == 0) {
@@ -108,6 +122,7 @@ int main(int argc, char **argv)
 	unsigned long lap = 0;
 	for (unsigned long count = 1;; count++) {
 		nanosleep(&(struct timespec){.tv_nsec = TICK_NS}, NULL);
+		write_to(memory, words, percent);
 		for (size_t end = at + WORDS_A_TICK; at < end && at < words; at++)
 			if (memory[at] != (x = next(x))) {
 				dprintf(1, "wrong\n");

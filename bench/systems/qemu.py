@@ -23,12 +23,13 @@ from .. import asroot
 from ..guests.image import MINIMAL, SERVER, Image, command_line, programs
 from ..guests.line import Line, connected
 from ..system import PATIENCE_S, Inside, LateError, Load, RefusedError, System
+from ..throttle import Throttle
 from ..tools import ended_well, first_line, until
 
 MEMORY_MIB = 2048
 _BOOT_S = 600.0
 _KVM_S = 60.0
-_SAVE_S = 600.0
+_SAVE_S = 300.0
 
 
 @cache
@@ -82,9 +83,10 @@ class Machine:
     def __init__(
         self, image: Image, place: Path, disk: Path, out: Path, *more: str, boots: bool = True
     ) -> None:
-        self._place = place
-        self._monitor_path, line = (place / name for name in ("monitor", "line"))
-        for path in (self._monitor_path, line):
+        """`place` is its own; programs and disk may be another's."""
+        place.mkdir(exist_ok=True)
+        monitor, line = (place / name for name in ("monitor", "line"))
+        for path in (monitor, line):
             path.unlink(missing_ok=True)
         words = "console=ttyS0 root=/dev/vda rw quiet panic=-1 no_timer_check init=/bench-init"
         accel = ("kvm", "host") if kvm() else ("tcg", "max")
@@ -93,8 +95,8 @@ class Machine:
             "-m", str(MEMORY_MIB), "-nodefaults", "-display", "none", "-no-reboot",
             "-kernel", image.kernel, "-initrd", image.ramdisk, "-append", words,
             "-drive", f"file={disk},if=virtio,format=qcow2,cache=unsafe",
-            "-drive", f"file={place / 'programs.raw'},if=virtio,format=raw,readonly=on",
-            "-qmp", f"unix:{self._monitor_path},server=on,wait=off",
+            "-drive", f"file={disk.with_name('programs.raw')},if=virtio,format=raw,readonly=on",
+            "-qmp", f"unix:{monitor},server=on,wait=off",
             "-serial", f"file:{place / 'console'}",
             "-chardev", f"socket,id=line,path={line},server=on,wait=off", "-serial", "chardev:line",
             "-chardev", f"file,id=out,path={out},append=on", "-serial", "chardev:out", *more,
@@ -104,7 +106,7 @@ class Machine:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         try:
-            self.monitor = Monitor(self._monitor_path)
+            self.monitor = Monitor(monitor)
             self.line = Line(connected(line, 60.0))
             if boots:
                 self.line.until("@up\n", _BOOT_S)
@@ -142,6 +144,9 @@ class GuestLoad(Load):
     def resume(self, state: Path) -> None:
         self._inside.resume(state)
 
+    def move(self, by: Throttle) -> None:
+        self._inside.move(by)
+
     def close(self) -> None:
         self._inside.end_of(self._pid)
 
@@ -152,6 +157,7 @@ class QemuInside(Inside):
     def __init__(self, image: Image, place: Path) -> None:
         self.image, self.place = image, place
         self.disk, self.out = place / "disk.qcow2", place / "out"
+        self._machines = 0
         programs(place)
         self.machine = self._boot()
 
@@ -161,13 +167,33 @@ class QemuInside(Inside):
             backing = ["-b", str(self.image.disk), "-F", "qcow2", str(self.disk)]
             ended_well(["qemu-img", "create", "-q", "-f", "qcow2", *backing])
             self.out.write_bytes(b"")
-        return Machine(self.image, self.place, self.disk, self.out, *more, boots=boots)
+        self._machines += 1
+        own = self.place / f"m{self._machines}"
+        return Machine(self.image, own, self.disk, self.out, *more, boots=boots)
 
     def run(self, argv: Sequence[str], patience_s: float = PATIENCE_S) -> str:
         return self.machine.line.run(command_line([*argv]), patience_s)
 
     def start(self, argv: Sequence[str]) -> Load:
         return GuestLoad(self, argv)
+
+    def start_to_move(self, argv: Sequence[str]) -> Load:
+        return self.start(argv)
+
+    def move(self, by: Throttle) -> None:
+        """Live: memory is sent while it runs, and again where it was written to, until little is left."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        there = self._boot("-incoming", f"tcp:127.0.0.1:{port}", boots=False)
+        try:
+            self.machine.monitor("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
+            self.machine.monitor("migrate", uri=f"tcp:127.0.0.1:{by.to(port)}")
+            self._until_moved()
+        except BaseException:
+            there.end()
+            raise
+        self.machine.end()
+        self.machine = there
 
     def start_anew(self) -> tuple[float, float | None]:
         """Boot, and be told to do nothing."""

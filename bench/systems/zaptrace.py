@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..command_cost import COMPILED, cost
 from ..system import PATIENCE_S, Inside, LateError, Load, NotOfferedError, RefusedError, System
-from ..tools import compiled, ended_well, wait_for_ready
+from ..tools import ZAPTRACE, compiled, ended_well, wait_for_ready
+from ._hosts import HostedLoad, Hosts
 
-ZAPTRACE = str(Path(sys.executable).with_name("zaptrace"))
 _COMPLETE = {"_ZAPTRACE_COMPLETE": "bash_complete", "COMP_WORDS": "zaptrace r", "COMP_CWORD": "1"}
 COMMANDS: dict[str, tuple[list[str], dict[str, str]]] = {
     "help": ([ZAPTRACE, "--help"], {}),
@@ -101,6 +100,7 @@ class PodInside(Inside):
     def __init__(self, place: Path, *, moved: bool = False, rehearsal: bool = True) -> None:
         self._place, self._moved, self._rehearsal = place, moved, rehearsal
         self._count = 0
+        self._hosts: Hosts | None = None
 
     def _start(self, argv: Sequence[str]) -> tuple[PodLoad, Path]:
         """A pod that has begun; it was moved before the program began, where that is the mode."""
@@ -139,6 +139,18 @@ class PodInside(Inside):
 
     def start(self, argv: Sequence[str]) -> Load:
         return self._start(argv)[0]
+
+    def start_to_move(self, argv: Sequence[str]) -> Load:
+        """From one host server to another; one that has moved before moves as any does."""
+        if self._moved:
+            raise NotOfferedError("moves as any pod does")
+        self._hosts = self._hosts or Hosts(self._place)
+        self._count += 1
+        return HostedLoad(self._hosts, f"moves-{self._count}", argv)
+
+    def close(self) -> None:
+        if self._hosts:
+            self._hosts.close()
 
     def start_anew(self) -> tuple[float, float | None]:
         """As a user types it; a pod that was moved is not what one starts."""
@@ -190,7 +202,11 @@ class Fresh(System):
 
     @contextlib.contextmanager
     def up(self, place: Path) -> Iterator[Inside]:
-        yield PodInside(place, moved=self.moved, rehearsal=self.rehearsal)
+        inside = PodInside(place, moved=self.moved, rehearsal=self.rehearsal)
+        try:
+            yield inside
+        finally:
+            inside.close()
 
 
 class Moved(Fresh):
