@@ -97,7 +97,7 @@ bench: $(VENV)/.built
 
 bench-all: $(VENV)/.built
 	@$(DRAWS)
-	@$(BIN)/python -m bench --systems all $(BENCH)
+	@$(BIN)/python -m bench --all $(BENCH)
 
 endif
 

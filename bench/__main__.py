@@ -8,6 +8,7 @@ Measures, and writes samples, a report and drawings to bench/results/DATE/ (or D
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -27,8 +28,9 @@ def parser(systems: list[str], experiments: list[str]) -> argparse.ArgumentParse
         "experiments", nargs="*", metavar="EXPERIMENT", help="all, when none is named"
     )
     made.add_argument(
-        "--systems", nargs="+", metavar="SYSTEM", help="or: all; else native and zaptrace"
+        "--systems", nargs="+", metavar="SYSTEM", help="native and zaptrace, when none is named"
     )
+    made.add_argument("--all", action="store_true", help="every system, when none is named")
     made.add_argument(
         "--rounds", type=int, metavar="N", help="instead of what each experiment takes"
     )
@@ -70,11 +72,12 @@ def save(results: samples.Results, out: Path) -> Path:
 
 
 def measure(argv: list[str]) -> int:
+    os.environ["PATH"] += ":/usr/sbin:/sbin"  # where some rivals lie, on no user's path
     systems, experiments = found.systems(), found.experiments()
     asked = parser([*systems], [*experiments]).parse_args(argv)
     chosen = found.asked(asked.experiments or [*experiments], experiments, "experiment")
     usual = [name for name, system in systems.items() if system.usual]
-    names = [*systems] if asked.systems == ["all"] else asked.systems or usual
+    names = asked.systems or ([*systems] if asked.all else usual)
     display = Display()
     runner = Runner(
         found.asked(names, systems, "system"),

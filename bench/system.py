@@ -118,7 +118,7 @@ class System:
 
     def missing(self) -> str | None:
         """None, or the line that would install what is missing."""
-        if [program for program in self.programs if not found(program)]:
+        if [program for program in self.programs if not shutil.which(program)]:
             return f"apt-get install {' '.join(self.packages)}"
         if self.as_root and not asroot.offered():
             return "as root: make bench-all"
@@ -136,8 +136,3 @@ class System:
     def supports(self, experiment: str) -> bool:
         """Whether it makes sense there; what is not supported is not even tried."""
         return True
-
-
-def found(program: str) -> str | None:
-    """Also where only root looks."""
-    return shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")

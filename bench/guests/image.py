@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import asroot
-from ..system import RefusedError, found
+from ..system import RefusedError
 from ..tools import BUILT, PROGRAMS, compiled, ended_well, last_words
 
 PLACE = Path("/var/tmp/zaptrace-bench-guests")
@@ -83,7 +83,7 @@ def programs(place: Path) -> Path:
         compiled(source.stem)
     directory, disk = place / "programs", place / "programs.raw"
     shutil.copytree(BUILT, directory)
-    make = [found("mke2fs") or "mke2fs", "-q", "-t", "ext4", "-d", directory, disk, "16M"]
+    make = ["mke2fs", "-q", "-t", "ext4", "-d", directory, disk, "16M"]
     ended_well([str(word) for word in make])
     return disk
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .. import asroot
 from ..system import PATIENCE_S, Inside, LateError, Load, NotOfferedError, RefusedError, System
-from ..tools import first_line, last_words
+from ..tools import first_line, last_words, until
 from .native import NativeLoad
 
 _ENTER = ("nsenter", "--user", "--mount", "--pid", "--preserve-credentials", "--target")
@@ -106,29 +106,42 @@ class UserLoad(Load):
 
     def __init__(self, argv: Sequence[str], out: Path) -> None:
         self.out = out
-        keeper = "echo $$ >&2; exec sleep 1000000"
         with out.open("wb") as file:
             self._keeper = subprocess.Popen(
                 ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork",
-                 "--mount-proc", "--kill-child", "sh", "-c", keeper],
-                stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.PIPE,
-                start_new_session=True, text=True,
+                 "--mount-proc", "--kill-child", "sleep", "1000000"],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                start_new_session=True,
             )  # fmt: skip
-            assert self._keeper.stderr
-            if not self._keeper.stderr.readline().strip().isdigit():
-                raise RefusedError("a user namespace was refused")
-            self._inside = Path(f"/proc/{self._keeper.pid}/task/{self._keeper.pid}/children")
-            self._load = subprocess.Popen(
-                [*self._enter(), "setsid", *argv], stdin=subprocess.DEVNULL, stdout=file,
-                cwd=out.parent,
-            )  # fmt: skip
+            self._load: subprocess.Popen[bytes] | None = None
+            try:
+                until(self._is_made, "a user namespace", 30.0, pause=0.005)
+                self._load = subprocess.Popen(
+                    [*self._enter(), "setsid", *argv], stdin=subprocess.DEVNULL, stdout=file,
+                    stderr=subprocess.DEVNULL, cwd=out.parent,
+                )  # fmt: skip
+            except BaseException:
+                self.close()
+                raise
+            self._program = argv[0]
+
+    def _is_made(self) -> bool:
+        """Its first process is there, with namespaces and mounts."""
+        if self._keeper.poll() is not None:
+            raise RefusedError("a user namespace with processes of its own is refused here")
+        first = self._first()
+        return bool(first) and Path(f"/proc/{first}/comm").read_text() == "sleep\n"
+
+    def _first(self) -> str:
+        pid = self._keeper.pid
+        return next(iter(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()), "")
 
     def _enter(self) -> list[str]:
-        return [*_ENTER, self._inside.read_text().split()[0]]
+        return [*_ENTER, self._first()]
 
     def suspend(self, to: Path) -> None:
         to.mkdir()
-        find = f"pgrep -f -o '{self._load.args[-2]}'"  # type: ignore[index]
+        find = f"pgrep -f -o '{self._program}'"
         criu = f"exec criu dump -t $({find}) -D {to} -o dump.log"
         _criu([*self._enter(), "sh", "-c", criu], to / "dump.log", root=False)
 
@@ -139,8 +152,9 @@ class UserLoad(Load):
     def close(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._keeper.pid, signal.SIGKILL)
-        self._keeper.communicate()
-        self._load.wait()
+        for process in (self._keeper, self._load):
+            if process:
+                process.wait(30.0)
 
 
 class UserInside(CriuInside):

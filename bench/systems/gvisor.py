@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .. import asroot
 from ..system import PATIENCE_S, Inside, LateError, Load, RefusedError, System
-from ..tools import first_line, last_words
+from ..tools import BUILT, first_line, last_words
 
 PLATFORM = "ptrace"
 
@@ -32,6 +32,7 @@ def _config(argv: Sequence[str], place: Path) -> dict:
             {"destination": "/proc", "type": "proc", "source": "proc"},
             {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
             {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"},
+            {"destination": str(BUILT), "type": "bind", "source": str(BUILT), "options": ["ro"]},
             {"destination": str(place), "type": "bind", "source": str(place)},
         ],
         "linux": {"namespaces": [{"type": kind} for kind in kinds]},
