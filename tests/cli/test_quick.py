@@ -1,6 +1,6 @@
 """What is answered without click is what click would have answered, and the start loads only what it needs.
 
-How long that takes is bench/start_cost.py's to tell; what it costs is what is loaded, and that is held
+How long that takes is bench/experiments/start.py's to tell; what it costs is what is loaded, which is held
 here.
 """
 

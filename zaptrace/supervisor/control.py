@@ -18,6 +18,7 @@ A supervisor listens at <runtime>/<pod>/control.sock, a stream socket. One messa
 verb        arguments                                   results
 status      processes: bool                             name state since meta attached processes[]
                                                         inside: true, if the client is one of them
+stats                                                   name stops calls[]; see pod/counts.py
 wait                                                    outcome, once the pod ended (see Outcome)
 attach      rows cols tail, redraw: bool,               outcome, once ended; {"detached": true}
             read_only: bool

@@ -201,6 +201,19 @@ class Verbs:
         else:
             of.control_socket.reply(request, **facts)
 
+    def do_stats(self, request: Request, **_: object) -> None:
+        """What being traced costs the pod: how often its threads stopped, and where."""
+        from ..pod.counts import counts
+
+        of = self._of
+
+        def look() -> Results:
+            told = of.pod.call(counts, of.pod)
+            calls = list(map(as_dict, told.calls))
+            return {"name": of.job.name, "stops": told.stops, "calls": calls}
+
+        self._run(request, look)
+
     def _state(self) -> str:
         of = self._of
         if of.outcome is not None and not of.outcome.left:
