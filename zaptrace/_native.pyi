@@ -172,6 +172,8 @@ class zt_ipc(CData):
     mode: int
     uid: int
     gid: int
+    cuid: int
+    cgid: int
     size: int
     stamps: Sequence[int]
 
