@@ -122,3 +122,9 @@ def test_the_page_of_what_is_carried_has_each_program():
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \| \S+ \| ", page, re.M)
     assert rows == [(p.stem, matrix.sentence(p)) for p in sorted(PROGRAMS.glob("*.c"))]
     assert "✗" not in page.partition("Written on")[2]
+
+
+def test_the_page_of_root_has_each_program_of_root():
+    page = (ROOT / "docs" / "as-root.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|$", page, re.M)
+    assert rows == [(p.stem, matrix.sentence(p)) for p in sorted(PROGRAMS.glob("root/*.c"))]
