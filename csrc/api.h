@@ -144,7 +144,7 @@ typedef struct zt_ipc {
     int32_t key;      /* in the pod; 0: none */
     int32_t creator;
     int32_t removed; /* a segment that goes with its last attachment */
-    uint32_t mode, uid, gid;
+    uint32_t mode, uid, gid, cuid, cgid;
     uint64_t size; /* bytes of a segment, semaphores of a set, bytes that a queue may hold */
     /* Who and when last, as programs are told: shm atime, dtime, ctime, lpid; sem otime, ctime; msg stime,
      * rtime, ctime, lspid, lrpid. */

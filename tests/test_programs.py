@@ -57,6 +57,8 @@ _NEEDS = {
 pipe watched as one number, which is refused there (test_epoll.py)."""
 
 
+_NEEDS_OF_ROOT = {"root_raw_packet": [("CAP_NET_RAW", 13)]}
+
 _ASK_THE_KERNEL = {"seccomp_asked": "native", "seccomp_strict": "native"}
 """What a filter that is around the test shows to, natively; a pod's own does not."""
 
@@ -95,7 +97,7 @@ def test_program_three_times_over(source: Path, place: Path):
 @pytest.mark.parametrize("source", sorted(PROGRAMS.glob("root/*.c")), ids=lambda p: p.stem)
 def test_program_of_root(source: Path, flavour: str, place: Path):
     """What only root's processes can be, or have."""
-    require_root()
+    require_root(*_NEEDS_OF_ROOT.get(source.stem, ()))
     run_flavour(flavour, [compiled(source)], place)
 
 

@@ -177,6 +177,8 @@ class zt_ipc(CData):
     mode: int
     uid: int
     gid: int
+    cuid: int
+    cgid: int
     size: int
     stamps: Sequence[int]
 
