@@ -13,7 +13,6 @@ from harness.world import (
     PROGRAMS,
     compiled,
     require_clone3,
-    require_kcmp,
     require_mbind,
     require_pidfd_getfd,
 )
@@ -50,10 +49,8 @@ _NEEDS = {
     "pidfd_living": require_clone3,
     "pidfd_getfd": require_pidfd_getfd,
     "memory_policy": require_mbind,
-    "epoll_edges": require_kcmp,
 }
-"""What a container's profile denies, to the program itself, or to us: epoll_edges has both ends of a
-pipe watched as one number, which is refused there (test_epoll.py)."""
+"""What a container's profile denies to the program itself."""
 
 
 _ASK_THE_KERNEL = {"seccomp_asked": "native", "seccomp_strict": "native"}
