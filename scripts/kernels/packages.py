@@ -6,6 +6,7 @@ import lzma
 import re
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ _SUITES = (
     *("debian trixie", "debian trixie-backports", "debian-security trixie-security"),
 )
 
+
+_LISTS_LAST_S = 24 * 3600
 
 MODULES = ("unix_diag", "inet_diag", "tcp_diag", "udp_diag")
 """Those that a kernel gets for itself where there is a modprobe; in this order."""
@@ -50,7 +53,10 @@ class Packages:
         self._options = [
             word for key, value in options.items() for word in ("-o", f"{key}={value}")
         ]
-        self._apt("apt-get", "-qq", "update")
+        known = apt / "updated"
+        if not known.exists() or time.time() - known.stat().st_mtime > _LISTS_LAST_S:
+            self._apt("apt-get", "-qq", "update")
+            known.touch()
 
     def _apt(self, command: str, *words: str, check: bool = True) -> str:
         ran = subprocess.run(
