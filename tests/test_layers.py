@@ -26,6 +26,8 @@ FLOORS = (
     "migration",
     "supervisor",
     "server demo",
+    "api",
+    "aio",
     "cli",
     "__init__ __main__",
 )

@@ -274,15 +274,15 @@ def _of_dataclass(cls: Any) -> Reader:
         if not needed <= plain.keys() <= names:
             found = ", ".join(sorted(map(str, plain)))
             raise Wrong("has the wrong fields", ", ".join(sorted(names)), found[:200])
-        values = []
+        values = {}
         name = ""
         try:
             for name, reader in fields:
-                values.append(reader(plain[name], seen) if name in plain else later[name])
+                values[name] = reader(plain[name], seen) if name in plain else later[name]
         except Wrong as wrong:
             wrong.place = f".{name}{wrong.place}"
             raise
-        return cls(*values)
+        return cls(**values)
 
     return read
 

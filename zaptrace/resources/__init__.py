@@ -9,6 +9,7 @@ from ..errors import UnsupportedResource
 from ..view.frozen import FrozenFile, FrozenPod
 from . import (
     aio,
+    autogroup,
     clock,
     cpu_level,
     cpu_time,
@@ -76,6 +77,7 @@ ROOMS: tuple[Room[Any], ...] = (
     landlock,
     process,
     job_control,
+    autogroup,
     memory,
     mapped_lock,
     *FILE_KINDS,

@@ -85,9 +85,12 @@ class Engine:
         """Write an image of `pod` to the path `to`; the report as a map."""
         from ..image.sink import DirectorySink
         from ..pod.checkpoint import checkpoint
+        from .suitability import size_of
+
+        total = size_of(pod)
 
         def step(room: str, done: int) -> None:
-            progress({"step": room, "done": done})
+            progress({"step": room, "done": done, "total": max(total, done)})
 
         sink = DirectorySink(to, codec=codec, cancel=cancel)
         rehearse = rehearsal and then == "stop"

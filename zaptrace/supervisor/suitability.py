@@ -10,6 +10,7 @@ sent for nothing.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ def facts_of(pod: Pod) -> dict[str, Any]:
         proc = Path("/proc") / str(process.rpid)
         try:
             status = procfs.status(process.rpid)
-            size += sum(int(status[k].split()[0]) << 10 for k in ("RssAnon", "RssShmem"))
+            size += _estimate(status)
             for line in procfs.read(f"{proc}/maps").split("\n"):
                 fields = line.split(None, 5)
                 if len(fields) == 6 and fields[5].startswith("/"):
@@ -51,6 +52,19 @@ def facts_of(pod: Pod) -> dict[str, Any]:
         "files": [[path, *seen] for path, seen in sorted(files.items())],
         "ports": _listening(inodes),
     }
+
+
+def size_of(pod: Pod) -> int:
+    """What an image of `pod` may come to, before any codec: what its processes have in memory."""
+    size = 0
+    for process in pod.processes():
+        with contextlib.suppress(OSError, KeyError, ValueError):  # it ended meanwhile
+            size += _estimate(procfs.status(process.rpid))
+    return size
+
+
+def _estimate(status: dict[str, str]) -> int:
+    return sum(int(status[k].split()[0]) << 10 for k in ("RssAnon", "RssShmem"))
 
 
 _Family = Annotated[int, shapes.OneOf(socket.AF_INET, socket.AF_INET6)]
