@@ -183,7 +183,7 @@ def _make(
     try:
         with ours, theirs:
             fill(build, contents.rooms, check_wanted)
-        pod.tty_master = build.tty_master
+        pod.tty_master, pod.stdio.scrollback = build.tty_master, build.scrollback
     finally:
         pod.before_thaw = build.before_thaw
         build.close()

@@ -31,6 +31,7 @@ from ..linux.native import Handle, lib
 from ..linux.program import Program, Results
 from ..linux.tracee import Thread
 from .files import Files
+from .scrollback import Scrollback
 from .store import Stored, of_room
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ class Build:
     meanwhile: dict[bytes, bytes] = field(default_factory=dict)
     stdio: dict[str, int] = field(default_factory=dict)
     tty_master: int | None = None
+    scrollback: Scrollback | None = None
     terminals: dict[int, str] = field(default_factory=dict)
     makers: dict[int, int] = field(default_factory=dict)
     births: dict[int, Birth] = field(default_factory=dict)

@@ -29,6 +29,7 @@ from ...shapes import I64, U32, U64, Among, GivesThread, Length, NamesLiving, Si
 from ...view.build import Build, BuildProcess, Stage
 from ...view.frozen import FrozenPod, FrozenThread
 from ..common.siginfo import SigInfo, to_real, to_virtual
+from ..common.timer_signal import brought_along
 from ..room import Whole, bad
 from .attributes import Asked, Attributes, add_rows
 from .rseq import area_of
@@ -108,6 +109,8 @@ def _capture(pod: FrozenPod, thread: FrozenThread) -> State:
             remedy="use a kernel with CONFIG_CHECKPOINT_RESTORE (prctl PR_GET_TID_ADDRESS)",
         )
     rseq = area_of(thread)
+    pending = thread.pending(shared=False)
+    of_timers = brought_along(process, pending)
     return State(
         vpid=thread.process.vpid,
         vtid=thread.vtid,
@@ -115,7 +118,7 @@ def _capture(pod: FrozenPod, thread: FrozenThread) -> State:
         registers=_registers_as_dict(thread.registers()),
         xstate=thread.xstate(),
         mask=thread.sigmask(),
-        pending=[to_virtual(info, pod.vpid) for info in thread.pending(shared=False)],
+        pending=[to_virtual(info, pod.vpid) for info in pending if info not in of_timers],
         alternate_stack=results.bytes(stack),
         robust_list=struct.unpack("<Q", results.bytes(head))[0],
         clear_tid=struct.unpack("<Q", results.bytes(clear_tid))[0],
