@@ -117,8 +117,8 @@ class UserLoad(Load):
             try:
                 until(self._is_made, "a user namespace", 30.0, pause=0.005)
                 self._load = subprocess.Popen(
-                    [*self._enter(), "setsid", *argv], stdin=subprocess.DEVNULL, stdout=file,
-                    stderr=subprocess.DEVNULL, cwd=out.parent,
+                    [*self._enter(), "env", "-C", str(out.parent), "setsid", *argv],
+                    stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.DEVNULL,
                 )  # fmt: skip
             except BaseException:
                 self.close()
