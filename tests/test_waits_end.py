@@ -20,6 +20,10 @@ ITS_END = "its process was killed just now; nothing outlives SIGKILL but a call 
 A_DISK = "a write to a disk ends with it, one to the wire has the limits of a Channel"
 TOLD = "until the kernel says that there is no more; the pod is frozen, and its queues are bounded"
 PYTHON = {
+    "aio/calls.py call: thread.join()": "it has said that it is over",
+    "api/output.py written: while True": "to follow is to wait for the end of the pod, or to close it",
+    "api/pod.py Pod.attach: subprocess.run(command, env=environment, check=False)":
+        "to attach is to wait for the end of the pod, or to detach",
     "cli/_attached.py Attached.run: while True": "the pod ends, its supervisor dies, or we detach",
     "cli/_attached.py Attached._shown: poller.poll()": "the terminal takes it, or there is a signal",
     "cli/_foreground.py _wait: while True": "the pod ends or its supervisor dies; signals are passed on",
@@ -49,6 +53,7 @@ PYTHON = {
     "pod/pod.py Pod._serve: while True": "close() sends the job that ends it; else our process ends",
     "pod/pod.py Pod._wait_for_job: self._jobs.get()": "the same: an idle tracer waits for work",
     "resources/aio.py _capture: while True": "a limit is in it",
+    "resources/autogroup.py _write: while True": "a limit is in it",
     "resources/common/libc.py apart: os.waitpid(child, 0)": "it makes a few calls of which none waits",
     "linux/sock_diag.py ask: link.recv(1 << 18)": "the socket has a timeout",
     "linux/sock_diag.py ask: while True": "the kernel marks the last answer",

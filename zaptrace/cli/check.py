@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import click
 
@@ -13,9 +11,6 @@ from ..supervisor import runtime
 from ..text import shown
 from ._common import POD, allow_changed, as_json, connect, size, span
 from ._tell import print_json
-
-if TYPE_CHECKING:
-    from ..linux.abilities import Ability
 
 
 @click.command()
@@ -47,9 +42,9 @@ def command(what: str | None, allow_changed: tuple[str, ...], as_json: bool) -> 
 
 
 def _host(as_json: bool) -> int:
-    from ..linux import abilities, spare
+    from ..api.host import abilities
 
-    found = [*abilities.probe(), *spare.probe(), _runtime_directory(), _images()]
+    found = abilities()
     if as_json:
         print_json([vars(a) for a in found])
     else:
@@ -59,29 +54,6 @@ def _host(as_json: bool) -> int:
                 if text:
                     click.echo(f"{'':<6}{word:<17} {shown(text)}")
     return 0 if all(a.ok for a in found if a.needed) else 1
-
-
-def _runtime_directory() -> Ability:
-    from ..linux.abilities import Ability
-    from ..linux.spare import space
-
-    do = "set ZAPTRACE_RUNTIME_DIR to a directory of yours that can be written"
-    try:
-        place = runtime.root()
-    except (ZaptraceError, OSError) as error:
-        why = str(error).partition("\n")[0]
-        return Ability("runtime directory", False, why, "no pod runs here", do, needed=True)
-    costs = "no pod runs here"
-    tried = space("runtime directory", place, costs, do, enough=1 << 20, short=costs)
-    return replace(tried, needed=True)
-
-
-def _images() -> Ability:
-    from ..linux.spare import space
-
-    do = "go where there is room, or give --to a place that has it"
-    costs, short = "images cannot be written here", "only small images can be written here"
-    return space("images, here", os.getcwd(), costs, do, enough=64 << 20, short=short)
 
 
 def _pod(name: str, as_json: bool) -> int:
@@ -105,10 +77,12 @@ def _image(path: str, allow_changed: tuple[str, ...], as_json: bool) -> int:
     from ..image.image import Image
     from ..pod.restore import claim
 
-    with Image.open(path) as image:
-        return _tell(
-            f"image {path} can be restored here", claim(image, allow_changed=allow_changed), as_json
-        )
+    try:
+        with Image.open(path) as image:
+            errors = claim(image, allow_changed=allow_changed)
+    except ZaptraceError as error:  # one that cannot be read is a no as well
+        errors = [error]
+    return _tell(f"image {path} can be restored here", errors, as_json)
 
 
 def _tell(title: str, errors: list[ZaptraceError], as_json: bool) -> int:

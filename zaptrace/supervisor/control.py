@@ -146,6 +146,8 @@ class Client:
         self.path = os.path.join(self.root, name) if instance else runtime.find(name, self.root)
         self.instance = instance or runtime.read_meta(self.path).get("instance")
         self.closed = False
+        self.gives_up: Callable[[], bool] = lambda: False
+        """Asked now and then while a call waits: True is as a ctrl-c."""
         self._next = 0
         self._held: dict[int, list[dict[str, Any]]] = {}
         self._connected: Stream | None = None
@@ -221,7 +223,9 @@ class Client:
         raise AssertionError("follow ends with a reply or an error")
 
     def _give_up(self, request: int) -> dict[str, Any]:
-        asked = self.send("cancel", what=request, by="ctrl-c at the client that asked for it")
+        by = "the client" if self.gives_up() else "ctrl-c at the client"
+        self.gives_up = lambda: False
+        asked = self.send("cancel", what=request, by=f"{by} that asked for it")
         try:
             return self._reply(request, GIVE_UP_S)
         except Cancelled as error:
@@ -315,6 +319,8 @@ class Client:
     def _look(self, ready: Callable[[], bool], events: int, deadline: float | None) -> None:
         """Wait for `ready`, but not for a supervisor that is dead, nor past the deadline."""
         while not ready():
+            if self.gives_up():
+                raise KeyboardInterrupt
             self._refuse_silence(deadline)
             if self.stream.ended:
                 self._await_end(deadline)
