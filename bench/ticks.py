@@ -10,7 +10,7 @@ import os
 import time
 from pathlib import Path
 
-from .system import PATIENCE_S, LateError, WrongError
+from .system import PATIENCE_S, LateError, NotOfferedError, WrongError
 
 _PAUSE_S = 0.0005
 _AT_LEAST = 2
@@ -37,6 +37,8 @@ class Ticks:
         *lines, self._rest = (self._rest + got).split(b"\n")
         ticked = False
         for line in (line.strip().decode(errors="replace") for line in lines):
+            if line.startswith("@missing"):
+                raise NotOfferedError(f"{line.split()[-1]} is not installed in it")
             if line == "ready":
                 self.ready = True
             elif self.ready and line:

@@ -20,6 +20,7 @@ T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = ROOT / "bench" / "programs"
 ZAPTRACE = str(Path(sys.executable).with_name("zaptrace"))
+LOADS = ROOT / "bench" / "loads"
 BUILT = ROOT / "build" / "bench"
 
 
@@ -43,6 +44,22 @@ def compiled(name: str) -> str:
         command = ["cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-pthread", "-o", target, source]
         subprocess.run(command, check=True)
     return str(target)
+
+
+def load(name: str, *words: str) -> list[str]:
+    """What runs a load: of bench/programs when it has no suffix, else of bench/loads, which are put
+    beside what is built, where every system finds them."""
+    if not name.endswith(".py"):
+        return [compiled(name), *words]
+    target = BUILT / "loads"
+    target.mkdir(parents=True, exist_ok=True)
+    for source in LOADS.glob("*.py"):
+        if (
+            not (there := target / source.name).exists()
+            or there.read_bytes() != source.read_bytes()
+        ):
+            shutil.copy(source, there)
+    return ["/usr/bin/python3", "-u", str(target / name), *words]
 
 
 @contextlib.contextmanager

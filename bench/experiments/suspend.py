@@ -11,16 +11,21 @@ from pathlib import Path
 from ..experiment import Experiment, Figure
 from ..system import Inside, Load, WrongError
 from ..ticks import Ticks
-from ..tools import compiled, ms, timed
+from ..tools import load as load_of
+from ..tools import ms, timed
 
 CASES = {
-    "small process": (["bytes", "0"], 9),
-    "128 MiB": (["bytes", "128"], 5),
-    "1 GiB": (["bytes", "1024"], 3),
-    "200 processes": (["processes", "200"], 5),
-    "1,000 threads": (["threads", "1000"], 5),
+    "small process": (["load", "bytes", "0"], 9),
+    "128 MiB": (["load", "bytes", "128"], 5),
+    "1 GiB": (["load", "bytes", "1024"], 3),
+    "200 processes": (["load", "processes", "200"], 5),
+    "1,000 threads": (["load", "threads", "1000"], 5),
+    "web server, 100 clients": (["web.py", "100"], 3),
+    "web server, 1,000 clients": (["web.py", "1000"], 3),
+    "database after pgbench": (["database.py"], 3),
+    "desktop": (["desktop.py"], 3),
 }
-"""Arguments of programs/load.c, and how many rounds."""
+"""A load (tools.load) with its arguments, and how many rounds."""
 QUICK = ("small process",)
 MIB = 2**20
 
@@ -43,7 +48,8 @@ class Suspend(Experiment):
     name = "suspend"
     title = "Suspend, resume, and the state between"
     about = (
-        "bench/programs/load.c counts every 2 ms and looks at all that it holds again and again. "
+        "bench/programs/load.c counts every 2 ms and looks at all that it holds again and again; "
+        "applications (bench/loads) are asked something by a client within, which counts the answers. "
         "suspend: from the request until the state is on disk (a tmpfs) and the load is gone. "
         "silent: of that, the time after its last number. resume: from the request until it says "
         "the next number. A sample counts when the numbers went on without a gap and all that it "
@@ -59,7 +65,7 @@ class Suspend(Experiment):
 
     def measure(self, case: str, inside: Inside, place: Path) -> Iterable[Figure]:
         state = place / "state"
-        load = inside.start([compiled("load"), *CASES[case][0]])
+        load = inside.start(load_of(*CASES[case][0]))
         try:
             ticks = Ticks(load.out)
             ticks.next()

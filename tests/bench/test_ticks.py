@@ -8,9 +8,10 @@ import pytest
 
 from bench.experiments.run_cost import parse
 from bench.experiments.suspend import Suspend
-from bench.system import LateError, Load, WrongError
+from bench.system import LateError, Load, NotOfferedError, WrongError
 from bench.systems.native import NativeInside
 from bench.ticks import Ticks
+from bench.tools import load as load_of
 from bench.tools import wait_for_ready
 
 
@@ -83,3 +84,22 @@ def test_calls_that_did_not_come_to_an_end_are_void(said: str):
 
 def test_calls_that_did_are_microseconds():
     assert parse("getpid 70.0\nstat 1500.5\nPASS\n") == {"getpid": 0.07, "stat": 1.5005}
+
+
+@pytest.mark.parametrize(
+    ("load", "package"), [(["web.py", "5"], "nginx"), (["database.py"], "postgresql")]
+)
+def test_an_application_counts_what_it_is_answered(place: Path, load: list[str], package: str):
+    running = NativeInside(place).start(load_of(*load))
+    try:
+        Ticks(running.out).everything()
+    except NotOfferedError:
+        pytest.skip(f"{package} is not installed: apt-get install {package}")
+    finally:
+        running.close()
+
+
+def test_what_is_missing_inside_is_said(place: Path):
+    (place / "out").write_text("@missing nginx\n")
+    with pytest.raises(NotOfferedError, match="nginx is not installed in it"):
+        Ticks(place / "out").look()

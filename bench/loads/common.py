@@ -1,0 +1,50 @@
+"""What the loads of applications share: `go_on` says ready, and then what bench/ticks.py reads.
+
+They run inside of systems, where there is Python and what the application itself needs; what is missing is
+said as "@missing PROGRAM".
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+TICK_S = 0.005
+
+
+def need(*programs: str) -> None:
+    os.environ["PATH"] += ":/usr/sbin:/sbin:/usr/games"
+    for program in programs:
+        if not shutil.which(program):
+            say(f"@missing {program}")
+            sys.exit(9)
+
+
+def say(line: str) -> None:
+    os.write(1, line.encode() + b"\n")
+
+
+def home() -> str:
+    """A directory of its own, in memory where there is one."""
+    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    made = tempfile.mkdtemp(prefix="bench-", dir=base)
+    os.chdir(made)
+    return made
+
+
+def go_on(ask: Callable[[int], bool], lap: int) -> None:
+    """Ask the application again and again; everything was asked for after so many times. An answer
+    that is not right ends it."""
+    say("ready")
+    count = 0
+    while True:
+        time.sleep(TICK_S)
+        if not ask(count % lap):
+            say("wrong")
+            sys.exit(1)
+        count += 1
+        say(f"{count} {count // lap}")
