@@ -25,7 +25,6 @@ from ..image.image import pack_states
 from ..image.sink import Buffer, PartWriter, Sink
 from ..limits import STATES, UNBOUNDED, Budget
 from ..linux import host
-from ..linux.native import lib
 from ..log import fault
 from ..resources.inotify.hush import Hush
 from ..resources.room import Room, encode_state
@@ -197,7 +196,7 @@ def capture(
             part.write(record)
     return {
         "created": time.time(),
-        "host": host.facts(lib.zt_pod_cpu_level(frozen.handle)).plain(),
+        "host": host.facts_of(frozen.handle).plain(),
         "pod": {
             "name": frozen.name,
             "root": frozen.processes[0].vpid,

@@ -197,7 +197,7 @@ def fill(build: Build, rooms: Rooms, check_wanted: Callable[[], None] = lambda: 
         fault(FAULT_POINTS[stage])
         check_wanted()
     build.close_inodes()  # what watches files from now on would tell that they are closed
-    for work in build.last:
+    for work in (*build.last, *build.loads):
         try:
             work()
         except OSError as error:

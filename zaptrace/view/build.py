@@ -131,7 +131,8 @@ class Build:
     others could notice (a path, a port, a byte in a named pipe), and bulk contents are left out.
     `meanwhile`: where a file lies that is at its path only from the thaw on.
     `allow_changed`: paths of files that may be other ones than they were; the user says so.
-    `last` is done when all stages are through, `before_thaw` at the last moment before the pod runs.
+    `last` is done when all stages are through, then `loads`: a thread whose registers are loaded can
+    do nothing more for us. `before_thaw` is done at the last moment before the pod runs.
     """
 
     handle: Handle
@@ -144,6 +145,7 @@ class Build:
     channel: socket.socket
     before_thaw: list[Deferred] = field(default_factory=list)
     last: list[Callable[[], None]] = field(default_factory=list)
+    loads: list[Callable[[], None]] = field(default_factory=list)
     contended: bool = False
     rehearsal: bool = False
     allow_changed: frozenset[bytes] = frozenset()
