@@ -179,10 +179,8 @@ def test_a_terminal_that_hangs_up_is_a_detach(zaptrace: Shell, heard: bool) -> N
 
 
 def test_logs_of_a_terminal_ask_ours_nothing(zaptrace: Shell) -> None:
-    script = (
-        "printf 'one\\r\\n\\033[?1000h\\033[c\\033[6n\\033[31mred\\033[0m\\r\\n\\033[?1049hother'"
-    )
-    script += "; exec sleep 60"
+    script = "printf 'one\\r\\n\\033[?1000h\\033[c\\033[6n\\033[31mred\\033[0m\\r\\n'"
+    script += "; printf '\\033[?1049h\\033[Hother'; exec sleep 60"
     zaptrace("run", "-d", "-t", "--name", "web", "--", "sh", "-c", script)
     eventually(lambda: "other" in zaptrace("logs", "web").stdout)
     assert "\x1b[6n" in zaptrace("logs", "web").stdout

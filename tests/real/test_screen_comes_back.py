@@ -269,6 +269,21 @@ def test_the_size_follows_those_who_are_there(place: Path, opened: Open) -> None
         host.close()
 
 
+def test_who_fills_the_window_is_told_to_draw_anew(place: Path, opened: Open) -> None:
+    """By its size, which is another for a moment."""
+    host = Host(place, "a")
+    script = "trap 'echo moved' WINCH; echo up; while :; do sleep 0.05; done"
+    try:
+        host.run("run", "-d", "-t", "--name", "it", "--", "sh", "-c", script)
+        eventually(lambda: "up" in host.run("logs", "it").stdout)
+        window = opened(host, "attach")
+        window.expect("moved")
+        window.press("C-c")
+        window.expect("ended:130")
+    finally:
+        host.close()
+
+
 @pytest.mark.parametrize("hup", [False, True])
 def test_a_window_that_closes(hup: bool, place: Path, opened: Open) -> None:
     """The pod goes on, unless it was started with --hup."""

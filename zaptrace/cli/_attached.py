@@ -18,10 +18,10 @@ import sys
 import termios
 import time
 import tty
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import PodError, WireTimeout
+from ..record import Record, field
 from ..screen.modes import Modes
 from ..screen.questions import Unasked
 from ..supervisor import control
@@ -41,8 +41,7 @@ _LOOK_FOR_KEYS_MS = 100
 _CTRL_C = 0x03
 
 
-@dataclass
-class How:
+class How(Record):
     """The way in which somebody wants to be attached."""
 
     owner: bool = False
@@ -51,7 +50,7 @@ class How:
     """First comes what is on the screen; else all that is kept of what was written."""
     history: int = 0
     """With so many lines of what scrolled away."""
-    keys: DetachKeys = field(default_factory=DetachKeys)
+    keys: DetachKeys = field(factory=DetachKeys)
     read_only: bool = False
     hup: bool = False
     """If our terminal hangs up, so does the pod's."""
