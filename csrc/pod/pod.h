@@ -29,6 +29,7 @@ struct zt_pod {
     int64_t clock_offset_ns;
     zt_host_vdso host;
     int32_t cpu_level; /* 0: programs see all of the processor; pod/cpu_level.h */
+    bool cpu_faulting; /* it began where CPUID can be a fault; elsewhere programs see all of it, for good */
 
     zt_rpid root;
     bool root_ended;
