@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import zaptrace
+from zaptrace.errors import PodError, TraceeGone
 
 PROGRAM = """
 import time
@@ -30,7 +31,11 @@ else:
 try:
     outcome = pod.wait(timeout=SLICE_S)
 except TimeoutError:
-    report = pod.checkpoint(directory / f"{len(images):03}.zap", stop=True)
-    print(f"saved: {report.image}")
-else:
-    print(f"done: {pod.logs().split()[-1]}, exit status {outcome.returncode}")
+    try:
+        report = pod.checkpoint(directory / f"{len(images):03}.zap", stop=True)
+    except (TraceeGone, PodError):
+        outcome = pod.wait(timeout=10)  # it has ended just now
+    else:
+        print(f"saved: {report.image}")
+        sys.exit(0)
+print(f"done: {pod.logs().split()[-1]}, exit status {outcome.returncode}")

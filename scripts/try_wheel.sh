@@ -29,7 +29,7 @@ fi
 wheel=$(echo "$dist"/zaptrace-*-manylinux*.whl)
 "$base" -m venv tools
 tools/bin/pip install -qq --disable-pip-version-check pipx uv
-PIPX_HOME=$scratch/pipx PIPX_BIN_DIR=$scratch/pipx/bin tools/bin/pipx -q install --python "$base" "$wheel"
+PIPX_HOME=$scratch/pipx PIPX_BIN_DIR=$scratch/pipx/bin tools/bin/pipx install --python "$base" "$wheel" >/dev/null
 UV_TOOL_DIR=$scratch/uv UV_TOOL_BIN_DIR=$scratch/uv/bin UV_CACHE_DIR=$scratch/uv/cache \
     tools/bin/uv tool install -q --python "$base" "$wheel"
 "$scratch/pipx/bin/zaptrace" run -- true

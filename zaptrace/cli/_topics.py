@@ -86,7 +86,7 @@ TOPICS = (
     Topic(
         "locks",
         "Leases and directories that raise signals",
-        r"holds a lease|directory that raises signals|sends its signals out",
+        r"holds a lease|directory that raises signals|sends its signals out|a mapping keeps",
         "They stand for whoever else has the file open on this host.",
         "Use flock, POSIX or open file description locks, which are carried; or inotify.",
     ),
