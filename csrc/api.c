@@ -94,9 +94,10 @@ void zt_pod_set_clock(zt_pod *pod, int64_t offset_ns)
             task->process->knows_clock = !zt_stub_set_params(task->rtid.n, &pod->host, offset_ns, &ignored);
 }
 
-void zt_pod_set_cpu_level(zt_pod *pod, int32_t level)
+void zt_pod_set_cpu_level(zt_pod *pod, int32_t level, int32_t faulting)
 {
     pod->cpu_level = level;
+    pod->cpu_faulting = faulting;
 }
 
 void zt_pod_keep_out(zt_pod *pod, uint64_t signals, int32_t fd)
@@ -113,6 +114,11 @@ int32_t zt_pod_keeps_out(zt_pod *pod, const void *siginfo)
 int32_t zt_pod_cpu_level(zt_pod *pod)
 {
     return pod->cpu_level;
+}
+
+int32_t zt_pod_cpu_faulting(zt_pod *pod)
+{
+    return pod->cpu_faulting;
 }
 
 void zt_pod_set_patience(zt_pod *pod, int32_t row_ms)

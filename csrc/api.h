@@ -162,9 +162,11 @@ int zt_pod_told(zt_pod *pod, char *ret, int32_t size);
 void zt_pod_expect_vpid(zt_pod *pod, int32_t vpid); /* of the next task made */
 void zt_pod_set_clock(zt_pod *pod, int64_t offset_ns);
 int64_t zt_pod_clock(zt_pod *pod);
-/* What programs that are executed from now on see of the processor: 2, 3, 4 for x86-64-v2 ..., 0 for all. */
-void zt_pod_set_cpu_level(zt_pod *pod, int32_t level);
+/* What programs that are executed from now on see of the processor: 2, 3, 4 for x86-64-v2 ..., 0 for all;
+ * faulting: by CPUID faulting, where it is. */
+void zt_pod_set_cpu_level(zt_pod *pod, int32_t level, int32_t faulting);
 int32_t zt_pod_cpu_level(zt_pod *pod);
+int32_t zt_pod_cpu_faulting(zt_pod *pod);
 /* Signals (bit N-1 of `signals` is signal N) that a user's kill(2) sends from outside the pod, by who is neither
  * of it nor us, do not come to its programs; instead eventfd `fd` is written to. It is the caller's. */
 void zt_pod_keep_out(zt_pod *pod, uint64_t signals, int32_t fd);

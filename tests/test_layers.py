@@ -16,7 +16,7 @@ PYTHON = ROOT / "zaptrace"
 C = ROOT / "csrc"
 
 FLOORS = (
-    "cancel errors ids limits log plain record shapes text",
+    "cancel errors ids limits log plain record screen shapes text",
     "linux",
     "image",
     "network",

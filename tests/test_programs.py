@@ -16,6 +16,7 @@ from harness.world import (
     require_kcmp,
     require_mbind,
     require_pidfd_getfd,
+    require_root,
 )
 from zaptrace.linux.procfs import status
 
@@ -87,6 +88,15 @@ def test_program_three_times_over(source: Path, place: Path):
     not_denied(source)
     waits = source.stem not in GO_ON
     run_flavour("restore", [compiled(source)], place, moments=3, waits=waits)
+
+
+@pytest.mark.root_too
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("source", sorted(PROGRAMS.glob("root/*.c")), ids=lambda p: p.stem)
+def test_program_of_root(source: Path, flavour: str, place: Path):
+    """What only root's processes can be, or have."""
+    require_root()
+    run_flavour(flavour, [compiled(source)], place)
 
 
 def halfway_and_running() -> list[Path]:

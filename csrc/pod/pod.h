@@ -31,6 +31,7 @@ struct zt_pod {
     uint64_t kept_out; /* signals: zt_pod_keep_out */
     int32_t kept_out_fd;
     int32_t cpu_level; /* 0: programs see all of the processor; pod/cpu_level.h */
+    bool cpu_faulting; /* it began where CPUID can be a fault; elsewhere programs see all of it, for good */
 
     zt_rpid root;
     bool root_ended;

@@ -48,7 +48,8 @@ def answer(argv: list[str]) -> int | None:
 def run_options(words: list[str]) -> dict[str, Any] | None:
     """The arguments of _start.launch, where there is no doubt about them."""
     asked: dict[str, Any] = {"name": None, "detach": False, "cwd": None, "as_json": False}
-    asked["cpu_level"] = "host"
+    asked |= {"cpu_level": "host", "tty": False, "interactive": False}
+    asked |= {"detach_keys": None, "hup": False}
     env: list[str] = []
     at = 0
     while at < len(words) and words[at].startswith("-"):

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from ._common import as_json
+from ._common import as_json, detach_keys, hup
+from ._detach_keys import DetachKeys
 from ._job import job_options, of_a_job
 from ._start import LEVELS, launch
 
@@ -14,6 +15,10 @@ from ._start import LEVELS, launch
 @click.command(context_settings={"allow_interspersed_args": False})
 @click.option("--name", help="Name of the pod; made from the command when not given.")
 @click.option("-d", "--detach", is_flag=True, help="Leave it in the background, with a log.")
+@click.option("-t", "--tty", is_flag=True, help="With a terminal, also in the background.")
+@click.option("-i", "--interactive", is_flag=True, help="With our stdin, as it has anyway.")
+@detach_keys
+@hup
 @click.option("--cwd", type=click.Path(file_okay=False, exists=True), help="Start it there.")
 @click.option("--env", multiple=True, metavar="NAME=VALUE", help="Set a variable for it.")
 @click.option(
@@ -28,6 +33,10 @@ from ._start import LEVELS, launch
 def command(
     name: str | None,
     detach: bool,
+    tty: bool,
+    interactive: bool,
+    detach_keys: DetachKeys | None,
+    hup: bool,
     cwd: str | None,
     env: tuple[str, ...],
     cpu_level: str,
@@ -42,10 +51,12 @@ def command(
     zaptrace run --name sum -- sort big | uniq    stdin, stdout and stderr are ours
     zaptrace run --name web -d -- ./server        in the background; zaptrace logs web
     zaptrace run --images job --every 10m --on TERM --continue -- python3 job.py
+    zaptrace run --name edit -d -t -- vim plan    with a terminal that nobody sees yet
 
     From a terminal the pod gets a pty of its own. Detach with ctrl-\\ d, come back with zaptrace
-    attach. While nobody is attached the pod never waits for its terminal: what it writes goes into
-    a scrollback of the last MiB. When stdin or stdout is no terminal the pod gets ours directly.
+    attach; a window that is closed and a connection that drops detach as well. While nobody is
+    attached the pod never waits for its terminal: what it writes goes into a scrollback of the last
+    MiB. When stdin or stdout is no terminal the pod gets ours directly.
 
     With --images it is a job for a batch system: images are made by time, and at the signals of
     --on one that stops the pod. Then the exit status is 85, which says: run me again, and with
@@ -62,4 +73,17 @@ def command(
     for one in env:
         if "=" not in one:
             raise click.BadParameter(f"{one!r} is not NAME=VALUE", param_hint="--env")
-    return launch(name, detach, cwd, env, as_json, command_line, cpu_level, **of_a_job(job))
+    return launch(
+        name,
+        detach,
+        cwd,
+        env,
+        as_json,
+        command_line,
+        cpu_level,
+        tty,
+        interactive,
+        detach_keys,
+        hup,
+        **of_a_job(job),
+    )

@@ -194,7 +194,7 @@ def _make(
     try:
         with ours, theirs:
             fill(build, contents.rooms, check_wanted)
-        pod.tty_master = build.tty_master
+        pod.tty_master, pod.stdio.scrollback = build.tty_master, build.scrollback
     finally:
         pod.before_thaw = build.before_thaw
         build.close()
@@ -208,7 +208,7 @@ def fill(build: Build, rooms: Rooms, check_wanted: Callable[[], None] = lambda: 
         fault(FAULT_POINTS[stage])
         check_wanted()
     build.close_inodes()  # what watches files from now on would tell that they are closed
-    for work in build.last:
+    for work in (*build.last, *build.loads):
         try:
             work()
         except OSError as error:

@@ -7,6 +7,10 @@ import stat
 
 from ..record import Record
 
+TYPE_CHECKING = False  # as typing's, which takes long to load
+if TYPE_CHECKING:
+    from ..view.scrollback import Scrollback
+
 
 class Stdio(Record):
     """What becomes 0, 1 and 2 of a pod's first process; -1 stays closed.
@@ -23,6 +27,8 @@ class Stdio(Record):
     tty: bool = False
     master: int | None = None
     logs: bool = False
+    scrollback: Scrollback | None = None
+    """What a restored pod wrote to its own terminal before."""
 
     def named(self) -> dict[str, int]:
         return {"stdin": self.stdin, "stdout": self.stdout, "stderr": self.stderr}

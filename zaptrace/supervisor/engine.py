@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from ..pod.pod import Pod
     from ..pod.stdio import Stdio
     from ..view.frozen import Outside
+    from ..view.scrollback import Scrollback
     from .starter import Job
 
     Progress: TypeAlias = Callable[[dict[str, Any]], None]
+    Shown: TypeAlias = Callable[[], Scrollback | None]
+    """What the pod wrote to its terminal, asked while it does not run."""
 
 
 class Engine:
@@ -93,6 +96,7 @@ class Engine:
         outside: Outside,
         progress: Progress,
         cancel: Cancel,
+        shown: Shown = lambda: None,
     ) -> dict[str, Any]:
         """Write an image of `pod` to the path `to`; the report as a map."""
         from ..image.sink import DirectorySink
@@ -114,6 +118,7 @@ class Engine:
             outside=outside,
             progress=step,
             cancel=cancel,
+            scrollback=shown,
         )
         return as_dict(report)
 
@@ -128,7 +133,13 @@ class Engine:
             return as_dict(checkpoint(pod, sink, then="resume", rehearsal=True, cancel=cancel))
 
     def migrate(
-        self, pod: Pod, to: str, options: dict[str, Any], progress: Progress, cancel: Cancel
+        self,
+        pod: Pod,
+        to: str,
+        options: dict[str, Any],
+        progress: Progress,
+        cancel: Cancel,
+        shown: Shown = lambda: None,
     ) -> dict[str, Any]:
         """Hand `pod` over to the host server at `to`; on return it is not here any more."""
         from ..migration import send
@@ -138,7 +149,9 @@ class Engine:
         outside: Outside = "close" if options.get("outside") == "close" else "refuse"
 
         def capture(sink: Sink) -> object:
-            return checkpoint(pod, sink, then="hold", outside=outside, cancel=cancel)
+            return checkpoint(
+                pod, sink, then="hold", outside=outside, cancel=cancel, scrollback=shown
+            )
 
         facts = facts_of(pod)
         known = {k: v for k, v in options.items() if k in ("config", "key", "name", "codec")}

@@ -136,7 +136,11 @@ class Making:
         from .terminal import Terminal
 
         terminal = Terminal(master)
-        if self._job.stdio == "tty":
+        carried = None if self.image is None else pod.stdio.scrollback
+        if carried is not None:
+            terminal.ring.carry_on(carried)
+            pod.stdio.scrollback = None
+        elif self._job.stdio == "tty":
             terminal.resize(self._job.rows, self._job.cols)
         return terminal
 

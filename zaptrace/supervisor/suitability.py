@@ -20,7 +20,6 @@ from typing import Annotated, Any
 from .. import shapes
 from ..errors import BadImage, WireError, ZaptraceError
 from ..linux import host, outside, procfs
-from ..linux.native import lib
 from ..pod.pod import Pod
 from . import runtime
 
@@ -48,7 +47,7 @@ def facts_of(pod: Pod) -> dict[str, Any]:
         except (OSError, KeyError, ValueError):  # it ended meanwhile
             continue
     return {
-        "host": host.facts(lib.zt_pod_cpu_level(pod.handle)).plain(),
+        "host": host.facts_of(pod.handle).plain(),
         "bytes": size,
         "files": [[path, *seen] for path, seen in sorted(files.items())],
         "ports": _listening(inodes),

@@ -268,6 +268,8 @@ class Supervisor:
     def _poll_ms(self) -> int | None:
         if self.ending:
             return 50
+        if self.viewers is not None and (soon := self.viewers.soon_ms()) is not None:
+            return soon
         if self.terminal is not None and (self.terminal.hung_up_at or self._watched()):
             return 250
         due = self.keeper.due_ms() if self.keeper is not None else None
@@ -280,7 +282,7 @@ class Supervisor:
         # The ring may not outrun a client that keeps up, nor the one that is about to attach.
         assert self.terminal is not None
         ring = self.terminal.ring
-        if self._awaits_client() and ring.end >= ring.limit:
+        if self._awaits_client() and ring.end - ring.carried_to >= ring.limit:
             return False
         return self.viewers is None or self.viewers.has_room()
 

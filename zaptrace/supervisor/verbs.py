@@ -19,6 +19,7 @@ from .arguments import checked
 from .control import Outcome
 from .control_socket import Request
 from .engine import as_dict
+from .terminal import asked_by
 
 if TYPE_CHECKING:
     from ..pod.checkpoint import Then
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from ..view.frozen import Outside
     from .attach import Viewers
     from .control_socket import ControlSocket
-    from .engine import Engine, Progress
+    from .engine import Engine, Progress, Shown
     from .keeper import Keeper
     from .logs import PodLog
     from .making import Making
@@ -224,31 +225,38 @@ class Verbs:
     # -- the terminal
 
     def do_attach(
-        self, request: Request, rows: int = 0, cols: int = 0, tail: int = 0, **_: object
+        self,
+        request: Request,
+        rows: int = 0,
+        cols: int = 0,
+        tail: int = 0,
+        redraw: bool = False,
+        read_only: bool = False,
+        **_: object,
     ) -> None:
         """Answered with the stream, and when the pod ends or the client detaches."""
         of = self._of
         if of.terminal is None or of.viewers is None:
             raise PodError(
                 f"cannot attach to pod {of.job.name!r}: it has no terminal",
-                needed="a pod that was started from a terminal, without -d",
+                needed="a pod that was started from a terminal without -d, or with -t",
                 found=f"its stdio is {of.meta.get('stdio')}",
                 do=f"zaptrace logs -f {of.job.name} shows the output of a detached pod",
                 changed="nothing",
             )
         of.met_client = True
-        of.viewers.attach(request, int(tail))
-        of.terminal.resize(int(rows), int(cols))
+        of.viewers.attach(request, rows, cols, tail=tail, redraw=redraw, read_only=read_only)
 
     def do_input(self, request: Request, data: bytes = b"", **_: object) -> None:
         """Keys. Not answered."""
-        if self._of.terminal is not None and isinstance(data, bytes):
-            self._of.terminal.type(data)
+        viewers, terminal = self._of.viewers, self._of.terminal
+        if terminal is not None and viewers is not None and viewers.may_type(request.client):
+            terminal.type(data)
 
     def do_resize(self, request: Request, rows: int = 0, cols: int = 0, **_: object) -> None:
         """A new window size. Not answered."""
-        if self._of.terminal is not None:
-            self._of.terminal.resize(int(rows), int(cols))
+        if self._of.viewers is not None:
+            self._of.viewers.resize(request.client, rows, cols)
 
     def do_ack(self, request: Request, at: int = 0, **_: object) -> None:
         """The client has shown everything before `at`. Not answered."""
@@ -364,17 +372,19 @@ class Verbs:
         codec: str | None = None,
         rehearsal: bool = True,
         outside: str = "refuse",
+        scrollback: bool = True,
         **_: object,
     ) -> None:
         """Write an image."""
         of = self._of
         beyond: Outside = "close" if outside == "close" else "refuse"
         next_: Then = "stop" if then == "stop" else "resume"
+        shown = self._shown(scrollback)
 
         def work(cancel: Cancel) -> dict[str, Any]:
             progress = self._progress(request)
             done = of.engine.checkpoint(
-                of.pod, to, next_, codec, bool(rehearsal), beyond, progress, cancel
+                of.pod, to, next_, codec, bool(rehearsal), beyond, progress, cancel, shown
             )
             return {"report": done}
 
@@ -391,15 +401,25 @@ class Verbs:
             request, "checkpoint", lambda cancel: {"report": of.engine.attempt(of.pod, cancel)}
         )
 
+    def _shown(self, wanted: bool) -> Shown:
+        terminal = self._of.terminal if wanted else None
+        return asked_by(self._of.workers, terminal) if terminal is not None else lambda: None
+
     def do_migrate(
-        self, request: Request, to: str, options: dict[str, Any] | None = None, **_: object
+        self,
+        request: Request,
+        to: str,
+        options: dict[str, Any] | None = None,
+        scrollback: bool = True,
+        **_: object,
     ) -> None:
         """Hand the pod over to another host."""
-        of = self._of
+        of, shown = self._of, self._shown(scrollback)
 
         def work(cancel: Cancel) -> dict[str, Any]:
             progress = self._progress(request)
-            return {"report": of.engine.migrate(of.pod, to, options or {}, progress, cancel)}
+            report = of.engine.migrate(of.pod, to, options or {}, progress, cancel, shown)
+            return {"report": report}
 
         self._run_exclusive(request, "migrate", work, lambda _: of.end(Outcome("migrated", to=to)))
 

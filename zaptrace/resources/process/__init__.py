@@ -49,7 +49,7 @@ from .executable import NOTHING, Executable, Executables, executable_by
 
 NAME = "process"
 
-_PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG = 1, 2
+_PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG, _PR_GET_DUMPABLE = 1, 2, 3
 _PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
 _CLD_EXITED = 1
 _EXIT_SIGNAL = 0xFF  # of clone's flags
@@ -87,7 +87,7 @@ class State:
     personality: U32
     death_signal: Signal
     dumpable: Annotated[int, Range(0, 2)]
-    """As PR_GET_DUMPABLE tells it; for the kernel it is always 1."""
+    """As PR_GET_DUMPABLE tells it; the kernel's own is 1 but after changes of ids."""
     subreaper: bool
     kin: kinship.Kin
     terminal: bool
@@ -136,6 +136,7 @@ def _capture(process: FrozenProcess, executable: Executable, kin: kinship.Kin) -
     program.call("prctl", _PR_GET_PDEATHSIG, death)
     reaper = program.buffer(4)
     program.call("prctl", _PR_GET_CHILD_SUBREAPER, reaper)
+    dumpable, noted = program.call("prctl", _PR_GET_DUMPABLE), process.leader.dumpable
     results = process.run(program)
     return State(
         vpid=process.vpid,
@@ -153,7 +154,7 @@ def _capture(process: FrozenProcess, executable: Executable, kin: kinship.Kin) -
         umask=int(process.status["Umask"], 8),
         personality=int(read(f"{process.proc}/personality"), 16),
         death_signal=struct.unpack("<i", results.bytes(death))[0],
-        dumpable=process.leader.dumpable,
+        dumpable=noted if noted != 1 else results[dumpable],
         subreaper=struct.unpack("<i", results.bytes(reaper))[0] != 0,
         kin=kin,
         terminal=int(_stat(process)[_STAT_TTY - _STAT_FIRST]) != 0,

@@ -36,6 +36,7 @@ from ...errors import RestoreError, UnsupportedResource
 from ...linux.program import Program
 from ...shapes import Data, Length, Names, OneOf, Range
 from ...view.build import Stage
+from ...view.scrollback import Scrollback
 from ..common.file import Description, described, finish, restoring, unsupported
 from ..common.permission import Permission
 from ..room import Whole, bad
@@ -112,6 +113,8 @@ class State:
     """Its foreground group, or 0."""
     permission: Permission | None
     """Of its slave's file; None where nobody sees that."""
+    scrollback: Scrollback | None = None
+    """Of the pod's own terminal: what was on its screen."""
 
 
 def claims(file: FrozenFile) -> bool:
@@ -203,6 +206,7 @@ def _capture(pod: FrozenPod, index: int, files: list[FrozenFile]) -> State:
         session=_vid(pod, master, TIOCGSID),
         foreground=_vid(pod, master, termios.TIOCGPGRP),
         permission=_permission(index, slaves),
+        scrollback=pod.scrollback() if own else None,
     )
 
 
@@ -324,7 +328,7 @@ def _make(state: State, build: Build, numbers: dict[int, int]) -> None:
         if state.locked:
             set_number(master, TIOCSPTLCK, 1)
         if state.own:
-            build.tty_master = master
+            build.tty_master, build.scrollback = master, state.scrollback
         for end in state.ends:
             if end.side == MASTER:
                 finish(build, end, os.dup(master))

@@ -18,6 +18,8 @@ from ...log import log
 from ..common.file import described, unsupported
 from ..common.libc import checked, libc
 from ..common.options import GENERAL
+from ..common.permission import Permission
+from ..common.privilege import CAP_SETGID, CAP_SETUID, beginning
 from ..common.socket import borrowed, filter_of, name_bytes, options, unread
 from . import diag as diag
 from .names import path_of
@@ -126,6 +128,7 @@ def _look_at(pod: FrozenPod, file: FrozenFile, sight: _Sight) -> Socket:
         reset, queue = _queue(file, sock, known)
         if queue and status == UNCONNECTED and not known.name:
             raise unsupported(file, "has messages but neither an address nor a peer")
+        placed = _placed(known, sight) if place else None
         return Socket(
             **described(pod, file),
             type=sock.type,
@@ -143,7 +146,9 @@ def _look_at(pod: FrozenPod, file: FrozenFile, sight: _Sight) -> Socket:
             peer_path=b"" if peer or status != CONNECTED else _outside(file, known, sight),
             backlog=known.backlog if status == LISTENING else 0,
             clients=list(known.clients),
-            connector=connector(file) if status == WAITING else 0,
+            connector=(connects := connector(file) if status == WAITING else 0),
+            placed=placed,
+            connector_as=_as_it_is(pod, connects) if connects else None,
             shutdown=known.shutdown,
             queue=queue,
             unread=unread(sock.fileno()),
@@ -194,14 +199,27 @@ def _told(pod: FrozenPod, file: FrozenFile, sock: socket.socket) -> Peer | None:
         return None
     groups = sorted(_peer_groups(sock))
     own = (os.geteuid(), os.getegid(), sorted(os.getgroups()))
-    if (uid, gid, groups) != own:
+    vpid = pod.peer_vpid(rpid)
+    if (uid, gid, groups) == own:
+        return Peer(vpid, uid, gid)
+    if not vpid or not beginning().has(CAP_SETUID, CAP_SETGID):
         raise unsupported(
             file,
             "is a unix socket to another user",
             needed=f"a peer of user {own[0]}, group {own[1]}, groups {own[2]}",
             found=f"one of user {uid}, group {gid}, groups {groups}",
         )
-    return Peer(pod.peer_vpid(rpid), uid, gid)
+    return Peer(vpid, uid, gid, groups)
+
+
+def _as_it_is(pod: FrozenPod, vpid: int) -> Peer | None:
+    """Its own ids now, of who has connected; None where that is the supervisor's user."""
+    process = pod.process(vpid)
+    uid, gid = (int(process.status[key].split()[1]) for key in ("Uid", "Gid"))
+    groups = sorted(map(int, process.status["Groups"].split()))
+    if (uid, gid, groups) == (os.geteuid(), os.getegid(), sorted(os.getgroups())):
+        return None
+    return Peer(process.vpid, uid, gid, groups)
 
 
 def _peer_groups(sock: socket.socket) -> tuple[int, ...]:
@@ -240,6 +258,12 @@ def _place(known: diag.UnixSocket, status: str, sight: _Sight) -> tuple[bool, by
         log.info("the file of the unix socket %s was removed: so it stays", shown(path))
         return True, b"", 0
     return True, os.path.basename(found), stat.S_IMODE(outside.lstat(found).st_mode)
+
+
+def _placed(known: diag.UnixSocket, sight: _Sight) -> Permission | None:
+    path = path_of(known.name, sight.directory(known.ino))
+    found = find(path, known.file) if known.file else b""
+    return Permission.of(outside.lstat(found)) if found else None
 
 
 def _is_accepted(known: diag.UnixSocket, sight: _Sight) -> bool:
