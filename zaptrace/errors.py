@@ -5,11 +5,13 @@
     │   └── Unsettled            but as a rule for a moment only
     ├── HostError                this host cannot do it (.remedy is a command or a setting)
     │   └── LaunchError          (.status) the program of a new pod could not be executed
-    ├── PodError                 no such pod, the name is taken, it is in the wrong state
+    ├── PodError                 the name is taken, it is in the wrong state
+    │   └── NoSuchPod            there is none of that name, or not any more
     ├── TraceeGone               a process died while we were working on it
     ├── Cancelled                somebody has had it given up (see cancel.py)
     ├── ImageError
     │   ├── BadImage             damaged, cut short, or not an image
+    │   │   └── NoImage          there is nothing at its path
     │   └── ImageVersionError    made by a zaptrace that speaks another format
     ├── InternalError            (.report) zaptrace itself is at fault
     ├── RestoreError             (.stage .resource .vpid) the pod could not be made here
@@ -133,6 +135,10 @@ class PodError(ZaptraceError):
     """The pod named is not there, is there already, or is in another state than needed."""
 
 
+class NoSuchPod(PodError):
+    """There is no running pod of that name."""
+
+
 MORE_PROCESSES = (
     "end other processes of yours, or raise the limit: ulimit -u, or the container's pids limit"
 )
@@ -192,6 +198,10 @@ class ImageError(ZaptraceError):
 
 class BadImage(ImageError):
     """The image is damaged, cut short, or is no image."""
+
+
+class NoImage(BadImage):
+    """There is no directory at the path of the image."""
 
 
 class ImageVersionError(ImageError):

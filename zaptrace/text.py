@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False  # as typing's, which takes long to load
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _INDENT = " " * 11
 """Of further lines: as wide as the names of an error's fields, so that none looks like one."""
 
@@ -54,3 +58,10 @@ def _escaped(character: str) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8, see os.fsdecode
         code -= 0xDC00
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{{{code:x}}}"
+
+
+def close_to(word: str, known: Iterable[str]) -> str | None:
+    """The word that was perhaps meant, if there is one that looks like it."""
+    from difflib import get_close_matches  # where something is wrong already
+
+    return next(iter(get_close_matches(word, known, 1)), None)

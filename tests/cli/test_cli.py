@@ -155,7 +155,7 @@ class TestRunOnATerminal:
             screen.expect(b"=two=")
             screen.type(b"\x04")
             assert screen.end() == 5
-        assert zaptrace("logs", "web").returncode == 1
+        assert zaptrace("logs", "web").returncode == 3
 
     def test_the_key_that_detaches_can_be_sent(self, zaptrace: Shell) -> None:
         script = "trap 'echo quit' QUIT; echo up; while read x || :; do echo =$x=; done"
@@ -325,7 +325,7 @@ class TestDetached:
     def test_errors_in_the_house_form(self, fake: Shell, tmp_path: Path) -> None:
         fake("run", "-d", "--name", "web", "--", "sleep", "60")
         done = fake("checkpoint", "web", "--to", str(tmp_path / "unsupported"))
-        assert done.returncode == 1 and done.stdout == ""
+        assert done.returncode == 4 and done.stdout == ""
         assert done.stderr == (
             "zaptrace: cannot checkpoint pod 'web': process 7 (nginx), fd 12 is io_uring\n"
             "  needed   a room that can capture it\n"
@@ -337,7 +337,7 @@ class TestDetached:
         taken = fake("run", "--name", "web", "--", "true")
         assert taken.returncode == 125 and "the name is taken" in taken.stderr
         nobody = fake("stop", "nobody")
-        assert nobody.returncode == 1 and "running pods: web" in nobody.stderr
+        assert nobody.returncode == 3 and "running pods: web" in nobody.stderr
 
 
 class TestTheRest:

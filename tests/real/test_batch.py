@@ -20,7 +20,6 @@ from pathlib import Path
 import pytest
 
 from harness.batch import Node
-from harness.supervisors import eventually
 from harness.world import PATIENCE_S, ROOT, SEED
 from zaptrace.supervisor.control import SAVED
 
@@ -28,6 +27,8 @@ KILLS = int(os.environ.get("ZAPTRACE_BATCH_KILLS", "2"))
 PAGE = (ROOT / "docs" / "batch.md").read_text(encoding="utf-8")
 MEMBERS = 4
 
+NODES: list[Node] = []
+"""All that were started by this test."""
 USR1, TERM, CONT = signal.SIGUSR1, signal.SIGTERM, signal.SIGCONT
 
 
@@ -53,21 +54,22 @@ class Job:
 
     def start(self) -> None:
         self.node = Node(self.argv, self.place, self.env, self.output)
+        NODES.append(self.node)
 
     def on_its_way(self) -> None:
         """It has come further than when it was started, and goes on for a moment."""
         assert self.node is not None
         before = self.rows()
-        eventually(lambda: self.rows() != before or self._stopped(), f"a row of {self.name}")
+        limit = time.monotonic() + PATIENCE_S
+        while self.rows() == before:
+            assert self.node is not None
+            assert not self.node.ended(), self.output.read_text()
+            assert time.monotonic() < limit, f"no row: {self.output.read_text()}"
+            time.sleep(0.02)
         time.sleep(self.random.uniform(0, 0.3))
 
     def rows(self) -> int:
         return self.table.stat().st_size if self.table.exists() else -1
-
-    def _stopped(self) -> bool:
-        assert self.node is not None
-        assert not self.node.ended(), self.output.read_text()
-        return False
 
     def left(self, expected: int) -> None:
         """Its node has seen the end of it, with this exit status."""
@@ -102,6 +104,8 @@ def host(place: Path) -> Iterator[dict[str, str]]:
         "PYTHONPATH": str(ROOT),
         "ZAPTRACE_RUNTIME_DIR": str(place / "run"),
     }
+    while NODES:  # of a test that failed, they are there still
+        NODES.pop().lose()
 
 
 def asked(place: Path) -> list[str]:

@@ -210,7 +210,7 @@ class _Names:
             yield
             return
         with self._lock:
-            taken = {*self.taken, *runtime.names_of_ended(job.root)}
+            taken = {*self.taken, *runtime.ended_names(job.root)}
             name = runtime.free_name(job.argv[0], job.root, taken)
             self.taken.add(name)
         job.name = name

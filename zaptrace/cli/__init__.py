@@ -12,12 +12,19 @@ import sys
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit: 0, 1 for an error of ours, 2 for wrong usage; see `run`."""
-    status = call(sys.argv[1:] if argv is None else argv)
+    argv = sys.argv[1:] if argv is None else argv
+    if sys.stdout is not None:  # what a terminal's encoding lacks is shown as its number
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    status = call(argv)
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except (OSError, AttributeError):  # the reader left, or we have none: Python's own end says so
+    except AttributeError:  # we have none
         sys.exit(status)
+    except OSError as error:
+        from . import _failure
+
+        status = _failure.told(error, argv)
     # Taking an interpreter apart takes about as long as its start, and nothing of ours is left.
     os._exit(status)
 

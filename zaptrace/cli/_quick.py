@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 POD_FIRST = frozenset(
-    ["ps", "attach", "logs", "freeze", "thaw", "checkpoint", "migrate", "check", "signal", "stop"]
+    [
+        *("ps", "attach", "logs", "wait", "freeze", "thaw", "checkpoint", "migrate", "check"),
+        *("signal", "stop"),
+    ]
 )
 """Verbs whose first argument is a pod."""
 

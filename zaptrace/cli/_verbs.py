@@ -7,6 +7,7 @@ VERBS = {
     "ps": "list the pods, or the processes of one",
     "attach": "come back to the terminal of a pod",
     "logs": "print what a detached pod wrote",
+    "wait": "wait until pods have ended, and tell how",
     "freeze": "stop every process of a pod where it is",
     "thaw": "let a frozen pod go on",
     "checkpoint": "write a pod to an image",
@@ -23,6 +24,20 @@ VERBS = {
     "completion": "print the shell's completion script",
 }
 """Kept here so that `zaptrace --help` loads no verb."""
+
+STATUSES = {
+    "0": "done",
+    "1": "no (of check), or something else went wrong",
+    "2": "wrong usage",
+    "3": "there is no such pod",
+    "4": "refused: the pod holds, or needs, what cannot be carried",
+    "5": "this host cannot do it",
+    "6": "the other host does not answer, or does not want to",
+    "7": "there is no such image, or none can be made there",
+    "8": "the image is damaged, or of another format",
+    "130": "given up, by ctrl-c or by somebody else",
+}
+"""What each verb but run and restore ends with; theirs is that of the program (zaptrace run --help)."""
 
 _WIDTH = max(map(len, VERBS))
 HELP = (
@@ -44,6 +59,8 @@ Options:
 Verbs:
 """
     + "".join(f"  {verb:<{_WIDTH}}  {does}\n" for verb, does in VERBS.items())
+    + "\nExit status:\n"
+    + "".join(f"  {status:<{_WIDTH}}  {means}\n" for status, means in STATUSES.items())
     + """
   zaptrace VERB --help has examples."""
 )

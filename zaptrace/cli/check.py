@@ -105,7 +105,7 @@ def _pod(name: str, as_json: bool) -> int:
         except PodError:
             raise
         except ZaptraceError as e:
-            return _tell(f"pod {name} can be checkpointed", [e], as_json)
+            return _tell(f"pod {name}", "be checkpointed", [e], as_json)
     if as_json:
         print_json({"ok": True, **report})
     else:
@@ -151,15 +151,18 @@ def _image(path: str, allow_changed: tuple[str, ...], as_json: bool) -> int:
         notes += [f"{file}; restore --truncate-files cuts it back" for file in files]
     except ZaptraceError as error:  # one that cannot be read is a no as well
         errors = [error]
-    return _tell(f"image {path} can be restored here", errors, as_json, notes)
+    return _tell(f"image {path}", "be restored here", errors, as_json, notes)
 
 
-def _tell(title: str, errors: list[ZaptraceError], as_json: bool, notes: Sequence[str] = ()) -> int:
+def _tell(
+    what: str, does: str, errors: list[ZaptraceError], as_json: bool, notes: Sequence[str] = ()
+) -> int:
     if as_json:
         told = {"ok": not errors, "errors": [e.to_dict() for e in errors], "notes": list(notes)}
         print_json(told)
     else:
-        click.echo(f"{_mark(not errors)} {shown(title)}")
+        can = "cannot" if errors else "can"
+        click.echo(f"{_mark(not errors)} {shown(what)} {can} {does}")
         for error in errors:
             topic = topic_of(error.what)
             click.echo(f"{error}" + (f"\n  more     zaptrace help {topic.name}" if topic else ""))

@@ -7,6 +7,7 @@ import importlib
 
 import click
 
+from .. import text
 from ..errors import ZaptraceError
 from ._verbs import HELP, VERBS
 
@@ -27,6 +28,18 @@ class Verbs(click.Group):
             return None
         command: click.Command = importlib.import_module(f".{cmd_name}", __package__).command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """With the verb that was perhaps meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            close = text.close_to(args[0], VERBS)
+            if close is None:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean {close}?", ctx) from None
 
     def get_help(self, ctx: click.Context) -> str:
         """The same text, whoever is asked."""

@@ -24,12 +24,16 @@ _LOOK_S = 0.1
 @click.command()
 @click.argument("pod", type=POD)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the pod ends.")
-def command(pod: str, follow: bool) -> None:
+@click.option(
+    "-n", "--lines", type=click.IntRange(0), metavar="N", help="The last N lines of what there is."
+)
+def command(pod: str, follow: bool, lines: int | None) -> None:
     """Print what POD wrote to stdout and stderr.
 
     \b
     zaptrace logs web          what it wrote so far
     zaptrace logs -f web       and what it writes from now on
+    zaptrace logs -n 20 web    the last 20 lines
 
     Of a long log the last 16 MiB are there, and up to 32. Also works for a pod that ended, until
     another of that name ends. Of a pod with a terminal it prints the scrollback, the last MiB: to a
@@ -39,7 +43,7 @@ def command(pod: str, follow: bool) -> None:
     path = base / runtime.check_name(pod)
     if runtime.is_running(path):
         if runtime.read_meta(path).get("stdio") == "tty":
-            _scrollback(pod)
+            _scrollback(pod, lines)
             return
         log, alive = path / "log", True
     else:
@@ -56,7 +60,13 @@ def command(pod: str, follow: bool) -> None:
         ) from None
     with stream:
         with contextlib.suppress(FileNotFoundError), _opened(old_one(log)) as old:
-            shutil.copyfileobj(old, sys.stdout.buffer)
+            if lines is None:
+                shutil.copyfileobj(old, sys.stdout.buffer)
+            else:  # as much as two logs are at most
+                sys.stdout.buffer.write(_last(old.read() + stream.read(), lines))
+                lines = None
+        if lines is not None:
+            sys.stdout.buffer.write(_last(stream.read(), lines))
         _copy(log, stream, path if follow else None)
 
 
@@ -92,7 +102,11 @@ def _copy(log: Path, stream: IO[bytes], path: Path | None) -> None:
         time.sleep(_LOOK_S)
 
 
-def _scrollback(pod: str) -> None:
+def _last(data: bytes, lines: int) -> bytes:
+    return b"".join(data.splitlines(keepends=True)[-lines:] if lines else ())
+
+
+def _scrollback(pod: str, lines: int | None) -> None:
     """On a terminal what it shows: as it stands it would ask ours questions, and turn things on."""
     with connect(pod) as client:
         if sys.stdout.isatty():
@@ -103,5 +117,5 @@ def _scrollback(pod: str) -> None:
             data = printed(replayed(shown["before"], shown["data"], shown["sizes"]))
         else:
             data = client.call("scrollback", timeout=10)["data"]
-        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.write(data if lines is None else _last(data, lines))
         sys.stdout.buffer.flush()

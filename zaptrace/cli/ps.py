@@ -18,13 +18,15 @@ _PATIENCE_S = 3.0
 
 @click.command()
 @click.argument("pod", type=POD, required=False)
+@click.option("-a", "--all", "all_", is_flag=True, help="Those that ended, too, and how.")
 @click.option("--stats", is_flag=True, help="How often POD stopped for the tracer, by system call.")
 @as_json
-def command(pod: str | None, stats: bool, as_json: bool) -> None:
+def command(pod: str | None, all_: bool, stats: bool, as_json: bool) -> None:
     """List the pods, or the processes of POD.
 
     \b
     zaptrace ps                every pod of this user on this host
+    zaptrace ps -a             also those that ended: how, and to which image
     zaptrace ps web            its processes; VPID is the number that the pod sees
     zaptrace ps --stats web    what it stopped for since it was started or restored here, and how often
     zaptrace ps --json         the same for programs
@@ -38,8 +40,9 @@ def command(pod: str | None, stats: bool, as_json: bool) -> None:
         _one(pod, as_json)
         return
     found = [facts for name in runtime.pods(runtime.root()) if (facts := _facts(name, as_json))]
+    ended = _ended({facts["name"] for facts in found}) if all_ else []
     if as_json:
-        print_json(found)
+        print_json(found + ended)
         return
     rows = [
         (
@@ -53,7 +56,30 @@ def command(pod: str | None, stats: bool, as_json: bool) -> None:
         )
         for facts in found
     ]
+    rows += [
+        (
+            past["name"],
+            runtime.describe_end(past["outcome"]),
+            span(max(0.0, time.time() - past["outcome"].get("written", time.time()))),
+            past["meta"].get("stdio", ""),
+            "",
+            shlex.join(past["meta"].get("argv") or [])[:60],
+        )
+        for past in ended
+    ]
     table(("NAME", "STATE", "SINCE", "STDIO", "SUPERVISOR", "COMMAND"), rows)
+
+
+def _ended(running: set[str]) -> list[dict[str, Any]]:
+    base = runtime.root()
+    found = []
+    for name in runtime.ended_names(base):
+        past = runtime.ended(name, base)
+        if past is not None and name not in running:
+            meta = runtime.ended_meta(past)
+            told = {key: value for key, value in past.items() if key != "meta"}
+            found.append({"name": name, "state": "ended", "meta": meta, "outcome": told})
+    return found
 
 
 def _facts(name: str, processes: bool) -> dict[str, Any] | None:

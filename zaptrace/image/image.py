@@ -18,7 +18,7 @@ import zstandard
 from blake3 import blake3
 
 from .. import plain
-from ..errors import BadImage, ImageError
+from ..errors import BadImage, ImageError, NoImage
 from ..limits import MANIFEST, STATES
 from ..linux import private
 from ..linux.scratch import Scratch
@@ -301,8 +301,9 @@ def _reading(path: str) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, NotADirectoryError) as e:
-        raise BadImage(
-            f"there is no image {path}" if not os.path.isdir(path) else f"bad image {path}",
+        there = os.path.isdir(path)
+        raise (BadImage if there else NoImage)(
+            f"bad image {path}" if there else f"there is no image {path}",
             needed="a directory that zaptrace checkpoint made",
             found=f"{e.strerror}: {e.filename}",
         ) from e

@@ -59,7 +59,7 @@ import signal
 import socket
 import time
 
-from ..errors import Cancelled, PodError, WireError, WireTimeout, ZaptraceError
+from ..errors import Cancelled, NoSuchPod, PodError, WireError, WireTimeout, ZaptraceError
 from ..limits import CONTROL, STREAM
 from ..linux import private
 from ..record import Record, field
@@ -375,7 +375,7 @@ class Client:
     def gone(self) -> PodError:
         """The error for a supervisor that went away under us."""
         if (past := self.past()) is not None:
-            return PodError(
+            return NoSuchPod(
                 f"pod {self.name!r} is not running any more",
                 found=f"it {runtime.describe_end(past.to_dict())}",
             )

@@ -28,6 +28,7 @@ from ..errors import Cancelled, ZaptraceError
 from ..image.series import Series, is_series
 from ..log import log
 from .control import Outcome
+from .terminal import asked_by
 
 if TYPE_CHECKING:
     from typing import Any
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from .making import Making
     from .starter import Job
     from .stopping import Stopping
+    from .terminal import Terminal
     from .workers import Results, Workers
 
 JITTER = 0.1
@@ -57,6 +59,7 @@ class Owner(Protocol):
     workers: Workers
     stopping: Stopping
     making: Making | None
+    terminal: Terminal | None
     held: bool
 
     @property
@@ -173,13 +176,14 @@ class Keeper:
         of, job = self._of, self._of.job
         outside: Outside = "close" if job.outside == "close" else "refuse"
         cancel = Cancel(f"the image of the job in {self.series.path}")
+        shown = asked_by(of.workers, of.terminal) if of.terminal is not None else lambda: None
         to = ""
 
         def work() -> Results:
             nonlocal to
             to = self.series.next()
             report = of.engine.checkpoint(
-                of.pod, to, then, job.codec, True, outside, lambda _: None, cancel
+                of.pod, to, then, job.codec, True, outside, lambda _: None, cancel, shown
             )
             self.series.rotate(job.keep)
             return report

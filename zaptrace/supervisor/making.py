@@ -13,7 +13,7 @@ import contextlib
 import os
 
 from ..cancel import Cancel
-from ..errors import BadImage
+from ..errors import BadImage, PodError, RestoreError
 from . import runtime
 
 TYPE_CHECKING = False  # as typing's, which takes long to load
@@ -72,11 +72,25 @@ class Making:
             if self._job.on:
                 self._engine.keep_out(pod, self._job.on, self.leave_fd)
             if self.image is not None and not self._job.hold:
-                pod.thaw()
+                self._let_run(pod)
         except BaseException:
             pod.close()
             raise
         return {"pod": pod}
+
+    def _let_run(self, pod: Pod) -> None:
+        """The last step of a restore: what its former self may have held on this host is taken."""
+        try:
+            pod.thaw()
+        except PodError as error:
+            raise RestoreError(
+                f"cannot restore pod {self._job.name!r}: what it needs is taken here",
+                stage="RESUME",
+                needed=error.needed,
+                found=error.found or error.what,
+                do="end what holds them, perhaps the pod itself (zaptrace ps), then restore it again",
+                changed="nothing; what was made of the pod is gone again",
+            ) from error
 
     def _make(self) -> Pod:
         images = images_of(self._job)
@@ -122,7 +136,7 @@ class Making:
         from .terminal import Terminal
 
         terminal = Terminal(master)
-        carried = None if self._job.verb == "launch" else pod.stdio.scrollback
+        carried = None if self.image is None else pod.stdio.scrollback
         if carried is not None:
             terminal.ring.carry_on(carried)
             pod.stdio.scrollback = None

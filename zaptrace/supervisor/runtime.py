@@ -24,10 +24,10 @@ import os
 import signal
 import time
 
-from ..errors import HostError, PodError, ZaptraceError
+from ..errors import HostError, NoSuchPod, PodError, ZaptraceError
 from ..linux import private, records
 from ..record import Record
-from ..text import as_json
+from ..text import as_json, close_to
 
 TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ _OUTCOME: dict[str, records.Check] = {
     "why": records.is_text,
     "told": records.are_texts,
     "images": records.is_text_or_none,
+    "meta": records.is_map,
+    "written": records.is_time,
 }
 _ENDED_KEPT = 32
 _PID_BYTES = 64
@@ -331,13 +333,13 @@ def find(name: str, base: StrPath) -> str:
     if is_running(path):
         return path
     others = pods(base)
-    past = ended(name, base)
-    raise PodError(
+    past, close = ended(name, base), close_to(name, others)
+    raise NoSuchPod(
         f"there is no pod {name!r}",
         needed="a running pod of that name",
         found=(f"it {describe_end(past)}; " if past else "")
         + (f"running pods: {', '.join(others)}" if others else "no pod is running"),
-        do="zaptrace ps lists the pods",
+        do=f"did you mean {close}?" if close else "zaptrace ps lists the pods",
     )
 
 
@@ -352,12 +354,19 @@ def ended(name: str, base: StrPath) -> dict[str, Any] | None:
     return records.read(path, _OUTCOME, needed=("how",))
 
 
-def names_of_ended(base: StrPath) -> list[str]:
-    """Of the pods whose end is still known."""
+def ended_names(base: StrPath) -> list[str]:
+    """The pods of which it is known how they ended, sorted; others of these names may run."""
     with contextlib.suppress(FileNotFoundError):
         kept = os.listdir(os.path.join(base, ".ended"))
-        return [name.removesuffix(".json") for name in kept if name.endswith(".json")]
+        stems = (name.removesuffix(".json") for name in kept if name.endswith(".json"))
+        return sorted(filter(_is_name, stems))
     return []
+
+
+def ended_meta(past: dict[str, Any]) -> dict[str, Any]:
+    """What is known of a pod that ended in this way; empty where it makes no sense."""
+    meta: dict[str, Any] = past.get("meta") or {}
+    return meta if all(_META[key](meta[key]) for key in _META.keys() & meta) else {}
 
 
 def ended_log(name: str, base: StrPath) -> Path:
