@@ -47,9 +47,21 @@ class Runner:
         self.seen: snapshot.Snapshot | None = None
 
     def do_launch(
-        self, argv: list[str], env: dict[str, str], cwd: str, out: str, place: str
+        self,
+        argv: list[str],
+        env: dict[str, str],
+        cwd: str,
+        out: str,
+        place: str,
+        carries: bool = True,
     ) -> int:
+        """Where it `carries`, what that takes is loaded first: on a busy host that may take longer than
+        the program lives."""
         self.place = Path(place)
+        if carries:
+            import zaptrace.image.image
+            import zaptrace.image.sink
+            import zaptrace.pod.checkpoint  # noqa: F401
         null = os.open("/dev/null", os.O_RDONLY)
         output = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         stdio = Stdio(null, output, output, tty=False)

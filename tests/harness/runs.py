@@ -222,6 +222,7 @@ class PodRun(Run):
             cwd=str(self.cwd),
             out=str(self.out),
             place=str(self.place),
+            carries=self.flavour not in ("pod", "frozen"),
         )
 
     def _start_runner(self, command: list[str], **options: Any) -> subprocess.Popen[str]:

@@ -76,6 +76,7 @@ def test_the_limit_is_raised_for_us_and_not_for_the_pod(place: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2 * _PATIENCE_S)
 def test_ten_thousand_in_64_processes(place: Path):
     program = compiled(REAL / "descriptors.c")
     in_another(f"carry({str(program)!r})", place)

@@ -1,5 +1,6 @@
 #include "heir.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -71,6 +72,13 @@ static void make_heir(zt_heir *heir)
     munmap(held, MOST * sizeof *held);
 }
 
+/* Whoever closes the pod wakes this thread meanwhile, again and again (zt_loop_wake). */
+static void await_end(pid_t pid)
+{
+    while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+        ;
+}
+
 void zt_heir_tell(zt_heir *heir, int32_t kind, int32_t rid, bool there)
 {
     const legacy one = {kind, rid, there};
@@ -78,7 +86,7 @@ void zt_heir_tell(zt_heir *heir, int32_t kind, int32_t rid, bool there)
         make_heir(heir);
     if (heir->pid > 0 && write(heir->pipe, &one, sizeof one) != sizeof one) {
         close(heir->pipe); /* somebody has ended it */
-        waitpid(heir->pid, NULL, __WALL);
+        await_end(heir->pid);
         heir->pid = -1;
     }
 }
@@ -88,7 +96,7 @@ void zt_heir_dismiss(zt_heir *heir)
     if (heir->pid > 0) {
         close(heir->pipe);
         kill(heir->pid, SIGCONT); /* somebody may have stopped it */
-        waitpid(heir->pid, NULL, __WALL);
+        await_end(heir->pid);
     }
     heir->pid = 0;
 }
