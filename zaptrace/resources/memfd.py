@@ -41,7 +41,7 @@ NAME = "memfd"
 _PREFIX, _GONE = "/memfd:", " (deleted)"
 _F_SEAL_SEAL, _F_SEAL_FUTURE_WRITE, _F_SEAL_EXEC = 0x1, 0x10, 0x20
 _MFD_NOEXEC_SEAL = 0x8
-_F_GET_RW_HINT, _F_SET_RW_HINT = 1035, 1036
+_F_SET_RW_HINT = 1036
 _HINT = struct.Struct("=Q")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -62,7 +62,7 @@ class State:
     permission: Permission
     seals: U32
     hint: Annotated[int, Range(0, 5)]
-    """How long what is written to it lives (F_SET_RW_HINT)."""
+    """0, unless the image was made before the descriptions told it."""
     executed: bool
     atime_ns: I64
     mtime_ns: I64
@@ -119,7 +119,7 @@ def _capture(pod: FrozenPod, files: list[FrozenFile]) -> State:
         size=some.stat.st_size,
         permission=Permission.of(some.stat),
         seals=fcntl.fcntl(some.local, fcntl.F_GET_SEALS),
-        hint=_HINT.unpack(fcntl.fcntl(some.local, _F_GET_RW_HINT, bytes(_HINT.size)))[0],
+        hint=0,
         executed=Inodes.of(pod).opened(some).executed_by is not None,
         atime_ns=some.stat.st_atime_ns,
         mtime_ns=some.stat.st_mtime_ns,

@@ -10,7 +10,7 @@ import fcntl
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
 from ...errors import RestoreError, UnsupportedResource
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _F_SETOWN_EX, _F_GETOWN_EX = 15, 16
 _F_SETSIG, _F_GETSIG = 10, 11
 _OWNER = struct.Struct("ii")  # struct f_owner_ex
+_F_GET_RW_HINT, _F_SET_RW_HINT = 1035, 1036
+_HINT = struct.Struct("=Q")
 _NAMELESS = ("socket:[", "pipe:[")
 _SETTABLE = os.O_APPEND | os.O_NONBLOCK | os.O_DIRECT | os.O_NOATIME
 
@@ -56,6 +58,8 @@ class Description:
     owner: Owner | None
     permission: Permission | None
     """Of a socket or a pipe without a name; None for what a room knows better."""
+    hint: Annotated[int, Range(0, 5)] = field(default=0, kw_only=True)
+    """How long what is written to its file lives (fcntl F_SET_RW_HINT), where it is ours to say."""
 
 
 class Described(TypedDict):
@@ -65,6 +69,7 @@ class Described(TypedDict):
     flags: int
     owner: Owner | None
     permission: Permission | None
+    hint: int
 
 
 def described(pod: FrozenPod, file: FrozenFile) -> Described:
@@ -79,6 +84,7 @@ def described(pod: FrozenPod, file: FrozenFile) -> Described:
         "flags": flags,
         "owner": _owner(pod, file),
         "permission": Permission.of(file.stat) if nameless else None,
+        "hint": _hint(file),
     }
 
 
@@ -99,6 +105,8 @@ def finish(build: Build, description: Description, fd: int) -> None:
     with closed_on_failure(fd):
         if wanted != fcntl.fcntl(fd, fcntl.F_GETFL) & _SETTABLE:
             fcntl.fcntl(fd, fcntl.F_SETFL, wanted)
+        if description.hint:
+            fcntl.fcntl(fd, _F_SET_RW_HINT, _HINT.pack(description.hint))
     build.provide(description.file_id, fd)
     if description.owner is not None:
         # The owner is a process of the new kernel, so it has to exist first.
@@ -148,6 +156,17 @@ def opened(path: str | bytes, flags: int) -> Iterator[int]:
 def reopen(fd: int, flags: int) -> int:
     """A new description of the object behind `fd`, which lives in our process."""
     return os.open(f"/proc/self/fd/{fd}", (flags & ~os.O_CREAT) | os.O_CLOEXEC | os.O_NOCTTY)
+
+
+def _hint(file: FrozenFile) -> int:
+    """The kernel keeps it with the inode, while anybody has that open: only its owner may set it."""
+    if file.flags & os.O_PATH or file.stat.st_uid != os.geteuid():
+        return 0
+    try:
+        (hint,) = _HINT.unpack(fcntl.fcntl(file.local, _F_GET_RW_HINT, bytes(_HINT.size)))
+    except OSError:  # a file, or a kernel, without
+        return 0
+    return int(hint)
 
 
 def _owner(pod: FrozenPod, file: FrozenFile) -> Owner | None:
