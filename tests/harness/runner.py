@@ -76,7 +76,9 @@ class Runner:
         os.close(output)
         return os.getpid()
 
-    def do_checkpoint(self, then: str, compare: bool, rehearsal: bool) -> dict[str, Any] | None:
+    def do_checkpoint(
+        self, then: str, compare: bool, rehearsal: bool, waits: bool = True
+    ) -> dict[str, Any] | None:
         """With `compare`, the frozen pod is looked at before it stops or goes on.
 
         None when it had ended by then. Any other error is one, whatever the program did since.
@@ -104,7 +106,9 @@ class Runner:
         if compare:
             assert self.untouched
             self.before = snapshot.take(self.pod)
-            facts["differences"] = snapshot.differences(self.untouched, self.before, here=True)
+            facts["differences"] = snapshot.differences(
+                self.untouched, self.before, here=True, ending=not waits
+            )
             facts["ids"] = self._ids()
             if then == "resume":
                 self.pod.thaw()

@@ -286,7 +286,9 @@ class PodRun(Run):
     ) -> dict[str, Any] | None:
         """Facts of the checkpoint; None when the program had ended."""
         rehearsal = then == "stop" if rehearsal is None else rehearsal
-        facts = self.ask("checkpoint", then=then, compare=compare, rehearsal=rehearsal)
+        facts = self.ask(
+            "checkpoint", then=then, compare=compare, rehearsal=rehearsal, waits=self.waits
+        )
         if facts:
             self._no_differences("the checkpoint changed the pod", facts["differences"])
         return facts

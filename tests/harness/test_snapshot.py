@@ -105,6 +105,17 @@ def test_what_is_only_here_or_held():
     assert "process 2 Rss: was 1, is 2" in snapshot.differences(one, two, here=True)
 
 
+def test_what_relatives_give_back_as_they_end():
+    one, two = (
+        snapshot.Snapshot({2: {}}, here={2: {"maps": {"0-1": {"Rss": 8, "Pss": 8 // sharers}}}})
+        for sharers in (2, 1)
+    )
+    assert len(snapshot.differences(one, two, here=True)) == 1
+    assert snapshot.differences(one, two, here=True, ending=True) == []
+    two.here[2]["maps"]["0-1"]["Rss"] = 4
+    assert len(snapshot.differences(one, two, here=True, ending=True)) == 1
+
+
 # --- looking, from outside
 
 SETUP = """

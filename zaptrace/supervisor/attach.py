@@ -179,6 +179,8 @@ class Viewers:
         message["answers"] = self._answers(viewer)
         if not self._socket.offer(viewer.client, message):
             return False
+        if viewer.acked == viewer.at:  # it owed nothing: its time begins now
+            viewer.alive_at = time.monotonic()
         viewer.at = at + len(data)
         viewer.acked = max(viewer.acked, at - control.WINDOW)
         return True

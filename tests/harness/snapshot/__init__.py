@@ -77,12 +77,33 @@ def _take(pod: Any, handle: Any) -> Snapshot:
 
 
 def differences(
-    before: Snapshot, after: Snapshot, *, here: bool = False, held: bool = False
+    before: Snapshot,
+    after: Snapshot,
+    *,
+    here: bool = False,
+    held: bool = False,
+    ending: bool = False,
 ) -> list[str]:
     """In words; empty where the two are the same.
 
     `here`: nothing was restored in between. `held`: the second has not run since its restore.
+    `ending`: processes of it may have been killed just now, and what they shared with the others is
+    given back once the kernel comes to it.
     """
     said = compare(before.processes, after.processes)
     said += [] if held else compare(before.timers, after.timers)
-    return said + (compare(before.here, after.here) if here else [])
+    if here and ending:
+        said += compare(_of_their_own(before.here), _of_their_own(after.here))
+    elif here:
+        said += compare(before.here, after.here)
+    return said
+
+
+def _of_their_own(here: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    def own(sizes: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in sizes.items() if key not in memory.OF_RELATIVES}
+
+    return {
+        vpid: {**seen, "maps": {at: own(sizes) for at, sizes in seen["maps"].items()}}
+        for vpid, seen in here.items()
+    }

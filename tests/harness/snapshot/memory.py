@@ -23,6 +23,9 @@ RESIDENT = (
 )  # fmt: skip
 """Sizes that say what is resident at the moment, and how: those of `here`."""
 
+OF_RELATIVES = ("Pss", "Pss_Anon", "Pss_File", "Pss_Shmem", "SwapPss", "Private", "Shared")
+"""What depends on how many others have a page, too."""
+
 _HEAD = re.compile(
     r"([0-9a-f]+)-([0-9a-f]+) (....) ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+) *(.*)"
 )
