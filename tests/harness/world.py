@@ -20,6 +20,7 @@ import pytest
 
 from zaptrace.linux import native
 from zaptrace.linux.native import NativeError
+from zaptrace.linux.procfs import status
 
 TESTS = Path(__file__).resolve().parent.parent
 ROOT = TESTS.parent
@@ -161,6 +162,16 @@ def require_clone3() -> None:
 
 
 _CLONE3 = 435
+
+
+_AS_ROOT = ("CAP_SETGID", 6), ("CAP_SETUID", 7), ("CAP_SETPCAP", 8), ("CAP_SYS_PTRACE", 19)
+
+
+def require_root(*more: tuple[str, int]) -> None:
+    """Skip what takes programs of root's that become others, and a tracer that may look at these."""
+    may = int(status(os.getpid())["CapEff"], 16)
+    if lacking := [name for name, bit in (*_AS_ROOT, *more) if not may >> bit & 1]:
+        pytest.skip(f"this takes root with {', '.join(lacking)}")
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -31,10 +31,12 @@ from . import (
     mqueue,
     namespace_file,
     netlink_socket,
+    packet_socket,
     pidfd,
     pipe,
     posix_timer,
     process,
+    raw_socket,
     regular_file,
     seccomp,
     signal,
@@ -60,8 +62,10 @@ FILE_KINDS: tuple[FileKind[Any], ...] = (
     pidfd,
     memfd,
     unix_socket,
+    raw_socket,
     inet_socket,
     netlink_socket,
+    packet_socket,
     namespace_file,
     inotify,
     epoll,
@@ -89,14 +93,15 @@ ROOMS: tuple[Room[Any], ...] = (
     cpu_time,
     seccomp,
     thread,
-    first_thread,
     credentials,
+    first_thread,
 )
 
 
 def claim_files(pod: FrozenPod) -> None:
     """Give every open file description to its room. Raises UnsupportedResource for one without,
     and Unsettled for one that should be in another state soon."""
+    file_lock.refuse_leases(pod)
     for file in pod.all_files:  # to which those are added that wait in the queue of a socket
         room = _room_of(file)
         pod.claim(room.NAME, file)

@@ -38,9 +38,10 @@ if TYPE_CHECKING:
 NAME = "file_lock"
 
 _LINE = re.compile(
-    r"\d+: (?P<kind>\S+)\s+(?P<sort>\S+)\s+(?P<access>READ|WRITE)\s+"
+    r"\d+: (?P<kind>\S+)\s+(?P<sort>\S+)\s+(?P<access>READ|WRITE|UNLCK)\s+"
     r"(?P<pid>-?\d+) [0-9a-f]+:[0-9a-f]+:\d+ (?P<start>\d+) (?P<end>\d+|EOF)"
 )
+_KINDS = {"FLOCK": "flock", "POSIX": "posix", "OFDLCK": "ofd"}
 _DO = "end what holds the lock now, then restore again"
 _FLOCK = struct.Struct("=hh4xqqi4x")  # struct flock on 64-bit
 _F_OFD_SETLK = 37
@@ -69,6 +70,15 @@ def verify(states: list[State], whole: Whole) -> None:
             raise bad("a lock goes beyond the end of any file")
 
 
+def refuse_leases(pod: FrozenPod) -> None:
+    """Before any room opens a file: that may break the lease, and its holder is told."""
+    for process in pod.processes:
+        for fd in process.fds.values():
+            for line in fd.locks:
+                if (found := _LINE.match(line)) and found["kind"] not in _KINDS:
+                    raise _unknown(fd.file, line)
+
+
 def capture(pod: FrozenPod) -> list[State]:
     found: dict[State, None] = {}
     for process in pod.processes:
@@ -92,15 +102,9 @@ def restore(states: list[State], build: Build) -> None:
 
 def _parse(pod: FrozenPod, file: FrozenFile, line: str, vpid: int, fd: int) -> State:
     found = _LINE.match(line)
-    kind = {"FLOCK": "flock", "POSIX": "posix", "OFDLCK": "ofd"}.get(found["kind"] if found else "")
+    kind = _KINDS.get(found["kind"] if found else "")
     if found is None or kind is None or found["sort"] == "MANDATORY":
-        raise unsupported(
-            file,
-            "holds a lease",
-            needed="flock, POSIX or open file description locks",
-            found=f"{line} on {file.link}",
-            do="let the program give the lease back (fcntl F_SETLEASE, F_UNLCK)",
-        )
+        raise _unknown(file, line)
     if kind != "posix":
         vpid, fd = 0, -1
     taker = pod.vpid(int(found["pid"])) if kind == "flock" else None
@@ -109,6 +113,16 @@ def _parse(pod: FrozenPod, file: FrozenFile, line: str, vpid: int, fd: int) -> S
     start = int(found["start"])
     length = 0 if found["end"] == "EOF" else int(found["end"]) - start + 1
     return State(file.id, kind, vpid, fd, found["access"] == "WRITE", start, length)
+
+
+def _unknown(file: FrozenFile, line: str) -> Exception:
+    return unsupported(
+        file,
+        "holds a lease",
+        needed="flock, POSIX or open file description locks",
+        found=f"{line} on {file.link}",
+        do="let the program give the lease back (fcntl F_SETLEASE, F_UNLCK)",
+    )
 
 
 def _number_of(file: FrozenFile, vpid: int) -> int:

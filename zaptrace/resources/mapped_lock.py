@@ -4,14 +4,15 @@ Such a lock lasts as long as its open file description, which a mapping keeps as
 does. /proc/locks alone tells of it: who took it, and on which inode. At restore all that the pod maps
 of that file is of one description, and who had taken the lock takes it again.
 
-Not carried: open file description locks of such files, of which nothing tells whose they are, and
-locks whose taker has ended.
+Not carried: of such files, open file description locks, of which nothing tells whose they are, locks
+whose taker has ended, and leases. They are refused, unless a process that can be looked at has them.
 
 No C half: the kernel shows no ids but in /proc/locks.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -22,7 +23,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..linux import outside
+from ..errors import UnsupportedResource
+from ..linux import outside, procfs
 from ..linux.program import Program
 from ..shapes import U64, NamesLiving, PathOrNone
 from ..view.build import Stage
@@ -40,14 +42,15 @@ NAME = "mapped_lock"
 
 _LOCKS = "/proc/locks"
 _LINE = re.compile(
-    r"\d+: FLOCK\s+ADVISORY\s+(?P<access>READ|WRITE)\s+"
-    r"(?P<pid>\d+) (?P<major>[0-9a-f]+):(?P<minor>[0-9a-f]+):(?P<inode>\d+) "
+    r"\d+: (?P<kind>FLOCK|OFDLCK|LEASE)\s+\w+\s+(?P<access>READ|WRITE|UNLCK)\s+"
+    r"(?P<pid>-?\d+) (?P<major>[0-9a-f]+):(?P<minor>[0-9a-f]+):(?P<inode>\d+) "
 )
 _DO = "end what holds the lock now, then restore again"
 
 
 @dataclass(frozen=True)
 class _Lock:
+    kind: str
     pid: int
     exclusive: bool
     device: int
@@ -82,8 +85,12 @@ def capture(pod: FrozenPod) -> list[State]:
     takers: dict[int, FrozenProcess] = {process.rpid: process for process in pod.processes}
     held -= Counter(_parsed(_of_descriptors(pod)))
     found: dict[tuple[int, int], State] = {}
-    for lock in held:
-        if (taker := takers.get(lock.pid)) and (m := _mapping_of(lock, pod, taker)):
+    for lock in _others_left_out(held, pod):
+        taker = takers.get(lock.pid)
+        m = _mapping_of(lock, [taker, *pod.processes] if taker else pod.processes)
+        if m and (lock.kind != "FLOCK" or not taker):
+            raise _nobodys(pod, lock, m)
+        if m and taker:
             inode = Inodes.of(pod).mapped(m)
             path = inode.path if inode.path is not None else b""
             state = State(taker.vpid, *inode.key, path, "mw" in m.flags, lock.exclusive)
@@ -97,7 +104,8 @@ def _parsed(lines: Iterator[str]) -> Iterator[_Lock]:
         if found := _LINE.match(line):
             device = os.makedev(int(found["major"], 16), int(found["minor"], 16))
             exclusive = found["access"] == "WRITE"
-            yield _Lock(int(found["pid"]), exclusive, device, int(found["inode"]))
+            pid = int(found["pid"])
+            yield _Lock(found["kind"], pid, exclusive, device, int(found["inode"]))
 
 
 def _of_descriptors(pod: FrozenPod) -> Iterator[str]:
@@ -107,13 +115,53 @@ def _of_descriptors(pod: FrozenPod) -> Iterator[str]:
         yield from fd.locks
 
 
-def _mapping_of(lock: _Lock, pod: FrozenPod, taker: FrozenProcess) -> Map | None:
-    """One of the taker's own, if there is one."""
-    for process in [taker, *pod.processes]:
+def _mapping_of(lock: _Lock, processes: list[FrozenProcess]) -> Map | None:
+    for process in processes:
         for m in process.maps:
             if (m.device, m.inode) == (lock.device, lock.inode):
                 return m
     return None
+
+
+def _others_left_out(held: Counter[_Lock], pod: FrozenPod) -> list[_Lock]:
+    """Those on what the pod maps, without those that somebody outside may have."""
+    own: set[int] = {process.rpid for process in pod.processes}
+    mapped = {(m.device, m.inode) for process in pod.processes for m in process.maps if m.inode}
+    left = [lock for lock in held if (lock.device, lock.inode) in mapped]
+    if all(lock.kind == "FLOCK" and lock.pid in own for lock in left):
+        return left
+    outside_too = set(_parsed(_of_strangers(own, mapped)))
+    return [
+        lock
+        for lock in left
+        if lock.pid in own
+        or not (lock in outside_too or (lock.pid > 0 and os.path.exists(f"/proc/{lock.pid}")))
+    ]
+
+
+def _of_strangers(own: set[int], files: set[tuple[int, int]]) -> Iterator[str]:
+    """Lines of their descriptors of these files, as far as they let us look."""
+    for rpid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+        if rpid in own:
+            continue
+        with contextlib.suppress(OSError):
+            for fd in procfs.fds(rpid):
+                with contextlib.suppress(OSError):
+                    there = os.stat(f"/proc/{rpid}/fd/{fd}")
+                    if (there.st_dev, there.st_ino) in files:
+                        yield from procfs.fdinfo(rpid, fd).get("lock", [])
+
+
+def _nobodys(pod: FrozenPod, lock: _Lock, m: Map) -> UnsupportedResource:
+    what = {"FLOCK": "a lock of a process that has ended", "LEASE": "a lease"}.get(
+        lock.kind, "an open file description lock"
+    )
+    return UnsupportedResource(
+        f'cannot checkpoint pod "{pod.name}": a mapping keeps {what}',
+        needed="the lock's file open, so that it shows whose the lock is",
+        found=f"{m.name}, locked, mapped in the pod, and open nowhere",
+        do="have the program keep the file open, or unlock it before it closes it",
+    )
 
 
 # restore

@@ -3,9 +3,10 @@
 The kernel keeps: id, clock, whom and how to notify, interval and time left. They are seen in
 /proc/PID/timers (proc(5)). Ids are given back by prctl(PR_TIMER_CREATE_RESTORE_IDS) (Linux 6.16), or
 by making timers until the id comes.
-A timer on a CPU-time clock keeps how much of that is left.
-Not carried: overruns that were not asked for yet; a timer on the time of a process or thread that has
-ended (refused).
+A timer on a CPU-time clock keeps how much of that is left. A signal of a timer that waits comes back with
+the timer, and so do overruns (common/timer_signal.py).
+Not carried: overruns of timers on CPU-time clocks, and those of a signal that was taken before one that
+waits; a timer on the time of a process or thread that has ended (refused).
 
 No C half: ids are the process's own. The C half of the room clock translates absolute times, and notes
 for us what /proc does not show: under vpid and timer id, the vtid of the thread that measures itself.
@@ -16,6 +17,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
@@ -26,7 +28,9 @@ from ..linux.program import Program, Row
 from ..shapes import I32, I64, U64, Names, NamesLiving, OneOf, Range, Signal
 from ..view.build import Build, BuildProcess, Stage
 from ..view.frozen import FrozenPod, FrozenProcess
+from .common.siginfo import number_of
 from .common.timer import Times, pod_now, shortened
+from .common.timer_signal import Going, go_off, have_gone_off, packed, unpacked, waiting
 from .room import Whole, bad
 
 NAME = "posix_timer"
@@ -58,6 +62,10 @@ class Timer:
         int, Names("process", "thread", but=(0,))
     ]  # of one that measures its maker's own thread: its vtid, else 0
     spec: Annotated[bytes, Times(1_000_000_000)]
+    waits: bool = False
+    """Its signal waits to be taken."""
+    overruns: Annotated[int, Range(0, (1 << 31) - 1)] = 0
+    """Of the signal that waits, or else of the one that was taken last."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +102,23 @@ def _capture(pod: FrozenPod, process: FrozenProcess) -> State:
         return State(process.vpid, 0, [])
     program = Program()
     specs = [program.buffer(_SPEC) for _ in entries]
+    last = []
+    signals = waiting(process)
     for (id_, *_), spec in zip(entries, specs, strict=True):
         program.call("timer_gettime", int(id_), spec)
+        last.append(program.call("timer_getoverrun", int(id_), may_fail=True))
     results = process.run(program)
     at_ns = pod_now(pod.handle)
+    now_ns = {int(entry[-1]): _now(int(entry[-1])) for entry in entries}
     timers = []
-    for entry, spec in zip(entries, specs, strict=True):
+    for entry, spec, overruns in zip(entries, specs, last, strict=True):
         id_, signal, value, how, whom, number, clock = entry
         of, maker = _measured(pod, process, int(id_), int(clock))
         thread = whom == "tid"
+        times, count = results.bytes(spec), results[overruns]
+        if going := signals.get(int(id_)):
+            left_ns, count = going.by(now_ns[going.clock])
+            times = packed(going.interval_ns, left_ns)
         timers.append(
             Timer(
                 id=int(id_),
@@ -112,7 +128,9 @@ def _capture(pod: FrozenPod, process: FrozenProcess) -> State:
                 vtid=pod.vpid(int(number)) or 0 if thread else 0,
                 clock=of,
                 maker=maker,
-                spec=results.bytes(spec),
+                spec=times,
+                waits=going is not None,
+                overruns=max(0, count),
             )
         )
     return State(process.vpid, at_ns, timers)
@@ -182,6 +200,35 @@ def _start(state: State, build: Build) -> None:
         spec = program.data(timer.spec if of_cpu else shortened(timer.spec, passed_ns, 1))
         program.call("timer_settime", timer.id, 0, spec, 0)
     build.process(state.vpid).run(program)
+    told = [timer for timer in state.timers if timer.waits or timer.overruns]
+    for timer in sorted(told, key=_since, reverse=True):
+        _tell_overruns(timer, build.process(state.vpid), state.at_ns, build)
+
+
+def _since(timer: Timer) -> int:
+    """How long its signal has been there."""
+    interval_ns, left_ns = unpacked(timer.spec)
+    return (timer.overruns + 1) * interval_ns - left_ns
+
+
+def _now(clock: int) -> int:
+    """0 for one of CPU time."""
+    return time.clock_gettime_ns(clock) if clock >= 0 else 0
+
+
+def _tell_overruns(timer: Timer, process: BuildProcess, at_ns: int, build: Build) -> None:
+    interval_ns, left_ns = unpacked(timer.spec)
+    due_ns = _now(timer.clock) - (pod_now(build.handle) - at_ns) + left_ns
+    going = Going(timer.id, timer.clock, interval_ns, due_ns, timer.overruns)
+    thread = process.threads[timer.vtid] if timer.vtid else process.leader
+    if timer.waits:
+        go_off(thread, going)
+    elif left_ns and not any(
+        number_of(info) == timer.signal
+        for shared in (False, True)
+        for info in thread.pending(shared=shared)
+    ):
+        have_gone_off(thread, going, timer.signal)
 
 
 def _create(timer: Timer, build: Build, process: BuildProcess) -> int:

@@ -16,6 +16,7 @@ from ..shapes import Length, NamesLiving, Range
 from ..view.build import Build, Stage
 from ..view.frozen import FrozenPod, FrozenProcess
 from .common.siginfo import SigInfo, to_real, to_virtual
+from .common.timer_signal import brought_along
 
 NAME = "signal"
 
@@ -48,10 +49,12 @@ def _capture(pod: FrozenPod, process: FrozenProcess) -> State:
             program.call("rt_sigaction", number, 0, actions[number], _SET)
     results = process.run(program)
     found = {number: results.bytes(buffer) for number, buffer in actions.items()}
+    pending = process.leader.pending(shared=True)
+    of_timers = brought_along(process, pending)
     return State(
         process.vpid,
         {number: action for number, action in found.items() if action != _NO_ACTION},
-        [to_virtual(info, pod.vpid) for info in process.leader.pending(shared=True)],
+        [to_virtual(info, pod.vpid) for info in pending if info not in of_timers],
     )
 
 

@@ -4,10 +4,13 @@ refused.py WHAT, one of the functions below.
 """
 
 import ctypes
+import fcntl
 import mmap
 import os
 import shutil
+import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -135,6 +138,50 @@ def file_lease():
     f_setlease, read_lease = 1024, 0
     checked(libc.fcntl(fd, f_setlease, read_lease))
     return lambda: os.unlink(path)
+
+
+def write_lease():
+    """Nobody else may open its file: to try is to break it."""
+    path = f"{os.environ['ZT_GO']}.leased"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    told = []
+    signal.signal(signal.SIGIO, lambda *_: told.append(1))
+    f_setlease, f_getlease, lease = 1024, 1025, 1
+    checked(libc.fcntl(fd, f_setlease, lease))
+
+    def check():
+        os.unlink(path)
+        return not told and libc.fcntl(fd, f_getlease) == lease
+
+    return check
+
+
+def _only_mapped(lock):
+    """A file that is locked, mapped, and closed (mmap(3) of Python's keeps a descriptor)."""
+    path = f"{os.environ['ZT_GO']}.locked"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    os.truncate(fd, mmap.PAGESIZE)
+    lock(fd)
+    assert libc.mmap(None, mmap.PAGESIZE, mmap.PROT_READ, mmap.MAP_SHARED, fd, 0) != -1
+    os.close(fd)
+    return lambda: os.unlink(path)
+
+
+def mapped_ofd_lock():
+    f_ofd_setlk, struct_flock = 37, struct.pack("=hh4xqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    return _only_mapped(lambda fd: fcntl.fcntl(fd, f_ofd_setlk, struct_flock))
+
+
+def mapped_lock_of_nobody():
+    """Whoever took it has ended."""
+
+    def lock(fd):
+        if not (child := os.fork()):
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            os._exit(0)
+        os.waitpid(child, 0)
+
+    return _only_mapped(lock)
 
 
 def unreadable_executable():
