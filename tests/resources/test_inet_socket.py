@@ -16,6 +16,8 @@ from harness.room_world import World
 from zaptrace.errors import RestoreError, UnsupportedResource
 from zaptrace.linux.native import lib
 from zaptrace.resources import inet_socket
+from zaptrace.resources.inet_socket import connecting
+from zaptrace.resources.inet_socket.address import Address
 
 FAMILIES = [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
 
@@ -141,23 +143,44 @@ def test_claim(world: World, held) -> None:
     assert raised.value.stage == "CLAIM"
 
 
-@pytest.mark.parametrize("failed", ["connect", "datagram"])
-def test_an_error_that_was_not_read(world: World, held, failed: str) -> None:
-    """To look at it would be to take it."""
+def test_an_error_that_was_not_read(world: World, held) -> None:
+    """To look at it would be to take it; here it has a queue, and may be any."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         nobody = server.getsockname()
-    sock = held(socket.AF_INET, socket.SOCK_STREAM if failed == "connect" else socket.SOCK_DGRAM)
+    ip_recverr, msg_errqueue = 11, 0x2000
+    sock = held(socket.AF_INET, socket.SOCK_DGRAM)
     sock.setblocking(False)
-    with contextlib.suppress(BlockingIOError):
-        sock.connect(nobody)
-    if failed == "datagram":
-        sock.send(b"to nobody")
-    select.select([sock], [], [], 5) if failed == "datagram" else select.select([], [sock], [], 5)
+    sock.setsockopt(socket.IPPROTO_IP, ip_recverr, 1)
+    sock.connect(nobody)
+    sock.send(b"to nobody")
+    select.select([sock], [], [], 5)
     world.hold(sock.fileno())
-    with pytest.raises(UnsupportedResource, match=r"not read yet|has not read yet"):
+    with pytest.raises(UnsupportedResource, match="not read yet"):
         world.capture(inet_socket)
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
+    assert sock.recvmsg(16, 512, msg_errqueue)[0] == b"to nobody"
     world.capture(inet_socket)
+
+
+def test_a_connection_that_another_host_does_not_answer(world: World, held, monkeypatch) -> None:
+    server = held(socket.AF_INET, socket.SOCK_STREAM)
+    server.bind(("127.0.0.1", 0))
+    server.listen(0)
+    waiting, sock = (
+        held(socket.AF_INET, socket.SOCK_STREAM),
+        held(socket.AF_INET, socket.SOCK_STREAM),
+    )
+    waiting.connect(server.getsockname())
+    sock.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        sock.connect(server.getsockname())
+    world.hold(sock.fileno())
+    (state,) = world.capture(inet_socket)
+    assert (state.status, state.peer.raw(2)) == ("connecting", server.getsockname())
+    monkeypatch.setattr(connecting, "whom_it_asks", lambda *_: Address("192.0.2.1", 9, 0, 0))
+    with pytest.raises(UnsupportedResource, match="that is being made") as refused:
+        world.capture(inet_socket)
+    assert "to 192.0.2.1:9" in refused.value.found
 
 
 def test_what_getsockopt_does_not_show(world: World, held) -> None:

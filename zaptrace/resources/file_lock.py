@@ -8,7 +8,8 @@ for a lock are calls that are issued again.
 Locks are read from fdinfo alone: /proc/locks leaves out, in a pid namespace, what processes took that
 have ended (the flock(1) of a shell script), and what was taken outside.
 
-Not carried: leases, which are refused.
+Not carried: leases, which are refused; which process had taken a POSIX lock, where it has ended and one
+that shares its descriptors goes on.
 
 No C half: F_GETLK tells a process id, which the fdtable room's C half translates.
 """

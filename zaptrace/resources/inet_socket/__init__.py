@@ -7,12 +7,15 @@ made. A TCP connection has both its ends in the pod (stream.py, join.py), or the
 other was closed. Where its addresses are not to be had here it has other ones, and tells the same
 (virtual.py). What waits to be accepted waits again (backlog.py).
 
+A connection that nobody has answered yet is asked for again (connecting.py).
+
 Not carried, and refused: a TCP connection to outside the pod, unless it is to be reset, one that is
-being made, one that the kernel encrypts (kTLS), and one of MPTCP; an error that was not read yet;
-filters of eBPF, keys of TCP; other protocols. Not carried: connections that a listener has not accepted
-yet, from outside (their clients see a reset) or from who has closed them already; what TCP has measured
-and counted (TCP_INFO), what was told beside a datagram (its time of arrival, its TTL ...), anycast
-memberships, the size that IPV6_MTU has set, flow labels that were leased.
+being made to another host, one that the kernel encrypts (kTLS), and one of MPTCP; an error that was
+not read yet, unless it tells that nobody was there (refused.py); filters of eBPF, keys of TCP; other
+protocols. Not carried: connections that a listener has not accepted yet, from outside (their clients
+see a reset) or from who has closed them already; what TCP has measured and counted (TCP_INFO), what was
+told beside a datagram (its time of arrival, its TTL ...), anycast memberships, the size that IPV6_MTU
+has set, flow labels that were leased.
 """
 
 from __future__ import annotations
@@ -46,11 +49,23 @@ from ..common.socket import (
 from ..room import Whole, bad
 from . import flow, join
 from .address import Address, address
+from .connecting import ask_again, whom
 from .diag import shutdowns
 from .queue import look, refill
-from .state import CONNECTED, ENDED, ESTABLISHED, LISTENING, RESET, UNCONNECTED, WAITING, Socket
+from .refused import refuse_tcp, refuse_udp, was_refused
+from .state import (
+    CONNECTED,
+    CONNECTING,
+    ENDED,
+    ESTABLISHED,
+    LISTENING,
+    RESET,
+    UNCONNECTED,
+    WAITING,
+    Socket,
+)
 from .state import NAME as _NAME
-from .stream import Streams, accept_queue, has_error, reads_no_more
+from .stream import Streams, accept_queue, reads_no_more
 from .unseen import forget_all, note_again, set_unseen, unseen
 from .virtual import is_note as is_note
 from .virtual import told
@@ -108,12 +123,17 @@ def verify(states: list[State], whole: Whole) -> None:
 
 
 def _verify_stream(state: State, groups: bool) -> None:
-    if groups or (state.peer and not state.stream):
-        raise bad("a TCP socket without a connection has a peer, or one has a queue or a group")
+    if state.refused and (state.status != UNCONNECTED or not state.local):
+        raise bad(f"a TCP socket is {state.status}, and was refused")
+    if (state.status == CONNECTING) != bool(state.peer and not state.stream):
+        raise bad("a TCP socket is being connected to nobody, or has a peer without a connection")
+    if groups:
+        raise bad("a TCP socket has a queue or a group")
     connected = state.status in (ESTABLISHED, WAITING, RESET)
     if state.status == CONNECTED or (state.status != ENDED and (state.stream is None) == connected):
         raise bad(f"a TCP socket is {state.status}, and tells nothing of that")
-    if state.stream and (state.protocol == _MPTCP or state.status in (LISTENING, UNCONNECTED)):
+    alone = (LISTENING, UNCONNECTED, CONNECTING)
+    if state.stream and (state.protocol == _MPTCP or state.status in alone):
         raise bad(f"a TCP socket is {state.status}, and a connection")
     if (state.turn is not None) != (state.status == WAITING):
         raise bad("a TCP connection has a turn without waiting for it, or waits without one")
@@ -147,12 +167,15 @@ def _capture(
                 needed="TCP, UDP or ICMP",
             )
         status, backlog, stream, turn = UNCONNECTED, 0, None, None
-        if sock.type == socket.SOCK_STREAM:
+        local, peer = address(sock.getsockname()), None
+        refused = _is_refused(sock)
+        if sock.type == socket.SOCK_STREAM and not refused:
             status, backlog = _tcp(file, sock, streams)
-            if status in (ESTABLISHED, ENDED):
+            if status == CONNECTING:
+                peer = whom(file, sock)
+            elif status in (ESTABLISHED, ENDED):
                 stream, turn = streams.stream(file, sock), streams.turn(sock)
                 status = WAITING if turn else RESET if streams.is_outside(sock) else status
-        local, peer = address(sock.getsockname()), None
         if status in (UNCONNECTED, ESTABLISHED, WAITING, RESET):
             with contextlib.suppress(OSError):
                 peer = address(sock.getpeername())
@@ -173,10 +196,18 @@ def _capture(
             unseen=unseen(file),
             filter=filter_of(file, sock),
             memberships=memberships(sock) if sock.type == socket.SOCK_DGRAM else [],
-            queue=look(file, sock) if sock.type == socket.SOCK_DGRAM else [],
+            queue=look(file, sock) if sock.type == socket.SOCK_DGRAM and not refused else [],
             stream=stream,
             turn=turn,
+            refused=refused,
         )
+
+
+def _is_refused(sock: socket.socket) -> bool:
+    of_tcp = sock.type == socket.SOCK_STREAM
+    if of_tcp and flow.info(sock).state != flow.CLOSE:
+        return False
+    return flow.has_error(sock) and was_refused(sock)
 
 
 def _table(kind: int, protocol: int) -> Table:
@@ -214,9 +245,11 @@ def _tcp(file: FrozenFile, sock: socket.socket, streams: Streams) -> tuple[str, 
         if waiting > streams.wait_at(sock):
             log.warning("%s: TCP connections not accepted yet are not carried", file.holder)
         return LISTENING, backlog
+    if state == flow.SYN_SENT:
+        return CONNECTING, 0
     if state != flow.CLOSE:
         return ESTABLISHED, 0
-    if has_error(sock):
+    if flow.has_error(sock):
         raise unsupported(
             file,
             "is a TCP connection that has failed, which the program has not read yet",
@@ -242,10 +275,12 @@ def restore(states: list[State], build: Build) -> None:
         if build.rehearsal:
             # The original has the port, and the clients: with SO_REUSEPORT we would take some.
             local = state.local and replace(state.local, port=0)
-            state = replace(state, local=local, queue=[])
-        if state.local is not None:
+            state = replace(state, local=local, queue=[], refused=False)
+        if state.local is not None and not _was_given_up(state):
             build.at(Stage.CLAIM, _claim, state, build)
         build.at(Stage.SHARED, _make, state, build, joiner, ports)
+        if state.status == CONNECTING and not build.rehearsal:
+            build.at(Stage.RESUME, ask_again, state, build, joiner)
     build.at(Stage.SHARED, joiner.complete)
     if not build.rehearsal:
         build.at(Stage.SHARED, _refill, states, build)
@@ -266,6 +301,11 @@ def _at_others(states: list[State], build: Build) -> list[State]:
         )
         for state in states
     ]
+
+
+def _was_given_up(state: Socket) -> bool:
+    """connect(2) has chosen its port, and let go of it."""
+    return state.refused and state.type == socket.SOCK_STREAM
 
 
 def _claim(state: Socket, build: Build) -> None:
@@ -316,7 +356,7 @@ def _bind(state: Socket, sock: socket.socket) -> None:
     assert state.local is not None
     try:
         if state.local.port:
-            sock.bind(state.local.raw(state.family))
+            sock.bind(_to_bind(sock, state.local).raw(state.family))
         else:
             _bind_without_port(state, sock, state.local)
     except OSError:
@@ -325,6 +365,14 @@ def _bind(state: Socket, sock: socket.socket) -> None:
         # connect(2) chose the address of a host that the pod has left; it will choose again.
         anywhere = "0.0.0.0" if state.family == socket.AF_INET else "::"
         sock.bind((anywhere, state.local.port))
+
+
+def _to_bind(sock: socket.socket, local: Address) -> Address:
+    """bind(2) to an address of IPv6 makes a socket deaf for IPv4; if it is not, connect(2) chose it."""
+    of_six = sock.family == socket.AF_INET6 and not local.four
+    if of_six and not sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
+        return replace(local, host="::", scope=0)
+    return local
 
 
 def _bind_without_port(state: Socket, sock: socket.socket, local: Address) -> None:
@@ -356,15 +404,21 @@ def _place(state: Socket, sock: socket.socket, shared: bool) -> None:
     reuse = sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
     if shared:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if state.local is not None:
+    if _was_given_up(state) and state.local:
+        with contextlib.suppress(OSError):  # who has it now may
+            _bind(state, sock)
+        refuse_tcp(sock, state.local)
+    elif state.local is not None:
         _bind(state, sock)
+        if state.refused and state.peer:
+            refuse_udp(sock, state.local)
     if state.status == LISTENING:
         sock.listen(state.backlog)
         if quick := state.options.get("TCP_QUICKACK"):  # listen(2) takes it back
             set_options(sock, {"TCP_QUICKACK": quick}, TCP)
     if shared:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
-    if state.peer is not None:
+    if state.peer is not None and state.status != CONNECTING:
         sock.connect(state.peer.raw(state.family))
     set_unseen(sock, state.unseen, bound=True)
     if state.shutdown:

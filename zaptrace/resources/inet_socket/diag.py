@@ -53,6 +53,15 @@ def tcp_sockets() -> dict[tuple[Key, Key], TcpSocket]:
     return found
 
 
+def whom_it_asks(inode: int, family: int) -> Address | None:
+    """The peer that connect(2) has not reached yet, which getpeername(2) does not tell."""
+    for (_, peer), found in tcp_sockets().items():
+        if found.inode == inode:
+            host, port, scope = peer
+            return Address(host, port, 0, scope).of(family)
+    return None
+
+
 def _dump(protocol: int) -> Iterator[memoryview]:
     for family in (socket.AF_INET, socket.AF_INET6):
         request = struct.pack("=BBBxI48x", family, protocol, 0, _ALL)

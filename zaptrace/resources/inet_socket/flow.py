@@ -90,6 +90,12 @@ def info(sock: socket.socket) -> Info:
     return Info(raw[0], advertised, sent - again, unsent, received)
 
 
+def has_error(sock: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(sock, 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
+
+
 def is_delivered(sender: socket.socket, receiver: socket.socket) -> bool:
     """Has all come over that was sent, the end of the stream too?"""
     one, other = info(sender), info(receiver)

@@ -36,6 +36,7 @@ class Datagram:
 
 
 def look(file: FrozenFile, sock: socket.socket) -> list[Datagram]:
+    """Raises UnsupportedResource where an error waits before the datagrams."""
     return list(_datagrams(sock)) if _waits(file, sock) else []
 
 

@@ -21,8 +21,8 @@ NAME = "inet_socket"
 
 LISTENING, ESTABLISHED, ENDED = "listening", "established", "ended"
 WAITING, RESET = "waiting", "reset"
-CONNECTED, UNCONNECTED = "connected", "unconnected"
-_STATUSES = (LISTENING, ESTABLISHED, ENDED, WAITING, RESET, CONNECTED, UNCONNECTED)
+CONNECTED, UNCONNECTED, CONNECTING = "connected", "unconnected", "connecting"
+_STATUSES = (LISTENING, ESTABLISHED, ENDED, WAITING, RESET, CONNECTED, UNCONNECTED, CONNECTING)
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Socket(Description):
     protocol: U16
     status: Annotated[str, OneOf(*_STATUSES)]
     """`listening`, `connected` (UDP) or `unconnected`; and of TCP connections `established` (whatever was
-    shut down), `waiting` (nobody has accepted it yet), `reset` (it led out of the pod: the next read
-    says so) or `ended`."""
+    shut down), `connecting` (nobody has answered yet), `waiting` (nobody has accepted it yet), `reset` (it
+    led out of the pod: the next read says so) or `ended`."""
     local: Address | None
     peer: Address | None
     backlog: Backlog
@@ -46,3 +46,5 @@ class Socket(Description):
     queue: list[Datagram]
     stream: Stream | None
     turn: Turn | None
+    refused: bool = False
+    """Nobody was there, which it has not read yet; see refused.py."""

@@ -102,13 +102,15 @@ class Streams:
             raise _refused(file, sock, "it is of MPTCP", needed="one of TCP")
         if upper := sock.getsockopt(socket.IPPROTO_TCP, _TCP_ULP, 16).rstrip(b"\0").decode():
             raise _refused(file, sock, f"the kernel works on it ({upper})", needed="plain TCP")
-        if has_error(sock):
+        if flow.has_error(sock):
             raise unsupported(
                 file,
                 "is a TCP connection with an error that was not read yet",
                 needed="none; to look at it would take it away",
                 do="try again once the program has read it",
             )
+        if state == flow.SYN_SENT:
+            return None
         both = both_ends(sock)
         if both is None:
             raise _refused(file, sock, "it is being made")
@@ -242,12 +244,6 @@ def _is_beyond(sock: socket.socket, other: TcpSocket | None) -> str:
 
 def _is_at_rest(sock: socket.socket) -> bool:
     return flow.info(sock).state not in _ON_ITS_WAY
-
-
-def has_error(sock: socket.socket) -> bool:
-    poll = select.poll()
-    poll.register(sock, 0)
-    return any(events & select.POLLERR for _, events in poll.poll(0))
 
 
 def reads_no_more(sock: socket.socket) -> bool:
