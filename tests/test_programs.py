@@ -13,7 +13,6 @@ from harness.world import (
     PROGRAMS,
     compiled,
     require_clone3,
-    require_kcmp,
     require_mbind,
     require_pidfd_getfd,
     require_root,
@@ -51,10 +50,8 @@ _NEEDS = {
     "pidfd_living": require_clone3,
     "pidfd_getfd": require_pidfd_getfd,
     "memory_policy": require_mbind,
-    "epoll_edges": require_kcmp,
 }
-"""What a container's profile denies, to the program itself, or to us: epoll_edges has both ends of a
-pipe watched as one number, which is refused there (test_epoll.py)."""
+"""What a container's profile denies to the program itself."""
 
 
 _NEEDS_OF_ROOT = {"root_raw_packet": [("CAP_NET_RAW", 13)]}

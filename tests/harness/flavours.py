@@ -117,6 +117,8 @@ def run_flavour(
     with started(flavour, argv, place, env=env, prepare=prepare) as it:
         it.wait_for("ready", timeout)
         it.waits = waits
+        if waits and flavour in _CYCLING:
+            it.settle()
         for _ in range(moments):
             if not it.cycle():
                 raise it.failed("it ended while it should have waited for the go")
