@@ -66,5 +66,6 @@ def test_clients_stay_connected(kind: str, flavour: str, place: Path):
     env = {"HOME": os.fspath(place)}
     if BY_HAND:
         env["QUESTIONS"] = "1500"
-    outcome = compare_native(flavour, command, place, times=ROUNDS, env=env)
-    assert outcome.cycles == ROUNDS or not BY_HAND, f"it was moved {outcome.cycles} times only"
+    times = ROUNDS * 3 // 2 if BY_HAND else ROUNDS  # the last ones may find that it has ended
+    outcome = compare_native(flavour, command, place, times=times, env=env)
+    assert outcome.cycles >= ROUNDS or not BY_HAND, f"it was moved {outcome.cycles} times only"

@@ -114,7 +114,7 @@ IN_CI = [
 TRIED = [(app, flavour) for app in NEEDED for flavour in MOVING] if BY_HAND else IN_CI
 
 
-@pytest.mark.timeout(_PATIENCE_S if BY_HAND else 180)
+@pytest.mark.timeout(_PATIENCE_S + 30 * MOVES if BY_HAND else 180)
 @pytest.mark.parametrize(("app", "flavour"), [tried for tried in TRIED if tried[1] in MOVING])
 def test_nobody_notices(app: str, flavour: str, place: Path) -> None:
     env = NEEDED[app]()

@@ -10,6 +10,7 @@ No C half: nothing of it is translated; the ids of calls that name a process are
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import resource
@@ -18,6 +19,7 @@ from typing import Annotated
 
 from ..errors import RestoreError, UnsupportedResource
 from ..ids import Vpid
+from ..linux import procfs
 from ..linux.tracee import tasks
 from ..shapes import U16, U32, Length, NamesLiving, NamesThread, Range
 from ..view.build import Build, Stage
@@ -167,6 +169,18 @@ def _give_rights(states: list[State], build: Build) -> None:
         threads = build.process(state.vpid).threads
         for thread, one in zip(state.threads, state.rights, strict=True):
             give(one, threads[thread.vtid], dumpable=dumpable[Vpid(state.vpid)])
+    if any(set(one.uids) != {os.geteuid()} for state in states for one in state.rights):
+        for state in states:
+            _look_again(build.process(state.vpid).rpid)
+
+
+def _look_again(rpid: int) -> None:
+    """Files of /proc that are open tell the owner that they had when they were looked up last."""
+    for fd in procfs.fds(rpid):
+        path = os.readlink(f"/proc/{rpid}/fd/{fd}")
+        if path.startswith("/proc/"):
+            with contextlib.suppress(OSError):
+                os.stat(path)
 
 
 def _load(state: State, build: Build) -> None:
