@@ -10,7 +10,8 @@
 # make bench-all    and in every rival that is installed (an hour); root's keeps what needs root to itself
 # make kernels images of other kernels and processors, restored in virtual machines (not in CI)
 # make carried run every program of tests/programs, and write docs/carried.md
-# make table   refresh docs/syscalls.md, the table of system calls
+# make table   refresh docs/syscalls.md and docs/refused.md, which are made from tables
+# make docs    build/site and build/zaptrace.1: the pages and the man page; a warning is an error
 # make clean   back to a fresh clone
 #
 # Everything that is made goes into .venv and build/. Root's demo, test, asan, wheel, carried and bench run as
@@ -24,7 +25,7 @@ SHELL := /bin/bash
 unexport PYTHONDONTWRITEBYTECODE
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: demo test container build lint asan wheel bench bench-all kernels carried table clean
+.PHONY: demo test container build lint asan wheel bench bench-all kernels carried table docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -130,6 +131,10 @@ kernels: $(VENV)/.built
 
 table: $(VENV)/.built
 	@$(BIN)/python scripts/support_table.py
+
+docs: $(VENV)/.built
+	@$(BIN)/python scripts/pages.py
+	@echo "build/site/index.html, and the man page: man build/zaptrace.1"
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info bench/results zaptrace/_native.c .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -22,6 +22,7 @@ TEST = [
     "ipykernel>=6.29",
     "joblib>=1.3",
     "jupyter_client>=8.6",
+    "mkdocs-material>=9.5,<10",
     "mypy>=1.11",
     "pyright>=1.1.400",
     "pytest>=7.4",

@@ -110,6 +110,17 @@ void zt_pod_set_cpu_level(zt_pod *pod, int32_t level, int32_t faulting)
     pod->cpu_faulting = faulting;
 }
 
+void zt_pod_keep_out(zt_pod *pod, uint64_t signals, int32_t fd)
+{
+    pod->kept_out = signals;
+    pod->kept_out_fd = fd;
+}
+
+int32_t zt_pod_keeps_out(zt_pod *pod, const void *siginfo)
+{
+    return zt_pod_is_kept_out(pod, siginfo);
+}
+
 int32_t zt_pod_cpu_level(zt_pod *pod)
 {
     return pod->cpu_level;

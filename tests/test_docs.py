@@ -131,3 +131,9 @@ def test_what_the_benchmarks_page_names_is_there():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"^make ([\w-]+)", text, re.M):
         assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_the_page_of_root_has_each_program_of_root():
+    page = (ROOT / "docs" / "as-root.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|$", page, re.M)
+    assert rows == [(p.stem, matrix.sentence(p)) for p in sorted(PROGRAMS.glob("root/*.c"))]

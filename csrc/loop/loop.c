@@ -184,6 +184,14 @@ static int on_signal(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
         return -1;
     if (answered)
         return run(pod, task, 0, err);
+    if (zt_pod_is_kept_out(pod, &info)) {
+        const uint64_t one = 1;
+        if (zt_blocked_at_signal(pod, task, 0, err))
+            return -1;
+        if (write(pod->kept_out_fd, &one, sizeof one) < 0)
+            zt_pod_tell(pod, "a signal that is kept out of the pod could not be told of");
+        return run(pod, task, 0, err);
+    }
     if (zt_pod_virtual_sender(pod, &info) && zt_stopped_set_siginfo(thread, &info, err))
         return -1;
     if (zt_blocked_at_signal(pod, task, signal, err))

@@ -300,6 +300,15 @@ bool zt_pod_virtual_sender(zt_pod *pod, siginfo_t *info)
     return changed;
 }
 
+bool zt_pod_is_kept_out(zt_pod *pod, const siginfo_t *info)
+{
+    if (info->si_signo < 1 || !(pod->kept_out >> (info->si_signo - 1) & 1))
+        return false;
+    if (info->si_code != SI_USER && info->si_code != SI_TKILL)
+        return false;
+    return !zt_pod_virtual(pod, info->si_pid).n; /* also of one that has ended since; 0: of a namespace above */
+}
+
 uint64_t zt_task_scratch(const zt_task *task)
 {
     return ZT_STUB_SCRATCH + (uint64_t)task->scratch_slot * (ZT_STUB_SCRATCH_SLOT + ZT_STUB_SCRATCH_AGAIN);
