@@ -20,7 +20,7 @@ class Applications(Experiment):
         "Each is a shell script of bench/applications, which prepares, says when it begins and ends by "
         "the clock that it sees, and looks at its own result. seconds: between the two."
     )
-    rounds = 5
+    rounds = 3
 
     def cases(self, quick: bool) -> list[str]:
         return ["numbers"] if quick else sorted(path.stem for path in SCRIPTS.glob("*.sh"))

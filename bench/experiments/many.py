@@ -29,6 +29,7 @@ class Many(Experiment):
         "what the tests are for (docs/carried.md)."
     )
     rounds = 1
+    systems = ("zaptrace-fresh", "zaptrace-unrehearsed")
 
     def cases(self, quick: bool) -> list[str]:
         if quick:

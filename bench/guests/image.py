@@ -12,10 +12,12 @@ from pathlib import Path
 
 from .. import asroot
 from ..system import RefusedError
-from ..tools import BUILT, PROGRAMS, compiled, ended_well, last_words
+from ..tools import BUILT, PROGRAMS, compiled, ended_well, last_words, load
 
 PLACE = Path("/var/tmp/zaptrace-bench-guests")
 INIT = Path(__file__).with_name("init.sh")
+SERVICE = Path(__file__).with_name("bench.service")
+_WANTS = "etc/systemd/system/multi-user.target.wants"
 _PATIENCE_S = 3600.0
 _DISK_MIB = 3072
 
@@ -26,6 +28,8 @@ class Image:
 
     name: str
     packages: tuple[str, ...]
+    init: str = "/bench-init"
+    """Its first process. Another than ours starts that as a service (bench.service)."""
 
     @property
     def kernel(self) -> Path:
@@ -53,6 +57,8 @@ class Image:
             f"--include={','.join(self.packages)} {release} {tar}",
             f"tar -C {root} -xf {tar} --exclude=./dev/*", f"rm {tar}",
             f"install -m 755 {INIT} {root}/bench-init", f"mkdir -p {root}/bench",
+            f"install -D -m 644 {SERVICE} {root}/etc/systemd/system/bench.service",
+            f"mkdir -p {root}/{_WANTS} && ln -s ../bench.service {root}/{_WANTS}/bench.service",
             f"cp $(ls {root}/boot/vmlinuz-* | tail -1) {new}/vmlinuz",
             f"cp $(ls {root}/boot/initrd.img-* | tail -1) {new}/initrd.img",
             f"mke2fs -q -t ext4 -d {root} {new}/disk.raw {_DISK_MIB}M",
@@ -73,18 +79,20 @@ SERVER = Image(
         "linux-image-cloud-amd64", "initramfs-tools", "systemd-sysv", "dbus", "udev", "cron",
         "rsyslog", "openssh-server", "iproute2", "python3", "nginx-light", "postgresql",
         "redis-server", "sqlite3", "git", "gcc", "libc6-dev", "make",
+        "apache2-utils", "tigervnc-standalone-server", "xterm", "twm", "vim-tiny",
     ),
+    "/sbin/init",
 )  # fmt: skip
 
 
 def programs(place: Path) -> Path:
-    """A disk with the programs of bench/programs, which guests have at /bench."""
+    """A disk with the programs and loads of ours, which guests have at /bench."""
     for source in PROGRAMS.glob("*.c"):
         compiled(source.stem)
+    load("common.py")
     directory, disk = place / "programs", place / "programs.raw"
     shutil.copytree(BUILT, directory)
-    make = ["mke2fs", "-q", "-t", "ext4", "-d", directory, disk, "16M"]
-    ended_well([str(word) for word in make])
+    ended_well(["mke2fs", "-q", "-t", "ext4", "-d", str(directory), str(disk), "16M"])
     return disk
 
 

@@ -52,7 +52,7 @@ class Line:
         """RefusedError when it fails."""
         self._socket.settimeout(patience_s)
         asked = base64.b64encode(command.encode()).decode()
-        self._socket.sendall(f"echo {asked} | base64 -d >/tmp/asked; sh /tmp/asked\n".encode())
+        self._socket.sendall(f'sh -c "$(echo {asked} | base64 -d)"\n'.encode())
         found = self.until(r"^(.*)\n@end (\d+)\n", patience_s)
         if found[2] != "0":
             raise RefusedError(f"status {found[2]}: {found[1][-200:]}")

@@ -88,12 +88,12 @@ class Machine:
         monitor, line = (place / name for name in ("monitor", "line"))
         for path in (monitor, line):
             path.unlink(missing_ok=True)
-        words = "console=ttyS0 root=/dev/vda rw quiet panic=-1 no_timer_check init=/bench-init"
+        words = "console=ttyS0 root=/dev/vda rw quiet panic=-1 no_timer_check"
         accel = ("kvm", "host") if kvm() else ("tcg", "max")
         command = [
             "qemu-system-x86_64", "-M", "pc", "-accel", accel[0], "-cpu", accel[1],
             "-m", str(MEMORY_MIB), "-nodefaults", "-display", "none", "-no-reboot",
-            "-kernel", image.kernel, "-initrd", image.ramdisk, "-append", words,
+            "-kernel", image.kernel, "-initrd", image.ramdisk, "-append", f"{words} init={image.init}",
             "-drive", f"file={disk},if=virtio,format=qcow2,cache=unsafe",
             "-drive", f"file={disk.with_name('programs.raw')},if=virtio,format=raw,readonly=on",
             "-qmp", f"unix:{monitor},server=on,wait=off",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench import plots, report, samples
+from bench.__main__ import main
 from bench.compare import changes, told
 from bench.found import asked, experiments, systems
 from bench.page import OURS, page
@@ -141,3 +142,25 @@ def test_the_page_tells_first_where_others_are_ahead():
     assert "- getppid, zaptrace-fresh: 10 times" in rest
     del runner.results.samples[2 * 3 :]
     assert "No rival of this run is ahead" in page(runner.results)
+
+
+def test_results_are_compared_and_told_by_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    for name, costs in (("a", [1, 2, 3]), ("b", [11, 12, 13])):
+        runner, _ = ran(FakeSystem("native", costs))
+        (tmp_path / name).mkdir()
+        samples.write(runner.results, tmp_path / name)
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+
+    def said(*words: str) -> str:
+        monkeypatch.setattr("sys.argv", ["bench", *words])
+        assert main() == 0
+        return capsys.readouterr().out
+
+    assert said("compare", a, b).startswith("1 figures are in both; 0 differ")  # three each
+    assert said("page", a).startswith("# Performance\n\nNo rival")
+    for words in (["compare", a], ["page"]):
+        monkeypatch.setattr("sys.argv", ["bench", *words])
+        with pytest.raises(SystemExit, match=f"usage: python -m bench {words[0]}"):
+            main()

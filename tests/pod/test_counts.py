@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 
 import pytest
 
 from harness.supervisors import eventually
+from zaptrace.image.image import Image
+from zaptrace.image.sink import DirectorySink
+from zaptrace.pod.checkpoint import checkpoint
 from zaptrace.pod.counts import Counts, counts
-from zaptrace.pod.pod import Pod
+from zaptrace.pod.pod import Pod, Stdio
+from zaptrace.pod.restore import restore
 
 pytestmark = pytest.mark.tracer
 
@@ -31,27 +37,32 @@ def by_name(told: Counts) -> dict[str, tuple[int, int, int]]:
 
 
 def test_stops_are_counted_by_call_and_reason(place: Path):
-    from bench.systems.zaptrace import PodLoad
-
-    load = PodLoad(["/usr/bin/python3", "-c", SCRIPT], place / "out")
+    null, out = os.open(os.devnull, os.O_RDWR), os.open(place / "out", os.O_WRONLY | os.O_CREAT)
+    stdio = Stdio(null, out, out, tty=False)
+    env = {"PATH": os.environ["PATH"]}
+    pod = Pod.launch(["/usr/bin/python3", "-c", SCRIPT], name="counts", env=env, stdio=stdio)
     try:
         eventually(lambda: "counted" in (place / "out").read_text())
-        told = load.pod.call(counts, load.pod)
+        told = pod.call(counts, pod)
         calls = by_name(told)
         assert calls["getppid"][0] >= 7 and calls["getppid"][2] >= 7
         assert calls["kill"][0] == 1
         assert "read" not in calls and "write" not in calls  # they never stop
         assert told.stops["birth"] == 3 and told.stops["signal"] >= 1
         assert told.stops["call entry"] == sum(entered for entered, _, _ in calls.values())
-        assert [c.entered + c.left for c in told.calls] == sorted(
-            (c.entered + c.left for c in told.calls), reverse=True
-        )
-        load.suspend(place / "image")
-        load.resume(place / "image")
-        anew = load.pod.call(counts, load.pod)
+        stops = [c.entered + c.left for c in told.calls]
+        assert stops == sorted(stops, reverse=True)
+        checkpoint(pod, DirectorySink(place / "image"), then="stop")
+        pod.close()
+        with contextlib.closing(Image.open(place / "image")) as image:
+            pod = restore(image, stdio=stdio)
+        anew = pod.call(counts, pod)
         assert "getppid" not in by_name(anew)  # what was counted is of this pod, here
     finally:
-        load.close()
+        pod.kill()
+        pod.close()
+        os.close(null)
+        os.close(out)
 
 
 def test_a_closed_pod_has_no_counts(place: Path):
