@@ -1,11 +1,12 @@
 """What is answered without click is what click would have answered, and the start loads only what it needs.
 
-How long that takes is bench/start_cost.py's to tell; what it costs is what is loaded, and that is held
+How long that takes is bench/experiments/start.py's to tell; what it costs is what is loaded, which is held
 here.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import subprocess
@@ -18,7 +19,7 @@ import click
 import pytest
 
 from harness.supervisors import end_all, eventually
-from zaptrace.cli import _quick, group
+from zaptrace.cli import _quick, _start, group
 from zaptrace.cli._common import POD
 from zaptrace.cli._verbs import HELP, VERBS
 from zaptrace.supervisor import runtime
@@ -251,6 +252,9 @@ def bare(shell: str, text: str) -> list[str]:
 
 
 def clicks(argv: list[str]) -> dict[str, object]:
-    from zaptrace.cli import run
+    from zaptrace.cli import _job, run
 
-    return run.command.make_context("run", list(argv)).params
+    params = run.command.make_context("run", list(argv)).params
+    plain = inspect.signature(_start.launch).parameters
+    job = _job.of_a_job({name: value for name, value in params.items() if name not in plain})
+    return {name: value for name, value in params.items() if name in plain} | job

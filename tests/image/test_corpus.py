@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 

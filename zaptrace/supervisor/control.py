@@ -17,19 +17,25 @@ A supervisor listens at <runtime>/<pod>/control.sock, a stream socket. One messa
 
 verb        arguments                                   results
 status      processes: bool                             name state since meta attached processes[]
+                                                        inside: true, if the client is one of them
+stats                                                   name stops calls[]; see pod/counts.py
 wait                                                    outcome, once the pod ended (see Outcome)
 attach      rows cols tail, redraw: bool,               outcome, once ended; {"detached": true}
             read_only: bool
 freeze                                                  frozen
 thaw                                                    frozen
-signal      signal: int, vpid: int|None, group: bool
+signal      signal: int, vpid: int|None, group: bool,
+            heard: bool; it came to the client, and
+            may say that a job is to be saved
 stop        grace: seconds, kill: bool                  outcome; progress: behind, or left more seconds
 discard                                                 outcome; for a pod that was not to be
 checkpoint  to: path, then: "resume"|"stop",            report
             codec, rehearsal: bool (true),
             outside: "refuse"|"close",
             scrollback: bool (true)
+branch      image: path, name, ports: {port: port}      name, of the pod that was made of the image
 try                                                     report; a checkpoint that is thrown away
+rollback    image: path, allow_changed: paths           none: whoever asks is of the pod, and ends
 migrate     to: endpoint, options,                      report; the outcome goes to who waits
             scrollback: bool (true)
 scrollback  screen: bool                                data, at; what a tty pod wrote last; or screen
@@ -70,6 +76,8 @@ if TYPE_CHECKING:
 VERSION = 1
 ONE_WAY = ("input", "resize", "ack", "detach")
 WINDOW = STREAM
+SAVED = 85
+"""The exit status of a job that was saved, and is to be run again."""
 BEAT_S = 1.0
 SILENCE_S = 30.0
 """Much longer than a supervisor on a host that is busy, or swaps, takes to beat."""
@@ -99,6 +107,14 @@ class Outcome(Record):
     """Of `failed`: what ended it."""
     told: list[str] = field(factory=list)
     """What its tracer had to say meanwhile, such as that a process had to be ended."""
+    images: str | None = None
+    """Of a job: where its images are."""
+
+    @property
+    def saved(self) -> bool:
+        """The job is to be run again: it goes on from its newest image."""
+        here = self.to is not None and os.path.dirname(self.to) == self.images
+        return self.how == "checkpointed" and here
 
     def to_dict(self) -> dict[str, Any]:
         """As a map for msgpack and JSON."""
@@ -362,6 +378,11 @@ class Client:
             return PodError(
                 f"pod {self.name!r} is not running any more",
                 found=f"it {runtime.describe_end(past.to_dict())}",
+            )
+        if runtime.ended(self.name, self.root) or runtime.is_running(self.path):
+            return PodError(
+                f"pod {self.name!r} is not running any more",
+                found="how it ended is not known any more: a later pod has had its name",
             )
         last = ""
         with contextlib.suppress(OSError):

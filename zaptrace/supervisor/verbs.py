@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .attach import Viewers
     from .control_socket import ControlSocket
     from .engine import Engine, Progress, Shown
+    from .keeper import Keeper
     from .logs import PodLog
     from .making import Making
     from .starter import Job
@@ -66,6 +67,7 @@ class Owner(Protocol):
     met_client: bool
 
     making: Making | None
+    keeper: Keeper | None
     stopping: Stopping
 
     @property
@@ -176,21 +178,41 @@ class Verbs:
 
     def do_status(self, request: Request, processes: bool = False, **_: object) -> None:
         """What `zaptrace ps` shows."""
-        of = self._of
+        of, asking = self._of, self._of.control_socket.pid_of(request.client)
         facts = {
             "name": of.job.name,
             "state": self._state(),
             "meta": of.meta,
             "attached": len(of.viewers.all) if of.viewers else 0,
         }
+        if of.keeper is not None:
+            facts["images"] = of.keeper.facts()
         if processes and of.making is None:
-            self._run(
-                request, lambda: facts | {"processes": list(map(as_dict, of.pod.processes()))}
-            )
+
+            def look() -> dict[str, Any]:
+                found = of.pod.processes()
+                inside = any(process.rpid == asking for process in found)
+                told = {"processes": list(map(as_dict, found))}
+                return facts | told | ({"inside": True} if inside else {})
+
+            self._run(request, look)
         elif processes:
             of.control_socket.reply(request, **facts, processes=[])
         else:
             of.control_socket.reply(request, **facts)
+
+    def do_stats(self, request: Request, **_: object) -> None:
+        """What being traced costs the pod: how often its threads stopped, and where."""
+        from ..pod.counts import counts
+
+        of = self._of
+
+        def look() -> Results:
+            told = of.pod.call(counts, of.pod)
+            calls = list(map(as_dict, told.calls))
+            return {"name": of.job.name, "stops": told.stops, "calls": calls}
+
+        self._run(request, look)
 
     def _state(self) -> str:
         of = self._of
@@ -315,9 +337,18 @@ class Verbs:
         signal: int,
         vpid: int | None = None,
         group: bool = False,
+        heard: bool = False,
         **_: object,
     ) -> None:
-        """To one process, or to the process group of the root process."""
+        """To one process, or to the process group of the root process.
+
+        One that was `heard` by a client may say that the job has to leave; then the pod has no part in it.
+        """
+        keeper = self._of.keeper
+        if heard and keeper is not None and keeper.takes(signal):
+            keeper.save(f"signal {signal} to the client")
+            self._of.control_socket.reply(request)
+            return
         if signal and signal not in signals.valid_signals():
             raise PodError(f"there is no signal {signal}", changed="nothing")
 
@@ -383,6 +414,40 @@ class Verbs:
                 of.end(Outcome("checkpointed", to=to))
 
         self._run_exclusive(request, "checkpoint", work, ended)
+
+    def do_rollback(
+        self, request: Request, image: str, allow_changed: list[str] | None = None, **_: object
+    ) -> None:
+        """For a pod that wants to be put back itself: another process does it. See rollback.py."""
+        of = self._of
+
+        def work() -> None:
+            from .rollback import by_another
+
+            instance = str(of.meta.get("instance"))
+            by_another(of.job.name or "", of.job.root, instance, image, allow_changed or [])
+
+        self._run(request, work)
+
+    def do_branch(
+        self,
+        request: Request,
+        image: str,
+        name: str,
+        ports: dict[int, int] | None = None,
+        **_: object,
+    ) -> None:
+        """For a pod that wants another made of an image of it: it could not start a supervisor."""
+        of = self._of
+
+        def work() -> dict[str, Any]:
+            from .starter import Job, start
+
+            job = Job("restore", of.job.root, name, image=image, ports=ports or {}, stdio="log")
+            with start(job) as started:
+                return {"name": started.name}
+
+        self._run(request, work)
 
     def do_try(self, request: Request, **_: object) -> None:
         """A checkpoint that is thrown away."""
