@@ -78,6 +78,16 @@ int zt_pod_root_status(zt_pod *pod, int32_t *ret_status)
     return pod->root_ended;
 }
 
+uint64_t zt_pod_stops(zt_pod *pod, int32_t kind)
+{
+    return kind >= 0 && kind < ZT_COUNT_KINDS ? pod->counts.stops[kind] : 0;
+}
+
+void zt_pod_call_stops(zt_pod *pod, int32_t nr, zt_call_stops *ret)
+{
+    *ret = *zt_counts_of(&pod->counts, nr);
+}
+
 void zt_pod_expect_vpid(zt_pod *pod, int32_t vpid)
 {
     pod->expected_vpid = vpid;

@@ -27,7 +27,7 @@ FLOORS = (
     "supervisor",
     "server demo",
     "api",
-    "aio",
+    "aio notebook",
     "cli",
     "__init__ __main__",
 )

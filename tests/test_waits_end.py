@@ -61,7 +61,7 @@ PYTHON = {
     "resources/inet_socket/queue.py _datagrams: while True": TOLD,
     "resources/memory/pages.py Saver.finish: self._pipe.wait()": A_DISK,
     "resources/sysv_ipc.py _messages: while True": TOLD,
-    "resources/tty/__init__.py _open_master: while True": "up to the highest number that is tried",
+    "resources/tty/ends.py open_master: while True": "up to the highest number that is tried",
     "resources/unix_socket/maker.py Maker._send_pieces: while True": "each turn sends some, or raises",
     "resources/common/flocking.py take_at_last: door.accept()": "it has a timeout; who connects did so",
     "resources/unix_socket/maker.py _accept: listener.accept()": "the socket does not block",
@@ -72,6 +72,10 @@ PYTHON = {
     "supervisor/control_socket.py ControlSocket._let_in: self._listener.accept()":
         "the socket does not block",
     "supervisor/logs.py follow: while True": "each turn goes on to a newer file, and there is one more",
+    "supervisor/rollback.py by_another: subprocess.run(command, stdin=subprocess.DEVNULL, "
+    "stdout=subprocess.PIPE, start_new_session=True, check=False)":
+        "it ends with the pod, or says why not; what it calls has ends of its own",
+    "supervisor/rollback.py roll_back: client.wait()": "the pod was stopped by its checkpoint",
     "supervisor/runtime.py _take: while True": "a limit is in it",
     "supervisor/runtime.py claim_free: while True": "no name is tried twice",
     "supervisor/starter.py Waiting._reap: wait()": "it has ended, or was just killed",

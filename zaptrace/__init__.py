@@ -20,6 +20,8 @@ TYPE_CHECKING = (
     False  # as typing's, which takes long to load for a command line that is asked for help
 )
 if TYPE_CHECKING:
+    from typing import Any
+
     from .api.pod import Pod
     from .api.results import (
         Check,
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
         Progress,
         Report,
     )
-    from .api.verbs import check, connect, launch, pods, restore, show
+    from .api.verbs import check, connect, current, launch, pods, restore, show
     from .errors import ZaptraceError
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "ZaptraceError",
     "check",
     "connect",
+    "current",
     "launch",
     "pods",
     "restore",
@@ -53,7 +56,14 @@ __all__ = [
 __version__ = "0.1.0"
 
 _PLACES = {"Pod": "api.pod", "ZaptraceError": "errors"}
-_VERBS = ("check", "connect", "launch", "pods", "restore", "show")
+_VERBS = ("check", "connect", "current", "launch", "pods", "restore", "show")
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """%load_ext zaptrace: the magics %checkpoint and %rollback for the kernel's own pod."""
+    from .notebook import load
+
+    load(shell)
 
 
 def __getattr__(name: str) -> object:

@@ -162,6 +162,11 @@ class zt_stored(CData):
     key_size: int
     value_size: int
 
+class zt_call_stops(CData):
+    entered: int
+    left: int
+    answered: int
+
 class zt_ipc(CData):
     kind: int
     vid: int
@@ -172,6 +177,8 @@ class zt_ipc(CData):
     mode: int
     uid: int
     gid: int
+    cuid: int
+    cgid: int
     size: int
     stamps: Sequence[int]
 
@@ -187,6 +194,8 @@ class _FFI:
     def new(self, cdecl: Literal["zt_rseq *"]) -> zt_rseq: ...
     @overload
     def new(self, cdecl: Literal["zt_launch_spec *"]) -> zt_launch_spec: ...
+    @overload
+    def new(self, cdecl: Literal["zt_call_stops *"]) -> zt_call_stops: ...
     @overload
     def new(self, cdecl: Literal["zt_ipc *"], init: dict[str, int | list[int]]) -> zt_ipc: ...
     @overload
@@ -219,6 +228,15 @@ class _FFI:
     def typeof(self, cdecl: str) -> CType: ...
 
 class _Lib:
+    ZT_COUNT_ENTRY: int
+    ZT_COUNT_CALL: int
+    ZT_COUNT_SIGNAL: int
+    ZT_COUNT_BIRTH: int
+    ZT_COUNT_EXEC: int
+    ZT_COUNT_REST: int
+    ZT_COUNT_END: int
+    ZT_COUNT_OTHER: int
+    ZT_COUNT_KINDS: int
     ZT_ERR_OS: int
     ZT_ERR_GONE: int
     ZT_ERR_STATE: int
@@ -259,6 +277,8 @@ class _Lib:
     ) -> int: ...
     def zt_pod_root_status(self, pod: zt_pod, ret_status: Pointer[int], /) -> int: ...
     def zt_pod_told(self, pod: zt_pod, ret: Bytes, size: int, /) -> int: ...
+    def zt_pod_stops(self, pod: zt_pod, kind: int, /) -> int: ...
+    def zt_pod_call_stops(self, pod: zt_pod, nr: int, ret: zt_call_stops, /) -> None: ...
     def zt_pod_expect_vpid(self, pod: zt_pod, vpid: int, /) -> None: ...
     def zt_pod_set_clock(self, pod: zt_pod, offset_ns: int, /) -> None: ...
     def zt_pod_clock(self, pod: zt_pod, /) -> int: ...

@@ -6,6 +6,7 @@
 #include "../base/intmap.h"
 #include "../base/wake.h"
 #include "../ptrace/hostvdso.h"
+#include "counts.h"
 #include "ipc/ipc.h"
 #include "store.h"
 #include "tracee.h"
@@ -51,6 +52,7 @@ struct zt_pod {
     uint64_t pi_waits; /* so many began: pod/pi.h */
     zt_intmap ended_pasts; /* rpid -> zt_process_past of a process that nobody has waited for */
     zt_tiding *tidings; /* oldest first: zt_pod_tell */
+    zt_counts counts;
     zt_err broken;      /* kind 0, or why the loop cannot go on: a thread is in a state that nobody knows */
 
     int32_t patience_ms; /* for one row of a program */

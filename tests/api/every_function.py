@@ -46,6 +46,11 @@ def carry(pod: zaptrace.Pod) -> zaptrace.MigrationReport:
         "tcp://192.0.2.7:7077", key="zap-1", name="web", codec="none", progress=shown
     )
     print(moved.to.upper(), moved.name.upper(), moved.bytes, moved.downtime_s + moved.total_s)
+    second: zaptrace.Pod = pod.branch("second", "second.zap", ports={80: 8080})
+    print(second)
+    back: zaptrace.Pod = pod.rollback("web.zap", allow_changed=["/data"])
+    own: zaptrace.Pod | None = zaptrace.current()
+    print(back.name, own)
     return moved
 
 
@@ -66,7 +71,9 @@ def main() -> None:
     with open("out", "wb") as out:
         act(zaptrace.launch("ls", stdio=(0, out, 2)))
     carry(zaptrace.connect("web", on_exit="leave"))
-    pod = zaptrace.restore(b"web.zap", name="x", stdio=None, allow_changed=[Path("/data")])
+    pod = zaptrace.restore(
+        b"web.zap", name="x", stdio=None, allow_changed=[Path("/data")], ports={1: 2}
+    )
     everyone: list[zaptrace.Pod] = zaptrace.pods()
     checked: zaptrace.Check = zaptrace.check(pod, allow_changed=["/data"])
     if not checked and not checked.ok:
@@ -97,6 +104,10 @@ async def main_of_asyncio() -> int:
     print(report.bytes, moved.bytes, attached, [one.name for one in await aio.pods()])
     pod = await aio.restore("web.zap")
     other: aio.Pod = await aio.connect("web")
+    print((await pod.branch("second", "second.zap")).name)
+    back: aio.Pod = await pod.rollback(Path("web.zap"))
+    own: aio.Pod | None = await aio.current()
+    print(back.name, own)
     checked: aio.Check = await aio.check(other)
     info: aio.ImageInfo = await aio.show("web.zap")
     print(checked.ok, info.pod)

@@ -13,8 +13,17 @@ from pathlib import Path
 import pytest
 
 import zaptrace
+from harness.hosts import free_port
 from harness.supervisors import eventually
-from zaptrace.errors import BadImage, LaunchError, PodError, UnsupportedResource
+from harness.world import ROOT
+from zaptrace.errors import (
+    BadImage,
+    LaunchError,
+    PodError,
+    RestoreError,
+    UnsupportedResource,
+    ZaptraceError,
+)
 
 SLEEP = ["sleep", "600"]
 
@@ -170,6 +179,37 @@ def test_what_cannot_be_started(home: Path):
     assert zaptrace.pods() == []
 
 
+def test_pods_without_a_name_are_told_apart_when_they_have_ended(home: Path):
+    pods = [zaptrace.launch(["sh", "-c", f"exit {n}"]) for n in range(3)]
+    assert [pod.wait(20).returncode for pod in pods] == [0, 1, 2]
+    first = zaptrace.launch(["sh", "-c", "exit 3"], name="same")
+    first.wait(20)
+    second = zaptrace.launch(["sh", "-c", "exit 4"], name="same")
+    assert second.wait(20).returncode == 4
+    with pytest.raises(PodError, match="not known any more"):
+        first.wait(20)
+
+
+def test_a_second_pod_goes_on_beside_the_first_at_another_port(home: Path):
+    code = (
+        "import socket; s = socket.create_server(('127.0.0.1', 0)); c = s.getsockname()[1]\n"
+        "print(c, flush=True)\nwhile True: a = s.accept()[0]; a.send(b'%d' % c); a.close(); c += 1"
+    )
+    with zaptrace.launch([sys.executable, "-c", code], name="one", on_exit="stop") as one:
+        eventually(lambda: one.logs().endswith("\n"), "its port")
+        port, other = int(one.logs()), free_port()
+        two = one.branch("two", home / "two.zap", ports={port: other})
+        assert (one.state, two.state, two.name) == ("running", "running", "two")
+        for at in (port, other):
+            for answer in (port, port + 1):
+                with socket.create_connection(("127.0.0.1", at)) as asking:
+                    assert asking.recv(100) == b"%d" % answer
+        two.stop()
+        with pytest.raises(ZaptraceError, match=r"in use|port"):
+            one.branch("three", home / "three.zap")
+        assert [pod.name for pod in zaptrace.pods()] == ["one"]
+
+
 def test_three_files_are_its_stdio(home: Path):
     with open(home / "out", "wb") as out, open("/dev/null", "rb") as null:
         pod = zaptrace.launch(["sh", "-c", "echo $0", "word"], stdio=(null, out, 2))
@@ -192,3 +232,53 @@ _BIG = "x = bytearray(b'x' * (32 << 20)); print('ready', flush=True); __import__
 def _go(home: Path) -> Path:
     os.mkfifo(home / "go")
     return home
+
+
+def test_a_rollback_puts_the_pod_back(home: Path):
+    pod = zaptrace.launch(
+        ["sh", "-c", "n=1; while :; do echo $n; n=2; sleep 600; done"], name="exp"
+    )
+    eventually(lambda: pod.logs() == "1\n", "its first word")
+    pod.checkpoint(home / "exp.zap")
+    sleep = pod.processes()[1]
+    pod.signal(signal.SIGKILL, sleep.vpid)
+    eventually(lambda: "2\n" in pod.logs(), "its second word")
+    back = pod.rollback(home / "exp.zap")
+    assert (pod.state, back.state, back.name) == ("ended", "running", "exp")
+    assert sleep.vpid in [process.vpid for process in back.processes()]
+    assert not list(home.glob("*.before"))
+    back.stop()
+
+
+def test_a_rollback_that_fails_leaves_the_pod_as_it_was(home: Path):
+    pod = zaptrace.launch(SLEEP, name="exp")
+    (home / "none.zap").mkdir()
+    with pytest.raises(BadImage):
+        pod.rollback(home / "none.zap")
+    assert pod.state == "running"
+    with open(home / "data", "w") as data:
+        data.write("data")
+    code = f"f = open({str(home / 'data')!r}); print('ready', flush=True); __import__('time').sleep(600)"
+    with zaptrace.launch([sys.executable, "-c", code], name="web") as other:
+        eventually(lambda: other.logs() == "ready\n", "its file")
+        other.checkpoint(home / "web.zap")
+        (home / "data").unlink()
+        other.stop()
+    with zaptrace.launch(SLEEP, name="web") as other, pytest.raises(RestoreError) as e:
+        other.rollback(home / "web.zap")
+    assert e.value.changed == "the pod goes on as it was"
+    with zaptrace.connect("web", on_exit="stop") as other:
+        assert [process.comm for process in other.processes()] == ["sleep"]
+    pod.stop()
+
+
+def test_who_is_in_no_pod_is_told_so(home: Path):
+    with zaptrace.launch(SLEEP, on_exit="stop"):
+        assert zaptrace.current() is None
+
+
+def test_a_program_can_ask_for_its_own_pod(home: Path):
+    code = f"import sys; sys.path.append({str(ROOT)!r}); import zaptrace; print(zaptrace.current())"
+    pod = zaptrace.launch([sys.executable, "-c", code], name="own")
+    assert pod.wait(60).returncode == 0
+    assert pod.logs() == "<Pod 'own' running>\n"

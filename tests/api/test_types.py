@@ -85,7 +85,7 @@ def test_the_script_uses_every_function():
 
 def test_asyncio_has_the_same_names():
     assert aio.__all__ == zaptrace.__all__
-    for name in ("launch", "restore", "connect", "pods", "check", "show"):
+    for name in ("launch", "restore", "connect", "current", "pods", "check", "show"):
         assert list(inspect.signature(getattr(aio, name)).parameters) == list(
             inspect.signature(getattr(zaptrace, name)).parameters
         ), name

@@ -24,7 +24,7 @@ from ..api.results import (
 )
 from ..errors import ZaptraceError
 from .pod import Pod
-from .verbs import check, connect, launch, pods, restore, show
+from .verbs import check, connect, current, launch, pods, restore, show
 
 __all__ = [
     "Check",
@@ -38,6 +38,7 @@ __all__ = [
     "ZaptraceError",
     "check",
     "connect",
+    "current",
     "launch",
     "pods",
     "restore",

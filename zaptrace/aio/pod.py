@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..api import pod as blocking
@@ -104,6 +104,18 @@ class Pod:
             outside=outside,
             progress=_in_the_loop(progress),
         )
+
+    async def branch(
+        self, name: str, to: StrOrBytesPath, *, ports: Mapping[int, int] | None = None
+    ) -> Pod:
+        """As zaptrace.Pod.branch."""
+        return Pod(await self._call(blocking.Pod.branch, name, to, ports=ports))
+
+    async def rollback(
+        self, image: StrOrBytesPath, *, allow_changed: Collection[StrOrBytesPath] = ()
+    ) -> Pod:
+        """As zaptrace.Pod.rollback."""
+        return Pod(await self._call(blocking.Pod.rollback, image, allow_changed=allow_changed))
 
     def __repr__(self) -> str:
         return repr(self._of)

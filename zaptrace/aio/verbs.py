@@ -32,10 +32,11 @@ async def restore(
     name: str | None = None,
     stdio: tuple[File, File, File] | None = None,
     allow_changed: Collection[StrOrBytesPath] = (),
+    ports: Mapping[int, int] | None = None,
     on_exit: OnExit = "leave",
 ) -> Pod:
     """As zaptrace.restore."""
-    job = verbs.to_restore(image, name, allow_changed)
+    job = verbs.to_restore(image, name, allow_changed, ports)
     return Pod(await call(lambda gives_up: verbs.begin(job, stdio, on_exit, gives_up)))
 
 
@@ -47,6 +48,12 @@ async def connect(name: str, *, on_exit: OnExit = "leave") -> Pod:
 async def pods() -> list[Pod]:
     """As zaptrace.pods."""
     return [Pod(one) for one in await call(lambda _: verbs.pods())]
+
+
+async def current() -> Pod | None:
+    """As zaptrace.current."""
+    found = await call(lambda _: verbs.current())
+    return Pod(found) if found else None
 
 
 async def check(

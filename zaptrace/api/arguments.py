@@ -111,6 +111,21 @@ def paths(name: str, value: Collection[StrOrBytesPath]) -> list[str]:
     return [path(f"{name}[{i}]", one) for i, one in enumerate(value)]
 
 
+def ports(value: Mapping[int, int] | None) -> dict[int, int]:
+    """From each to another."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise _mistyped("ports", "a mapping of int to int", value)
+    pairs: Mapping[Any, Any] = value
+    for port in (*pairs.keys(), *pairs.values()):
+        if isinstance(port, bool) or not isinstance(port, int):
+            raise _mistyped("ports", "a mapping of int to int", port)
+        if not 0 < port < 1 << 16:
+            raise ValueError(f"ports: there is no port {port}")
+    return dict(pairs)
+
+
 def signal(value: int) -> int:
     """Its number."""
     if isinstance(value, bool) or not isinstance(value, int):

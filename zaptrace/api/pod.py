@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator, Mapping
 from typing import Any, Literal, TypeAlias
 
 from ..errors import PodError, WireError, WireTimeout, ZaptraceError
@@ -79,7 +79,12 @@ class Pod:
         if group and vpid is not None:
             raise ValueError("vpid and group: one of them, not both")
         number = arguments.signal(sig)
-        self._call("signal", signal=number, vpid=arguments.vpid(vpid), group=bool(group))
+        process, alive = arguments.vpid(vpid), self._client_alive()
+        try:
+            self._call("signal", signal=number, vpid=process, group=bool(group))
+        except PodError:
+            if not alive or self._client_alive():
+                raise  # else the signal has ended it before that was answered
 
     def stop(self, grace: float = 10.0, *, kill: bool = False) -> Outcome:
         """SIGTERM, `grace` seconds, SIGKILL; `kill` at once. Returns when nothing of it is left."""
@@ -143,8 +148,8 @@ class Pod:
     ) -> Report:
         """Write the pod to the image `to`, which may not exist yet; it goes on, or ends with `stop`.
 
-        Before it stops the pod, a `rehearsal` restores the image beside it and throws that away. TCP
-        connections to `outside` the pod are refused, or in the image have been reset ("close").
+        Before it stops the pod, a `rehearsal` restores the image beside it and throws that away.
+        Connections (TCP, unix) to `outside` the pod are refused, or in the image have been cut ("close").
         `progress` is called now and then, and once at the end. ctrl-c gives it up: then there is no
         image, and the pod goes on.
         """
@@ -187,6 +192,54 @@ class Pod:
         given = {k: v for k, v in options.items() if v is not None}
         told = self._carry("migrate", progress, to=endpoint, options=given)
         return MigrationReport(**fields_of(MigrationReport, told))
+
+    def branch(
+        self,
+        name: str,
+        to: arguments.StrOrBytesPath,
+        *,
+        ports: Mapping[int, int] | None = None,
+    ) -> Pod:
+        """A second live pod, called `name`, from the image `to` that this writes; both go on.
+
+        Who listens at a port of `ports` does so at another in the second. Connections (TCP, unix) to
+        outside the pod are cut there. From inside the pod, it returns in the first.
+        """
+        wanted = arguments.name_of_pod(name)
+        if wanted is None:
+            raise TypeError("name: a str is needed, not None")
+        image, others = arguments.path("to", to), arguments.ports(ports)
+        inside = self._status(processes=True).get("inside")
+        self.checkpoint(image, outside="close")
+        if inside:
+            self._call("branch", image=image, name=wanted, ports=others)
+            instance = runtime.read_meta(os.path.join(self._root, wanted)).get("instance")
+            return Pod(wanted, str(instance), self._root)
+        from ..supervisor.starter import Job, start
+
+        job = Job("restore", self._root, wanted, image=image, ports=others, stdio="log")
+        with start(job) as started:
+            return Pod(started.name, started.instance, started.root)
+
+    def rollback(
+        self,
+        image: arguments.StrOrBytesPath,
+        *,
+        allow_changed: Collection[arguments.StrOrBytesPath] = (),
+    ) -> Pod:
+        """Put the pod back to what `image` holds, which goes on under its name; returns that pod.
+
+        What the pod is now is lost, once the image's is whole: if that cannot be restored, the pod goes
+        on as it was. From inside the pod there is no return: the image goes on where it was made.
+        """
+        path = arguments.path("image", image)
+        allowed = arguments.paths("allow_changed", allow_changed)
+        if self._status(processes=True).get("inside"):
+            self._call("rollback", image=path, allow_changed=allowed)
+        from ..supervisor.rollback import roll_back
+
+        with self._client() as client, roll_back(client, path, allowed) as started:
+            return Pod(started.name, started.instance, started.root, self._on_exit)
 
     # -- as an object
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from ..errors import PodError, ZaptraceError
 from ..supervisor import runtime
 from ..supervisor.control import Client
-from ..supervisor.starter import Job, start
+from ..supervisor.starter import Job, Started, start
 from . import arguments, host
 from .arguments import File, StrOrBytesPath
 from .pod import OnExit, Pod
@@ -42,13 +44,15 @@ def restore(
     name: str | None = None,
     stdio: tuple[File, File, File] | None = None,
     allow_changed: Collection[StrOrBytesPath] = (),
+    ports: Mapping[int, int] | None = None,
     on_exit: OnExit = "leave",
 ) -> Pod:
     """Make a pod from an image; `name`, `stdio` and `on_exit` as for `launch`.
 
-    A file that the pod had open or mapped has to be what it was, unless it is in `allow_changed`.
+    A file that the pod had open or mapped has to be what it was, unless it is in `allow_changed`. Who
+    listens at a port of `ports` does so at the one that it is mapped to.
     """
-    return begin(to_restore(image, name, allow_changed), stdio, on_exit)
+    return begin(to_restore(image, name, allow_changed, ports), stdio, on_exit)
 
 
 def connect(name: str, *, on_exit: OnExit = "leave") -> Pod:
@@ -69,6 +73,15 @@ def pods() -> list[Pod]:
         if instance := runtime.read_meta(os.path.join(root, name)).get("instance"):
             found.append(Pod(name, instance, root))
     return found
+
+
+def current() -> Pod | None:
+    """The pod that we are a process of, if we are of one."""
+    for pod in pods():
+        with contextlib.suppress(ZaptraceError):
+            if pod._status(processes=True).get("inside"):
+                return pod
+    return None
 
 
 def check(
@@ -142,7 +155,10 @@ def to_launch(
 
 
 def to_restore(
-    image: StrOrBytesPath, name: str | None, allow_changed: Collection[StrOrBytesPath]
+    image: StrOrBytesPath,
+    name: str | None,
+    allow_changed: Collection[StrOrBytesPath],
+    ports: Mapping[int, int] | None,
 ) -> Job:
     """What `restore` asks for, looked at."""
     return Job(
@@ -151,6 +167,7 @@ def to_restore(
         arguments.name_of_pod(name),
         image=arguments.path("image", image),
         allow_changed=arguments.paths("allow_changed", allow_changed),
+        ports=arguments.ports(ports),
     )
 
 
@@ -164,8 +181,47 @@ def begin(
     given = arguments.files(stdio)
     chosen = _choice(on_exit)
     job.stdio = "log" if given is None else "inherit"
-    with start(job, given or (0, 1, 2), gives_up=gives_up) as started:
+    with _names.one_for(job), _started(job, given or (0, 1, 2), gives_up) as started:
         return Pod(started.name, started.instance, started.root, chosen)
+
+
+def _started(job: Job, given: tuple[int, int, int], gives_up: Callable[[], bool]) -> Started:
+    chosen = job.name
+    try:
+        return start(job, given, gives_up=gives_up)
+    except PodError as error:
+        if chosen not in _names.taken or not error.what.endswith("the name is taken"):
+            raise
+    job.name = None  # somebody else was faster: the supervisor takes what is free
+    return start(job, given, gives_up=gives_up)
+
+
+class _Names:
+    """Names for pods that are given none: the end of each can be told as long as its handle lives, and
+    not that of a later one, so names of pods that have ended are not taken again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.taken: set[str] = set()
+
+    @contextlib.contextmanager
+    def one_for(self, job: Job) -> Iterator[None]:
+        if job.name is not None or job.verb != "launch":
+            yield
+            return
+        with self._lock:
+            taken = {*self.taken, *runtime.names_of_ended(job.root)}
+            name = runtime.free_name(job.argv[0], job.root, taken)
+            self.taken.add(name)
+        job.name = name
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.taken.discard(name)
+
+
+_names = _Names()
 
 
 def _choice(on_exit: OnExit) -> OnExit:

@@ -61,7 +61,7 @@ def of_the_host(doing: str, error: OSError) -> errors.HostError:
 
 def _told(error: ZaptraceError, argv: list[str]) -> int:
     status = status_of(error)
-    _print_error(f"zaptrace: {error}")
+    _print_error(f"zaptrace: {error}{_more(error)}")
     if _wants_json(argv):
         from ._tell import print_json
 
@@ -79,6 +79,16 @@ def _wants_json(argv: list[str]) -> bool:
         asked = run_options(argv[1:])
         return asked is not None and bool(asked["as_json"])
     return "--json" in ours
+
+
+def _more(error: ZaptraceError) -> str:
+    """Where there is more to read about a thing that is refused."""
+    if isinstance(error, errors.UnsupportedResource | errors.HostError):
+        from ._topics import topic_of
+
+        if topic := topic_of(error.what):
+            return f"\n  more     zaptrace help {topic.name}"
+    return ""
 
 
 def _print_error(text: str) -> None:

@@ -12,16 +12,47 @@ from ..supervisor import runtime
 from ..text import shown
 from ._common import POD, allow_changed, as_json, connect, size, span
 from ._tell import print_json
+from ._topics import topic_of
+
+_COMMAND = "zaptrace.check.command"
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-@click.command()
+class _Check(click.Command):
+    """Keeps what is behind `--` apart: it is a command line, and no pod."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, with what is before it."""
+        if "--" in args:
+            at = args.index("--")
+            ctx.meta[_COMMAND] = args[at + 1 :]
+            args = args[:at]
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_Check)
 @click.argument("what", metavar="[POD|IMAGE]", required=False, type=POD)
+@click.option(
+    "--for",
+    "seconds",
+    type=click.FloatRange(0, 3600),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With a COMMAND: how long it runs before it is looked at.",
+)
 @allow_changed
 @as_json
-def command(what: str | None, allow_changed: tuple[str, ...], as_json: bool) -> int:
+@click.pass_context
+def command(
+    ctx: click.Context,
+    what: str | None,
+    seconds: float,
+    allow_changed: tuple[str, ...],
+    as_json: bool,
+) -> int:
     """See what this host can do, if POD can be moved, or if IMAGE can be restored here.
 
     \b
@@ -29,11 +60,16 @@ def command(what: str | None, allow_changed: tuple[str, ...], as_json: bool) -> 
     zaptrace check web         would a checkpoint of this pod work? It is frozen for a moment.
     zaptrace check web.zap     would a restore of this image work here? Nothing is made.
     zaptrace check job.images  the same, of the newest good one of a job's images
+    zaptrace check -- ./serve  runs that for a moment: could it be carried?
 
     A no says because of what, what that costs you, and what to do. Files that the pod wrote to and
     that have grown since the image was made are named: it would write the same again. Exit status 1
     when no pod can run here, or this one cannot be checkpointed, or that image not be restored.
     """
+    if (command_line := ctx.meta.get(_COMMAND)) is not None:
+        if what is not None or not command_line:
+            raise click.UsageError("a pod, an image, or a command behind --")
+        return _program(command_line, seconds, as_json)
     if what is None:
         return _host(as_json)
     if runtime.pods(runtime.root()).count(what):
@@ -79,6 +115,25 @@ def _pod(name: str, as_json: bool) -> int:
     return 0
 
 
+def _program(command_line: list[str], seconds: float, as_json: bool) -> int:
+    """It may have ended by then, which is an answer too: nothing was there to be looked at."""
+    from ..api.verbs import launch
+
+    with launch(command_line, on_exit="stop") as pod:
+        try:
+            outcome = pod.wait(seconds)
+        except TimeoutError:
+            return _pod(pod.name, as_json)
+        said = pod.logs()
+    raise PodError(
+        f"{command_line[0]} ended before it was looked at",
+        needed=f"a program that runs for {seconds:g} s",
+        found=f"exit status {outcome.returncode}; it wrote: {said[-400:].strip() or 'nothing'}",
+        do="look earlier: zaptrace check --for SECONDS -- COMMAND",
+        changed="nothing",
+    )
+
+
 def _image(path: str, allow_changed: tuple[str, ...], as_json: bool) -> int:
     from ..pod.contents import read
     from ..pod.growth import grown
@@ -109,7 +164,8 @@ def _tell(
         can = "cannot" if errors else "can"
         click.echo(f"{_mark(not errors)} {shown(what)} {can} {does}")
         for error in errors:
-            click.echo(str(error))
+            topic = topic_of(error.what)
+            click.echo(f"{error}" + (f"\n  more     zaptrace help {topic.name}" if topic else ""))
         for note in notes:
             click.echo(f"{'':<6}{shown(note)}")
     return 1 if errors else 0

@@ -36,8 +36,8 @@ def command(pod: str, follow: bool, lines: int | None) -> None:
     zaptrace logs -n 20 web    the last 20 lines
 
     Of a long log the last 16 MiB are there, and up to 32. Also works for a pod that ended, until
-    another of that name ends. Of a pod with a terminal it prints the scrollback: the last MiB, as
-    the terminal got it.
+    another of that name ends. Of a pod with a terminal it prints the scrollback, the last MiB: to a
+    terminal as text with its colours, elsewhere as the terminal got it.
     """
     base = runtime.root()
     path = base / runtime.check_name(pod)
@@ -107,7 +107,15 @@ def _last(data: bytes, lines: int) -> bytes:
 
 
 def _scrollback(pod: str, lines: int | None) -> None:
+    """On a terminal what it shows: as it stands it would ask ours questions, and turn things on."""
     with connect(pod) as client:
-        data = client.call("scrollback", timeout=10)["data"]
+        if sys.stdout.isatty():
+            from ..screen.drawing import printed
+            from ..screen.emulator import replayed
+
+            shown = client.call("scrollback", timeout=10, screen=True)["screen"]
+            data = printed(replayed(shown["before"], shown["data"], shown["sizes"]))
+        else:
+            data = client.call("scrollback", timeout=10)["data"]
         sys.stdout.buffer.write(data if lines is None else _last(data, lines))
         sys.stdout.buffer.flush()

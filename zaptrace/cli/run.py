@@ -50,8 +50,8 @@ def command(
     zaptrace run -- bash                          in a terminal of its own
     zaptrace run --name sum -- sort big | uniq    stdin, stdout and stderr are ours
     zaptrace run --name web -d -- ./server        in the background; zaptrace logs web
-    zaptrace run --images job --every 10m --on TERM --continue -- python3 job.py
     zaptrace run --name edit -d -t -- vim plan    with a terminal that nobody sees yet
+    zaptrace run --images job --every 10m --on TERM --continue -- python3 job.py
 
     From a terminal the pod gets a pty of its own. Detach with ctrl-\\ d, come back with zaptrace
     attach; a window that is closed and a connection that drops detach as well. While nobody is

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import NoReturn
 
@@ -35,6 +35,7 @@ def restore(
     allow_changed: Collection[str] = (),
     cut_back: bool = False,
     tell: Callable[[str], object] = lambda _: None,
+    ports: Mapping[int, int] | None = None,
     cancel: Cancel | None = None,
 ) -> Pod:
     """The pod of an image, running, or (`hold`) whole but frozen until `thaw`.
@@ -42,6 +43,7 @@ def restore(
     With `hold`, what the pod's former self still holds on this host is taken at the thaw. The files
     at the paths `allow_changed` may be other ones than they were. Files that the pod wrote to and that
     have grown since are told (growth.py), and at the thaw cut back to what they were if so wished.
+    Who listens at a port of `ports` does so at the one that it is mapped to.
 
     Raises RestoreError, BadImage, HostError, Cancelled; then nothing of the pod is left.
     """
@@ -57,6 +59,7 @@ def restore(
             contended=contended,
             rehearsal=False,
             allow_changed=_paths(allow_changed),
+            ports=ports,
             cancel=cancel,
         )
         files = grown(contents, _paths(allow_changed))
@@ -83,13 +86,15 @@ def make(
     contended: bool,
     rehearsal: bool,
     allow_changed: frozenset[bytes] = frozenset(),
+    ports: Mapping[int, int] | None = None,
     cancel: Cancel | None = None,
 ) -> None:
     """Make the pod of an image in `pod`, a moved one that is empty; it stays frozen. See Build."""
     raise_file_limit()
     check = (cancel or Cancel()).check
     with refusals_of_the_host(f'cannot restore pod "{pod.name}"'):
-        pod.call(_make, pod, image, contents, contended, rehearsal, allow_changed, check)
+        others = dict(ports or {})
+        pod.call(_make, pod, image, contents, contended, rehearsal, allow_changed, others, check)
 
 
 def _paths(names: Collection[str]) -> frozenset[bytes]:
@@ -148,6 +153,7 @@ def _make(
     contended: bool,
     rehearsal: bool,
     allow_changed: frozenset[bytes],
+    ports: dict[int, int],
     check_wanted: Callable[[], None],
 ) -> None:
     fill_store(pod.handle, contents.stored)
@@ -190,6 +196,7 @@ def _make(
         contended=contended,
         rehearsal=rehearsal,
         allow_changed=allow_changed,
+        ports=ports,
     )
     try:
         with ours, theirs:

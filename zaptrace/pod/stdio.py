@@ -26,9 +26,9 @@ class Stdio(Record):
     stderr: int = 2
     tty: bool = False
     master: int | None = None
-    logs: bool = False
     scrollback: Scrollback | None = None
     """What a restored pod wrote to its own terminal before."""
+    logs: bool = False
 
     def named(self) -> dict[str, int]:
         return {"stdin": self.stdin, "stdout": self.stdout, "stderr": self.stderr}

@@ -7,28 +7,38 @@ A supervisor listens at <runtime>/<pod>/control.sock, a stream socket. One messa
     progress  {"v": 1, "id": n, "progress": {...}}           none or more, from long verbs
     beat      {"v": 1, "id": n, "beat": true}                every second, until the reply, unless the
                                                              verb is wait or attach
-    stream    {"v": 1, "id": n, "stream": bytes, "at": int}  none or more, from "attach"
+    screen    {"v": 1, "id": n, "screen": {...}, "at": int}  from "attach" with redraw, before its stream:
+                                                             what makes it (scrollback.py), up to `at`
+    stream    {"v": 1, "id": n, "stream": bytes, "at": int,
+               "skipped": int, "answers": bool}              none or more, from "attach"
     reply     {"v": 1, "id": n, "ok": true, ...results}      exactly one, and the last
               {"v": 1, "id": n, "ok": false, "error": ZaptraceError.to_dict()}
     one-way   {"v": 1, "verb": "input" | "resize" | "ack" | "detach", ...}   never answered
 
 verb        arguments                                   results
 status      processes: bool                             name state since meta attached processes[]
+                                                        inside: true, if the client is one of them
+stats                                                   name stops calls[]; see pod/counts.py
 wait                                                    outcome, once the pod ended (see Outcome)
-attach      rows cols tail                              outcome, once ended; {"detached": true}
+attach      rows cols tail, redraw: bool,               outcome, once ended; {"detached": true}
+            read_only: bool
 freeze                                                  frozen
 thaw                                                    frozen
 signal      signal: int, vpid: int|None, group: bool,
             heard: bool; it came to the client, and
             may say that a job is to be saved
-stop        grace: seconds, kill: bool                  outcome
+stop        grace: seconds, kill: bool                  outcome; progress: behind, or left more seconds
 discard                                                 outcome; for a pod that was not to be
 checkpoint  to: path, then: "resume"|"stop",            report
             codec, rehearsal: bool (true),
-            outside: "refuse"|"close"
+            outside: "refuse"|"close",
+            scrollback: bool (true)
+branch      image: path, name, ports: {port: port}      name, of the pod that was made of the image
 try                                                     report; a checkpoint that is thrown away
-migrate     to: endpoint, options                       report; the outcome goes to who waits
-scrollback                                              data, at; what a tty pod wrote last
+rollback    image: path, allow_changed: paths           none: whoever asks is of the pod, and ends
+migrate     to: endpoint, options,                      report; the outcome goes to who waits
+            scrollback: bool (true)
+scrollback  screen: bool                                data, at; what a tty pod wrote last; or screen
 cancel      what: id of a request, by: who wants it     cancelled: true; that request is answered, too
 
 A request whose client goes away is cancelled, as if it had asked for it; `wait` and `stop` are not.
@@ -368,6 +378,11 @@ class Client:
             return NoSuchPod(
                 f"pod {self.name!r} is not running any more",
                 found=f"it {runtime.describe_end(past.to_dict())}",
+            )
+        if runtime.ended(self.name, self.root) or runtime.is_running(self.path):
+            return PodError(
+                f"pod {self.name!r} is not running any more",
+                found="how it ended is not known any more: a later pod has had its name",
             )
         last = ""
         with contextlib.suppress(OSError):

@@ -70,6 +70,7 @@ class Engine:
                 allow_changed=job.allow_changed,
                 cut_back=job.cut_back,
                 tell=self.notes.append,
+                ports=job.ports,
                 cancel=cancel,
             )
 

@@ -354,12 +354,11 @@ def ended(name: str, base: StrPath) -> dict[str, Any] | None:
     return records.read(path, _OUTCOME, needed=("how",))
 
 
-def ended_names(base: StrPath) -> list[str]:
-    """The pods of which it is known how they ended, sorted; others of these names may run."""
+def names_of_ended(base: StrPath) -> list[str]:
+    """Of the pods whose end is still known."""
     with contextlib.suppress(FileNotFoundError):
         kept = os.listdir(os.path.join(base, ".ended"))
-        stems = (name.removesuffix(".json") for name in kept if name.endswith(".json"))
-        return sorted(filter(_is_name, stems))
+        return [name.removesuffix(".json") for name in kept if name.endswith(".json")]
     return []
 
 

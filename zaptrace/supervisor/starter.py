@@ -74,6 +74,8 @@ class Job(Record):
     image: str | None = None
     allow_changed: list[str] = field(factory=list)
     """Files that may be other ones than when the image was made."""
+    ports: dict[int, int] = field(factory=dict)
+    """At which others those are to be listened at, in a restored pod."""
     stdio: str = "inherit"
     """inherit: the pod gets our 0, 1, 2 · tty: a pty of its own · log: /dev/null and the log"""
     rows: int = 24

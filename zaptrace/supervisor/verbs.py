@@ -178,7 +178,7 @@ class Verbs:
 
     def do_status(self, request: Request, processes: bool = False, **_: object) -> None:
         """What `zaptrace ps` shows."""
-        of = self._of
+        of, asking = self._of, self._of.control_socket.pid_of(request.client)
         facts = {
             "name": of.job.name,
             "state": self._state(),
@@ -188,13 +188,31 @@ class Verbs:
         if of.keeper is not None:
             facts["images"] = of.keeper.facts()
         if processes and of.making is None:
-            self._run(
-                request, lambda: facts | {"processes": list(map(as_dict, of.pod.processes()))}
-            )
+
+            def look() -> dict[str, Any]:
+                found = of.pod.processes()
+                inside = any(process.rpid == asking for process in found)
+                told = {"processes": list(map(as_dict, found))}
+                return facts | told | ({"inside": True} if inside else {})
+
+            self._run(request, look)
         elif processes:
             of.control_socket.reply(request, **facts, processes=[])
         else:
             of.control_socket.reply(request, **facts)
+
+    def do_stats(self, request: Request, **_: object) -> None:
+        """What being traced costs the pod: how often its threads stopped, and where."""
+        from ..pod.counts import counts
+
+        of = self._of
+
+        def look() -> Results:
+            told = of.pod.call(counts, of.pod)
+            calls = list(map(as_dict, told.calls))
+            return {"name": of.job.name, "stops": told.stops, "calls": calls}
+
+        self._run(request, look)
 
     def _state(self) -> str:
         of = self._of
@@ -215,9 +233,12 @@ class Verbs:
         else:
             of.waiting.append(request)
 
-    def do_scrollback(self, request: Request, **_: object) -> None:
-        """What the pod wrote last, as far as we saw it."""
+    def do_scrollback(self, request: Request, screen: bool = False, **_: object) -> None:
+        """What the pod wrote last, as far as we saw it; or what makes the `screen` of its terminal."""
         of = self._of
+        if screen and of.terminal is not None:
+            of.control_socket.reply(request, screen=of.terminal.ring.facts())
+            return
         ring = of.terminal.ring if of.terminal else of.pod_log.recent if of.pod_log else None
         at, data = ring.read(ring.start, ring.limit) if ring else (0, b"")
         of.control_socket.reply(request, data=data, at=at, tty=of.terminal is not None)
@@ -351,12 +372,12 @@ class Verbs:
     def do_stop(
         self, request: Request, grace: float = 10.0, kill: bool = False, **_: object
     ) -> None:
-        """End the pod; answered when nothing is left of it. What is under way is given up."""
+        """End the pod; answered when nothing is left of it. It waits for a checkpoint."""
         of = self._of
         if kill:
             of.stopping.kill("zaptrace stop --kill")
         else:
-            of.stopping.stop(float(grace), "zaptrace stop")
+            of.stopping.stop(float(grace), "zaptrace stop", queues=True)
         of.waiting.append(request)
 
     def do_discard(self, request: Request, **_: object) -> None:
@@ -393,6 +414,40 @@ class Verbs:
                 of.end(Outcome("checkpointed", to=to))
 
         self._run_exclusive(request, "checkpoint", work, ended)
+
+    def do_rollback(
+        self, request: Request, image: str, allow_changed: list[str] | None = None, **_: object
+    ) -> None:
+        """For a pod that wants to be put back itself: another process does it. See rollback.py."""
+        of = self._of
+
+        def work() -> None:
+            from .rollback import by_another
+
+            instance = str(of.meta.get("instance"))
+            by_another(of.job.name or "", of.job.root, instance, image, allow_changed or [])
+
+        self._run(request, work)
+
+    def do_branch(
+        self,
+        request: Request,
+        image: str,
+        name: str,
+        ports: dict[int, int] | None = None,
+        **_: object,
+    ) -> None:
+        """For a pod that wants another made of an image of it: it could not start a supervisor."""
+        of = self._of
+
+        def work() -> dict[str, Any]:
+            from .starter import Job, start
+
+            job = Job("restore", of.job.root, name, image=image, ports=ports or {}, stdio="log")
+            with start(job) as started:
+                return {"name": started.name}
+
+        self._run(request, work)
 
     def do_try(self, request: Request, **_: object) -> None:
         """A checkpoint that is thrown away."""

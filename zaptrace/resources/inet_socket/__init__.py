@@ -31,6 +31,8 @@ from ...linux import sock_diag
 from ...log import log
 from ...view.build import Stage
 from ..common.file import described, finish, restoring, unsupported
+from ..common.multicast import join as join_group
+from ..common.multicast import memberships
 from ..common.options import TCP, UDP, UDP_LITE, Table
 from ..common.socket import (
     Usual,
@@ -45,8 +47,6 @@ from ..room import Whole, bad
 from . import flow, join
 from .address import Address, address
 from .diag import shutdowns
-from .multicast import join as join_group
-from .multicast import memberships
 from .queue import look, refill
 from .state import CONNECTED, ENDED, ESTABLISHED, LISTENING, RESET, UNCONNECTED, WAITING, Socket
 from .state import NAME as _NAME
@@ -229,6 +229,7 @@ def _tcp(file: FrozenFile, sock: socket.socket, streams: Streams) -> tuple[str, 
 
 
 def restore(states: list[State], build: Build) -> None:
+    states = [_at_another(state, build) for state in states] if build.ports else states
     if states:
         build.at(Stage.SHARED, forget_all, build)
     streams = [state for state in states if state.stream]
@@ -248,6 +249,20 @@ def restore(states: list[State], build: Build) -> None:
     build.at(Stage.SHARED, joiner.complete)
     if not build.rehearsal:
         build.at(Stage.SHARED, _refill, states, build)
+
+
+def _at_another(state: State, build: Build) -> State:
+    """At the port that the user wants it to be."""
+    if state.local is None or (port := build.ports.get(state.local.port)) is None:
+        return state
+    if state.stream and state.status != RESET:
+        raise RestoreError(
+            f"cannot move port {state.local.port}: a connection within the pod uses it",
+            needed="a port that is listened at, and no connection from within",
+            found=f"one of {state.local.shown}",
+            do=f"let the pod have port {state.local.port}",
+        )
+    return replace(state, local=replace(state.local, port=port))
 
 
 def _claim(state: Socket, build: Build) -> None:

@@ -47,6 +47,8 @@ _SO_PEERGROUPS = 59
 _MOST_GROUPS = 1 << 16  # NGROUPS_MAX
 _GID = struct.Struct("=I")
 _UCRED = struct.Struct("=iII")
+_BOTH = 3
+"""RCV_SHUTDOWN and SEND_SHUTDOWN: what the kernel sets where the peer is closed."""
 
 
 def find_files_under_way(pod: FrozenPod, file: FrozenFile) -> None:
@@ -71,6 +73,7 @@ def look_at_all(pod: FrozenPod) -> list[Socket]:
         Counter((known.name, known.file) for known in every if known.name),
         pod.store(NAME),
         {client: known.ino for known in every for client in known.clients if client},
+        pod.outside == "close",
     )
     return [_look_at(pod, file, sight) for file in files]
 
@@ -85,6 +88,8 @@ class _Sight:
     notes: dict[bytes, bytes]
     waits: dict[int, int]
     """The listener of each that was not accepted yet, by their numbers."""
+    close_outside: bool
+    """In the image, streams to outside the pod have been closed there: what had come is read first."""
 
     def directory(self, ino: int) -> bytes:
         return self.notes.get(NOTED.pack(ino), b"")
@@ -125,6 +130,7 @@ def _look_at(pod: FrozenPod, file: FrozenFile, sight: _Sight) -> Socket:
             peer = sight.waits[known.ino]
         told = _told(pod, file, sock)
         bound, place, mode = _place(known, status, sight)
+        cut = status == ORPHANED and known.peer
         reset, queue = _queue(file, sock, known)
         if queue and status == UNCONNECTED and not known.name:
             raise unsupported(file, "has messages but neither an address nor a peer")
@@ -149,7 +155,7 @@ def _look_at(pod: FrozenPod, file: FrozenFile, sight: _Sight) -> Socket:
             connector=(connects := connector(file) if status == WAITING else 0),
             placed=placed,
             connector_as=_as_it_is(pod, connects) if connects else None,
-            shutdown=known.shutdown,
+            shutdown=_BOTH if cut else known.shutdown,
             queue=queue,
             unread=unread(sock.fileno()),
             reset=reset,
@@ -167,7 +173,9 @@ def _status(file: FrozenFile, known: diag.UnixSocket, sight: _Sight) -> str:
         return WAITING
     if known.peer in sight.inside or (known.peer and known.type == socket.SOCK_DGRAM):
         return CONNECTED
-    if known.peer == 0 and (known.shutdown == 3 or known.type == socket.SOCK_DGRAM):
+    if known.peer == 0 and (known.shutdown == _BOTH or known.type == socket.SOCK_DGRAM):
+        return ORPHANED
+    if sight.close_outside and known.peer:
         return ORPHANED
     found = f"its peer is socket:[{known.peer}], which no process of the pod holds"
     if known.peer == 0:
@@ -177,7 +185,8 @@ def _status(file: FrozenFile, known: diag.UnixSocket, sight: _Sight) -> str:
         "is a unix socket to a process outside the pod",
         needed="both ends of the connection in the pod",
         found=found,
-        do="start the other process in the pod too, or end the connection first",
+        do="start the other process in the pod too, end the connection first, or have it cut in the "
+        "image: --outside close",
     )
 
 
