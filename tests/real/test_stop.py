@@ -105,7 +105,7 @@ def test_a_migration_whose_destination_never_says_whole(place: Path):
 
         child = migrating()
         assert "signal 15" in a.run("stop", "web").stdout
-        given_up(child, 1, "zaptrace stop")
+        given_up(child, 130, "zaptrace stop")
         assert a.pods() == []
     finally:
         a.close()

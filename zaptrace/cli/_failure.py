@@ -83,9 +83,7 @@ def _wants_json(argv: list[str]) -> bool:
 
 def _more(error: ZaptraceError) -> str:
     """Where there is more to read about a thing that is refused."""
-    from ..errors import HostError, UnsupportedResource
-
-    if isinstance(error, UnsupportedResource | HostError):
+    if isinstance(error, errors.UnsupportedResource | errors.HostError):
         from ._topics import topic_of
 
         if topic := topic_of(error.what):
