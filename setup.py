@@ -67,7 +67,7 @@ setup(
         "rich>=13",
         "zstandard>=0.21",
     ],
-    extras_require={"test": TEST},
+    extras_require={"test": TEST, "bench": ["matplotlib>=3.6"]},
     entry_points={"console_scripts": ["zaptrace = zaptrace.cli:main"]},
     options=OPTIONS,
     zip_safe=False,

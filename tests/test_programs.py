@@ -13,7 +13,6 @@ from harness.world import (
     PROGRAMS,
     compiled,
     require_clone3,
-    require_kcmp,
     require_mbind,
     require_pidfd_getfd,
     require_root,
@@ -51,11 +50,11 @@ _NEEDS = {
     "pidfd_living": require_clone3,
     "pidfd_getfd": require_pidfd_getfd,
     "memory_policy": require_mbind,
-    "epoll_edges": require_kcmp,
 }
-"""What a container's profile denies, to the program itself, or to us: epoll_edges has both ends of a
-pipe watched as one number, which is refused there (test_epoll.py)."""
+"""What a container's profile denies to the program itself."""
 
+
+_NEEDS_OF_ROOT = {"root_raw_packet": [("CAP_NET_RAW", 13)]}
 
 _ASK_THE_KERNEL = {"seccomp_asked": "native", "seccomp_strict": "native"}
 """What a filter that is around the test shows to, natively; a pod's own does not."""
@@ -95,7 +94,7 @@ def test_program_three_times_over(source: Path, place: Path):
 @pytest.mark.parametrize("source", sorted(PROGRAMS.glob("root/*.c")), ids=lambda p: p.stem)
 def test_program_of_root(source: Path, flavour: str, place: Path):
     """What only root's processes can be, or have."""
-    require_root()
+    require_root(*_NEEDS_OF_ROOT.get(source.stem, ()))
     run_flavour(flavour, [compiled(source)], place)
 
 

@@ -62,7 +62,7 @@ zt_verdict zt_kill_enter(zt_pod *pod, zt_task *task, zt_call *call)
     if (whom == -1)
         return zt_hook_answer(call, kill_all_others(pod, task, (int)call->asked[1]));
     if (whom == 1) /* the supervisor is nobody's to end, as init is not */
-        return zt_hook_answer(call, call->asked[1] ? -EPERM : 0);
+        return zt_hook_answer(call, call->asked[1] || !may_signal(task, (zt_rpid){getpid()}) ? -EPERM : 0);
     zt_rpid real = zt_pod_real(pod, whom > 0 ? whom : -whom);
     if (!real.n)
         return zt_hook_answer(call, -ESRCH);

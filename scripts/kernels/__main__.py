@@ -33,7 +33,7 @@ MACHINES = (
     Machine("7", "max"),
 )
 PROGRAMS = (
-    "clocks", "epoll", "guard_pages", "high_addresses", "posix_timer", "protection_keys", "rseq",
+    "clocks", "guard_pages", "high_addresses", "posix_timer", "protection_keys", "rseq",
     "tcp_established", "threads", "vsyscall", "xstate",
 )  # fmt: skip
 PROBED = (

@@ -36,7 +36,7 @@ AN_ITEM_S = 300
 ALL_TESTS_S = 3000
 sys.path.insert(0, str(ZT))
 
-LEVELS = {"threads": (0, 2, 3), "xstate": (0, 2), "high_addresses": (0, 2)}
+LEVELS = {"threads": (0, 2), "xstate": (0, 2), "high_addresses": (0, 2)}
 """Programs that are also run at a level of the processor, 0 being all of it."""
 
 

@@ -380,6 +380,7 @@ class TestTheRest:
         done = subprocess.run(
             [sys.executable, "-c", code], env=zaptrace.env, capture_output=True, text=True
         )
+        assert done.returncode == 0, done
         loaded = set(done.stdout.split())
-        assert "zaptrace.cli.ps" in loaded
+        assert "zaptrace.cli.ps" in loaded, done
         assert not loaded & {"zmq", "rich", "msgpack", "asyncio", "zaptrace._native"}

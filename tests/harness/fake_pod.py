@@ -202,6 +202,10 @@ class FakeEngine(Engine):
                 raise
             finally:
                 os.rmdir(to + ".half")
+        if "gate" in to:
+            while not os.path.exists(to + ".open"):
+                cancel.check()
+                time.sleep(0.01)
         if "slow" in to:
             for step in range(10):
                 cancel.check()

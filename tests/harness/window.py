@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -74,8 +75,9 @@ class Window:
         self._command("send-keys", *keys)
 
     def shows(self) -> list[str]:
-        """Its lines, with their colours."""
-        return self._command("capture-pane", "-p", "-e").split("\n")[: self.rows]
+        """Its lines, with their colours; not that of nothing at their ends."""
+        lines = self._command("capture-pane", "-p", "-e").split("\n")[: self.rows]
+        return [re.sub(r"(\x1b\[[0-9;]*m)+$", "", line) for line in lines]
 
     def text(self) -> str:
         """The same without colours."""

@@ -167,10 +167,10 @@ _CLONE3 = 435
 _AS_ROOT = ("CAP_SETGID", 6), ("CAP_SETUID", 7), ("CAP_SETPCAP", 8), ("CAP_SYS_PTRACE", 19)
 
 
-def require_root() -> None:
+def require_root(*more: tuple[str, int]) -> None:
     """Skip what takes programs of root's that become others, and a tracer that may look at these."""
     may = int(status(os.getpid())["CapEff"], 16)
-    if lacking := [name for name, bit in _AS_ROOT if not may >> bit & 1]:
+    if lacking := [name for name, bit in (*_AS_ROOT, *more) if not may >> bit & 1]:
         pytest.skip(f"this takes root with {', '.join(lacking)}")
 
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import PodError, WireTimeout
 from ..screen.modes import Modes
+from ..screen.questions import Unasked
 from ..supervisor import control
 from ..supervisor.control import Outcome
 from ..supervisor.ring import SCROLLBACK
@@ -68,6 +69,7 @@ class Attached:
         self._screen = Screen(1)
         self._modes = Modes()
         """Of our terminal, as the pod's output has set them."""
+        self._unasked = Unasked()
         self._leaving_at = 0.0
         """When we have asked to be detached."""
         self._wanted_to_end = False
@@ -161,6 +163,8 @@ class Attached:
         if message.get("skipped"):
             note = f"\r\n[zaptrace: {message['skipped']} bytes scrolled away]\r\n"
             data = note.encode() + data
+        answers = message.get("answers", True)
+        data = self._unasked.rest() + data if answers else self._unasked.of(data)
         self._modes.follow(data)
         self._screen.show(data, message["at"] + len(message["stream"]))
 

@@ -9,17 +9,20 @@ import os
 import signal
 import sys
 
-from ..errors import PodError, ZaptraceError
+from ..errors import Cancelled, PodError, ZaptraceError
 from ..record import Record
 from ..supervisor import runtime
+from ..supervisor.control import SAVED
 from ..supervisor.starter import Job, fill_standard_fds, start
 from ._foreground import Signals, stay
-from ._tell import print_json
+from ._tell import print_json, say
 
 TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
+    from ..supervisor.starter import Started
     from ._detach_keys import DetachKeys
 
 HISTORY = 500
@@ -39,6 +42,7 @@ def launch(
     interactive: bool = False,
     detach_keys: DetachKeys | None = None,
     hup: bool = False,
+    **of_a_job: Any,
 ) -> int:
     """zaptrace run, its options read; returns the exit status for our caller.
 
@@ -52,6 +56,7 @@ def launch(
         cwd=os.path.abspath(cwd or os.getcwd()),
         env={**os.environ, **dict(one.split("=", 1) for one in env)},
         cpu_level=LEVELS[cpu_level],
+        **of_a_job,
     )
     joining = Joining(detach_keys, hup)
     return bring_up(job, detach, print_json if as_json else None, joining, tty)
@@ -104,11 +109,11 @@ def _in_background(job: Job, print_json: Callable[[object], None] | None, tty: b
         _like_ours(job)
     with start(job, forked=True) as started:
         if print_json:
-            print_json(
-                {"name": started.name, "instance": started.instance, "supervisor": started.pid}
-            )
+            told = {"name": started.name, "instance": started.instance, "supervisor": started.pid}
+            print_json({**told, "notes": started.notes})
         else:
             print(started.name)
+            _tell_notes(started)
     return 0
 
 
@@ -128,8 +133,16 @@ def _in_foreground(job: Job, joining: Joining) -> int:
         _like_ours(job)
     sys.stdout.flush()
     with Signals() as signals:
-        given_up = lambda: not _FORGO.isdisjoint(signals.caught)  # noqa: E731
-        with start(job, forked=True, gives_up=given_up) as started:
+        wanted_away = _FORGO.union(job.on)
+        given_up = lambda: not wanted_away.isdisjoint(signals.caught)  # noqa: E731
+        try:
+            started = start(job, forked=True, gives_up=given_up)
+        except Cancelled as e:
+            if not set(job.on).isdisjoint(signals.caught):  # no more is lost than was not begun
+                e.exit_status = SAVED
+            raise
+        with started:
+            _tell_notes(started)
             if started.stdio != "tty":
                 return stay(started, signals)
             from ._attached import How, follow
@@ -158,6 +171,11 @@ def no_terminal(what: str, do: str) -> ZaptraceError:
         do=do,
         changed="nothing",
     )
+
+
+def _tell_notes(started: Started) -> None:
+    for note in started.notes:
+        say(note)
 
 
 def _on_terminal() -> bool:

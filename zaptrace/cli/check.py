@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +15,9 @@ from ._tell import print_json
 from ._topics import topic_of
 
 _COMMAND = "zaptrace.check.command"
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class _Check(click.Command):
@@ -55,10 +59,12 @@ def command(
     zaptrace check             what zaptrace needs of this host, each thing tried
     zaptrace check web         would a checkpoint of this pod work? It is frozen for a moment.
     zaptrace check web.zap     would a restore of this image work here? Nothing is made.
+    zaptrace check job.images  the same, of the newest good one of a job's images
     zaptrace check -- ./serve  runs that for a moment: could it be carried?
 
-    A no says because of what, what that costs you, and what to do. Exit status 1 when no pod can run
-    here, or this one cannot be checkpointed, or that image not be restored.
+    A no says because of what, what that costs you, and what to do. Files that the pod wrote to and
+    that have grown since the image was made are named: it would write the same again. Exit status 1
+    when no pod can run here, or this one cannot be checkpointed, or that image not be restored.
     """
     if (command_line := ctx.meta.get(_COMMAND)) is not None:
         if what is not None or not command_line:
@@ -129,25 +135,36 @@ def _program(command_line: list[str], seconds: float, as_json: bool) -> int:
 
 
 def _image(path: str, allow_changed: tuple[str, ...], as_json: bool) -> int:
-    from ..image.image import Image
+    from ..pod.contents import read
+    from ..pod.growth import grown
+    from ..pod.newest import open_newest
     from ..pod.restore import claim
 
+    notes: list[str] = []
     try:
-        with Image.open(path) as image:
+        image, passed_over = open_newest(path)
+        with image:
+            path = image.directory
             errors = claim(image, allow_changed=allow_changed)
+            files = grown(read(image), [os.fsencode(os.path.realpath(p)) for p in allow_changed])
+        notes += [f"passed over: {error.what}" for error in passed_over]
+        notes += [f"{file}; restore --truncate-files cuts it back" for file in files]
     except ZaptraceError as error:  # one that cannot be read is a no as well
         errors = [error]
-    return _tell(f"image {path} can be restored here", errors, as_json)
+    return _tell(f"image {path} can be restored here", errors, as_json, notes)
 
 
-def _tell(title: str, errors: list[ZaptraceError], as_json: bool) -> int:
+def _tell(title: str, errors: list[ZaptraceError], as_json: bool, notes: Sequence[str] = ()) -> int:
     if as_json:
-        print_json({"ok": not errors, "errors": [e.to_dict() for e in errors]})
+        told = {"ok": not errors, "errors": [e.to_dict() for e in errors], "notes": list(notes)}
+        print_json(told)
     else:
         click.echo(f"{_mark(not errors)} {shown(title)}")
         for error in errors:
             topic = topic_of(error.what)
             click.echo(f"{error}" + (f"\n  more     zaptrace help {topic.name}" if topic else ""))
+        for note in notes:
+            click.echo(f"{'':<6}{shown(note)}")
     return 1 if errors else 0
 
 

@@ -8,6 +8,7 @@ import click
 
 from ._common import IMAGE, allow_changed, as_json, detach_keys, hup
 from ._detach_keys import DetachKeys
+from ._job import truncate_files as truncate_files_option
 from ._tell import print_json
 
 
@@ -18,6 +19,7 @@ from ._tell import print_json
 @detach_keys
 @hup
 @allow_changed
+@truncate_files_option
 @as_json
 def command(
     image: str,
@@ -26,9 +28,12 @@ def command(
     detach_keys: DetachKeys | None,
     hup: bool,
     allow_changed: tuple[str, ...],
+    truncate_files: bool,
     as_json: bool,
 ) -> int:
     """Make a pod from IMAGE; it goes on where it was.
+
+    IMAGE may be the directory of a job's images (run --images): then from the newest that is good.
 
     \b
     zaptrace restore web.zap -d             in the background
@@ -40,6 +45,8 @@ def command(
     log. The image stays as it is.
     Files that the pod had open or mapped have to be what they were: the same contents as far as they
     went then. For data that may be other data, say so with --allow-changed.
+    What it wrote after the image was made it writes again: files that have grown since are named, and
+    --truncate-files cuts them back to what they were, just before the pod runs.
     Exit status: as for zaptrace run.
     """
     from ..supervisor import runtime
@@ -52,5 +59,6 @@ def command(
         name,
         image=os.path.abspath(image),
         allow_changed=[os.path.abspath(path) for path in allow_changed],
+        cut_back=truncate_files,
     )
     return bring_up(job, detach, print_json if as_json else None, Joining(detach_keys, hup))

@@ -15,10 +15,12 @@ from ..image.image import Image
 from ..linux import host, outside
 from ..linux.native import check, lib, new_error
 from ..log import fault
-from ..view.build import Build, Stage
+from ..view.build import Build, Deferred, Stage
 from ..view.store import fill_store
+from . import growth
 from .command import raise_file_limit
 from .contents import Contents, Rooms, read
+from .growth import grown
 from .pod import Pod, Stdio
 
 FAULT_POINTS = {stage: f"restore.after_{stage.name.lower()}" for stage in Stage}
@@ -31,13 +33,16 @@ def restore(
     stdio: Stdio | None = None,
     hold: bool = False,
     allow_changed: Collection[str] = (),
+    cut_back: bool = False,
+    tell: Callable[[str], object] = lambda _: None,
     ports: Mapping[int, int] | None = None,
     cancel: Cancel | None = None,
 ) -> Pod:
     """The pod of an image, running, or (`hold`) whole but frozen until `thaw`.
 
     With `hold`, what the pod's former self still holds on this host is taken at the thaw. The files
-    at the paths `allow_changed` may be other ones than they were.
+    at the paths `allow_changed` may be other ones than they were. Files that the pod wrote to and that
+    have grown since are told (growth.py), and at the thaw cut back to what they were if so wished.
     Who listens at a port of `ports` does so at the one that it is mapped to.
 
     Raises RestoreError, BadImage, HostError, Cancelled; then nothing of the pod is left.
@@ -57,6 +62,12 @@ def restore(
             ports=ports,
             cancel=cancel,
         )
+        files = grown(contents, _paths(allow_changed))
+        for file in files:
+            how = "is cut back" if cut_back else "left as it is; --truncate-files cuts it back"
+            tell(f"{file}; {how}")
+        if cut_back and files:
+            pod.before_thaw.append(Deferred(partial(growth.cut_back, files), lambda: None))
         if not hold:
             pod.thaw()
     except BaseException as error:

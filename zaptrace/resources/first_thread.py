@@ -19,7 +19,6 @@ from ..linux.tracee import tasks
 from ..shapes import U8, U64, NamesLiving, Word
 from ..view.build import Build, Stage
 from ..view.frozen import FrozenPod, FrozenProcess
-from .common.privilege import beginning
 from .common.rights import Rights, give, of_ended
 
 NAME = "first_thread"
@@ -46,8 +45,8 @@ def _capture(process: FrozenProcess) -> State:
     proc = f"/proc/{process.rpid}"
     code = int(stat_fields(f"{proc}/stat")[_STAT_EXIT_CODE - _STAT_FIRST])
     mask = int(status(process.rpid)["SigBlk"], 16)
-    rights = of_ended(process.rpid) if beginning().permitted else None
-    return State(process.vpid, read(f"{proc}/comm").rstrip("\n"), code >> 8, mask, rights)
+    name = read(f"{proc}/comm").rstrip("\n")
+    return State(process.vpid, name, code >> 8, mask, of_ended(process.rpid))
 
 
 def restore(states: list[State], build: Build) -> None:

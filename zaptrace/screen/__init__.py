@@ -5,6 +5,7 @@
     pen.py        colours and attributes
     grid.py       lines of cells
     emulator.py   the whole screen; for a bounded past, when somebody wants to see it
+    questions.py  what only one of several terminals is to answer
     drawing.py    the bytes that draw it on another terminal, with no question among them
 
 Nothing here knows of pods. What comes in is whatever a program writes, so nothing is believed:

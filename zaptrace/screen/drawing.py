@@ -45,6 +45,14 @@ def drawn(of: Emulator, rows: int, cols: int, history: int) -> bytes:
     return b"".join(encoded)
 
 
+def printed(of: Emulator) -> bytes:
+    """What scrolled away and what is on the screen, line by line; nothing but colours is in it."""
+    lines = [*of.main.history, *_to_the_last(of.main.lines, False)]
+    if of.grid is of.other:
+        lines += _to_the_last(of.other.lines, False)
+    return _encoded(_line(line, of.cols) + "\n" for line in lines)
+
+
 def _origin(on: bool, of: Emulator, row: int, col: int) -> bytes:
     return b"\x1b[?6h\x1b[%d;%dH" % (row - of.top + 1, col + 1) if on else b""
 

@@ -33,7 +33,7 @@ class Scanner:
 
     def tokens(self, data: bytes) -> Iterator[re.Match[bytes]]:
         """All of it."""
-        data = self._with_rest(data)
+        data = self.whole(data)
         at = 0
         while at < len(data):
             token = TOKEN.match(data, at)
@@ -45,7 +45,7 @@ class Scanner:
 
     def telling(self, data: bytes) -> tuple[bytes, Iterator[re.Match[bytes]]]:
         """What is whole, and those of its sequences that turn something on or off; colours apart."""
-        data = self._with_rest(data)
+        data = self.whole(data)
         if b"\x0e" in data or b"\x0f" in data:
             return data, self._each(data, _TELLING_OR_SHIFT)
         return data, self._each(data, _TELLING) if b"\x1b" in data else iter(())
@@ -59,7 +59,8 @@ class Scanner:
                 yield token
             at = token.end() if token is not None else found.end()
 
-    def _with_rest(self, data: bytes) -> bytes:
+    def whole(self, data: bytes) -> bytes:
+        """With what was kept back before, and without what is kept back now."""
         data = self.unfinished + data if self.unfinished else data
         start = _beginning(data)
         if start is None or len(data) - start > _LONGEST:

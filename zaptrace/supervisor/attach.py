@@ -14,8 +14,8 @@ The window is as large as the smallest of those who may type, so that each sees 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 
+from ..record import Record, field
 from . import control
 from .control import Outcome
 from .control_socket import ControlSocket, Request
@@ -27,8 +27,7 @@ _MOVED_S = 0.06
 """How long a program has to notice that its window is another, and to draw. A slow one draws later."""
 
 
-@dataclass
-class Viewer:
+class Viewer(Record):
     """An attached client: how much of the stream it was sent, and how much it has shown."""
 
     client: bytes
@@ -40,7 +39,7 @@ class Viewer:
     read_only: bool = False
     arrives: bool = False
     """It was shown nothing yet."""
-    alive_at: float = field(default_factory=time.monotonic)
+    alive_at: float = field(factory=time.monotonic)
 
     def ack(self, at: int) -> None:
         """The client has written everything before offset `at`."""
@@ -177,11 +176,16 @@ class Viewers:
         at, data = self._ring.read(viewer.at, _CHUNK)
         skipped = at - viewer.at
         message = {"id": viewer.request, "stream": data, "at": at, "skipped": skipped}
+        message["answers"] = self._answers(viewer)
         if not self._socket.offer(viewer.client, message):
             return False
         viewer.at = at + len(data)
         viewer.acked = max(viewer.acked, at - control.WINDOW)
         return True
+
+    def _answers(self, viewer: Viewer) -> bool:
+        """Is its terminal the one that answers what the pod asks of its own?"""
+        return next((v for v in self.all if not v.read_only), viewer) is viewer
 
     def has_room(self) -> bool:
         """False while the ring may not outrun somebody who keeps up."""

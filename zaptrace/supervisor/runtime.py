@@ -58,6 +58,7 @@ _OUTCOME: dict[str, records.Check] = {
     "left": records.is_count,
     "why": records.is_text,
     "told": records.are_texts,
+    "images": records.is_text_or_none,
 }
 _ENDED_KEPT = 32
 _PID_BYTES = 64

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .attach import Viewers
     from .control_socket import ControlSocket
     from .engine import Engine, Progress, Shown
+    from .keeper import Keeper
     from .logs import PodLog
     from .making import Making
     from .starter import Job
@@ -66,6 +67,7 @@ class Owner(Protocol):
     met_client: bool
 
     making: Making | None
+    keeper: Keeper | None
     stopping: Stopping
 
     @property
@@ -183,6 +185,8 @@ class Verbs:
             "meta": of.meta,
             "attached": len(of.viewers.all) if of.viewers else 0,
         }
+        if of.keeper is not None:
+            facts["images"] = of.keeper.facts()
         if processes and of.making is None:
 
             def look() -> dict[str, Any]:
@@ -196,6 +200,19 @@ class Verbs:
             of.control_socket.reply(request, **facts, processes=[])
         else:
             of.control_socket.reply(request, **facts)
+
+    def do_stats(self, request: Request, **_: object) -> None:
+        """What being traced costs the pod: how often its threads stopped, and where."""
+        from ..pod.counts import counts
+
+        of = self._of
+
+        def look() -> Results:
+            told = of.pod.call(counts, of.pod)
+            calls = list(map(as_dict, told.calls))
+            return {"name": of.job.name, "stops": told.stops, "calls": calls}
+
+        self._run(request, look)
 
     def _state(self) -> str:
         of = self._of
@@ -216,9 +233,12 @@ class Verbs:
         else:
             of.waiting.append(request)
 
-    def do_scrollback(self, request: Request, **_: object) -> None:
-        """What the pod wrote last, as far as we saw it."""
+    def do_scrollback(self, request: Request, screen: bool = False, **_: object) -> None:
+        """What the pod wrote last, as far as we saw it; or what makes the `screen` of its terminal."""
         of = self._of
+        if screen and of.terminal is not None:
+            of.control_socket.reply(request, screen=of.terminal.ring.facts())
+            return
         ring = of.terminal.ring if of.terminal else of.pod_log.recent if of.pod_log else None
         at, data = ring.read(ring.start, ring.limit) if ring else (0, b"")
         of.control_socket.reply(request, data=data, at=at, tty=of.terminal is not None)
@@ -317,9 +337,18 @@ class Verbs:
         signal: int,
         vpid: int | None = None,
         group: bool = False,
+        heard: bool = False,
         **_: object,
     ) -> None:
-        """To one process, or to the process group of the root process."""
+        """To one process, or to the process group of the root process.
+
+        One that was `heard` by a client may say that the job has to leave; then the pod has no part in it.
+        """
+        keeper = self._of.keeper
+        if heard and keeper is not None and keeper.takes(signal):
+            keeper.save(f"signal {signal} to the client")
+            self._of.control_socket.reply(request)
+            return
         if signal and signal not in signals.valid_signals():
             raise PodError(f"there is no signal {signal}", changed="nothing")
 
@@ -343,12 +372,12 @@ class Verbs:
     def do_stop(
         self, request: Request, grace: float = 10.0, kill: bool = False, **_: object
     ) -> None:
-        """End the pod; answered when nothing is left of it. What is under way is given up."""
+        """End the pod; answered when nothing is left of it. It waits for a checkpoint."""
         of = self._of
         if kill:
             of.stopping.kill("zaptrace stop --kill")
         else:
-            of.stopping.stop(float(grace), "zaptrace stop")
+            of.stopping.stop(float(grace), "zaptrace stop", queues=True)
         of.waiting.append(request)
 
     def do_discard(self, request: Request, **_: object) -> None:

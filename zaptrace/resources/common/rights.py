@@ -23,7 +23,7 @@ from ...linux.procfs import status
 from ...linux.program import Data, Program, Results, Row
 from ...linux.tracee import Thread
 from ...shapes import U32, U64, Length, Signal
-from .privilege import CAP_SETGID, CAP_SETPCAP, CAP_SETUID, CAP_SYS_PTRACE
+from .privilege import CAP_SETGID, CAP_SETPCAP, CAP_SETUID, CAP_SYS_PTRACE, beginning
 
 _PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG, _PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 1, 2, 3, 4
 _PR_CAPBSET_DROP, _PR_GET_SECUREBITS, _PR_SET_SECUREBITS, _PR_CAP_AMBIENT = 24, 27, 28, 47
@@ -59,9 +59,15 @@ def of_thread(thread: Thread) -> Rights:
     return ask(thread, thread.run(program))
 
 
-def of_ended(rtid: int) -> Rights:
-    """Of a first thread that has ended: no more than others see."""
-    return _told(rtid, 0, 0)
+def of_ended(rtid: int) -> Rights | None:
+    """Of a thread that has ended, what others see; None where there is no privilege."""
+    return _told(rtid, 0, 0) if beginning().permitted else None
+
+
+def give_to_ended(wanted: Rights | None, thread: Thread) -> None:
+    """The same to one that is about to end as a process, if there was privilege."""
+    if wanted is not None:
+        give(wanted, thread, dumpable=False)
 
 
 def _asked(program: Program) -> Callable[[Thread, Results], Rights]:

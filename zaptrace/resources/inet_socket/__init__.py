@@ -31,6 +31,8 @@ from ...linux import sock_diag
 from ...log import log
 from ...view.build import Stage
 from ..common.file import described, finish, restoring, unsupported
+from ..common.multicast import join as join_group
+from ..common.multicast import memberships
 from ..common.options import TCP, UDP, UDP_LITE, Table
 from ..common.socket import (
     Usual,
@@ -45,8 +47,6 @@ from ..room import Whole, bad
 from . import flow, join
 from .address import Address, address
 from .diag import shutdowns
-from .multicast import join as join_group
-from .multicast import memberships
 from .queue import look, refill
 from .state import CONNECTED, ENDED, ESTABLISHED, LISTENING, RESET, UNCONNECTED, WAITING, Socket
 from .state import NAME as _NAME

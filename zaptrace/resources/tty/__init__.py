@@ -6,12 +6,15 @@ that was typed but not ended yet comes back as such, and so does an end of file 
 
 What waits can only be seen by taking it: capture takes it under a termios of its own and puts it
 back at once, whatever happens (waiting.py). Output that was stopped, by ^S or tcflow(3), is so again.
+Of the pod's own, what was on the screen comes along: the supervisor has it (view/scrollback.py).
+
+Of a terminal whose master was closed nothing is left but slaves that have hung up. What was opened as
+/dev/tty is so again, by the session's leader; of a locked terminal, or one that controls no session
+now, it comes back as the terminal itself.
 
 Not carried: the number in /dev/pts/N where it is taken; some of what packet mode has to tell
-(packets.py); a master that
-was not opened for reading and writing, a line discipline other than N_TTY and a terminal outside the
-pod (stdio apart), which are refused. What was opened as /dev/tty is so again, by the session's leader;
-of a locked terminal, or one that controls no session now, it comes back as the terminal itself.
+(packets.py). Refused: a master that was not opened for reading and writing, a line discipline other
+than N_TTY, a terminal outside the pod (stdio apart), one that was opened as /dev/tty and has hung up.
 
     ends.py     the two ends, and what can be asked of them
     waiting.py  taking what waits, and putting it back
@@ -22,7 +25,6 @@ The lower half, csrc/resources/tty.c, swaps the ids of sessions and groups.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import select
@@ -37,7 +39,7 @@ from ...linux.program import Program
 from ...shapes import Data, Length, Names, OneOf, Range
 from ...view.build import Stage
 from ...view.scrollback import Scrollback
-from ..common.file import Description, described, finish, restoring, unsupported
+from ..common.file import Description, closed_on_failure, described, finish, restoring, unsupported
 from ..common.permission import Permission
 from ..room import Whole, bad
 from . import packets
@@ -55,6 +57,7 @@ from .ends import (
     get_termios,
     index_of,
     number,
+    open_master,
     open_slave,
     set_number,
     set_termios,
@@ -71,7 +74,7 @@ NAME = "tty"
 MASTER, SLAVE = "master", "slave"
 _PTMX, _DEV_TTY, _SLAVE_MAJORS = os.makedev(5, 2), os.makedev(5, 0), range(136, 144)
 
-_AT_FDCWD, _HIGHEST_TRIED = -100, 64
+_AT_FDCWD = -100
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,8 @@ class State:
     """Of its slave's file; None where nobody sees that."""
     scrollback: Scrollback | None = None
     """Of the pod's own terminal: what was on its screen."""
+    lost: bool = False
+    """Its master was closed: there is nothing but slaves that have hung up."""
 
 
 def claims(file: FrozenFile) -> bool:
@@ -133,25 +138,68 @@ def verify(states: list[State], whole: Whole) -> None:
     if sum(state.own for state in states) > 1:
         raise bad("the pod has two terminals of its own")
     for state in states:
-        if not state.own and not any(end.side == MASTER for end in state.ends):
+        if state.lost:
+            if state.own or any(end.side == MASTER or end.current for end in state.ends):
+                raise bad(f"terminal {state.index} has lost its master, and has it")
+        elif not state.own and not any(end.side == MASTER for end in state.ends):
             raise bad(f"nobody has the master of terminal {state.index}")
 
 
 def capture(pod: FrozenPod) -> list[State]:
     terminals: dict[int, list[FrozenFile]] = {}
+    lost: dict[int, list[FrozenFile]] = {}
     for file in pod.files(NAME):
         try:
             terminals.setdefault(index_of(file.local), []).append(file)
         except OSError as error:
-            raise unsupported(
-                file,
-                "is a terminal that has hung up",
-                needed="a terminal whose master is open",
-                do="let the program close it",
-            ) from error
+            lost.setdefault(_lost_index(file, error), []).append(file)
     if pod.tty_master is not None:
         terminals.setdefault(index_of(pod.tty_master), [])
-    return [_capture(pod, index, files) for index, files in terminals.items()]
+    for index in lost.keys() & terminals.keys():
+        raise _hung_up(lost[index][0])
+    found = [_capture(pod, index, files) for index, files in terminals.items()]
+    return found + [_capture_lost(pod, index, files) for index, files in lost.items()]
+
+
+def _lost_index(file: FrozenFile, error: OSError) -> int:
+    device = file.stat.st_rdev
+    if os.major(device) not in _SLAVE_MAJORS:
+        raise _hung_up(file) from error
+    return (os.major(device) - 136) * 256 + os.minor(device)
+
+
+def _hung_up(file: FrozenFile) -> Exception:
+    """One of which nobody can say which terminal it was, or whose master is open all the same."""
+    return unsupported(
+        file,
+        "is a terminal that has hung up",
+        needed="a terminal that was opened by its own name, or whose master is open",
+        do="let the program close it",
+    )
+
+
+def _capture_lost(pod: FrozenPod, index: int, files: list[FrozenFile]) -> State:
+    some = files[0].stat
+    return State(
+        ends=[End(**described(pod, file), side=SLAVE, current=False) for file in files],
+        index=index,
+        own=False,
+        termios=bytes(TERMIOS_SIZE),
+        window=bytes(8),
+        locked=False,
+        packet=False,
+        told=0,
+        exclusive=False,
+        hung_up=True,
+        waiting=Input([], b""),
+        output=b"",
+        echo=b"",
+        stopped=RUNNING,
+        session=0,
+        foreground=0,
+        permission=Permission.of(some, some.st_uid, some.st_gid),
+        lost=True,
+    )
 
 
 def _capture(pod: FrozenPod, index: int, files: list[FrozenFile]) -> State:
@@ -290,6 +338,9 @@ def _put_back(pod: FrozenPod, hands: Hands, found: _Found) -> None:
 def restore(states: list[State], build: Build) -> None:
     numbers: dict[int, int] = {}
     for state in states:
+        if state.lost:
+            build.at(Stage.SHARED, _make_lost, state, build)
+            continue
         build.at(Stage.SHARED, _make, state, build, numbers)
         build.at(Stage.THREADS, _open_as_current, state, build)
         if state.session and state.foreground:
@@ -305,7 +356,7 @@ def _make(state: State, build: Build, numbers: dict[int, int]) -> None:
         if state.own and build.tty_master is not None:
             master = build.tty_master
         else:
-            master = _open_master(state.index)
+            master = open_master(state.index)
         numbers[state.index] = index_of(master)
         if state.session:
             build.terminals[state.session] = f"/dev/pts/{numbers[state.index]}"
@@ -336,17 +387,17 @@ def _make(state: State, build: Build, numbers: dict[int, int]) -> None:
             os.close(master)
 
 
-def _open_master(index: int) -> int:
-    """A new master; of /dev/pts/`index` if that number is free, for programs remember it.
-
-    The kernel gives the lowest number that is free, so we take those below for the moment.
-    """
-    with contextlib.ExitStack() as stack:
-        while True:
-            master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-            if index_of(master) >= index or index_of(master) >= _HIGHEST_TRIED:
-                return master
-            stack.callback(os.close, master)
+def _make_lost(state: State, build: Build) -> None:
+    with restoring(NAME, Stage.SHARED, "a terminal that has hung up"):
+        master = open_master(state.index)
+        with closed_on_failure(master):
+            set_number(master, TIOCSPTLCK, 0)
+            ready = [(end, open_slave(master, end.flags)) for end in state.ends]
+            if state.permission is not None:
+                state.permission.give(ready[0][1])
+        os.close(master)
+        for end, fd in ready:
+            finish(build, end, fd)
 
 
 def _restore_slave_side(state: State, build: Build, master: int) -> None:

@@ -25,6 +25,7 @@ RUNNING, BY_CHARACTER, BY_CALL = "", "character", "call"
 TIOCSPTLCK, TIOCGSID = 0x40045431, 0x5429
 _TERMIOS2 = struct.Struct("=4IB19s2I")
 TERMIOS_SIZE = _TERMIOS2.size
+_HIGHEST_TRIED = 64
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,19 @@ def slave_of(master: int, slaves: Sequence[FrozenFile] = ()) -> Iterator[int]:
         slave = open_slave(master, os.O_RDWR | os.O_NONBLOCK)
         stack.callback(os.close, slave)
         yield slave
+
+
+def open_master(index: int) -> int:
+    """A new master; of /dev/pts/`index` if that number is free, for programs remember it.
+
+    The kernel gives the lowest number that is free, so we take those below for the moment.
+    """
+    with contextlib.ExitStack() as stack:
+        while True:
+            master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+            if index_of(master) >= index or index_of(master) >= _HIGHEST_TRIED:
+                return master
+            stack.callback(os.close, master)
 
 
 def open_slave(master: int, flags: int) -> int:

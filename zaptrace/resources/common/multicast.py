@@ -16,7 +16,7 @@ from typing import Annotated
 
 from ...log import log
 from ...shapes import Length, Word
-from ..common.libc import libc
+from .libc import libc
 
 _JOIN_GROUP, _JOIN_SOURCE_GROUP, _MSFILTER = 42, 46, 48
 _INCLUDE, _EXCLUDE = 1, 0
