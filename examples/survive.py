@@ -15,12 +15,12 @@ from zaptrace.errors import PodError, TraceeGone
 PROGRAM = """
 import time
 total = 0
-for number in range(1, 41):
+for number in range(1, 21):
     total += number
     print(number, total, flush=True)
-    time.sleep(0.05)
+    time.sleep(0.3)
 """
-SLICE_S = 0.5
+SLICE_S = 1.0
 
 directory = Path(sys.argv[1])
 images = sorted(directory.glob("*.zap"))

@@ -52,7 +52,7 @@ def test_work_goes_on_from_its_last_image(home: Path):
         if said.startswith("done"):
             break
         assert said.startswith("saved: ")
-    assert said == "done: 820, exit status 0\n"
+    assert said == "done: 210, exit status 0\n"
     assert list(home.glob("*.zap"))
 
 

@@ -155,7 +155,7 @@ TOPICS = (
     Topic(
         "sockets",
         "Sockets of kinds and with options that cannot be read back: raw, SCTP, eBPF filters",
-        r"internet socket of type|filter of eBPF",
+        r"internet socket of type|packet socket|filter of eBPF",
         "The kernel does not tell what is in them.",
         "TCP, UDP, ICMP, unix and netlink sockets are carried, with classic filters.",
     ),

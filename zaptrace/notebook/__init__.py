@@ -11,11 +11,13 @@ listens at other ports, which NAME.json tells: so it takes a kernel that is reac
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
 import shlex
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +26,8 @@ from ..api.verbs import current
 from ..errors import PodError, ZaptraceError
 
 _DEFAULT = "checkpoint"
+_WHOLE_S = 30.0
+_LOOK_S = 0.02
 
 
 def load(shell: Any) -> None:
@@ -73,7 +77,7 @@ class Magics:
         pod, image = _own(), _image(line, None)
         name = os.path.basename(image).removesuffix(".zap")
         facts = _reached()
-        ports = {facts[key]: _free_port() for key in facts if key.endswith("_port")}
+        ports = {port: _free_port() for port in _listened_at()}
         _remove(image)
         try:
             pod.branch(name, image, ports=ports)
@@ -134,6 +138,17 @@ def _reached() -> dict[str, Any]:
     )
 
 
+def _listened_at() -> set[int]:
+    """By this process: at those of the connection file, and at one for what children print."""
+    from ..supervisor.suitability import listening
+
+    inodes = set()
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # that by which we have listed them
+            inodes.add(os.stat(f"/proc/self/fd/{fd}").st_ino)
+    return {int(port) for _, _, port in listening(inodes)}
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -153,8 +168,10 @@ def _image(line: str, default: str | None) -> str:
 
 
 def _is_another(pod: Pod) -> bool:
-    """Are we the pod that was made from an image of that one?"""
-    now = current()
+    """Are we the pod that was made from an image of that one? It runs before it is known to be whole."""
+    deadline = time.monotonic() + _WHOLE_S
+    while (now := current()) is None and time.monotonic() < deadline:
+        time.sleep(_LOOK_S)
     return now is not None and now != pod
 
 
