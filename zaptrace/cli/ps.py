@@ -73,7 +73,7 @@ def command(pod: str | None, all_: bool, stats: bool, as_json: bool) -> None:
 def _ended(running: set[str]) -> list[dict[str, Any]]:
     base = runtime.root()
     found = []
-    for name in sorted(runtime.ended_names(base)):
+    for name in runtime.ended_names(base):
         past = runtime.ended(name, base)
         if past is not None and name not in running:
             meta = runtime.ended_meta(past)
