@@ -152,7 +152,8 @@ def _info(look: Look, rpid: int, number: int) -> dict[str, list[str]]:
             if key.strip() not in IGNORED_FDINFO:
                 value = _stable(look, key.strip(), value.strip())
                 found.setdefault(key.strip(), []).append(value)
-    if "ticks" in found and not _is_idle_timer(rpid, number):
+    # One that rings once may do so between two looks: it is idle then, with one tick.
+    if "ticks" in found and (found["ticks"] == ["1"] or not _is_idle_timer(rpid, number)):
         found["ticks"] = ["goes on, also while the pod is looked at"]
     return {key: sorted(values) for key, values in found.items()}
 
