@@ -6,15 +6,18 @@
 # make lint    ruff, the types (mypy, strict for zaptrace/), and the layout of csrc/ (clang-format)
 # make asan    the tracer's tests with the extension under ASan and UBSan
 # make wheel   dist/: source archive and wheels, and the demo from one of them, newly installed
-# make bench   what things cost, next to a plain rival; JSON in bench/results/
+# make bench   what things cost, in pods and natively (minutes); report and samples in bench/results/
+# make bench-all    and in every rival that is installed (an hour); root's keeps what needs root to itself
 # make kernels images of other kernels and processors, restored in virtual machines (not in CI)
 # make carried run every program of tests/programs, and write docs/carried.md
-# make table   refresh docs/syscalls.md, the table of system calls
+# make table   refresh docs/syscalls.md and docs/refused.md, which are made from tables
+# make docs    build/site and build/zaptrace.1: the pages and the man page; a warning is an error
 # make clean   back to a fresh clone
 #
 # Everything that is made goes into .venv and build/. Root's demo, test, asan, wheel, carried and bench run as
 # an ordinary user on a copy of this tree (scripts/as_user.sh says so); ZAPTRACE_TEST_AS_ROOT=1 keeps
-# them root's. MARK=... keeps to tests with that mark, PYTEST="..." adds arguments to pytest.
+# them root's. MARK=... keeps to tests with that mark, PYTEST="..." adds arguments to pytest, BENCH="..." to
+# python -m bench.
 
 SHELL := /bin/bash
 # Thousands of starts of Python: what is compiled once is not compiled again by each, and the tree is
@@ -22,7 +25,7 @@ SHELL := /bin/bash
 unexport PYTHONDONTWRITEBYTECODE
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: demo test container build lint asan wheel bench kernels carried table clean
+.PHONY: demo test container build lint asan wheel bench bench-all kernels carried table docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -42,6 +45,8 @@ endif
 IN_CONTAINER = ZAPTRACE_TEST_FLAVOURS="$(CONTAINER_FLAVOURS)" $(BIN)/python tests/harness/container.py \
 	$(BIN)/pytest -q --tb=short $(CONTAINER_TESTS) $(CONTAINER_BUT)
 
+DRAWS = $(BIN)/python -c 'import matplotlib' 2>/dev/null || $(BIN)/pip install -qq 'matplotlib>=3.6'
+
 ifeq ($(shell id -u)$(ZAPTRACE_TEST_AS_ROOT),0)
 
 demo test container asan:
@@ -51,7 +56,10 @@ wheel:
 carried:
 	@KEEP=docs/carried.md scripts/as_user.sh $(MAKE) --no-print-directory $@
 bench:
-	@KEEP=bench/results scripts/as_user.sh $(MAKE) --no-print-directory $@
+	@KEEP=bench/results scripts/as_user.sh $(MAKE) --no-print-directory $@ BENCH="$(BENCH)"
+bench-all:
+	@KEEP=bench/results $$(scripts/find_python.sh) -m bench.asroot \
+		scripts/as_user.sh $(MAKE) --no-print-directory $@ BENCH="$(BENCH)"
 
 else
 
@@ -85,7 +93,12 @@ carried: $(VENV)/.built
 		$(BIN)/pytest -q --tb=short --last-failed --last-failed-no-failures none tests/test_programs.py; }
 
 bench: $(VENV)/.built
-	@$(BIN)/python -m bench
+	@$(DRAWS)
+	@$(BIN)/python -m bench $(BENCH)
+
+bench-all: $(VENV)/.built
+	@$(DRAWS)
+	@$(BIN)/python -m bench --all $(BENCH)
 
 endif
 
@@ -118,6 +131,10 @@ kernels: $(VENV)/.built
 
 table: $(VENV)/.built
 	@$(BIN)/python scripts/support_table.py
+
+docs: $(VENV)/.built
+	@$(BIN)/python scripts/pages.py
+	@echo "build/site/index.html, and the man page: man build/zaptrace.1"
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info bench/results zaptrace/_native.c .mypy_cache .pytest_cache .ruff_cache .hypothesis

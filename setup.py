@@ -19,14 +19,19 @@ TEST = [
     "dotnetcore2>=3.1",
     "gunicorn>=21",
     "hypothesis>=6.80",
+    "ipykernel>=6.29",
     "joblib>=1.3",
+    "jupyter_client>=8.6",
+    "mkdocs-material>=9.5,<10",
     "mypy>=1.11",
+    "pyright>=1.1.400",
     "pytest>=7.4",
     "pytest-timeout>=2.1",
     "pytest-xdist>=3.3",
     "python-ptrace>=0.9.8",
     "ruff>=0.4",
     "supervisor>=4.2",
+    "tqdm>=4.66",
 ]
 
 OPTIONS: dict[str, dict[str, str]] = {"bdist_wheel": {"py_limited_api": "cp311"}}
@@ -62,7 +67,7 @@ setup(
         "rich>=13",
         "zstandard>=0.21",
     ],
-    extras_require={"test": TEST},
+    extras_require={"test": TEST, "bench": ["matplotlib>=3.6"]},
     entry_points={"console_scripts": ["zaptrace = zaptrace.cli:main"]},
     options=OPTIONS,
     zip_safe=False,

@@ -1,1 +1,5 @@
-"""What zaptrace costs, each number next to a plain rival measured in the same run."""
+"""What zaptrace costs, next to the plain thing and to rivals, on the same work in the same run.
+
+experiments/  what is measured, a file each
+systems/      on what, a file each
+"""

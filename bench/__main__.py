@@ -1,29 +1,116 @@
-"""python -m bench [NAME...]: run all measurements, or those named."""
+"""python -m bench [EXPERIMENT ...] [--systems SYSTEM ...] [--rounds N] [--out DIR]
+python -m bench compare A B    what differs between two results by more than chance
+python -m bench page DIR       a result as docs/performance.md
+
+Measures, and writes samples, a report and drawings to bench/results/DATE/ (or DIR).
+"""
 
 from __future__ import annotations
 
-import importlib
+import argparse
+import os
 import sys
+import time
+from pathlib import Path
 
-from .common import Late, asked
-
-NAMES = (
-    "start_cost",
-    "trap_cost",
-    "freeze_time",
-    "checkpoint_speed",
-    "rehearsal_cost",
-    "many_cost",
-)
+from . import compare, found, page, plots, report, samples
+from .runner import Runner
+from .tools import ROOT
 
 
-def main() -> None:
-    for name in asked(sys.argv[1:], NAMES):
-        try:
-            importlib.import_module(f"bench.{name}").main()
-        except Late as late:
-            raise SystemExit(f"bench: {name}: {late}") from None
+def parser(systems: list[str], experiments: list[str]) -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="python -m bench",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=f"{__doc__}\nexperiments: {' '.join(experiments)}\nsystems:     {' '.join(systems)}",
+    )
+    made.add_argument(
+        "experiments", nargs="*", metavar="EXPERIMENT", help="all, when none is named"
+    )
+    made.add_argument(
+        "--systems", nargs="+", metavar="SYSTEM", help="native and zaptrace, when none is named"
+    )
+    made.add_argument("--all", action="store_true", help="every system, when none is named")
+    made.add_argument(
+        "--rounds", type=int, metavar="N", help="instead of what each experiment takes"
+    )
+    made.add_argument("--quick", action="store_true", help="seconds: to see that all of it works")
+    made.add_argument("--out", type=Path, metavar="DIR", help="instead of bench/results/DATE")
+    return made
+
+
+class Display:
+    """One line that is written over where there is a terminal; else one at each tenth."""
+
+    def __init__(self) -> None:
+        self._tenth, self._seen = -1, ""
+
+    def __call__(self, what: str, at: int, total: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r\033[K{at}/{total} {what}", end="", file=sys.stderr, flush=True)
+            return
+        tenth = 10 * at // total if total else 0
+        if (self._seen, self._tenth) != (what.partition(":")[0], tenth):
+            self._seen, self._tenth = what.partition(":")[0], tenth
+            print(f"{at}/{total} {what}", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        if sys.stderr.isatty():
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def save(results: samples.Results, out: Path) -> Path:
+    """Samples first: they are what cannot be had again."""
+    out.mkdir(parents=True, exist_ok=True)
+    samples.write(results, out)
+    drawn = plots.draw(results, out)
+    text = report.report(results, found.experiments(), found.systems(), drawn)
+    if not plots.drawable():
+        text += "\nNo drawings: `pip install matplotlib`.\n"
+    (out / report.NAME).write_text(text)
+    return out / report.NAME
+
+
+def measure(argv: list[str]) -> int:
+    os.environ["PATH"] += ":/usr/sbin:/sbin"  # where some rivals lie, on no user's path
+    systems, experiments = found.systems(), found.experiments()
+    asked = parser([*systems], [*experiments]).parse_args(argv)
+    chosen = found.asked(asked.experiments or [*experiments], experiments, "experiment")
+    usual = [name for name, system in systems.items() if system.usual]
+    names = asked.systems or ([*systems] if asked.all else usual)
+    display = Display()
+    runner = Runner(
+        found.asked(names, systems, "system"),
+        rounds=asked.rounds or (1 if asked.quick else None),
+        quick=asked.quick,
+        progress=display,
+    )
+    out = asked.out or ROOT / "bench" / "results" / time.strftime("%Y-%m-%dT%H%M%S")
+    try:
+        for name, experiment in chosen.items():
+            runner.run(experiment)
+            display.clear()
+            print(
+                f"\n{experiment.title}: min, median, max\n{report.terminal(runner.results, name)}"
+            )
+    finally:
+        print(f"\n{save(runner.results, out)}")
+    return any(void.why == "wrong" for void in runner.results.voids)
+
+
+def main() -> int:
+    if sys.argv[1:2] == ["compare"]:
+        if len(sys.argv) != 4:
+            raise SystemExit("usage: python -m bench compare A B")
+        compare.main(sys.argv[2], sys.argv[3])
+        return 0
+    if sys.argv[1:2] == ["page"]:
+        if len(sys.argv) != 3:
+            raise SystemExit("usage: python -m bench page DIR")
+        print(page.page(samples.read(Path(sys.argv[2]))), end="")
+        return 0
+    return measure(sys.argv[1:])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

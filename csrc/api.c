@@ -78,6 +78,16 @@ int zt_pod_root_status(zt_pod *pod, int32_t *ret_status)
     return pod->root_ended;
 }
 
+uint64_t zt_pod_stops(zt_pod *pod, int32_t kind)
+{
+    return kind >= 0 && kind < ZT_COUNT_KINDS ? pod->counts.stops[kind] : 0;
+}
+
+void zt_pod_call_stops(zt_pod *pod, int32_t nr, zt_call_stops *ret)
+{
+    *ret = *zt_counts_of(&pod->counts, nr);
+}
+
 void zt_pod_expect_vpid(zt_pod *pod, int32_t vpid)
 {
     pod->expected_vpid = vpid;
@@ -94,14 +104,31 @@ void zt_pod_set_clock(zt_pod *pod, int64_t offset_ns)
             task->process->knows_clock = !zt_stub_set_params(task->rtid.n, &pod->host, offset_ns, &ignored);
 }
 
-void zt_pod_set_cpu_level(zt_pod *pod, int32_t level)
+void zt_pod_set_cpu_level(zt_pod *pod, int32_t level, int32_t faulting)
 {
     pod->cpu_level = level;
+    pod->cpu_faulting = faulting;
+}
+
+void zt_pod_keep_out(zt_pod *pod, uint64_t signals, int32_t fd)
+{
+    pod->kept_out = signals;
+    pod->kept_out_fd = fd;
+}
+
+int32_t zt_pod_keeps_out(zt_pod *pod, const void *siginfo)
+{
+    return zt_pod_is_kept_out(pod, siginfo);
 }
 
 int32_t zt_pod_cpu_level(zt_pod *pod)
 {
     return pod->cpu_level;
+}
+
+int32_t zt_pod_cpu_faulting(zt_pod *pod)
+{
+    return pod->cpu_faulting;
 }
 
 void zt_pod_set_patience(zt_pod *pod, int32_t row_ms)

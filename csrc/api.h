@@ -144,7 +144,7 @@ typedef struct zt_ipc {
     int32_t key;      /* in the pod; 0: none */
     int32_t creator;
     int32_t removed; /* a segment that goes with its last attachment */
-    uint32_t mode, uid, gid;
+    uint32_t mode, uid, gid, cuid, cgid;
     uint64_t size; /* bytes of a segment, semaphores of a set, bytes that a queue may hold */
     /* Who and when last, as programs are told: shm atime, dtime, ctime, lpid; sem otime, ctime; msg stime,
      * rtime, ctime, lspid, lrpid. */
@@ -162,10 +162,35 @@ int zt_pod_told(zt_pod *pod, char *ret, int32_t size);
 void zt_pod_expect_vpid(zt_pod *pod, int32_t vpid); /* of the next task made */
 void zt_pod_set_clock(zt_pod *pod, int64_t offset_ns);
 int64_t zt_pod_clock(zt_pod *pod);
-/* What programs that are executed from now on see of the processor: 2, 3, 4 for x86-64-v2 ..., 0 for all. */
-void zt_pod_set_cpu_level(zt_pod *pod, int32_t level);
+/* What programs that are executed from now on see of the processor: 2, 3, 4 for x86-64-v2 ..., 0 for all;
+ * faulting: by CPUID faulting, where it is. */
+void zt_pod_set_cpu_level(zt_pod *pod, int32_t level, int32_t faulting);
 int32_t zt_pod_cpu_level(zt_pod *pod);
+int32_t zt_pod_cpu_faulting(zt_pod *pod);
+/* Signals (bit N-1 of `signals` is signal N) that a user's kill(2) sends from outside the pod, by who is neither
+ * of it nor us, do not come to its programs; instead eventfd `fd` is written to. It is the caller's. */
+void zt_pod_keep_out(zt_pod *pod, uint64_t signals, int32_t fd);
+int32_t zt_pod_keeps_out(zt_pod *pod, const void *siginfo); /* 1: this one does not come to them */
 void zt_pod_set_patience(zt_pod *pod, int32_t row_ms); /* so long may one row of a program take */
+
+/* --- counts, since the pod was made here: how often its threads stopped, by why, and at which calls */
+#define ZT_COUNT_ENTRY 0  /* on the way into a call that the filter traps */
+#define ZT_COUNT_CALL 1   /* on the way out of one, or as was asked for otherwise */
+#define ZT_COUNT_SIGNAL 2 /* about to receive a signal */
+#define ZT_COUNT_BIRTH 3
+#define ZT_COUNT_EXEC 4
+#define ZT_COUNT_REST 5 /* newly born, interrupted by a freeze, or stopped by job control */
+#define ZT_COUNT_END 6
+#define ZT_COUNT_OTHER 7
+#define ZT_COUNT_KINDS 8
+typedef struct zt_call_stops {
+    uint64_t entered;  /* stops on the way in */
+    uint64_t left;     /* and on the way out */
+    uint64_t answered; /* of those on the way in: the kernel was not asked */
+} zt_call_stops;
+uint64_t zt_pod_stops(zt_pod *pod, int32_t kind);
+/* Number zt_call_count() is of all calls that have no row. */
+void zt_pod_call_stops(zt_pod *pod, int32_t nr, zt_call_stops *ret);
 
 /* --- the store: what rooms of the tracer note, see pod/store.h */
 zt_store *zt_pod_store(zt_pod *pod);

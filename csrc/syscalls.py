@@ -1043,7 +1043,8 @@ TABLE: tuple[Room, ...] = (
     _room(
         "cpu_level", "What a pod sees of the processor: CPUID",
         Row("arch_prctl", ENTER, x86_64=158, when=arg_in(0, 0x1011, 0x1012),
-            note="with --cpu-level, CPUID faulting is ours: the processor seems to have none"),
+            note="with --cpu-level, CPUID faulting is ours: the processor seems to have none. Who asks "
+            "CPUID while it blocks or ignores SIGSEGV does not afterwards, nor handles it"),
     ),
     _room(
         "landlock", "Sandboxes: landlock",

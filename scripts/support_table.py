@@ -1,4 +1,4 @@
-"""Writes docs/syscalls.md, or with --check says whether it is current."""
+"""Writes docs/syscalls.md and docs/refused.md, or with --check says whether they are current."""
 
 from __future__ import annotations
 
@@ -25,12 +25,21 @@ def current() -> str:
     return f"{HEAD}\n{support_table().strip()}\n"
 
 
+def refused() -> str:
+    """The page of what is refused; it needs nothing that is built."""
+    sys.path.insert(0, str(ROOT))
+    from zaptrace.cli._topics import page
+
+    return page()
+
+
 def main() -> int:
-    wanted = current()
+    wanted = {PAGE: current(), PAGE.with_name("refused.md"): refused()}
     if "--check" in sys.argv:
-        return 0 if PAGE.exists() and PAGE.read_text(encoding="utf-8") == wanted else 1
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(wanted, encoding="utf-8")
+        there = {page: page.read_text(encoding="utf-8") for page in wanted if page.exists()}
+        return 0 if there == wanted else 1
+    for page, text in wanted.items():
+        page.write_text(text, encoding="utf-8")
     return 0
 
 

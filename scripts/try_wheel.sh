@@ -24,4 +24,14 @@ fi
 "${alone[@]}" python -c "import zaptrace._native as n; assert n.__file__.startswith('$scratch/venv'), n.__file__"
 "${alone[@]}" zaptrace run -- true
 "${alone[@]}" zaptrace demo --quiet --stay 0.5
+
+# As a tool, by those who install such. They themselves come from an index.
+wheel=$(echo "$dist"/zaptrace-*-manylinux*.whl)
+"$base" -m venv tools
+tools/bin/pip install -qq --disable-pip-version-check pipx uv
+PIPX_HOME=$scratch/pipx PIPX_BIN_DIR=$scratch/pipx/bin tools/bin/pipx -q install --python "$base" "$wheel"
+UV_TOOL_DIR=$scratch/uv UV_TOOL_BIN_DIR=$scratch/uv/bin UV_CACHE_DIR=$scratch/uv/cache \
+    tools/bin/uv tool install -q --python "$base" "$wheel"
+"$scratch/pipx/bin/zaptrace" run -- true
+"$scratch/uv/bin/zaptrace" run -- true
 echo "the wheel works in a new environment without a compiler"

@@ -44,9 +44,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
         config.pluginmanager.register(matrix.Matrix(Path(page), config))
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    # A shell starts `&` jobs with these two ignored, and every child would inherit that.
+    # A shell starts `&` jobs with the first two ignored, nohup what it runs with the third, and every
+    # child would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 

@@ -122,3 +122,18 @@ def test_the_page_of_what_is_carried_has_each_program():
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \| \S+ \| ", page, re.M)
     assert rows == [(p.stem, matrix.sentence(p)) for p in sorted(PROGRAMS.glob("*.c"))]
     assert "✗" not in page.partition("Written on")[2]
+
+
+def test_what_the_benchmarks_page_names_is_there():
+    text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(bench/[\w./]+)`", text)
+    assert len(named) > 5 and all((ROOT / path).exists() for path in named if "results" not in path)
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^make ([\w-]+)", text, re.M):
+        assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_the_page_of_root_has_each_program_of_root():
+    page = (ROOT / "docs" / "as-root.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|$", page, re.M)
+    assert rows == [(p.stem, matrix.sentence(p)) for p in sorted(PROGRAMS.glob("root/*.c"))]

@@ -16,7 +16,7 @@ PYTHON = ROOT / "zaptrace"
 C = ROOT / "csrc"
 
 FLOORS = (
-    "cancel errors ids limits log plain record shapes text",
+    "cancel errors ids limits log plain record screen shapes text",
     "linux",
     "image",
     "network",
@@ -26,6 +26,8 @@ FLOORS = (
     "migration",
     "supervisor",
     "server demo",
+    "api",
+    "aio notebook",
     "cli",
     "__init__ __main__",
 )

@@ -13,9 +13,9 @@ from harness.world import (
     PROGRAMS,
     compiled,
     require_clone3,
-    require_kcmp,
     require_mbind,
     require_pidfd_getfd,
+    require_root,
 )
 from zaptrace.linux.procfs import status
 
@@ -50,11 +50,11 @@ _NEEDS = {
     "pidfd_living": require_clone3,
     "pidfd_getfd": require_pidfd_getfd,
     "memory_policy": require_mbind,
-    "epoll_edges": require_kcmp,
 }
-"""What a container's profile denies, to the program itself, or to us: epoll_edges has both ends of a
-pipe watched as one number, which is refused there (test_epoll.py)."""
+"""What a container's profile denies to the program itself."""
 
+
+_NEEDS_OF_ROOT = {"root_raw_packet": [("CAP_NET_RAW", 13)]}
 
 _ASK_THE_KERNEL = {"seccomp_asked": "native", "seccomp_strict": "native"}
 """What a filter that is around the test shows to, natively; a pod's own does not."""
@@ -87,6 +87,15 @@ def test_program_three_times_over(source: Path, place: Path):
     not_denied(source)
     waits = source.stem not in GO_ON
     run_flavour("restore", [compiled(source)], place, moments=3, waits=waits)
+
+
+@pytest.mark.root_too
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("source", sorted(PROGRAMS.glob("root/*.c")), ids=lambda p: p.stem)
+def test_program_of_root(source: Path, flavour: str, place: Path):
+    """What only root's processes can be, or have."""
+    require_root(*_NEEDS_OF_ROOT.get(source.stem, ()))
+    run_flavour(flavour, [compiled(source)], place)
 
 
 def halfway_and_running() -> list[Path]:

@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-from harness import hosts
+from harness import pages
 from harness.world import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-
-
-def is_make(text: str) -> bool:
-    return all(line.startswith("make ") for line in text.strip().splitlines())
 
 
 def test_the_tour(place: Path):
     """The sh and python blocks, in their order, in one directory, on one host."""
-    host = hosts.Host(place, "reader")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    env = {**host.env, "PATH": path}
-    try:
-        for kind, text in BLOCKS:
-            if is_make(text):
-                continue
-            command = (
-                ["bash", "-xeuo", "pipefail", "-c"] if kind == "sh" else [sys.executable, "-c"]
-            )
-            done = subprocess.run(
-                [*command, text], cwd=place, env=env, capture_output=True, text=True,
-                stdin=subprocess.DEVNULL, timeout=120, check=False,
-            )  # fmt: skip
-            assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}\n{host.log()}"
-    finally:
-        host.close()
+    pages.follow(README, place)
 
 
 def test_every_make_target_exists():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import pytest
@@ -107,12 +107,13 @@ def test_what_is_wrong_is_named_with_its_place(wrong: dict[str, Any], where: str
 class Grown:
     fd: Fd
     later: Word = "as it was"
+    lists: list[Fd] = field(default_factory=list)
 
 
 def test_what_came_later_may_be_missing():
     """Images of earlier versions lack it; its default is what it was then."""
-    assert read(Grown, {"fd": 3}) == Grown(3, "as it was")
-    assert read(Grown, {"fd": 3, "later": "x"}) == Grown(3, "x")
+    assert read(Grown, {"fd": 3}) == Grown(3, "as it was", [])
+    assert read(Grown, {"fd": 3, "later": "x"}) == Grown(3, "x", [])
     with pytest.raises(BadImage, match="has the wrong fields"):
         read(Grown, {"later": "x"})
     with pytest.raises(BadImage, match="has the wrong fields"):

@@ -20,6 +20,10 @@ ITS_END = "its process was killed just now; nothing outlives SIGKILL but a call 
 A_DISK = "a write to a disk ends with it, one to the wire has the limits of a Channel"
 TOLD = "until the kernel says that there is no more; the pod is frozen, and its queues are bounded"
 PYTHON = {
+    "aio/calls.py call: thread.join()": "it has said that it is over",
+    "api/output.py written: while True": "to follow is to wait for the end of the pod, or to close it",
+    "api/pod.py Pod.attach: subprocess.run(command, env=environment, check=False)":
+        "to attach is to wait for the end of the pod, or to detach",
     "cli/_attached.py Attached.run: while True": "the pod ends, its supervisor dies, or we detach",
     "cli/_attached.py Attached._shown: poller.poll()": "the terminal takes it, or there is a signal",
     "cli/_foreground.py _wait: while True": "the pod ends or its supervisor dies; signals are passed on",
@@ -49,6 +53,7 @@ PYTHON = {
     "pod/pod.py Pod._serve: while True": "close() sends the job that ends it; else our process ends",
     "pod/pod.py Pod._wait_for_job: self._jobs.get()": "the same: an idle tracer waits for work",
     "resources/aio.py _capture: while True": "a limit is in it",
+    "resources/autogroup.py _write: while True": "a limit is in it",
     "resources/common/libc.py apart: os.waitpid(child, 0)": "it makes a few calls of which none waits",
     "linux/sock_diag.py ask: link.recv(1 << 18)": "the socket has a timeout",
     "linux/sock_diag.py ask: while True": "the kernel marks the last answer",
@@ -56,7 +61,7 @@ PYTHON = {
     "resources/inet_socket/queue.py _datagrams: while True": TOLD,
     "resources/memory/pages.py Saver.finish: self._pipe.wait()": A_DISK,
     "resources/sysv_ipc.py _messages: while True": TOLD,
-    "resources/tty/__init__.py _open_master: while True": "up to the highest number that is tried",
+    "resources/tty/ends.py open_master: while True": "up to the highest number that is tried",
     "resources/unix_socket/maker.py Maker._send_pieces: while True": "each turn sends some, or raises",
     "resources/common/flocking.py take_at_last: door.accept()": "it has a timeout; who connects did so",
     "resources/unix_socket/maker.py _accept: listener.accept()": "the socket does not block",
@@ -67,6 +72,10 @@ PYTHON = {
     "supervisor/control_socket.py ControlSocket._let_in: self._listener.accept()":
         "the socket does not block",
     "supervisor/logs.py follow: while True": "each turn goes on to a newer file, and there is one more",
+    "supervisor/rollback.py by_another: subprocess.run(command, stdin=subprocess.DEVNULL, "
+    "stdout=subprocess.PIPE, start_new_session=True, check=False)":
+        "it ends with the pod, or says why not; what it calls has ends of its own",
+    "supervisor/rollback.py roll_back: client.wait()": "the pod was stopped by its checkpoint",
     "supervisor/runtime.py _take: while True": "a limit is in it",
     "supervisor/runtime.py claim_free: while True": "no name is tried twice",
     "supervisor/starter.py Waiting._reap: wait()": "it has ended, or was just killed",

@@ -1,7 +1,7 @@
 """Records for what every start loads: what a dataclass is, without what that takes.
 
 `dataclasses` loads inspect, ast, dis and tokenize, and compiles the methods of each class: that was
-a fourth of what `zaptrace run -- true` cost (bench/start_cost.py). Where nobody waits for a start, a
+a fourth of what `zaptrace run -- true` cost (bench/experiments/start.py). Where nobody waits for a start, a
 dataclass is right.
 
     class Job(Record):

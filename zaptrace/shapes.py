@@ -265,8 +265,11 @@ def _of_dataclass(cls: Any) -> Reader:
     fields = [(name, _reader(hint)) for name, hint in hints(cls).items()]
     names = {name for name, _ in fields}
     # What has a default came later: images that were made before do not have it.
-    later = {f.name: f.default for f in dataclasses.fields(cls) if f.default is not _MISSING}
-    needed = names - later.keys()
+    needed = {
+        one.name
+        for one in dataclasses.fields(cls)
+        if one.default is _MISSING and one.default_factory is _MISSING
+    }
 
     def read(plain: Any, seen: Seen) -> Any:
         if type(plain) is not dict:
@@ -278,7 +281,8 @@ def _of_dataclass(cls: Any) -> Reader:
         name = ""
         try:
             for name, reader in fields:
-                values[name] = reader(plain[name], seen) if name in plain else later[name]
+                if name in plain:
+                    values[name] = reader(plain[name], seen)
         except Wrong as wrong:
             wrong.place = f".{name}{wrong.place}"
             raise

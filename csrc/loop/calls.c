@@ -63,6 +63,8 @@ int zt_loop_enter(zt_pod *pod, zt_task *task, zt_onward *ret, zt_err *err)
     if (zt_stopped_get_regs(thread, &regs, err))
         return -1;
     bool again = task->reissue.active && task->reissue.entered; /* then it is unmade on its way out */
+    zt_call_stops *count = zt_counts_of(&pod->counts, (int32_t)zt_arch_call_nr(&regs));
+    count->entered++;
     if (zt_pod_shall_rest(pod, task) && !again)
         return unmake_call(task, &regs, err);
 
@@ -85,6 +87,7 @@ int zt_loop_enter(zt_pod *pod, zt_task *task, zt_onward *ret, zt_err *err)
         return unmake_call(task, &regs, err);
     }
     if (verdict == ZT_ANSWERED) {
+        count->answered++;
         zt_arch_skip_call(&regs);
         zt_arch_set_result(&regs, call->answer);
     } else {
@@ -105,6 +108,7 @@ static int on_exit_of_call(zt_pod *pod, zt_task *task, zt_err *err)
     zt_regs regs;
     if (zt_stopped_get_regs(thread, &regs, err))
         return -1;
+    zt_counts_of(&pod->counts, task->in_call ? task->call.nr : (int32_t)zt_arch_call_nr(&regs))->left++;
     int64_t result = zt_arch_result(&regs);
     if (task->made.n && result > 0)
         result = task->made.n;

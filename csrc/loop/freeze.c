@@ -160,28 +160,32 @@ static queued *queued_of(const zt_pod *pod, size_t *ret_count)
     return all;
 }
 
-/* One that is stopped on the way in shows its call, too. */
-static bool waits(int32_t rtid)
+/* Until it waits in its queue again, or does something else: one that has what it waited for, and runs on
+ * and on, has soon used more of a processor than the way takes. When it gets that is up to the host. */
+static bool is_on_its_way(const zt_task *task, int64_t had_run_ns)
 {
+    enum { WAY_NS = 20000000 };
+    const int32_t rtid = task->rtid.n;
     long nr;
     zt_proc_stat stat;
     uint64_t args[6];
-    return zt_proc_get_stat(rtid, &stat) && stat.state == 'S' && zt_seen_call(rtid, &nr, args) &&
-           zt_row_of((int32_t)nr)->queue;
+    if (task->state != ZT_TASK_RUNNING || !zt_proc_get_stat(rtid, &stat) || stat.state == 'Z' || stat.state == 'X')
+        return false;
+    if (zt_seen_call(rtid, &nr, args)) /* one that is stopped on the way in shows its call, too */
+        return stat.state != 'S' && zt_row_of((int32_t)nr)->queue;
+    return zt_seen_cpu_time(rtid) < had_run_ns + WAY_NS;
 }
 
-/* It may also have what it waited for by now; so not for ever. */
-static int await_waiting(zt_pod *pod, int32_t rtid, zt_err *err)
+static int await_waiting(zt_pod *pod, int32_t rtid, int64_t had_run_ns, int64_t limit_ns, zt_err *err)
 {
-    enum { LOOKS = 400 };
-    for (int looks = 0; looks < LOOKS && zt_pod_task(pod, rtid) && !waits(rtid); looks++) {
+    zt_task *task;
+    while ((task = zt_pod_task(pod, rtid)) && is_on_its_way(task, had_run_ns) && zt_now_ns() < limit_ns) {
         const int took = zt_loop_step(pod, WNOHANG, err);
         if (took < 0)
             return -1;
         if (!took)
             nap(50000);
     }
-    zt_task *task = zt_pod_task(pod, rtid);
     if (task)
         zt_blocked_queued(task);
     return 0;
@@ -200,13 +204,17 @@ static int let_go(zt_pod *pod, zt_task *task, zt_err *err)
 
 static int let_queued_go(zt_pod *pod, zt_err *err)
 {
+    enum { LIMIT_MS = 10000 }; /* for all: others of the pod wait for it */
+    const int64_t limit_ns = zt_now_ns() + LIMIT_MS * 1000000ll;
     size_t count;
     int failed = 0;
     queued *all = queued_of(pod, &count);
     for (size_t i = 0; count > 1 && i < count; i++) {
         zt_task *task = zt_pod_task(pod, all[i].rtid);
-        if (task && task->state == ZT_TASK_REST && !task->group_stop &&
-            (let_go(pod, task, err) || await_waiting(pod, all[i].rtid, err)))
+        if (!task || task->state != ZT_TASK_REST || task->group_stop)
+            continue;
+        const int64_t had_run_ns = zt_seen_cpu_time(all[i].rtid);
+        if (let_go(pod, task, err) || await_waiting(pod, all[i].rtid, had_run_ns, limit_ns, err))
             failed = -1;
     }
     free(all);

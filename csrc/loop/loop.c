@@ -184,6 +184,14 @@ static int on_signal(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
         return -1;
     if (answered)
         return run(pod, task, 0, err);
+    if (zt_pod_is_kept_out(pod, &info)) {
+        const uint64_t one = 1;
+        if (zt_blocked_at_signal(pod, task, 0, err))
+            return -1;
+        if (write(pod->kept_out_fd, &one, sizeof one) < 0)
+            zt_pod_tell(pod, "a signal that is kept out of the pod could not be told of");
+        return run(pod, task, 0, err);
+    }
     if (zt_pod_virtual_sender(pod, &info) && zt_stopped_set_siginfo(thread, &info, err))
         return -1;
     if (zt_blocked_at_signal(pod, task, signal, err))
@@ -201,6 +209,7 @@ static int handle(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
 {
     zt_onward onward;
     bool hold;
+    zt_counts_stop(&pod->counts, stop);
     if (task && task->late.active && stop.kind != ZT_STOP_EXITED)
         return zt_loop_on_late(pod, task, stop, err);
     switch (stop.kind) {

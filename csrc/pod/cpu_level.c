@@ -49,6 +49,8 @@ int zt_cpu_level_begin(zt_pod *pod, zt_task *task, zt_err *err)
     uint32_t done;
     if (!pod->cpu_level)
         return 0;
+    if (!pod->cpu_faulting)
+        return tell_auxv(thread, err);
     zt_program_row rows[] = {
         {.nr = (uint32_t)zt_arch_nr(ZT_NR_ARCH_PRCTL), .args = {ZT_ARCH_SET_CPUID, 0}}, /* ENODEV: it has none */
         {.nr = (uint32_t)zt_arch_nr(ZT_NR_RT_SIGACTION), .args = {SIGSEGV, 0, zt_stub_data(2), 8}},
@@ -87,7 +89,7 @@ int zt_cpu_level_answer(zt_pod *pod, zt_task *task, const siginfo_t *info, bool 
     unsigned char bytes[ZT_ARCH_CPUID_BYTES];
     zt_regs regs;
     *ret = false;
-    if (!pod->cpu_level || info->si_code != SI_KERNEL)
+    if (!pod->cpu_level || !pod->cpu_faulting || info->si_code != SI_KERNEL)
         return 0;
     if (zt_stopped_get_regs(thread, &regs, err))
         return -1;

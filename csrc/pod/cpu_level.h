@@ -1,7 +1,8 @@
 /* A pod may see less of the processor than there is: an x86-64 level (2, 3 or 4; 0: all there is).
  *
  * Its processes run with CPUID faulting, where the processor has it: CPUID is a fault then, which we
- * answer. The kernel forgets that at exec, and passes it on to children. What cannot be hidden is what
+ * answer. The kernel forgets that at exec, and passes it on to children. A pod that began where the
+ * processor has none goes on without: its programs have seen all of it. What cannot be hidden is what
  * it does to a thread that asks while it blocks or ignores SIGSEGV: it ends both (force_sig). What a
  * program has from its maker is put back, for that is when programs ask: as they start. */
 #pragma once

@@ -22,6 +22,11 @@ zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err)
         zt_fail(err, ZT_ERR_OS, ENOMEM, "no memory for a pod");
         return NULL;
     }
+    if (zt_counts_create(&pod->counts)) {
+        zt_fail(err, ZT_ERR_OS, ENOMEM, "no memory for a pod");
+        zt_pod_destroy(pod);
+        return NULL;
+    }
     if (zt_idtable_create(&pod->ids) || zt_intmap_create(&pod->stood_in) || zt_host_vdso_find(&pod->host, err)) {
         zt_pod_destroy(pod);
         return NULL;
@@ -67,6 +72,7 @@ void zt_pod_destroy(zt_pod *pod)
     zt_intmap_destroy(&pod->early);
     zt_intmap_destroy(&pod->stood_in);
     zt_idtable_destroy(&pod->ids);
+    zt_counts_destroy(&pod->counts);
     free(pod);
 }
 
@@ -292,6 +298,15 @@ bool zt_pod_virtual_sender(zt_pod *pod, siginfo_t *info)
     bool changed = sender != info->si_pid;
     info->si_pid = sender;
     return changed;
+}
+
+bool zt_pod_is_kept_out(zt_pod *pod, const siginfo_t *info)
+{
+    if (info->si_signo < 1 || !(pod->kept_out >> (info->si_signo - 1) & 1))
+        return false;
+    if (info->si_code != SI_USER && info->si_code != SI_TKILL)
+        return false;
+    return !zt_pod_virtual(pod, info->si_pid).n; /* also of one that has ended since; 0: of a namespace above */
 }
 
 uint64_t zt_task_scratch(const zt_task *task)

@@ -6,6 +6,7 @@
 #include "../base/intmap.h"
 #include "../base/wake.h"
 #include "../ptrace/hostvdso.h"
+#include "counts.h"
 #include "ipc/ipc.h"
 #include "store.h"
 #include "tracee.h"
@@ -28,7 +29,10 @@ struct zt_pod {
     bool moved;           /* ids are not the kernel's own: calls that show them are trapped too */
     int64_t clock_offset_ns;
     zt_host_vdso host;
+    uint64_t kept_out; /* signals: zt_pod_keep_out */
+    int32_t kept_out_fd;
     int32_t cpu_level; /* 0: programs see all of the processor; pod/cpu_level.h */
+    bool cpu_faulting; /* it began where CPUID can be a fault; elsewhere programs see all of it, for good */
 
     zt_rpid root;
     bool root_ended;
@@ -48,6 +52,7 @@ struct zt_pod {
     uint64_t pi_waits; /* so many began: pod/pi.h */
     zt_intmap ended_pasts; /* rpid -> zt_process_past of a process that nobody has waited for */
     zt_tiding *tidings; /* oldest first: zt_pod_tell */
+    zt_counts counts;
     zt_err broken;      /* kind 0, or why the loop cannot go on: a thread is in a state that nobody knows */
 
     int32_t patience_ms; /* for one row of a program */
@@ -99,6 +104,9 @@ int zt_pod_stood_in(zt_pod *pod, zt_vpid vpid, zt_rpid rpid); /* see zt_ids_stoo
 /* The sender in a siginfo, if the kernel wrote one, as the pod numbers it. True: that is another
  * number. SI_QUEUE is what a program wrote by rt_sigqueueinfo(2), its own number as it knows it. */
 bool zt_pod_virtual_sender(zt_pod *pod, siginfo_t *info);
+
+/* Is it one that is meant for us, and was sent from outside to the programs as well? */
+bool zt_pod_is_kept_out(zt_pod *pod, const siginfo_t *info);
 
 /* Where a thread's rewritten arguments go, in its own memory. */
 uint64_t zt_task_scratch(const zt_task *task);

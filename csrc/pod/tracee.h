@@ -51,12 +51,12 @@ typedef struct zt_process {
     int32_t threads;
     int32_t next_slot;          /* of the scratch area */
     bool vfork_in_kernel;       /* whose maker waits where it can be neither frozen nor looked at */
-    int32_t dumpable;           /* PR_GET_DUMPABLE as it is told; for the kernel it is always 1 */
-    int32_t segv;               /* how its program began with SIGSEGV: pod/cpu_level.c */
-    bool knows_clock;           /* zt_pod_set_clock has told it */
-    bool ready;                 /* has a stub (false between exec and its installation) */
-    bool whole;                 /* its stub was looked at since it last ran */
-    zt_process_past *past;      /* NULL: none. Owned; see pod/past.h */
+    int32_t dumpable; /* PR_GET_DUMPABLE as it is told; 1: as the kernel has it, which is 1 but after changes of ids */
+    int32_t segv; /* how its program began with SIGSEGV: pod/cpu_level.c */
+    bool knows_clock; /* zt_pod_set_clock has told it */
+    bool ready; /* has a stub (false between exec and its installation) */
+    bool whole; /* its stub was looked at since it last ran */
+    zt_process_past *past; /* NULL: none. Owned; see pod/past.h */
 } zt_process;
 
 /* A thread's own. */
@@ -66,18 +66,18 @@ typedef struct zt_task {
     zt_rpid rtid;
     zt_vpid vtid;
     zt_task_state state;
-    bool known;       /* its maker's event was seen */
+    bool known; /* its maker's event was seen */
     int32_t group_stop; /* at rest in the group-stop by this signal */
     int32_t scratch_slot;
     zt_shares shares;
     struct zt_task *vfork_maker; /* waits for us to execute or end */
-    bool awaits_child;           /* is somebody's vfork_maker */
+    bool awaits_child; /* is somebody's vfork_maker */
     zt_thread_past *past; /* NULL: none. Owned; see pod/past.h */
 
     /* Inherited at clone. */
     bool landlocked; /* in a sandbox of its own: resources/landlock.c */
-    int32_t filter;      /* its newest seccomp filter of its own, by number; 0: none. See pod/seccomp.h */
-    bool no_new_privs;   /* as it is told; for the kernel it always is so */
+    int32_t filter; /* its newest seccomp filter of its own, by number; 0: none. See pod/seccomp.h */
+    bool no_new_privs; /* as it is told; for the kernel it always is so */
 
     int32_t next_filter; /* that it is about to put on; 0: none */
 
@@ -86,14 +86,14 @@ typedef struct zt_task {
     zt_call call;
     const zt_row *row;
     zt_clone_asked clone_asked; /* by the clone3 that it is in */
-    zt_vpid made;      /* the child that it just made, if its number is not the kernel's */
+    zt_vpid made; /* the child that it just made, if its number is not the kernel's */
 
     /* The priority-inheritance futex that it waits for: pod/pi.h. */
     struct {
         zt_pi_wait wait;
-        bool granted;    /* it is the owner now, and on its way to be told */
+        bool granted; /* it is the owner now, and on its way to be told */
         zt_futex_key key;
-        uint64_t word;   /* address of the futex in its own memory */
+        uint64_t word; /* address of the futex in its own memory */
         uint64_t number; /* in the order of arrival */
         zt_futex_key from; /* of ZT_PI_REQUEUE: where it waits until then */
     } pi;
@@ -101,17 +101,17 @@ typedef struct zt_task {
     /* The call that it is in was interrupted and is made again, or what is left of it: blocked/. */
     struct {
         bool active;
-        bool entered;      /* its way in was seen */
+        bool entered; /* its way in was seen */
         uint64_t rip, rsp; /* where it is made, to tell it from calls of a handler that runs before */
-        int64_t found;     /* what it had answered */
-        int64_t done;      /* how much of it is done by now; 0: nothing, it is made as it was asked */
-        int64_t left_ns;   /* that it may take from when it runs; -1: untimed */
-        zt_call call;      /* as the program made it, and as it is issued now: */
+        int64_t found; /* what it had answered */
+        int64_t done; /* how much of it is done by now; 0: nothing, it is made as it was asked */
+        int64_t left_ns; /* that it may take from when it runs; -1: untimed */
+        zt_call call; /* as the program made it, and as it is issued now: */
         int32_t issued_nr;
         zt_step step;
-        int64_t step_size;    /* what a ZT_STEP_PIECE is to move */
-        uint16_t on, asked;   /* what its descriptor is, ZT_ON_*; ZT_ASKED_* */
-        int64_t minimum;      /* of a ZT_ON_TTY_MINIMUM */
+        int64_t step_size; /* what a ZT_STEP_PIECE is to move */
+        uint16_t on, asked; /* what its descriptor is, ZT_ON_*; ZT_ASKED_* */
+        int64_t minimum; /* of a ZT_ON_TTY_MINIMUM */
     } reissue;
     /* The call that the kernel goes on with as restart_syscall: blocked/restarted.h. 0: none was seen. */
     struct {
@@ -124,8 +124,8 @@ typedef struct zt_task {
         zt_regs regs;
         uint64_t mask;
     } late;
-    bool awaits_freeze;  /* rests until the next freeze is over */
-    bool interrupted;    /* at rest in a call that shows it */
+    bool awaits_freeze; /* rests until the next freeze is over */
+    bool interrupted; /* at rest in a call that shows it */
     int64_t queued; /* when it came to the queue of waiters that it is in: the lower, the earlier; 0: it is in none */
     int64_t queued_start; /* what the kernel says of when it fell asleep there, if we saw it do so */
     int64_t deadline_ns; /* of its timed call, host's monotonic clock; 0: it is in none */

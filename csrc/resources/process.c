@@ -215,9 +215,9 @@ zt_verdict zt_prctl_enter(zt_pod *pod, zt_task *task, zt_call *call)
         if (call->asked[1] != SUID_DUMP_DISABLE && call->asked[1] != SUID_DUMP_USER)
             return zt_hook_answer(call, -EINVAL);
         process->dumpable = (int32_t)call->asked[1];
-        return zt_hook_answer(call, 0);
-    case PR_GET_DUMPABLE:
-        return zt_hook_answer(call, process->dumpable);
+        return process->dumpable ? ZT_GO : zt_hook_answer(call, 0);
+    case PR_GET_DUMPABLE: /* the kernel knows of changes of ids; of root's processes /proc shows us all */
+        return process->dumpable == SUID_DUMP_USER ? ZT_GO : zt_hook_answer(call, process->dumpable);
     case PR_SET_PTRACER: /* nobody but the tracer can trace in a pod: granted, without effect */
         return zt_hook_answer(call, 0);
     case PR_SET_NO_NEW_PRIVS:

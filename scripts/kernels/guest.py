@@ -5,6 +5,7 @@ It says how each went, a line that begins with @ for each.
 
 make:KEY       each program is started, checkpointed, goes on, is checkpointed and ended; what became
                of it, /w/KEY, goes out on the second serial line. Also said: what `zaptrace check` says
+test:KEY       tests of this tree, whose names lie in /tests; one line each
 restore:KEY    /w is as the other machines left it; each pod is restored, told to go on, and has to pass
 """
 
@@ -15,6 +16,7 @@ import fcntl
 import io
 import os
 import shutil
+import signal
 import socket
 import struct
 import sys
@@ -24,13 +26,17 @@ import time
 import traceback
 import tty
 from pathlib import Path
+from xml.etree import ElementTree
 
 USER = 1500
 W = Path("/w")
+ZT = Path("/zt")
 PATIENCE_S = 120.0
-sys.path[:0] = ["/zt", "/zt/site"]
+AN_ITEM_S = 300
+ALL_TESTS_S = 3000
+sys.path.insert(0, str(ZT))
 
-LEVELS = {"threads": (0, 2, 3), "xstate": (0, 2, 3), "cpu_seen": (2, 3)}
+LEVELS = {"threads": (0, 2), "xstate": (0, 2), "high_addresses": (0, 2)}
 """Programs that are also run at a level of the processor, 0 being all of it."""
 
 
@@ -105,8 +111,8 @@ def await_text(path: Path, text: str, ended) -> None:
             raise RuntimeError(f"no {text!r} in {PATIENCE_S:.0f} s: {path.read_text()[-300:]}")
 
 
-def as_user(work) -> None:
-    """Each in a process of its own, so that one that hangs or crashes is one line."""
+def as_user(work, patience: int = AN_ITEM_S) -> str:
+    """Each in a process of its own, so that one that hangs or crashes is one line: how it ended."""
     sys.stdout.flush()
     pid = os.fork()
     if pid == 0:
@@ -115,12 +121,17 @@ def as_user(work) -> None:
             os.setresgid(USER, USER, USER)
             os.setresuid(USER, USER, USER)
             ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE, which setuid has taken away
+            signal.alarm(patience)
             work()
         except BaseException:
             traceback.print_exc()
         sys.stdout.flush()
         os._exit(0)
-    os.waitpid(pid, 0)
+    _, status = os.waitpid(pid, 0)
+    if not os.WIFSIGNALED(status):
+        return ""
+    by = signal.Signals(os.WTERMSIG(status))
+    return f"no end in {patience} s" if by == signal.SIGALRM else f"ended by {by.name}"
 
 
 def one(name: str, what) -> None:
@@ -135,7 +146,8 @@ def one(name: str, what) -> None:
             said = " ".join(f"failed: {type(error).__name__}: {error} | {more}".split())
         print(f"\n@ {name} {said}", flush=True)
 
-    as_user(work)
+    if ended := as_user(work):
+        print(f"\n@ {name} failed: {ended}", flush=True)
 
 
 def abilities() -> None:
@@ -160,11 +172,37 @@ def give(directory: Path) -> None:
 
 def made(key: str) -> None:
     as_user(abilities)
-    for program in sorted(Path("/programs").iterdir()):
-        for level in LEVELS.get(program.name, (0,)):
-            name = program.name + (f"@v{level}" if level else "")
-            one(name, lambda at=W / key / name, it=program, level=level: make(at, it, level))
+    for program in sorted(Path("/programs").read_text().split()):
+        for level in LEVELS.get(program, (0,)):
+            name = program + (f"@v{level}" if level else "")
+            path = ZT / "build" / "programs" / f"{program}-cc"
+            one(name, lambda at=W / key / name, it=path, level=level: make(at, it, level))
     give(W / key)
+
+
+def tested(key: str) -> None:
+    report = W / key / "report.xml"
+    env = {
+        "PATH": "/usr/bin:/bin", "HOME": str(W / key), "PYTHONPATH": str(ZT),
+        "LANG": "C.UTF-8", "ZAPTRACE_TEST_PATIENCE_S": str(PATIENCE_S),
+    }  # fmt: skip
+    pytest = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"]
+    pytest += ["-p", "pytest_timeout", "-o", f"timeout={AN_ITEM_S}", f"--junitxml={report}"]
+    nodes = Path("/tests").read_text().split("\n")
+
+    def run() -> None:
+        os.chdir(ZT)
+        os.execve(sys.executable, [*pytest, *nodes], env)
+
+    ended = as_user(run, ALL_TESTS_S)
+    if ended or not report.exists():
+        print(f"\n@ pytest failed: {ended or 'it made no report'}", flush=True)
+        return
+    for case in ElementTree.parse(report).getroot().iter("testcase"):
+        how = next((part for part in case if part.tag in ("failure", "error", "skipped")), None)
+        said = "passed" if how is None else f"{how.tag} {how.get('message', '')}"
+        name = f"{case.get('classname')}::{case.get('name')}".replace(" ", "_")
+        print(f"\n@ {name} {' '.join(said.split())}", flush=True)
 
 
 def restored(key: str) -> None:
@@ -188,17 +226,15 @@ def main() -> None:
     print(f"\n@@ {os.uname().release} {clock.read_text().strip()} {mode}", flush=True)
     W.mkdir(exist_ok=True)
     (W / key).mkdir()
-    os.chown(W / key, USER, USER)
+    for place in (W / key, ZT / "build" / "programs"):
+        os.chown(place, USER, USER)
     loopback()
     load_modules()
     import zaptrace.pod.checkpoint
     import zaptrace.pod.pod
     import zaptrace.pod.restore  # noqa: F401, once for all that are forked
 
-    if mode == "make":
-        made(key)
-    else:
-        restored(key)
+    {"make": made, "restore": restored, "test": tested}[mode](key)
     print("\n@end", flush=True)
 
 

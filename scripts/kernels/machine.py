@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from packages import Kernel
 
-PATIENCE_S = 3600
-MEMORY = "640M"
-_PACKAGES = ("_cffi_backend", "cffi", "blake3", "lz4", "msgpack", "ptrace", "zstandard")
+MEMORY = "1G"
+_PACKAGES = (
+    *("_cffi_backend", "cffi", "blake3", "lz4", "msgpack", "ptrace", "zstandard"),
+    *("_pytest", "iniconfig", "packaging", "pluggy", "py", "pygments", "pytest", "pytest_timeout"),
+)
+_TOOLS = ("sh", "cat", "sleep", "true")
+_SITE = "/usr/local/lib/python3.11/dist-packages"
+_PATIENCE_S = 3600
 
 
 class Initramfs:
@@ -48,6 +55,14 @@ class Initramfs:
             if word.startswith("/"):
                 self.copy(Path(word))
 
+    def known_by(self) -> bytes:
+        """What is in it, without what Python compiles for itself and when a file was written."""
+        known = hashlib.blake2b()
+        for name, (mode, _, content) in sorted(self.files.items()):
+            if "/__pycache__" not in name:
+                known.update(f"{name} {mode} {len(content)}\0".encode() + content)
+        return known.digest()
+
     def packed(self) -> bytes:
         made = bytearray()
         entries = [*self.files.items(), ("/TRAILER!!!", (0, 0, b""))]
@@ -60,23 +75,38 @@ class Initramfs:
         return bytes(made)
 
 
-def system(root: Path, programs: list[Path]) -> bytes:
-    """Python, zaptrace as it is built in this tree, and programs."""
+@dataclass(frozen=True)
+class System:
+    packed: bytes
+    known_by: bytes
+
+
+def system(root: Path, built: list[Path], programs: list[str], tests: Iterable[str]) -> System:
+    """Python, zaptrace as it is built in this tree, its tests, and programs.
+
+    `programs` are those of which images are made, `tests` what pytest is given.
+    """
     made = Initramfs()
     made.with_libraries(Path("/usr/bin/python3.11"))
     made.copy(Path("/usr/lib/python3.11"))
     site = next((root / ".venv/lib").glob("python3.11/site-packages"))
     for entry in site.iterdir():
         if entry.name.split(".")[0] in _PACKAGES:
-            made.copy(entry, f"/zt/site/{entry.name}")
+            made.copy(entry, f"{_SITE}/{entry.name}")
     made.copy(root / "zaptrace", "/zt/zaptrace")
+    made.copy(root / "tests", "/zt/tests")
+    made.copy(root / "pyproject.toml", "/zt/pyproject.toml")
     for name in [name for name in made.files if ".so" in name]:
-        made.libraries_of(Path(name.replace("/zt/site", str(site)).replace("/zt", str(root))))
-    for program in programs:
-        made.with_libraries(program, f"/programs/{program.name}")
+        made.libraries_of(Path(name.replace(_SITE, str(site)).replace("/zt", str(root))))
+    for tool in _TOOLS:
+        made.with_libraries(Path(f"/bin/{tool}"))
+    for path in built:
+        made.with_libraries(path, f"/zt/build/programs/{path.name}")
+    for name, words in (("programs", programs), ("tests", tests)):
+        made.add(f"/{name}", "\n".join(words).encode(), stat.S_IFREG | 0o644)
     guest = (root / "scripts/kernels/guest.py").read_bytes()
     made.add("/init", guest, stat.S_IFREG | 0o755)
-    return made.packed()
+    return System(made.packed(), made.known_by())
 
 
 @dataclass(frozen=True)
@@ -91,6 +121,16 @@ class Machine:
     @property
     def key(self) -> str:
         return f"{self.series}-{self.cpu}"
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        cpu = self.cpu.replace(",+", " with ").replace("max", "all that QEMU has (max)")
+        return ", ".join([cpu, *self.more.split()])
+
+    @property
+    def title(self) -> str:
+        return f"{self.series}, {self.words}"
 
     @property
     def level(self) -> int:
@@ -122,7 +162,7 @@ def run(
     archive.write_bytes(initramfs + bytes(-len(initramfs) % 4) + more.packed())
     words = f"console=ttyS0 quiet panic=-1 no_timer_check zt={mode}:{machine.key} {machine.more}"
     command = [
-        *("nice", "-n", "1", "qemu-system-x86_64", "-accel", "tcg", "-cpu", machine.cpu),
+        *("nice", "-n", "19", "qemu-system-x86_64", "-accel", "tcg", "-cpu", machine.cpu),
         *("-m", MEMORY, "-smp", "1", "-display", "none", "-no-reboot", "-nodefaults"),
         *("-serial", "stdio", "-serial", f"file:{gift}"),
         *("-kernel", str(kernel.image), "-initrd", str(archive), "-append", words),
@@ -135,11 +175,11 @@ def run(
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                timeout=PATIENCE_S,
+                timeout=_PATIENCE_S,
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            out.write(f"\n@@ it was ended after {PATIENCE_S} s\n".encode())
+            out.write(f"\n@@ it was ended after {_PATIENCE_S} s\n".encode())
         finally:
             archive.unlink()
     return heard.read_text(errors="replace"), gift.read_bytes()

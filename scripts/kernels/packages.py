@@ -6,6 +6,7 @@ import lzma
 import re
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ _SUITES = (
     *("debian trixie", "debian trixie-backports", "debian-security trixie-security"),
 )
 
+
+_LISTS_LAST_S = 24 * 3600
 
 MODULES = ("unix_diag", "inet_diag", "tcp_diag", "udp_diag")
 """Those that a kernel gets for itself where there is a modprobe; in this order."""
@@ -50,7 +53,9 @@ class Packages:
         self._options = [
             word for key, value in options.items() for word in ("-o", f"{key}={value}")
         ]
-        self._apt("apt-get", "-qq", "update")
+        if not _is_new(apt / "updated"):
+            self._apt("apt-get", "-qq", "update")
+            (apt / "updated").touch()
 
     def _apt(self, command: str, *words: str, check: bool = True) -> str:
         ran = subprocess.run(
@@ -60,13 +65,17 @@ class Packages:
         return ran.stdout
 
     def kernel(self, series: str) -> Kernel:
-        """A series' newest; 7 is a series, and so is 6.12."""
+        """A series' newest; 7 is a series, and so is 6.12. Asked once a day."""
+        known = self._place / "apt" / f"newest-{series}"
+        if _is_new(known) and (image := self._fetched(known.read_text())):
+            return image
         pattern = rf"^linux-(image|binary)-{re.escape(series)}\.[^ ]*cloud-amd64(-unsigned)?$"
         found = self._apt("apt-cache", "--names-only", "search", pattern)
         names = [line.split()[0] for line in found.splitlines()]
         without = {name.replace("-binary-", "-image-") for name in names if "-binary-" in name}
         for name in sorted({*names} - without, key=_version, reverse=True):
             if image := self._fetched(name):
+                known.write_text(name)
                 return image
         sys.exit(f"no kernel {series} can be had: apt knows {' '.join(names) or 'none'}")
 
@@ -89,6 +98,10 @@ class Packages:
             if package := max(self._place.glob(f"{name}_*.deb"), default=None):
                 subprocess.run(["dpkg-deb", "-x", package, place], check=True, timeout=600)
         return place
+
+
+def _is_new(file: Path) -> bool:
+    return file.exists() and time.time() - file.stat().st_mtime < _LISTS_LAST_S
 
 
 def _plain(module: Path) -> bytes:

@@ -311,9 +311,16 @@ class TestDetached:
         assert {p["comm"] for p in plain["states"]["process"]} == {"sh", "sleep", "cat"}
 
     def test_damaged_image(self, zaptrace: Shell, tmp_path: Path) -> None:
-        for verb in ("show", "check", "restore"):
+        for verb in ("show", "restore"):
             done = zaptrace(verb, str(tmp_path))
             assert done.returncode in (1, 125) and "image" in done.stderr, done
+        done = zaptrace("check", str(tmp_path))
+        assert done.returncode == 1 and not done.stderr
+        assert done.stdout.startswith("no    image ") and "needed" in done.stdout, done
+        done = zaptrace("check", "--json", str(tmp_path))
+        told = json.loads(done.stdout)
+        assert done.returncode == 1 and not told["ok"]
+        assert told["errors"][0]["class"] == "BadImage" and told["errors"][0]["found"]
 
     def test_errors_in_the_house_form(self, fake: Shell, tmp_path: Path) -> None:
         fake("run", "-d", "--name", "web", "--", "sleep", "60")
@@ -372,6 +379,7 @@ class TestTheRest:
         done = subprocess.run(
             [sys.executable, "-c", code], env=zaptrace.env, capture_output=True, text=True
         )
+        assert done.returncode == 0, done
         loaded = set(done.stdout.split())
-        assert "zaptrace.cli.ps" in loaded
+        assert "zaptrace.cli.ps" in loaded, done
         assert not loaded & {"zmq", "rich", "msgpack", "asyncio", "zaptrace._native"}

@@ -36,6 +36,8 @@ INSTALLED = {
 def home() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="zt", dir="/tmp") as path:
         (Path(path) / ".config" / "fish" / "completions").mkdir(parents=True)
+        # fish would make these from all manual pages, by a process that outlives it.
+        (Path(path) / ".local" / "share" / "fish" / "generated_completions").mkdir(parents=True)
         yield Path(path)
 
 

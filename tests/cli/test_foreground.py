@@ -12,7 +12,7 @@ import pytest
 
 from harness.shell import Shell
 from harness.supervisors import PATIENCE_S, eventually
-from zaptrace.cli._attached import Attached
+from zaptrace.cli._attached import Attached, How
 from zaptrace.cli._foreground import Signals
 from zaptrace.supervisor import control
 from zaptrace.supervisor.stream import Stream
@@ -77,7 +77,7 @@ def test_a_terminal_that_takes_nothing(zaptrace: Shell, leave: str) -> None:
 def test_who_wants_to_leave_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "SILENCE_S", 0.1)
     with Signals((signal.SIGTERM,)) as signals, Mute() as client:
-        attached = Attached(client, signals, owner=False, tail=0)  # type: ignore[arg-type]
+        attached = Attached(client, signals, How())  # type: ignore[arg-type]
         os.kill(os.getpid(), signal.SIGTERM)
         assert attached.run() is None
         assert attached.close()

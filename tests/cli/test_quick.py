@@ -1,11 +1,12 @@
 """What is answered without click is what click would have answered, and the start loads only what it needs.
 
-How long that takes is bench/start_cost.py's to tell; what it costs is what is loaded, and that is held
+How long that takes is bench/experiments/start.py's to tell; what it costs is what is loaded, which is held
 here.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import subprocess
@@ -18,7 +19,7 @@ import click
 import pytest
 
 from harness.supervisors import end_all, eventually
-from zaptrace.cli import _quick, group
+from zaptrace.cli import _quick, _start, group
 from zaptrace.cli._common import POD
 from zaptrace.cli._verbs import HELP, VERBS
 from zaptrace.supervisor import runtime
@@ -111,9 +112,11 @@ class TestWhatIsLoaded:
 
 
 class TestAnIdleSupervisor:
-    def test_is_small_and_sleeps(self, root: Path) -> None:
+    @pytest.mark.parametrize("options", [["-d"], ["-d", "-t"]], ids=["log", "terminal"])
+    def test_is_small_and_sleeps(self, root: Path, options: list[str]) -> None:
         """20 MiB; and no wait of it has an end of its own, so it takes no time either."""
-        done = python(root, "-m", "zaptrace", "run", "--name", "idle", "-d", "--", "sleep", "60")
+        run = ["-m", "zaptrace", "run", "--name", "idle", *options, "--", "sleep", "60"]
+        done = python(root, *run)
         assert done.returncode == 0, done.stderr
         proc = Path("/proc") / str(runtime.supervisor_pid(root / "idle"))
 
@@ -204,6 +207,11 @@ class TestAsClickWould:
             "-- -- x",
             "true -- x",
             "-- -d",
+            "-- ls -it",
+            "-it true",
+            "-d -t -i true",
+            "-dit --name x true",
+            "--hup --tty --interactive true",
         ],
     )
     def test_run(self, line: str) -> None:
@@ -225,6 +233,10 @@ class TestAsClickWould:
             "--env A true",
             "--cwd /nowhere true",
             "--cwd /etc/passwd true",
+            "--detach-keys a true",
+            "-itx true",
+            "- true",
+            "-d- true",
         ],
     )
     def test_run_that_is_clicks(self, line: str) -> None:
@@ -240,6 +252,9 @@ def bare(shell: str, text: str) -> list[str]:
 
 
 def clicks(argv: list[str]) -> dict[str, object]:
-    from zaptrace.cli import run
+    from zaptrace.cli import _job, run
 
-    return run.command.make_context("run", list(argv)).params
+    params = run.command.make_context("run", list(argv)).params
+    plain = inspect.signature(_start.launch).parameters
+    job = _job.of_a_job({name: value for name, value in params.items() if name not in plain})
+    return {name: value for name, value in params.items() if name in plain} | job

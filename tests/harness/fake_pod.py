@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 
 from zaptrace.cancel import Cancel
 from zaptrace.errors import Cancelled, HostError, UnsupportedResource, ZaptraceError
+from zaptrace.pod.stdio import Stdio
 from zaptrace.supervisor import starter, supervisor
 from zaptrace.supervisor.engine import Engine
 
@@ -43,6 +44,7 @@ class FakeProcess:
 
 class FakePod:
     tty_master = None
+    stdio = Stdio()
     failure = None
     told: ClassVar[list[str]] = []
 
@@ -177,6 +179,7 @@ class FakeEngine(Engine):
         outside: str,
         progress: Any,
         cancel: Cancel,
+        shown: Any = None,
     ) -> dict[str, Any]:
         if "unsupported" in to:
             raise UnsupportedResource(
@@ -199,6 +202,10 @@ class FakeEngine(Engine):
                 raise
             finally:
                 os.rmdir(to + ".half")
+        if "gate" in to:
+            while not os.path.exists(to + ".open"):
+                cancel.check()
+                time.sleep(0.01)
         if "slow" in to:
             for step in range(10):
                 cancel.check()
@@ -211,7 +218,13 @@ class FakeEngine(Engine):
         return {"downtime_s": 0.001, "bytes": 12345, "processes": 1, "threads": 1}
 
     def migrate(
-        self, pod: FakePod, to: str, options: dict[str, Any], progress: Any, cancel: Cancel
+        self,
+        pod: FakePod,
+        to: str,
+        options: dict[str, Any],
+        progress: Any,
+        cancel: Cancel,
+        shown: Any = None,
     ) -> dict[str, Any]:
         progress({"phase": "send", "sent": 1, "total": 2})
         if "silent" in to:  # the destination never says whole

@@ -106,6 +106,7 @@ def run_flavour(
     moments: int = 1,
     go: Callable[[Run], None] = Run.go,
     env: Mapping[str, str] | None = None,
+    prepare: Callable[[Path], None] = lambda work: None,
     timeout: float = PATIENCE_S,
     waits: bool = True,
 ) -> Outcome:
@@ -113,9 +114,11 @@ def run_flavour(
 
     One that `waits` for the go is the same until then, and is looked at again after it has run.
     """
-    with started(flavour, argv, place, env=env) as it:
+    with started(flavour, argv, place, env=env, prepare=prepare) as it:
         it.wait_for("ready", timeout)
         it.waits = waits
+        if waits and flavour in _CYCLING:
+            it.settle()
         for _ in range(moments):
             if not it.cycle():
                 raise it.failed("it ended while it should have waited for the go")

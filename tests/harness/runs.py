@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from harness.world import (
     waited,
 )
 
+SETTLED_S = 3.0
 MAX_SAID = int(os.environ.get("ZAPTRACE_TEST_MAX_SAID", "20"))
 
 
@@ -115,6 +116,23 @@ class Run:
                 raise self.failed(f"it ended before it printed {text!r}")
             if time.monotonic() > deadline:
                 raise self.failed(f"it did not print {text!r} in {timeout:.0f} s")
+
+    def settle(self) -> None:
+        """Until each of its threads has been asleep: what it has to do before it waits is done then.
+
+        A thread that is new, or has not run since its birth, is not yet what it will be all the time:
+        signals are blocked, the stack is its maker's. One that never sleeps is not waited for.
+        """
+        asleep: set[int] = set()
+        before: set[int] | None = None
+        deadline = time.monotonic() + SETTLED_S
+        while time.monotonic() < deadline:
+            threads = set(_threads(process["rpid"] for process in self.processes()))
+            asleep |= {thread for thread in threads if thread_state(thread) in "STZ"}
+            if threads == before and threads <= asleep:
+                return
+            before = threads
+            time.sleep(0.001)
 
     def finish(self, timeout: float = PATIENCE_S) -> Outcome:
         """Wait for its end."""
@@ -334,6 +352,20 @@ class PodRun(Run):
             if os.path.exists(f"/proc/{p}/stat")
         ]
         return self._log() + "\n" + "\n".join(threads)
+
+
+def _threads(processes: Iterable[int]) -> Iterator[int]:
+    for pid in processes:
+        with contextlib.suppress(OSError):
+            yield from map(int, os.listdir(f"/proc/{pid}/task"))
+
+
+def thread_state(rtid: int) -> str:
+    """The letter of proc_pid_stat(5); Z if it is gone."""
+    try:
+        return Path(f"/proc/{rtid}/stat").read_text().rpartition(") ")[2][0]
+    except OSError:
+        return "Z"
 
 
 def _tail(path: Path, lines: int) -> str:

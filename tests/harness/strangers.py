@@ -3,7 +3,8 @@
 The kernel hands out ids upwards and round. Who wants a certain one has three ways, tried in order:
 
     namespace  a pid namespace, where the next number can be chosen: where an ordinary user may make
-               one. The supervisor lives in it, without any of the capabilities that come with it
+               one. The supervisor lives in it, without any of the capabilities that come with it; root's
+               has its own, as ever
     round      go round until the number comes: where pid_max is small. It keeps a processor busy,
                and two that go round at once are in each other's way
     elsewhere  nobody can be given the numbers. They stay free, so that the kernel refuses them
@@ -29,11 +30,13 @@ MAX_OCCUPIED = 256
 SMALL_PID_MAX = 1 << 17
 PATIENCE_S = 30.0
 
+_AS_ROOT = os.geteuid() == 0
+"""Root's programs may become others, which they could not in a user namespace of root's alone."""
 _APART = (
-    "unshare", "--user", "--map-current-user", "--keep-caps", "--pid", "--fork", "--kill-child",
-    "--mount-proc", "--",
+    "unshare", *(() if _AS_ROOT else ("--user", "--map-current-user", "--keep-caps")), "--pid",
+    "--fork", "--kill-child", "--mount-proc", "--",
 )  # fmt: skip
-_ORDINARY = (
+_ORDINARY = () if _AS_ROOT else (
     "setpriv", "--ambient-caps=-all", "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs",
 )  # fmt: skip
 

@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import pytest
 
 from harness import flavours, world
 from harness.flavours import compare_native, run_flavour, started
-from harness.runs import Outcome, PodRun
+from harness.runs import Outcome, PodRun, thread_state
 
 
 def test_native_passes_and_fails(place: Path):
@@ -27,6 +28,17 @@ def test_native_compares_with_itself(place: Path):
     compare_native("native", ["/bin/sh", "-c", "echo a; sleep 0.2; echo b; exit 4"], place)
     with pytest.raises(AssertionError, match="output differs"):
         compare_native("native", ["/bin/sh", "-c", "echo $$"], place)
+
+
+def test_settled_is_who_has_slept_since(place: Path):
+    """A process that is still busy when another says ready is waited for."""
+    busy = "while [ ! -e $ZT_GO ]; do :; done; exec sleep 100"
+    with started("native", ["/bin/sh", "-c", f"{{ {busy}; }} & echo ready; wait"], place) as it:
+        it.wait_for("ready")
+        threading.Timer(0.2, it.go).start()
+        it.settle()
+        assert it.go_file.exists()
+        assert [thread_state(process["rpid"]) for process in it.processes()] == ["S", "S"]
 
 
 def test_a_life_leaves_nothing(place: Path):

@@ -20,6 +20,7 @@ import pytest
 
 from zaptrace.linux import native
 from zaptrace.linux.native import NativeError
+from zaptrace.linux.procfs import status
 
 TESTS = Path(__file__).resolve().parent.parent
 ROOT = TESTS.parent
@@ -28,7 +29,8 @@ REAL = TESTS / "real" / "programs"
 
 SEED = int(os.environ.get("ZAPTRACE_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
 ASAN = bool(os.environ.get("ZAPTRACE_TEST_ASAN"))
-PATIENCE_S = 150.0 if ASAN else 60.0
+PATIENCE_S = float(os.environ.get("ZAPTRACE_TEST_PATIENCE_S") or (150.0 if ASAN else 60.0))
+"""ZAPTRACE_TEST_PATIENCE_S: for a machine that is much slower than others."""
 
 told: list[str] = []
 """What the test that runs now should show beside its result; conftest.py takes it from here."""
@@ -160,6 +162,16 @@ def require_clone3() -> None:
 
 
 _CLONE3 = 435
+
+
+_AS_ROOT = ("CAP_SETGID", 6), ("CAP_SETUID", 7), ("CAP_SETPCAP", 8), ("CAP_SYS_PTRACE", 19)
+
+
+def require_root(*more: tuple[str, int]) -> None:
+    """Skip what takes programs of root's that become others, and a tracer that may look at these."""
+    may = int(status(os.getpid())["CapEff"], 16)
+    if lacking := [name for name, bit in (*_AS_ROOT, *more) if not may >> bit & 1]:
+        pytest.skip(f"this takes root with {', '.join(lacking)}")
 
 
 def environment(**more: str) -> dict[str, str]:

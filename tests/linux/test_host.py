@@ -47,8 +47,7 @@ def test_a_level_leaves_room_where_it_is_all_that_is_seen(
     hidden: bool, monkeypatch: pytest.MonkeyPatch
 ):
     """Without CPUID faulting libraries have measured the registers of the processor that was there."""
-    monkeypatch.setattr(host.cpu, "has_faulting", lambda: hidden)
-    facts = host.facts(3)
+    facts = host.facts(3, faulting=hidden)
     monkeypatch.setattr(host.cpu, "features", lambda: host.cpu.LEVELS[4])
     if hidden:
         host.check_facts(facts)

@@ -116,6 +116,12 @@ def test_what_may_hit_or_miss(base: Path, tmp_path: Path, what: str) -> None:
         ended(client)
 
 
+def kill(pid: int) -> None:
+    """One that may have ended by itself."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
 def test_members_that_are_killed_from_outside_at_any_stage(base: Path, tmp_path: Path) -> None:
     """While they are frozen, too, which nobody of the pod can do."""
     chance = random.Random(f"killed-{SEED}")
@@ -125,7 +131,7 @@ def test_members_that_are_killed_from_outside_at_any_stage(base: Path, tmp_path:
             victim = chance.choice(others)["rpid"] if others else root["rpid"]
             if not others:
                 continue
-            timer = threading.Timer(chance.uniform(0, 0.15), os.kill, (victim, signal.SIGKILL))
+            timer = threading.Timer(chance.uniform(0, 0.15), kill, (victim,))
             timer.start()
             image = tmp_path / f"image-{turn}"
             error = tried(client, "checkpoint", to=str(image))
@@ -150,7 +156,7 @@ def test_a_pod_that_is_killed_meanwhile(quiet: Stdio, tmp_path: Path, turn: int)
         with Pod.launch(["sleep", "1000"], name="killed", stdio=quiet) as pod:
             (process,) = pod.processes()
             at = chance.uniform(0, 0.03)
-            timer = threading.Timer(at, os.kill, (process.rpid, signal.SIGKILL))
+            timer = threading.Timer(at, kill, (process.rpid,))
             timer.start()
             error = None
             try:

@@ -41,7 +41,7 @@ int main(void)
 	if (child == 0) {
 		zt_must(mlockall(MCL_FUTURE | MCL_ONFAULT));
 		zt_writes(tell[1], "x");
-		zt_ready();
+		zt_wait_go();
 		zt_same(how_new_ones_are(), 2);
 		_exit(0);
 	}
@@ -53,7 +53,7 @@ int main(void)
 		zt_same(how_new_ones_are(), 0);
 		_exit(0);
 	}
-	zt_wait_go();
+	zt_ready();
 
 	zt_same(how_new_ones_are(), 1);
 	zt_join(other);

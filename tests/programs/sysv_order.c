@@ -13,17 +13,21 @@ struct message {
 
 static int set, queue, full, told[2];
 
-/* Until a child is asleep in the kernel, in the call that it waits in. */
+/* Until a child is asleep in the kernel, in the call that it waits in. Whom its tracer has stopped on the
+ * way in shows that call, too. */
 static void await_asleep(pid_t child, int call)
 {
-	char path[64];
-	snprintf(path, sizeof path, "/proc/%d/syscall", (int)child);
-	for (int in = -1; in != call; zt_sleep_ns(ZT_MS)) {
-		FILE *file = fopen(path, "r");
-		zt_check(file != NULL);
+	char path[2][64], state = '?';
+	snprintf(path[0], sizeof path[0], "/proc/%d/syscall", (int)child);
+	snprintf(path[1], sizeof path[1], "/proc/%d/stat", (int)child);
+	for (int in = -1; in != call || state != 'S'; zt_sleep_ns(ZT_MS)) {
+		FILE *file = fopen(path[0], "r"), *stat = fopen(path[1], "r");
+		zt_check(file != NULL && stat != NULL);
 		if (fscanf(file, "%d", &in) != 1)
 			in = -1;
+		zt_same(fscanf(stat, "%*d %*s %c", &state), 1);
 		fclose(file);
+		fclose(stat);
 	}
 }
 

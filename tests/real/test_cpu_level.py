@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.flavours import FLAVOURS, run_flavour
-from harness.world import PROGRAMS, compiled
+from harness.world import PATIENCE_S, PROGRAMS, REAL, compiled
 from zaptrace import shapes
 from zaptrace.errors import BadImage, HostError
 from zaptrace.linux import cpu, host
-from zaptrace.pod.pod import Pod
+from zaptrace.pod.pod import Pod, Stdio
 from zaptrace.resources import cpu_level
 
 
@@ -32,6 +34,22 @@ def test_a_program_sees_no_more(flavour: str, level: int, place: Path):
     faulting()
     program = compiled(PROGRAMS / "cpu_seen.c")
     run_flavour(flavour, [program], place, env={"ZT_CPU_LEVEL": str(min(level, this_level()))})
+
+
+def test_who_blocks_sigsegv_and_asks(place: Path):
+    """It has its answer and goes on, without a handler: the one thing that shows, docs/hosts.md says."""
+    faulting()
+    asking = compiled(REAL / "cpuid_blocked.c")
+    native = subprocess.run(
+        [asking], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    assert (native.returncode, native.stdout) == (0, "PASS\n"), native
+    with (place / "out").open("wb") as out:
+        stdio = Stdio(os.open(os.devnull, os.O_RDONLY), out.fileno(), out.fileno(), tty=False)
+        command = [str(asking), "faulting"]
+        with Pod.launch(command, name="asks", stdio=stdio, cpu_level=2) as pod:
+            assert pod.wait(PATIENCE_S) == 0
+    assert (place / "out").read_text() == "PASS\n"
 
 
 def test_an_image_needs_its_level_and_no_more(monkeypatch: pytest.MonkeyPatch):

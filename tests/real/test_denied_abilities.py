@@ -23,6 +23,7 @@ NO_TIMER_IDS = "prctl:77=EINVAL"
 NO_GUARDS = "madvise@2:102=EINVAL"
 NO_PAGEMAP_SCAN = "ioctl@1:0xC0606610=ENOTTY"
 NO_PIDFDS_OF_THREADS = "pidfd_open@1:0x80=EINVAL"
+NO_CPUID_FAULTING = "arch_prctl:0x1012=ENODEV"
 NO_CLOSE_RANGE = "close_range=EPERM"
 NO_TXREHASH = "setsockopt@2:74=ENOPROTOOPT"
 NO_BUF_LOCK = "setsockopt@2:72=ENOPROTOOPT"
@@ -51,11 +52,11 @@ def host(place: Path):
     host.close()
 
 
-def stored(host: Host, program: str, denied: str = "") -> Path:
+def stored(host: Host, program: str, denied: str = "", *options: str) -> Path:
     """The image of a program that waits, made where something is denied."""
     image, command = host.home / "image", compiled(PROGRAMS / f"{program}.c")
     go = f"ZT_GO={host.home / 'go'}"
-    well(zaptrace(host, denied, "run", "-d", "--name", "it", "--", "env", go, command))
+    well(zaptrace(host, denied, "run", "-d", "--name", "it", *options, "--", "env", go, command))
     eventually(lambda: "ready" in well(zaptrace(host, "", "logs", "it")))
     well(zaptrace(host, "", "checkpoint", "it", "--to", image, "--stop"))
     return image
@@ -100,6 +101,12 @@ def test_what_cannot_be_made_here(program: str, denied: str, named: str, host: H
     assert (
         "changed  nothing" in refused.stderr and "it" not in well(zaptrace(host, "", "ps")).split()
     )
+    passes(host, image)
+
+
+def test_a_level_without_faulting(host: Host):
+    """Its programs saw all of the processor, and go on to, also where CPUID can be a fault."""
+    image = stored(host, "cpu_seen", NO_CPUID_FAULTING, "--cpu-level", "x86-64-v2")
     passes(host, image)
 
 

@@ -194,15 +194,38 @@ def test_two_files_under_one_number(world: World, ep: int) -> None:
     os.close(write)
 
 
-def test_two_files_alike_under_one_number_need_kcmp(world: World, ep: int, told_by: str) -> None:
-    one, other = os.eventfd(0), os.eventfd(0)
-    number = watch_under_one_number(world, ep, one, other)
-    if told_by == "kcmp":
+@pytest.mark.usefixtures("told_by")
+@pytest.mark.parametrize("number", [None, "the highest", "others around it"])
+def test_files_alike_under_one_number(world: World, ep: int, number: str | None) -> None:
+    """Whatever their order in the kernel, that of their addresses."""
+    alike = [os.eventfd(0) for _ in range(5)]
+    wanted = [select.EPOLLIN, select.EPOLLOUT, select.EPOLLPRI, select.EPOLLIN | select.EPOLLOUT]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        at = hard - 1 if number == "the highest" else 300
+        for fd, events in zip(alike, wanted, strict=False):  # one is not watched
+            os.dup2(fd, at)
+            add(ep, at, events)
+            if number == "others around it":
+                for neighbour in (at - 1, at + 1):
+                    os.dup2(fd, neighbour)
+                    add(ep, neighbour, select.EPOLLRDHUP)
+        for fd in {at - 1, at, at + 1} if number == "others around it" else {at}:
+            os.close(fd)
+        with open(f"/proc/self/fdinfo/{ep}") as file:
+            before = file.read()
+        for fd in (ep, *alike):
+            world.hold(fd)
         (state,) = world.capture(epoll)
-        assert {(w.file_fd, w.events & 5) for w in state.watches} == {(one, 1), (other, 4)}
-        return
-    with pytest.raises(UnsupportedResource, match=f"two files that it knows as fd {number}"):
-        world.capture(epoll)
+        found = sorted((w.file_fd, w.events & 7) for w in state.watches if w.number == at)
+        assert found == list(zip(alike, wanted, strict=False))
+        around = [w.file_fd for w in state.watches if w.number != at]
+        assert sorted(around) == sorted(alike[:4] * (2 if number == "others around it" else 0))
+        with open(f"/proc/self/fdinfo/{ep}") as file:
+            assert file.read() == before
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.usefixtures("told_by")

@@ -68,12 +68,11 @@ class TestAVerb:
             with pytest.raises(PodError, match="cannot be cancelled any more"):
                 client.call("cancel", what=request, timeout=PATIENCE_S)
 
-    @VERBS
     def test_stop_has_its_grace_time_when_the_pod_runs_again(
-        self, base: Path, tmp_path: Path, verb: str, to: str, state: str
+        self, base: Path, tmp_path: Path
     ) -> None:
         with pod(base, "sleep 60") as (started, client), started.connect() as other:
-            request = self.begun(client, base, to, tmp_path)
+            request = self.begun(client, base, "tcp://silent:1", tmp_path)
             reply = other.call("stop", grace=FOREVER, timeout=PATIENCE_S)
             assert reply["outcome"]["status"] == signal.SIGTERM
             with pytest.raises(Cancelled) as caught:
@@ -153,6 +152,40 @@ class TestAVerb:
 
 
 class TestAStop:
+    def test_a_checkpoint_comes_first(self, base: Path, tmp_path: Path) -> None:
+        with pod(base, "sleep 60") as (started, client), started.connect() as other:
+            request = client.send("checkpoint", to=str(tmp_path / "gate"))
+            is_at(base, "checkpointing")
+            said = other.follow(other.send("stop"), PATIENCE_S)
+            assert next(said)["progress"] == {"behind": "checkpoint"}
+            (tmp_path / "gate.open").touch()
+            assert final(client, request)["report"]["bytes"] == 12345
+            assert [*said][-1]["outcome"]["status"] == signal.SIGTERM
+
+    def test_given_up_behind_a_checkpoint(self, base: Path, tmp_path: Path) -> None:
+        with pod(base, "sleep 60") as (started, client), started.connect() as other:
+            request = client.send("checkpoint", to=str(tmp_path / "gate"))
+            is_at(base, "checkpointing")
+            stop = other.send("stop")
+            assert other.call("cancel", what=stop, by="me", timeout=PATIENCE_S)["cancelled"]
+            with pytest.raises(Cancelled) as caught:
+                final(other, stop)
+            assert caught.value.changed.startswith("nothing; the checkpoint goes on")
+            (tmp_path / "gate.open").touch()
+            assert final(client, request)["report"]["bytes"] == 12345
+            assert client.call("status", timeout=PATIENCE_S)["state"] == "running"
+
+    def test_it_says_whom_it_waits_for(self, base: Path) -> None:
+        with pod(base, "trap '' TERM; echo up; exec sleep 60") as (started, client):
+            eventually(lambda: b"up" in (base / "web" / "log").read_bytes())
+            said = client.follow(client.send("stop", grace=FOREVER), PATIENCE_S)
+            told = next(said)["progress"]
+            assert [comm for _, comm in told["left"]] == ["sleep"]
+            assert (told["more"], told["seconds"]) == (0, FOREVER - 1)
+            with started.connect() as other:
+                other.call("stop", kill=True, timeout=PATIENCE_S)
+            assert [*said][-1]["outcome"]["status"] == signal.SIGKILL
+
     def test_its_sigkill_can_be_cancelled(self, base: Path) -> None:
         script = "trap 'echo told' TERM; echo up; while :; do sleep 0.05; done"
         with pod(base, script) as (_, client):

@@ -170,7 +170,7 @@ class TestStart:
             with started.connect() as client:
                 client.call("status", timeout=PATIENCE_S)  # it has seen that
             fifo.write_text("go\n")
-            outcome = started.outcome()
+            outcome = started.hear()
         assert outcome is not None and outcome.status == 3 << 8
 
     def test_one_that_waits_ends_at_once(self, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,13 +33,14 @@ MAKERS = {
 
 BINDS = """
 import os, socket
+from zaptrace.resources.common.permission import Permission
 from zaptrace.resources.unix_socket import names
 def stop(*_): print(flush=True); import signal; signal.pause()
 names.{at} = stop
 sock, within = socket.socket(socket.AF_UNIX), names.Directories()
 spot = names.bind(sock, os.fsencode(os.path.abspath("sock")), b"", within)
 sock.listen()
-spot.move_into_place(b"sock", 0o700)
+spot.move_into_place(b"sock", Permission(0o700, None, None))
 """
 
 

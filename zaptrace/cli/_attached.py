@@ -1,7 +1,8 @@
 """Our terminal, joined to that of a pod.
 
-A pod with a terminal gets every key, so ctrl-c is a byte for its own pty. The one key kept back is
-ctrl-\\ : followed by d it detaches; twice, it is sent once; alone, it is sent after a second.
+A pod with a terminal gets every key, so ctrl-c is a byte for its own pty; the keys that detach are
+kept back (_detach_keys.py). A window that is closed, or a connection that drops, is a detach as well.
+When we leave, what the pod had turned on in our terminal is turned off.
 
 A terminal that is stopped, or that nobody reads, keeps the output and nothing else: keys, signals and
 the end are seen to.
@@ -17,12 +18,17 @@ import sys
 import termios
 import time
 import tty
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import PodError, WireTimeout
+from ..screen.modes import Modes
+from ..screen.questions import Unasked
 from ..supervisor import control
 from ..supervisor.control import Outcome
+from ..supervisor.ring import SCROLLBACK
 from ..supervisor.terminal import get_size
+from ._detach_keys import DetachKeys
 from ._foreground import TO_GROUP, TO_ROOT, Signals, last_words, pass_on
 from ._screen import Screen
 from ._tell import exit_status, explain, say
@@ -30,24 +36,40 @@ from ._tell import exit_status, explain, say
 if TYPE_CHECKING:
     from ..supervisor.control import Client
 
-_DETACH = 0x1C  # ctrl-\
-_DETACH_WAIT_S = 1.0
 _LOOK_MS = 500
+_LOOK_FOR_KEYS_MS = 100
+_CTRL_C = 0x03
+
+
+@dataclass
+class How:
+    """The way in which somebody wants to be attached."""
+
+    owner: bool = False
+    """Signals are passed on (run, restore); else they detach."""
+    redraw: bool = True
+    """First comes what is on the screen; else all that is kept of what was written."""
+    history: int = 0
+    """With so many lines of what scrolled away."""
+    keys: DetachKeys = field(default_factory=DetachKeys)
+    read_only: bool = False
+    hup: bool = False
+    """If our terminal hangs up, so does the pod's."""
 
 
 class Attached:
     """Our terminal, joined to the pty of a pod."""
 
-    def __init__(self, client: Client, signals: Signals, *, owner: bool, tail: int) -> None:
-        """`owner`: signals are passed on (run); else they detach. `tail`: bytes to show first."""
+    def __init__(self, client: Client, signals: Signals, how: How) -> None:
         self._client = client
         self._signals = signals
-        self._owner = owner
-        self._tail = tail
+        self._how = how
         self._in = sys.stdin.fileno() if sys.stdin and sys.stdin.isatty() else -1
         self._tty = self._in
         self._screen = Screen(1)
-        self._held_key_at = 0.0
+        self._modes = Modes()
+        """Of our terminal, as the pod's output has set them."""
+        self._unasked = Unasked()
         self._leaving_at = 0.0
         """When we have asked to be detached."""
         self._wanted_to_end = False
@@ -57,8 +79,8 @@ class Attached:
 
     def run(self) -> Outcome | None:
         """Relay until the pod ends (its outcome) or we detach (None)."""
-        rows, cols = get_size(self._in) if self._in >= 0 else (0, 0)
-        self._request = self._client.send("attach", rows=rows, cols=cols, tail=self._tail)
+        keys = self._how.keys
+        self._ask()
         poller = select.poll()
         stream = self._client.stream
         for fd in (stream.fileno(), self._signals.fd, self._screen.progress):
@@ -69,21 +91,22 @@ class Attached:
         heard = True
         try:
             while True:
-                ready = dict(poller.poll(100 if self._held_key_at else _LOOK_MS))
+                ready = dict(poller.poll(_LOOK_FOR_KEYS_MS if keys.holds else _LOOK_MS))
                 if self._screen.has_moved():
                     self._acknowledge()
                 for number in self._signals.take():
                     self._signal(number)
-                if self._in in ready and not self._keys():
-                    poller.unregister(self._in)
-                    self._in = -1
-                self._release_held_key()
+                if self._in in ready:
+                    self._keys()
+                self._type(keys.overdue())
                 while (message := self._client.receive_now()) is not None:
                     if message.get("id") != self._request:
                         self._failed = message if message.get("ok") is False else self._failed
                         continue
                     if "stream" in message:
                         self._show(message)
+                    elif "screen" in message:
+                        self._draw(message["screen"], message["at"])
                     elif message.get("ok"):
                         report = message.get("outcome")
                         return self._shown(Outcome.from_dict(report)) if report else None
@@ -100,6 +123,18 @@ class Attached:
                     return None  # who is gone is detached, when it hears that
         finally:
             self._restore()
+
+    def _ask(self) -> None:
+        rows, cols = get_size(self._in) if self._in >= 0 else (0, 0)
+        how = self._how
+        self._request = self._client.send(
+            "attach",
+            rows=rows,
+            cols=cols,
+            tail=0 if how.redraw else 2 * SCROLLBACK,
+            redraw=how.redraw,
+            read_only=how.read_only,
+        )
 
     def _is_hung(self) -> bool:
         return time.monotonic() - self._leaving_at > control.SILENCE_S
@@ -128,37 +163,39 @@ class Attached:
         if message.get("skipped"):
             note = f"\r\n[zaptrace: {message['skipped']} bytes scrolled away]\r\n"
             data = note.encode() + data
+        answers = message.get("answers", True)
+        data = self._unasked.rest() + data if answers else self._unasked.of(data)
+        self._modes.follow(data)
         self._screen.show(data, message["at"] + len(message["stream"]))
 
-    def _keys(self) -> bool:
+    def _draw(self, facts: dict[str, Any], at: int) -> None:
+        """What is on the pod's screen; nothing where it has written nothing yet."""
+        from ..screen.drawing import drawn
+        from ..screen.emulator import replayed
+
+        if not facts["data"]:
+            return
+        pod = replayed(facts["before"], facts["data"], facts["sizes"])
+        self._modes = pod.modes
+        self._modes.goes_on(pod.unfinished)
+        self._at_line_start = pod.col == 0
+        self._screen.show(drawn(pod, *get_size(self._tty), self._how.history), at)
+
+    def _keys(self) -> None:
         try:
             data = os.read(self._in, 4096)
         except OSError:
-            return False
-        if not data:
-            return False
-        sent = bytearray()
-        for key in data:
-            if self._held_key_at:
-                self._held_key_at = 0.0
-                if key in b"dD":
-                    self._detach()
-                    continue
-                sent.append(_DETACH)
-                if key != _DETACH:
-                    sent.append(key)
-            elif key == _DETACH:
-                self._held_key_at = time.monotonic()
-            else:
-                sent.append(key)
-        if sent:
-            self._client.post("input", data=bytes(sent))
-        return True
+            data = b""
+        if not data:  # in raw mode no key makes an end
+            self._hung_up()
+        sent, leave = self._how.keys.typed(data)
+        self._type(sent)
+        if leave or (self._how.read_only and _CTRL_C in data):
+            self._detach()
 
-    def _release_held_key(self) -> None:
-        if self._held_key_at and time.monotonic() - self._held_key_at > _DETACH_WAIT_S:
-            self._held_key_at = 0.0
-            self._client.post("input", data=bytes([_DETACH]))
+    def _type(self, data: bytes) -> None:
+        if data and not self._how.read_only:
+            self._client.post("input", data=data)
 
     def _signal(self, number: int) -> None:
         if number == signal.SIGWINCH:
@@ -170,17 +207,26 @@ class Attached:
             os.kill(os.getpid(), signal.SIGSTOP)
             self._raw()
             self._signal(signal.SIGWINCH)
-        elif self._owner:
+        elif number == signal.SIGHUP:
+            self._hung_up()
+        elif self._how.owner:
             self._wanted_to_end |= number in TO_ROOT
             pass_on(self._client, number)
-            if number == signal.SIGHUP:  # our terminal is gone, and we with it
-                self._restore()
-                raise SystemExit(128 + number)
         else:
             self._detach()
 
+    def _hung_up(self) -> NoReturn:
+        """Our terminal is gone, and we with it; the pod only if it was asked for."""
+        with contextlib.suppress(PodError, WireTimeout):
+            if self._how.hup:
+                pass_on(self._client, signal.SIGHUP)
+            self._client.post("detach")
+        raise SystemExit(128 + signal.SIGHUP)
+
     def close(self) -> bool:
         """No more is shown. False when the terminal takes nothing: then we have no words, either."""
+        self._screen.add(self._modes.undone())
+        self._modes = Modes()
         return self._screen.close()
 
     def new_line(self) -> None:
@@ -206,9 +252,9 @@ class Attached:
             self._cooked = None
 
 
-def follow(client: Client, signals: Signals, *, owner: bool, tail: int) -> int:
+def follow(client: Client, signals: Signals, how: How) -> int:
     """Stay with a pod's terminal until it ends or we detach; the exit status for our caller."""
-    attached = Attached(client, signals, owner=owner, tail=tail)
+    attached = Attached(client, signals, how)
     try:
         outcome = attached.run()
     finally:

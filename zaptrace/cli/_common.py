@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import PodError
 from ..supervisor import runtime
 from ..text import shown
 
@@ -16,11 +17,13 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from ..supervisor.control import Client
+    from ._detach_keys import DetachKeys
 
+    KeysType = click.ParamType[DetachKeys]
     TextType = click.ParamType[str]
     NumberType = click.ParamType[int]
 else:  # a generic only from click 8.4 on
-    TextType = NumberType = click.ParamType
+    KeysType = TextType = NumberType = click.ParamType
 
 
 class PodName(TextType):
@@ -38,6 +41,34 @@ class PodName(TextType):
 
 
 POD = PodName()
+
+
+class Keys(KeysType):
+    """Those that detach."""
+
+    name = "keys"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> DetachKeys:
+        """From the command line."""
+        from ._detach_keys import DetachKeys
+
+        try:
+            return value if isinstance(value, DetachKeys) else DetachKeys(value)
+        except PodError as error:
+            self.fail(f"{error.what}: {error.needed}", param, ctx)
+
+
+detach_keys = click.option(
+    "--detach-keys",
+    type=Keys(),
+    metavar="KEYS",
+    help="Detach by these, for example ctrl-p,ctrl-q; ctrl-\\,d when not given.",
+)
+hup = click.option(
+    "--hup", is_flag=True, help="A terminal that hangs up sends SIGHUP to the pod; else we detach."
+)
 IMAGE = click.Path(file_okay=False, path_type=str)
 OUTSIDE = click.option(
     "--outside",

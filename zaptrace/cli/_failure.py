@@ -11,7 +11,7 @@ from ..errors import ZaptraceError
 def told(error: BaseException, argv: list[str]) -> int:
     """Tell the user; the exit status."""
     if isinstance(error, ZaptraceError):
-        _print_error(f"zaptrace: {error}")
+        _print_error(f"zaptrace: {error}{_more(error)}")
         return getattr(error, "exit_status", 1)
     if isinstance(error, KeyboardInterrupt):
         return 130
@@ -26,6 +26,18 @@ def told(error: BaseException, argv: list[str]) -> int:
     doing = f"do zaptrace {argv[0]}" if argv else "start"
     _print_error(f"zaptrace: {unforeseen(doing, error, 'nothing that we know of')}")
     return 1
+
+
+def _more(error: ZaptraceError) -> str:
+    """Where there is more to read about a thing that is refused."""
+    from ..errors import HostError, UnsupportedResource
+
+    if isinstance(error, UnsupportedResource | HostError):
+        from ._topics import topic_of
+
+        if topic := topic_of(error.what):
+            return f"\n  more     zaptrace help {topic.name}"
+    return ""
 
 
 def _print_error(text: str) -> None:

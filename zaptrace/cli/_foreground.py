@@ -6,8 +6,11 @@ It shares our stdio but not our session, so what our terminal tells us is passed
     SIGTERM SIGHUP    to the root process
     SIGTSTP           SIGSTOP to that group, then we stop too; SIGCONT wakes both
     SIGWINCH          to that group
+    USR1 ALRM ...     to the root process: all that may be meant for a program, and would end us
 
-Signals that were ignored when we started (nohup, background jobs) stay ignored.
+What a job is to be saved at (zaptrace run --on) goes to its supervisor instead, and not into the pod.
+Signals that were ignored when we started (nohup, background jobs) stay ignored; so do SIGPIPE and
+SIGXFSZ. Faults of our own (SIGSEGV ...) stay ours.
 """
 
 from __future__ import annotations
@@ -19,17 +22,19 @@ import signal
 from collections import deque
 
 from ..errors import PodError, WireTimeout
-from ._tell import exit_status, explain
+from ..supervisor.control import Outcome
+from ..supervisor.own_process import OTHERS
+from ._tell import exit_status, explain, say
 
 TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..supervisor.control import Client, Outcome
+    from ..supervisor.control import Client
     from ..supervisor.starter import Started
 
 TO_GROUP = (signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH)
-TO_ROOT = (signal.SIGTERM, signal.SIGHUP)
+TO_ROOT = (signal.SIGTERM, signal.SIGHUP, *OTHERS)
 _WATCHED = (*TO_GROUP, *TO_ROOT, signal.SIGTSTP)
 
 
@@ -83,8 +88,12 @@ def _wait(started: Started, signals: Signals) -> Outcome:
                 client = client or clients.enter_context(started.connect())
                 pass_on(client, number)
             if started.lifeline.fileno() in ready:
-                if (outcome := started.outcome()) is not None:
-                    return outcome
+                told = started.hear()
+                if isinstance(told, Outcome):
+                    return told
+                if told is not None:
+                    say(told)
+                    continue
                 return last_words(client or clients.enter_context(started.connect()))
 
 
@@ -97,7 +106,8 @@ def pass_on(client: Client, number: int) -> None:
             # We are continued by now.
             client.post("signal", signal=int(signal.SIGCONT), group=True)
         else:
-            client.post("signal", signal=int(number), group=number in TO_GROUP)
+            group = number in TO_GROUP
+            client.post("signal", signal=int(number), group=group, heard=True)
 
 
 def last_words(client: Client) -> Outcome:

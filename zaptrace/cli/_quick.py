@@ -27,6 +27,11 @@ _SHELLS = {
 }
 """What click's completion scripts expect of us; the value alone where nothing is to be said."""
 
+_FLAGS = {"-d": "detach", "-t": "tty", "-i": "interactive"}
+_FLAGS |= {"--detach": "detach", "--tty": "tty", "--interactive": "interactive"}
+_FLAGS |= {"--json": "as_json", "--hup": "hup"}
+"""Of `run`, and what they say."""
+
 
 def answer(argv: list[str]) -> int | None:
     """The exit status, if this was something for us."""
@@ -45,17 +50,18 @@ def answer(argv: list[str]) -> int | None:
 def run_options(words: list[str]) -> dict[str, Any] | None:
     """The arguments of _start.launch, where there is no doubt about them."""
     asked: dict[str, Any] = {"name": None, "detach": False, "cwd": None, "as_json": False}
-    asked["cpu_level"] = "host"
+    asked |= {"cpu_level": "host", "tty": False, "interactive": False}
+    asked |= {"detach_keys": None, "hup": False}
     env: list[str] = []
     at = 0
     while at < len(words) and words[at].startswith("-"):
         word, at = words[at], at + 1
         if word == "--":
             break
-        if word in ("-d", "--detach"):
-            asked["detach"] = True
-        elif word == "--json":
-            asked["as_json"] = True
+        if word in _FLAGS:
+            asked[_FLAGS[word]] = True
+        elif len(word) > 1 and all("-" + letter in _FLAGS for letter in word[1:]):  # as -it
+            asked.update((_FLAGS["-" + letter], True) for letter in word[1:])
         elif word in ("--name", "--cwd", "--env") and at < len(words):
             value, at = words[at], at + 1
             if value.startswith("-"):

@@ -40,6 +40,11 @@ class Screen:
         self._last = mark
         self._waiting.put((data, mark))
 
+    def add(self, data: bytes) -> None:
+        """Show `data`, of which nobody wants to hear."""
+        if data:
+            self._waiting.put((data, self._last))
+
     def has_moved(self) -> bool:
         """Was something shown since the last time?"""
         with contextlib.suppress(BlockingIOError):

@@ -9,16 +9,23 @@ import os
 import signal
 import sys
 
-from ..errors import ZaptraceError
+from ..errors import Cancelled, PodError, ZaptraceError
+from ..record import Record
 from ..supervisor import runtime
+from ..supervisor.control import SAVED
 from ..supervisor.starter import Job, fill_standard_fds, start
 from ._foreground import Signals, stay
-from ._tell import print_json
+from ._tell import print_json, say
 
 TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
+    from ..supervisor.starter import Started
+    from ._detach_keys import DetachKeys
+
+HISTORY = 500
 LEVELS = {"host": 0, "x86-64-v2": 2, "x86-64-v3": 3, "x86-64-v4": 4}
 """What a pod sees of the processor: all, or the N of a level."""
 
@@ -31,8 +38,16 @@ def launch(
     as_json: bool,
     command_line: Sequence[str],
     cpu_level: str,
+    tty: bool = False,
+    interactive: bool = False,
+    detach_keys: DetachKeys | None = None,
+    hup: bool = False,
+    **of_a_job: Any,
 ) -> int:
-    """zaptrace run, its options read; returns the exit status for our caller."""
+    """zaptrace run, its options read; returns the exit status for our caller.
+
+    `interactive` is what every pod is that does not run in the background.
+    """
     job = Job(
         "launch",
         runtime.place(),
@@ -41,62 +56,126 @@ def launch(
         cwd=os.path.abspath(cwd or os.getcwd()),
         env={**os.environ, **dict(one.split("=", 1) for one in env)},
         cpu_level=LEVELS[cpu_level],
+        **of_a_job,
     )
-    return bring_up(job, detach, print_json if as_json else None)
+    joining = Joining(detach_keys, hup)
+    return bring_up(job, detach, print_json if as_json else None, joining, tty)
+
+
+class Joining(Record):
+    """How our terminal is joined to that of a pod which we start."""
+
+    keys: DetachKeys | None = None
+    """Those that detach, if not the usual ones."""
+    hup: bool = False
+    """A hang-up is for the pod, too."""
+    history: int = HISTORY
+    """Lines that scrolled away which a restored pod's screen is shown with."""
 
 
 _FORGO = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 """Who sends these while the pod is being made does not want it; they are for the pod once it is whole."""
 
 
-def bring_up(job: Job, detach: bool, print_json: Callable[[object], None] | None) -> int:
-    """Start the supervisor for `job`; returns the exit status for our caller."""
+def bring_up(
+    job: Job,
+    detach: bool,
+    print_json: Callable[[object], None] | None,
+    joining: Joining,
+    tty: bool = False,
+) -> int:
+    """Start the supervisor for `job`; returns the exit status for our caller.
+
+    With `tty` it gets a terminal whatever we have; `joining` is how we are joined to that.
+    """
     fill_standard_fds()
     try:
         if job.name is not None:
             runtime.check_name(job.name)
         if detach:
-            return _in_background(job, print_json)
-        return _in_foreground(job)
+            return _in_background(job, print_json, tty)
+        if tty and not _on_terminal():
+            raise no_terminal("run it in a terminal", "leave -t away, or leave it to itself: -d -t")
+        return _in_foreground(job, joining)
     except ZaptraceError as e:
         if not hasattr(e, "exit_status"):
             e.exit_status = 125
         raise
 
 
-def _in_background(job: Job, print_json: Callable[[object], None] | None) -> int:
-    job.stdio = "log"
+def _in_background(job: Job, print_json: Callable[[object], None] | None, tty: bool) -> int:
+    job.stdio = "tty" if tty else "log"
+    if tty and sys.stdin and sys.stdin.isatty():
+        _like_ours(job)
     with start(job, forked=True) as started:
         if print_json:
-            print_json(
-                {"name": started.name, "instance": started.instance, "supervisor": started.pid}
-            )
+            told = {"name": started.name, "instance": started.instance, "supervisor": started.pid}
+            print_json({**told, "notes": started.notes})
         else:
             print(started.name)
+            _tell_notes(started)
     return 0
 
 
-def _in_foreground(job: Job) -> int:
+def _like_ours(job: Job) -> None:
+    import termios
+
+    from ..supervisor.terminal import get_size
+
+    job.rows, job.cols = get_size(sys.stdin.fileno())
+    job.termios = termios.tcgetattr(sys.stdin.fileno())
+
+
+def _in_foreground(job: Job, joining: Joining) -> int:
     job.foreground = True
     if _on_terminal():
-        import termios
-
-        from ..supervisor.terminal import get_size
-
         job.stdio = "tty"
-        job.rows, job.cols = get_size(sys.stdin.fileno())
-        job.termios = termios.tcgetattr(sys.stdin.fileno())
+        _like_ours(job)
     sys.stdout.flush()
     with Signals() as signals:
-        given_up = lambda: not _FORGO.isdisjoint(signals.caught)  # noqa: E731
-        with start(job, forked=True, gives_up=given_up) as started:
+        wanted_away = _FORGO.union(job.on)
+        given_up = lambda: not wanted_away.isdisjoint(signals.caught)  # noqa: E731
+        try:
+            started = start(job, forked=True, gives_up=given_up)
+        except Cancelled as e:
+            if not set(job.on).isdisjoint(signals.caught):  # no more is lost than was not begun
+                e.exit_status = SAVED
+            raise
+        with started:
+            _tell_notes(started)
             if started.stdio != "tty":
                 return stay(started, signals)
-            from ..supervisor.ring import SCROLLBACK
-            from ._attached import follow
+            from ._attached import How, follow
 
+            # Nothing was lost of a pod that begins: what it asks its terminal is for ours to answer.
+            how = How(
+                owner=True,
+                redraw=job.verb == "restore",
+                history=joining.history,
+                hup=joining.hup,
+            )
+            how.keys = joining.keys or how.keys
             with started.connect() as client:
-                return follow(client, signals, owner=True, tail=2 * SCROLLBACK)
+                return follow(client, signals, how)
+
+
+def no_terminal(what: str, do: str) -> ZaptraceError:
+    """There is none to join to a pod's."""
+    return PodError(
+        f"cannot {what}: this is no terminal",
+        needed="a terminal as stdin and as stdout",
+        found=" and ".join(
+            f"{name} is {'one' if stream and stream.isatty() else 'none'}"
+            for name, stream in (("stdin", sys.stdin), ("stdout", sys.stdout))
+        ),
+        do=do,
+        changed="nothing",
+    )
+
+
+def _tell_notes(started: Started) -> None:
+    for note in started.notes:
+        say(note)
 
 
 def _on_terminal() -> bool:

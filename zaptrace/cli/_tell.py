@@ -31,10 +31,19 @@ def say(text: str) -> None:
 
 
 def exit_status(outcome: Outcome) -> int:
-    """What a shell would report: the status, or 128 + the signal; 0 for a pod that went on."""
+    """What a shell would report: the status, or 128 + the signal; 0 for a pod that went on.
+
+    Of a job, 85 that it was saved, and nothing else: a program's own 85 is told as 86.
+    """
+    from ..supervisor.control import SAVED
+
+    if outcome.saved:
+        return SAVED
     if outcome.status is None:
         return 0
     code = os.waitstatus_to_exitcode(outcome.status)
+    if code == SAVED and outcome.images:
+        return SAVED + 1
     return code if code >= 0 else 128 - code
 
 
@@ -44,11 +53,17 @@ def explain(name: str, outcome: Outcome) -> None:
         say(f"pod {name}: {text}")
     if outcome.how == "migrated":
         say(f"pod {name} moved to {outcome.to} and runs on there")
+    elif outcome.saved:
+        say(f"the job was saved to {outcome.to}; run again, it goes on from there")
     elif outcome.how == "checkpointed":
         say(f"pod {name} was stopped by a checkpoint; zaptrace restore {outcome.to} brings it back")
     elif outcome.how == "failed":
         say(outcome.why)
     elif outcome.how == "discarded":
         say(f"pod {name} was discarded")
+    elif outcome.status is not None and outcome.images and exit_status(outcome) == 86:
+        say(
+            "the program's own exit status is 85, which is what a job that was saved has: it is told as 86"
+        )
     elif outcome.left:
         say(f"pod {name} lives on with {outcome.left} more processes")

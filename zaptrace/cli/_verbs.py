@@ -19,6 +19,7 @@ VERBS = {
     "signal": "send a signal into a pod",
     "stop": "end a pod",
     "demo": "watch a pod move between two host servers",
+    "help": "what is refused, and what works instead",
     "completion": "print the shell's completion script",
 }
 """Kept here so that `zaptrace --help` loads no verb."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -13,26 +12,64 @@ from ..supervisor import runtime
 from ..text import shown
 from ._common import POD, allow_changed, as_json, connect, size, span
 from ._tell import print_json
+from ._topics import topic_of
+
+_COMMAND = "zaptrace.check.command"
 
 if TYPE_CHECKING:
-    from ..linux.abilities import Ability
+    from collections.abc import Sequence
 
 
-@click.command()
+class _Check(click.Command):
+    """Keeps what is behind `--` apart: it is a command line, and no pod."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, with what is before it."""
+        if "--" in args:
+            at = args.index("--")
+            ctx.meta[_COMMAND] = args[at + 1 :]
+            args = args[:at]
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_Check)
 @click.argument("what", metavar="[POD|IMAGE]", required=False, type=POD)
+@click.option(
+    "--for",
+    "seconds",
+    type=click.FloatRange(0, 3600),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With a COMMAND: how long it runs before it is looked at.",
+)
 @allow_changed
 @as_json
-def command(what: str | None, allow_changed: tuple[str, ...], as_json: bool) -> int:
+@click.pass_context
+def command(
+    ctx: click.Context,
+    what: str | None,
+    seconds: float,
+    allow_changed: tuple[str, ...],
+    as_json: bool,
+) -> int:
     """See what this host can do, if POD can be moved, or if IMAGE can be restored here.
 
     \b
     zaptrace check             what zaptrace needs of this host, each thing tried
     zaptrace check web         would a checkpoint of this pod work? It is frozen for a moment.
     zaptrace check web.zap     would a restore of this image work here? Nothing is made.
+    zaptrace check job.images  the same, of the newest good one of a job's images
+    zaptrace check -- ./serve  runs that for a moment: could it be carried?
 
-    A no says because of what, what that costs you, and what to do. Exit status 1 when no pod can run
-    here, or this one cannot be checkpointed, or that image not be restored.
+    A no says because of what, what that costs you, and what to do. Files that the pod wrote to and
+    that have grown since the image was made are named: it would write the same again. Exit status 1
+    when no pod can run here, or this one cannot be checkpointed, or that image not be restored.
     """
+    if (command_line := ctx.meta.get(_COMMAND)) is not None:
+        if what is not None or not command_line:
+            raise click.UsageError("a pod, an image, or a command behind --")
+        return _program(command_line, seconds, as_json)
     if what is None:
         return _host(as_json)
     if runtime.pods(runtime.root()).count(what):
@@ -47,9 +84,9 @@ def command(what: str | None, allow_changed: tuple[str, ...], as_json: bool) -> 
 
 
 def _host(as_json: bool) -> int:
-    from ..linux import abilities, spare
+    from ..api.host import abilities
 
-    found = [*abilities.probe(), *spare.probe(), _runtime_directory(), _images()]
+    found = abilities()
     if as_json:
         print_json([vars(a) for a in found])
     else:
@@ -59,29 +96,6 @@ def _host(as_json: bool) -> int:
                 if text:
                     click.echo(f"{'':<6}{word:<17} {shown(text)}")
     return 0 if all(a.ok for a in found if a.needed) else 1
-
-
-def _runtime_directory() -> Ability:
-    from ..linux.abilities import Ability
-    from ..linux.spare import space
-
-    do = "set ZAPTRACE_RUNTIME_DIR to a directory of yours that can be written"
-    try:
-        place = runtime.root()
-    except (ZaptraceError, OSError) as error:
-        why = str(error).partition("\n")[0]
-        return Ability("runtime directory", False, why, "no pod runs here", do, needed=True)
-    costs = "no pod runs here"
-    tried = space("runtime directory", place, costs, do, enough=1 << 20, short=costs)
-    return replace(tried, needed=True)
-
-
-def _images() -> Ability:
-    from ..linux.spare import space
-
-    do = "go where there is room, or give --to a place that has it"
-    costs, short = "images cannot be written here", "only small images can be written here"
-    return space("images, here", os.getcwd(), costs, do, enough=64 << 20, short=short)
 
 
 def _pod(name: str, as_json: bool) -> int:
@@ -101,23 +115,56 @@ def _pod(name: str, as_json: bool) -> int:
     return 0
 
 
+def _program(command_line: list[str], seconds: float, as_json: bool) -> int:
+    """It may have ended by then, which is an answer too: nothing was there to be looked at."""
+    from ..api.verbs import launch
+
+    with launch(command_line, on_exit="stop") as pod:
+        try:
+            outcome = pod.wait(seconds)
+        except TimeoutError:
+            return _pod(pod.name, as_json)
+        said = pod.logs()
+    raise PodError(
+        f"{command_line[0]} ended before it was looked at",
+        needed=f"a program that runs for {seconds:g} s",
+        found=f"exit status {outcome.returncode}; it wrote: {said[-400:].strip() or 'nothing'}",
+        do="look earlier: zaptrace check --for SECONDS -- COMMAND",
+        changed="nothing",
+    )
+
+
 def _image(path: str, allow_changed: tuple[str, ...], as_json: bool) -> int:
-    from ..image.image import Image
+    from ..pod.contents import read
+    from ..pod.growth import grown
+    from ..pod.newest import open_newest
     from ..pod.restore import claim
 
-    with Image.open(path) as image:
-        return _tell(
-            f"image {path} can be restored here", claim(image, allow_changed=allow_changed), as_json
-        )
+    notes: list[str] = []
+    try:
+        image, passed_over = open_newest(path)
+        with image:
+            path = image.directory
+            errors = claim(image, allow_changed=allow_changed)
+            files = grown(read(image), [os.fsencode(os.path.realpath(p)) for p in allow_changed])
+        notes += [f"passed over: {error.what}" for error in passed_over]
+        notes += [f"{file}; restore --truncate-files cuts it back" for file in files]
+    except ZaptraceError as error:  # one that cannot be read is a no as well
+        errors = [error]
+    return _tell(f"image {path} can be restored here", errors, as_json, notes)
 
 
-def _tell(title: str, errors: list[ZaptraceError], as_json: bool) -> int:
+def _tell(title: str, errors: list[ZaptraceError], as_json: bool, notes: Sequence[str] = ()) -> int:
     if as_json:
-        print_json({"ok": not errors, "errors": [e.to_dict() for e in errors]})
+        told = {"ok": not errors, "errors": [e.to_dict() for e in errors], "notes": list(notes)}
+        print_json(told)
     else:
         click.echo(f"{_mark(not errors)} {shown(title)}")
         for error in errors:
-            click.echo(str(error))
+            topic = topic_of(error.what)
+            click.echo(f"{error}" + (f"\n  more     zaptrace help {topic.name}" if topic else ""))
+        for note in notes:
+            click.echo(f"{'':<6}{shown(note)}")
     return 1 if errors else 0
 
 

@@ -21,10 +21,22 @@ from ._tell import print_json
     default=True,
     help="With --stop: restore the image beside the pod first, as a trial (default).",
 )
+@click.option(
+    "--scrollback/--no-scrollback",
+    default=True,
+    help="With what was on the screen of its terminal, and the last MiB before (default).",
+)
 @OUTSIDE
 @as_json
 def command(
-    pod: str, to: str, then: str, codec: str, rehearsal: bool, outside: str, as_json: bool
+    pod: str,
+    to: str,
+    then: str,
+    codec: str,
+    rehearsal: bool,
+    scrollback: bool,
+    outside: str,
+    as_json: bool,
 ) -> None:
     """Write POD to an image.
 
@@ -47,6 +59,7 @@ def command(
             codec=None if codec == "none" else codec,
             rehearsal=rehearsal,
             outside=outside,
+            scrollback=scrollback,
             progress=show,
         )
     report = reply["report"]

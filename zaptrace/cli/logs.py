@@ -32,8 +32,8 @@ def command(pod: str, follow: bool) -> None:
     zaptrace logs -f web       and what it writes from now on
 
     Of a long log the last 16 MiB are there, and up to 32. Also works for a pod that ended, until
-    another of that name ends. Of a pod with a terminal it prints the scrollback: the last MiB, as
-    the terminal got it.
+    another of that name ends. Of a pod with a terminal it prints the scrollback, the last MiB: to a
+    terminal as text with its colours, elsewhere as the terminal got it.
     """
     base = runtime.root()
     path = base / runtime.check_name(pod)
@@ -93,6 +93,15 @@ def _copy(log: Path, stream: IO[bytes], path: Path | None) -> None:
 
 
 def _scrollback(pod: str) -> None:
+    """On a terminal what it shows: as it stands it would ask ours questions, and turn things on."""
     with connect(pod) as client:
-        sys.stdout.buffer.write(client.call("scrollback", timeout=10)["data"])
+        if sys.stdout.isatty():
+            from ..screen.drawing import printed
+            from ..screen.emulator import replayed
+
+            shown = client.call("scrollback", timeout=10, screen=True)["screen"]
+            data = printed(replayed(shown["before"], shown["data"], shown["sizes"]))
+        else:
+            data = client.call("scrollback", timeout=10)["data"]
+        sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()

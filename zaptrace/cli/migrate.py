@@ -16,10 +16,22 @@ from ._tell import print_json
 @click.option("--key", metavar="zap-...", help="The server's key, when it is not known yet.")
 @click.option("--name", help="What the pod is called there.")
 @click.option("--codec", type=click.Choice(["none", "lz4", "zstd"]), default="none")
+@click.option(
+    "--scrollback/--no-scrollback",
+    default=True,
+    help="With what was on the screen of its terminal, and the last MiB before (default).",
+)
 @OUTSIDE
 @as_json
 def command(
-    pod: str, to: str, key: str | None, name: str | None, codec: str, outside: str, as_json: bool
+    pod: str,
+    to: str,
+    key: str | None,
+    name: str | None,
+    codec: str,
+    scrollback: bool,
+    outside: str,
+    as_json: bool,
 ) -> None:
     """Move POD to the host server at tcp://HOST:PORT.
 
@@ -37,7 +49,7 @@ def command(
     options["config"] = os.environ.get("ZAPTRACE_CONFIG_DIR")
     options = {k: v for k, v in options.items() if v is not None}
     with connect(pod) as client, progress_bar(f"migrate {pod}") as show:
-        reply = client.call("migrate", to=to, options=options, progress=show)
+        reply = client.call("migrate", to=to, options=options, scrollback=scrollback, progress=show)
     report = reply["report"]
     if as_json:
         print_json({"pod": pod, "to": to, **report})

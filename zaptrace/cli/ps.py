@@ -18,15 +18,22 @@ _PATIENCE_S = 3.0
 
 @click.command()
 @click.argument("pod", type=POD, required=False)
+@click.option("--stats", is_flag=True, help="How often POD stopped for the tracer, by system call.")
 @as_json
-def command(pod: str | None, as_json: bool) -> None:
+def command(pod: str | None, stats: bool, as_json: bool) -> None:
     """List the pods, or the processes of POD.
 
     \b
     zaptrace ps                every pod of this user on this host
     zaptrace ps web            its processes; VPID is the number that the pod sees
+    zaptrace ps --stats web    what it stopped for since it was started or restored here, and how often
     zaptrace ps --json         the same for programs
     """
+    if stats:
+        if pod is None:
+            raise click.UsageError("--stats wants a POD")
+        _stats(pod, as_json)
+        return
     if pod is not None:
         _one(pod, as_json)
         return
@@ -74,6 +81,19 @@ def _one(pod: str, as_json: bool) -> None:
         for p in processes
     ]
     table(("VPID", "RPID", "PPID", "STATE", "THREADS", "NAME"), rows)
+
+
+def _stats(pod: str, as_json: bool) -> None:
+    with connect(pod) as client:
+        facts = client.call("stats")
+    if as_json:
+        print_json({k: v for k, v in facts.items() if k not in ("v", "id", "ok")})
+        return
+    table(("STOPS", "WHY"), [(n, why) for why, n in facts["stops"].items() if n])
+    if facts["calls"]:
+        click.echo()
+        rows = [(c["entered"], c["left"], c["answered"], c["name"]) for c in facts["calls"]]
+        table(("IN", "OUT", "ANSWERED", "CALL"), rows)
 
 
 def _count(threads: Any) -> int:

@@ -6,7 +6,9 @@ import os
 
 import click
 
-from ._common import IMAGE, allow_changed, as_json
+from ._common import IMAGE, allow_changed, as_json, detach_keys, hup
+from ._detach_keys import DetachKeys
+from ._job import truncate_files as truncate_files_option
 from ._tell import print_json
 
 
@@ -14,27 +16,42 @@ from ._tell import print_json
 @click.argument("image", type=IMAGE)
 @click.option("--name", help="Name of the pod; the one it had when not given.")
 @click.option("-d", "--detach", is_flag=True, help="Leave it in the background, with a log.")
+@detach_keys
+@hup
 @allow_changed
+@truncate_files_option
 @as_json
 def command(
-    image: str, name: str | None, detach: bool, allow_changed: tuple[str, ...], as_json: bool
+    image: str,
+    name: str | None,
+    detach: bool,
+    detach_keys: DetachKeys | None,
+    hup: bool,
+    allow_changed: tuple[str, ...],
+    truncate_files: bool,
+    as_json: bool,
 ) -> int:
     """Make a pod from IMAGE; it goes on where it was.
+
+    IMAGE may be the directory of a job's images (run --images): then from the newest that is good.
 
     \b
     zaptrace restore web.zap -d             in the background
     zaptrace restore web.zap                in the foreground, as zaptrace run would have it
     zaptrace restore web.zap --name web-2   under another name
 
-    A pod that had a terminal of its own brings it along. Stdio that came from outside the pod is
-    connected to ours, to a new pty, or with -d to /dev/null and the log. The image stays as it is.
+    A pod that had a terminal of its own brings it along, with what was on its screen. Stdio that
+    came from outside the pod is connected to ours, to a new pty, or with -d to /dev/null and the
+    log. The image stays as it is.
     Files that the pod had open or mapped have to be what they were: the same contents as far as they
     went then. For data that may be other data, say so with --allow-changed.
+    What it wrote after the image was made it writes again: files that have grown since are named, and
+    --truncate-files cuts them back to what they were, just before the pod runs.
     Exit status: as for zaptrace run.
     """
     from ..supervisor import runtime
     from ..supervisor.starter import Job
-    from ._start import bring_up
+    from ._start import Joining, bring_up
 
     job = Job(
         "restore",
@@ -42,5 +59,6 @@ def command(
         name,
         image=os.path.abspath(image),
         allow_changed=[os.path.abspath(path) for path in allow_changed],
+        cut_back=truncate_files,
     )
-    return bring_up(job, detach, print_json if as_json else None)
+    return bring_up(job, detach, print_json if as_json else None, Joining(detach_keys, hup))

@@ -192,6 +192,12 @@ def without_faulting(level: int) -> str:
     )
 
 
+BEGAN_WITHOUT = (
+    "this pod began on a processor without CPUID faulting, and goes on without: a program that asks "
+    "the processor itself sees all of it, and may use what another host of the pod's level lacks"
+)
+
+
 def keep_to(level: int, env: dict[str, str]) -> None:
     """For programs that begin with the environment `env`. HostError: there is less than the level."""
     check_level(level)

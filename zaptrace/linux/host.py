@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from ..errors import HostError
 from ..shapes import U32, Length, OneOf, Size, Word
 from . import cpu
+from .native import Handle, lib
 
 
 def boot_id() -> str:
@@ -54,7 +55,12 @@ def is_this_one(made_on: Facts) -> bool:
     return bool(ours) and made_on.boot_id == ours
 
 
-def facts(level: int = 0) -> Facts:
+def facts_of(pod: Handle) -> Facts:
+    """Those that a pod of this host, and its image, have."""
+    return facts(lib.zt_pod_cpu_level(pod), faulting=bool(lib.zt_pod_cpu_faulting(pod)))
+
+
+def facts(level: int = 0, *, faulting: bool = True) -> Facts:
     """Those of this host; of a processor at a level, if one is given.
 
     The level is that of the pod (`run --cpu-level`), which has seen no more; without CPUID faulting
@@ -67,7 +73,7 @@ def facts(level: int = 0) -> Facts:
         boot_id=boot_id(),
         cpu_features=sorted(cpu.LEVELS[level] if level else cpu.features()),
         xsave=Saved(**cpu.layout().plain()),
-        cpu_level=level if cpu.has_faulting() else 0,
+        cpu_level=level if faulting else 0,
         signal_stack=cpu.smallest_signal_stack(),
         page_size=resource.getpagesize(),
     )

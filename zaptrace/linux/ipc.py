@@ -52,6 +52,9 @@ class Object:
     gid: U32
     size: Size
     stamps: Annotated[list[I64], Length(lib.ZT_IPC_STAMPS)]
+    cuid: U32 | None = None
+    cgid: U32 | None = None
+    """Who has made it; None: its owner."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ def objects(pod: Handle) -> list[Object]:
                 one.gid,
                 one.size,
                 list(one.stamps),
+                one.cuid,
+                one.cgid,
             )
         )
         one = lib.zt_ipc_next(ipcs, one)
@@ -113,6 +118,8 @@ def settle(pod: Handle, like: Object) -> None:
 def _native(like: Object) -> zt_ipc:
     fields = {**asdict(like), "rid": -1}
     del fields["locked"]
+    fields["cuid"] = like.uid if like.cuid is None else like.cuid
+    fields["cgid"] = like.gid if like.cgid is None else like.cgid
     return ffi.new("zt_ipc *", fields)
 
 

@@ -66,6 +66,13 @@ def check(result: int, err: Err) -> int:
     if err.kind == lib.ZT_ERR_GONE:
         raise TraceeGone(f"a process of the pod died: {text}")
     refused = text.startswith("seccomp: ") or err.os_errno == errno.EPERM
+    if refused and err.kind == lib.ZT_ERR_OS and (tracer := _tracer()):
+        raise HostError(
+            "cannot start a pod in a pod, nor where a debugger traces us",
+            needed="a process that nobody traces: each has one tracer",
+            found=f"process {tracer} traces us; ptrace answers: {text.rpartition(': ')[2]}",
+            remedy="start both pods side by side, from outside",
+        )
     if refused and err.kind == lib.ZT_ERR_OS:
         raise HostError(
             f"this host does not allow tracing: {text}",
@@ -90,6 +97,12 @@ def check(result: int, err: Err) -> int:
     if err.kind == lib.ZT_ERR_HARMED:
         failure.changed = "perhaps how that process handles a fault; the pod goes on"
     raise failure
+
+
+def _tracer() -> int:
+    """Who traces us; 0 for nobody."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        return next((int(line.split()[1]) for line in status if line.startswith("TracerPid")), 0)
 
 
 def read_memory(rpid: int, address: int, size: int) -> bytes:

@@ -123,7 +123,8 @@ class Thread:
         check(lib.zt_sigmask_set(self._pod, self.rtid, mask, err := new_error()), err)
 
     def pending(self, *, shared: bool) -> list[bytes]:
-        """The siginfo_t of pending signals, of the thread or (shared) of its process, in order."""
+        """The siginfo_t of pending signals, of the thread or (shared) of its process, in order; but for
+        those that do not come to the pod's programs (zt_pod_keep_out)."""
         count = ffi.new("int32_t *")
         most = _SIGINFO_FIRST
         while True:
@@ -139,7 +140,8 @@ class Thread:
                 break
             most *= 16
         size = _SIGINFO_SIZE
-        return [bytes(buffer[i * size : (i + 1) * size]) for i in range(count[0])]
+        found = [bytes(buffer[i * size : (i + 1) * size]) for i in range(count[0])]
+        return [one for one in found if not lib.zt_pod_keeps_out(self._pod, ffi.from_buffer(one))]
 
     def rseq(self) -> Rseq:
         """A zt_rseq; address 0 when none is registered."""

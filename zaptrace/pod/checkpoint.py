@@ -25,11 +25,11 @@ from ..image.image import pack_states
 from ..image.sink import Buffer, PartWriter, Sink
 from ..limits import STATES, UNBOUNDED, Budget
 from ..linux import host
-from ..linux.native import lib
 from ..log import fault
 from ..resources.inotify.hush import Hush
 from ..resources.room import Room, encode_state
 from ..view.frozen import FrozenPod, Outside
+from ..view.scrollback import Scrollback
 from ..view.store import RECORD
 from .pod import Pod
 from .rehearsal import rehearse
@@ -58,6 +58,7 @@ class _How:
     outside: Outside
     hush: Hush
     cancel: Cancel
+    scrollback: Callable[[], Scrollback | None]
 
 
 def checkpoint(
@@ -69,6 +70,7 @@ def checkpoint(
     outside: Outside = "refuse",
     progress: Callable[[str, int], None] | None = None,
     cancel: Cancel | None = None,
+    scrollback: Callable[[], Scrollback | None] = lambda: None,
 ) -> Report:
     """Write the pod to a sink; afterwards let it go on, end it, or leave it frozen.
 
@@ -78,9 +80,10 @@ def checkpoint(
     `progress(room, bytes so far)` is called as rooms are captured.
     Raises UnsupportedResource, ImageError, TraceeGone, PodError, Cancelled, and what the restore would
     raise; then the pod is as it was, if it lives, and the sink aborted. `cancel` is the sink's, too.
+    `scrollback` says, once the pod stands still, what it wrote to its own terminal.
     """
     was_frozen = pod.frozen
-    how = _How(outside, Hush(), cancel or Cancel())
+    how = _How(outside, Hush(), cancel or Cancel(), scrollback)
     counting = Counting(sink, progress, how.cancel.check)
     try:
         with refusals_of_the_host(f'cannot checkpoint pod "{pod.name}"'):
@@ -147,7 +150,7 @@ def _capture_settled(
 def _capture_all(pod: Pod, counting: Counting, how: _How) -> dict[str, Any]:
     try:
         with contextlib.closing(pod.frozen_view()) as frozen:
-            frozen.outside = how.outside
+            frozen.outside, frozen.scrollback = how.outside, how.scrollback
             manifest = capture(frozen, counting, hush=how.hush)
             pod.before_end = frozen.at_end
             return manifest
@@ -193,7 +196,7 @@ def capture(
             part.write(record)
     return {
         "created": time.time(),
-        "host": host.facts(lib.zt_pod_cpu_level(frozen.handle)).plain(),
+        "host": host.facts_of(frozen.handle).plain(),
         "pod": {
             "name": frozen.name,
             "root": frozen.processes[0].vpid,

@@ -28,6 +28,15 @@ def environment(env: Mapping[str, str] | None, cpu_level: int) -> dict[str, str]
     return found
 
 
+def hides(cpu_level: int) -> bool:
+    """Is CPUID to be a fault for a pod's programs, so that they see no more than the level?"""
+    if not cpu_level:
+        return False
+    from ..linux import cpu
+
+    return cpu.has_faulting()
+
+
 def find(command: str, env: Mapping[str, str], cwd: str | None) -> str:
     """The file that a shell would execute. Raises LaunchError."""
     if "/" in command:

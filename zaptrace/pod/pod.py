@@ -19,7 +19,7 @@ from ..ids import Rpid, Vpid
 from ..linux.native import Handle, NativeError, check, ffi, lib, new_error
 from ..log import fault, log, unforeseen
 from ..record import Record, field
-from .command import c_string, c_strings, environment, find, launch_error, raise_file_limit
+from .command import c_string, c_strings, environment, find, hides, launch_error, raise_file_limit
 from .stdio import Stdio
 
 TYPE_CHECKING = False  # as typing's, which takes long to load
@@ -258,7 +258,7 @@ class Pod:
         path = find(argv[0], env := environment(env, cpu_level), cwd)
         pod = cls(name, stdio=stdio)
         try:
-            pod.call(lib.zt_pod_set_cpu_level, pod.handle, cpu_level)
+            pod.call(lib.zt_pod_set_cpu_level, pod.handle, cpu_level, hides(cpu_level))
             pod.call(lambda: pod.launch_root(path, argv, env, cwd, nofile=raise_file_limit()))
         except BaseException:
             pod.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import NoReturn
 
@@ -15,10 +15,12 @@ from ..image.image import Image
 from ..linux import host, outside
 from ..linux.native import check, lib, new_error
 from ..log import fault
-from ..view.build import Build, Stage
+from ..view.build import Build, Deferred, Stage
 from ..view.store import fill_store
+from . import growth
 from .command import raise_file_limit
 from .contents import Contents, Rooms, read
+from .growth import grown
 from .pod import Pod, Stdio
 
 FAULT_POINTS = {stage: f"restore.after_{stage.name.lower()}" for stage in Stage}
@@ -31,12 +33,17 @@ def restore(
     stdio: Stdio | None = None,
     hold: bool = False,
     allow_changed: Collection[str] = (),
+    cut_back: bool = False,
+    tell: Callable[[str], object] = lambda _: None,
+    ports: Mapping[int, int] | None = None,
     cancel: Cancel | None = None,
 ) -> Pod:
     """The pod of an image, running, or (`hold`) whole but frozen until `thaw`.
 
     With `hold`, what the pod's former self still holds on this host is taken at the thaw. The files
-    at the paths `allow_changed` may be other ones than they were.
+    at the paths `allow_changed` may be other ones than they were. Files that the pod wrote to and that
+    have grown since are told (growth.py), and at the thaw cut back to what they were if so wished.
+    Who listens at a port of `ports` does so at the one that it is mapped to.
 
     Raises RestoreError, BadImage, HostError, Cancelled; then nothing of the pod is left.
     """
@@ -52,8 +59,15 @@ def restore(
             contended=contended,
             rehearsal=False,
             allow_changed=_paths(allow_changed),
+            ports=ports,
             cancel=cancel,
         )
+        files = grown(contents, _paths(allow_changed))
+        for file in files:
+            how = "is cut back" if cut_back else "left as it is; --truncate-files cuts it back"
+            tell(f"{file}; {how}")
+        if cut_back and files:
+            pod.before_thaw.append(Deferred(partial(growth.cut_back, files), lambda: None))
         if not hold:
             pod.thaw()
     except BaseException as error:
@@ -72,13 +86,15 @@ def make(
     contended: bool,
     rehearsal: bool,
     allow_changed: frozenset[bytes] = frozenset(),
+    ports: Mapping[int, int] | None = None,
     cancel: Cancel | None = None,
 ) -> None:
     """Make the pod of an image in `pod`, a moved one that is empty; it stays frozen. See Build."""
     raise_file_limit()
     check = (cancel or Cancel()).check
     with refusals_of_the_host(f'cannot restore pod "{pod.name}"'):
-        pod.call(_make, pod, image, contents, contended, rehearsal, allow_changed, check)
+        others = dict(ports or {})
+        pod.call(_make, pod, image, contents, contended, rehearsal, allow_changed, others, check)
 
 
 def _paths(names: Collection[str]) -> frozenset[bytes]:
@@ -137,6 +153,7 @@ def _make(
     contended: bool,
     rehearsal: bool,
     allow_changed: frozenset[bytes],
+    ports: dict[int, int],
     check_wanted: Callable[[], None],
 ) -> None:
     fill_store(pod.handle, contents.stored)
@@ -179,11 +196,12 @@ def _make(
         contended=contended,
         rehearsal=rehearsal,
         allow_changed=allow_changed,
+        ports=ports,
     )
     try:
         with ours, theirs:
             fill(build, contents.rooms, check_wanted)
-        pod.tty_master = build.tty_master
+        pod.tty_master, pod.stdio.scrollback = build.tty_master, build.scrollback
     finally:
         pod.before_thaw = build.before_thaw
         build.close()
@@ -197,7 +215,7 @@ def fill(build: Build, rooms: Rooms, check_wanted: Callable[[], None] = lambda: 
         fault(FAULT_POINTS[stage])
         check_wanted()
     build.close_inodes()  # what watches files from now on would tell that they are closed
-    for work in build.last:
+    for work in (*build.last, *build.loads):
         try:
             work()
         except OSError as error:

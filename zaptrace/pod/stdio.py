@@ -7,12 +7,18 @@ import stat
 
 from ..record import Record
 
+TYPE_CHECKING = False  # as typing's, which takes long to load
+if TYPE_CHECKING:
+    from ..view.scrollback import Scrollback
+
 
 class Stdio(Record):
     """What becomes 0, 1 and 2 of a pod's first process; -1 stays closed.
 
     With `tty` all three are the slave of a pseudoterminal, which becomes its controlling terminal;
-    `master` is the other end, for a checkpoint to find what is pending in it.
+    `master` is the other end, for a checkpoint to find what is pending in it. With `logs` a regular
+    file is taken for output's, too: a job's belongs to its batch system, which gives it another one
+    where the job goes on.
     """
 
     stdin: int = 0
@@ -20,6 +26,9 @@ class Stdio(Record):
     stderr: int = 2
     tty: bool = False
     master: int | None = None
+    scrollback: Scrollback | None = None
+    """What a restored pod wrote to its own terminal before."""
+    logs: bool = False
 
     def named(self) -> dict[str, int]:
         return {"stdin": self.stdin, "stdout": self.stdout, "stderr": self.stderr}
@@ -32,7 +41,8 @@ class Stdio(Record):
                 continue
             status = os.fstat(fd)
             kind = stat.S_IFMT(status.st_mode)
-            if kind in (stat.S_IFREG, stat.S_IFDIR) or _is_well_known(status):
+            log = self.logs and kind == stat.S_IFREG and slot != "stdin"
+            if (kind in (stat.S_IFREG, stat.S_IFDIR) and not log) or _is_well_known(status):
                 continue
             found.setdefault((status.st_dev, status.st_ino), slot)
         return found

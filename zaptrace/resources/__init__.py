@@ -31,10 +31,12 @@ from . import (
     mqueue,
     namespace_file,
     netlink_socket,
+    packet_socket,
     pidfd,
     pipe,
     posix_timer,
     process,
+    raw_socket,
     regular_file,
     seccomp,
     signal,
@@ -60,8 +62,10 @@ FILE_KINDS: tuple[FileKind[Any], ...] = (
     pidfd,
     memfd,
     unix_socket,
+    raw_socket,
     inet_socket,
     netlink_socket,
+    packet_socket,
     namespace_file,
     inotify,
     epoll,
@@ -89,8 +93,8 @@ ROOMS: tuple[Room[Any], ...] = (
     cpu_time,
     seccomp,
     thread,
-    first_thread,
     credentials,
+    first_thread,
 )
 
 

@@ -26,7 +26,7 @@ from ..linux.program import Program, Results, number_of
 from ..shapes import I64, Length, NamesLivingOrNone, NamesProcess, NamesThread, Range
 from ..view.build import Build, Stage
 from ..view.frozen import FrozenPod, FrozenProcess, FrozenThread, Zombie
-from .common.limit import InOrder, granted
+from .common.limit import InOrder, granted, limit_of
 from .room import Whole, bad
 
 NAME = "cpu_time"
@@ -188,7 +188,7 @@ def _capture(process: FrozenProcess) -> State:
         if of_process:
             used = _told(of_process(results), past)
         threads[thread.vtid] = _told(of_thread(results), _past_of_thread(handle, thread.rtid))
-    soft, hard = resource.prlimit(process.rpid, resource.RLIMIT_CPU)
+    soft, hard = limit_of(process, resource.RLIMIT_CPU)
     if soft != resource.RLIM_INFINITY:
         soft = soft + limit_s if hard == resource.RLIM_INFINITY else min(soft + limit_s, hard)
     return State(process.vpid, 0, used, threads, [soft, hard])

@@ -1,9 +1,9 @@
 """Who a process is and what it may use: ids, resource limits, priority, scheduling, processors.
 
-Not carried: user and group ids, groups and capabilities other than the supervisor's (refused, for root
-as well; an ordinary user's processes cannot have others), real-time policies that this host does not
-allow (refused at restore), memory policy (NUMA), cgroups, and the processor affinity where this host
-does not have those processors.
+Of root's processes each thread has ids, groups and capabilities of its own (common/rights.py); an ordinary
+user's cannot have others than the supervisor.
+Not carried: real-time policies that this host does not allow (refused at restore), memory policy
+(NUMA), cgroups, and the processor affinity where this host does not have those processors.
 
 No C half: nothing of it is translated; the ids of calls that name a process are the table's.
 """
@@ -13,22 +13,24 @@ from __future__ import annotations
 import functools
 import os
 import resource
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from ..errors import RestoreError, UnsupportedResource
-from ..linux.procfs import status
+from ..ids import Vpid
+from ..linux.tracee import tasks
 from ..shapes import U16, U32, Length, NamesLiving, NamesThread, Range
 from ..view.build import Build, Stage
 from ..view.frozen import FrozenPod, FrozenProcess
-from .common.limit import Limit, granted
+from .common.limit import Limit, granted, limit_of
+from .common.privilege import Beginning, beginning
+from .common.rights import NEEDED, Rights, give, of_thread
 from .common.scheduling import ATTRIBUTES, describe_sched, sched_getattr, sched_setattr
-from .room import Whole
+from .room import Whole, bad
 
 NAME = "credentials"
 
 _LIMITS = range(16)
-_CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class State:
     # [soft, hard] in the order of RLIMIT_*; -1 is infinity
     oom_score_adj: Annotated[int, Range(-1000, 1000)]
     threads: list[Scheduling]
+    rights: list[Rights] = field(default_factory=list)
+    """Of the threads, in a pod that has privilege; else it has no others than the supervisor's."""
 
 
 def verify(states: list[State], whole: Whole) -> None:
@@ -56,60 +60,48 @@ def verify(states: list[State], whole: Whole) -> None:
         whole.refuse_twice("the scheduling of thread", [one.vtid for one in state.threads])
         for one in state.threads:
             whole.name("thread of process", (state.vpid, one.vtid))
+        if state.rights:
+            _verify_rights(state)
+
+
+def _verify_rights(state: State) -> None:
+    if len(state.rights) != len(state.threads):
+        raise bad(f"not each thread of process {state.vpid} has rights", "one of each")
+    for thread, one in zip(state.threads, state.rights, strict=True):
+        if one.effective & ~one.permitted or one.ambient & ~(one.permitted & one.inheritable):
+            raise bad(
+                f"the capabilities of thread {thread.vtid} cannot be together",
+                "none effective that is not permitted, none ambient that is not inheritable, too",
+            )
 
 
 def capture(pod: FrozenPod) -> list[State]:
-    rights = _rights()
-    return [_capture(process, rights) for process in pod.processes]
+    begins = beginning()
+    return [_capture(process, begins) for process in pod.processes]
 
 
-def _capture(process: FrozenProcess, rights: dict[str, str]) -> State:
+def _capture(process: FrozenProcess, begins: Beginning) -> State:
     uids, gids = (list(map(int, process.status[key].split())) for key in ("Uid", "Gid"))
+    rights = [of_thread(thread) for thread in process.threads] if begins.permitted else []
     own_uids, own_gids = list(os.getresuid()), list(os.getresgid())
-    if uids[:3] != own_uids or gids[:3] != own_gids:
+    if not rights and (uids[:3] != own_uids or gids[:3] != own_gids):
         raise UnsupportedResource(
             f"cannot checkpoint process {process.vpid} ({process.comm}): it has other user or group ids",
             needed=f"uid {own_uids}, gid {own_gids}, those of the supervisor",
             found=f"uid {uids[:3]}, gid {gids[:3]}",
             do="run the pod as that user",
         )
-    if rights:
-        for thread in process.threads:
-            _check_rights(process, thread.rtid, rights)
     with open(f"{process.proc}/oom_score_adj") as file:
         oom = int(file.read())
     return State(
         vpid=process.vpid,
         uids=uids[:3],
         gids=gids[:3],
-        limits=[list(resource.prlimit(process.rpid, which)) for which in _LIMITS],
+        limits=[list(limit_of(process, which)) for which in _LIMITS],
         oom_score_adj=oom,
         threads=[_scheduling(t.vtid, t.rtid) for t in process.threads],
+        rights=rights,
     )
-
-
-def _check_rights(process: FrozenProcess, rtid: int, rights: dict[str, str]) -> None:
-    found = status(rtid)
-    for name, ours in rights.items():
-        if found[name].split() != ours.split():
-            raise UnsupportedResource(
-                f"cannot checkpoint process {process.vpid} ({process.comm}): it has given up rights",
-                needed=f"{name} {ours or '(none)'}, as the supervisor's programs begin with",
-                found=f"{name} {found[name] or '(none)'}",
-                do="run the pod as an ordinary user, who has none to give up",
-            )
-
-
-def _rights() -> dict[str, str]:
-    """Groups and capabilities that a process begins with that we execute, as capabilities(7) has it;
-    nothing for an ordinary user, whose processes can change neither."""
-    own = status(os.getpid())
-    bits = {name: int(own[name], 16) for name in _CAPABILITIES}
-    has = bits["CapAmb"] if os.geteuid() else (bits["CapInh"] | bits["CapBnd"]) & bits["CapPrm"]
-    if not has:
-        return {}
-    bits |= {"CapPrm": has, "CapEff": has}
-    return {"Groups": own["Groups"], **{name: f"{value:016x}" for name, value in bits.items()}}
 
 
 def _scheduling(vtid: int, rtid: int) -> Scheduling:
@@ -125,12 +117,18 @@ def restore(states: list[State], build: Build) -> None:
     for state in states:
         build.at(Stage.CLAIM, _claim, state)
         build.at(Stage.RESUME, _load, state, build)
-        # The last of all: they may be lower than what is in use, or than what is still to be made.
+        # Late: they may be lower than what is in use, or than what is still to be made.
         build.at(Stage.RESUME, build.last.append, functools.partial(_set_limits, state, build))
+    if any(state.rights for state in states):
+        # The last of all that is done in them: from then on they may do no more than they could.
+        build.at(Stage.RESUME, build.last.append, functools.partial(_give_rights, states, build))
 
 
 def _claim(state: State) -> None:
-    if (state.uids, state.gids) != (list(os.getresuid()), list(os.getresgid())):
+    if state.rights:
+        for one in state.rights:
+            _claim_rights(state, one, beginning())
+    elif (state.uids, state.gids) != (list(os.getresuid()), list(os.getresgid())):
         raise RestoreError(
             f"cannot restore process {state.vpid}: it belongs to another user",
             stage="CLAIM",
@@ -141,6 +139,34 @@ def _claim(state: State) -> None:
             do="restore it as the same user",
             changed="nothing",
         )
+
+
+def _claim_rights(state: State, wanted: Rights, begins: Beginning) -> None:
+    lacking = begins.lacks(*NEEDED)
+    more = wanted.permitted & ~begins.permitted or wanted.bounding & ~begins.bounding
+    if not lacking and not more:
+        return
+    needed = f"capabilities {wanted.permitted:#x}, of {wanted.bounding:#x}"
+    found = f"capabilities {begins.permitted:#x}, of {begins.bounding:#x}"
+    raise RestoreError(
+        f"cannot restore process {state.vpid}: root's processes ran in this pod, with ids and "
+        "capabilities of their own",
+        stage="CLAIM",
+        resource=NAME,
+        vpid=state.vpid,
+        needed=f"root, with {', '.join(lacking)}" if lacking else needed,
+        found=f"user id {os.getuid()}, without" if lacking else found,
+        do="restore it as root" if os.geteuid() else "restore it where root may do as much",
+        changed="nothing",
+    )
+
+
+def _give_rights(states: list[State], build: Build) -> None:
+    dumpable = {task.vpid: task.dumpable == 1 for task in tasks(build.handle)}
+    for state in states:
+        threads = build.process(state.vpid).threads
+        for thread, one in zip(state.threads, state.rights, strict=True):
+            give(one, threads[thread.vtid], dumpable=dumpable[Vpid(state.vpid)])
 
 
 def _load(state: State, build: Build) -> None:

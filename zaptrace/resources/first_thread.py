@@ -11,12 +11,15 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
+from ..ids import Vpid
 from ..linux.native import check, lib, new_error
 from ..linux.procfs import read, stat_fields, status
 from ..linux.program import Program
+from ..linux.tracee import tasks
 from ..shapes import U8, U64, NamesLiving, Word
 from ..view.build import Build, Stage
 from ..view.frozen import FrozenPod, FrozenProcess
+from .common.rights import Rights, give, of_ended
 
 NAME = "first_thread"
 
@@ -30,6 +33,8 @@ class State:
     name: Word
     status: U8
     mask: U64
+    rights: Rights | None = None
+    """In a pod that has privilege: whose /proc/PID is, and who may signal the process."""
 
 
 def capture(pod: FrozenPod) -> list[State]:
@@ -40,13 +45,14 @@ def _capture(process: FrozenProcess) -> State:
     proc = f"/proc/{process.rpid}"
     code = int(stat_fields(f"{proc}/stat")[_STAT_EXIT_CODE - _STAT_FIRST])
     mask = int(status(process.rpid)["SigBlk"], 16)
-    return State(process.vpid, read(f"{proc}/comm").rstrip("\n"), code >> 8, mask)
+    name = read(f"{proc}/comm").rstrip("\n")
+    return State(process.vpid, name, code >> 8, mask, of_ended(process.rpid))
 
 
 def restore(states: list[State], build: Build) -> None:
     for state in states:
         # When all is done for the process: nothing can be done by this thread any more.
-        build.at(Stage.RESUME, build.last.append, functools.partial(_end, state, build))
+        build.at(Stage.RESUME, build.loads.append, functools.partial(_end, state, build))
 
 
 def _end(state: State, build: Build) -> None:
@@ -54,6 +60,9 @@ def _end(state: State, build: Build) -> None:
     program = Program()
     program.call("prctl", _PR_SET_NAME, program.string(state.name))
     process.run(program)
+    if state.rights is not None:
+        dumpable = {task.vpid: task.dumpable == 1 for task in tasks(build.handle)}
+        give(state.rights, process.leader, dumpable=dumpable[Vpid(state.vpid)])
     ending = (process.rpid, state.status, state.mask)
     check(lib.zt_loop_end_first(build.handle, *ending, err := new_error()), err)
     process.first_has_ended = True

@@ -7,26 +7,38 @@ A supervisor listens at <runtime>/<pod>/control.sock, a stream socket. One messa
     progress  {"v": 1, "id": n, "progress": {...}}           none or more, from long verbs
     beat      {"v": 1, "id": n, "beat": true}                every second, until the reply, unless the
                                                              verb is wait or attach
-    stream    {"v": 1, "id": n, "stream": bytes, "at": int}  none or more, from "attach"
+    screen    {"v": 1, "id": n, "screen": {...}, "at": int}  from "attach" with redraw, before its stream:
+                                                             what makes it (scrollback.py), up to `at`
+    stream    {"v": 1, "id": n, "stream": bytes, "at": int,
+               "skipped": int, "answers": bool}              none or more, from "attach"
     reply     {"v": 1, "id": n, "ok": true, ...results}      exactly one, and the last
               {"v": 1, "id": n, "ok": false, "error": ZaptraceError.to_dict()}
     one-way   {"v": 1, "verb": "input" | "resize" | "ack" | "detach", ...}   never answered
 
 verb        arguments                                   results
 status      processes: bool                             name state since meta attached processes[]
+                                                        inside: true, if the client is one of them
+stats                                                   name stops calls[]; see pod/counts.py
 wait                                                    outcome, once the pod ended (see Outcome)
-attach      rows cols tail                              outcome, once ended; {"detached": true}
+attach      rows cols tail, redraw: bool,               outcome, once ended; {"detached": true}
+            read_only: bool
 freeze                                                  frozen
 thaw                                                    frozen
-signal      signal: int, vpid: int|None, group: bool
-stop        grace: seconds, kill: bool                  outcome
+signal      signal: int, vpid: int|None, group: bool,
+            heard: bool; it came to the client, and
+            may say that a job is to be saved
+stop        grace: seconds, kill: bool                  outcome; progress: behind, or left more seconds
 discard                                                 outcome; for a pod that was not to be
 checkpoint  to: path, then: "resume"|"stop",            report
             codec, rehearsal: bool (true),
-            outside: "refuse"|"close"
+            outside: "refuse"|"close",
+            scrollback: bool (true)
+branch      image: path, name, ports: {port: port}      name, of the pod that was made of the image
 try                                                     report; a checkpoint that is thrown away
-migrate     to: endpoint, options                       report; the outcome goes to who waits
-scrollback                                              data, at; what a tty pod wrote last
+rollback    image: path, allow_changed: paths           none: whoever asks is of the pod, and ends
+migrate     to: endpoint, options,                      report; the outcome goes to who waits
+            scrollback: bool (true)
+scrollback  screen: bool                                data, at; what a tty pod wrote last; or screen
 cancel      what: id of a request, by: who wants it     cancelled: true; that request is answered, too
 
 A request whose client goes away is cancelled, as if it had asked for it; `wait` and `stop` are not.
@@ -64,6 +76,8 @@ if TYPE_CHECKING:
 VERSION = 1
 ONE_WAY = ("input", "resize", "ack", "detach")
 WINDOW = STREAM
+SAVED = 85
+"""The exit status of a job that was saved, and is to be run again."""
 BEAT_S = 1.0
 SILENCE_S = 30.0
 """Much longer than a supervisor on a host that is busy, or swaps, takes to beat."""
@@ -93,6 +107,14 @@ class Outcome(Record):
     """Of `failed`: what ended it."""
     told: list[str] = field(factory=list)
     """What its tracer had to say meanwhile, such as that a process had to be ended."""
+    images: str | None = None
+    """Of a job: where its images are."""
+
+    @property
+    def saved(self) -> bool:
+        """The job is to be run again: it goes on from its newest image."""
+        here = self.to is not None and os.path.dirname(self.to) == self.images
+        return self.how == "checkpointed" and here
 
     def to_dict(self) -> dict[str, Any]:
         """As a map for msgpack and JSON."""
@@ -145,6 +167,8 @@ class Client:
         self.path = os.path.join(self.root, name) if instance else runtime.find(name, self.root)
         self.instance = instance or runtime.read_meta(self.path).get("instance")
         self.closed = False
+        self.gives_up: Callable[[], bool] = lambda: False
+        """Asked now and then while a call waits: True is as a ctrl-c."""
         self._next = 0
         self._held: dict[int, list[dict[str, Any]]] = {}
         self._connected: Stream | None = None
@@ -220,7 +244,9 @@ class Client:
         raise AssertionError("follow ends with a reply or an error")
 
     def _give_up(self, request: int) -> dict[str, Any]:
-        asked = self.send("cancel", what=request, by="ctrl-c at the client that asked for it")
+        by = "the client" if self.gives_up() else "ctrl-c at the client"
+        self.gives_up = lambda: False
+        asked = self.send("cancel", what=request, by=f"{by} that asked for it")
         try:
             return self._reply(request, GIVE_UP_S)
         except Cancelled as error:
@@ -314,6 +340,8 @@ class Client:
     def _look(self, ready: Callable[[], bool], events: int, deadline: float | None) -> None:
         """Wait for `ready`, but not for a supervisor that is dead, nor past the deadline."""
         while not ready():
+            if self.gives_up():
+                raise KeyboardInterrupt
             self._refuse_silence(deadline)
             if self.stream.ended:
                 self._await_end(deadline)
@@ -350,6 +378,11 @@ class Client:
             return PodError(
                 f"pod {self.name!r} is not running any more",
                 found=f"it {runtime.describe_end(past.to_dict())}",
+            )
+        if runtime.ended(self.name, self.root) or runtime.is_running(self.path):
+            return PodError(
+                f"pod {self.name!r} is not running any more",
+                found="how it ended is not known any more: a later pod has had its name",
             )
         last = ""
         with contextlib.suppress(OSError):

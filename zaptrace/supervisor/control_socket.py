@@ -110,6 +110,12 @@ class ControlSocket:
             poller.add(stream.fileno(), write=stream.unsent > 0)
         return poller
 
+    def pid_of(self, client: bytes) -> int:
+        """Of the process that has connected, which may have ended; 0 for one that is gone."""
+        if (stream := self._clients.get(client)) is None:
+            return 0
+        return stream.pid
+
     def requests(self) -> Iterator[Request]:
         """What has come in; rubbish is answered with an error here."""
         for client, stream in list(self._clients.items()):

@@ -16,14 +16,22 @@ if TYPE_CHECKING:
     from ..image.sink import Sink
     from ..pod.checkpoint import Then
     from ..pod.pod import Pod
+    from ..pod.stdio import Stdio
     from ..view.frozen import Outside
+    from ..view.scrollback import Scrollback
     from .starter import Job
 
     Progress: TypeAlias = Callable[[dict[str, Any]], None]
+    Shown: TypeAlias = Callable[[], Scrollback | None]
+    """What the pod wrote to its terminal, asked while it does not run."""
 
 
 class Engine:
     """What a supervisor does with a pod; the tests put another one in its place."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        """What whoever asked for the pod should know of what became of it."""
 
     def warm(self) -> None:
         """Load what a restore needs."""
@@ -33,7 +41,7 @@ class Engine:
         self, job: Job, stdio: tuple[int, int, int], master: int | None, cancel: Cancel
     ) -> Pod:
         """A running pod of `job.argv`; `master` is that of the pty that `stdio` is."""
-        from ..pod.pod import Pod, Stdio
+        from ..pod.pod import Pod
 
         cancel.check()
         with own_process.umask(job.umask):
@@ -42,7 +50,7 @@ class Engine:
                 name=job.name or "",
                 cwd=job.cwd,
                 env=job.env,
-                stdio=Stdio(*stdio, tty=master is not None, master=master),
+                stdio=_stdio(job, stdio, master),
                 cpu_level=job.cpu_level,
             )
 
@@ -51,19 +59,27 @@ class Engine:
     ) -> Pod:
         """The pod of `job.image`, whole but still frozen."""
         from ..image.image import Image
-        from ..pod.pod import Stdio
         from ..pod.restore import restore
 
         with Image.open(str(job.image), progress=lambda *_: cancel.check()) as image:
-            slots = Stdio(*stdio, tty=master is not None, master=master)
             return restore(
                 image,
                 name=job.name,
-                stdio=slots,
+                stdio=_stdio(job, stdio, master),
                 hold=True,
                 allow_changed=job.allow_changed,
+                cut_back=job.cut_back,
+                tell=self.notes.append,
+                ports=job.ports,
                 cancel=cancel,
             )
+
+    def keep_out(self, pod: Pod, signals: list[int], fd: int) -> None:
+        """These signals do not come to the programs from outside the pod; eventfd `fd` tells of them."""
+        from ..linux.native import lib
+
+        mask = sum(1 << (number - 1) for number in set(signals))
+        pod.call(lambda: lib.zt_pod_keep_out(pod.handle, mask, fd))
 
     def image_pod(self, path: str) -> dict[str, Any]:
         """What the manifest of an image says about its pod."""
@@ -81,13 +97,17 @@ class Engine:
         outside: Outside,
         progress: Progress,
         cancel: Cancel,
+        shown: Shown = lambda: None,
     ) -> dict[str, Any]:
         """Write an image of `pod` to the path `to`; the report as a map."""
         from ..image.sink import DirectorySink
         from ..pod.checkpoint import checkpoint
+        from .suitability import size_of
+
+        total = size_of(pod)
 
         def step(room: str, done: int) -> None:
-            progress({"step": room, "done": done})
+            progress({"step": room, "done": done, "total": max(total, done)})
 
         sink = DirectorySink(to, codec=codec, cancel=cancel)
         rehearse = rehearsal and then == "stop"
@@ -99,6 +119,7 @@ class Engine:
             outside=outside,
             progress=step,
             cancel=cancel,
+            scrollback=shown,
         )
         return as_dict(report)
 
@@ -113,7 +134,13 @@ class Engine:
             return as_dict(checkpoint(pod, sink, then="resume", rehearsal=True, cancel=cancel))
 
     def migrate(
-        self, pod: Pod, to: str, options: dict[str, Any], progress: Progress, cancel: Cancel
+        self,
+        pod: Pod,
+        to: str,
+        options: dict[str, Any],
+        progress: Progress,
+        cancel: Cancel,
+        shown: Shown = lambda: None,
     ) -> dict[str, Any]:
         """Hand `pod` over to the host server at `to`; on return it is not here any more."""
         from ..migration import send
@@ -123,7 +150,9 @@ class Engine:
         outside: Outside = "close" if options.get("outside") == "close" else "refuse"
 
         def capture(sink: Sink) -> object:
-            return checkpoint(pod, sink, then="hold", outside=outside, cancel=cancel)
+            return checkpoint(
+                pod, sink, then="hold", outside=outside, cancel=cancel, scrollback=shown
+            )
 
         facts = facts_of(pod)
         known = {k: v for k, v in options.items() if k in ("config", "key", "name", "codec")}
@@ -131,6 +160,12 @@ class Engine:
             pod, to, capture=capture, facts=facts, progress=progress, cancel=cancel, **known
         )
         return as_dict(report)
+
+
+def _stdio(job: Job, fds: tuple[int, int, int], master: int | None) -> Stdio:
+    from ..pod.stdio import Stdio
+
+    return Stdio(*fds, tty=master is not None, master=master, logs=job.images is not None)
 
 
 def as_dict(value: object) -> dict[str, Any]:

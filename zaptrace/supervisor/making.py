@@ -1,6 +1,10 @@
 """A pod that is being made: what its stdio will be, and the work, which can be given up.
 
 coordinator    prepare ─► (a worker runs `work`) ─► adopt ─► close
+
+What it is made from, where there is a directory of images (image/series.py): the newest image that is
+good. One that is damaged is passed over, and that is said; whatever else stands against a restore is no
+reason to go back to an older one.
 """
 
 from __future__ import annotations
@@ -9,6 +13,8 @@ import contextlib
 import os
 
 from ..cancel import Cancel
+from ..errors import BadImage
+from . import runtime
 
 TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
@@ -27,6 +33,12 @@ class Making:
         self.doing = job.verb  # launch, restore
         self.cancel = Cancel(f"the {job.verb} of pod {job.name!r}")
         self.pod_log: PodLog | None = None
+        self.image: str | None = None
+        """What the pod was made from, if from one."""
+        self.leave_fd = -1
+        """Of a job: the eventfd that tells of signals that it has to leave at."""
+        self.notes: list[str] = []
+        """What whoever asked for it should know."""
         self._job = job
         self._engine = engine
         self._after = contextlib.ExitStack()
@@ -53,16 +65,41 @@ class Making:
 
     def work(self) -> Results:
         """In a worker: {"pod": it}, whole, and running unless it is to be held."""
-        make = self._engine.launch if self._job.verb == "launch" else self._engine.restore
-        pod = make(self._job, self._stdio, self._master, self.cancel)
+        pod = self._make()
         try:
             self.cancel.commit()
-            if self._job.verb == "restore" and not self._job.hold:
+            self.notes += self._engine.notes
+            if self._job.on:
+                self._engine.keep_out(pod, self._job.on, self.leave_fd)
+            if self.image is not None and not self._job.hold:
                 pod.thaw()
         except BaseException:
             pod.close()
             raise
         return {"pod": pod}
+
+    def _make(self) -> Pod:
+        images = images_of(self._job)
+        if not images:
+            return self._engine.launch(self._job, self._stdio, self._master, self.cancel)
+        damaged: BadImage | None = None
+        for self.image in images:
+            try:
+                pod = self._engine.restore(
+                    self._job.but(image=self.image), self._stdio, self._master, self.cancel
+                )
+            except BadImage as error:
+                damaged = error
+                self.notes.append(f"passed over: {error.what}")
+                continue
+            if len(images) > 1 or self._job.images:
+                self.notes.insert(0, f"goes on from {self.image}")
+            return pod
+        assert damaged is not None
+        damaged.do = f"look at what else there is, or remove {images[-1]}: then the job begins anew"
+        if self._job.verb == "restore":
+            damaged.do = None
+        raise damaged
 
     @staticmethod
     def cut() -> None:
@@ -85,7 +122,11 @@ class Making:
         from .terminal import Terminal
 
         terminal = Terminal(master)
-        if self._job.stdio == "tty":
+        carried = None if self._job.verb == "launch" else pod.stdio.scrollback
+        if carried is not None:
+            terminal.ring.carry_on(carried)
+            pod.stdio.scrollback = None
+        elif self._job.stdio == "tty":
             terminal.resize(self._job.rows, self._job.cols)
         return terminal
 
@@ -95,3 +136,42 @@ class Making:
         if self._master is not None:
             os.close(self._master)
             self._master = None
+
+
+def images_of(job: Job) -> list[str]:
+    """Images that the pod may be made from, the best first; none: it is launched."""
+    if job.verb == "launch" and not (job.images and job.go_on):
+        return []
+    if job.verb == "launch":
+        from ..image.series import Series
+
+        return Series(str(job.images)).to_go_on_from()
+    from ..pod.newest import images_at
+
+    return images_at(str(job.image))
+
+
+def claim(job: Job, engine: Engine) -> runtime.PodDir:
+    """The entry of the pod; the job has a name then."""
+    if job.name is not None:
+        return runtime.claim(job.name, job.root)
+    wanted = job.argv[0] if job.argv else _name_in(images_of(job), engine)
+    entry = runtime.claim_free(wanted or "pod", job.root)
+    job.name = entry.name
+    return entry
+
+
+def _name_in(images: list[str], engine: Engine) -> str | None:
+    for image in images[:-1]:
+        with contextlib.suppress(BadImage):
+            return engine.image_pod(image).get("name")
+    return engine.image_pod(images[-1]).get("name")
+
+
+def command_line(pod: Pod) -> list[str]:
+    """That of the oldest process of a restored pod."""
+    with contextlib.suppress(OSError, IndexError):
+        rpid = pod.processes()[0].rpid
+        with open(f"/proc/{rpid}/cmdline", "rb") as file:
+            return [os.fsdecode(word) for word in file.read().split(b"\0")[:-1]]
+    return []

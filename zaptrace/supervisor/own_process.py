@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import threading
 import time
 
@@ -12,9 +13,26 @@ from ..log import log
 
 TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _LOG_MOST = 1 << 20
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+"""Who sends these to a supervisor wants the pod to end."""
+OTHERS = (
+    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF),
+    *(signal.SIGIO, signal.SIGPWR, signal.SIGXCPU, signal.SIGSTKFLT),
+    *range(signal.SIGRTMIN, signal.SIGRTMAX + 1),
+)
+"""What ends who does not know it, and is for the program of a pod if for anybody. A batch system
+sends it to all processes that it finds."""
+
+
+def watch_signals(heard: Callable[[int], object]) -> None:
+    """Have `heard` called with each of them that comes, in the main thread."""
+    for number in (*ENDING, *OTHERS):
+        # What our starter ignores (nohup, background jobs) the pod is to inherit.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda n, _: heard(n))
 
 
 def log_to(path: str) -> None:

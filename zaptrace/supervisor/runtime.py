@@ -58,6 +58,7 @@ _OUTCOME: dict[str, records.Check] = {
     "left": records.is_count,
     "why": records.is_text,
     "told": records.are_texts,
+    "images": records.is_text_or_none,
 }
 _ENDED_KEPT = 32
 _PID_BYTES = 64
@@ -349,6 +350,14 @@ def ended(name: str, base: StrPath) -> dict[str, Any] | None:
     """How the last pod of that name ended (see supervisor.Outcome), if that is still known."""
     path = os.path.join(base, ".ended", f"{name}.json")
     return records.read(path, _OUTCOME, needed=("how",))
+
+
+def names_of_ended(base: StrPath) -> list[str]:
+    """Of the pods whose end is still known."""
+    with contextlib.suppress(FileNotFoundError):
+        kept = os.listdir(os.path.join(base, ".ended"))
+        return [name.removesuffix(".json") for name in kept if name.endswith(".json")]
+    return []
 
 
 def ended_log(name: str, base: StrPath) -> Path:

@@ -5,8 +5,9 @@ The starter and the supervisor talk once, over a socket pair that the supervisor
     starter                                     supervisor
       Job (one map)                ──▶            claims the name, launches or restores
       ◀── {"beat": true}                          every second, until one of these:
-      ◀── {"ok": true, name, instance, supervisor, stdio}   the pod is whole
+      ◀── {"ok": true, name, instance, supervisor, stdio, notes}   the pod is whole
       ◀── {"ok": false, "error": ..., "exit"}     nothing was left behind
+      ◀── {"say": text}                           to whoever stays with a foreground pod
       ◀── {"outcome": ...}                        a foreground pod without a terminal has ended
       closes its end                              the lifeline is cut
 
@@ -32,7 +33,7 @@ import sys
 import threading
 import time
 
-from ..errors import PodError, WireTimeout, ZaptraceError
+from ..errors import Cancelled, HostError, PodError, WireTimeout, ZaptraceError
 from ..linux import private
 from ..record import Record, field
 from . import control, runtime
@@ -73,12 +74,30 @@ class Job(Record):
     image: str | None = None
     allow_changed: list[str] = field(factory=list)
     """Files that may be other ones than when the image was made."""
+    ports: dict[int, int] = field(factory=dict)
+    """At which others those are to be listened at, in a restored pod."""
     stdio: str = "inherit"
     """inherit: the pod gets our 0, 1, 2 · tty: a pty of its own · log: /dev/null and the log"""
     rows: int = 24
     cols: int = 80
     termios: list[Any] | None = None
     """As termios.tcgetattr gives it; None for the system's default."""
+    cut_back: bool = False
+    """Files that it wrote to and that have grown since the image are cut to what they were."""
+    images: str | None = None
+    """Of a job: the directory of its images (image/series.py)."""
+    go_on: bool = False
+    """Of a job: from the newest image that is good; without any, it is launched."""
+    every: float | None = None
+    """Of a job: seconds between images."""
+    keep: int = 3
+    """Of a job: so many images."""
+    on: list[int] = field(factory=list)
+    """Of a job: signals at which it is saved, which stops it."""
+    outside: str = "refuse"
+    """Of a job: its connections to outside, in its images."""
+    codec: str | None = None
+    """Of a job: how its images are packed."""
     hold: bool = False
     """Stay frozen once whole, until `thaw`."""
     foreground: bool = False
@@ -95,14 +114,20 @@ class Started(Record):
     """As in the job; but a restored pod may bring its own tty."""
     root: str
     lifeline: socket.socket
+    notes: list[str] = field(factory=list)
+    """What whoever started it should know: what it goes on from, which files have grown."""
 
     def connect(self) -> control.Client:
         """A client of exactly this pod."""
         return control.Client(self.name, self.root, self.instance)
 
-    def outcome(self) -> control.Outcome | None:
-        """How a foreground pod without a terminal ended, once it did; None: we were not told."""
+    def hear(self) -> control.Outcome | str | None:
+        """Of a foreground pod without a terminal: how it ended, or what its supervisor has to say
+        meanwhile; None: it is gone."""
         told = _read_frame(self.lifeline)
+        if told and "say" in told:
+            text: str = told["say"]
+            return text
         return control.Outcome.from_dict(told["outcome"]) if told else None
 
     def close(self) -> None:
@@ -246,6 +271,7 @@ def start(
         report["stdio"],
         job.root,
         waiting.lifeline,
+        report["notes"],
     )
 
 
@@ -350,6 +376,13 @@ def report(lifeline: socket.socket, **what: object) -> None:
     """The supervisor's side: say "whole", or what went wrong. A starter that left does not mind."""
     with contextlib.suppress(OSError):
         _write_frame(lifeline, what)
+
+
+def refuse(lifeline: socket.socket, error: ZaptraceError, *, again: bool = False) -> None:
+    """The supervisor's side: there is no pod, and why. `again`: of a job that may be started anew."""
+    status = getattr(error, "status", 125) if isinstance(error, HostError) else 125
+    status = control.SAVED if again and isinstance(error, Cancelled) else status
+    report(lifeline, ok=False, error=error.to_dict(), exit=status)
 
 
 def beat(lifeline: socket.socket) -> None:

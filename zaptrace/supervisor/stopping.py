@@ -1,10 +1,14 @@
 """How a pod is ended because somebody wants that, whatever is being done to it.
 
     being made              the making is given up, and what there is of the pod is removed
-    a verb is under way     it is given up, so the pod runs on; then as always
+    a checkpoint            it is waited for; a signal to the supervisor, or SIGKILL, has it given up
+    another verb            it is given up, so the pod runs on; then as always
     past the point of no    that is said: a pod that is being handed over ends over there
     return of a migration
     otherwise               SIGTERM to all, and after the grace time SIGKILL to what is left
+
+A shell at a terminal ignores SIGTERM: whoever does, and has a terminal, gets SIGHUP as if that had hung up.
+Who waits is told after a second what for.
 
 What was given up and does not end is cut: its pod gets SIGKILL, past the tracer. What does not even
 end then hangs in this process: it ends, and the kernel ends the pod with it.
@@ -24,8 +28,10 @@ from .workers import committed
 
 TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
-    from typing import Protocol
+    from collections.abc import Iterable
+    from typing import Any, Protocol
 
+    from ..pod.listing import ProcessInfo
     from ..pod.pod import Pod
     from .control_socket import ControlSocket, Request
     from .making import Making
@@ -37,6 +43,8 @@ else:
 _ABANDON_S = 5.0
 """How long a pod that is being made may take to be removed again."""
 _CUT_AGAIN_S = 0.2
+_TELL_S = 1.0
+_MOST_TOLD = 8
 _PATIENCE_S = 15.0
 """How long work that was given up may take to end; then its pod is ended."""
 _LAST_RESORT_S = 15.0
@@ -80,12 +88,16 @@ class Stopping:
         self._empty.set()
         self._over.set()
 
-    def stop(self, grace: float, who: str) -> None:
+    def stop(self, grace: float, who: str, *, queues: bool = False) -> None:
         """SIGTERM to every process, and SIGKILL to those that are left after `grace` seconds.
 
-        Raises PodError when the pod is past that.
+        Raises PodError when the pod is past that. With `queues` a checkpoint is waited for.
         """
-        if not self._gives_up_making(who):
+        if self._gives_up_making(who):
+            return
+        if queues and self._of.workers.busy == "checkpoint":
+            self._queue(grace)
+        else:
             self.give_up_work(who, cut_after=_PATIENCE_S)
             self._of.workers.when_free(lambda: self._stop(grace))
 
@@ -139,6 +151,41 @@ class Stopping:
         """Nobody wants the pod that is being made; if it is whole, it stays."""
         self._gives_up_making(who)
 
+    def _queue(self, grace: float) -> None:
+        """Behind the checkpoint that is under way."""
+        of = self._of
+        self._cancel = cancel = Cancel(f"the stop of pod {of.job.name!r}")
+        queued = contextlib.ExitStack()
+
+        def given_up() -> None:
+            error = cancel.error()
+            error.changed = "nothing; the checkpoint goes on, and the pod after it as it is to"
+            self._failed(error)
+
+        def tell() -> None:
+            if not of.workers.free.wait(_TELL_S):
+                self._tell({"behind": "checkpoint"})
+
+        def go_on() -> None:
+            queued.close()
+            if not cancel.asked:
+                self._stop(grace)
+
+        queued.enter_context(cancel.waking(lambda: of.workers.post(given_up)))
+        of.workers.run(tell, doing="wait to stop")
+        of.workers.when_free(go_on)
+
+    def _tell(self, facts: dict[str, Any]) -> None:
+        """Those who wait for it. From any thread."""
+        of = self._of
+
+        def tell() -> None:
+            for request in of.waiting:
+                if request.verb == "stop":
+                    of.control_socket.send(request.client, {"id": request.id, "progress": facts})
+
+        of.workers.post(tell)
+
     def _stop(self, grace: float) -> None:
         of = self._of
         if of.over:
@@ -149,11 +196,14 @@ class Stopping:
             self._over.set()
 
         def work() -> None:
-            self._signal_everyone(signal.SIGTERM)
+            self._signal(signal.SIGTERM, of.pod.processes())
+            self._signal(signal.SIGHUP, filter(_only_hangs_up, of.pod.processes()))
             of.pod.thaw()
-            self._signal_everyone(signal.SIGCONT)
+            self._signal(signal.SIGCONT, of.pod.processes())
             with cancel.waking(self._over.set):
-                self._over.wait(grace)
+                if not self._over.wait(min(grace, _TELL_S)) and grace > _TELL_S:
+                    self._tell(self._left(grace - _TELL_S))
+                    self._over.wait(grace - _TELL_S)
             if self._empty.is_set():
                 return
             try:
@@ -184,11 +234,16 @@ class Stopping:
 
         of.workers.run(work, doing="cut short the work on")
 
-    def _signal_everyone(self, number: int) -> None:
-        pod = self._of.pod
-        for process in pod.processes():
+    def _signal(self, number: int, processes: Iterable[ProcessInfo]) -> None:
+        for process in processes:
             with contextlib.suppress(ZaptraceError, ProcessLookupError):
-                pod.signal(number, process.vpid)
+                self._of.pod.signal(number, process.vpid)
+
+    def _left(self, seconds: float) -> dict[str, Any]:
+        """Whom it waits for, and how long yet."""
+        left = [p for p in self._of.pod.processes() if p.state != "Z"]
+        names = [[process.vpid, process.comm] for process in left[:_MOST_TOLD]]
+        return {"left": names, "more": len(left) - len(names), "seconds": seconds}
 
     def _failed(self, error: ZaptraceError) -> None:
         """Those who wanted the end are told; those who wait for it, only if there is none to come."""
@@ -199,3 +254,15 @@ class Stopping:
         of.waiting = stay
         for request in told:
             of.control_socket.fail(request, error)
+
+
+def _only_hangs_up(process: ProcessInfo) -> bool:
+    """Does it ignore SIGTERM, and have a terminal? So do shells that somebody types to."""
+    from ..linux import procfs
+
+    try:
+        terminal = int(procfs.stat_fields(f"/proc/{process.rpid}/stat")[4])
+        ignored = int(procfs.status(process.rpid)["SigIgn"], 16)
+    except (OSError, ValueError, KeyError, IndexError):  # it has ended
+        return False
+    return terminal != 0 and bool(ignored >> (signal.SIGTERM - 1) & 1)

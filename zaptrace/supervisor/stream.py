@@ -8,12 +8,14 @@ lets a client in, and a pod ends with its supervisor.)
 from __future__ import annotations
 
 import socket
+import sys
 from collections import deque
 
 from ..errors import WireError
 from ..limits import CONTROL
 
 _HEAD = 4
+_INT = 4
 _BITE = 1 << 16
 
 
@@ -31,6 +33,12 @@ class Stream:
     def fileno(self) -> int:
         """To wait for it."""
         return self._socket.fileno()
+
+    @property
+    def pid(self) -> int:
+        """Of the process at the other side, as it was when it connected."""
+        told = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 3 * _INT)
+        return int.from_bytes(told[:_INT], sys.byteorder)
 
     @property
     def unsent(self) -> int:

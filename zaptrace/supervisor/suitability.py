@@ -10,6 +10,7 @@ sent for nothing.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from dataclasses import dataclass
@@ -19,7 +20,6 @@ from typing import Annotated, Any
 from .. import shapes
 from ..errors import BadImage, WireError, ZaptraceError
 from ..linux import host, outside, procfs
-from ..linux.native import lib
 from ..pod.pod import Pod
 from . import runtime
 
@@ -37,7 +37,7 @@ def facts_of(pod: Pod) -> dict[str, Any]:
         proc = Path("/proc") / str(process.rpid)
         try:
             status = procfs.status(process.rpid)
-            size += sum(int(status[k].split()[0]) << 10 for k in ("RssAnon", "RssShmem"))
+            size += _estimate(status)
             for line in procfs.read(f"{proc}/maps").split("\n"):
                 fields = line.split(None, 5)
                 if len(fields) == 6 and fields[5].startswith("/"):
@@ -47,11 +47,24 @@ def facts_of(pod: Pod) -> dict[str, Any]:
         except (OSError, KeyError, ValueError):  # it ended meanwhile
             continue
     return {
-        "host": host.facts(lib.zt_pod_cpu_level(pod.handle)).plain(),
+        "host": host.facts_of(pod.handle).plain(),
         "bytes": size,
         "files": [[path, *seen] for path, seen in sorted(files.items())],
         "ports": _listening(inodes),
     }
+
+
+def size_of(pod: Pod) -> int:
+    """What an image of `pod` may come to, before any codec: what its processes have in memory."""
+    size = 0
+    for process in pod.processes():
+        with contextlib.suppress(OSError, KeyError, ValueError):  # it ended meanwhile
+            size += _estimate(procfs.status(process.rpid))
+    return size
+
+
+def _estimate(status: dict[str, str]) -> int:
+    return sum(int(status[k].split()[0]) << 10 for k in ("RssAnon", "RssShmem"))
 
 
 _Family = Annotated[int, shapes.OneOf(socket.AF_INET, socket.AF_INET6)]

@@ -18,20 +18,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import sys
 import threading
 import time
 
-from ..errors import HostError, PodError, ZaptraceError, start_thread
+from ..errors import PodError, ZaptraceError, start_thread
 from ..log import log, unforeseen
 from . import control, own_process, runtime, starter
 from .control import Outcome
 from .control_socket import ControlSocket
 from .end_record import EndRecord
 from .engine import Engine
-from .making import Making
+from .making import Making, claim, command_line
 from .starter import Held, Job, spawn_restored
 from .stopping import Stopping
 from .workers import Workers
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from ..pod.pod import Pod
     from .attach import Viewers
     from .control_socket import Request
+    from .keeper import Keeper
     from .logs import PodLog
     from .terminal import Terminal
     from .verbs import Verbs
@@ -55,7 +55,6 @@ _SETTLE_S = 0.05
 _GRACE_S = 10.0
 _LAST_OUTPUT = 1 << 18
 """More than there can be in a terminal that a pod has left."""
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Supervisor:
@@ -80,6 +79,8 @@ class Supervisor:
         self._record: EndRecord | None = None
         self.making: Making | None = None
         """While the pod is not whole."""
+        self.keeper: Keeper | None = None
+        """Of a pod that is a job."""
         self._lifeline: socket.socket | None = lifeline
         self._lifeline_over = False
         self._lifeline_beat_at = time.monotonic()
@@ -105,14 +106,20 @@ class Supervisor:
     def start(self) -> None:
         """Claim the name, open the socket, begin to make the pod. Raises with nothing left behind."""
         try:
-            self.entry = self._claim(self.job.root)
+            if self.job.images is not None or self.job.image is not None:
+                from .keeper import Keeper
+
+                self.keeper = Keeper.of_job(self)
+            self.entry = claim(self.job, self.engine)
             self.workers = Workers(self.entry.name)
             own_process.log_to(self.entry.file("supervisor.log"))
             self.control_socket = ControlSocket(
                 self.entry.file("control.sock"), self._lost, self._before_clients
             )
-            self._watch_signals()
+            own_process.watch_signals(lambda n: self.workers.post(lambda: self._heard(n)))
             self.making = Making(self.job, self.engine, self.entry.file("log"))
+            if self.keeper is not None:
+                self.making.leave_fd = self.keeper.leave_fd
             self.making.prepare()
         except BaseException:
             self._abandon()
@@ -125,22 +132,13 @@ class Supervisor:
             cancel=self.making.cancel,
         )
 
-    def _claim(self, base: str) -> runtime.PodDir:
-        job = self.job
-        if job.name is not None:
-            return runtime.claim(job.name, base)
-        wanted = job.argv[0] if job.argv else self.engine.image_pod(str(job.image)).get("name")
-        entry = runtime.claim_free(wanted or "pod", base)
-        job.name = entry.name
-        return entry
-
     def _made(self, results: Results) -> None:
         """The pod is whole: say so, and let go of what only it needed."""
         job, making = self.job, self.making
         assert making is not None and self.entry is not None
         try:
             self.pod = results["pod"]
-            self.held = job.verb == "restore" and job.hold
+            self.held = job.hold and making.image is not None
             self.pod_log = making.pod_log
             self.terminal = making.adopt_terminal(self.pod)
             self.meta = {
@@ -148,8 +146,8 @@ class Supervisor:
                 "instance": self.instance,
                 "created": self.pod.created,
                 "started": time.time(),
-                "argv": job.argv or self._command_line(),
-                "image": job.image,
+                "argv": job.argv or command_line(self.pod),
+                "image": making.image,
                 "stdio": "tty" if self.terminal else job.stdio,
                 "supervisor": os.getpid(),
             }
@@ -167,9 +165,12 @@ class Supervisor:
         start_thread(threading.Thread(target=self._wait_for_end, name="wait", daemon=True))
         if self._lifeline is not None:
             keys = ("name", "instance", "supervisor", "stdio")
-            starter.report(self._lifeline, ok=True, **{key: self.meta[key] for key in keys})
+            told = {key: self.meta[key] for key in keys} | {"notes": making.notes}
+            starter.report(self._lifeline, ok=True, **told)
             if self._lifeline_over:
                 self._lifeline_cut()
+        if self.keeper is not None:
+            self.keeper.begin()
 
     def _not_made(self, error: ZaptraceError) -> None:
         """Nothing is left of the pod: tell who asked for it, and be gone."""
@@ -184,23 +185,8 @@ class Supervisor:
         self.control_socket.close()
         self._abandon()
         if self._lifeline is not None:
-            status = getattr(error, "status", 125) if isinstance(error, HostError) else 125
-            starter.report(self._lifeline, ok=False, error=error.to_dict(), exit=status)
+            starter.refuse(self._lifeline, error, again=bool(self.keeper and self.keeper.wanted))
         self._done = True
-
-    def _command_line(self) -> list[str]:
-        """That of the oldest process of a restored pod."""
-        with contextlib.suppress(OSError, IndexError):
-            rpid = self.pod.processes()[0].rpid
-            with open(f"/proc/{rpid}/cmdline", "rb") as file:
-                return [os.fsdecode(word) for word in file.read().split(b"\0")[:-1]]
-        return []
-
-    def _watch_signals(self) -> None:
-        # What our starter ignores (nohup, background jobs) the pod is to inherit.
-        for number in _SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, lambda *_: self.workers.post(self._asked_to_end))
 
     def _abandon(self) -> None:
         if hasattr(self, "pod"):
@@ -208,6 +194,8 @@ class Supervisor:
                 self.pod.close()
         if self.making is not None:
             self.making.close()
+        if self.keeper is not None:
+            self.keeper.let_go()
         if self.entry is not None:
             self.entry.release()
 
@@ -218,6 +206,8 @@ class Supervisor:
         while not self._done:
             poller = self.control_socket.poller()
             poller.add(self.workers.wake)
+            if self.keeper is not None:
+                poller.add(self.keeper.leave_fd)
             if self._lifeline is not None and not self._lifeline_over:
                 poller.add(self._lifeline.fileno())
             if self.pod_log is not None and self.pod_log.source >= 0 and not self.ending:
@@ -263,6 +253,8 @@ class Supervisor:
             self._verbs.serve(request)
         if self.viewers is not None:
             self.viewers.feed()
+        if self.keeper is not None:
+            self.keeper.turn()
         if self.ending:
             self._try_to_finish()
 
@@ -276,9 +268,12 @@ class Supervisor:
     def _poll_ms(self) -> int | None:
         if self.ending:
             return 50
+        if self.viewers is not None and (soon := self.viewers.soon_ms()) is not None:
+            return soon
         if self.terminal is not None and (self.terminal.hung_up_at or self._watched()):
             return 250
-        return self._beat_in_ms
+        due = self.keeper.due_ms() if self.keeper is not None else None
+        return min((ms for ms in (due, self._beat_in_ms) if ms is not None), default=None)
 
     def _watched(self) -> bool:
         return self.viewers is not None and bool(self.viewers.all)
@@ -287,7 +282,7 @@ class Supervisor:
         # The ring may not outrun a client that keeps up, nor the one that is about to attach.
         assert self.terminal is not None
         ring = self.terminal.ring
-        if self._awaits_client() and ring.end >= ring.limit:
+        if self._awaits_client() and ring.end - ring.carried_to >= ring.limit:
             return False
         return self.viewers is None or self.viewers.has_room()
 
@@ -349,13 +344,25 @@ class Supervisor:
         if self.ending:
             return
         how = "discarded" if self._discarded else outcome.how
-        self.outcome = outcome.but(how=how, instance=self.instance, left=0)
+        outcome = outcome.but(how=how, instance=self.instance, left=0)
+        self.outcome = self.keeper.ended(outcome) if self.keeper is not None else outcome
         self._ending_since = time.monotonic()
         if self.pod_log is not None:
             self._last_output += self.pod_log.capacity()
         if self.viewers is not None:
             self.viewers.knock()
         self._try_to_finish()
+
+    def say(self, text: str) -> None:
+        """Tell whoever started the pod, and stays with it."""
+        if self._has_starter() and self.terminal is None and self._lifeline is not None:
+            starter.report(self._lifeline, say=text)
+
+    def _heard(self, number: int) -> None:
+        if self.keeper is not None and self.keeper.takes(number) and not self.over:
+            self.keeper.save(f"signal {number} to the supervisor")
+        elif number in own_process.ENDING:
+            self._asked_to_end()
 
     def _asked_to_end(self) -> None:
         log.info("asked to end by a signal")
@@ -483,13 +490,10 @@ def main(engine: Engine | None = None) -> None:
             os._exit(0)
         supervisor = Supervisor(job, lifeline, engine)
         supervisor.start()
-    except ZaptraceError as e:
-        status = getattr(e, "status", 125) if isinstance(e, HostError) else 125
-        starter.report(lifeline, ok=False, error=e.to_dict(), exit=status)
-        os._exit(1)
     except BaseException as e:
-        fault = unforeseen("start the pod", e, changed="nothing is left of the pod")
-        starter.report(lifeline, ok=False, error=fault.to_dict(), exit=125)
+        if not isinstance(e, ZaptraceError):
+            e = unforeseen("start the pod", e, changed="nothing is left of the pod")
+        starter.refuse(lifeline, e)
         os._exit(1)
     supervisor.run()
     os._exit(0)

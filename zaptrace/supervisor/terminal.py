@@ -12,17 +12,23 @@ import fcntl
 import os
 import struct
 import termios
+import threading
 import time
 
 from ..errors import HostError
-from .ring import Ring
+from .scrollback import Scrollback
 
 TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
+
+    from ..view.scrollback import Scrollback as Carried
+    from .workers import Workers
 
 _CHUNK = 32 * 1024
 _HUNG_UP_S = 0.25
+_PATIENCE_S = 5.0
 _INPUT_MAX = 1 << 20
 
 
@@ -31,7 +37,7 @@ class Terminal:
 
     def __init__(self, master: int) -> None:
         self.master = master
-        self.ring = Ring()
+        self.ring = Scrollback(*get_size(master))
         self.hung_up_at = 0.0
         """When the last read found no open slave; the master is left alone for a moment then."""
         self._input = bytearray()
@@ -79,7 +85,8 @@ class Terminal:
 
     def resize(self, rows: int, cols: int) -> None:
         """Set the window size; the kernel tells the foreground group when it is another."""
-        set_size(self.master, rows, cols)
+        if (rows, cols) != self.ring.size and set_size(self.master, rows, cols):
+            self.ring.resized(rows, cols)
 
     def close(self) -> None:
         """Hang up."""
@@ -106,11 +113,13 @@ def make_pty(rows: int, cols: int, attributes: list[Any] | None) -> tuple[int, i
     return master, slave
 
 
-def set_size(fd: int, rows: int, cols: int) -> None:
-    """TIOCSWINSZ; sizes that make no sense are ignored."""
+def set_size(fd: int, rows: int, cols: int) -> bool:
+    """TIOCSWINSZ; sizes that make no sense are ignored (False)."""
     if 0 < rows < 65536 and 0 < cols < 65536:
         with contextlib.suppress(OSError):
             fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
+            return True
+    return False
 
 
 def get_size(fd: int) -> tuple[int, int]:
@@ -120,3 +129,27 @@ def get_size(fd: int) -> tuple[int, int]:
     except OSError:
         return 24, 80
     return rows or 24, cols or 80
+
+
+def asked_by(workers: Workers, terminal: Terminal) -> Callable[[], Carried | None]:
+    """For a worker at whose word the pod does not run: all that it has written until then.
+
+    None if the coordinator does not come to it: an image without is better than none.
+    """
+
+    def ask() -> Carried | None:
+        found: list[Carried] = []
+        done = threading.Event()
+
+        def answer() -> None:
+            try:
+                terminal.pump()  # whoever is attached gets it a little late then
+                found.append(terminal.ring.carried())
+            finally:
+                done.set()
+
+        workers.post(answer)
+        done.wait(_PATIENCE_S)
+        return found[0] if found else None
+
+    return ask

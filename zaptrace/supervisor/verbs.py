@@ -19,6 +19,7 @@ from .arguments import checked
 from .control import Outcome
 from .control_socket import Request
 from .engine import as_dict
+from .terminal import asked_by
 
 if TYPE_CHECKING:
     from ..pod.checkpoint import Then
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from ..view.frozen import Outside
     from .attach import Viewers
     from .control_socket import ControlSocket
-    from .engine import Engine, Progress
+    from .engine import Engine, Progress, Shown
+    from .keeper import Keeper
     from .logs import PodLog
     from .making import Making
     from .starter import Job
@@ -65,6 +67,7 @@ class Owner(Protocol):
     met_client: bool
 
     making: Making | None
+    keeper: Keeper | None
     stopping: Stopping
 
     @property
@@ -175,21 +178,41 @@ class Verbs:
 
     def do_status(self, request: Request, processes: bool = False, **_: object) -> None:
         """What `zaptrace ps` shows."""
-        of = self._of
+        of, asking = self._of, self._of.control_socket.pid_of(request.client)
         facts = {
             "name": of.job.name,
             "state": self._state(),
             "meta": of.meta,
             "attached": len(of.viewers.all) if of.viewers else 0,
         }
+        if of.keeper is not None:
+            facts["images"] = of.keeper.facts()
         if processes and of.making is None:
-            self._run(
-                request, lambda: facts | {"processes": list(map(as_dict, of.pod.processes()))}
-            )
+
+            def look() -> dict[str, Any]:
+                found = of.pod.processes()
+                inside = any(process.rpid == asking for process in found)
+                told = {"processes": list(map(as_dict, found))}
+                return facts | told | ({"inside": True} if inside else {})
+
+            self._run(request, look)
         elif processes:
             of.control_socket.reply(request, **facts, processes=[])
         else:
             of.control_socket.reply(request, **facts)
+
+    def do_stats(self, request: Request, **_: object) -> None:
+        """What being traced costs the pod: how often its threads stopped, and where."""
+        from ..pod.counts import counts
+
+        of = self._of
+
+        def look() -> Results:
+            told = of.pod.call(counts, of.pod)
+            calls = list(map(as_dict, told.calls))
+            return {"name": of.job.name, "stops": told.stops, "calls": calls}
+
+        self._run(request, look)
 
     def _state(self) -> str:
         of = self._of
@@ -210,9 +233,12 @@ class Verbs:
         else:
             of.waiting.append(request)
 
-    def do_scrollback(self, request: Request, **_: object) -> None:
-        """What the pod wrote last, as far as we saw it."""
+    def do_scrollback(self, request: Request, screen: bool = False, **_: object) -> None:
+        """What the pod wrote last, as far as we saw it; or what makes the `screen` of its terminal."""
         of = self._of
+        if screen and of.terminal is not None:
+            of.control_socket.reply(request, screen=of.terminal.ring.facts())
+            return
         ring = of.terminal.ring if of.terminal else of.pod_log.recent if of.pod_log else None
         at, data = ring.read(ring.start, ring.limit) if ring else (0, b"")
         of.control_socket.reply(request, data=data, at=at, tty=of.terminal is not None)
@@ -220,31 +246,38 @@ class Verbs:
     # -- the terminal
 
     def do_attach(
-        self, request: Request, rows: int = 0, cols: int = 0, tail: int = 0, **_: object
+        self,
+        request: Request,
+        rows: int = 0,
+        cols: int = 0,
+        tail: int = 0,
+        redraw: bool = False,
+        read_only: bool = False,
+        **_: object,
     ) -> None:
         """Answered with the stream, and when the pod ends or the client detaches."""
         of = self._of
         if of.terminal is None or of.viewers is None:
             raise PodError(
                 f"cannot attach to pod {of.job.name!r}: it has no terminal",
-                needed="a pod that was started from a terminal, without -d",
+                needed="a pod that was started from a terminal without -d, or with -t",
                 found=f"its stdio is {of.meta.get('stdio')}",
                 do=f"zaptrace logs -f {of.job.name} shows the output of a detached pod",
                 changed="nothing",
             )
         of.met_client = True
-        of.viewers.attach(request, int(tail))
-        of.terminal.resize(int(rows), int(cols))
+        of.viewers.attach(request, rows, cols, tail=tail, redraw=redraw, read_only=read_only)
 
     def do_input(self, request: Request, data: bytes = b"", **_: object) -> None:
         """Keys. Not answered."""
-        if self._of.terminal is not None and isinstance(data, bytes):
-            self._of.terminal.type(data)
+        viewers, terminal = self._of.viewers, self._of.terminal
+        if terminal is not None and viewers is not None and viewers.may_type(request.client):
+            terminal.type(data)
 
     def do_resize(self, request: Request, rows: int = 0, cols: int = 0, **_: object) -> None:
         """A new window size. Not answered."""
-        if self._of.terminal is not None:
-            self._of.terminal.resize(int(rows), int(cols))
+        if self._of.viewers is not None:
+            self._of.viewers.resize(request.client, rows, cols)
 
     def do_ack(self, request: Request, at: int = 0, **_: object) -> None:
         """The client has shown everything before `at`. Not answered."""
@@ -304,9 +337,18 @@ class Verbs:
         signal: int,
         vpid: int | None = None,
         group: bool = False,
+        heard: bool = False,
         **_: object,
     ) -> None:
-        """To one process, or to the process group of the root process."""
+        """To one process, or to the process group of the root process.
+
+        One that was `heard` by a client may say that the job has to leave; then the pod has no part in it.
+        """
+        keeper = self._of.keeper
+        if heard and keeper is not None and keeper.takes(signal):
+            keeper.save(f"signal {signal} to the client")
+            self._of.control_socket.reply(request)
+            return
         if signal and signal not in signals.valid_signals():
             raise PodError(f"there is no signal {signal}", changed="nothing")
 
@@ -330,12 +372,12 @@ class Verbs:
     def do_stop(
         self, request: Request, grace: float = 10.0, kill: bool = False, **_: object
     ) -> None:
-        """End the pod; answered when nothing is left of it. What is under way is given up."""
+        """End the pod; answered when nothing is left of it. It waits for a checkpoint."""
         of = self._of
         if kill:
             of.stopping.kill("zaptrace stop --kill")
         else:
-            of.stopping.stop(float(grace), "zaptrace stop")
+            of.stopping.stop(float(grace), "zaptrace stop", queues=True)
         of.waiting.append(request)
 
     def do_discard(self, request: Request, **_: object) -> None:
@@ -351,17 +393,19 @@ class Verbs:
         codec: str | None = None,
         rehearsal: bool = True,
         outside: str = "refuse",
+        scrollback: bool = True,
         **_: object,
     ) -> None:
         """Write an image."""
         of = self._of
         beyond: Outside = "close" if outside == "close" else "refuse"
         next_: Then = "stop" if then == "stop" else "resume"
+        shown = self._shown(scrollback)
 
         def work(cancel: Cancel) -> dict[str, Any]:
             progress = self._progress(request)
             done = of.engine.checkpoint(
-                of.pod, to, next_, codec, bool(rehearsal), beyond, progress, cancel
+                of.pod, to, next_, codec, bool(rehearsal), beyond, progress, cancel, shown
             )
             return {"report": done}
 
@@ -371,6 +415,40 @@ class Verbs:
 
         self._run_exclusive(request, "checkpoint", work, ended)
 
+    def do_rollback(
+        self, request: Request, image: str, allow_changed: list[str] | None = None, **_: object
+    ) -> None:
+        """For a pod that wants to be put back itself: another process does it. See rollback.py."""
+        of = self._of
+
+        def work() -> None:
+            from .rollback import by_another
+
+            instance = str(of.meta.get("instance"))
+            by_another(of.job.name or "", of.job.root, instance, image, allow_changed or [])
+
+        self._run(request, work)
+
+    def do_branch(
+        self,
+        request: Request,
+        image: str,
+        name: str,
+        ports: dict[int, int] | None = None,
+        **_: object,
+    ) -> None:
+        """For a pod that wants another made of an image of it: it could not start a supervisor."""
+        of = self._of
+
+        def work() -> dict[str, Any]:
+            from .starter import Job, start
+
+            job = Job("restore", of.job.root, name, image=image, ports=ports or {}, stdio="log")
+            with start(job) as started:
+                return {"name": started.name}
+
+        self._run(request, work)
+
     def do_try(self, request: Request, **_: object) -> None:
         """A checkpoint that is thrown away."""
         of = self._of
@@ -378,15 +456,25 @@ class Verbs:
             request, "checkpoint", lambda cancel: {"report": of.engine.attempt(of.pod, cancel)}
         )
 
+    def _shown(self, wanted: bool) -> Shown:
+        terminal = self._of.terminal if wanted else None
+        return asked_by(self._of.workers, terminal) if terminal is not None else lambda: None
+
     def do_migrate(
-        self, request: Request, to: str, options: dict[str, Any] | None = None, **_: object
+        self,
+        request: Request,
+        to: str,
+        options: dict[str, Any] | None = None,
+        scrollback: bool = True,
+        **_: object,
     ) -> None:
         """Hand the pod over to another host."""
-        of = self._of
+        of, shown = self._of, self._shown(scrollback)
 
         def work(cancel: Cancel) -> dict[str, Any]:
             progress = self._progress(request)
-            return {"report": of.engine.migrate(of.pod, to, options or {}, progress, cancel)}
+            report = of.engine.migrate(of.pod, to, options or {}, progress, cancel, shown)
+            return {"report": report}
 
         self._run_exclusive(request, "migrate", work, lambda _: of.end(Outcome("migrated", to=to)))
 

@@ -31,6 +31,7 @@ from ..linux.native import Handle, lib
 from ..linux.program import Program, Results
 from ..linux.tracee import Thread
 from .files import Files
+from .scrollback import Scrollback
 from .store import Stored, of_room
 
 if TYPE_CHECKING:
@@ -130,7 +131,9 @@ class Build:
     others could notice (a path, a port, a byte in a named pipe), and bulk contents are left out.
     `meanwhile`: where a file lies that is at its path only from the thaw on.
     `allow_changed`: paths of files that may be other ones than they were; the user says so.
-    `last` is done when all stages are through, `before_thaw` at the last moment before the pod runs.
+    `ports`: at which others those are listened at that the user says so of.
+    `last` is done when all stages are through, then `loads`: a thread whose registers are loaded can
+    do nothing more for us. `before_thaw` is done at the last moment before the pod runs.
     """
 
     handle: Handle
@@ -143,12 +146,15 @@ class Build:
     channel: socket.socket
     before_thaw: list[Deferred] = field(default_factory=list)
     last: list[Callable[[], None]] = field(default_factory=list)
+    loads: list[Callable[[], None]] = field(default_factory=list)
     contended: bool = False
     rehearsal: bool = False
     allow_changed: frozenset[bytes] = frozenset()
+    ports: dict[int, int] = field(default_factory=dict)
     meanwhile: dict[bytes, bytes] = field(default_factory=dict)
     stdio: dict[str, int] = field(default_factory=dict)
     tty_master: int | None = None
+    scrollback: Scrollback | None = None
     terminals: dict[int, str] = field(default_factory=dict)
     makers: dict[int, int] = field(default_factory=dict)
     births: dict[int, Birth] = field(default_factory=dict)

@@ -25,6 +25,7 @@ from ..linux.program import Program, Results
 from ..linux.tracee import TaskInfo, Thread, tasks
 from .descriptions import OURSELVES, Descriptor, Holder, Twin, same
 from .duplicates import Duplicates
+from .scrollback import Scrollback
 from .store import Stored, of_room, read_store
 
 if TYPE_CHECKING:
@@ -307,6 +308,8 @@ class FrozenPod:
     tty_master: int | None = None
     image: Parts = field(default_factory=_Nowhere)
     outside: Outside = "refuse"
+    scrollback: Callable[[], Scrollback | None] = lambda: None
+    """What it wrote to its own terminal so far."""
     processes: list[FrozenProcess] = field(init=False, default_factory=list)
     zombies: list[Zombie] = field(init=False, default_factory=list)
     all_files: list[FrozenFile] = field(init=False, default_factory=list)

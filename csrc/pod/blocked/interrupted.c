@@ -89,11 +89,12 @@ int zt_blocked_at_signal(const zt_pod *pod, zt_task *task, int signal, zt_err *e
 {
     zt_regs regs;
     const int32_t rtid = task->rtid.n;
+    const bool nothing = !signal || zt_signal_does_nothing(rtid, signal);
     if (zt_stopped_get_regs(zt_task_stopped(task), &regs, err) || keep_restart_nr(pod, task, &regs, err))
         return -1;
     if (zt_reissue_waits(task, &regs))
-        return zt_signal_does_nothing(rtid, signal) ? 0 : zt_reissue_unmake(task, &regs, err);
-    if (!shows_it(task, &regs) || !zt_signal_does_nothing(rtid, signal) || zt_signal_waits(rtid))
+        return nothing ? 0 : zt_reissue_unmake(task, &regs, err);
+    if (!shows_it(task, &regs) || !nothing || zt_signal_waits(rtid))
         return 0;
     return zt_blocked_reissue(task, -1, err); /* its timeout starts anew */
 }

@@ -20,17 +20,28 @@ bool zt_seen_where(int32_t rtid, char *ret, size_t size)
     return !zt_proc_read(rtid, "wchan", ret, size) && *ret && strcmp(ret, "0") != 0;
 }
 
-int64_t zt_seen_exec_start(int32_t rtid)
+/* A span or a moment of the scheduler's, in ns. 0: not told. */
+static int64_t sched_value(int32_t rtid, const char *key)
 {
     char text[1024];
     int64_t ms;
     long fraction;
     if (zt_proc_read(rtid, "sched", text, sizeof text))
         return 0;
-    const char *line = strstr(text, "se.exec_start");
+    const char *line = strstr(text, key);
     if (!line || !(line = strchr(line, ':')) || sscanf(line + 1, " %ld.%ld", &ms, &fraction) != 2)
         return 0;
     return ms * NS_PER_MS + fraction;
+}
+
+int64_t zt_seen_exec_start(int32_t rtid)
+{
+    return sched_value(rtid, "se.exec_start");
+}
+
+int64_t zt_seen_cpu_time(int32_t rtid)
+{
+    return sched_value(rtid, "se.sum_exec_runtime");
 }
 
 int zt_seen_cpu(int32_t rtid)

@@ -14,6 +14,9 @@ bool zt_seen_where(int32_t rtid, char *ret, size_t size);
  * does not tell. */
 int64_t zt_seen_exec_start(int32_t rtid);
 
+/* For how long it has run, in ns; while it runs, as of the last tick. 0: this kernel does not tell. */
+int64_t zt_seen_cpu_time(int32_t rtid);
+
 /* The processor that it ran on last; -1: not known. */
 int zt_seen_cpu(int32_t rtid);
 

@@ -137,6 +137,7 @@ zt_ipc_object *zt_ipc_create(zt_ipcs *ipcs, const zt_ipc *like, int32_t flags, i
     int64_t stamps[ZT_IPC_STAMPS] = {0};
     wanted.mode = (uint32_t)flags & 0777;
     wanted.vid = -1;
+    wanted.cuid = wanted.uid, wanted.cgid = wanted.gid;
     zt_ipc_object *object = make(ipcs, &wanted, flags, ret_error);
     if (!object)
         return NULL;

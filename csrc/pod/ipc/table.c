@@ -125,6 +125,7 @@ void zt_ipc_show(zt_ipcs *ipcs, const zt_ipc_object *object, zt_ipc_ds *ds)
     for (int i = 0; i < count; i++)
         stamps[i] = shown(ipcs, object, i, stamps[i]);
     ds->perm.key = object->ipc.key;
+    ds->perm.cuid = object->ipc.cuid, ds->perm.cgid = object->ipc.cgid; /* for the kernel that is us */
     if (kind == ZT_IPC_SHM) {
         ds->shm.atime = stamps[0], ds->shm.dtime = stamps[1], ds->shm.ctime = stamps[2];
         ds->shm.lpid = (int32_t)stamps[3];

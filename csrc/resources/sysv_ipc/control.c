@@ -7,9 +7,9 @@ static bool may(const zt_ipc_object *object, int32_t flags, const zt_ipc *caller
     if (!zt_ipc_look(object, &ds))
         return true;
     uint32_t granted = ds.perm.mode;
-    if (caller->uid == ds.perm.uid || caller->uid == ds.perm.cuid)
+    if (caller->uid == ds.perm.uid || caller->uid == object->ipc.cuid)
         granted >>= 6;
-    else if (caller->gid == ds.perm.gid || caller->gid == ds.perm.cgid)
+    else if (caller->gid == ds.perm.gid || caller->gid == object->ipc.cgid)
         granted >>= 3;
     const uint32_t asked = (uint32_t)(flags >> 6 | flags >> 3 | flags);
     return !(asked & ~granted & 07) || !caller->uid;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 from typing import TYPE_CHECKING
@@ -18,9 +19,11 @@ _NO_CORE = 1
 def end_as(status: int, process: BuildProcess, build: Build) -> None:
     """End it so that waitpid(2) tells `status`, without a trace of its own: no core."""
     if os.WIFSIGNALED(status):
-        _, hard = resource.prlimit(process.rpid, resource.RLIMIT_CORE)
-        limit = _NO_CORE if hard else 0
-        resource.prlimit(process.rpid, resource.RLIMIT_CORE, (limit, limit))
+        # Of another user's, whose limit we may not change: one whose ids were changed dumps no core.
+        with contextlib.suppress(PermissionError):
+            _, hard = resource.prlimit(process.rpid, resource.RLIMIT_CORE)
+            limit = _NO_CORE if hard else 0
+            resource.prlimit(process.rpid, resource.RLIMIT_CORE, (limit, limit))
         build.end(process.rpid, os.WTERMSIG(status))
     else:
         program = Program()

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import resource
-from typing import Annotated
+import struct
+from typing import TYPE_CHECKING, Annotated
 
+from ...linux.program import Program
 from ...shapes import I64, Length, Seen, Wrong
+
+if TYPE_CHECKING:
+    from ...view.frozen import FrozenProcess
+
+_PAIR = struct.Struct("<qq")
 
 
 class InOrder:
@@ -19,6 +26,18 @@ class InOrder:
 
 Limit = Annotated[list[I64], Length(2), InOrder()]
 """Soft and hard; -1 is infinity."""
+
+
+def limit_of(process: FrozenProcess, which: int) -> tuple[int, int]:
+    """Of a process, which is asked itself where it is another user's and we may not (CAP_SYS_RESOURCE)."""
+    try:
+        return resource.prlimit(process.rpid, which)
+    except PermissionError:
+        program = Program()
+        told = program.buffer(_PAIR.size)
+        program.call("prlimit64", 0, which, 0, told)
+        soft, hard = _PAIR.unpack(process.run(program).bytes(told))
+        return soft, hard
 
 
 def granted(rpid: int, which: int, soft: int, hard: int) -> tuple[int, int]:

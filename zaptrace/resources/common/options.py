@@ -203,6 +203,15 @@ UDP: Table = {
     "UDP_GRO": (_UDP, 104, 4),
 }
 
+RAW: Table = {
+    **INTERNET,
+    "IP_HDRINCL": (_IP, 3, 4),
+    "IPV6_CHECKSUM": (_IP6, 7, 4),
+    "IPV6_HDRINCL": (_IP6, 36, 4),
+    "ICMP_FILTER": (socket.IPPROTO_RAW, 1, 4),
+    "ICMP6_FILTER": (socket.IPPROTO_ICMPV6, 1, 32),
+}
+
 UDP_LITE: Table = {
     **UDP,
     "UDPLITE_SEND_CSCOV": (socket.IPPROTO_UDPLITE, 10, 4),

@@ -45,7 +45,7 @@ class Permission:
             None if status.st_gid == usual[1] else status.st_gid,
         )
 
-    def give(self, file: int | str) -> None:
+    def give(self, file: int | str | bytes) -> None:
         """To a file by descriptor or path."""
         there = os.stat(file)
         uid = there.st_uid if self.uid is None else self.uid

@@ -153,9 +153,8 @@ def _described(pod: FrozenPod, file: FrozenFile) -> State:
         if found is None:
             raise unsupported(file, "watches something unreadable", found=f"tfd: {line}")
         number = int(found["tfd"])
-        alike = found["tfd"], found["ino"], found["sdev"]
-        watches.append(_watch(pod, file, found, seen[number], seen[alike]))
-        seen.update([number, alike])
+        watches.append(_watch(pod, file, found, seen[number]))
+        seen[number] += 1
     return State(**described(pod, file), watches=watches, polling=_polling(file.local))
 
 
@@ -168,12 +167,10 @@ def _polling(epoll: int) -> bytes:
         return b""
 
 
-def _watch(
-    pod: FrozenPod, file: FrozenFile, found: re.Match[str], nth: int, nth_alike: int
-) -> Watch:
-    """The `nth` of its number, and the `nth_alike` of those of that number that look alike."""
+def _watch(pod: FrozenPod, file: FrozenFile, found: re.Match[str], nth: int) -> Watch:
+    """The `nth` of its number."""
     number = int(found["tfd"])
-    matches = matching(file, found, number, nth, nth_alike)
+    matches = matching(file, found, number, nth)
 
     def make(target: FrozenFile, process: FrozenProcess | None, epoll_fd: int, fd: int) -> Watch:
         now = process.fds.get(number) if process is not None else None

@@ -34,6 +34,8 @@ from ...linux import sock_diag
 from ...log import log
 from ...view.build import Stage
 from ..common.file import described, finish, restoring, unsupported
+from ..common.multicast import join as join_group
+from ..common.multicast import memberships
 from ..common.options import TCP, UDP, UDP_LITE, Table
 from ..common.socket import (
     Usual,
@@ -49,8 +51,6 @@ from . import flow, join
 from .address import Address, address
 from .connecting import ask_again, whom
 from .diag import shutdowns
-from .multicast import join as join_group
-from .multicast import memberships
 from .queue import look, refill
 from .refused import refuse_tcp, refuse_udp, was_refused
 from .state import (
@@ -262,6 +262,7 @@ def _tcp(file: FrozenFile, sock: socket.socket, streams: Streams) -> tuple[str, 
 
 
 def restore(states: list[State], build: Build) -> None:
+    states = [_at_another(state, build) for state in states] if build.ports else states
     if states:
         build.at(Stage.SHARED, forget_all, build)
     streams = [state for state in states if state.stream]
@@ -288,6 +289,26 @@ def restore(states: list[State], build: Build) -> None:
 def _was_given_up(state: Socket) -> bool:
     """connect(2) has chosen its port, and let go of it."""
     return state.refused and state.type == socket.SOCK_STREAM
+
+
+def _at_another(state: State, build: Build) -> State:
+    """At the port that the user wants it to be."""
+    if state.status == CONNECTING and state.peer and state.peer.port in build.ports:
+        raise _connected_within(state.peer)
+    if state.local is None or (port := build.ports.get(state.local.port)) is None:
+        return state
+    if state.stream and state.status != RESET:
+        raise _connected_within(state.local)
+    return replace(state, local=replace(state.local, port=port))
+
+
+def _connected_within(at: Address) -> RestoreError:
+    return RestoreError(
+        f"cannot move port {at.port}: a connection within the pod uses it",
+        needed="a port that is listened at, and no connection from within",
+        found=f"one of {at.shown}",
+        do=f"let the pod have port {at.port}",
+    )
 
 
 def _claim(state: Socket, build: Build) -> None:

@@ -8,11 +8,11 @@ from typing import Annotated
 
 from ...shapes import U16, Backlog, Data, OneOf, Range, Word
 from ..common.file import Description
+from ..common.multicast import Membership
 from ..common.options import TCP, UDP_LITE, Options
 from ..common.socket import Filter
 from .address import Address
 from .backlog import Turn
-from .multicast import Membership
 from .queue import Datagram
 from .stream import Stream
 from .unseen import Unseen

@@ -20,6 +20,7 @@ from ...linux.native import lib
 from ...linux.program import Program, Row, give_back
 from ...shapes import U64, Address, Among, Length, Multiple, OneOf, Range, Word
 from ...view.frozen import FrozenProcess
+from ..common.limit import limit_of
 from .mappings import PAGE, PROT_EXEC, PROT_READ, PROT_WRITE, Mapping, protection
 
 _PR_SET_MM, _PR_SET_MM_MAP = 35, 14
@@ -130,7 +131,7 @@ def _ask_for_locks(program: Program, process: FrozenProcess) -> Row | None:
     allowed, a mapping of no kind. None: the process may lock what it likes."""
     if int(process.status["CapEff"], 16) >> _CAP_IPC_LOCK & 1:
         return None
-    limits = resource.prlimit(process.rpid, resource.RLIMIT_MEMLOCK)
+    limits = limit_of(process, resource.RLIMIT_MEMLOCK)
     raw = [value & 0xFFFFFFFFFFFFFFFF for value in limits]
     none, old = program.data(struct.pack("<QQ", 0, raw[1])), program.data(struct.pack("<QQ", *raw))
     program.call("prlimit64", 0, resource.RLIMIT_MEMLOCK, none, 0)

@@ -43,13 +43,14 @@ from ..common import nameless
 from ..common.ending import end_as
 from ..common.file import restoring
 from ..common.inode import GONE, name_of
+from ..common.rights import Rights, give_to_ended, of_ended
 from ..room import Whole, bad
 from . import births, executable, kinship, tree
 from .executable import NOTHING, Executable, Executables, executable_by
 
 NAME = "process"
 
-_PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG = 1, 2
+_PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG, _PR_GET_DUMPABLE = 1, 2, 3
 _PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
 _CLD_EXITED = 1
 _EXIT_SIGNAL = 0xFF  # of clone's flags
@@ -87,13 +88,15 @@ class State:
     personality: U32
     death_signal: Signal
     dumpable: Annotated[int, Range(0, 2)]
-    """As PR_GET_DUMPABLE tells it; for the kernel it is always 1."""
+    """As PR_GET_DUMPABLE tells it; the kernel's own is 1 but after changes of ids."""
     subreaper: bool
     kin: kinship.Kin
     terminal: bool
     """Its session's controlling terminal, if there is one, is its own too."""
     core_filter: Annotated[int, Range(-1, 0xFFFF_FFFF)]
     """Which memory a core dump of it holds (core(5)); -1 where the kernel makes none."""
+    rights: Rights | None = None
+    """Of a zombie, in a pod that has privilege: who may signal it, and whose /proc/PID is."""
 
 
 def verify(states: list[State], whole: Whole) -> None:
@@ -123,7 +126,7 @@ def capture(pod: FrozenPod) -> list[State]:
     states = [
         _capture(process, executables.of(process), kin[process.vpid]) for process in pod.processes
     ]
-    states += map(_capture_zombie, pod.zombies)
+    states += [_capture_zombie(pod, zombie) for zombie in pod.zombies]
     kinship.refuse_what_cannot_be(kin, _plan(states), _forked_by(states))
     return states
 
@@ -136,6 +139,7 @@ def _capture(process: FrozenProcess, executable: Executable, kin: kinship.Kin) -
     program.call("prctl", _PR_GET_PDEATHSIG, death)
     reaper = program.buffer(4)
     program.call("prctl", _PR_GET_CHILD_SUBREAPER, reaper)
+    dumpable, noted = program.call("prctl", _PR_GET_DUMPABLE), process.leader.dumpable
     results = process.run(program)
     return State(
         vpid=process.vpid,
@@ -153,7 +157,7 @@ def _capture(process: FrozenProcess, executable: Executable, kin: kinship.Kin) -
         umask=int(process.status["Umask"], 8),
         personality=int(read(f"{process.proc}/personality"), 16),
         death_signal=struct.unpack("<i", results.bytes(death))[0],
-        dumpable=process.leader.dumpable,
+        dumpable=noted if noted != 1 else results[dumpable],
         subreaper=struct.unpack("<i", results.bytes(reaper))[0] != 0,
         kin=kin,
         terminal=int(_stat(process)[_STAT_TTY - _STAT_FIRST]) != 0,
@@ -220,7 +224,7 @@ def _directory(process: FrozenProcess) -> tuple[bytes, Gone | None]:
     return path, None
 
 
-def _capture_zombie(zombie: Zombie) -> State:
+def _capture_zombie(pod: FrozenPod, zombie: Zombie) -> State:
     return State(
         vpid=zombie.vpid,
         ppid=zombie.ppid,
@@ -242,6 +246,7 @@ def _capture_zombie(zombie: Zombie) -> State:
         kin=kinship.of_zombie(zombie),
         terminal=True,
         core_filter=-1,
+        rights=of_ended(lib.zt_ids_to_real(pod.handle, zombie.vpid)),
     )
 
 
@@ -319,10 +324,7 @@ def _forked_by(states: list[State]) -> dict[int, int]:
 
 
 def _same_program(one: State, other: State) -> bool:
-    def program(state: State) -> tuple[object, ...]:
-        return (state.executable, state.personality)
-
-    return program(one) == program(other)
+    return (one.executable, one.personality) == (other.executable, other.personality)
 
 
 def _plan(states: list[State]) -> list[tree.Step]:
@@ -493,4 +495,5 @@ def _end_zombies(zombies: list[State], build: Build) -> None:
     for state in reversed(zombies):
         process = build.processes.pop(Vpid(state.vpid))
         exited = state.code == _CLD_EXITED
+        give_to_ended(state.rights, process.leader)
         end_as(state.status << 8 if exited else state.status, process, build)

@@ -15,6 +15,7 @@ futex of a restored pod, its owner does not get its priority.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -145,7 +146,8 @@ def restore(states: list[State], build: Build) -> None:
         by_process.setdefault(state.vpid, []).append(state)
     for vpid, threads in by_process.items():
         build.at(Stage.THREADS, _make_threads, vpid, threads, build)
-    build.at(Stage.RESUME, build.last.append, lambda: _load_all(states, build))
+    build.at(Stage.RESUME, build.last.append, lambda: _for_each(_set_own, states, build))
+    build.at(Stage.RESUME, build.loads.append, lambda: _for_each(_load, states, build))
 
 
 def _check_host(states: list[State], build: Build) -> None:
@@ -232,12 +234,13 @@ def _bind(build: Build, process: BuildProcess, vtid: int, rtid: int) -> None:
     process.threads[vtid] = Thread(build.handle, rtid, Vpid(vtid))
 
 
-def _load_all(states: list[State], build: Build) -> None:
-    """The last of all: nothing runs in a thread after its registers are loaded."""
+def _for_each(
+    work: Callable[[State, Thread, Build], None], states: list[State], build: Build
+) -> None:
     for state in states:
         thread = build.process(state.vpid).threads[state.vtid]
         try:
-            _load(state, thread, build)
+            work(state, thread, build)
         except NativeError as error:
             raise RestoreError(
                 f"cannot restore thread {state.vtid} of process {state.vpid}: {error.what}",
@@ -249,8 +252,12 @@ def _load_all(states: list[State], build: Build) -> None:
             ) from error
 
 
-def _load(state: State, thread: Thread, build: Build) -> None:
+def _set_own(state: State, thread: Thread, build: Build) -> None:
     thread.run(_own_rows(state, thread, build))
+
+
+def _load(state: State, thread: Thread, build: Build) -> None:
+    """The last of all: nothing runs in a thread after its registers are loaded."""
     registers = ffi.new("zt_regs *")
     for name, value in state.registers.items():
         setattr(registers, name, value)

@@ -14,6 +14,7 @@ from typing import Annotated
 
 from ...linux.program import Data, Program, Results, Row
 from ...shapes import I32, I64, U16, U32, Among, Length, Multiple, NoNul, Signal, Word
+from ..common.privilege import beginning
 
 _PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG = 1, 2
 _PR_SET_NAME, _PR_GET_NAME = 15, 16
@@ -113,8 +114,8 @@ class Asked:
         for name in _SPECULATION & set(values):
             if not values[name] & _PR_SPEC_PRCTL:  # the kernel's own choice, and not to be changed
                 del values[name]
-        if not values.get("securebits", 0) & ~_KEEP_CAPS:
-            values.pop("securebits", None)
+        if beginning().permitted or not values.get("securebits", 0) & ~_KEEP_CAPS:
+            values.pop("securebits", None)  # of who has privilege they are the room credentials'
         if self._faulting_is_ours:
             values.pop("cpuid faulting", None)
         tsc = _int(results, self._tsc)

@@ -6,6 +6,7 @@ that was typed but not ended yet comes back as such, and so does an end of file 
 
 What waits can only be seen by taking it: capture takes it under a termios of its own and puts it
 back at once, whatever happens (waiting.py). Output that was stopped, by ^S or tcflow(3), is so again.
+Of the pod's own, what was on the screen comes along: the supervisor has it (view/scrollback.py).
 
 Of a terminal whose master was closed nothing is left but slaves that have hung up. What was opened as
 /dev/tty is so again, by the session's leader; of a locked terminal, or one that controls no session
@@ -37,6 +38,7 @@ from ...errors import RestoreError, UnsupportedResource
 from ...linux.program import Program
 from ...shapes import Data, Length, Names, OneOf, Range
 from ...view.build import Stage
+from ...view.scrollback import Scrollback
 from ..common.file import Description, closed_on_failure, described, finish, restoring, unsupported
 from ..common.permission import Permission
 from ..room import Whole, bad
@@ -114,6 +116,8 @@ class State:
     """Its foreground group, or 0."""
     permission: Permission | None
     """Of its slave's file; None where nobody sees that."""
+    scrollback: Scrollback | None = None
+    """Of the pod's own terminal: what was on its screen."""
     lost: bool = False
     """Its master was closed: there is nothing but slaves that have hung up."""
 
@@ -250,6 +254,7 @@ def _capture(pod: FrozenPod, index: int, files: list[FrozenFile]) -> State:
         session=_vid(pod, master, TIOCGSID),
         foreground=_vid(pod, master, termios.TIOCGPGRP),
         permission=_permission(index, slaves),
+        scrollback=pod.scrollback() if own else None,
     )
 
 
@@ -374,7 +379,7 @@ def _make(state: State, build: Build, numbers: dict[int, int]) -> None:
         if state.locked:
             set_number(master, TIOCSPTLCK, 1)
         if state.own:
-            build.tty_master = master
+            build.tty_master, build.scrollback = master, state.scrollback
         for end in state.ends:
             if end.side == MASTER:
                 finish(build, end, os.dup(master))

@@ -5,11 +5,11 @@ tells as its peer, and what waits to be read, message by message, with senders a
 at without taking it. A peer that was closed stays closed. A datagram socket that talks to one outside
 (as syslog's clients do) is connected again.
 
-Not carried, and refused: a stream to a process outside the pod, a connection not accepted yet whose
-client is outside, or closed, or has sent something (to look at it is to accept it) and that stays so
-for seconds, out-of-band data,
-a filter of eBPF, an error not read yet on a socket with messages, peers and senders of another user;
-in a migration within one host, connections to an abstract address.
+Not carried, and refused: a stream to a process outside the pod, unless it is to be closed; a
+connection not accepted yet whose client is outside, or closed, or has sent something (to look at it is
+to accept it) and that stays so for seconds; out-of-band data, a filter of eBPF, an error not read yet on
+a socket with messages, peers and senders of another user; in a migration within one host, connections
+to an abstract address.
 """
 
 from __future__ import annotations

@@ -19,14 +19,16 @@ from ...ids import Rpid, Vpid
 from ...linux.native import lib
 from ...linux.program import Data, Program
 from ...view.build import BuildProcess
+from ..common.acting import acting
 from .place import beneath
 from .queue import Sender
+from .state import Peer
 
 if TYPE_CHECKING:
     from ...view.build import Build
 
-NOBODY = 0
-"""The vpid of one outside the pod: the supervisor makes the call, and is outside too."""
+NOBODY = None
+"""One outside the pod: the supervisor makes the call, and is outside too."""
 
 _SCM_RIGHTS, _SCM_CREDENTIALS = 1, 2
 _DONTWAIT = int(socket.MSG_DONTWAIT)
@@ -60,7 +62,7 @@ class Actors:
         self._stand_ins.clear()
 
     def _process(self, vpid: int) -> BuildProcess | None:
-        if vpid == NOBODY:
+        if not vpid:
             return None
         alive = self._build.processes.get(Vpid(vpid)) or self._stand_ins.get(vpid)
         return alive or self._stand_in(vpid)
@@ -72,50 +74,55 @@ class Actors:
         process = self._stand_ins[vpid] = BuildProcess(self._build.handle, own, Rpid(rpid))
         return process
 
-    def rpid(self, vpid: int) -> int:
-        """Of whoever makes the calls of `vpid`."""
-        process = self._process(vpid)
+    def rpid(self, caller: Peer | None) -> int:
+        """Of whoever makes the calls of that one."""
+        process = self._process(caller.vpid) if caller else None
         return process.rpid if process else os.getpid()
 
-    def listen(self, vpid: int, sock: socket.socket, backlog: int) -> None:
+    def listen(self, caller: Peer | None, sock: socket.socket, backlog: int) -> None:
         """Once more if it listens already."""
-        process = self._process(vpid)
-        if process is None:
+        process = self._process(caller.vpid) if caller else None
+        if process is None or caller is None:
             sock.listen(backlog)
             return
         (fd,) = self._build.pass_files(process, [sock.fileno()])
         program = Program()
-        program.call("listen", fd, backlog)
+        with acting(program, caller.uid, caller.gid, caller.groups):
+            program.call("listen", fd, backlog)
         program.call("close", fd)
         process.run(program)
 
-    def connect(self, vpid: int, sock: socket.socket, to: Address) -> None:
+    def connect(self, caller: Peer | None, sock: socket.socket, to: Address) -> None:
         """Raises where it would have to wait."""
         sock.setblocking(False)  # status flags of the pod's come last
-        process = self._process(vpid)
-        if process is None:
+        process = self._process(caller.vpid) if caller else None
+        if process is None or caller is None:
             sock.connect(to.here())
             return
         fd, *more = self._pass(process, sock, to)
         program = Program()
         address, size = _sockaddr(program, to, more)
-        program.call("connect", fd, address, size)
+        with acting(program, caller.uid, caller.gid, caller.groups):
+            program.call("connect", fd, address, size)
         for each in (fd, *more):
             program.call("close", each)
         process.run(program)
 
-    def pairs(self, vpid: int, kinds: list[int]) -> Iterator[tuple[socket.socket, socket.socket]]:
+    def pairs(
+        self, caller: Peer | None, kinds: list[int]
+    ) -> Iterator[tuple[socket.socket, socket.socket]]:
         """A socketpair(2) of each of these types; some are made ahead."""
-        process = self._process(vpid)
-        if process is None:
+        process = self._process(caller.vpid) if caller else None
+        if process is None or caller is None:
             yield from (socket.socketpair(socket.AF_UNIX, kind) for kind in kinds)
             return
         for at in range(0, len(kinds), _PAIRS_AT_ONCE):
             batch = kinds[at : at + _PAIRS_AT_ONCE]
             program = Program()
             both = [program.buffer(8) for _ in batch]
-            for kind, buffer in zip(batch, both, strict=True):
-                program.call("socketpair", socket.AF_UNIX, kind, 0, buffer)
+            with acting(program, caller.uid, caller.gid, caller.groups):
+                for kind, buffer in zip(batch, both, strict=True):
+                    program.call("socketpair", socket.AF_UNIX, kind, 0, buffer)
             results = process.run(program)
             theirs = [fd for buffer in both for fd in struct.unpack("<ii", results.bytes(buffer))]
             ours = [socket.socket(fileno=fd) for fd in self._build.take_files(process, theirs)]

@@ -18,6 +18,8 @@ from ...log import log
 from ..common.file import described, unsupported
 from ..common.libc import checked, libc
 from ..common.options import GENERAL
+from ..common.permission import Permission
+from ..common.privilege import CAP_SETGID, CAP_SETUID, beginning
 from ..common.socket import borrowed, filter_of, name_bytes, options, unread
 from . import diag as diag
 from .names import path_of
@@ -45,6 +47,8 @@ _SO_PEERGROUPS = 59
 _MOST_GROUPS = 1 << 16  # NGROUPS_MAX
 _GID = struct.Struct("=I")
 _UCRED = struct.Struct("=iII")
+_BOTH = 3
+"""RCV_SHUTDOWN and SEND_SHUTDOWN: what the kernel sets where the peer is closed."""
 
 
 def find_files_under_way(pod: FrozenPod, file: FrozenFile) -> None:
@@ -69,6 +73,7 @@ def look_at_all(pod: FrozenPod) -> list[Socket]:
         Counter((known.name, known.file) for known in every if known.name),
         pod.store(NAME),
         {client: known.ino for known in every for client in known.clients if client},
+        pod.outside == "close",
     )
     return [_look_at(pod, file, sight) for file in files]
 
@@ -83,6 +88,8 @@ class _Sight:
     notes: dict[bytes, bytes]
     waits: dict[int, int]
     """The listener of each that was not accepted yet, by their numbers."""
+    close_outside: bool
+    """In the image, streams to outside the pod have been closed there: what had come is read first."""
 
     def directory(self, ino: int) -> bytes:
         return self.notes.get(NOTED.pack(ino), b"")
@@ -123,9 +130,11 @@ def _look_at(pod: FrozenPod, file: FrozenFile, sight: _Sight) -> Socket:
             peer = sight.waits[known.ino]
         told = _told(pod, file, sock)
         bound, place, mode = _place(known, status, sight)
+        cut = status == ORPHANED and known.peer
         reset, queue = _queue(file, sock, known)
         if queue and status == UNCONNECTED and not known.name:
             raise unsupported(file, "has messages but neither an address nor a peer")
+        placed = _placed(known, sight) if place else None
         return Socket(
             **described(pod, file),
             type=sock.type,
@@ -143,8 +152,10 @@ def _look_at(pod: FrozenPod, file: FrozenFile, sight: _Sight) -> Socket:
             peer_path=b"" if peer or status != CONNECTED else _outside(file, known, sight),
             backlog=known.backlog if status == LISTENING else 0,
             clients=list(known.clients),
-            connector=connector(file) if status == WAITING else 0,
-            shutdown=known.shutdown,
+            connector=(connects := connector(file) if status == WAITING else 0),
+            placed=placed,
+            connector_as=_as_it_is(pod, connects) if connects else None,
+            shutdown=_BOTH if cut else known.shutdown,
             queue=queue,
             unread=unread(sock.fileno()),
             reset=reset,
@@ -162,7 +173,9 @@ def _status(file: FrozenFile, known: diag.UnixSocket, sight: _Sight) -> str:
         return WAITING
     if known.peer in sight.inside or (known.peer and known.type == socket.SOCK_DGRAM):
         return CONNECTED
-    if known.peer == 0 and (known.shutdown == 3 or known.type == socket.SOCK_DGRAM):
+    if known.peer == 0 and (known.shutdown == _BOTH or known.type == socket.SOCK_DGRAM):
+        return ORPHANED
+    if sight.close_outside and known.peer:
         return ORPHANED
     found = f"its peer is socket:[{known.peer}], which no process of the pod holds"
     if known.peer == 0:
@@ -172,7 +185,8 @@ def _status(file: FrozenFile, known: diag.UnixSocket, sight: _Sight) -> str:
         "is a unix socket to a process outside the pod",
         needed="both ends of the connection in the pod",
         found=found,
-        do="start the other process in the pod too, or end the connection first",
+        do="start the other process in the pod too, end the connection first, or have it cut in the "
+        "image: --outside close",
     )
 
 
@@ -194,14 +208,27 @@ def _told(pod: FrozenPod, file: FrozenFile, sock: socket.socket) -> Peer | None:
         return None
     groups = sorted(_peer_groups(sock))
     own = (os.geteuid(), os.getegid(), sorted(os.getgroups()))
-    if (uid, gid, groups) != own:
+    vpid = pod.peer_vpid(rpid)
+    if (uid, gid, groups) == own:
+        return Peer(vpid, uid, gid)
+    if not vpid or not beginning().has(CAP_SETUID, CAP_SETGID):
         raise unsupported(
             file,
             "is a unix socket to another user",
             needed=f"a peer of user {own[0]}, group {own[1]}, groups {own[2]}",
             found=f"one of user {uid}, group {gid}, groups {groups}",
         )
-    return Peer(pod.peer_vpid(rpid), uid, gid)
+    return Peer(vpid, uid, gid, groups)
+
+
+def _as_it_is(pod: FrozenPod, vpid: int) -> Peer | None:
+    """Its own ids now, of who has connected; None where that is the supervisor's user."""
+    process = pod.process(vpid)
+    uid, gid = (int(process.status[key].split()[1]) for key in ("Uid", "Gid"))
+    groups = sorted(map(int, process.status["Groups"].split()))
+    if (uid, gid, groups) == (os.geteuid(), os.getegid(), sorted(os.getgroups())):
+        return None
+    return Peer(process.vpid, uid, gid, groups)
 
 
 def _peer_groups(sock: socket.socket) -> tuple[int, ...]:
@@ -240,6 +267,12 @@ def _place(known: diag.UnixSocket, status: str, sight: _Sight) -> tuple[bool, by
         log.info("the file of the unix socket %s was removed: so it stays", shown(path))
         return True, b"", 0
     return True, os.path.basename(found), stat.S_IMODE(outside.lstat(found).st_mode)
+
+
+def _placed(known: diag.UnixSocket, sight: _Sight) -> Permission | None:
+    path = path_of(known.name, sight.directory(known.ino))
+    found = find(path, known.file) if known.file else b""
+    return Permission.of(outside.lstat(found)) if found else None
 
 
 def _is_accepted(known: diag.UnixSocket, sight: _Sight) -> bool:

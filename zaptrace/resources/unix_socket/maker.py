@@ -11,6 +11,7 @@ import ctypes
 import errno
 import os
 import socket
+import stat
 import struct
 from collections import defaultdict
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from ...linux.program import Program
 from ..common.file import finish, opened
 from ..common.libc import checked, libc
 from ..common.options import GENERAL
+from ..common.permission import Permission
 from ..common.socket import set_filter, set_options
 from . import diag as diag
 from .actors import NOBODY, Actors, Address
@@ -30,7 +32,7 @@ from .fullness import Fullness
 from .held import Held
 from .names import Directories, Spot, bind
 from .queue import Message
-from .state import CONNECTED, LISTENING, NAME, NOTED, ORPHANED, Socket, is_path
+from .state import CONNECTED, LISTENING, NAME, NOTED, ORPHANED, Peer, Socket, is_path
 
 if TYPE_CHECKING:
     from ...view.build import Build
@@ -169,11 +171,11 @@ class Maker:
         return None
 
     def _make_pairs(self, pairs: list[tuple[Socket, Socket | None]]) -> None:
-        by_maker: dict[int, list[tuple[Socket, Socket | None]]] = defaultdict(list)
+        by_maker: dict[str, list[tuple[Socket, Socket | None]]] = defaultdict(list)
         for pair in pairs:
-            by_maker[_teller(pair[0])].append(pair)
-        for vpid, some in by_maker.items():
-            made = self.actors.pairs(vpid, [one.type for one, _ in some])
+            by_maker[repr(_teller(pair[0]))].append(pair)
+        for some in by_maker.values():
+            made = self.actors.pairs(_teller(some[0][0]), [one.type for one, _ in some])
             for (one, other), (its, others) in zip(some, made, strict=True):
                 self._join(one, its, other, others)
 
@@ -235,7 +237,7 @@ class Maker:
             spot = bind(sock, state.name, state.directory, self.directories)
             self.addresses[state.ino] = Address(spot.directory, spot.name)
             self.spots[state.ino] = spot
-            self.build.at_thaw(partial(spot.keep, state.place, state.mode), spot.give_up)
+            self.build.at_thaw(partial(spot.keep, state.place, _permission(state)), spot.give_up)
             if state.place:
                 self.build.meanwhile[spot.path(state.place)] = spot.path(spot.name)
         else:
@@ -248,7 +250,7 @@ class Maker:
         if spot is None:
             return
         try:
-            spot.move_into_place(state.place, state.mode)
+            spot.move_into_place(state.place, _permission(state))
         except OSError as error:
             if error.errno != errno.EADDRINUSE or not self.build.contended:
                 raise
@@ -259,7 +261,7 @@ class Maker:
             client = self.states[ino]
             with self.held.use(state.ino) as sock, self.held.use(ino) as connecting:
                 self.actors.listen(_teller(client), sock, state.backlog)
-                self.actors.connect(client.connector, connecting, self.addresses[state.ino])
+                self.actors.connect(_connector(client), connecting, self.addresses[state.ino])
         with self.held.use(state.ino) as sock:
             self.actors.listen(_teller(state), sock, state.backlog)
 
@@ -414,9 +416,17 @@ class Maker:
         finish(self.build, state, self.held.take(state.ino))
 
 
-def _teller(state: Socket | None) -> int:
+def _teller(state: Socket | None) -> Peer | None:
     """Who has to make the call that decides whom a socket tells."""
-    return state.told.vpid if state and state.told else NOBODY
+    return state.told if state and state.told and state.told.vpid else NOBODY
+
+
+def _permission(state: Socket) -> Permission:
+    return state.placed or Permission(stat.S_IMODE(state.mode), None, None)
+
+
+def _connector(client: Socket) -> Peer:
+    return client.connector_as or Peer(client.connector, os.geteuid(), os.getegid())
 
 
 def _accept(listener: socket.socket, rpid: int) -> socket.socket:

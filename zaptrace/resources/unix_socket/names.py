@@ -25,6 +25,7 @@ from ...linux import outside
 from ...linux.scratch import Scratch
 from ...log import log
 from ..common.libc import RENAME_EXCHANGE, RENAME_NOREPLACE, apart, rename
+from ..common.permission import Permission
 from .left import Note, private_name
 from .place import beneath, in_use, proven_stale
 
@@ -98,7 +99,7 @@ class Spot:
         """The path of a name in its directory."""
         return os.path.join(os.readlink(b"/proc/self/fd/%d" % self.directory), name)
 
-    def move_into_place(self, place: bytes, mode: int) -> None:
+    def move_into_place(self, place: bytes, permission: Permission) -> None:
         """The file goes to `place`, a name in its directory, or (b"") is removed. Once is enough.
 
         Raises OSError with EADDRINUSE if something stands there that is not to be replaced; then
@@ -107,16 +108,16 @@ class Spot:
         if self.in_place:
             return
         if place:
-            os.chmod(self.address, mode)
+            permission.give(self.address)
             _publish(self.directory, self.name, place, self.within.note)
             self.name = place
         else:
             self.remove()
         self.in_place = True
 
-    def keep(self, place: bytes, mode: int) -> None:
+    def keep(self, place: bytes, permission: Permission) -> None:
         """The pod runs: it is its own."""
-        self.move_into_place(place, mode)
+        self.move_into_place(place, permission)
         self.close()
 
     def give_up(self) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 from ...shapes import U32, Data, Id, Length, NamesFile
 from ..common.file import unsupported
 from ..common.libc import libc
+from ..common.privilege import CAP_SETGID, CAP_SETUID, beginning
 from ..common.socket import UnixName, name_bytes, queued
 from . import diag as diag
 
@@ -186,7 +187,8 @@ def _told(
 def _sender(file: FrozenFile, rpid: int, uid: int, gid: int) -> Sender | None:
     if not rpid:
         return None
-    if uid not in os.getresuid() or gid not in os.getresgid():
+    own = uid in os.getresuid() and gid in os.getresgid()
+    if not own and not beginning().has(CAP_SETUID, CAP_SETGID):
         raise unsupported(
             file,
             "has a message of another user to read",

@@ -27,6 +27,7 @@ from ...shapes import (
 )
 from ..common.file import Description
 from ..common.options import GENERAL, Options
+from ..common.permission import Permission
 from ..common.socket import Filter, UnixName
 from .queue import Message
 
@@ -56,6 +57,8 @@ class Peer:
     vpid: Id
     uid: U32
     gid: U32
+    groups: Annotated[list[U32], Length(0, 1 << 16)] | None = None
+    """None: it is the supervisor's user, with all its groups."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,10 @@ class Socket(Description):
     """The peer was closed before it had read all; the next read says ECONNRESET."""
     options: Annotated[dict[Word, Data], Options(GENERAL)]
     filter: Filter
+    connector_as: Peer | None = None
+    """The same process, where it is another user than the supervisor."""
+    placed: Permission | None = None
+    """Of the file of one that is bound, with its owner."""
 
 
 def shown(name: bytes) -> str:

@@ -52,9 +52,10 @@ def nginx():
         f"{kind}_temp_path {here}/{kind};"
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
+    user = f"user {os.environ['ZT_WORKERS']};" if "ZT_WORKERS" in os.environ else ""
     write(
         "nginx.conf",
-        f"""daemon off; worker_processes 2; pid {here}/pid; error_log {here}/error.log;
+        f"""{user} daemon off; worker_processes 2; pid {here}/pid; error_log {here}/error.log;
         events {{ worker_connections 64; }}
         http {{
             access_log off; sendfile on; {temporary}

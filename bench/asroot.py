@@ -1,0 +1,85 @@
+"""The part of a run that is root's: python -m bench.asroot COMMAND...   (root only)
+
+COMMAND runs with a socket to this process, and whatever it becomes (make bench-all becomes an
+ordinary user without capabilities), systems that need root ask here for it: `run`. It is a tool for
+one's own machine: who holds the socket is root. Uses the standard library alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+VARIABLE = "ZAPTRACE_BENCH_ROOT"
+_PART = 1 << 16
+
+
+def offered() -> bool:
+    return VARIABLE in os.environ or os.geteuid() == 0
+
+
+def run(
+    argv: Sequence[str | Path], *, out: Path | None = None, patience_s: float = 120.0
+) -> tuple[int, str]:
+    """Run a command as root to its end: its status (negative: it was late), and what it said.
+
+    With `out` that goes to the end of a file instead. A command that stays has to go into the
+    background by itself.
+    """
+    asked = {"argv": [str(a) for a in argv], "out": str(out) if out else None, "s": patience_s}
+    if VARIABLE not in os.environ:
+        return _do(asked)
+    with socket.socket(fileno=os.dup(int(os.environ[VARIABLE]))) as line:
+        line.sendall(json.dumps(asked).encode() + b"\n")
+        status, said = json.loads(_line(line))
+    return status, said
+
+
+def _line(line: socket.socket) -> bytes:
+    got = bytearray()
+    while not got.endswith(b"\n"):
+        part = line.recv(_PART)
+        if not part:
+            break
+        got += part
+    return bytes(got)
+
+
+def _do(asked: dict) -> tuple[int, str]:
+    """Output goes through a file: a daemon that keeps it open holds nobody up."""
+    path = asked["out"] or os.devnull
+    with open(path, "ab", buffering=0) as out, os.fdopen(os.memfd_create("said"), "w+b") as said:
+        to = out if asked["out"] else said
+        try:
+            status = subprocess.run(
+                asked["argv"], stdin=subprocess.DEVNULL, stdout=to, stderr=said,
+                timeout=asked["s"], check=False,
+            ).returncode  # fmt: skip
+        except subprocess.TimeoutExpired:
+            status = -1
+            said.write(f"no end in {asked['s']:.0f} s\n".encode())
+        except OSError as error:
+            return 127, str(error)
+        said.seek(0)
+        return status, said.read().decode(errors="replace")
+
+
+def main() -> int:
+    ours, theirs = socket.socketpair()
+    os.set_inheritable(theirs.fileno(), True)
+    child = subprocess.Popen(
+        sys.argv[1:], env=os.environ | {VARIABLE: str(theirs.fileno())}, pass_fds=[theirs.fileno()]
+    )
+    theirs.close()
+    while asked := _line(ours):
+        ours.sendall(json.dumps(_do(json.loads(asked))).encode() + b"\n")
+    return child.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

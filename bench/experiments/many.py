@@ -1,0 +1,56 @@
+"""What one of very many costs, next to one of few: as long as that is the same, a load of any size is in
+proportion."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..experiment import Experiment, Figure
+from ..system import Inside
+from ..tools import compiled, ms, wait_for_ready
+
+KINDS = (
+    "file", "removed", "duplicate", "pipe", "socket", "accepted", "bound", "udp", "epoll",
+    "eventfd", "timer", "memfd", "connection", "area", "process",
+)  # fmt: skip
+COUNTS = {"process": (50, 200, 1000), "area": (500, 2000, 10_000)}
+_USUAL = (500, 1000, 2000, 20_000)
+_SPARE = 100
+
+
+class Many(Experiment):
+    name = "many"
+    title = "What one of very many costs"
+    about = (
+        "bench/programs/many.c makes so many things of one kind, and waits. suspend and resume are "
+        "divided by how many there are. There is no counter here: that all of it is there again is "
+        "what the tests are for (docs/carried.md)."
+    )
+    rounds = 1
+
+    def cases(self, quick: bool) -> list[str]:
+        if quick:
+            return ["500 file"]
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1] - _SPARE
+        return [
+            f"{count} {kind}"
+            for kind in KINDS
+            for count in sorted({min(count, most) for count in COUNTS.get(kind, _USUAL)})
+        ]
+
+    def measure(self, case: str, inside: Inside, place: Path) -> Iterable[Figure]:
+        count, kind = case.split()
+        processes = count if kind == "process" else "1"
+        load = inside.start([compiled("many"), kind, count, processes])
+        try:
+            wait_for_ready(load.out)
+            took = ms(load.suspend, place / "state")
+            back = ms(load.resume, place / "state")
+            return [
+                Figure("suspend, each", 1e3 * took / int(count), "µs"),
+                Figure("resume, each", 1e3 * back / int(count), "µs"),
+            ]
+        finally:
+            load.close()

@@ -1,0 +1,36 @@
+"""What system calls cost, natively and inside of each system."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..experiment import Experiment, Figure
+from ..system import Inside, WrongError
+from ..tools import compiled
+
+
+def parse(said: str) -> dict[str, float]:
+    """Microseconds by name, of a run that came to its end."""
+    *lines, last = said.split("\n")[:-1] or [""]
+    if last != "PASS":
+        raise WrongError(f"calls: {last or 'nothing was said'}")
+    return {name: float(cost) / 1000 for name, cost in map(str.split, lines)}
+
+
+class RunCost(Experiment):
+    name = "run_cost"
+    title = "What system calls cost"
+    about = (
+        "bench/programs/calls.c makes each call over and over, for 20 ms or more, and looks at every "
+        "answer. ping_pong is with another process: two context switches. The program is the same "
+        "in every system."
+    )
+    rounds = 9
+
+    def cases(self, quick: bool) -> list[str]:
+        return ["quick" if quick else "all"]
+
+    def measure(self, case: str, inside: Inside, place: Path) -> Iterable[Figure]:
+        said = inside.run([compiled("calls"), "1" if case == "quick" else "20"], patience_s=600)
+        return [Figure(name, cost, "µs") for name, cost in parse(said).items()]

@@ -1,0 +1,118 @@
+"""Samples: one number each with what it was measured under; nothing is ever left out or averaged.
+
+On disk they are JSON lines: one that says what the run was ({"kind": "run"}), then one per sample
+({"kind": "sample"}), and one for each that there was not ({"kind": "void"}), with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+NAME = "samples.jsonl"
+BASE = "native"
+
+
+@dataclass(frozen=True)
+class Sample:
+    experiment: str
+    case: str
+    system: str
+    round: int
+    figure: str
+    unit: str
+    value: float
+    load: float
+    """The host's load average of one minute when it was taken."""
+
+
+@dataclass(frozen=True)
+class Void:
+    """A sample that there is not. `why` is missing, refused, not offered, wrong or late."""
+
+    experiment: str
+    case: str
+    system: str
+    round: int
+    why: str
+    said: str
+
+
+Key = tuple[str, str, str]
+"""Experiment, case, figure: one row of a table."""
+
+
+@dataclass
+class Results:
+    run: dict[str, Any] = field(default_factory=dict)
+    samples: list[Sample] = field(default_factory=list)
+    voids: list[Void] = field(default_factory=list)
+
+    def rows(self) -> list[Key]:
+        return list(dict.fromkeys((s.experiment, s.case, s.figure) for s in self.samples))
+
+    def of(self, key: Key, system: str) -> list[Sample]:
+        return [
+            s
+            for s in self.samples
+            if (s.experiment, s.case, s.figure) == key and s.system == system
+        ]
+
+    def systems(self, experiment: str | None = None) -> list[str]:
+        """In the order of the run."""
+        told = [s.system for s in self.samples if experiment in (None, s.experiment)]
+        return sorted({*told}, key=[*self.run.get("systems", ()), *told].index)
+
+    def ratios(self, key: Key, system: str, base: str = BASE) -> list[float]:
+        """To `base`, round by round: a slow moment of the host hits both."""
+        below: dict[int, list[float]] = {}
+        for sample in self.of(key, base):
+            below.setdefault(sample.round, []).append(sample.value)
+        return [
+            sample.value / statistics.median(below[sample.round])
+            for sample in self.of(key, system)
+            if statistics.median(below.get(sample.round, [0]))
+        ]
+
+
+def write(results: Results, directory: Path) -> Path:
+    path = directory / NAME
+    lines = [{"kind": "run"} | results.run]
+    lines += [{"kind": "sample"} | asdict(sample) for sample in results.samples]
+    lines += [{"kind": "void"} | asdict(void) for void in results.voids]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def read(path: Path) -> Results:
+    """Of a file, or of a directory with one. SystemExit for what is none."""
+    path = path / NAME if path.is_dir() else path
+    results = Results()
+    try:
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        for line in lines:
+            match line.pop("kind"):
+                case "run":
+                    results.run = line
+                case "sample":
+                    results.samples.append(Sample(**line))
+                case "void":
+                    results.voids.append(Void(**line))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SystemExit(f"bench: {path} holds no results: {error}") from None
+    return results
+
+
+def spread(values: Sequence[float]) -> tuple[float, float, float]:
+    """Min, median and max."""
+    return min(values), statistics.median(values), max(values)
+
+
+def loads(samples: Iterable[Sample]) -> tuple[float, float]:
+    """The least and the greatest load average beside some samples."""
+    told = [sample.load for sample in samples]
+    return (min(told), max(told)) if told else (0.0, 0.0)

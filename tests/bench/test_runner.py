@@ -1,0 +1,143 @@
+"""A fake experiment in fake systems, through the runner, the report and the comparison."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bench import plots, report, samples
+from bench.compare import changes, told
+from bench.found import asked, experiments, systems
+from bench.page import OURS, page
+from bench.runner import Runner
+from harness.fake_bench import FakeExperiment, FakeSystem
+
+KEY = ("fake", "one", "cost")
+
+
+def ran(*made: FakeSystem, rounds: int = 3) -> tuple[Runner, FakeExperiment]:
+    runner, experiment = Runner({s.name: s for s in made}, rounds=rounds), FakeExperiment()
+    runner.run(experiment)
+    assert not any(system.is_up for system in made)
+    return runner, experiment
+
+
+def test_rounds_interleave_systems_and_ratios_are_of_a_round():
+    runner, experiment = ran(FakeSystem("native", [1, 2, 4]), FakeSystem("other", [3, 4, 40]))
+    assert [cost for _, cost in experiment.asked] == [1, 3, 2, 4, 4, 40]
+    assert runner.results.ratios(KEY, "other") == [3, 2, 10]
+    assert [sample.load >= 0 for sample in runner.results.samples] == [True] * 6
+
+
+def test_a_wrong_answer_voids_its_sample_alone():
+    runner, _ = ran(FakeSystem("native", [1, -1, 3]))
+    assert [sample.value for sample in runner.results.samples] == [1, 3]
+    (void,) = runner.results.voids
+    assert (void.why, void.round, void.said) == ("wrong", 1, "2 + 2 = 5")
+
+
+def test_what_refuses_once_is_not_asked_again():
+    runner, experiment = ran(FakeSystem("native", [1, 1, 1]), FakeSystem("other", [0, 7, 7]))
+    assert [cost for _, cost in experiment.asked] == [1, 0, 1, 1]
+    assert [(v.system, v.why, v.said) for v in runner.results.voids] == [
+        ("other", "refused", "not today")
+    ]
+
+
+def test_a_missing_system_is_told_with_the_line_that_gets_it():
+    runner, _ = ran(FakeSystem("native", [1, 1, 1]), FakeSystem("gone", [], "apt-get install gone"))
+    text = report.report(runner.results, {"fake": FakeExperiment()}, {}, {})
+    assert "- gone: `apt-get install gone`" in text
+    assert "gone" not in runner.results.run["versions"]
+
+
+def test_a_system_that_does_not_come_up_is_told():
+    class Broken(FakeSystem):
+        def up(self, place: Path):
+            raise OSError("no such thing as a free lunch")
+
+    runner, _ = ran(FakeSystem("native", [1, 1, 1]), Broken("broken", []))
+    assert len(runner.results.samples) == 3
+    assert "free lunch" in report.terminal(runner.results, "fake")
+
+
+def test_the_report_has_every_number_with_its_spread():
+    words = FakeSystem("other", [2, 4, 8])
+    words.words = "under emulation"  # known when it is asked for the first time
+    runner, experiment = ran(FakeSystem("native", [1, 2, 4]), words)
+    text = report.report(
+        runner.results, {"fake": experiment}, {"other": words}, {"fake": ["a.svg"]}
+    )
+    assert "## A fake (under emulation)" in text
+    assert "| one | cost, ms | **2** (1 to 4; 3) | **4** (2 to 8; 3) ×2 |" in text
+    assert "![fake](a.svg)" in text and "a fake other" in text and "Load average" in text
+    assert "other" in report.terminal(runner.results, "fake")
+
+
+def test_samples_are_read_as_they_were_written(tmp_path: Path):
+    runner, _ = ran(FakeSystem("native", [1, -1, 4]))
+    samples.write(runner.results, tmp_path)
+    again = samples.read(tmp_path)
+    assert again == runner.results
+    with pytest.raises(SystemExit, match="holds no results"):
+        samples.read(tmp_path / "nothing")
+
+
+def test_a_comparison_tells_what_differs_and_leaves_chance_alone():
+    same = [float(n) for n in range(1, 9)]
+    before, _ = ran(FakeSystem("native", same), FakeSystem("other", same), rounds=8)
+    slower = [n + 100 for n in same]
+    after, _ = ran(FakeSystem("native", same), FakeSystem("other", slower), rounds=8)
+    text = told(changes(before.results, after.results))
+    assert text.startswith("2 figures are in both; 1 differ")
+    assert re.search(r"more +23\.\d+  fake/one/cost, other: 4\.5 to 104\.5 ms \(n 8, 8", text)
+    assert "native" not in text
+
+
+def test_drawings_are_made_of_every_sample(tmp_path: Path):
+    if not plots.drawable():
+        assert plots.draw(samples.Results(), tmp_path) == {}
+        return
+    runner, _ = ran(FakeSystem("native", [1, 2, 4]), FakeSystem("other", [2, 4, 8]))
+    assert plots.draw(runner.results, tmp_path) == {"fake": ["fake-ms-0.svg"]}
+    assert "<svg" in (tmp_path / "fake-ms-0.svg").read_text()
+
+
+def test_every_system_and_experiment_says_what_it_is():
+    for name, system in systems().items():
+        assert system.about, name
+        assert not system.programs or system.packages, f"{name}: what installs it?"
+    for name, experiment in experiments().items():
+        assert experiment.title and experiment.about and experiment.cases(True), name
+    assert [*systems()][:3] == ["native", "zaptrace-fresh", "zaptrace-moved"]
+
+
+def test_names_are_taken_in_their_order():
+    assert [*asked(["b", "a"], {"a": 1, "b": 2}, "thing")] == ["b", "a"]
+    with pytest.raises(SystemExit, match="no thing is called c; there are a, b"):
+        asked(["c"], {"a": 1, "b": 2}, "thing")
+
+
+def test_the_page_tells_first_where_others_are_ahead():
+    runner = Runner({}, rounds=3)
+    systems = {"native": 1.0, OURS: 10.0, "rival": 5.0, "slow": 20.0}
+    runner.results.run["systems"] = [*systems]
+    for name, cost in systems.items():
+        for experiment, case, figure in (
+            ("run_cost", "all", "getppid"),
+            ("applications", "build", "seconds"),
+            ("suspend", "1 GiB", "suspend"),
+        ):
+            sample = samples.Sample(experiment, case, name, 0, figure, "ms", cost, 0.5)
+            runner.results.samples.append(sample)
+    told = page(runner.results)
+    first, _, rest = told.partition("\n## ")
+    assert "- getppid: rival 5 ms, we 10 ms" in first and "slow" not in first
+    assert "ten microseconds" in first
+    assert "| build | 1 | 10 | 5 | 20 |" in rest
+    assert "| 1 GiB | 1 | 10 | 5 | 20 |" in rest
+    assert "- getppid, zaptrace-fresh: 10 times" in rest
+    del runner.results.samples[2 * 3 :]
+    assert "No rival of this run is ahead" in page(runner.results)

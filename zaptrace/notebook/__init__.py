@@ -1,0 +1,168 @@
+"""%load_ext zaptrace: a kernel that runs in a pod writes itself to an image, and goes back to one.
+
+    %checkpoint [NAME]     write the kernel's pod to NAME.zap in its directory; the kernel goes on
+    %rollback [NAME]       everything is as it was when NAME.zap was written; the last one without NAME
+    %branch NAME           a second kernel from here on, beside this one, in a pod called NAME
+
+Whoever is connected (Jupyter, a console) connects again: in the image its connections are cut.
+A kernel is frozen in the midst of %checkpoint, and so goes on from there when it is restored. A branch
+listens at other ports, which NAME.json tells: so it takes a kernel that is reached over TCP.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shlex
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from ..api.pod import Pod
+from ..api.verbs import current
+from ..errors import PodError, ZaptraceError
+
+_DEFAULT = "checkpoint"
+
+
+def load(shell: Any) -> None:
+    """Have the magics in an IPython shell."""
+    magics = Magics()
+    for magic in (magics.checkpoint, magics.rollback, magics.branch):
+        shell.register_magic_function(_plainly(magic), "line", magic.__name__)
+
+
+def _plainly(magic: Callable[[str], None]) -> Callable[[str], None]:
+    """An error is told as it is, without a traceback; the cell has failed."""
+    from IPython.core.error import UsageError
+
+    @functools.wraps(magic)
+    def told(line: str) -> None:
+        try:
+            magic(line)
+        except ZaptraceError as error:
+            raise UsageError(f"zaptrace: {error}") from None
+
+    return told
+
+
+class Magics:
+    """What was written last is where a rollback goes to."""
+
+    def __init__(self) -> None:
+        self._last: str | None = None
+
+    def checkpoint(self, line: str) -> None:
+        """%checkpoint [NAME]: write this kernel to NAME.zap; it goes on."""
+        pod, image = _own(), _image(line, _DEFAULT)
+        self._last = image  # the one that is restored knows it, too
+        _remove(image)
+        try:
+            report = pod.checkpoint(image, outside="close")
+        except PodError:
+            if not _is_another(pod):
+                raise
+            print(f"this is {image} again")
+        else:
+            size, stood = report.bytes / (1 << 20), report.downtime_s * 1000
+            print(f"{image}: {size:.1f} MiB, stood still for {stood:.1f} ms")
+
+    def branch(self, line: str) -> None:
+        """%branch NAME: a second kernel, in a pod of that name; NAME.json is how to reach it."""
+        pod, image = _own(), _image(line, None)
+        name = os.path.basename(image).removesuffix(".zap")
+        facts = _reached()
+        ports = {facts[key]: _free_port() for key in facts if key.endswith("_port")}
+        _remove(image)
+        try:
+            pod.branch(name, image, ports=ports)
+        except PodError:
+            if not _is_another(pod):
+                raise
+            print(f"this is {name}")
+            return
+        told = f"{image.removesuffix('.zap')}.json"
+        with open(told, "w", encoding="utf-8", opener=_private) as file:
+            json.dump(facts | {k: ports[v] for k, v in facts.items() if k.endswith("_port")}, file)
+        print(f"pod {name} goes on beside this one: jupyter console --existing {told}")
+
+    def rollback(self, line: str) -> None:
+        """%rollback [NAME]: be again what NAME.zap holds; without NAME what was written last."""
+        pod = _own()
+        image = _image(line, None) if line.strip() else self._last
+        if image is None:
+            raise PodError(
+                "there is nothing to roll back to",
+                needed="an image of this kernel",
+                do="%checkpoint NAME writes one",
+                changed="nothing",
+            )
+        try:
+            pod.rollback(image)
+        except PodError:
+            if not _is_another(pod):
+                raise
+            print(f"{image} could not be restored here; everything is as it was")
+
+
+def _own() -> Pod:
+    if (pod := current()) is not None:
+        return pod
+    raise PodError(
+        "this kernel is in no pod",
+        needed="a kernel that was started in one",
+        do="zaptrace run -d --name nb -- python3 -m ipykernel_launcher -f nb.json",
+        changed="nothing",
+    )
+
+
+def _reached() -> dict[str, Any]:
+    """What is in the kernel's connection file."""
+    from ipykernel.connect import get_connection_file
+
+    with open(get_connection_file(), encoding="utf-8") as file:
+        facts: dict[str, Any] = json.load(file)
+    if facts.get("transport") == "tcp":
+        return facts
+    raise PodError(
+        "a kernel that is reached over ipc cannot branch",
+        needed="one that listens at TCP ports: a branch listens at others",
+        found=str(facts.get("transport")),
+        do="start it with a connection file that says tcp",
+        changed="nothing",
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _image(line: str, default: str | None) -> str:
+    words = shlex.split(line) or ([default] if default else [])
+    if len(words) != 1:
+        raise PodError("one name is needed", found=line, changed="nothing")
+    name = words[0]
+    return os.path.abspath(name if name.endswith(".zap") else f"{name}.zap")
+
+
+def _is_another(pod: Pod) -> bool:
+    """Are we the pod that was made from an image of that one?"""
+    now = current()
+    return now is not None and now != pod
+
+
+def _remove(image: str) -> None:
+    """One of ours that was written before under that name."""
+    from ..image.image import read_manifest
+    from ..linux.scratch import remove_tree
+
+    if os.path.isdir(image):
+        read_manifest(image)  # else it is none
+        remove_tree(image)
