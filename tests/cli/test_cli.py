@@ -332,6 +332,7 @@ class TestDetached:
             "  found    none\n"
             "  do       restart the pod\n"
             "  changed  nothing; the pod is running again\n"
+            "  more     zaptrace help other\n"
         )
         taken = fake("run", "--name", "web", "--", "true")
         assert taken.returncode == 125 and "the name is taken" in taken.stderr
