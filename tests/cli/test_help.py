@@ -78,7 +78,7 @@ def test_an_error_says_where_there_is_more(zaptrace: Shell, tmp_path: Path):
         zaptrace("run", "--name", "web", "-d", "--", sys.executable, "-c", code)
         eventually(lambda: zaptrace("logs", "web").stdout == "ready\n", "a connection")
         said = zaptrace("checkpoint", "web", "--to", str(tmp_path / "web.zap"))
-        assert said.returncode == 1
+        assert said.returncode == 4
         assert said.stderr.endswith("\n  more     zaptrace help tcp\n")
 
 

@@ -22,4 +22,4 @@ def test_they_are_shown(zaptrace: Shell):
     refused = zaptrace("ps", "--stats")
     assert refused.returncode == 2 and "--stats wants a POD" in refused.stderr
     gone = zaptrace("ps", "--stats", "nobody")
-    assert gone.returncode == 1 and "nobody" in gone.stderr
+    assert gone.returncode == 3 and "nobody" in gone.stderr
