@@ -4,7 +4,6 @@ host hits all of them alike. What goes wrong in one is a void sample of that one
 from __future__ import annotations
 
 import contextlib
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from . import host
 from .experiment import Experiment
 from .samples import Results, Sample, Void
 from .system import Inside, LateError, NotOfferedError, RefusedError, System, WrongError
-from .tools import scratch
+from .tools import discard, scratch
 
 WHY = {
     NotOfferedError: "not offered",
@@ -111,7 +110,7 @@ class Runner:
             self._void(experiment, case, name, number, error)
             return isinstance(error, WrongError)
         finally:
-            shutil.rmtree(place, ignore_errors=True)
+            discard(place)
         self.results.samples += [
             Sample(
                 experiment.name, case, name, number, figure.name, figure.unit, figure.value, before

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from . import asroot
 from .system import PATIENCE_S, LateError, RefusedError
 
 T = TypeVar("T")
@@ -71,7 +72,14 @@ def scratch() -> Iterator[Path]:
     try:
         yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        discard(path)
+
+
+def discard(path: Path) -> None:
+    """A directory with all that is in it, also what root has made there for us."""
+    shutil.rmtree(path, ignore_errors=True)
+    if path.exists() and asroot.offered():
+        asroot.run(["rm", "-rf", "--", path])
 
 
 def until(
