@@ -109,22 +109,6 @@ def hears(client) -> None:
                 return
 
 
-def test_a_kernel_goes_on_twice(client, home: Path):
-    run(client, "%load_ext zaptrace")
-    run(client, "x = 1")
-    if client.transport == "ipc":
-        assert "over ipc cannot branch" in fails(client, "%branch second")
-        assert [pod.name for pod in zaptrace.pods()] == ["nb"]
-        return
-    assert "pod second goes on beside this one" in run(client, "%branch second")
-    with connected(home / "second.json") as other:
-        hears(other)
-        run(client, "x += 1")
-        run(other, "x += 10")
-        assert (run(client, "print(x)"), run(other, "print(x)")) == ("2\n", "11\n")
-        assert [pod.name for pod in zaptrace.pods()] == ["nb", "second"]
-
-
 def test_where_there_is_no_pod_it_says_so(home: Path, capsys: pytest.CaptureFixture[str]):
     from zaptrace.notebook import Magics
 

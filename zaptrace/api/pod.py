@@ -203,18 +203,13 @@ class Pod:
         """A second live pod, called `name`, from the image `to` that this writes; both go on.
 
         Who listens at a port of `ports` does so at another in the second. Connections (TCP, unix) to
-        outside the pod are cut there. From inside the pod, it returns in the first.
+        outside the pod are cut there.
         """
         wanted = arguments.name_of_pod(name)
         if wanted is None:
             raise TypeError("name: a str is needed, not None")
         image, others = arguments.path("to", to), arguments.ports(ports)
-        inside = self._status(processes=True).get("inside")
         self.checkpoint(image, outside="close")
-        if inside:
-            self._call("branch", image=image, name=wanted, ports=others)
-            instance = runtime.read_meta(os.path.join(self._root, wanted)).get("instance")
-            return Pod(wanted, str(instance), self._root)
         from ..supervisor.starter import Job, start
 
         job = Job("restore", self._root, wanted, image=image, ports=others, stdio="log")

@@ -2,21 +2,16 @@
 
     %checkpoint [NAME]     write the kernel's pod to NAME.zap in its directory; the kernel goes on
     %rollback [NAME]       everything is as it was when NAME.zap was written; the last one without NAME
-    %branch NAME           a second kernel from here on, beside this one, in a pod called NAME
 
 Whoever is connected (Jupyter, a console) connects again: in the image its connections are cut.
-A kernel is frozen in the midst of %checkpoint, and so goes on from there when it is restored. A branch
-listens at other ports, which NAME.json tells: so it takes a kernel that is reached over TCP.
+A kernel is frozen in the midst of %checkpoint, and so goes on from there when it is restored.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import json
 import os
 import shlex
-import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -33,7 +28,7 @@ _LOOK_S = 0.02
 def load(shell: Any) -> None:
     """Have the magics in an IPython shell."""
     magics = Magics()
-    for magic in (magics.checkpoint, magics.rollback, magics.branch):
+    for magic in (magics.checkpoint, magics.rollback):
         shell.register_magic_function(_plainly(magic), "line", magic.__name__)
 
 
@@ -64,32 +59,13 @@ class Magics:
         _remove(image)
         try:
             report = pod.checkpoint(image, outside="close")
-        except PodError:
+        except ZaptraceError:
             if not _is_another(pod):
                 raise
             print(f"this is {image} again")
         else:
             size, stood = report.bytes / (1 << 20), report.downtime_s * 1000
             print(f"{image}: {size:.1f} MiB, stood still for {stood:.1f} ms")
-
-    def branch(self, line: str) -> None:
-        """%branch NAME: a second kernel, in a pod of that name; NAME.json is how to reach it."""
-        pod, image = _own(), _image(line, None)
-        name = os.path.basename(image).removesuffix(".zap")
-        facts = _reached()
-        ports = {port: _free_port() for port in _listened_at()}
-        _remove(image)
-        try:
-            pod.branch(name, image, ports=ports)
-        except PodError:
-            if not _is_another(pod):
-                raise
-            print(f"this is {name}")
-            return
-        told = f"{image.removesuffix('.zap')}.json"
-        with open(told, "w", encoding="utf-8", opener=_private) as file:
-            json.dump(facts | {k: ports[v] for k, v in facts.items() if k.endswith("_port")}, file)
-        print(f"pod {name} goes on beside this one: jupyter console --existing {told}")
 
     def rollback(self, line: str) -> None:
         """%rollback [NAME]: be again what NAME.zap holds; without NAME what was written last."""
@@ -104,7 +80,7 @@ class Magics:
             )
         try:
             pod.rollback(image)
-        except PodError:
+        except ZaptraceError:
             if not _is_another(pod):
                 raise
             print(f"{image} could not be restored here; everything is as it was")
@@ -119,44 +95,6 @@ def _own() -> Pod:
         do="zaptrace run -d --name nb -- python3 -m ipykernel_launcher -f nb.json",
         changed="nothing",
     )
-
-
-def _reached() -> dict[str, Any]:
-    """What is in the kernel's connection file."""
-    from ipykernel.connect import get_connection_file
-
-    with open(get_connection_file(), encoding="utf-8") as file:
-        facts: dict[str, Any] = json.load(file)
-    if facts.get("transport") == "tcp":
-        return facts
-    raise PodError(
-        "a kernel that is reached over ipc cannot branch",
-        needed="one that listens at TCP ports: a branch listens at others",
-        found=str(facts.get("transport")),
-        do="start it with a connection file that says tcp",
-        changed="nothing",
-    )
-
-
-def _listened_at() -> set[int]:
-    """By this process: at those of the connection file, and at one for what children print."""
-    from ..supervisor.suitability import listening
-
-    inodes = set()
-    for fd in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(FileNotFoundError):  # that by which we have listed them
-            inodes.add(os.stat(f"/proc/self/fd/{fd}").st_ino)
-    return {int(port) for _, _, port in listening(inodes)}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _image(line: str, default: str | None) -> str:

@@ -33,7 +33,6 @@ checkpoint  to: path, then: "resume"|"stop",            report
             codec, rehearsal: bool (true),
             outside: "refuse"|"close",
             scrollback: bool (true)
-branch      image: path, name, ports: {port: port}      name, of the pod that was made of the image
 try                                                     report; a checkpoint that is thrown away
 rollback    image: path, allow_changed: paths           none: whoever asks is of the pod, and ends
 migrate     to: endpoint, options,                      report; the outcome goes to who waits

@@ -50,7 +50,7 @@ def facts_of(pod: Pod) -> dict[str, Any]:
         "host": host.facts_of(pod.handle).plain(),
         "bytes": size,
         "files": [[path, *seen] for path, seen in sorted(files.items())],
-        "ports": listening(inodes),
+        "ports": _listening(inodes),
     }
 
 
@@ -146,7 +146,7 @@ def _differs(entry: tuple[str, int, bool]) -> str | None:
     return None
 
 
-def listening(inodes: set[int]) -> list[list[int | str]]:
+def _listening(inodes: set[int]) -> list[list[int | str]]:
     """The TCP ports that these sockets listen on; /proc/net/tcp, see proc(5)."""
     found: list[list[int | str]] = []
     for family, path in ((socket.AF_INET, "tcp"), (socket.AF_INET6, "tcp6")):

@@ -429,26 +429,6 @@ class Verbs:
 
         self._run(request, work)
 
-    def do_branch(
-        self,
-        request: Request,
-        image: str,
-        name: str,
-        ports: dict[int, int] | None = None,
-        **_: object,
-    ) -> None:
-        """For a pod that wants another made of an image of it: it could not start a supervisor."""
-        of = self._of
-
-        def work() -> dict[str, Any]:
-            from .starter import Job, start
-
-            job = Job("restore", of.job.root, name, image=image, ports=ports or {}, stdio="log")
-            with start(job) as started:
-                return {"name": started.name}
-
-        self._run(request, work)
-
     def do_try(self, request: Request, **_: object) -> None:
         """A checkpoint that is thrown away."""
         of = self._of
