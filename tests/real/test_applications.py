@@ -13,7 +13,17 @@ from typing import Any
 import pytest
 
 from harness.flavours import MOVING, compare_native
-from harness.world import REAL, ROOT, built, only_one, python, require, sorted_lines, told
+from harness.world import (
+    REAL,
+    ROOT,
+    built,
+    environment,
+    only_one,
+    python,
+    require,
+    sorted_lines,
+    told,
+)
 
 pytestmark = pytest.mark.parametrize("flavour", MOVING)
 
@@ -46,6 +56,15 @@ def home_of(module: str) -> Path:
     return Path(spec.origin).parent
 
 
+def without_psutil(place: Path) -> dict[str, str]:
+    """An environment whose Python does not find it: it looks for processes in /proc, which is the
+    host's, and so finds none of a pod that has moved (docs/applications.md)."""
+    hidden = place / "hidden"
+    hidden.mkdir()
+    (hidden / "psutil.py").write_text("raise ImportError\n")
+    return environment(PYTHONPATH=str(hidden))
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_multiprocessing(flavour: str, method: str, place: Path):
     moved(flavour, [python(), REAL / "pools.py", method], place)
@@ -53,11 +72,12 @@ def test_multiprocessing(flavour: str, method: str, place: Path):
 
 def test_joblib(flavour: str, place: Path):
     command = [installed("joblib"), REAL / "joblib_workers.py"]
-    moved(flavour, command, place)
+    moved(flavour, command, place, env=without_psutil(place))
 
 
 def test_dask(flavour: str, place: Path):
-    moved(flavour, [installed("dask"), REAL / "dask_graph.py"], place)
+    command = [installed("dask"), REAL / "dask_graph.py"]
+    moved(flavour, command, place, env=without_psutil(place))
 
 
 def assembly() -> Path:

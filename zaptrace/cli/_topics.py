@@ -24,7 +24,7 @@ TOPICS = (
     Topic(
         "tcp",
         "A TCP connection to another host, or to a process outside the pod",
-        r"is a TCP connection$",
+        r"is a TCP connection( that is being made)?$",
         "The other end would have to know of the move. Carried are connections within the pod, and "
         "listening sockets.",
         "Start the other program in the pod too; or end the connection first (close the client, stop "
