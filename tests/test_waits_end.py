@@ -88,6 +88,7 @@ PYTHON = {
     "view/duplicates.py _sent: ours.recvmsg(1, space, socket.MSG_CMSG_CLOEXEC)":
         "the socket does not block",
     "view/files.py _Keeper.close: self._child.wait()": ITS_END,
+    "view/files.py _send: while True": "a limit is in it",
     "view/files.py _Keeper.give: socket.recv_fds(self._peer, 16, len(file_ids))": "it has a timeout",
     "view/files.py _Keeper.keep: self._peer.recv(16)": "the socket has a timeout",
 }  # fmt: skip
@@ -105,8 +106,7 @@ C = {
     "loop/loop.c zt_loop_step: waitpid(-1, &status, __WALL | __WNOTHREAD | options)": "the same",
     "loop/program.c zt_loop_end_process: for (;;)": STOPS,
     "pod/ipc/heir.c wait_for_the_end: read(0, &one, sizeof one)": "the supervisor ends, or dismisses it",
-    "pod/ipc/heir.c zt_heir_dismiss: waitpid(heir->pid, NULL, __WALL)": "its pipe is closed, and it runs",
-    "pod/ipc/heir.c zt_heir_tell: waitpid(heir->pid, NULL, __WALL)": "its pipe is gone, so it is",
+    "pod/ipc/heir.c await_end: waitpid(pid, NULL, __WALL)": "its pipe is closed, and it runs; or is gone",
     "ptrace/fresh.c zt_fresh_auxv: for (;;)": "up to the end of the vector, or of the stack",
     "ptrace/stop.c wait_ticking: for (;;)": "a tick comes every second, and a stuck thread is given up",
     "ptrace/stop.c wait_ticking: waitpid(rtid, &status, __WALL)": "the same",

@@ -366,7 +366,7 @@ def _threads(processes: Iterable[int]) -> Iterator[int]:
 def thread_state(rtid: int) -> str:
     """The letter of proc_pid_stat(5); Z if it is gone."""
     try:
-        return Path(f"/proc/{rtid}/stat").read_text().rpartition(") ")[2][0]
+        return Path(f"/proc/{rtid}/stat").read_text("ascii", "replace").rpartition(") ")[2][0]
     except OSError:
         return "Z"
 

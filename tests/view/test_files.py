@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import resource
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,6 +46,25 @@ def test_as_many_as_can_be_asked_for_at_once(files: Files):
         wanted = [FileId(n) for n in chance.sample(range(COUNT), 200)]
         assert [name(fd) for fd in files.get(wanted)] == [str(n) for n in wanted]
         assert len(files) == COUNT
+
+
+def test_descriptors_of_others_that_are_under_way_are_waited_for(
+    files: Files,
+):
+    """The kernel counts those of all of a user's programs (unix(7), ETOOMANYREFS)."""
+    ours, theirs = socket.socketpair()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    for _ in range(3):
+        socket.send_fds(ours, [b"x"], [0] * 250)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    timer = threading.Timer(0.3, theirs.close)
+    timer.start()
+    with ours, theirs:
+        for n in range(0, COUNT - 100, 200):
+            wanted = [FileId(i) for i in range(n, n + 200)]
+            assert [name(fd) for fd in files.get(wanted)] == [str(i) for i in wanted]
+    timer.join()
 
 
 def test_taken_ones_are_gone(files: Files):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import signal
@@ -41,6 +42,20 @@ def read(path: str) -> str:
     """A file of /proc, as text; bytes that are no UTF-8 survive a round trip through os.fsencode."""
     with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         return file.read()
+
+
+def core_filter(rpid: int) -> int:
+    """What a core dump of it holds, proc_pid_coredump_filter(5); -1 under a kernel without core dumps.
+
+    Raises ProcessLookupError for one that was killed: its memory is gone, and the file empty.
+    """
+    try:
+        text = read(f"/proc/{rpid}/coredump_filter")
+    except FileNotFoundError:
+        return -1
+    if not text:
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+    return int(text, 16)
 
 
 def maps(rpid: int) -> list[Map]:

@@ -7,6 +7,7 @@ keepers: processes of ours that hold descriptors, and give them back. Without ma
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import resource
@@ -14,6 +15,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
@@ -27,7 +29,16 @@ _PATIENCE_S = 60.0
 
 # One message of numbers: with descriptors, to be kept under them; without, to be given back.
 _KEEPER = """
-import array, socket, sys
+import array, errno, socket, sys, time
+def give_back(fds):
+    until = time.monotonic() + 50
+    while True:
+        try:
+            return socket.send_fds(peer, [b"back"], fds)
+        except OSError as error:  # the user's other programs have many descriptors on their way
+            if error.errno != errno.ETOOMANYREFS or time.monotonic() > until:
+                raise
+        time.sleep(0.005)
 peer = socket.socket(fileno=int(sys.argv[1]))
 kept = {}
 while True:
@@ -39,7 +50,7 @@ while True:
         kept.update(zip(numbers, fds))
         peer.send(b"kept")
     else:
-        socket.send_fds(peer, [b"back"], [kept[n] for n in numbers])
+        give_back([kept[n] for n in numbers])
         for n in numbers:
             socket.close(kept.pop(n))
 """
@@ -135,7 +146,7 @@ class _Keeper:
 
     def keep(self, files: list[tuple[FileId, int]]) -> None:
         with _expecting_answers():
-            socket.send_fds(self._peer, [_packed(i for i, _ in files)], [fd for _, fd in files])
+            _send(self._peer, _packed(i for i, _ in files), [fd for _, fd in files])
             answer = self._peer.recv(16)
         if answer != b"kept":
             raise _keeper_died()
@@ -166,6 +177,19 @@ class _Keeper:
 def _packed(file_ids: Iterable[int]) -> bytes:
     numbers = list(file_ids)
     return struct.pack(f"={len(numbers)}q", *numbers)
+
+
+def _send(peer: socket.socket, data: bytes, fds: list[int]) -> None:
+    """As soon as the user has not too many descriptors on their way, unix(7): ETOOMANYREFS."""
+    until = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            socket.send_fds(peer, [data], fds)
+            return
+        except OSError as error:
+            if error.errno != errno.ETOOMANYREFS or time.monotonic() > until:
+                raise
+        time.sleep(0.005)
 
 
 def _close(fds: Iterable[int]) -> None:

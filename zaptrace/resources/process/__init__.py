@@ -22,7 +22,7 @@ from ...errors import RestoreError, UnsupportedResource
 from ...ids import Rpid, Vpid
 from ...linux import outside
 from ...linux.native import lib
-from ...linux.procfs import read, stat_fields
+from ...linux.procfs import core_filter, read, stat_fields
 from ...linux.program import Program
 from ...shapes import (
     U8,
@@ -161,15 +161,8 @@ def _capture(process: FrozenProcess, executable: Executable, kin: kinship.Kin) -
         subreaper=struct.unpack("<i", results.bytes(reaper))[0] != 0,
         kin=kin,
         terminal=int(_stat(process)[_STAT_TTY - _STAT_FIRST]) != 0,
-        core_filter=_core_filter(process),
+        core_filter=core_filter(process.rpid),
     )
-
-
-def _core_filter(process: FrozenProcess) -> int:
-    try:
-        return int(read(f"{process.proc}/coredump_filter"), 16)
-    except FileNotFoundError:
-        return -1
 
 
 def _has_only_forked(process: FrozenProcess) -> bool:
