@@ -44,13 +44,13 @@ def read(path: str) -> str:
         return file.read()
 
 
-def core_filter(rpid: int) -> int:
-    """What a core dump of it holds, proc_pid_coredump_filter(5); -1 under a kernel without core dumps.
+def core_filter(proc: str) -> int:
+    """What a core dump of it holds, by its directory in /proc; -1 under a kernel without core dumps.
 
-    Raises ProcessLookupError for one that was killed: its memory is gone, and the file empty.
+    See proc_pid_coredump_filter(5). Raises ProcessLookupError for one that was killed: its memory is gone, and the file empty.
     """
     try:
-        text = read(f"/proc/{rpid}/coredump_filter")
+        text = read(f"{proc}/coredump_filter")
     except FileNotFoundError:
         return -1
     if not text:

@@ -161,7 +161,7 @@ def _capture(process: FrozenProcess, executable: Executable, kin: kinship.Kin) -
         subreaper=struct.unpack("<i", results.bytes(reaper))[0] != 0,
         kin=kin,
         terminal=int(_stat(process)[_STAT_TTY - _STAT_FIRST]) != 0,
-        core_filter=core_filter(process.rpid),
+        core_filter=core_filter(process.proc),
     )
 
 
