@@ -47,7 +47,8 @@ def read(path: str) -> str:
 def core_filter(proc: str) -> int:
     """What a core dump of it holds, by its directory in /proc; -1 under a kernel without core dumps.
 
-    See proc_pid_coredump_filter(5). Raises ProcessLookupError for one that was killed: its memory is gone, and the file empty.
+    See proc_pid_coredump_filter(5). Raises ProcessLookupError for one that was killed: its memory is
+    gone, and the file empty.
     """
     try:
         text = read(f"{proc}/coredump_filter")
