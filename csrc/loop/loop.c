@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../pod/blocked/blocked.h"
 #include "../pod/cpu_level.h"
