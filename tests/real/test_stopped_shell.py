@@ -38,7 +38,8 @@ def test_its_jobs_end_with_it(place: Path) -> None:
     """Also one that is stopped."""
     require("bash")
     host = Host(place, "a")
-    script = "sleep 1000 & kill -STOP $!; exec bash --norc -i"
+    runs = "until read -r name </proc/$!/comm && [ $name = sleep ]; do :; done"
+    script = f"sleep 1000 & {runs}; kill -STOP $!; exec bash --norc -i"
     try:
         host.run("run", "-d", "-t", "--name", "it", "--", "bash", "-c", script)
         eventually(lambda: "bash-" in host.run("logs", "it").stdout)
