@@ -114,7 +114,7 @@ def verify(states: list[State], whole: Whole) -> None:
     if lost := {state.vpid for state in states} - born:
         raise bad(f"process {min(lost)} descends from itself", "a tree")
     kin = {state.vpid: state.kin for state in states}
-    kinship.refuse_what_cannot_be(kin, steps, _forked_by(states))
+    kinship.refuse_what_cannot_be(kin, steps, _forked_by(states, steps))
 
 
 # -- capture
@@ -127,7 +127,8 @@ def capture(pod: FrozenPod) -> list[State]:
         _capture(process, executables.of(process), kin[process.vpid]) for process in pod.processes
     ]
     states += [_capture_zombie(pod, zombie) for zombie in pod.zombies]
-    kinship.refuse_what_cannot_be(kin, _plan(states), _forked_by(states))
+    steps = _plan(states)
+    kinship.refuse_what_cannot_be(kin, steps, _forked_by(states, steps))
     return states
 
 
@@ -293,17 +294,18 @@ def _missing(state: State, what: str, path: bytes, found: str) -> RestoreError:
 
 
 def _find_makers(states: list[State], build: Build) -> None:
-    build.makers.update(_forked_by(states))
+    steps = _plan(states)
+    build.makers.update(_forked_by(states, steps))
     memory = {state.vpid: state.kin.memory for state in states if not state.zombie}
-    build.births.update(births.of_memories(_plan(states), memory, build.makers))
+    build.births.update(births.of_memories(steps, memory, build.makers))
 
 
-def _forked_by(states: list[State]) -> dict[int, int]:
+def _forked_by(states: list[State], steps: list[tree.Step]) -> dict[int, int]:
     """Who is restored by a fork alone: it then has what its maker had, its executable too."""
     found: dict[int, int] = {}
     alive = {state.vpid: state for state in states if not state.zombie}
     copies: dict[int, int] = {}  # of whom a helper is one
-    for step in _plan(states):
+    for step in steps:
         if not isinstance(step, tree.Fork | tree.Orphan):
             continue
         by = copies.get(step.by, step.by)
