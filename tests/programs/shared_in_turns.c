@@ -35,8 +35,11 @@ static void work(int generation, int worker, int deeper)
 
 int main(void)
 {
-	area = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	/* A mapping of its own: what else they share is beside the point. */
+	area = mmap(NULL, (PAGES + 2) * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	zt_check(area != MAP_FAILED);
+	area += PAGE;
+	zt_must(mprotect(area, PAGES * PAGE, PROT_READ | PROT_WRITE));
 	memset(area, 'x', PAGES * PAGE);
 	zt_must(pipe(go));
 	for (int generation = 0; generation < GENERATIONS; generation++) {
