@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,10 @@ import pytest
 from harness.flavours import started
 from harness.runs import PodRun
 from harness.supervisor_death import kill_supervisor
-from harness.world import REAL, python
+from harness.supervisors import eventually
+from harness.world import REAL, environment, python
+from zaptrace.pod.pod import Pod
+from zaptrace.pod.stdio import Stdio
 
 KINDS = ("shm", "sem", "msg")
 PROGRAM = REAL / "sysv_left.py"
@@ -43,6 +47,18 @@ def test_two_pods_have_one_key_each(place: Path, flavour: str) -> None:
             it.go()
             assert "PASS" in it.finish().output
     assert not there(mode)
+
+
+def test_nothing_is_left_when_a_pod_was_killed(place: Path) -> None:
+    """At that very moment, not only when its tracer ends: somebody is told of the end in between."""
+    env = environment(ZT_GO=str(place / "never"))
+    out = os.open(place / "out", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+    stdio = Stdio(out, out, out)
+    with Pod.launch([python(), str(PROGRAM), "6", "643"], name="it", env=env, stdio=stdio) as pod:
+        eventually(lambda: len(there("643")) == len(KINDS))
+        pod.kill()
+        assert not there("643")
+    os.close(out)
 
 
 def test_nothing_is_left_by_a_supervisor_that_is_killed(place: Path) -> None:
