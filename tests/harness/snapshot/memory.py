@@ -20,6 +20,7 @@ RESIDENT = (
     "Rss", "Pss", "Pss_Dirty", "Pss_Anon", "Pss_File", "Pss_Shmem", "Shared_Clean", "Shared_Dirty",
     "Private_Clean", "Private_Dirty", "Referenced", "KSM", "LazyFree", "AnonHugePages",
     "ShmemPmdMapped", "FilePmdMapped", "Swap", "SwapPss", "Anonymous", "Locked",
+    "Shared_Hugetlb", "Private_Hugetlb",
 )  # fmt: skip
 """Sizes that say what is resident at the moment, and how: those of `here`."""
 
@@ -50,7 +51,8 @@ class _Mapping:
     @property
     def of_a_file(self) -> bool:
         """The first System V segment of an IPC namespace, a new container's, has the number 0."""
-        return self.inode != 0 or self.name.startswith("/SYSV")
+        private_huge = self.permissions[3] == "p" and self.name.startswith("/anon_hugepage")
+        return (self.inode != 0 and not private_huge) or self.name.startswith("/SYSV")
 
     @property
     def anonymous(self) -> bool:
