@@ -61,6 +61,10 @@ extern const unsigned char zt_arch_stub_end[];
 #define ZT_ARCH_SYSCALL_BYTES 2
 extern const unsigned char zt_arch_syscall_insn[ZT_ARCH_SYSCALL_BYTES];
 
+/* How a C library's wrapper makes clone3: the number, and the instruction. */
+#define ZT_ARCH_CLONE3_CALL_BYTES 7
+extern const unsigned char zt_arch_clone3_call[ZT_ARCH_CLONE3_CALL_BYTES];
+
 /* Registers, by role. */
 static inline bool zt_arch_in_stub(const zt_regs *regs) /* in the interpreter or our vDSO */
 {

@@ -46,6 +46,8 @@ __asm__(".section .rodata\n"
 
 const unsigned char zt_arch_syscall_insn[ZT_ARCH_SYSCALL_BYTES] = {0x0f, 0x05};
 
+const unsigned char zt_arch_clone3_call[ZT_ARCH_CLONE3_CALL_BYTES] = {0xb8, 435 & 0xff, 435 >> 8, 0, 0, 0x0f, 0x05};
+
 long zt_arch_nr(enum zt_arch_nr which)
 {
     /* clang-format off */

@@ -84,7 +84,7 @@ static void child(const zt_launch_spec *spec, const zt_pod *pod, const int go[2]
         report(keep, errno);
     if (spec->nofile && set_soft_limit(spec->nofile))
         report(keep, errno);
-    if (zt_filter_put_on(pod->moved, pod->senders, pod->addresses))
+    if (zt_filter_put_on(pod->moved, pod->senders, pod->addresses, &pod->thread_maker))
         report_that(keep, (report_t){.error = errno, .filter = true});
     execve(spec->path, spec->argv, spec->envp);
     report(keep, errno);
