@@ -94,11 +94,12 @@ static int await_exec(zt_pod *pod, int32_t rpid, int failed, zt_err *err)
 {
     zt_stop stop;
     zt_task *task;
+    bool rests;
     for (;;) {
         if (zt_stop_wait(rpid, &stop, err))
             return -1;
         if (stop.kind == ZT_STOP_EXEC) {
-            if (zt_loop_on_exec(pod, stop, &task, err))
+            if (zt_loop_on_exec(pod, stop, &task, &rests, err))
                 return -1;
             return task ? 0 : zt_fail(err, ZT_ERR_GONE, ESRCH, "it was killed while it was launched");
         }

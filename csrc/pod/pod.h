@@ -41,6 +41,7 @@ struct zt_pod {
     int32_t root_status;
 
     atomic_bool freezing; /* threads that come to rest stay so */
+    bool may_have_siblings; /* CLONE_PARENT: a process may leave children that it has not made */
     int32_t expected_vpid;
     int32_t last_share;
     zt_store store;

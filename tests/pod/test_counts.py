@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.supervisors import eventually
-from harness.world import require_clone3
+from harness.world import built, require_clone3
 from zaptrace.image.image import Image
 from zaptrace.image.sink import DirectorySink
 from zaptrace.pod.checkpoint import checkpoint
@@ -103,6 +103,36 @@ def test_a_thread_is_made_without_a_stop_for_clone3(place: Path):
     told = counted_of(THREADS, place)
     assert by_name(told)["clone3"][0] == 2
     assert told.stops["birth"] == 10
+
+
+EXECUTED = """
+#include <stdio.h>
+#include <string.h>
+int main(void) {
+    char line[256];
+    FILE *status = fopen("/proc/self/status", "r");
+    while (fgets(line, sizeof line, status))
+        if (strncmp(line, "voluntary_ctxt_switches:", 24) == 0)
+            printf("%s", line + 24);
+}
+"""
+
+
+def test_a_program_stops_three_times_to_begin(place: Path):
+    """At its exec event, when the region of the stub is mapped, and when the stub is laid; once before as
+    a newborn. Each is a switch; if it has waited for something else as well, another run tells."""
+    source, program = place / "executed.c", place / "executed"
+    source.write_text(EXECUTED)
+    built("cc", "-O1", "-o", program, source)
+    script = f"""
+import subprocess, time
+runs = [subprocess.run([{str(program)!r}], stdout=subprocess.PIPE).stdout for _ in range(20)]
+print(*sorted(map(int, runs)), 'counted', flush=True)
+time.sleep(600)
+"""
+    counted_of(script, place)
+    least = int((place / "out").read_text().split()[0])
+    assert least == 4
 
 
 def test_a_closed_pod_has_no_counts(place: Path):
