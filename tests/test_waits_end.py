@@ -30,6 +30,7 @@ PYTHON = {
     "cli/_foreground.py _wait: poller.poll()": "the lifeline says so, or is cut; or there is a signal",
     "cli/_screen.py Screen._serve: self._waiting.get()": "close() says so; it is a daemon thread",
     "cli/_screen.py _wait_for_room: poll.poll()": "the same: whoever reads the terminal does, or hangs up",
+    "cli/_which.py side_by_side: done.get()": "each thread puts what became of its pod; ctrl-c gives it up",
     "cli/logs.py _copy: while True": "to follow is to wait for the end of the pod, or for ctrl-c",
     "demo/__init__.py _await_end: child.wait()": ITS_END,
     "demo/__init__.py _line_of: child.stdout.readline()": "a select before, and lines are written whole",

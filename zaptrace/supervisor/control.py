@@ -32,7 +32,8 @@ discard                                                 outcome; for a pod that 
 checkpoint  to: path, then: "resume"|"stop",            report
             codec, rehearsal: bool (true),
             outside: "refuse"|"close",
-            scrollback: bool (true)
+            scrollback: bool (true),
+            overwrite: bool
 try                                                     report; a checkpoint that is thrown away
 rollback    image: path, allow_changed: paths           none: whoever asks is of the pod, and ends
 migrate     to: endpoint, options,                      report; the outcome goes to who waits

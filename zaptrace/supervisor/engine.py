@@ -98,6 +98,7 @@ class Engine:
         progress: Progress,
         cancel: Cancel,
         shown: Shown = lambda: None,
+        overwrite: bool = False,
     ) -> dict[str, Any]:
         """Write an image of `pod` to the path `to`; the report as a map."""
         from ..image.sink import DirectorySink
@@ -109,7 +110,7 @@ class Engine:
         def step(room: str, done: int) -> None:
             progress({"step": room, "done": done, "total": max(total, done)})
 
-        sink = DirectorySink(to, codec=codec, cancel=cancel)
+        sink = DirectorySink(to, codec=codec, cancel=cancel, overwrite=overwrite)
         rehearse = rehearsal and then == "stop"
         report = checkpoint(
             pod,
@@ -121,7 +122,7 @@ class Engine:
             cancel=cancel,
             scrollback=shown,
         )
-        return as_dict(report)
+        return as_dict(report) | {"stored": sum(part.stored for part in sink.parts.values())}
 
     def attempt(self, pod: Pod, cancel: Cancel) -> dict[str, Any]:
         """A checkpoint of `pod`, rehearsed, that is thrown away."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..cancel import Cancel
 from ..errors import PodError, ZaptraceError
 from ..log import unforeseen
+from . import last_image
 from .arguments import checked
 from .control import Outcome
 from .control_socket import Request
@@ -394,6 +395,7 @@ class Verbs:
         rehearsal: bool = True,
         outside: str = "refuse",
         scrollback: bool = True,
+        overwrite: bool = False,
         **_: object,
     ) -> None:
         """Write an image."""
@@ -405,8 +407,9 @@ class Verbs:
         def work(cancel: Cancel) -> dict[str, Any]:
             progress = self._progress(request)
             done = of.engine.checkpoint(
-                of.pod, to, next_, codec, bool(rehearsal), beyond, progress, cancel, shown
+                of.pod, to, next_, codec, rehearsal, beyond, progress, cancel, shown, overwrite
             )
+            last_image.note(of.job.root, to)
             return {"report": done}
 
         def ended(_: object) -> None:
