@@ -8,9 +8,10 @@ import click
 
 from ._common import OUTSIDE, POD, as_json, connect, progress_bar, size, span, tell
 from ._tell import print_json
+from ._which import TakesPod
 
 
-@click.command()
+@click.command(cls=TakesPod)
 @click.argument("pod", type=POD)
 @click.argument("to", metavar="tcp://HOST:PORT")
 @click.option("--key", metavar="zap-...", help="The server's key, when it is not known yet.")

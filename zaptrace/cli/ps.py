@@ -12,11 +12,12 @@ from ..errors import PodError, WireTimeout
 from ..supervisor import runtime
 from ._common import POD, as_json, connect, span, table
 from ._tell import print_json
+from ._which import TakesPod
 
 _PATIENCE_S = 3.0
 
 
-@click.command()
+@click.command(cls=TakesPod)
 @click.argument("pod", type=POD, required=False)
 @click.option("-a", "--all", "all_", is_flag=True, help="Those that ended, too, and how.")
 @click.option("--stats", is_flag=True, help="How often POD stopped for the tracer, by system call.")

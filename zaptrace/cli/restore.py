@@ -10,9 +10,10 @@ from ._common import IMAGE, allow_changed, as_json, detach_keys, hup
 from ._detach_keys import DetachKeys
 from ._job import truncate_files as truncate_files_option
 from ._tell import print_json
+from ._which import TakesImage
 
 
-@click.command()
+@click.command(cls=TakesImage)
 @click.argument("image", type=IMAGE)
 @click.option("--name", help="Name of the pod; the one it had when not given.")
 @click.option("-d", "--detach", is_flag=True, help="Leave it in the background, with a log.")

@@ -13,6 +13,7 @@ import click
 from ..resources.memory.runs import unpack
 from ._common import IMAGE, as_json, size, tell
 from ._tell import print_json
+from ._which import TakesImage
 
 if TYPE_CHECKING:
     from ..image.image import Image
@@ -23,7 +24,7 @@ _WIDEST = 120
 States = dict[str, list[dict[str, Any]]]
 
 
-@click.command()
+@click.command(cls=TakesImage)
 @click.argument("image", type=IMAGE)
 @click.option("-s", "--short", is_flag=True, help="Only the facts, the sizes and the tree.")
 @as_json
