@@ -71,6 +71,7 @@ from .state import (
 from .state import NAME as _NAME
 from .stream import Streams, accept_queue, reads_no_more
 from .time_wait import bind
+from .unaccepted import refuse_unaccepted as _refuse_unaccepted
 from .unseen import forget_all, note_again, set_unseen, unseen
 from .virtual import is_note as is_note
 from .virtual import told
@@ -168,6 +169,10 @@ def capture(pod: FrozenPod) -> list[State]:
     states = [_capture(pod, file, shut, streams, usual) for file in files]
     pod.at_end.append(partial(join.reset_at_end, streams.inside))
     return states
+
+
+def refuse_unaccepted(pod: FrozenPod) -> None:
+    _refuse_unaccepted(pod.files(NAME))
 
 
 def _capture(

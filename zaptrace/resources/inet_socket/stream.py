@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ...errors import UnsupportedResource
     from ...view.frozen import FrozenFile
 
-_WAITING = (flow.ESTABLISHED, flow.CLOSE_WAIT, flow.SYN_RECV, 12)
+WAITING = (flow.ESTABLISHED, flow.CLOSE_WAIT, flow.SYN_RECV, 12)
 """States of an end that nobody has, because nobody has accepted it yet."""
 _TCP_ULP = 31
 _ON_ITS_WAY = (flow.FIN_WAIT1, flow.CLOSING, flow.LAST_ACK)
@@ -130,7 +130,7 @@ class Streams:
     def _bring_over_alone(self, file: FrozenFile, sock: socket.socket, ends: Ends) -> int | None:
         """Nobody has the other end any more: refused if somebody has."""
         other = self._of_host.get(ends[::-1])
-        if other is not None and not other.inode and other.state in _WAITING:
+        if other is not None and not other.inode and other.state in WAITING:
             listener = self._listener_of(file, sock)
             if listener is not None:
                 return listener
@@ -188,7 +188,7 @@ class Streams:
     def _has_others(self, port: int) -> bool:
         """Does one wait to be accepted there whose other end somebody has, outside the pod?"""
         for (own, other), known in self._of_host.items():
-            if own[1] != port or known.inode or known.state not in _WAITING:
+            if own[1] != port or known.inode or known.state not in WAITING:
                 continue
             there = self._of_host.get((other, own))
             host, its_port, scope = other
