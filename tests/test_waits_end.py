@@ -26,6 +26,7 @@ PYTHON = {
         "to attach is to wait for the end of the pod, or to detach",
     "cli/_attached.py Attached.run: while True": "the pod ends, its supervisor dies, or we detach",
     "cli/_attached.py Attached._shown: poller.poll()": "the terminal takes it, or there is a signal",
+    "cli/_executed.py Executed._follow: while True": "it ends or the pod does; signals are passed on",
     "cli/_foreground.py _wait: while True": "the pod ends or its supervisor dies; signals are passed on",
     "cli/_foreground.py _wait: poller.poll()": "the lifeline says so, or is cut; or there is a signal",
     "cli/_screen.py Screen._serve: self._waiting.get()": "close() says so; it is a daemon thread",
@@ -77,6 +78,8 @@ PYTHON = {
     "stdout=subprocess.PIPE, start_new_session=True, check=False)":
         "it ends with the pod, or says why not; what it calls has ends of its own",
     "supervisor/rollback.py roll_back: client.wait()": "the pod was stopped by its checkpoint",
+    "supervisor/stream.py Stream.read: socket.recv_fds(self._socket, _BITE, _FDS, flags)":
+        "the socket does not block",
     "supervisor/runtime.py _take: while True": "a limit is in it",
     "supervisor/runtime.py claim_free: while True": "no name is tried twice",
     "supervisor/starter.py Waiting._reap: wait()": "it has ended, or was just killed",

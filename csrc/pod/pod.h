@@ -37,6 +37,7 @@ struct zt_pod {
     zt_rpid root;
     bool root_ended;
     int32_t root_status;
+    zt_intmap awaited; /* rtid -> fd of a pipe: pod/awaited.h */
 
     atomic_bool freezing; /* threads that come to rest stay so */
     int32_t expected_vpid;

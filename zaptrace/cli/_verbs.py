@@ -5,6 +5,7 @@ from __future__ import annotations
 VERBS = {
     "run": "start a command in a new pod",
     "ps": "list the pods, or the processes of one",
+    "exec": "start a command in a pod that runs",
     "attach": "come back to the terminal of a pod",
     "logs": "print what a detached pod wrote",
     "wait": "wait until pods have ended, and tell how",

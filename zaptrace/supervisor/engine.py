@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..cancel import Cancel
     from ..image.sink import Sink
     from ..pod.checkpoint import Then
+    from ..pod.joining import Joined, Program
     from ..pod.pod import Pod
     from ..pod.stdio import Stdio
     from ..view.frozen import Outside
@@ -73,6 +74,12 @@ class Engine:
                 ports=job.ports,
                 cancel=cancel,
             )
+
+    def join(self, pod: Pod, program: Program, fds: list[int], cancel: Cancel) -> Joined:
+        """A process more in `pod`, with these as its 0, 1 and 2, which stay the caller's."""
+        from ..pod.joining import join
+
+        return join(pod, program, fds, cancel)
 
     def keep_out(self, pod: Pod, signals: list[int], fd: int) -> None:
         """These signals do not come to the programs from outside the pod; eventfd `fd` tells of them."""
