@@ -99,6 +99,7 @@ def test_on_a_terminal(web: Shell) -> None:
         screen.expect(rb"40 90\r\n")
         screen.type(b"echo a''job; sleep 601\n")
         screen.expect(rb"ajob\r\n")
+        eventually(lambda: web("ps", "web").stdout.count("sleep") == 2, "the job")
         screen.type(b"\x03")
         screen.expect(rb"\^C")
         screen.expect(rb"\$ ")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
+import sys
 from pathlib import Path
 
 import pytest
 
 from harness.shell import Shell
+from harness.supervisors import eventually
 from zaptrace.supervisor import runtime
 
 SLEEP = ("--", "sleep", "600")
@@ -98,3 +101,58 @@ def test_what_is_no_image_is_not_replaced(zaptrace: Shell, tmp_path: Path) -> No
     done = zaptrace("checkpoint", "web", "--to", str(tmp_path / "photos"), "--overwrite")
     assert (done.returncode, "something that is no image" in done.stderr) == (7, True)
     assert (tmp_path / "photos").is_dir()
+
+
+def test_several_move_at_once(zaptrace: Shell) -> None:
+    fake = Shell(zaptrace.root, "harness.fake_pod")
+    for name in ("one", "two", "three"):
+        assert fake("run", "-d", "--name", name, *SLEEP).returncode == 0
+    done = fake("migrate", "one", "nobody", "two", "tcp://there:1")
+    assert done.returncode == 3
+    assert sorted(line.split(":")[0] for line in done.stdout.splitlines()) == [
+        "one runs at tcp",
+        "two runs at tcp",
+    ]
+    assert runtime.pods(fake.root) == ["three"]
+    moved = json.loads(fake("migrate", "--all", "tcp://there:1", "--json").stdout)
+    assert [(one["pod"], one["to"]) for one in moved] == [("three", "tcp://there:1")]
+    assert fake("migrate", "--all", "--name", "x", "tcp://there:1").returncode == 2
+
+
+_LISTENS = """
+import socket, sys
+door = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+print("up", flush=True)
+while True:
+    door.accept()[0].close()
+"""
+
+
+def test_a_second_one_listens_at_another_port(zaptrace: Shell, tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as two,
+    ):
+        first, second = one.getsockname()[1], two.getsockname()[1]
+    image = str(tmp_path / "web.zap")
+    listens = (sys.executable, "-c", _LISTENS, str(first))
+    assert zaptrace("run", "-d", "--name", "web", "--", *listens).returncode == 0
+    eventually(lambda: zaptrace("logs", "web").stdout == "up\n")
+    assert zaptrace("checkpoint", "web", "--to", image).returncode == 0
+    done = zaptrace("restore", image, "-d", "--name", "web-2", "--port", f"{first}={second}")
+    assert done.returncode == 0, done.stderr
+    for port in (first, second):
+        socket.create_connection(("127.0.0.1", port), timeout=20).close()
+    for wrong in ("80", "80=", "0=1", "1=65536"):
+        assert zaptrace("restore", image, "--port", wrong).returncode == 2
+
+
+def test_what_was_on_a_terminal_is_shown_when_asked_for(zaptrace: Shell, tmp_path: Path) -> None:
+    image = str(tmp_path / "sh.zap")
+    said = ("--", "sh", "-c", "echo a secret; sleep 600")
+    assert zaptrace("run", "-d", "-t", "--name", "sh", *said).returncode == 0
+    eventually(lambda: "a secret" in zaptrace("logs", "sh").stdout)
+    assert zaptrace("checkpoint", "sh", "--to", image).returncode == 0
+    secret = b"a secret".hex()
+    assert secret not in zaptrace("show", image, "--json").stdout
+    assert secret in zaptrace("show", image, "--json", "--scrollback").stdout

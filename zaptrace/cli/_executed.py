@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _LOOK_MS = 500
 _BITE = 1 << 16
-_PASSED = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Executed:
@@ -40,6 +39,8 @@ class Executed:
         self._has_tty = has_tty
         self._cooked: list[Any] | None = None
         self._vpid: int | None = None
+        self._early: list[int] = []
+        """Signals that are for it once we know which process it is."""
         self._typed = bytearray()
         """What the process's terminal does not take yet."""
 
@@ -96,6 +97,12 @@ class Executed:
 
     def _begun(self, vpid: int) -> None:
         self._vpid = vpid
+        self._raw()
+        early, self._early = self._early, []
+        for number in early:
+            self._signal(number)
+
+    def _raw(self) -> None:
         if self._has_tty:
             self._cooked = termios.tcgetattr(0)
             tty.setraw(0, termios.TCSANOW)
@@ -149,10 +156,11 @@ class Executed:
         elif self._vpid is not None:
             self._restore()
             pass_on(self._client, number, self._vpid)
-            if self._has_tty:
-                self._begun(self._vpid)
-        elif number in _PASSED:
+            self._raw()
+        elif number == signal.SIGINT and number in self._early:
             raise KeyboardInterrupt
+        else:
+            self._early.append(number)
 
     def _restore(self) -> None:
         if self._cooked is not None:

@@ -20,6 +20,7 @@ VERBS = {
     "check": "can this host, pod or image do it?",
     "signal": "send a signal into a pod",
     "stop": "end a pod",
+    "prune": "remove what is left of pods that ended, and old images of a job",
     "demo": "watch a pod move between two host servers",
     "help": "what is refused, and what works instead",
     "completion": "print the shell's completion script",
