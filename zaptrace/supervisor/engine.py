@@ -38,6 +38,8 @@ class Engine:
         """Load what a restore needs."""
         from ..pod import pod, restore  # noqa: F401
 
+        own_process.entitle("waiting")
+
     def launch(
         self, job: Job, stdio: tuple[int, int, int], master: int | None, cancel: Cancel
     ) -> Pod:
