@@ -112,6 +112,7 @@ C = {
     "pod/ipc/heir.c wait_for_the_end: read(0, &one, sizeof one)": "the supervisor ends, or dismisses it",
     "pod/ipc/heir.c await_end: waitpid(pid, NULL, __WALL)": "its pipe is closed, and it runs; or is gone",
     "ptrace/fresh.c zt_fresh_auxv: for (;;)": "up to the end of the vector, or of the stack",
+    "ptrace/install.c to_trapped_call: for (;;)": STOPS,
     "ptrace/stop.c wait_ticking: for (;;)": "a tick comes every second, and a stuck thread is given up",
     "ptrace/stop.c wait_ticking: waitpid(rtid, &status, __WALL)": "the same",
     "ptrace/stop.c zt_stopped_rest: "

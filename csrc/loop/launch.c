@@ -84,7 +84,7 @@ static void child(const zt_launch_spec *spec, const zt_pod *pod, const int go[2]
         report(keep, errno);
     if (spec->nofile && set_soft_limit(spec->nofile))
         report(keep, errno);
-    if (zt_filter_put_on(pod->moved, pod->senders, pod->addresses))
+    if (zt_filter_put_on(pod->moved, pod->senders, pod->addresses, &pod->thread_maker))
         report_that(keep, (report_t){.error = errno, .filter = true});
     execve(spec->path, spec->argv, spec->envp);
     report(keep, errno);
@@ -94,11 +94,12 @@ static int await_exec(zt_pod *pod, int32_t rpid, int failed, zt_err *err)
 {
     zt_stop stop;
     zt_task *task;
+    bool rests;
     for (;;) {
         if (zt_stop_wait(rpid, &stop, err))
             return -1;
         if (stop.kind == ZT_STOP_EXEC) {
-            if (zt_loop_on_exec(pod, stop, &task, err))
+            if (zt_loop_on_exec(pod, stop, &task, &rests, err))
                 return -1;
             return task ? 0 : zt_fail(err, ZT_ERR_GONE, ESRCH, "it was killed while it was launched");
         }

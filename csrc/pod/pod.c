@@ -33,6 +33,7 @@ zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err)
         zt_pod_destroy(pod);
         return NULL;
     }
+    pod->thread_maker = zt_thread_maker_find();
     pod->moved = moved;
     pod->patience_ms = ZT_STUB_PATIENCE_MS;
     pod->ipcs.moved = moved ? &pod->ids : NULL;
