@@ -55,9 +55,9 @@ KNOWN: tuple[Known, ...] = (
         ("cpu_limit", "migrate"),
     ),
     Known(
-        r"process \d+ fds \d+ diag queue: was [1-9]\d?, is 0",
-        "a connection whose client closed it before anybody accepted it is not carried",
-        ("tcp_unaccepted", "restore"),
+        r"process \d+ fds \d+ options TCP 2: was '0c020000', is '18020000'",
+        "the segments that TCP has thought of for a connection that was refused are not the next one's",
+        ("tcp_failed", "restore"),
     ),
 )
 

@@ -132,7 +132,7 @@ TOPICS = (
     Topic(
         "moment",
         "Something that is there for a moment only",
-        r"not read yet|not accepted yet|under way|to read$|do not come to an end|"
+        r"not read yet|not sent yet|not accepted yet|under way|to read$|do not come to an end|"
         r"looked at, as nobody|cannot be copied|ring was overwritten",
         "To look at it would take it away from the program. A checkpoint waits for a while that it "
         "passes, with the pod running.",
