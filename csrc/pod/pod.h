@@ -41,6 +41,7 @@ struct zt_pod {
     int32_t root_status;
     zt_intmap awaited; /* rtid -> fd of a pipe: pod/awaited.h */
 
+    bool catching_up;     /* loop.c: within the stop of a maker */
     atomic_bool freezing; /* threads that come to rest stay so */
     bool may_have_siblings; /* CLONE_PARENT: a process may leave children that it has not made */
     int32_t expected_vpid;
