@@ -45,6 +45,11 @@ KNOWN: tuple[Known, ...] = (
         ("orphan_shared", "restore"),
     ),
     Known(
+        _MAPPED + r" is: was 'removed file \d+', is '/memfd:anon_hugepage \d+'",
+        "shared huge pages without a file come back as those of a memfd",
+        ("huge_pages", "restore"),
+    ),
+    Known(
         r"process \d+ limits Max cpu time: was .*, is .*",
         "the kernel's limit on CPU time is lower by what was used before: seen from outside the pod",
         ("cpu_limit", "migrate"),
