@@ -572,7 +572,8 @@ TABLE: tuple[Room, ...] = (
             when=arg_mask(0, CLONE_NAMESPACES | CLONE_UNTRACED | CLONE_VFORK),
             note="no new namespaces, and no escape from the tracer; CLONE_VFORK waits with us"),
         Row("clone3", ENTER, x86_64=435,
-            note="its flags, and set_tid, lie in memory where the filter cannot look"),
+            note="its flags, and set_tid, lie in memory where the filter cannot look; glibc is told ENOSYS "
+                 "when it makes a thread by it, and makes it by clone"),
         Row("execve", x86_64=59, note=EXEC_EVENT),
         Row("execveat", x86_64=322, note=EXEC_EVENT),
         Row("exit", x86_64=60),

@@ -61,6 +61,16 @@ extern const unsigned char zt_arch_stub_end[];
 #define ZT_ARCH_SYSCALL_BYTES 2
 extern const unsigned char zt_arch_syscall_insn[ZT_ARCH_SYSCALL_BYTES];
 
+/* One call, and then one that every filter of ours traps, whoever makes it, and that no filter of a program
+ * denies to the next one, which needs it to begin; and what the first one gave. */
+#define ZT_ARCH_FIRST_CALL_BYTES 24
+extern const unsigned char zt_arch_first_call[ZT_ARCH_FIRST_CALL_BYTES];
+int64_t zt_arch_first_result(const zt_regs *regs);
+
+/* How a C library's wrapper makes clone3: the number, and the instruction. */
+#define ZT_ARCH_CLONE3_CALL_BYTES 7
+extern const unsigned char zt_arch_clone3_call[ZT_ARCH_CLONE3_CALL_BYTES];
+
 /* Registers, by role. */
 static inline bool zt_arch_in_stub(const zt_regs *regs) /* in the interpreter or our vDSO */
 {

@@ -46,6 +46,23 @@ __asm__(".section .rodata\n"
 
 const unsigned char zt_arch_syscall_insn[ZT_ARCH_SYSCALL_BYTES] = {0x0f, 0x05};
 
+/* clang-format off */
+const unsigned char zt_arch_first_call[ZT_ARCH_FIRST_CALL_BYTES] = {
+    0xb8, SYS_mmap, 0, 0, 0, 0x0f, 0x05,                          /* mov $9, %eax; syscall */
+    0x48, 0x89, 0xc3,                                             /* mov %rax, %rbx */
+    0xbf, ZT_ARCH_GET_CPUID & 0xff, ZT_ARCH_GET_CPUID >> 8, 0, 0, /* mov $0x1011, %edi */
+    0xb8, SYS_arch_prctl, 0, 0, 0, 0x0f, 0x05,                    /* mov $158, %eax; syscall */
+    0x0f, 0x0b,                                                   /* ud2 */
+};
+/* clang-format on */
+
+int64_t zt_arch_first_result(const zt_regs *regs)
+{
+    return (int64_t)regs->rbx;
+}
+
+const unsigned char zt_arch_clone3_call[ZT_ARCH_CLONE3_CALL_BYTES] = {0xb8, 435 & 0xff, 435 >> 8, 0, 0, 0x0f, 0x05};
+
 long zt_arch_nr(enum zt_arch_nr which)
 {
     /* clang-format off */

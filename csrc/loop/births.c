@@ -14,18 +14,15 @@
 
 /* What the maker asked for. A program's own clone3 was looked at before the call (the room notes
  * it): by now another thread may have taken its memory away. The stub's memory is ours. */
-static int get_asked(zt_task *maker, zt_clone_asked *ret, zt_err *err)
+static int get_asked(zt_task *maker, const zt_regs *regs, zt_clone_asked *ret, zt_err *err)
 {
-    zt_regs regs;
     uint64_t args[6];
-    if (zt_stopped_get_regs(zt_task_stopped(maker), &regs, err))
-        return -1;
-    zt_arch_get_args(&regs, args);
+    zt_arch_get_args(regs, args);
     *ret = (zt_clone_asked){0};
-    long nr = zt_arch_call_nr(&regs);
+    long nr = zt_arch_call_nr(regs);
     if (nr == zt_arch_nr(ZT_NR_CLONE))
         *ret = (zt_clone_asked){.flags = args[0] & ~0xffull, .child_tid = args[3], .parent_tid = args[2]};
-    else if (nr == zt_arch_nr(ZT_NR_CLONE3) && zt_arch_in_stub(&regs))
+    else if (nr == zt_arch_nr(ZT_NR_CLONE3) && zt_arch_in_stub(regs))
         return zt_mem_get(maker->rtid.n, args[0], ret, sizeof *ret, err);
     else if (nr == zt_arch_nr(ZT_NR_CLONE3))
         *ret = maker->clone_asked;
@@ -54,22 +51,24 @@ static int await_birth(zt_pod *pod, int32_t rtid, zt_stop *ret, zt_err *err)
     return 0;
 }
 
-/* Both go on with the arguments that the program gave, also in registers. */
-static int give_back_args(zt_task *maker, const zt_stop *child, zt_err *err)
+static int give_back_its_args(const zt_task *maker, zt_stopped thread, zt_regs *regs, zt_err *err)
 {
-    const int32_t rtids[] = {maker->rtid.n, child->kind == ZT_STOP_EXITED ? 0 : child->rtid};
-    for (int i = 0; i < 2 && rtids[i]; i++) {
-        zt_regs regs;
-        if (zt_stopped_get_regs((zt_stopped){rtids[i]}, &regs, err))
-            return -1;
-        zt_arch_set_args(&regs, maker->call.asked);
-        if (regs.rip == ZT_STUB_ISSUED)
-            regs.rip = maker->call.ip;
-        if (zt_stopped_set_regs((zt_stopped){rtids[i]}, &regs, err))
-            return -1;
-    }
+    zt_arch_set_args(regs, maker->call.asked);
+    if (regs->rip == ZT_STUB_ISSUED)
+        regs->rip = maker->call.ip;
+    return zt_stopped_set_regs(thread, regs, err);
+}
+
+/* Both go on with the arguments that the program gave, also in registers. */
+static int give_back_args(zt_task *maker, zt_regs *regs, const zt_stop *child, zt_err *err)
+{
+    if (give_back_its_args(maker, zt_task_stopped(maker), regs, err))
+        return -1;
     maker->in_call = false;
-    return 0;
+    if (child->kind == ZT_STOP_EXITED)
+        return 0;
+    zt_stopped newborn = {child->rtid};
+    return zt_stopped_get_regs(newborn, regs, err) || give_back_its_args(maker, newborn, regs, err) ? -1 : 0;
 }
 
 /* It was killed before its first stop was seen with its maker's: its number can be waited for. */
@@ -87,10 +86,16 @@ int zt_loop_forked(zt_pod *pod, zt_task *maker, bool vfork, zt_stop *ret_child, 
 {
     unsigned long message;
     zt_clone_asked asked;
+    zt_regs regs;
     *ret_child = (zt_stop){0};
     *ret = ZT_ONWARD_RUN;
-    if (zt_stopped_message(zt_task_stopped(maker), &message, err) || get_asked(maker, &asked, err))
+    if (zt_stopped_message(zt_task_stopped(maker), &message, err) ||
+        zt_stopped_get_regs(zt_task_stopped(maker), &regs, err) || get_asked(maker, &regs, &asked, err))
         return -1;
+    if (!(asked.flags & CLONE_THREAD))
+        maker->process->may_leave_children = true;
+    if (asked.flags & CLONE_PARENT)
+        pod->may_have_siblings = true;
     const bool held = maker->in_call && maker->call.as_vfork;
     int32_t rtid = (int32_t)message;
     if (zt_pod_task(pod, rtid))
@@ -101,7 +106,7 @@ int zt_loop_forked(zt_pod *pod, zt_task *maker, bool vfork, zt_stop *ret_child, 
     }
     bool thread = asked.flags & CLONE_THREAD;
     zt_task *child = zt_pod_add_task(pod, thread ? maker->process : NULL, rtid);
-    child->known = true;
+    child->known = child->newborn = true;
     child->process->ready = maker->process->ready;
     child->process->dumpable = maker->process->dumpable;
     if (!thread)
@@ -116,7 +121,7 @@ int zt_loop_forked(zt_pod *pod, zt_task *maker, bool vfork, zt_stop *ret_child, 
         maker->state = ZT_TASK_VFORK;
         *ret = ZT_ONWARD_HOLD;
     }
-    if (maker->in_call && give_back_args(maker, ret_child, err))
+    if (maker->in_call && give_back_args(maker, &regs, ret_child, err))
         return -1;
     if (child->vtid.n != child->rtid.n) {
         maker->made = child->vtid;

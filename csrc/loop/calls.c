@@ -99,6 +99,8 @@ int zt_loop_enter(zt_pod *pod, zt_task *task, zt_onward *ret, zt_err *err)
     task->in_call = verdict == ZT_GO && zt_row_sees_exit(task->row, call, pod->moved);
     if (call->asks_for_ends)
         *ret = ZT_ONWARD_RUN_AFTER_ENDS;
+    if (verdict == ZT_GO && !zt_call_is_changed(call))
+        return 0;
     return zt_stopped_set_regs(thread, &regs, err);
 }
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../base/proc.h"
+#include "../pod/awaited.h"
 #include "../pod/cpu_level.h"
 #include "../pod/past.h"
 #include "../pod/pi.h"
@@ -45,17 +46,26 @@ static zt_task *task_of_program(zt_pod *pod, int32_t rtid, int32_t former)
     return task;
 }
 
-static int make_fit(zt_pod *pod, zt_task *task, zt_stop *rest, zt_err *err)
+/* In a frozen pod it is brought to rest; in one that runs, that costs a stop, and is left out. */
+static int make_fit(zt_pod *pod, zt_task *task, zt_stop *ret, zt_err *err)
 {
     zt_stopped thread = zt_task_stopped(task);
+    bool rests = pod->freezing || task->awaits_freeze || pod->cpu_level;
     task->process->dumpable = 1;
-    if (zt_closed_is(thread) && zt_closed_open(thread, &task->process->dumpable, rest, err))
+    if (zt_closed_is(thread)) {
+        rests = true; /* it may be found stopped */
+        if (zt_stopped_rest(thread, ret, err) ||
+            (ret->kind != ZT_STOP_EXITED && zt_closed_open(thread, &task->process->dumpable, ret, err)))
+            return -1;
+        if (ret->kind == ZT_STOP_EXITED)
+            return zt_stop_fail_ended(*ret, err);
+    }
+    if (zt_stub_install(thread, &pod->host, pod->clock_offset_ns, rests, ret, err))
         return -1;
-    return zt_stub_install(thread, &pod->host, pod->clock_offset_ns, err) || zt_cpu_level_begin(pod, task, err) ? -1
-                                                                                                                : 0;
+    return zt_cpu_level_begin(pod, task, err);
 }
 
-int zt_loop_executed(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_stop *ret_rest, zt_task **ret_freed, zt_err *err)
+int zt_loop_executed(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_stop *ret_stop, zt_task **ret_freed, zt_err *err)
 {
     zt_stopped thread = {stop.rtid};
     unsigned long former;
@@ -71,11 +81,11 @@ int zt_loop_executed(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_stop *ret
     task->made = (zt_vpid){0};
     task->known = true;
     task->process->ready = false;
-    if (zt_stopped_rest(thread, ret_rest, err))
-        return -1;
-    if (ret_rest->kind == ZT_STOP_EXITED)
-        return 0;
-    if (make_fit(pod, task, ret_rest, err)) {
+    if (make_fit(pod, task, ret_stop, err)) {
+        if (err->kind == ZT_ERR_GONE && err->ended_rtid == stop.rtid) {
+            *ret_stop = zt_stop_of(stop.rtid, err->wait_status);
+            return 0;
+        }
         if (err->kind == ZT_ERR_GONE)
             return -1;
         /* Without a stub it could not be carried; end it as a failed execve would, late. */
@@ -87,7 +97,7 @@ int zt_loop_executed(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_stop *ret
     task->process->ready = true;
     zt_pod_has_executed(pod, task);
     task->process->whole = pod->freezing; /* else it may run before we need it */
-    task->group_stop = ret_rest->kind == ZT_STOP_GROUP ? ret_rest->value : 0;
+    task->group_stop = ret_stop->kind == ZT_STOP_GROUP ? ret_stop->value : 0;
     *ret_freed = take_vfork_maker(task);
     return 0;
 }
@@ -123,5 +133,6 @@ void zt_loop_ended(zt_pod *pod, zt_task *task, int wait_status, zt_task **ret_fr
         pod->root_status = wait_status;
         atomic_store(&pod->woken, true); /* somebody waits for it */
     }
+    zt_awaited_tell(&pod->awaited, task->rtid.n, wait_status);
     zt_pod_remove_task(pod, task);
 }

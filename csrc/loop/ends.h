@@ -4,9 +4,10 @@
 #include "../pod/pod.h"
 #include "onward.h"
 
-/* Bring a program that was just executed to rest, with a stub. *ret_rest is the stop that it is in
- * then, or its end. ZT_ERR_UNFIT: it cannot be in a pod, and was killed. */
-int zt_loop_executed(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_stop *ret_rest, zt_task **ret_freed,
+/* Give a program that was just executed a stub. *ret_stop is the stop that it is in then: at rest in a pod
+ * that is being frozen, or when it was stopped, else of another kind; or its end. ZT_ERR_UNFIT: it cannot be
+ * in a pod, and was killed. */
+int zt_loop_executed(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_stop *ret_stop, zt_task **ret_freed,
                      zt_err *err);
 void zt_loop_ended(zt_pod *pod, zt_task *task, int wait_status, zt_task **ret_freed);
 /* Children of ours that ended before they became ours. */

@@ -44,7 +44,9 @@ int zt_loop_at_rest(zt_pod *pod, zt_task *task, int group_stop, zt_err *err)
         task->state = ZT_TASK_NEWBORN;
         return 0;
     }
-    if (zt_blocked_at_rest(pod, task, err))
+    const bool newborn = task->newborn;
+    task->newborn = false;
+    if (!newborn && zt_blocked_at_rest(pod, task, err))
         return -1;
     if (zt_pod_shall_rest(pod, task)) {
         task->state = ZT_TASK_REST; /* also when this fails: then the freeze does, and it is thawed */
@@ -101,11 +103,14 @@ int zt_loop_on_end(zt_pod *pod, zt_task *task, int wait_status, zt_err *err)
 {
     zt_task *freed;
     zt_stop child;
+    const zt_process *process = task->process;
+    const bool leaves = process->threads == 1 && (process->may_leave_children || pod->may_have_siblings);
     zt_loop_ended(pod, task, wait_status, &freed);
     int failed = let_go(pod, freed, err);
     while (!failed && zt_loop_adopt_orphan(pod, &child))
         failed = zt_loop_dispatch(pod, child, err);
-    zt_loop_reap_inherited(pod);
+    if (leaves)
+        zt_loop_reap_inherited(pod);
     return failed;
 }
 
@@ -119,17 +124,18 @@ int zt_loop_take_end(zt_pod *pod, zt_err *err)
     return -1;
 }
 
-int zt_loop_on_exec(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_err *err)
+int zt_loop_on_exec(zt_pod *pod, zt_stop stop, zt_task **ret_task, bool *ret_rests, zt_err *err)
 {
     zt_task *freed;
-    zt_stop rest;
-    if (zt_loop_executed(pod, stop, ret_task, &rest, &freed, err))
+    zt_stop now;
+    if (zt_loop_executed(pod, stop, ret_task, &now, &freed, err))
         return -1;
-    if (rest.kind != ZT_STOP_EXITED)
+    *ret_rests = now.kind == ZT_STOP_REST || now.kind == ZT_STOP_GROUP;
+    if (now.kind != ZT_STOP_EXITED)
         return let_go(pod, freed, err);
     zt_task *ended = *ret_task;
     *ret_task = NULL;
-    return zt_loop_on_end(pod, ended, rest.value, err);
+    return zt_loop_on_end(pod, ended, now.value, err);
 }
 
 /* An end is told to us first, and to its parent when we have heard of it. A pidfd is readable before
@@ -177,6 +183,7 @@ static int on_signal(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
     const int signal = stop.value;
     zt_stopped thread = zt_task_stopped(task);
     siginfo_t info;
+    zt_regs regs;
     bool answered = false;
     if (zt_stopped_get_siginfo(thread, &info, err))
         return -1;
@@ -185,9 +192,11 @@ static int on_signal(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
         return -1;
     if (answered)
         return run(pod, task, 0, err);
+    if (zt_stopped_get_regs(thread, &regs, err))
+        return -1;
     if (zt_pod_is_kept_out(pod, &info)) {
         const uint64_t one = 1;
-        if (zt_blocked_at_signal(pod, task, 0, err))
+        if (zt_blocked_at_signal(pod, task, 0, &regs, err))
             return -1;
         if (write(pod->kept_out_fd, &one, sizeof one) < 0)
             zt_pod_tell(pod, "a signal that is kept out of the pod could not be told of");
@@ -195,11 +204,11 @@ static int on_signal(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
     }
     if (zt_pod_virtual_sender(pod, &info) && zt_stopped_set_siginfo(thread, &info, err))
         return -1;
-    if (zt_blocked_at_signal(pod, task, signal, err))
+    if (zt_blocked_at_signal(pod, task, signal, &regs, err))
         return -1;
     if (zt_past_is_used_up(task, &info))
         kill(task->process->rpid.n, SIGKILL);
-    if (!zt_stop_is_fault(stop) && zt_pod_signal_behind_vdso(task, &info, err))
+    if (!zt_stop_is_fault(stop) && zt_pod_signal_behind_vdso(task, &regs, &info, err))
         return -1;
     return run(pod, task, signal, err);
 }
@@ -209,7 +218,7 @@ static int on_signal(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
 static int handle(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
 {
     zt_onward onward;
-    bool hold;
+    bool hold, rests;
     zt_counts_stop(&pod->counts, stop);
     if (task && task->late.active && stop.kind != ZT_STOP_EXITED)
         return zt_loop_on_late(pod, task, stop, err);
@@ -235,9 +244,11 @@ static int handle(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
             return -1;
         return hold ? 0 : run(pod, task, 0, err);
     case ZT_STOP_EXEC:
-        if (zt_loop_on_exec(pod, stop, &task, err))
+        if (zt_loop_on_exec(pod, stop, &task, &rests, err))
             return -1;
-        return task ? zt_loop_at_rest(pod, task, task->group_stop, err) : 0;
+        if (!task)
+            return 0;
+        return rests ? zt_loop_at_rest(pod, task, task->group_stop, err) : run(pod, task, 0, err);
     case ZT_STOP_ENDING:
         zt_pi_owner_gone(pod, task);
         zt_robust_hand_over(task);

@@ -13,9 +13,9 @@ int zt_loop_step(zt_pod *pod, int options, zt_err *err);
 int zt_loop_at_rest(zt_pod *pod, zt_task *task, int group_stop, zt_err *err);
 /* In a pod that is being frozen: have those come to rest that are held after a vfork. */
 int zt_loop_rest_makers(zt_pod *pod, zt_err *err);
-/* A thread has executed a program: bring it to rest, and let go whom that frees. *ret_task is NULL
- * when it ended meanwhile. */
-int zt_loop_on_exec(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_err *err);
+/* A thread has executed a program: make it fit for a pod, and let go whom that frees. *ret_task is NULL
+ * when it ended meanwhile. *ret_rests: it is at rest, as it always is in a pod that is being frozen. */
+int zt_loop_on_exec(zt_pod *pod, zt_stop stop, zt_task **ret_task, bool *ret_rests, zt_err *err);
 /* A thread in which a program of ours was given up has stopped at last: it becomes what it was. */
 int zt_loop_on_late(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err);
 /* A thread has ended, and with it perhaps its process. */

@@ -19,12 +19,12 @@ static int on_event(void *context, zt_stop stop, zt_err *err)
 {
     const running *run = context;
     zt_task *task = zt_pod_task(run->pod, run->rtid);
-    bool hold;
+    bool hold, rests;
     switch (stop.kind) {
     case ZT_STOP_FORK:
         return zt_loop_on_fork(run->pod, task, false, &hold, err);
     case ZT_STOP_EXEC:
-        if (zt_loop_on_exec(run->pod, stop, &task, err))
+        if (zt_loop_on_exec(run->pod, stop, &task, &rests, err))
             return -1;
         if (task)
             task->state = ZT_TASK_REST;

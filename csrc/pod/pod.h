@@ -6,6 +6,7 @@
 #include "../base/intmap.h"
 #include "../base/wake.h"
 #include "../ptrace/hostvdso.h"
+#include "../ptrace/thread_maker.h"
 #include "counts.h"
 #include "ipc/ipc.h"
 #include "store.h"
@@ -29,6 +30,7 @@ struct zt_pod {
     bool moved;           /* ids are not the kernel's own: calls that show them are trapped too */
     int64_t clock_offset_ns;
     zt_host_vdso host;
+    zt_thread_maker thread_maker;
     uint64_t kept_out; /* signals: zt_pod_keep_out */
     int32_t kept_out_fd;
     int32_t cpu_level; /* 0: programs see all of the processor; pod/cpu_level.h */
@@ -37,8 +39,10 @@ struct zt_pod {
     zt_rpid root;
     bool root_ended;
     int32_t root_status;
+    zt_intmap awaited; /* rtid -> fd of a pipe: pod/awaited.h */
 
     atomic_bool freezing; /* threads that come to rest stay so */
+    bool may_have_siblings; /* CLONE_PARENT: a process may leave children that it has not made */
     int32_t expected_vpid;
     int32_t last_share;
     zt_store store;

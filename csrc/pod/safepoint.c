@@ -88,13 +88,10 @@ int zt_pod_to_safe_point(zt_task *task, zt_err *err)
     return 0;
 }
 
-int zt_pod_signal_behind_vdso(zt_task *task, const siginfo_t *info, zt_err *err)
+int zt_pod_signal_behind_vdso(zt_task *task, zt_regs *regs, const siginfo_t *info, zt_err *err)
 {
     zt_stopped thread = zt_task_stopped(task);
-    zt_regs regs;
-    if (zt_stopped_get_regs(thread, &regs, err))
-        return -1;
-    if (zt_arch_call_nr(&regs) >= 0 || !in_vdso(&regs))
+    if (zt_arch_call_nr(regs) >= 0 || !in_vdso(regs))
         return 0;
-    return step_out_of_vdso(thread, &regs, err) || zt_stopped_set_siginfo(thread, info, err) ? -1 : 0;
+    return step_out_of_vdso(thread, regs, err) || zt_stopped_set_siginfo(thread, info, err) ? -1 : 0;
 }

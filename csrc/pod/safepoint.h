@@ -11,6 +11,6 @@
 /* Bring a thread that is at rest to a safe point. */
 int zt_pod_to_safe_point(zt_task *task, zt_err *err);
 
-/* A thread is about to get a signal, which is no fault: let a handler not interrupt a vDSO, as it would
- * return there, whatever the pod's clock is by then. */
-int zt_pod_signal_behind_vdso(zt_task *task, const siginfo_t *info, zt_err *err);
+/* A thread with these registers is about to get a signal, which is no fault: let a handler not interrupt a
+ * vDSO, as it would return there, whatever the pod's clock is by then. */
+int zt_pod_signal_behind_vdso(zt_task *task, zt_regs *regs, const siginfo_t *info, zt_err *err);

@@ -53,6 +53,7 @@ typedef struct zt_process {
     bool vfork_in_kernel;       /* whose maker waits where it can be neither frozen nor looked at */
     int32_t dumpable; /* PR_GET_DUMPABLE as it is told; 1: as the kernel has it, which is 1 but after changes of ids */
     int32_t segv; /* how its program began with SIGSEGV: pod/cpu_level.c */
+    bool may_leave_children; /* it has made some: those that it does not wait for are ours when it ends */
     bool knows_clock; /* zt_pod_set_clock has told it */
     bool ready; /* has a stub (false between exec and its installation) */
     bool whole; /* its stub was looked at since it last ran */
@@ -67,6 +68,7 @@ typedef struct zt_task {
     zt_vpid vtid;
     zt_task_state state;
     bool known; /* its maker's event was seen */
+    bool newborn; /* it has not come to rest before: it is in no call that was interrupted */
     int32_t group_stop; /* at rest in the group-stop by this signal */
     int32_t scratch_slot;
     zt_shares shares;

@@ -2,12 +2,18 @@
 #pragma once
 #include <stdbool.h>
 
+#include "thread_maker.h"
+
 struct sock_fprog;
 
 /* What a stop by it tells (PTRACE_GETEVENTMSG), to know it from one by a program's own filter. */
 #define ZT_FILTER_TRACES 0x7a74
 
-/* Put it on the calling thread, for good. Async-signal-safe. 0, or -1 with errno. */
-int zt_filter_put_on(bool moved, bool senders, bool addresses);
+/* Put it on the calling thread, for good. Async-signal-safe. 0, or -1 with errno.
+ *
+ * clone3 as the C library makes threads by it is told that this kernel has none, so that it is made by
+ * clone(2), whose flags the filter sees: no stop. Whoever else calls clone3, for a cgroup or a number to
+ * choose, may know no other way: that is looked at. */
+int zt_filter_put_on(bool moved, bool senders, bool addresses, const zt_thread_maker *maker);
 /* The one that comes on top where senders are shown. */
 const struct sock_fprog *zt_filter_of_senders(void);

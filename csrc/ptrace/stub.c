@@ -1,24 +1,12 @@
 #include "stub.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 
-#include "../vdso/params.h"
-#include "fresh.h"
 #include "mem.h"
-#include "zt_vdso_image.h"
-
-#ifndef MAP_FIXED_NOREPLACE
-#define MAP_FIXED_NOREPLACE 0x100000
-#endif
-
-_Static_assert(ZT_VDSO_IMAGE_PARAMS == ZT_VDSO_PARAMS, "our vDSO looks for its parameters elsewhere");
 
 static const uint64_t ALL_SIGNALS = ~0ull;
 
@@ -255,107 +243,4 @@ int zt_stub_run(zt_stopped thread, zt_program_row *rows, uint32_t count, void *d
         return 0;
     set_results(rows, *ret_done + 1, count, 0);
     return zt_fail(err, ZT_ERR_PROGRAM, (int)-rows[*ret_done].result, "row %u failed", *ret_done);
-}
-
-/* --- installing it */
-
-zt_stub_code zt_stub_interpreter(void)
-{
-    return (zt_stub_code){ZT_STUB_INTERPRETER, zt_arch_stub_start, (uint64_t)(zt_arch_stub_end - zt_arch_stub_start)};
-}
-
-zt_stub_code zt_stub_vdso(void)
-{
-    return (zt_stub_code){ZT_STUB_VDSO, zt_vdso_image, sizeof zt_vdso_image};
-}
-
-static int put(zt_stopped thread, zt_stub_code code, zt_err *err)
-{
-    return zt_mem_put(thread.rtid, code.address, code.bytes, code.size, err);
-}
-
-static uint64_t at_host(const zt_host_vdso *host, uint64_t offset)
-{
-    return offset ? ZT_STUB_HOST + offset - (uint64_t)host->lowest : 0;
-}
-
-static struct zt_vdso_params params_of(const zt_host_vdso *host, int64_t clock_offset_ns)
-{
-    return (struct zt_vdso_params){
-        .clock_gettime = at_host(host, host->symbol.clock_gettime),
-        .gettimeofday = at_host(host, host->symbol.gettimeofday),
-        .time = at_host(host, host->symbol.time),
-        .clock_getres = at_host(host, host->symbol.clock_getres),
-        .getcpu = at_host(host, host->symbol.getcpu),
-        .monotonic_offset_ns = clock_offset_ns,
-    };
-}
-
-int zt_stub_set_params(int32_t rpid, const zt_host_vdso *host, int64_t clock_offset_ns, zt_err *err)
-{
-    struct zt_vdso_params params = params_of(host, clock_offset_ns);
-    return zt_mem_put(rpid, ZT_VDSO_PARAMS, &params, sizeof params, err);
-}
-
-static zt_program_row protect(uint64_t start, uint64_t end, int protection)
-{
-    return (zt_program_row){
-        .nr = (uint32_t)zt_arch_nr(ZT_NR_MPROTECT),
-        .flags = ZT_ROW_MUST,
-        .args = {start, end - start, (uint64_t)protection},
-    };
-}
-
-int zt_stub_install(zt_stopped thread, const zt_host_vdso *host, int64_t clock_offset_ns, zt_err *err)
-{
-    const uint64_t map_args[6] = {
-        ZT_STUB_BASE,
-        ZT_STUB_LIMIT - ZT_STUB_BASE,
-        PROT_READ | PROT_WRITE | PROT_EXEC,
-        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE,
-        (uint64_t)-1,
-        0,
-    };
-    uint64_t entry, vdso = 0, mask;
-    int64_t mapped = -1;
-    zt_regs before;
-
-    if (zt_stopped_get_regs(thread, &before, err) || zt_stopped_get_mask(thread, &mask, err))
-        return -1;
-    if (zt_fresh_auxv(thread, before.rsp, AT_SYSINFO_EHDR, &entry, &vdso, err))
-        return -1;
-    if (!entry)
-        return zt_fail(err, ZT_ERR_OS, 0, "a new program has no vDSO");
-    if (zt_stopped_set_mask(thread, ALL_SIGNALS, err))
-        return -1;
-    if (zt_fresh_call(thread, vdso + host->syscall_insn, zt_arch_nr(ZT_NR_MMAP), map_args, &mapped, err))
-        return -1;
-    if (mapped != (int64_t)ZT_STUB_BASE)
-        return zt_fail(err, ZT_ERR_OS, (int)-mapped, "cannot map the stub region: %s", strerror((int)-mapped));
-
-    if (put(thread, zt_stub_interpreter(), err) || put(thread, zt_stub_vdso(), err) ||
-        zt_stub_set_params(thread.rtid, host, clock_offset_ns, err))
-        return -1;
-
-    zt_program_row rows[ZT_HOST_PARTS + 5];
-    uint32_t count = 0, done;
-    rows[count++] = protect(ZT_STUB_HOST, ZT_STUB_DATA, PROT_NONE);
-    for (int i = 0; i < host->parts; i++)
-        rows[count++] = (zt_program_row){
-            .nr = (uint32_t)zt_arch_nr(ZT_NR_MREMAP),
-            .flags = ZT_ROW_MUST,
-            .args = {vdso + (uint64_t)host->part[i].offset, host->part[i].size, host->part[i].size,
-                     MREMAP_MAYMOVE | MREMAP_FIXED, ZT_STUB_HOST + (uint64_t)(host->part[i].offset - host->lowest)},
-        };
-    /* The host's parts keep the protection that the kernel gave them. */
-    rows[count++] = protect(ZT_STUB_BASE, ZT_VDSO_PARAMS, PROT_READ | PROT_EXEC);
-    rows[count++] = protect(ZT_VDSO_PARAMS, ZT_STUB_INTERPRETER, PROT_READ | PROT_WRITE);
-    rows[count++] = protect(ZT_STUB_INTERPRETER, ZT_STUB_HOST, PROT_READ | PROT_EXEC);
-    rows[count++] = protect(ZT_STUB_DATA, ZT_STUB_LIMIT, PROT_READ | PROT_WRITE);
-    if (zt_stub_run(thread, rows, count, NULL, 0, NULL, NULL, NULL, &done, err))
-        return -1;
-    if (zt_stopped_set_regs(thread, &before, err) || zt_stopped_set_mask(thread, mask, err))
-        return -1;
-    const uint64_t ours = ZT_STUB_VDSO;
-    return zt_mem_put(thread.rtid, entry, &ours, sizeof ours, err);
 }

@@ -7,9 +7,11 @@
  * there (the handler brought the thread to rest, or saw it end), -1 on an error. */
 typedef int zt_stub_event(void *context, zt_stop stop, zt_err *err);
 
-/* Map the stub region into a program that was just executed and is at rest at its first
- * instruction, and make our vDSO the one that it finds. */
-int zt_stub_install(zt_stopped thread, const zt_host_vdso *host, int64_t clock_offset_ns, zt_err *err);
+/* Map the stub region into a program that was just executed, and has not begun, and make our vDSO the one
+ * that it finds. Afterwards it is as it was found, and to be resumed; or at rest, if that is asked for, or
+ * somebody has stopped it meanwhile: then *ret is that stop, else of kind ZT_STOP_SECCOMP. */
+int zt_stub_install(zt_stopped thread, const zt_host_vdso *host, int64_t clock_offset_ns, bool rest, zt_stop *ret,
+                    zt_err *err);
 
 /* Tell an installed stub region what this host's vDSO and clock are. */
 int zt_stub_set_params(int32_t rpid, const zt_host_vdso *host, int64_t clock_offset_ns, zt_err *err);

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.supervisors import eventually
+from harness.world import built, require_clone3
 from zaptrace.image.image import Image
 from zaptrace.image.sink import DirectorySink
 from zaptrace.pod.checkpoint import checkpoint
@@ -63,6 +64,75 @@ def test_stops_are_counted_by_call_and_reason(place: Path):
         pod.close()
         os.close(null)
         os.close(out)
+
+
+THREADS = """
+import ctypes, os, threading, time
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.syscall(435, 0, 0) == -1 and ctypes.get_errno() == 22
+asked = (ctypes.c_uint64 * 11)(0, 0, 0, 0, 17)
+child = libc.syscall(435, asked, 88)
+if child == 0:
+    os._exit(3)
+assert os.waitpid(child, 0) == (child, 3 << 8)
+for _ in range(9):
+    thread = threading.Thread(target=int)
+    thread.start()
+    thread.join()
+print('counted', flush=True)
+time.sleep(600)
+"""
+
+
+def counted_of(script: str, place: Path) -> Counts:
+    null, out = os.open(os.devnull, os.O_RDWR), os.open(place / "out", os.O_WRONLY | os.O_CREAT)
+    env = {"PATH": os.environ["PATH"]}
+    argv = ["/usr/bin/python3", "-c", script]
+    try:
+        with Pod.launch(argv, name="counts", env=env, stdio=Stdio(null, out, out)) as pod:
+            eventually(lambda: "counted" in (place / "out").read_text())
+            return pod.call(counts, pod)
+    finally:
+        os.close(null)
+        os.close(out)
+
+
+def test_a_thread_is_made_without_a_stop_for_clone3(place: Path):
+    """The C library makes it by clone(2) then; who calls clone3 himself has it, as without a pod."""
+    require_clone3()
+    told = counted_of(THREADS, place)
+    assert by_name(told)["clone3"][0] == 2
+    assert told.stops["birth"] == 10
+
+
+EXECUTED = """
+#include <stdio.h>
+#include <string.h>
+int main(void) {
+    char line[256];
+    FILE *status = fopen("/proc/self/status", "r");
+    while (fgets(line, sizeof line, status))
+        if (strncmp(line, "voluntary_ctxt_switches:", 24) == 0)
+            printf("%s", line + 24);
+}
+"""
+
+
+def test_a_program_stops_three_times_to_begin(place: Path):
+    """At its exec event, when the region of the stub is mapped, and when the stub is laid; once before as
+    a newborn. Each is a switch; if it has waited for something else as well, another run tells."""
+    source, program = place / "executed.c", place / "executed"
+    source.write_text(EXECUTED)
+    built("cc", "-O1", "-o", program, source)
+    script = f"""
+import subprocess, time
+runs = [subprocess.run([{str(program)!r}], stdout=subprocess.PIPE).stdout for _ in range(20)]
+print(*sorted(map(int, runs)), 'counted', flush=True)
+time.sleep(600)
+"""
+    counted_of(script, place)
+    least = int((place / "out").read_text().split()[0])
+    assert least == 4
 
 
 def test_a_closed_pod_has_no_counts(place: Path):

@@ -56,8 +56,8 @@ void zt_blocked_error_was(zt_task *task, int error);
 
 /* About to get a signal. One that has no handler and does nothing would not have woken a thread that
  * nobody traces (kernel/signal.c, sig_ignored), so its call must not show it; any other one must.
- * 0: one that it does not get after all. */
-int zt_blocked_at_signal(const zt_pod *pod, zt_task *task, int signal, zt_err *err);
+ * 0: one that it does not get after all. `regs` are those that it has. */
+int zt_blocked_at_signal(const zt_pod *pod, zt_task *task, int signal, zt_regs *regs, zt_err *err);
 
 /* Before it runs again: have such a call made again. */
 int zt_blocked_thaw(zt_task *task, zt_err *err);

@@ -85,16 +85,19 @@ int zt_blocked_thaw(zt_task *task, zt_err *err)
     return 0;
 }
 
-int zt_blocked_at_signal(const zt_pod *pod, zt_task *task, int signal, zt_err *err)
+/* What a signal does is read from /proc, which costs more than the rest of its stop: only when it matters. */
+static bool does_nothing(const zt_task *task, int signal)
 {
-    zt_regs regs;
-    const int32_t rtid = task->rtid.n;
-    const bool nothing = !signal || zt_signal_does_nothing(rtid, signal);
-    if (zt_stopped_get_regs(zt_task_stopped(task), &regs, err) || keep_restart_nr(pod, task, &regs, err))
+    return !signal || zt_signal_does_nothing(task->rtid.n, signal);
+}
+
+int zt_blocked_at_signal(const zt_pod *pod, zt_task *task, int signal, zt_regs *regs, zt_err *err)
+{
+    if (keep_restart_nr(pod, task, regs, err))
         return -1;
-    if (zt_reissue_waits(task, &regs))
-        return nothing ? 0 : zt_reissue_unmake(task, &regs, err);
-    if (!shows_it(task, &regs) || !nothing || zt_signal_waits(rtid))
+    if (zt_reissue_waits(task, regs))
+        return does_nothing(task, signal) ? 0 : zt_reissue_unmake(task, regs, err);
+    if (!shows_it(task, regs) || !does_nothing(task, signal) || zt_signal_waits(task->rtid.n))
         return 0;
     return zt_blocked_reissue(task, -1, err); /* its timeout starts anew */
 }
