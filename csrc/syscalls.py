@@ -9,7 +9,7 @@ seccomp filters of the C half.
     Translate   ids in arguments or in the result are swapped by the table alone
     Answer      never reaches the kernel; the result comes from us
     Hook        a function of the room looks at it, before (enter) and/or after (exit) the kernel
-    Refuse      an errno, on purpose, given by the filter itself
+    Refuse      an errno, on purpose; the tracer gives it, and counts it (zaptrace ps POD)
 
 A number with no row answers ENOSYS: an unknown call could make state that cannot be carried.
 
