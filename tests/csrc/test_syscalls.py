@@ -485,7 +485,7 @@ def test_the_kernel_takes_the_filter(compiled, name):
             if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
                 prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
                 return 1;
-            printf("%d %d ", fails(SYS_unshare, 0, 0), fails(SYS_seccomp, 99, 0));
+            printf("%d %d ", fails(SYS_setns, 0, 0), fails(SYS_seccomp, 99, 0));
             printf("%d %d ", fails(425, 0, 0), fails(400, 0, 0));
             printf("%d %d ", fails(SYS_kill, 0, 0), fails(SYS_getpid, 0, 0));
             printf("%d\n", fails(SYS_sched_getparam, 0, 0));
