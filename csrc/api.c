@@ -78,6 +78,11 @@ int zt_pod_root_status(zt_pod *pod, int32_t *ret_status)
     return pod->root_ended;
 }
 
+int zt_pod_await_end(zt_pod *pod, int32_t rtid, int32_t fd)
+{
+    return zt_intmap_put(&pod->awaited, rtid, (uintptr_t)fd) ? -ENOMEM : 0;
+}
+
 uint64_t zt_pod_stops(zt_pod *pod, int32_t kind)
 {
     return kind >= 0 && kind < ZT_COUNT_KINDS ? pod->counts.stops[kind] : 0;

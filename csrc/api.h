@@ -70,6 +70,7 @@ typedef struct zt_launch_spec {
     int32_t root;    /* its end is what zt_pod_root_status tells */
     int64_t nofile;  /* its soft limit on open files; 0: ours */
     int32_t hold;    /* leave it stopped at its first instruction, the pod frozen */
+    int32_t joins;   /* one more of a pod that lives and is frozen: if it cannot be launched, nothing has changed */
 } zt_launch_spec;
 
 typedef struct zt_task_info {
@@ -156,6 +157,9 @@ zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err);
 void zt_pod_destroy(zt_pod *pod);
 int zt_pod_tasks(zt_pod *pod, zt_task_info *ret, int32_t capacity); /* returns how many there are */
 int zt_pod_root_status(zt_pod *pod, int32_t *ret_status);           /* 1 when it has ended */
+/* When that thread, the first of a process, has ended, its wait status is written to pipe `fd` as an int. The pipe is
+ * the pod's from then on; it is closed when there is nothing more to tell. 0, or -ENOMEM and it is the caller's. */
+int zt_pod_await_end(zt_pod *pod, int32_t rtid, int32_t fd);
 /* The next thing that people are to be told, such as that a process had to be ended; each is given
  * once. 0: there is none. The loop returns as woken when there is one. */
 int zt_pod_told(zt_pod *pod, char *ret, int32_t size);

@@ -13,6 +13,7 @@ from harness.world import (
     PROGRAMS,
     compiled,
     require_clone3,
+    require_huge_pages,
     require_mbind,
     require_pidfd_getfd,
     require_root,
@@ -50,8 +51,9 @@ _NEEDS = {
     "pidfd_living": require_clone3,
     "pidfd_getfd": require_pidfd_getfd,
     "memory_policy": require_mbind,
+    "huge_pages": require_huge_pages,
 }
-"""What a container's profile denies to the program itself."""
+"""What a container's profile denies to the program itself, or a host may not have."""
 
 
 _NEEDS_OF_ROOT = {"root_raw_packet": [("CAP_NET_RAW", 13)]}

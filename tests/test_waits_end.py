@@ -26,10 +26,12 @@ PYTHON = {
         "to attach is to wait for the end of the pod, or to detach",
     "cli/_attached.py Attached.run: while True": "the pod ends, its supervisor dies, or we detach",
     "cli/_attached.py Attached._shown: poller.poll()": "the terminal takes it, or there is a signal",
+    "cli/_executed.py Executed._follow: while True": "it ends or the pod does; signals are passed on",
     "cli/_foreground.py _wait: while True": "the pod ends or its supervisor dies; signals are passed on",
     "cli/_foreground.py _wait: poller.poll()": "the lifeline says so, or is cut; or there is a signal",
     "cli/_screen.py Screen._serve: self._waiting.get()": "close() says so; it is a daemon thread",
     "cli/_screen.py _wait_for_room: poll.poll()": "the same: whoever reads the terminal does, or hangs up",
+    "cli/_which.py side_by_side: done.get()": "each thread puts what became of its pod; ctrl-c gives it up",
     "cli/logs.py _copy: while True": "to follow is to wait for the end of the pod, or for ctrl-c",
     "demo/__init__.py _await_end: child.wait()": ITS_END,
     "demo/__init__.py _line_of: child.stdout.readline()": "a select before, and lines are written whole",
@@ -76,6 +78,8 @@ PYTHON = {
     "stdout=subprocess.PIPE, start_new_session=True, check=False)":
         "it ends with the pod, or says why not; what it calls has ends of its own",
     "supervisor/rollback.py roll_back: client.wait()": "the pod was stopped by its checkpoint",
+    "supervisor/stream.py Stream.read: socket.recv_fds(self._socket, _BITE, _FDS, flags)":
+        "the socket does not block",
     "supervisor/runtime.py _take: while True": "a limit is in it",
     "supervisor/runtime.py claim_free: while True": "no name is tried twice",
     "supervisor/starter.py Waiting._reap: wait()": "it has ended, or was just killed",
@@ -108,6 +112,7 @@ C = {
     "pod/ipc/heir.c wait_for_the_end: read(0, &one, sizeof one)": "the supervisor ends, or dismisses it",
     "pod/ipc/heir.c await_end: waitpid(pid, NULL, __WALL)": "its pipe is closed, and it runs; or is gone",
     "ptrace/fresh.c zt_fresh_auxv: for (;;)": "up to the end of the vector, or of the stack",
+    "ptrace/install.c to_trapped_call: for (;;)": STOPS,
     "ptrace/stop.c wait_ticking: for (;;)": "a tick comes every second, and a stuck thread is given up",
     "ptrace/stop.c wait_ticking: waitpid(rtid, &status, __WALL)": "the same",
     "ptrace/stop.c zt_stopped_rest: "

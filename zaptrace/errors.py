@@ -96,7 +96,7 @@ class ZaptraceError(Exception):
         extra = {
             name: told[name]
             for name in getattr(cls, "_extra", ())
-            if type(told.get(name)) is (int if name == "vpid" else str)
+            if type(told.get(name)) is (int if name in ("vpid", "status") else str)
         }
         fields = {k: v[:ERROR_TEXT] if type(v) is str else v for k, v in (texts | extra).items()}
         return cls(str(told.get("what"))[:ERROR_TEXT], **fields)
@@ -116,7 +116,7 @@ class Unsettled(UnsupportedResource):
 class HostError(ZaptraceError):
     """This host lacks an ability; `remedy` is a command or a setting that gives it."""
 
-    _extra = ("remedy",)
+    _extra: tuple[str, ...] = ("remedy",)
 
     def __init__(self, what: str, *, remedy: str | None = None, **fields: str | None) -> None:
         super().__init__(what, **{"do": remedy, **fields})
@@ -125,6 +125,8 @@ class HostError(ZaptraceError):
 
 class LaunchError(HostError):
     """The program could not be executed; `status` is 127 (not found) or 126, as a shell reports."""
+
+    _extra = ("remedy", "status")
 
     def __init__(self, what: str, status: int = 126, **fields: str | None) -> None:
         super().__init__(what, **fields)

@@ -35,7 +35,7 @@ UNBOUNDED = Budget(bytes=1 << 62, values=1 << 62, depth=32)
 
 # Images
 
-STATES = Budget(bytes=64 * MIB, values=2_500_000, depth=12)
+STATES = Budget(bytes=64 * MIB, values=2_800_000, depth=12)
 """The States of all rooms."""
 RECORDS = 1000
 """Pieces of plain data one after the other; an image has one for each room."""

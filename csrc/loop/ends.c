@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../base/proc.h"
+#include "../pod/awaited.h"
 #include "../pod/cpu_level.h"
 #include "../pod/past.h"
 #include "../pod/pi.h"
@@ -132,5 +133,6 @@ void zt_loop_ended(zt_pod *pod, zt_task *task, int wait_status, zt_task **ret_fr
         pod->root_status = wait_status;
         atomic_store(&pod->woken, true); /* somebody waits for it */
     }
+    zt_awaited_tell(&pod->awaited, task->rtid.n, wait_status);
     zt_pod_remove_task(pod, task);
 }

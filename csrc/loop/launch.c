@@ -119,6 +119,20 @@ static int await_exec(zt_pod *pod, int32_t rpid, int failed, zt_err *err)
     }
 }
 
+/* It could not be launched, and the pod that it was to join lives on without it. */
+static void end_newcomer(zt_pod *pod, int32_t rpid)
+{
+    zt_err ignored;
+    zt_stop stop;
+    if (!zt_pod_task(pod, rpid))
+        return;
+    kill(rpid, SIGKILL);
+    while (!zt_stop_wait(rpid, &stop, &ignored) && stop.kind != ZT_STOP_EXITED)
+        if (zt_stopped_resume((zt_stopped){rpid}, ZT_TO_EVENT, 0, &ignored) && ignored.kind != ZT_ERR_GONE)
+            break;
+    zt_pod_remove_task(pod, zt_pod_task(pod, rpid));
+}
+
 int zt_loop_launch(zt_pod *pod, const zt_launch_spec *spec, int32_t *ret_rpid, zt_err *err)
 {
     int go[2], failed[2];
@@ -154,6 +168,8 @@ int zt_loop_launch(zt_pod *pod, const zt_launch_spec *spec, int32_t *ret_rpid, z
             task->state = ZT_TASK_REST;
             *ret_rpid = rpid;
             result = spec->hold ? 0 : zt_loop_thaw(pod, err);
+        } else if (spec->joins) {
+            end_newcomer(pod, rpid);
         } else if (pod->task_count) {
             zt_err ignored; /* why it could not be launched is what counts */
             zt_loop_kill(pod, &ignored);
@@ -162,6 +178,6 @@ int zt_loop_launch(zt_pod *pod, const zt_launch_spec *spec, int32_t *ret_rpid, z
     close(go[1]);
     close(failed[0]);
     if (result)
-        pod->freezing = false;
+        pod->freezing = spec->joins;
     return result;
 }

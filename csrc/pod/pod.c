@@ -12,6 +12,7 @@
 
 #include "../base/proc.h"
 #include "../ptrace/stub.h"
+#include "awaited.h"
 
 zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err)
 {
@@ -27,7 +28,8 @@ zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err)
         zt_pod_destroy(pod);
         return NULL;
     }
-    if (zt_idtable_create(&pod->ids) || zt_intmap_create(&pod->stood_in) || zt_host_vdso_find(&pod->host, err)) {
+    if (zt_idtable_create(&pod->ids) || zt_intmap_create(&pod->stood_in) || zt_intmap_create(&pod->awaited) ||
+        zt_host_vdso_find(&pod->host, err)) {
         zt_pod_destroy(pod);
         return NULL;
     }
@@ -66,6 +68,7 @@ void zt_pod_destroy(zt_pod *pod)
     while (pod->tasks)
         zt_pod_remove_task(pod, pod->tasks);
     free_tidings(pod->tidings);
+    zt_awaited_destroy(&pod->awaited);
     zt_store_clear(&pod->store);
     zt_ipc_clear(&pod->ipcs);
     forget_all_pasts(&pod->ended_pasts);

@@ -39,6 +39,7 @@ struct zt_pod {
     zt_rpid root;
     bool root_ended;
     int32_t root_status;
+    zt_intmap awaited; /* rtid -> fd of a pipe: pod/awaited.h */
 
     bool catching_up;     /* loop.c: within the stop of a maker */
     atomic_bool freezing; /* threads that come to rest stay so */

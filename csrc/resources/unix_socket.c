@@ -5,7 +5,8 @@
  * path that does not begin at the root of the host.
  *
  * Senders of messages are told by ids where SO_PASSCRED asks for that: noted under "senders". In a pod
- * that moved those are translated, as is what a program writes there itself (common/senders.h). */
+ * that moved those are translated (common/senders.h). What a program writes there itself is, too, whether
+ * anybody asks or not: the kernel refuses another id, and GDBus names itself to every bus. */
 #include <sys/socket.h>
 #include <sys/un.h>
 

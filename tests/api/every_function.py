@@ -39,12 +39,14 @@ def act(pod: zaptrace.Pod) -> None:
 
 def carry(pod: zaptrace.Pod) -> zaptrace.MigrationReport:
     report: zaptrace.Report = pod.checkpoint(
-        Path("web.zap"), stop=False, codec="lz4", rehearsal=True, outside="close", progress=shown
-    )
-    print(report.image.upper(), report.bytes + report.processes + report.threads)
+        Path("web.zap"), stop=False, codec="lz4", rehearsal=True, outside="close",
+        overwrite=True, scrollback=False, progress=shown,
+    )  # fmt: skip
+    print(report.image.upper(), report.bytes + report.processes + report.threads + report.stored)
     moved = pod.migrate(
-        "tcp://192.0.2.7:7077", key="zap-1", name="web", codec="none", progress=shown
-    )
+        "tcp://192.0.2.7:7077", key="zap-1", name="web", codec="none", scrollback=False,
+        progress=shown,
+    )  # fmt: skip
     print(moved.to.upper(), moved.name.upper(), moved.bytes, moved.downtime_s + moved.total_s)
     second: zaptrace.Pod = pod.branch("second", "second.zap", ports={80: 8080})
     print(second)

@@ -121,8 +121,9 @@ def test_a_checkpoint_tells_how_far_it_is_and_what_it_took(home: Path):
         eventually(lambda: pod.logs() == "ready\n", "32 MiB")
         report = pod.checkpoint(image, stop=True, codec="lz4", progress=heard.append)
         assert report == zaptrace.Report(
-            str(image), report.bytes, 1, 1, report.downtime_s
+            str(image), report.bytes, 1, 1, report.downtime_s, report.stored
         )  # fmt: skip
+        assert report.stored == zaptrace.show(image).stored < report.bytes
         assert report.downtime_s > 0
         assert pod.wait(20) == zaptrace.Outcome("checkpointed", None, str(image))
     assert all(one.done <= one.total for one in heard)

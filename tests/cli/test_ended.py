@@ -76,3 +76,13 @@ def test_a_pod_that_was_meant(zaptrace: Shell) -> None:
     done = zaptrace("stop", "notbook")
     assert done.returncode == 3 and "did you mean notebook?" in done.stderr
     assert "did you mean" not in zaptrace("stop", "web").stderr
+
+
+def test_what_was_restored_is_over_no_more(zaptrace: Shell, tmp_path: Path) -> None:
+    """By whatever name it runs now; the one that it had is free again."""
+    image = tmp_path / "web.zap"
+    assert zaptrace("run", "-d", "--name", "web", "--", "sleep", "60").returncode == 0
+    assert zaptrace("checkpoint", "web", "--to", str(image), "--stop").returncode == 0
+    assert zaptrace("restore", str(image), "-d", "--name", "second").stdout == "second\n"
+    assert [o["name"] for o in json.loads(zaptrace("ps", "-a", "--json").stdout)] == ["second"]
+    assert zaptrace("run", "-d", "--name", "web", "--", "sleep", "61").stdout == "web\n"

@@ -52,6 +52,7 @@ def test_each_class_has_one_that_is_told() -> None:
         (("run", "--json", "-d", "--", "/nowhere", "--json"), 127),
         (("run", "-d", "/nowhere", "--json"), 127),
         (("wait", "nobody"), 3),
+        (("exec", "nobody", "--", "true"), 3),
         (("nonsense",), 2),
     ],
 )

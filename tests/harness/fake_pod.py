@@ -180,6 +180,7 @@ class FakeEngine(Engine):
         progress: Any,
         cancel: Cancel,
         shown: Any = None,
+        overwrite: bool = False,
     ) -> dict[str, Any]:
         if "unsupported" in to:
             raise UnsupportedResource(
@@ -215,7 +216,7 @@ class FakeEngine(Engine):
         (Path(to) / "fake.json").write_text(json.dumps({"name": pod.name, "argv": pod.argv}))
         if then == "stop":
             pod.kill()
-        return {"downtime_s": 0.001, "bytes": 12345, "processes": 1, "threads": 1}
+        return {"downtime_s": 0.001, "bytes": 12345, "stored": 12345, "processes": 1, "threads": 1}
 
     def migrate(
         self,

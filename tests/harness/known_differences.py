@@ -45,14 +45,19 @@ KNOWN: tuple[Known, ...] = (
         ("orphan_shared", "restore"),
     ),
     Known(
+        _MAPPED + r" is: was 'removed file \d+', is '/memfd:anon_hugepage \d+'",
+        "shared huge pages without a file come back as those of a memfd",
+        ("huge_pages", "restore"),
+    ),
+    Known(
         r"process \d+ limits Max cpu time: was .*, is .*",
         "the kernel's limit on CPU time is lower by what was used before: seen from outside the pod",
         ("cpu_limit", "migrate"),
     ),
     Known(
-        r"process \d+ fds \d+ diag queue: was [1-9]\d?, is 0",
-        "a connection whose client closed it before anybody accepted it is not carried",
-        ("tcp_unaccepted", "restore"),
+        r"process \d+ fds \d+ options TCP 2: was '0c020000', is '18020000'",
+        "the segments that TCP has thought of for a connection that was refused are not the next one's",
+        ("tcp_failed", "restore"),
     ),
 )
 

@@ -21,6 +21,7 @@ import pytest
 from zaptrace.linux import native
 from zaptrace.linux.native import NativeError
 from zaptrace.linux.procfs import status
+from zaptrace.resources.common import huge
 
 TESTS = Path(__file__).resolve().parent.parent
 ROOT = TESTS.parent
@@ -144,6 +145,20 @@ def require_mbind() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.syscall(237, 0, 0, 0, 0, 0, 0) and ctypes.get_errno() == errno.EPERM:
         pytest.skip("mbind is denied here, to programs as well")
+
+
+_HUGE = 2 << 20
+_ENOUGH_HUGE_PAGES = 40
+"""For a pod, its former self and what is restored beside, with another test at the same time."""
+
+
+def require_huge_pages() -> None:
+    """Skip what takes huge pages where the host has none (vm.nr_hugepages)."""
+    if (free := huge.available(_HUGE)) < _ENOUGH_HUGE_PAGES:
+        pytest.skip(
+            f"the host has {free} free huge pages of 2 MiB (vm.nr_hugepages), and this test wants "
+            f"{_ENOUGH_HUGE_PAGES}"
+        )
 
 
 def require_pidfd_getfd() -> None:

@@ -1,5 +1,5 @@
 /* A signal that waits for one thread is told to that thread by epoll and signalfd, and to no other.
- * Whether an edge was told already is not asked: any signal of a process tells it again. */
+ * Edges that were told already are the matter of epoll_signal_edges.c. */
 #include "zt_test.h"
 
 #include <pthread.h>

@@ -13,11 +13,12 @@ from dataclasses import replace
 import pytest
 
 from harness.room_world import World
-from zaptrace.errors import RestoreError, UnsupportedResource
+from zaptrace.errors import RestoreError, Unsettled, UnsupportedResource
 from zaptrace.linux.native import lib
 from zaptrace.resources import inet_socket
 from zaptrace.resources.inet_socket import connecting
 from zaptrace.resources.inet_socket.address import Address
+from zaptrace.view.build import Deferred
 
 FAMILIES = [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
 
@@ -160,6 +161,67 @@ def test_an_error_that_was_not_read(world: World, held) -> None:
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
     assert sock.recvmsg(16, 512, msg_errqueue)[0] == b"to nobody"
     world.capture(inet_socket)
+
+
+def test_a_reset_that_may_be_another_error(world: World, held) -> None:
+    """Some was read, and some not: then nothing says whether the other side had come to an end before."""
+    sock = held(socket.AF_INET)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sock.connect(server.getsockname())
+        other = server.accept()[0]
+        other.send(b"read, and not")
+        assert sock.recv(4) == b"read"
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        other.close()
+    select.select([], [], [sock], 0)
+    world.hold(sock.fileno())
+    with pytest.raises(Unsettled, match="TCP connection with an error that was not read yet"):
+        world.capture(inet_socket)
+    assert sock.recv(99) == b", and not"
+    with pytest.raises(ConnectionResetError):
+        sock.recv(1)
+    assert world.capture(inet_socket)[0].status == "ended"
+
+
+def test_a_datagram_that_is_begun(world: World, held) -> None:
+    """Nobody can look at what is put together there."""
+    sock = held(socket.AF_INET, socket.SOCK_DGRAM)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        sock.connect(other.getsockname())
+        sock.send(b"half of it", socket.MSG_MORE)
+        world.hold(sock.fileno())
+        with pytest.raises(Unsettled, match="a datagram that was not sent yet"):
+            world.capture(inet_socket)
+        sock.send(b", and the rest")
+        assert other.recv(99) == b"half of it, and the rest"
+    world.capture(inet_socket)
+
+
+def test_a_port_that_is_somebody_elses_until_the_thaw(world: World, held) -> None:
+    """The pod's own connections have it by then: they are in the way of nobody."""
+    server, client = held(socket.AF_INET), held(socket.AF_INET)
+    server.bind(("0.0.0.0", 0))
+    server.listen()
+    port = server.getsockname()[1]
+    client.connect(("127.0.0.1", port))
+    accepted, _ = server.accept()
+    ends = [server, client, accepted]
+    names = [end.getsockname() for end in ends]
+    world.hold(*(end.fileno() for end in ends))
+    states = world.capture(inet_socket)
+    for end in (client, accepted):
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    world.kill()
+    thief = socket.create_server(("127.0.0.9", port))  # of all addresses, and not of theirs
+    world.restore(inet_socket, states, contended=True, before_thaw=[Deferred(thief.close)])
+    assert [end.getsockname() for end in ends] == names
+    client.send(b"still there")
+    assert accepted.recv(99) == b"still there"
+    assert not any(end.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR) for end in ends)
+    with socket.create_connection(("127.0.0.1", port)):
+        server.accept()[0].close()
+    accepted.detach()
 
 
 def test_a_connection_that_another_host_does_not_answer(world: World, held, monkeypatch) -> None:

@@ -212,3 +212,18 @@ def test_who_comes_first_is_let_in_when_we_are_ready(
         assert [request.verb for request in requests] == ["status"]
         assert not tries
     ours.close()
+
+
+def test_descriptors_that_nobody_takes_are_closed():
+    """At most three are kept of a client, and those go with it."""
+    ours, theirs = socket.socketpair()
+    with contextlib.closing(Stream(ours)) as stream, theirs:
+        before = len(os.listdir("/proc/self/fd"))
+        for count in (2, 5, 3):
+            socket.send_fds(theirs, [b"\0\0\0\1x"], [0] * count)
+            stream.read()
+            assert stream.take() == b"x"
+        assert len(os.listdir("/proc/self/fd")) == before + 3
+        theirs.close()
+        stream.close()
+        assert len(os.listdir("/proc/self/fd")) == before - 2

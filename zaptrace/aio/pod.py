@@ -68,9 +68,11 @@ class Pod:
         to: StrOrBytesPath,
         *,
         stop: bool = False,
-        codec: Codec | None = None,
+        codec: Codec = "zstd",
         rehearsal: bool = True,
         outside: Outside = "refuse",
+        overwrite: bool = False,
+        scrollback: bool = True,
         progress: OnProgress | None = None,
     ) -> Report:
         """As zaptrace.Pod.checkpoint; `progress` is called in the loop's thread."""
@@ -81,6 +83,8 @@ class Pod:
             codec=codec,
             rehearsal=rehearsal,
             outside=outside,
+            overwrite=overwrite,
+            scrollback=scrollback,
             progress=_in_the_loop(progress),
         )
 
@@ -92,6 +96,7 @@ class Pod:
         name: str | None = None,
         codec: Codec | None = None,
         outside: Outside = "refuse",
+        scrollback: bool = True,
         progress: OnProgress | None = None,
     ) -> MigrationReport:
         """As zaptrace.Pod.migrate; `progress` is called in the loop's thread."""
@@ -102,6 +107,7 @@ class Pod:
             name=name,
             codec=codec,
             outside=outside,
+            scrollback=scrollback,
             progress=_in_the_loop(progress),
         )
 

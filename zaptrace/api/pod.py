@@ -141,12 +141,17 @@ class Pod:
         to: arguments.StrOrBytesPath,
         *,
         stop: bool = False,
-        codec: Codec | None = None,
+        codec: Codec = "zstd",
         rehearsal: bool = True,
         outside: Outside = "refuse",
+        overwrite: bool = False,
+        scrollback: bool = True,
         progress: OnProgress | None = None,
     ) -> Report:
-        """Write the pod to the image `to`, which may not exist yet; it goes on, or ends with `stop`.
+        """Write the pod to the image `to`; it goes on, or ends with `stop`.
+
+        An image that is there already is replaced by the new one, once that is whole, with `overwrite`.
+        `scrollback` is what was on the screen of its terminal, and before.
 
         Before it stops the pod, a `rehearsal` restores the image beside it and throws that away.
         Connections (TCP, unix) to `outside` the pod are refused, or in the image have been cut ("close").
@@ -162,6 +167,8 @@ class Pod:
             codec=arguments.codec(codec),
             rehearsal=bool(rehearsal),
             outside=arguments.one_of("outside", outside, _OUTSIDE),
+            overwrite=bool(overwrite),
+            scrollback=bool(scrollback),
         )
         return Report(**{**fields_of(Report, told), "image": image})
 
@@ -173,6 +180,7 @@ class Pod:
         name: str | None = None,
         codec: Codec | None = None,
         outside: Outside = "refuse",
+        scrollback: bool = True,
         progress: OnProgress | None = None,
     ) -> MigrationReport:
         """Move the pod to the host server at `to` (tcp://host:port), which knows our key.
@@ -190,7 +198,9 @@ class Pod:
             "config": os.environ.get("ZAPTRACE_CONFIG_DIR"),
         }
         given = {k: v for k, v in options.items() if v is not None}
-        told = self._carry("migrate", progress, to=endpoint, options=given)
+        told = self._carry(
+            "migrate", progress, to=endpoint, options=given, scrollback=bool(scrollback)
+        )
         return MigrationReport(**fields_of(MigrationReport, told))
 
     def branch(
@@ -209,7 +219,7 @@ class Pod:
         if wanted is None:
             raise TypeError("name: a str is needed, not None")
         image, others = arguments.path("to", to), arguments.ports(ports)
-        self.checkpoint(image, outside="close")
+        self.checkpoint(image, codec="none", outside="close")
         from ..supervisor.starter import Job, start
 
         job = Job("restore", self._root, wanted, image=image, ports=others, stdio="log")

@@ -37,10 +37,13 @@ class Report:
 
     image: str
     bytes: int
+    """What the pod had in memory and elsewhere, before it was packed."""
     processes: int
     threads: int
     downtime_s: float
     """How long the pod stood still."""
+    stored: int = 0
+    """Bytes of the image, as they are on the disk."""
 
 
 @dataclass(frozen=True)

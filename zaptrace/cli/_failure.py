@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sys
 
@@ -78,6 +79,8 @@ def _wants_json(argv: list[str]) -> bool:
 
         asked = run_options(argv[1:])
         return asked is not None and bool(asked["as_json"])
+    if argv[:1] == ["exec"] and "--" not in argv:
+        ours = list(itertools.takewhile(lambda word: word.startswith("-"), argv[1:]))
     return "--json" in ours
 
 

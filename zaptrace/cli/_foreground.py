@@ -29,6 +29,7 @@ from ._tell import exit_status, explain, say
 TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from ..supervisor.control import Client
     from ..supervisor.starter import Started
@@ -97,17 +98,18 @@ def _wait(started: Started, signals: Signals) -> Outcome:
                 return last_words(client or clients.enter_context(started.connect()))
 
 
-def pass_on(client: Client, number: int) -> None:
-    """Have a signal that we got sent into the pod."""
+def pass_on(client: Client, number: int, vpid: int | None = None) -> None:
+    """Have a signal that we got sent into the pod, to its root process or to that one."""
+    to: dict[str, Any] = {} if vpid is None else {"vpid": vpid}
     with contextlib.suppress(PodError, WireTimeout):  # if it ended just now, the next turn sees it
         if number == signal.SIGTSTP:
-            client.call("signal", signal=int(signal.SIGSTOP), group=True)
+            client.call("signal", signal=int(signal.SIGSTOP), group=True, **to)
             os.kill(os.getpid(), signal.SIGSTOP)
             # We are continued by now.
-            client.post("signal", signal=int(signal.SIGCONT), group=True)
+            client.post("signal", signal=int(signal.SIGCONT), group=True, **to)
         else:
             group = number in TO_GROUP
-            client.post("signal", signal=int(number), group=group, heard=True)
+            client.post("signal", signal=int(number), group=group, heard=not to, **to)
 
 
 def last_words(client: Client) -> Outcome:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 POD_FIRST = frozenset(
     [
         *("ps", "attach", "logs", "wait", "freeze", "thaw", "checkpoint", "migrate", "check"),
-        *("signal", "stop"),
+        *("signal", "stop", "exec"),
     ]
 )
 """Verbs whose first argument is a pod."""

@@ -122,16 +122,17 @@ TOPICS = (
     ),
     Topic(
         "memory",
-        "Memory that is no ordinary memory: huge pages, devices, guard pages",
-        r"it maps |memory at .* cannot be read|memfd of huge pages|place in its memory|"
+        "Memory that is no ordinary memory: files of hugetlbfs, devices, guard pages",
+        r"it maps |memory at .* cannot be read|huge pages of |place in its memory|"
         r"shared memory of an unknown|System V segment",
         "What is in it cannot be read, or not be made again.",
-        "Run the program without: huge pages, GPU drivers, device memory.",
+        "Run the program without: GPU drivers, device memory. Huge pages come back as such where the "
+        "host has as many: /sys/kernel/mm/hugepages.",
     ),
     Topic(
         "moment",
         "Something that is there for a moment only",
-        r"not read yet|not accepted yet|under way|to read$|do not come to an end|"
+        r"not read yet|not sent yet|not accepted yet|under way|to read$|do not come to an end|"
         r"looked at, as nobody|cannot be copied|ring was overwritten",
         "To look at it would take it away from the program. A checkpoint waits for a while that it "
         "passes, with the pod running.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 VERBS = {
     "run": "start a command in a new pod",
     "ps": "list the pods, or the processes of one",
+    "exec": "start a command in a pod that runs",
     "attach": "come back to the terminal of a pod",
     "logs": "print what a detached pod wrote",
     "wait": "wait until pods have ended, and tell how",
@@ -19,6 +20,7 @@ VERBS = {
     "check": "can this host, pod or image do it?",
     "signal": "send a signal into a pod",
     "stop": "end a pod",
+    "prune": "remove what is left of pods that ended, and old images of a job",
     "demo": "watch a pod move between two host servers",
     "help": "what is refused, and what works instead",
     "completion": "print the shell's completion script",

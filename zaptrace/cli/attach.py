@@ -12,9 +12,10 @@ from ..supervisor import runtime
 from ._common import POD, connect, detach_keys, hup
 from ._detach_keys import DetachKeys
 from ._start import HISTORY, no_terminal
+from ._which import TakesPod
 
 
-@click.command()
+@click.command(cls=TakesPod)
 @click.argument("pod", type=POD, required=False)
 @detach_keys
 @hup

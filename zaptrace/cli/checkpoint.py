@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import click
 
 from ._common import OUTSIDE, POD, as_json, connect, progress_bar, size, span, tell
 from ._tell import print_json
+from ._which import TakesPod
 
 
-@click.command()
+@click.command(cls=TakesPod)
 @click.argument("pod", type=POD)
-@click.option("--to", required=True, type=click.Path(), help="The image; may not exist yet.")
+@click.option("--to", required=True, type=click.Path(), help="The image.")
+@click.option("--overwrite", is_flag=True, help="An image that is there already is replaced.")
 @click.option("--resume", "then", flag_value="resume", default="resume", help="Go on (default).")
 @click.option("--stop", "then", flag_value="stop", help="End the pod when the image is safe.")
-@click.option("--codec", type=click.Choice(["none", "lz4", "zstd"]), default="none")
+@click.option(
+    "--codec", type=click.Choice(["none", "lz4", "zstd"]), default="zstd", show_default=True
+)
 @click.option(
     "--rehearsal/--no-rehearsal",
     default=True,
@@ -31,6 +36,7 @@ from ._tell import print_json
 def command(
     pod: str,
     to: str,
+    overwrite: bool,
     then: str,
     codec: str,
     rehearsal: bool,
@@ -43,9 +49,11 @@ def command(
     \b
     zaptrace checkpoint web --to web.zap           the pod goes on
     zaptrace checkpoint web --to web.zap --stop    the pod goes on from the image only
+    zaptrace checkpoint web --to web.zap --overwrite
     zaptrace show web.zap                          look at it
 
-    The image is complete, or not there at all; when anything fails the pod goes on. Before --stop
+    The image is complete, or not there at all; when anything fails the pod goes on. With --overwrite
+    the former image is there until the new one is complete, and is removed then. Before --stop
     ends the pod, the image is restored beside it and thrown away: an image that would not come back
     is refused while the pod can still go on. ctrl-c gives it up: then there is no image, and the pod
     goes on.
@@ -60,6 +68,7 @@ def command(
             rehearsal=rehearsal,
             outside=outside,
             scrollback=scrollback,
+            overwrite=overwrite,
             progress=show,
         )
     report = reply["report"]
@@ -68,6 +77,12 @@ def command(
         return
     tell(
         f"{to}: {report.get('processes')} processes, {report.get('threads')} threads, "
-        f"{size(report.get('bytes') or 0)}; downtime {span(report.get('downtime_s') or 0.0)}"
+        f"{_sizes(report)}; downtime {span(report.get('downtime_s') or 0.0)}"
         + ("; the pod was stopped" if then == "stop" else "")
     )
+
+
+def _sizes(report: dict[str, Any]) -> str:
+    """On the disk, and what of, where that is another size."""
+    plain, stored = (size(report.get(key) or 0) for key in ("bytes", "stored"))
+    return stored if stored == plain else f"{stored} of {plain}"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from ._common import POD, connect
+from ._which import TakesPod
 
 
-@click.command()
+@click.command(cls=TakesPod)
 @click.argument("pod", type=POD)
 def command(pod: str) -> None:
     """Stop every process and thread of POD where it is, until zaptrace thaw.

@@ -17,11 +17,12 @@ from ..supervisor import runtime
 from ..supervisor.logs import follow as follow_log
 from ..supervisor.logs import old_one
 from ._common import POD, connect
+from ._which import TakesPast
 
 _LOOK_S = 0.1
 
 
-@click.command()
+@click.command(cls=TakesPast)
 @click.argument("pod", type=POD)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the pod ends.")
 @click.option(

@@ -12,11 +12,12 @@ from ..errors import PodError, WireTimeout
 from ..supervisor import runtime
 from ._common import POD, as_json, connect, span, table
 from ._tell import print_json
+from ._which import TakesPod
 
 _PATIENCE_S = 3.0
 
 
-@click.command()
+@click.command(cls=TakesPod)
 @click.argument("pod", type=POD, required=False)
 @click.option("-a", "--all", "all_", is_flag=True, help="Those that ended, too, and how.")
 @click.option("--stats", is_flag=True, help="How often POD stopped for the tracer, by system call.")
@@ -40,7 +41,7 @@ def command(pod: str | None, all_: bool, stats: bool, as_json: bool) -> None:
         _one(pod, as_json)
         return
     found = [facts for name in runtime.pods(runtime.root()) if (facts := _facts(name, as_json))]
-    ended = _ended({facts["name"] for facts in found}) if all_ else []
+    ended = _ended(found) if all_ else []
     if as_json:
         print_json(found + ended)
         return
@@ -70,12 +71,15 @@ def command(pod: str | None, all_: bool, stats: bool, as_json: bool) -> None:
     table(("NAME", "STATE", "SINCE", "STDIO", "SUPERVISOR", "COMMAND"), rows)
 
 
-def _ended(running: set[str]) -> list[dict[str, Any]]:
+def _ended(running: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that are over: what a checkpoint stopped and was restored since runs, by whatever name."""
     base = runtime.root()
+    names = {facts["name"] for facts in running}
+    restored = {facts["meta"].get("image") for facts in running} - {None}
     found = []
     for name in runtime.ended_names(base):
         past = runtime.ended(name, base)
-        if past is not None and name not in running:
+        if past is not None and name not in names and past.get("to") not in restored:
             meta = runtime.ended_meta(past)
             told = {key: value for key, value in past.items() if key != "meta"}
             found.append({"name": name, "state": "ended", "meta": meta, "outcome": told})

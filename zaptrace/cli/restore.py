@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,9 +11,34 @@ from ._common import IMAGE, allow_changed, as_json, detach_keys, hup
 from ._detach_keys import DetachKeys
 from ._job import truncate_files as truncate_files_option
 from ._tell import print_json
+from ._which import TakesImage
+
+if TYPE_CHECKING:
+    PortsType = click.ParamType[tuple[int, int]]
+else:  # a generic only from click 8.4 on
+    PortsType = click.ParamType
+
+_MOST = (1 << 16) - 1
 
 
-@click.command()
+class Ports(PortsType):
+    """8080=8081."""
+
+    name = "ports"
+
+    def convert(self, value: object, param: object, ctx: object) -> tuple[int, int]:
+        """Both."""
+        if isinstance(value, tuple):
+            return value[0], value[1]
+        old, equals, new = str(value).partition("=")
+        if not equals or not all(
+            w.isascii() and w.isdigit() and 0 < int(w) <= _MOST for w in (old, new)
+        ):
+            self.fail(f"{value!r} is not OLD=NEW, two ports from 1 to {_MOST}")
+        return int(old), int(new)
+
+
+@click.command(cls=TakesImage)
 @click.argument("image", type=IMAGE)
 @click.option("--name", help="Name of the pod; the one it had when not given.")
 @click.option("-d", "--detach", is_flag=True, help="Leave it in the background, with a log.")
@@ -20,6 +46,14 @@ from ._tell import print_json
 @hup
 @allow_changed
 @truncate_files_option
+@click.option(
+    "--port",
+    "ports",
+    type=Ports(),
+    metavar="OLD=NEW",
+    multiple=True,
+    help="Who listens at port OLD does so at NEW. May be given more than once.",
+)
 @as_json
 def command(
     image: str,
@@ -29,6 +63,7 @@ def command(
     hup: bool,
     allow_changed: tuple[str, ...],
     truncate_files: bool,
+    ports: tuple[tuple[int, int], ...],
     as_json: bool,
 ) -> int:
     """Make a pod from IMAGE; it goes on where it was.
@@ -38,7 +73,7 @@ def command(
     \b
     zaptrace restore web.zap -d             in the background
     zaptrace restore web.zap                in the foreground, as zaptrace run would have it
-    zaptrace restore web.zap --name web-2   under another name
+    zaptrace restore web.zap --name web-2 --port 8080=8081   a second one, beside the first
 
     A pod that had a terminal of its own brings it along, with what was on its screen. Stdio that
     came from outside the pod is connected to ours, to a new pty, or with -d to /dev/null and the
@@ -47,6 +82,7 @@ def command(
     went then. For data that may be other data, say so with --allow-changed.
     What it wrote after the image was made it writes again: files that have grown since are named, and
     --truncate-files cuts them back to what they were, just before the pod runs.
+    Its environment and its directories are what they were: programs have read them long ago.
     Exit status: as for zaptrace run.
     """
     from ..supervisor import runtime
@@ -60,5 +96,6 @@ def command(
         image=os.path.abspath(image),
         allow_changed=[os.path.abspath(path) for path in allow_changed],
         cut_back=truncate_files,
+        ports=dict(ports),
     )
     return bring_up(job, detach, print_json if as_json else None, Joining(detach_keys, hup))

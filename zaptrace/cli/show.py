@@ -13,6 +13,7 @@ import click
 from ..resources.memory.runs import unpack
 from ._common import IMAGE, as_json, size, tell
 from ._tell import print_json
+from ._which import TakesImage
 
 if TYPE_CHECKING:
     from ..image.image import Image
@@ -23,11 +24,14 @@ _WIDEST = 120
 States = dict[str, list[dict[str, Any]]]
 
 
-@click.command()
+@click.command(cls=TakesImage)
 @click.argument("image", type=IMAGE)
 @click.option("-s", "--short", is_flag=True, help="Only the facts, the sizes and the tree.")
+@click.option(
+    "--scrollback", is_flag=True, help="With --json: also what was written to its terminal."
+)
 @as_json
-def command(image: str, short: bool, as_json: bool) -> None:
+def command(image: str, short: bool, scrollback: bool, as_json: bool) -> None:
     """Print what is in IMAGE: its processes, their memory maps and files, and sizes.
 
     \b
@@ -45,12 +49,21 @@ def command(image: str, short: bool, as_json: bool) -> None:
         found = read(opened)
         states: States = {room.NAME: encode_state(states) for room, states in found.rooms}
         if as_json:
+            if not scrollback:
+                _leave_out_scrollback(states)
             print_json({"image": opened.directory, **opened.manifest, "states": states})
             return
         _facts(opened)
         _tree(states)
         if not short:
             _processes(states)
+
+
+def _leave_out_scrollback(states: States) -> None:
+    """It may hold what nobody wants in a file by accident, and a MiB of it."""
+    for terminal in states.get("tty", []):
+        if terminal.get("scrollback") is not None:
+            terminal["scrollback"] = "left out, see --scrollback"
 
 
 def _facts(image: Image) -> None:

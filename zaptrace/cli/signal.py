@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ._common import POD, NumberType, connect
+from ._which import TakesPod
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -38,7 +39,7 @@ class SignalName(NumberType):
         return [CompletionItem(n) for n in names if n.startswith(incomplete.upper())]
 
 
-@click.command()
+@click.command(cls=TakesPod)
 @click.argument("pod", type=POD)
 @click.argument("signal_", metavar="SIGNAL", type=SignalName())
 @click.option("--process", type=int, metavar="VPID", help="To this process of the pod.")

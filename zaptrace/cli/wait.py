@@ -10,9 +10,10 @@ from ..supervisor.control import Client, Outcome
 from ._common import POD, as_json, tell
 from ._job import Duration
 from ._tell import exit_status, print_json
+from ._which import TakesPast
 
 
-@click.command()
+@click.command(cls=TakesPast)
 @click.argument("pods", metavar="POD...", nargs=-1, required=True, type=POD)
 @click.option("--timeout", type=Duration(), help="Not longer than that (90s, 10m): then status 6.")
 @as_json

@@ -84,12 +84,27 @@ class Series:
 
         So there is always one that is good. What goes has no name of an image before it is removed.
         """
+        self.remove([self.image(number) for number in self.numbers()[: -max(keep, 1)]])
+
+    def beyond(self, keep: int) -> list[str]:
+        """Images that are older than the `keep` newest which are good; none while there are fewer."""
+        from .image import Image
+
+        newest = self.newest_first()
+        for at, image in enumerate(newest):
+            with contextlib.suppress(ImageError), Image.open(image):
+                keep -= 1
+            if not keep:
+                return newest[at + 1 :]
+        return []
+
+    def remove(self, images: list[str]) -> None:
+        """Of these, which are its own. What cannot be is tried again with the next."""
         from ..linux.scratch import remove_tree
 
-        for number in self.numbers()[: -max(keep, 1)]:
-            aside = f"{self.image(number)}{_REMOVING}"
-            with contextlib.suppress(OSError):  # tried again after the next image
-                os.rename(self.image(number), aside)
+        for image in images:
+            with contextlib.suppress(OSError):
+                os.rename(image, f"{image}{_REMOVING}")
         with contextlib.suppress(OSError):
             for name in os.listdir(self.path):
                 if name.endswith(_SUFFIX + _REMOVING):

@@ -7,9 +7,10 @@
 
 Everything is written into `.web.zap.XXXXXXXX.tmp` beside the target, synced, and renamed: before
 `commit` returns there is no image, after it a whole one. Leaving the block without a commit
-removes it all. The point of no return of its Cancel is the rename. The temporary directory is held
-with a flock, so the next sink for the same target can tell what a killed one left behind, and clears
-it away; so does the next command (linux/scratch.py).
+removes it all. An image that is to be overwritten changes places with the new one, and is removed then.
+The point of no return of its Cancel is the rename. The temporary directory is held with a flock, so the
+next sink for the same target can tell what a killed one left behind, and clears it away; so does the
+next command (linux/scratch.py).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from blake3 import blake3
 from ..cancel import Cancel
 from ..errors import BadImage, ImageError
 from ..linux import private
+from ..linux.exchange import exchange
 from ..linux.scratch import Scratch, remove_tree
 from .manifest import CODECS, FILE, FORMAT, Part, check, check_part_name, pack
 from .writebehind import BITE
@@ -35,7 +37,8 @@ from .writebehind import BITE
 Buffer = bytes | bytearray | memoryview
 Prove = Callable[[str], None]
 
-_ZSTD_LEVEL = 3
+_ZSTD_LEVEL = 1
+"""At this one, packing what programs have in memory takes no longer than writing more of it would."""
 
 
 class PartWriter:
@@ -107,19 +110,21 @@ class Sink(Protocol):
 
 
 class DirectorySink:
-    """Writes an image to the directory `path`, which must not exist. See the module's docstring."""
+    """Writes an image to the directory `path`, which must not exist, or be an image to `overwrite`."""
 
     def __init__(
         self,
         path: str | os.PathLike[str],
         codec: str | None = None,
         cancel: Cancel | None = None,
+        overwrite: bool = False,
     ) -> None:
         if codec not in CODECS:
             raise ValueError(f"codec {codec!r} is none of {CODECS}")
         self.path = os.path.abspath(path)
         self.codec = codec
         self._cancel = cancel or Cancel()
+        self._overwrite = overwrite
         self.parts: dict[str, Part] = {}
         self._writing: set[str] = set()
         self._lock_fd = -1
@@ -230,12 +235,24 @@ class DirectorySink:
             _sync(temp)
             self._refuse_existing()
             self._cancel.commit()
-            # rename(2) of a directory replaces an empty directory at most: nothing can be lost.
-            os.rename(temp, self.path)
-            self._temp = self.path  # until it is sure that it will be there: else it goes again
-            _sync(os.path.dirname(self.path))
-            self._temp = None
+            if os.path.lexists(self.path):
+                self._take_the_place(temp)
+            else:
+                # rename(2) of a directory replaces an empty one at most: nothing can be lost.
+                os.rename(temp, self.path)
+                self._temp = self.path  # until it is sure that it will be there: else it goes again
+                _sync(os.path.dirname(self.path))
+                self._temp = None
         self.abort()
+
+    def _take_the_place(self, temp: str) -> None:
+        """Of the image that was there, which is then what is removed."""
+        exchange(temp, self.path)
+        try:
+            _sync(os.path.dirname(self.path))
+        except OSError:
+            exchange(temp, self.path)
+            raise
 
     def _need_temp(self) -> str:
         if self._temp is None:
@@ -244,12 +261,16 @@ class DirectorySink:
 
     def _refuse_existing(self) -> None:
         if os.path.lexists(self.path):
+            image = os.path.isfile(os.path.join(self.path, FILE))
+            if self._overwrite and image and not os.path.islink(self.path):
+                return
             self.abort()
             raise ImageError(
                 f"cannot write the image {self.path}: the path exists",
-                needed="a path that does not exist",
-                found="an image" if os.path.isfile(os.path.join(self.path, FILE)) else "something",
-                do=f"choose another path, or remove it: rm -r {self.path}",
+                needed="a path that does not exist, or an image that may be overwritten",
+                found="an image" if image else "something that is no image",
+                do=f"choose another path, or remove it: rm -r {self.path}"
+                + ("; --overwrite replaces it" if image else ""),
                 changed="nothing",
             )
 

@@ -28,6 +28,7 @@ class Map:
     flags: frozenset[str]  # VmFlags, two letters each
     key: int = 0  # memory protection key
     swapped: bool = False  # some of it is in swap space
+    huge: int = 0  # bytes of a page of it, if these are huge pages (hugetlb)
 
     @property
     def size(self) -> int:
@@ -80,6 +81,7 @@ def maps(rpid: int) -> list[Map]:
                     frozenset(flags.split()),
                     _figure(first, "\nProtectionKey:"),
                     _figure(first, "\nSwap:") > 0,
+                    _figure(first, "\nKernelPageSize:") << 10 if " ht" in flags else 0,
                 )
             )
         first = following

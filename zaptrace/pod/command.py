@@ -13,7 +13,8 @@ from ..linux.native import ffi
 
 TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
 
     from ..linux.native import Bytes, Strings
 
@@ -62,6 +63,29 @@ def c_strings(texts: Iterable[str | bytes]) -> tuple[Strings, list[Bytes]]:
     """An array of C strings, with what keeps it alive."""
     strings = [c_string(text) for text in texts]
     return ffi.new("char *[]", [*strings, ffi.NULL]), strings
+
+
+def launch_spec(
+    path: str,
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    cwd: str | None,
+    fds: Sequence[int],
+    tty: bool,
+) -> tuple[Any, list[Any]]:
+    """What the tracer is told of a program to launch, with what keeps its strings alive."""
+    spec = ffi.new("zt_launch_spec *")
+    c_argv, c_env = c_strings(argv), c_strings(f"{k}={v}" for k, v in env.items())
+    keep: list[Any] = [c_argv, c_env, c_string(path)]
+    spec.path = keep[-1]
+    spec.argv = c_argv[0]
+    spec.envp = c_env[0]
+    if cwd is not None:
+        keep.append(c_string(cwd))
+        spec.cwd = keep[-1]
+    spec.fds = list(fds)
+    spec.tty = tty
+    return spec, keep
 
 
 @functools.cache

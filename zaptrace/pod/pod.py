@@ -19,7 +19,7 @@ from ..ids import Rpid, Vpid
 from ..linux.native import Handle, NativeError, check, ffi, lib, new_error
 from ..log import fault, log, unforeseen
 from ..record import Record, field
-from .command import c_string, c_strings, environment, find, hides, launch_error, raise_file_limit
+from .command import environment, find, hides, launch_error, launch_spec, raise_file_limit
 from .stdio import Stdio
 
 TYPE_CHECKING = False  # as typing's, which takes long to load
@@ -86,7 +86,7 @@ class Pod:
         self.failure: ZaptraceError | None = None  # why the tracer had to end the pod, if it had to
         self.told: list[str] = []  # what it had to say to people, oldest first; also in the log
         with refusals_of_the_host(f'cannot make pod "{name}"'):
-            self._stdio_ids = self.stdio.identify()
+            self.given = self.stdio.identify()
         self._moved = moved
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._root_ended = threading.Event()
@@ -277,27 +277,17 @@ class Pod:
         fds: Sequence[int] | None = None,
         tty: bool | None = None,
         root: bool = True,
+        joins: bool = False,
         nofile: int = 0,
     ) -> Rpid:
         """On the tracer thread: fork and execute a process of the supervisor's own.
 
-        `nofile` is its soft limit on open files; 0 for ours.
+        `nofile` is its soft limit on open files; 0 for ours. One that `joins` is of a frozen pod.
         """
-        spec = ffi.new("zt_launch_spec *")
-        c_argv, c_env = c_strings(argv), c_strings(f"{k}={v}" for k, v in env.items())
-        keep = [c_string(path)]
-        spec.path = keep[0]
-        spec.argv = c_argv[0]
-        spec.envp = c_env[0]
-        if cwd is not None:
-            keep.append(c_string(cwd))
-            spec.cwd = keep[-1]
-        spec.fds = list(fds or self.stdio.named().values())
-        spec.tty = self.stdio.tty if tty is None else tty
-        spec.vpid = vpid
-        spec.hold = hold
-        spec.nofile = nofile
-        spec.root = root
+        tty, fds = self.stdio.tty if tty is None else tty, fds or [*self.stdio.named().values()]
+        spec, _strings = launch_spec(path, argv, env, cwd, fds, tty)
+        spec.vpid, spec.hold, spec.nofile = vpid, hold, nofile
+        spec.root, spec.joins = root, joins
         rpid = ffi.new("int32_t *")
         err = new_error()
         if lib.zt_loop_launch(self.handle, spec, rpid, err) and err.kind == lib.ZT_ERR_EXEC:
@@ -404,7 +394,7 @@ class Pod:
         """On the tracer thread, frozen: what capture reads."""
         from ..view.frozen import FrozenPod  # most pods are never looked at
 
-        return FrozenPod(self.handle, self.name, stdio=self._stdio_ids, tty_master=self.tty_master)
+        return FrozenPod(self.handle, self.name, stdio=self.given, tty_master=self.tty_master)
 
     def processes(self) -> list[ProcessInfo]:
         """Every process, oldest first. While the tracer is at something that takes long: those that

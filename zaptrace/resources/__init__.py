@@ -108,6 +108,7 @@ def claim_files(pod: FrozenPod) -> None:
         if room is unix_socket:
             unix_socket.find_files_under_way(pod, file)
     unix_socket.refuse_unaccepted(pod)
+    inet_socket.refuse_unaccepted(pod)
     regular_file.refuse_outside(pod)
 
 

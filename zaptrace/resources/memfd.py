@@ -3,7 +3,7 @@
 A memfd may be open more than once (/proc/self/fd reopens it) and be mapped; all descriptions and
 mappings come back on one new memfd.
 
-Not carried: memfds of huge pages and memfd_secret(2), which are refused; the time of change (ctime).
+Not carried: memfd_secret(2), which is refused; the time of change (ctime).
 
 No C half: a memfd is known by its descriptor alone.
 """
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from ..shapes import I64, U32, U64, Length, NoNul, Part, Range, Size
 from ..view.build import Stage
-from .common.content import Runs, load, refuse_wrong, save
+from .common import huge
+from .common.content import Runs, load, refuse_wrong, save, save_by_reading
 from .common.file import (
     Description,
     closed_on_failure,
@@ -26,8 +27,8 @@ from .common.file import (
     finish,
     reopen,
     restoring,
-    unsupported,
 )
+from .common.huge import PageSize
 from .common.inode import Inodes
 from .common.permission import Permission, open_anyway
 from .room import Whole, bad
@@ -68,6 +69,7 @@ class State:
     mtime_ns: I64
     runs: Runs
     part: Part
+    huge: PageSize = 0
 
 
 def claims(file: FrozenFile) -> bool:
@@ -79,6 +81,8 @@ def verify(states: list[State], whole: Whole) -> None:
     for state in states:
         if not state.opened:
             raise bad(f"the memfd {state.name!r} is open nowhere")
+        if state.huge and state.size % state.huge:
+            raise bad(f"the memfd {state.name!r} has a part of a huge page")
         refuse_wrong(state.runs, state.size, state.part, whole)
 
 
@@ -97,18 +101,13 @@ def restore(states: list[State], build: Build) -> None:
 
 def _capture(pod: FrozenPod, files: list[FrozenFile]) -> State:
     some = files[0]
-    if os.fstatvfs(some.local).f_bsize != _PAGE:
-        raise unsupported(
-            some,
-            "is a memfd of huge pages",
-            needed="a memfd made without MFD_HUGETLB",
-            do="run the program without huge pages",
-        )
+    size_of_page = os.fstatvfs(some.local).f_bsize
     part = f"memfd-{some.id}"
     own = open_anyway(b"/proc/self/fd/%d" % some.local, os.O_RDONLY | os.O_CLOEXEC, rehearsal=False)
     try:
         with pod.image.part(part) as writer:
-            runs = save(own, writer)
+            # Of huge pages it is not told which are there; a hole reads as zeros, and stays one.
+            runs = (save if size_of_page == _PAGE else save_by_reading)(own, writer)
     finally:
         os.close(own)
     return State(
@@ -125,6 +124,7 @@ def _capture(pod: FrozenPod, files: list[FrozenFile]) -> State:
         mtime_ns=some.stat.st_mtime_ns,
         runs=runs,
         part=part,
+        huge=size_of_page if size_of_page != _PAGE else 0,
     )
 
 
@@ -138,9 +138,12 @@ def _make(state: State, build: Build) -> None:
         flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
         if state.seals & _F_SEAL_EXEC:
             flags |= _MFD_NOEXEC_SEAL
-        first = os.memfd_create(os.fsdecode(state.name), flags)
+        first = huge.memfd(os.fsdecode(state.name), flags, state.huge, build)
         with closed_on_failure(first):
-            load(build, state.part, state.runs, state.size, first, whole=state.executed)
+            if state.huge:
+                huge.load(build, state.part, state.runs, state.size, first, state.huge)
+            else:
+                load(build, state.part, state.runs, state.size, first, whole=state.executed)
             own = next((o for o in state.opened if o.flags & os.O_ACCMODE == os.O_RDWR), None)
             for one in state.opened:
                 # That of memfd_create(2) does not count as a writer, so the memfd can be executed.

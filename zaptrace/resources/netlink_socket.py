@@ -2,8 +2,9 @@
 
 Whoever listens to the kernel's news (udev, route and link changes) goes on listening after a move, to
 the news of the host that it is on then. Not carried: messages that were not read yet, which nobody can
-put back (refused); news that come while the pod does not run; a conversation half done (a dump).
-An address that is taken on the new host gets another from the kernel.
+put back (a checkpoint waits until they are, and is refused in the end); news that come while the pod
+does not run; a conversation half done (a dump). An address that is taken on the new host gets another
+from the kernel.
 
 No C half: addresses are the program's own, and its process's number only by habit.
 """
@@ -22,9 +23,10 @@ from typing import TYPE_CHECKING, Annotated
 from ..linux import procfs
 from ..shapes import U8, U32, Data, Length, OneOf, Range, Word
 from ..view.build import Stage
-from .common.file import Description, described, finish, restoring, unsupported
+from .common.file import Description, described, finish, restoring
 from .common.options import GENERAL, Options, Table
 from .common.socket import Filter, borrowed, domain, filter_of, options, set_filter, set_options
+from .common.unread import refuse_unread
 from .room import Whole, bad
 
 if TYPE_CHECKING:
@@ -66,7 +68,11 @@ class State(Description):
 def claims(file: FrozenFile) -> bool:
     if not stat.S_ISSOCK(file.stat.st_mode) or file.flags & os.O_PATH:
         return False
-    return domain(file.local) == socket.AF_NETLINK
+    if domain(file.local) != socket.AF_NETLINK:
+        return False
+    held = _waiting().get(file.stat.st_ino, 0)
+    refuse_unread(file, "netlink", "messages", held, "/proc/net/netlink")
+    return True
 
 
 def verify(states: list[State], whole: Whole) -> None:
@@ -76,20 +82,10 @@ def verify(states: list[State], whole: Whole) -> None:
 
 
 def capture(pod: FrozenPod) -> list[State]:
-    files = pod.files(NAME)
-    waiting = _waiting() if files else {}
-    return [_capture(pod, file, waiting) for file in files]
+    return [_capture(pod, file) for file in pod.files(NAME)]
 
 
-def _capture(pod: FrozenPod, file: FrozenFile, waiting: dict[int, int]) -> State:
-    if count := waiting.get(file.stat.st_ino):
-        raise unsupported(
-            file,
-            "is a netlink socket with messages that were not read yet",
-            needed="an empty one: what the kernel has said, nobody can say again",
-            found=f"{count} bytes of memory held by messages (/proc/net/netlink)",
-            do="try again once the program has read them",
-        )
+def _capture(pod: FrozenPod, file: FrozenFile) -> State:
     with borrowed(file.local) as sock:
         port, _ = sock.getsockname()
         peer = list(sock.getpeername())
@@ -138,7 +134,10 @@ def _make(state: State, build: Build) -> None:
             set_options(sock, state.options, _OPTIONS)
             if state.port and not build.rehearsal:  # in which the original has it
                 again = sock.dup()
-                build.or_when_free(partial(_bind, state, again, build), again.close)
+                take = partial(_bind, state, again)
+                build.or_when_free(
+                    partial(take, build.contended), again.close, partial(take, False)
+                )
             for group in state.groups:
                 sock.setsockopt(_NETLINK, _ADD_MEMBERSHIP, group)
             if state.peer and not build.rehearsal:
@@ -146,13 +145,13 @@ def _make(state: State, build: Build) -> None:
             finish(build, state, os.dup(sock.fileno()))
 
 
-def _bind(state: State, sock: socket.socket, build: Build) -> None:
-    """`sock` is ours, and closed once that is done."""
+def _bind(state: State, sock: socket.socket, that_alone: bool) -> None:
+    """`sock` is ours, and closed once that is done. Without `that_alone`, another address does."""
     groups = sum(1 << (group - 1) for group in state.groups if group <= _GROUPS_OF_ADDRESS)
     try:
         sock.bind((state.port, groups))
     except OSError as error:
-        if error.errno != errno.EADDRINUSE or build.contended:
+        if error.errno != errno.EADDRINUSE or that_alone:
             raise
         sock.bind((0, groups))
     sock.close()

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-from ..errors import RestoreError, Unsettled
+from ..errors import RestoreError
 from ..linux import sock_diag
 from ..shapes import U16, Data, Length, OneOf, Word
 from ..view.build import Stage
@@ -28,6 +28,7 @@ from .common.file import Description, described, finish, restoring, unsupported
 from .common.libc import checked, libc
 from .common.options import GENERAL, Options, Table
 from .common.socket import Filter, borrowed, domain, filter_of, options, set_filter, set_options
+from .common.unread import refuse_unread
 
 if TYPE_CHECKING:
     from ..view.build import Build
@@ -87,16 +88,8 @@ def claims(file: FrozenFile) -> bool:
         return False
     if domain(file.local) != socket.AF_PACKET:
         return False
-    told = _diag(file)
-    if count := struct.unpack_from("=I", told[_MEMINFO])[0]:
-        raise unsupported(
-            file,
-            "is a packet socket with packets that were not read yet",
-            kind=Unsettled,
-            needed="an empty one: what came from the network, nobody can put back",
-            found=f"{count} bytes of memory held by packets",
-            do="try again once the program has read them",
-        )
+    (held,) = struct.unpack_from("=I", _diag(file)[_MEMINFO])
+    refuse_unread(file, "packet", "packets", held, "packet_diag")
     return True
 
 

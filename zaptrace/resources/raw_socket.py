@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-from ..errors import Unsettled
 from ..linux import procfs
 from ..shapes import U8, U16, Data, IpAddress, Length, OneOf, Word
 from ..view.build import Stage
@@ -36,6 +35,7 @@ from .common.socket import (
     set_filter,
     set_options,
 )
+from .common.unread import refuse_unread
 from .room import Whole, bad
 
 if TYPE_CHECKING:
@@ -81,15 +81,8 @@ def claims(file: FrozenFile) -> bool:
     with borrowed(file.local) as sock:
         if sock.type != socket.SOCK_RAW:
             return False
-    if count := int(_row(file)[_QUEUES].split(":")[1], 16):
-        raise unsupported(
-            file,
-            "is a raw socket with packets that were not read yet",
-            kind=Unsettled,
-            needed="an empty one: what came from the network, nobody can put back",
-            found=f"{count} bytes of memory held by packets (/proc/net/raw)",
-            do="try again once the program has read them",
-        )
+    held = int(_row(file)[_QUEUES].split(":")[1], 16)
+    refuse_unread(file, "raw", "packets", held, "/proc/net/raw")
     return True
 
 

@@ -6,7 +6,7 @@ A supervisor listens at <runtime>/<pod>/control.sock, a stream socket. One messa
     request   {"v": 1, "id": n, "verb": str, ...arguments}
     progress  {"v": 1, "id": n, "progress": {...}}           none or more, from long verbs
     beat      {"v": 1, "id": n, "beat": true}                every second, until the reply, unless the
-                                                             verb is wait or attach
+                                                             verb is wait, attach or exec
     screen    {"v": 1, "id": n, "screen": {...}, "at": int}  from "attach" with redraw, before its stream:
                                                              what makes it (scrollback.py), up to `at`
     stream    {"v": 1, "id": n, "stream": bytes, "at": int,
@@ -27,12 +27,17 @@ thaw                                                    frozen
 signal      signal: int, vpid: int|None, group: bool,
             heard: bool; it came to the client, and
             may say that a job is to be saved
+            group with vpid: the group of that one
+exec        argv cwd env umask tty, detach: bool;       status, as os.waitpid gives it, once it ended, or
+            its 0, 1 and 2 come along as descriptors    how the pod went away (outcome); vpid, if detached;
+                                                        progress: vpid, once it runs
 stop        grace: seconds, kill: bool                  outcome; progress: behind, or left more seconds
 discard                                                 outcome; for a pod that was not to be
 checkpoint  to: path, then: "resume"|"stop",            report
             codec, rehearsal: bool (true),
             outside: "refuse"|"close",
-            scrollback: bool (true)
+            scrollback: bool (true),
+            overwrite: bool
 try                                                     report; a checkpoint that is thrown away
 rollback    image: path, allow_changed: paths           none: whoever asks is of the pod, and ends
 migrate     to: endpoint, options,                      report; the outcome goes to who waits
@@ -67,7 +72,7 @@ from .stream import Stream
 
 TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any, NoReturn
 
     from ..linux.private import StrPath
@@ -259,6 +264,14 @@ class Client:
         """Send a request and return its id, for `follow`."""
         self._next += 1
         self.post(verb, id=self._next, **arguments)
+        return self._next
+
+    def send_with(self, fds: Sequence[int], verb: str, **arguments: object) -> int:
+        """The same with descriptors, which may be done with the first request of all."""
+        self._next += 1
+        stream, deadline = self.stream, time.monotonic() + SILENCE_S
+        stream.put_with(pack({"verb": verb, "id": self._next, **arguments}), fds)
+        self._look(stream.flush, select.POLLOUT, deadline)
         return self._next
 
     def post(self, verb: str, **arguments: object) -> None:

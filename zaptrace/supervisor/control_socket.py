@@ -34,7 +34,7 @@ _DEAF_S = 1.0
 _HELD = 4 * CONTROL.bytes
 """Bytes of messages that are not whole yet, of all clients together."""
 _LINGER_S = 1.0
-_LASTING = ("wait", "attach")
+_LASTING = ("wait", "attach", "exec")
 """They may be under way as long as the pod lives: no beats for them."""
 _SAY_EVERY_S = 10.0
 
@@ -115,6 +115,11 @@ class ControlSocket:
         if (stream := self._clients.get(client)) is None:
             return 0
         return stream.pid
+
+    def take_fds(self, client: bytes) -> list[int]:
+        """The descriptors that have come from it; they are the caller's."""
+        stream = self._clients.get(client)
+        return stream.take_fds() if stream is not None else []
 
     def requests(self) -> Iterator[Request]:
         """What has come in; rubbish is answered with an error here."""

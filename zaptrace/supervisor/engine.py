@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..cancel import Cancel
     from ..image.sink import Sink
     from ..pod.checkpoint import Then
+    from ..pod.joining import Joined, Program
     from ..pod.pod import Pod
     from ..pod.stdio import Stdio
     from ..view.frozen import Outside
@@ -74,6 +75,12 @@ class Engine:
                 cancel=cancel,
             )
 
+    def join(self, pod: Pod, program: Program, fds: list[int], cancel: Cancel) -> Joined:
+        """A process more in `pod`, with these as its 0, 1 and 2, which stay the caller's."""
+        from ..pod.joining import join
+
+        return join(pod, program, fds, cancel)
+
     def keep_out(self, pod: Pod, signals: list[int], fd: int) -> None:
         """These signals do not come to the programs from outside the pod; eventfd `fd` tells of them."""
         from ..linux.native import lib
@@ -98,6 +105,7 @@ class Engine:
         progress: Progress,
         cancel: Cancel,
         shown: Shown = lambda: None,
+        overwrite: bool = False,
     ) -> dict[str, Any]:
         """Write an image of `pod` to the path `to`; the report as a map."""
         from ..image.sink import DirectorySink
@@ -109,7 +117,7 @@ class Engine:
         def step(room: str, done: int) -> None:
             progress({"step": room, "done": done, "total": max(total, done)})
 
-        sink = DirectorySink(to, codec=codec, cancel=cancel)
+        sink = DirectorySink(to, codec=codec, cancel=cancel, overwrite=overwrite)
         rehearse = rehearsal and then == "stop"
         report = checkpoint(
             pod,
@@ -121,7 +129,7 @@ class Engine:
             cancel=cancel,
             scrollback=shown,
         )
-        return as_dict(report)
+        return as_dict(report) | {"stored": sum(part.stored for part in sink.parts.values())}
 
     def attempt(self, pod: Pod, cancel: Cancel) -> dict[str, Any]:
         """A checkpoint of `pod`, rehearsed, that is thrown away."""

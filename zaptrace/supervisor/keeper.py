@@ -27,6 +27,7 @@ from ..cancel import Cancel
 from ..errors import Cancelled, ZaptraceError
 from ..image.series import Series, is_series
 from ..log import log
+from . import last_image
 from .control import Outcome
 from .terminal import asked_by
 
@@ -185,6 +186,7 @@ class Keeper:
             report = of.engine.checkpoint(
                 of.pod, to, then, job.codec, True, outside, lambda _: None, cancel, shown
             )
+            last_image.note(job.root, to)
             self.series.rotate(job.keep)
             return report
 

@@ -63,6 +63,7 @@ _OUTCOME: dict[str, records.Check] = {
     "written": records.is_time,
 }
 _ENDED_KEPT = 32
+_KEPT = (".json", ".log", ".log.old")
 _PID_BYTES = 64
 _TIDY_S = 5.0
 _LOCK_S = 60.0
@@ -363,6 +364,15 @@ def ended_names(base: StrPath) -> list[str]:
     return []
 
 
+def forget_ended(names: list[str], base: StrPath) -> None:
+    """Remove what is left of these pods, which have ended; others of these names may run."""
+    kept = os.path.join(base, ".ended")
+    with _locked(base):
+        for name in names:
+            for suffix in _KEPT:
+                _unlink(os.path.join(kept, check_name(name)) + suffix)
+
+
 def ended_meta(past: dict[str, Any]) -> dict[str, Any]:
     """What is known of a pod that ended in this way; empty where it makes no sense."""
     meta: dict[str, Any] = past.get("meta") or {}
@@ -461,7 +471,7 @@ def _prune(kept: str) -> None:
     records.sort(key=lambda name: os.stat(os.path.join(kept, name)).st_mtime, reverse=True)
     for name in records[_ENDED_KEPT:]:
         stem = os.path.join(kept, name.removesuffix(".json"))
-        for suffix in (".json", ".log", ".log.old"):
+        for suffix in _KEPT:
             _unlink(stem + suffix)
 
 

@@ -96,7 +96,7 @@ class Job(Record):
     """Of a job: signals at which it is saved, which stops it."""
     outside: str = "refuse"
     """Of a job: its connections to outside, in its images."""
-    codec: str | None = None
+    codec: str | None = "zstd"
     """Of a job: how its images are packed."""
     hold: bool = False
     """Stay frozen once whole, until `thaw`."""

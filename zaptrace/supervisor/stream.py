@@ -7,6 +7,7 @@ lets a client in, and a pod ends with its supervisor.)
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from collections import deque
@@ -14,9 +15,15 @@ from collections import deque
 from ..errors import WireError
 from ..limits import CONTROL
 
+TYPE_CHECKING = False  # as typing's, which takes long to load
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _HEAD = 4
 _INT = 4
 _BITE = 1 << 16
+_FDS = 3
+"""Descriptors that may come with a frame: those of a process that joins a pod."""
 
 
 class Stream:
@@ -27,6 +34,7 @@ class Stream:
         self._socket = sock
         self._in = bytearray()
         self._out: deque[memoryview] = deque()
+        self._fds: list[int] = []
         self.ended = False
         """The other side is gone, or we are; frames of it may still be here."""
 
@@ -55,6 +63,22 @@ class Stream:
         self._out.append(memoryview(len(frame).to_bytes(_HEAD, "big") + frame))
         self.flush()
 
+    def put_with(self, frame: bytes, fds: Sequence[int]) -> None:
+        """The same with descriptors, as the first that is sent: nothing may be kept."""
+        whole = memoryview(len(frame).to_bytes(_HEAD, "big") + frame)
+        try:
+            sent = socket.send_fds(self._socket, [whole], fds, socket.MSG_NOSIGNAL)
+        except OSError:
+            self.ended, sent = True, 0
+        if whole[sent:]:
+            self._out.append(whole[sent:])
+        self.flush()
+
+    def take_fds(self) -> list[int]:
+        """The descriptors that have come; they are the caller's."""
+        fds, self._fds = self._fds, []
+        return fds
+
     def flush(self) -> bool:
         """Send what was kept; True when nothing is left."""
         try:
@@ -74,12 +98,19 @@ class Stream:
 
     def read(self) -> None:
         """Take in some of what has come."""
+        flags = socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
+        fds: list[int] = []
         try:
-            data = b"" if self.ended else self._socket.recv(_BITE, socket.MSG_DONTWAIT)
+            data = b""
+            if not self.ended:
+                data, fds, _, _ = socket.recv_fds(self._socket, _BITE, _FDS, flags)
         except BlockingIOError:
             return
         except OSError:  # it went away without reading all
             data = b""
+        self._fds += fds
+        while len(self._fds) > _FDS:
+            os.close(self._fds.pop())
         self._in += data
         self.ended |= not data
 
@@ -100,6 +131,8 @@ class Stream:
         """No more is sent, nor read."""
         self.ended = True
         self._out.clear()
+        for fd in self.take_fds():
+            os.close(fd)
         self._socket.close()
 
     def _length(self) -> int:

@@ -270,13 +270,11 @@ class Supervisor:
             return 50
         if self.viewers is not None and (soon := self.viewers.soon_ms()) is not None:
             return soon
-        if self.terminal is not None and (self.terminal.hung_up_at or self._watched()):
+        watched = self.viewers is not None and bool(self.viewers.all)
+        if self.terminal is not None and (self.terminal.hung_up_at or watched):
             return 250
         due = self.keeper.due_ms() if self.keeper is not None else None
         return min((ms for ms in (due, self._beat_in_ms) if ms is not None), default=None)
-
-    def _watched(self) -> bool:
-        return self.viewers is not None and bool(self.viewers.all)
 
     def _may_read_terminal(self) -> bool:
         # The ring may not outrun a client that keeps up, nor the one that is about to attach.
@@ -469,6 +467,8 @@ class Supervisor:
         # The record first: who asks from now on finds it, who asked before is answered.
         self._end_record().give_up()
         self._tell()
+        if self._verbs is not None:
+            self._verbs.over(self.outcome)
         if self.terminal is not None:
             self.terminal.close()
         self.control_socket.close()

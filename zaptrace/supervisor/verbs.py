@@ -5,8 +5,6 @@ They run in the coordinator thread; whatever touches the pod goes through the wo
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal as signals
 import time
 from collections.abc import Callable
@@ -15,10 +13,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..cancel import Cancel
 from ..errors import PodError, ZaptraceError
 from ..log import unforeseen
+from ..pod.joining import Program
+from . import last_image
 from .arguments import checked
 from .control import Outcome
 from .control_socket import Request
 from .engine import as_dict
+from .executing import Executing
+from .groups import signal_group
 from .terminal import asked_by
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ _NAMES = {
     "launch": "starting",
     "restore": "restoring",
     "freeze": "freezing",
+    "exec": "running",
 }
 _EARLY = ("status", "wait", "stop", "discard", "cancel", "input", "resize", "ack", "detach")
 """What can be asked of a pod that is not whole yet."""
@@ -88,6 +91,11 @@ class Verbs:
         self._of = of
         self._under_way: dict[tuple[bytes, int], Cancel] = {}
         """What can be given up, by who has asked for it."""
+        self._executing = Executing(of)
+
+    def over(self, outcome: Outcome) -> None:
+        """Nothing is left of the pod: whoever waits for a process of it is told."""
+        self._executing.over(outcome)
 
     def serve(self, request: Request) -> None:
         """Do what is asked, or answer why not."""
@@ -340,7 +348,7 @@ class Verbs:
         heard: bool = False,
         **_: object,
     ) -> None:
-        """To one process, or to the process group of the root process.
+        """To one process, or to its process group; without a number to the root process.
 
         One that was `heard` by a client may say that the job has to leave; then the pod has no part in it.
         """
@@ -354,20 +362,26 @@ class Verbs:
 
         def work() -> None:
             if group:
-                self._signal_group(int(signal))
+                signal_group(self._of.pod, int(signal), vpid)
             else:
                 self._of.pod.signal(int(signal), vpid)
 
         self._run(request, work)
 
-    def _signal_group(self, number: int) -> None:
-        pod = self._of.pod
-        members = [p for p in pod.processes() if p.state != "Z"]
-        group = _group_of(members[0].rpid) if members else None
-        for process in members:
-            if process is members[0] or _group_of(process.rpid) == group:
-                with contextlib.suppress(ZaptraceError, ProcessLookupError):
-                    pod.signal(number, process.vpid)
+    def do_exec(
+        self,
+        request: Request,
+        argv: list[bytes],
+        cwd: bytes,
+        env: list[bytes],
+        umask: int = 0o077,
+        tty: bool = False,
+        detach: bool = False,
+        **_: object,
+    ) -> None:
+        """A process more; answered when it has ended, with `detach` once it runs."""
+        fds = self._of.control_socket.take_fds(request.client)
+        self._executing.begin(request, Program(argv, cwd, env, umask, tty), fds, detach)
 
     def do_stop(
         self, request: Request, grace: float = 10.0, kill: bool = False, **_: object
@@ -394,6 +408,7 @@ class Verbs:
         rehearsal: bool = True,
         outside: str = "refuse",
         scrollback: bool = True,
+        overwrite: bool = False,
         **_: object,
     ) -> None:
         """Write an image."""
@@ -405,8 +420,9 @@ class Verbs:
         def work(cancel: Cancel) -> dict[str, Any]:
             progress = self._progress(request)
             done = of.engine.checkpoint(
-                of.pod, to, next_, codec, bool(rehearsal), beyond, progress, cancel, shown
+                of.pod, to, next_, codec, rehearsal, beyond, progress, cancel, shown, overwrite
             )
+            last_image.note(of.job.root, to)
             return {"report": done}
 
         def ended(_: object) -> None:
@@ -470,9 +486,3 @@ class Verbs:
             of.workers.post(lambda: of.control_socket.send(request.client, message))
 
         return progress
-
-
-def _group_of(rpid: int) -> int | None:
-    with contextlib.suppress(ProcessLookupError):
-        return os.getpgid(rpid)
-    return None

@@ -206,19 +206,25 @@ class Build:
         return min(size, BULK) if self.rehearsal else size
 
     def or_when_free(
-        self, work: Callable[[], None], give_up: Callable[[], None] = lambda: None
-    ) -> None:
-        """Do `work`; in a contended build, what is held now is taken just before the thaw instead.
+        self,
+        work: Callable[[], None],
+        give_up: Callable[[], None] = lambda: None,
+        at_last: Callable[[], None] | None = None,
+    ) -> bool:
+        """Do `work`; in a contended build, what is held now is taken just before the thaw instead: by
+        `at_last`, if that is given. False: so it will be.
 
         A migration within one host hands over what only one can hold: a port, a path, a lock.
         """
         try:
             work()
+            return True
         except OSError as error:
             if not self.contended or error.errno not in _HELD:
                 give_up()
                 raise
-            self.at_thaw(work, give_up)
+            self.at_thaw(at_last or work, give_up)
+            return False
 
     def provide(self, file_id: int, fd: int) -> None:
         """`fd` is the open file description `file_id`; it is ours to close."""

@@ -20,11 +20,15 @@ RESIDENT = (
     "Rss", "Pss", "Pss_Dirty", "Pss_Anon", "Pss_File", "Pss_Shmem", "Shared_Clean", "Shared_Dirty",
     "Private_Clean", "Private_Dirty", "Referenced", "KSM", "LazyFree", "AnonHugePages",
     "ShmemPmdMapped", "FilePmdMapped", "Swap", "SwapPss", "Anonymous", "Locked",
+    "Shared_Hugetlb", "Private_Hugetlb",
 )  # fmt: skip
 """Sizes that say what is resident at the moment, and how: those of `here`."""
 
 OF_RELATIVES = ("Pss", "Pss_Anon", "Pss_File", "Pss_Shmem", "SwapPss", "Private", "Shared")
 """What depends on how many others have a page, too."""
+DENIES_WRITING = {"dw"}
+"""Of a program's own file; Linux before 5.15 has it on mappings that execve made, and nobody else can
+ask for it (mmap(2), MAP_DENYWRITE)."""
 
 _HEAD = re.compile(
     r"([0-9a-f]+)-([0-9a-f]+) (....) ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+) *(.*)"
@@ -50,7 +54,8 @@ class _Mapping:
     @property
     def of_a_file(self) -> bool:
         """The first System V segment of an IPC namespace, a new container's, has the number 0."""
-        return self.inode != 0 or self.name.startswith("/SYSV")
+        private_huge = self.permissions[3] == "p" and self.name.startswith("/anon_hugepage")
+        return (self.inode != 0 and not private_huge) or self.name.startswith("/SYSV")
 
     @property
     def anonymous(self) -> bool:
@@ -79,7 +84,7 @@ def _mappings(rpid: int) -> list[_Mapping]:
             if value.endswith(" kB"):
                 found[-1].sizes[key] = int(value[:-3])
             else:
-                found[-1].others[key] = " ".join(sorted(value.split()))
+                found[-1].others[key] = " ".join(sorted(set(value.split()) - DENIES_WRITING))
     return [m for m in found if m.name not in KERNELS_OWN]
 
 

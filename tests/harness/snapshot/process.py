@@ -76,9 +76,13 @@ IGNORED_STATUS = {
     "voluntary_ctxt_switches": "counts on",
     "nonvoluntary_ctxt_switches": "counts on",
 }
-RESIDENT_STATUS = ("VmHWM", "VmPeak", "VmRSS", "RssAnon", "RssFile", "RssShmem", "VmPTE", "FDSize")
+RESIDENT_STATUS = (
+    "VmHWM", "VmPeak", "VmRSS", "RssAnon", "RssFile", "RssShmem", "VmPTE", "FDSize", "HugetlbPages",
+)  # fmt: skip
 """Of this moment and this kernel's allocations: the same only while nothing was restored."""
-READ_STATUS = ("VmPeak", "VmHWM", "VmRSS", "RssFile", "RssShmem", "RssAnon", "VmPTE")
+READ_STATUS = (
+    "VmPeak", "VmHWM", "VmRSS", "RssFile", "RssShmem", "RssAnon", "VmPTE", "HugetlbPages",
+)  # fmt: skip
 """They grow when memory that is the pod's, but not in its page tables, is read for an image (or is
 mapped once more, to be read behind guard pages), and with the stub. How much is anonymous is compared
 mapping by mapping."""

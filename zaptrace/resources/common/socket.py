@@ -132,6 +132,12 @@ def set_filter(sock: socket.socket, program: bytes) -> None:
         sock.setsockopt(_SOL, _SO_ATTACH_FILTER, fprog)
 
 
+def disconnect(sock: socket.socket) -> None:
+    """As connect(2) does for AF_UNSPEC."""
+    unspecified = struct.pack("=H14x", socket.AF_UNSPEC)
+    checked(libc.connect(sock.fileno(), unspecified, ctypes.c_uint(len(unspecified))))
+
+
 def queued(fd: int) -> int:
     """Bytes that wait to be read (SIOCINQ); of datagrams only the first counts."""
     count = array.array("i", [0])

@@ -11,7 +11,7 @@ comes before anything else is watched.
 
 Not carried: the edge of an inotify instance of which some events wait (it is told once more, as
 epoll(7) allows); a spent EPOLLONESHOT of what is ready for nothing, and is no pipe, hears of EPOLLERR
-and EPOLLHUP until it is armed again; the edge of a signalfd while signals wait for several threads.
+and EPOLLHUP until it is armed again.
 
 No C half: what a watch reports is the program's own data, and fd numbers are not translated.
 """
@@ -24,7 +24,7 @@ import os
 import re
 import select
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Annotated
@@ -37,7 +37,7 @@ from ..common.file import Description, described, finish, restoring, unsupported
 from ..common.siginfo import number_of
 from ..room import Whole, bad
 from . import queue
-from .control import Control
+from .control import Alone, Control
 from .spent import spend
 from .target import matching
 from .watch import Watch
@@ -55,6 +55,8 @@ _WATCH = re.compile(
 )
 _EPIOCSPARAMS, _EPIOCGPARAMS = 0x40088A01, 0x80088A02  # since Linux 6.9
 _NO_PARAMS = bytes(8)
+_SIGNALFD = "sigmask"
+"""What only a signalfd tells of itself."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,9 @@ def capture(pod: FrozenPod) -> list[State]:
     files: dict[int, FrozenFile] = {file.id: file for file in pod.files(NAME)}
     states = {file_id: _described(pod, file) for file_id, file in files.items()}
     order = [file_id for file_id in _inner_first(states.values()) if file_id in states]
-    askers = _askers(states.values())
-    controls = {file_id: _control(pod, files[file_id], askers[file_id]) for file_id in order}
+    signalfds = {file.id for file in pod.all_files if _SIGNALFD in file.info}
+    alone = _alone(states.values(), signalfds.__contains__)
+    controls = {file_id: _control(pod, files[file_id], alone[file_id]) for file_id in order}
     looked: dict[int, list[Watch]] = {}
     try:
         for file_id in reversed(order):
@@ -102,29 +105,33 @@ def capture(pod: FrozenPod) -> list[State]:
     return [State(**{**vars(s), "watches": looked[s.file_id]}) for s in states.values()]
 
 
-def _askers(states: Iterable[State]) -> dict[int, dict[int, int]]:
-    """Of each instance: which thread of a process asks, if a signal waits for one of them only."""
-    asking: dict[int, dict[int, int]] = {}
+def _alone(states: Iterable[State], is_signalfd: Callable[[int], bool]) -> dict[int, Alone]:
+    """Of each instance: what is ready for some threads only, as signals wait for these alone."""
+    alone: dict[int, Alone] = {}
     by_file = {state.file_id: state for state in states}
     for file_id in _inner_first(by_file.values()):
         if file_id not in by_file:
             continue
-        own = asking[file_id] = {}
+        files, signalfds = set[int](), set[int]()
         for watch in by_file[file_id].watches:
-            own |= {**asking.get(watch.file_id, {}), **own}
-            if watch.askers:
-                own[watch.vpid] = watch.askers[0]
-    return asking
+            if within := alone.get(watch.file_id):
+                signalfds |= within.signalfds
+            if (within and within.files) or watch.askers:
+                files.add(watch.file_id)
+            if is_signalfd(watch.file_id):
+                signalfds.add(watch.file_id)
+        alone[file_id] = Alone(frozenset(files), frozenset(signalfds))
+    return alone
 
 
-def _control(pod: FrozenPod, file: FrozenFile, askers: dict[int, int]) -> Control:
+def _control(pod: FrozenPod, file: FrozenFile, alone: Alone) -> Control:
     def run(vpid: int, vtid: int, program: Program) -> Results:
         process = pod.process(vpid)
         thread = next((t for t in process.threads if t.vtid == vtid), process.leader)
         return thread.run(program)
 
     return Control(
-        lambda: file.local, lambda file_id: pod.all_files[file_id].local, run, False, askers
+        lambda: file.local, lambda file_id: pod.all_files[file_id].local, run, False, alone
     )
 
 
@@ -140,7 +147,6 @@ def _put_back(
             if around or queue.is_taken(watches):
                 changed.add(file_id)
                 queue.put(controls[file_id], watches)
-            controls[file_id].arm_for_others(watches)
         except (ZaptraceError, OSError) as error:
             log.warning("what epoll tells is told again, or not: %s", error)
 
@@ -210,9 +216,9 @@ def _watch(pod: FrozenPod, file: FrozenFile, found: re.Match[str], nth: int) -> 
 
 def _threads_it_is_ready_for(process: FrozenProcess, file: FrozenFile) -> list[int]:
     """For which alone it is, as a signal waits for them that a signalfd tells."""
-    if "sigmask" not in file.info:
+    if _SIGNALFD not in file.info:
         return []
-    mask = int(file.info["sigmask"][0], 16)
+    mask = int(file.info[_SIGNALFD][0], 16)
     return [
         thread.vtid
         for thread in process.threads
@@ -246,32 +252,44 @@ def _watch_all(states: list[State], build: Build) -> None:
     """When files have their contents; what is filled at the thaw is put right behind that."""
     do = "raise ulimit -n and fs.epoll.max_user_watches, or let the program keep the files open"
     with restoring(NAME, Stage.RESUME, "what is watched by epoll", do):
-        askers = _askers(states)
-        for state in states:
-            _Filling(state, build, askers[state.file_id]).begin()
+        alone = _alone(states, lambda file_id: _is(build.file(file_id), "signalfd"))
+        fillings = [_Filling(state, build, alone[state.file_id]) for state in states]
+        for filling in fillings:
+            filling.add()
+        for filling in fillings:
+            filling.begin()
+
+
+def _is(fd: int, kind: str) -> bool:
+    return os.readlink(f"/proc/self/fd/{fd}") == f"anon_inode:[{kind}]"
 
 
 class _Filling:
     """An instance that gets its watches."""
 
-    def __init__(self, state: State, build: Build, askers: dict[int, int]) -> None:
+    def __init__(self, state: State, build: Build, alone: Alone) -> None:
         self._watches = state.watches
         self._build = build
         self._held: dict[int, int] = {}
         self._epoll = state.file_id
+        self._alone = alone
         self._control = Control(
-            lambda: self._file(state.file_id), self._file, self._run, True, askers
+            lambda: self._file(state.file_id), self._file, self._run, True, alone
         )
 
-    def begin(self) -> None:
+    def add(self) -> None:
         control = self._control
         spend(control, [w for w in self._watches if w.spent], self._file)
         for watch in queue.in_order(w for w in self._watches if not w.spent):
             control.add(watch, watch.events)
-        queue.put(control, self._watches)
-        control.arm_for_others(self._watches)
+        control.end()
+
+    def begin(self) -> None:
+        """When all instances have their watches: who adds one looks into what it is of."""
+        queue.put(self._control, self._watches)
         if self._is_told_again() and not self._build.rehearsal:
-            for file_id in {self._epoll, *(w.file_id for w in self._watches if not w.here)}:
+            ours = {w.file_id for w in self._watches if not w.here}
+            for file_id in {self._epoll, *ours, *self._alone.files, *self._alone.signalfds}:
                 self._held[file_id] = os.dup(self._build.file(file_id))
             self._build.at_thaw(self._end, self._close)
 
@@ -279,16 +297,12 @@ class _Filling:
         """Is something filled at the thaw of which the program was told already?"""
         known = [w for w in self._watches if w.edge and w.ready and not w.told]
         return bool(known) and (
-            self._build.contended or any(self._is_timer(w.file_id) for w in known)
+            self._build.contended or any(_is(self._file(w.file_id), "timerfd") for w in known)
         )
-
-    def _is_timer(self, file_id: int) -> bool:
-        return os.readlink(f"/proc/self/fd/{self._file(file_id)}") == "anon_inode:[timerfd]"
 
     def _end(self) -> None:
         try:
             queue.put(self._control, self._watches)
-            self._control.arm_for_others(self._watches)
         finally:
             self._close()
 

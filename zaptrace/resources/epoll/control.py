@@ -1,8 +1,12 @@
 """epoll_ctl(2) and epoll_wait(2) on an instance, by a process that has it and what it watches.
 
-The kernel looks up a file by its number in the table of whoever asks, and a signalfd is ready or not
-for whoever asks. So processes do both, and only for what no process has we do it, in a table apart.
-A wait forgets what is not ready for the thread that waits: a thread asks for which a signal waits.
+The kernel looks up a file by its number in the table of whoever asks, so processes do that, and only
+for what no process has we do it, in a table apart.
+
+A signalfd is ready or not for whoever asks, and a wait forgets what is not ready for the thread that
+waits. So where signals wait for threads alone, we ask, apart, with a signal of each signalfd waiting
+for us: nothing is forgotten, and what is armed is told of. Only we can be sent such a signal: one for
+the pod's process would have all of its signalfds told of again.
 """
 
 from __future__ import annotations
@@ -10,12 +14,14 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import re
 import resource
 import select
+import signal
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ...linux.program import Program
 from ..common.libc import apart, checked, libc
@@ -32,6 +38,18 @@ _ABOVE_STDIO = 3
 _MOST = 10_000
 """Of what one wait tells."""
 _EXCLUSIVE = 1 << 28
+_SIGNALS = re.compile(r"^sigmask:\s*([0-9a-f]+)$", re.MULTILINE)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Alone:
+    """Of an instance: what in it is ready for some threads, and not for others."""
+
+    files: frozenset[int] = frozenset()
+    """Signalfds, and instances with such in them."""
+    signalfds: frozenset[int] = frozenset()
+    """All that are watched by it, or within it."""
 
 
 @dataclass
@@ -46,31 +64,35 @@ class Control:
     """Have a process run a program in one of its threads; 0: in any."""
     borrow: bool
     """May a process have a file under another number for a moment? Its locks end with that."""
-    askers: dict[int, int] = field(default_factory=dict)
-    """Of a process: the thread that asks; of others any does."""
+    alone: Alone = field(default_factory=Alone)
     _runner: tuple[int, int] = (0, 0)
     """Process and thread."""
     _program: Program = field(default_factory=Program)
 
     def add(self, watch: Watch, events: int) -> None:
-        self._change(ADD, watch, events, self._asker(watch))
+        """Who adds it looks whether it is ready, and within it: do so before anything is armed."""
+        self._change(ADD, watch, events)
 
-    def arm(self, watch: Watch, events: int, thread: int | None = None) -> None:
-        """Watch for `events` from now on; it is told of if the file is ready, for that thread."""
-        asker = self._asker(watch) if thread is None else thread
+    def arm(self, watch: Watch, events: int) -> None:
+        """Watch for `events` from now on; it is told of if the file is ready."""
         if watch.events & _EXCLUSIVE:  # these cannot be changed
-            self._change(DELETE, watch, events, asker)
-            self._change(ADD, watch, events, asker)
+            thread = watch.askers[0] if watch.askers else 0
+            self._change(DELETE, watch, events, thread)
+            self._change(ADD, watch, events, thread)
+        elif self.is_alone(watch):
+            self.end()
+            self._change_apart(MODIFY, watch, EVENT.pack(events, watch.data))
         else:
-            self._change(MODIFY, watch, events, asker)
+            self._change(MODIFY, watch, events)
 
-    def arm_for_others(self, watches: Iterable[Watch]) -> None:
-        """Signals that wait for further threads: of these it is told once more."""
-        for watch in watches:
-            for thread in watch.askers:
-                if thread != self._asker(watch) and not watch.spent:
-                    self.arm(watch, watch.events, thread)
-        self.end()
+    def has_to_place(self, watch: Watch) -> bool:
+        """Has what is told of it to be put into its place again?"""
+        return watch.edge or watch.oneshot or (self.borrow and self.is_alone(watch))
+
+    def is_new(self, watch: Watch, ready: int) -> bool:
+        """It is told now, and was not: is it ready for more, or told by itself?"""
+        by_itself = not self.borrow and watch.file_id in self.alone.signalfds
+        return by_itself or bool(ready & watch.events & ~watch.ready)
 
     def end(self) -> None:
         """All changes are made."""
@@ -90,55 +112,76 @@ class Control:
         most = min(len(watches), _MOST)
         size = most * EVENT.size
         asker = next((watch for watch in watches if watch.vpid), None)
+        if self.alone.files:
+            return self._apart_with_signals(lambda: _wait(self.epoll(), most))
         if asker is None:
-            told = ctypes.create_string_buffer(size)
-            count = checked(libc.epoll_wait(self.epoll(), told, most, 0))
-            return list(EVENT.iter_unpack(told.raw[: count * EVENT.size]))
+            return _wait(self.epoll(), most)
         program = Program()
         got = program.buffer(size)
         row = program.call("epoll_pwait", asker.epoll_fd, got, most, 0, 0, 8)
-        results = self.run(asker.vpid, self._asker(asker), program)
+        results = self.run(asker.vpid, 0, program)
         return list(EVENT.iter_unpack(results.bytes(got)[: results[row] * EVENT.size]))
 
     def ready(self, watches: Sequence[Watch]) -> dict[Watch, int]:
         """What poll(2) says of their files now."""
         self.end()
-        answers = {w: self._ready_for_us(w) for w in watches if not w.vpid}
-        for vpid in sorted({w.vpid for w in watches if w.vpid}):
-            those = [w for w in watches if w.vpid == vpid]
+        answers = {w: _ready(self.file(w.file_id)) for w in watches if not w.vpid}
+        alone = [w for w in watches if self.is_alone(w)]
+        if alone:
+            answers |= self._ready_alone(alone)
+        for vpid in sorted({w.vpid for w in watches if w not in answers}):
+            those = [w for w in watches if w.vpid == vpid and w not in answers]
             program = Program()
             polled = program.data(b"".join(_POLLFD.pack(w.file_fd, _ASKED, 0) for w in those))
             program.call("poll", polled, len(those), 0)
-            raw = self.run(vpid, self.askers.get(vpid, 0), program).bytes(polled)
+            raw = self.run(vpid, 0, program).bytes(polled)
             found = (events for _, _, events in _POLLFD.iter_unpack(raw))
             answers |= dict(zip(those, found, strict=True))
         return answers
 
-    def _ready_for_us(self, watch: Watch) -> int:
-        poll = select.poll()
-        poll.register(self.file(watch.file_id), _ASKED)
-        return next((events for _, events in poll.poll(0)), 0)
+    def _ready_alone(self, watches: Sequence[Watch]) -> dict[Watch, int]:
+        files = [self.file(watch.file_id) for watch in watches]
+        found = self._apart_with_signals(lambda: [_ready(file) for file in files])
+        return dict(zip(watches, found, strict=True))
 
-    def _asker(self, watch: Watch) -> int:
-        return self.askers.get(watch.vpid, 0)
+    def is_alone(self, watch: Watch) -> bool:
+        return watch.file_id in self.alone.files
 
-    def _change(self, change: int, watch: Watch, events: int, asker: int) -> None:
+    def _change(self, change: int, watch: Watch, events: int, thread: int = 0) -> None:
         event = EVENT.pack(events, watch.data)
         if not watch.here and not (self.borrow and watch.vpid):
             self.end()
-            apart(lambda: self._change_apart(change, watch, event))
+            self._change_apart(change, watch, event)
             return
-        if (watch.vpid, asker) != self._runner:
+        if (watch.vpid, thread) != self._runner:
             self.end()
-            self._runner = watch.vpid, asker
+            self._runner = watch.vpid, thread
         if watch.here:
             self._in_program(change, watch, event)
         else:
             self._in_program_borrowing(change, watch, event)
 
     def _change_apart(self, change: int, watch: Watch, event: bytes) -> None:
-        epoll = under(watch.number, self.file(watch.file_id), self.epoll())
-        checked(libc.epoll_ctl(epoll, change, watch.number, ctypes.create_string_buffer(event)))
+        def work() -> None:
+            epoll = under(watch.number, self.file(watch.file_id), self.epoll())
+            checked(libc.epoll_ctl(epoll, change, watch.number, ctypes.create_string_buffer(event)))
+
+        if self.is_alone(watch):
+            self._apart_with_signals(work)
+        else:
+            apart(work)
+
+    def _apart_with_signals(self, work: Callable[[], T]) -> T:
+        """In a process for which each signalfd is ready."""
+        signalfds = [self.file(file_id) for file_id in sorted(self.alone.signalfds)]
+
+        def ready() -> T:
+            signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+            for fd in signalfds:
+                _send_one_of(fd)
+            return work()
+
+        return apart(ready)
 
     def _in_program(self, change: int, watch: Watch, event: bytes) -> None:
         program = self._program
@@ -157,6 +200,27 @@ class Control:
         else:
             program.call("dup3", saved, number, os.O_CLOEXEC if watch.taken_cloexec else 0)
             program.call("close", saved)
+
+
+def _wait(epoll: int, most: int) -> list[tuple[int, int]]:
+    told = ctypes.create_string_buffer(most * EVENT.size)
+    count = checked(libc.epoll_wait(epoll, told, most, 0))
+    return list(EVENT.iter_unpack(told.raw[: count * EVENT.size]))
+
+
+def _ready(file: int) -> int:
+    poll = select.poll()
+    poll.register(file, _ASKED)
+    return next((events for _, events in poll.poll(0)), 0)
+
+
+def _send_one_of(signalfd: int) -> None:
+    """A signal that it tells of, to ourselves, who block them all."""
+    with open(f"/proc/self/fdinfo/{signalfd}") as info:
+        found = _SIGNALS.search(info.read())
+    mask = int(found[1], 16) if found else 0
+    if mask:
+        os.kill(os.getpid(), (mask & -mask).bit_length())
 
 
 def under(number: int, file: int, epoll: int) -> int:

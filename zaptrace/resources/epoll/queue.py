@@ -43,14 +43,14 @@ def put(control: Control, watches: Sequence[Watch]) -> None:
     But for what a file is ready for now, and was not then: the program has to hear of that.
     """
     told = [w for w in in_order(watches) if w.told]
-    first = next((n for n, w in enumerate(told) if w.edge or w.oneshot), len(told))
+    first = next((n for n, w in enumerate(told) if control.has_to_place(w)), len(told))
     for watch in told[first:]:
         if not watch.oneshot:
             control.arm(watch, watch.events | select.EPOLLET)
-    if any(w.edge or w.oneshot for w in watches):
+    if any(map(control.has_to_place, watches)):
         ready = control.ready(watches)
         taken = _told(control.wait(watches), watches, ready)
-        new = [w for w in taken if not w.told and ready[w] & w.events & ~w.ready]
+        new = [w for w in taken if not w.told and control.is_new(w, ready[w])]
         told += [w for w in new if w.edge or w.oneshot]
     for watch in told[first:]:
         control.arm(watch, watch.events)

@@ -28,6 +28,8 @@ def spend(control: Control, watches: Sequence[Watch], file: Callable[[int], int]
         ready |= control.ready([watch for watch in watches if watch.file_id in idle])
         for watch in watches:
             control.add(watch, watch.events | ready[watch])
+        for watch in filter(control.is_alone, watches):
+            control.arm(watch, watch.events | ready[watch])
         control.wait(watches)
 
 

@@ -11,9 +11,10 @@ A connection that nobody has answered yet is asked for again (connecting.py).
 
 Not carried, and refused: a TCP connection to outside the pod, unless it is to be reset, one that is
 being made to another host, one that the kernel encrypts (kTLS), and one of MPTCP; an error that was
-not read yet, unless it tells that nobody was there (refused.py); filters of eBPF, keys of TCP; other
+not read yet, unless it tells that nobody was there (refused.py) or that the other side has reset the
+connection (failed.py); a datagram that is begun (UDP_CORK); filters of eBPF, keys of TCP; other
 protocols. Not carried: connections that a listener has not accepted yet, from outside (their clients
-see a reset) or from who has closed them already; what TCP has measured and counted (TCP_INFO), what was
+see a reset); what TCP has measured and counted (TCP_INFO), what was
 told beside a datagram (its time of arrival, its TTL ...), anycast memberships, the size that IPV6_MTU
 has set, flow labels that were leased.
 """
@@ -51,9 +52,12 @@ from . import flow, join
 from .address import Address, address
 from .connecting import ask_again, whom
 from .diag import shutdowns
-from .queue import look, refill
-from .refused import refuse_tcp, refuse_udp, was_refused
+from .failed import how_it_failed
+from .passing import refuse_passing
+from .queue import Senders, look, refill
+from .refused import has_let_go, is_refused, let_go, refuse_tcp, refuse_udp
 from .state import (
+    BROKEN,
     CONNECTED,
     CONNECTING,
     ENDED,
@@ -66,6 +70,8 @@ from .state import (
 )
 from .state import NAME as _NAME
 from .stream import Streams, accept_queue, reads_no_more
+from .time_wait import bind
+from .unaccepted import refuse_unaccepted as _refuse_unaccepted
 from .unseen import forget_all, note_again, set_unseen, unseen
 from .virtual import is_note as is_note
 from .virtual import told
@@ -77,6 +83,8 @@ if TYPE_CHECKING:
 NAME = _NAME
 
 _IP_BIND_ADDRESS_NO_PORT = 24
+_MAXSEG_OF_A_REFUSAL = (536 - 12).to_bytes(4, "little")
+"""What the kernel has thought of when nobody was there; to set it would be to keep it small."""
 _ANYWHERE = ("0.0.0.0", "::")
 _HOW = {1: socket.SHUT_RD, 2: socket.SHUT_WR, 3: socket.SHUT_RDWR}
 _MPTCP = 262  # socket.IPPROTO_MPTCP, and one that Python 3.11 does not know everywhere
@@ -96,7 +104,11 @@ class State(Socket):
 def claims(file: FrozenFile) -> bool:
     if not stat.S_ISSOCK(file.stat.st_mode) or file.flags & os.O_PATH:
         return False
-    return domain(file.local) in (socket.AF_INET, socket.AF_INET6)
+    if domain(file.local) not in (socket.AF_INET, socket.AF_INET6):
+        return False
+    with borrowed(file.local) as sock:
+        refuse_passing(file, sock)
+    return True
 
 
 # capture
@@ -108,10 +120,10 @@ def verify(states: list[State], whole: Whole) -> None:
             raise bad(f"a socket of type {state.type} has protocol {state.protocol}")
         if unknown := state.options.keys() - _table(state.type, state.protocol):
             raise bad(f"a socket has options that it cannot have: {', '.join(sorted(unknown))}")
-        told = [state.local, state.peer, *(datagram.source for datagram in state.queue)]
-        for one in filter(None, told):
-            if (":" in one.host) != (state.family == socket.AF_INET6):
-                raise bad(f"a socket has an address of another family, {one.shown}")
+        told = [a.host for a in (state.local, state.peer, *(d.source for d in state.queue)) if a]
+        for host in [*told, *(d.to for d in state.queue if d.to)]:
+            if (":" in host) != (state.family == socket.AF_INET6):
+                raise bad(f"a socket has an address of another family, {host}")
         size = 4 if state.family == socket.AF_INET else 16
         groups = [a for member in state.memberships for a in (member.group, *member.sources)]
         if any(len(group) != size for group in groups):
@@ -123,13 +135,13 @@ def verify(states: list[State], whole: Whole) -> None:
 
 
 def _verify_stream(state: State, groups: bool) -> None:
-    if state.refused and (state.status != UNCONNECTED or not state.local):
-        raise bad(f"a TCP socket is {state.status}, and was refused")
+    if (state.refused or state.let_go) and (state.status != UNCONNECTED or not state.local):
+        raise bad(f"a TCP socket is {state.status}, and was refused, or let go of its port")
     if (state.status == CONNECTING) != bool(state.peer and not state.stream):
         raise bad("a TCP socket is being connected to nobody, or has a peer without a connection")
     if groups:
         raise bad("a TCP socket has a queue or a group")
-    connected = state.status in (ESTABLISHED, WAITING, RESET)
+    connected = state.status in (ESTABLISHED, WAITING, RESET, BROKEN)
     if state.status == CONNECTED or (state.status != ENDED and (state.stream is None) == connected):
         raise bad(f"a TCP socket is {state.status}, and tells nothing of that")
     alone = (LISTENING, UNCONNECTED, CONNECTING)
@@ -137,9 +149,12 @@ def _verify_stream(state: State, groups: bool) -> None:
         raise bad(f"a TCP socket is {state.status}, and a connection")
     if (state.turn is not None) != (state.status == WAITING):
         raise bad("a TCP connection has a turn without waiting for it, or waits without one")
+    if state.gone and state.status != LISTENING:
+        raise bad(f"a TCP socket is {state.status}, and connections wait at it")
     if state.turn and not (state.local and state.peer):
         raise bad("a TCP connection waits to be accepted, and has no addresses")
-    told = [of.unread for of in (state.stream,) if of] + [of.sent for of in (state.turn,) if of]
+    told = [of.unread for of in (state.stream,) if of]
+    told += [of.sent for of in (state.turn, *state.gone) if of]
     if any(unread.urgent >= len(unread.data) for unread in told if unread.urgent >= 0):
         raise bad("a TCP connection has an urgent byte beyond what waits to be read")
 
@@ -156,6 +171,10 @@ def capture(pod: FrozenPod) -> list[State]:
     return states
 
 
+def refuse_unaccepted(pod: FrozenPod) -> None:
+    _refuse_unaccepted(pod.files(NAME))
+
+
 def _capture(
     pod: FrozenPod, file: FrozenFile, shut: dict[int, int], streams: Streams, usual: Usual
 ) -> State:
@@ -168,12 +187,12 @@ def _capture(
             )
         status, backlog, stream, turn = UNCONNECTED, 0, None, None
         local, peer = address(sock.getsockname()), None
-        refused = _is_refused(sock)
+        refused = is_refused(sock)
         if sock.type == socket.SOCK_STREAM and not refused:
             status, backlog = _tcp(file, sock, streams)
             if status == CONNECTING:
                 peer = whom(file, sock)
-            elif status in (ESTABLISHED, ENDED):
+            elif status in (ESTABLISHED, ENDED, RESET, BROKEN):
                 stream, turn = streams.stream(file, sock), streams.turn(sock)
                 status = WAITING if turn else RESET if streams.is_outside(sock) else status
         if status in (UNCONNECTED, ESTABLISHED, WAITING, RESET):
@@ -196,18 +215,19 @@ def _capture(
             unseen=unseen(file),
             filter=filter_of(file, sock),
             memberships=memberships(sock) if sock.type == socket.SOCK_DGRAM else [],
-            queue=look(file, sock) if sock.type == socket.SOCK_DGRAM and not refused else [],
+            queue=look(sock) if sock.type == socket.SOCK_DGRAM and not refused else [],
             stream=stream,
             turn=turn,
             refused=refused,
+            gone=streams.gone(file),
+            let_go=(
+                status == UNCONNECTED
+                and sock.type == socket.SOCK_STREAM
+                and not refused
+                and local.port > 0
+                and has_let_go(sock)
+            ),
         )
-
-
-def _is_refused(sock: socket.socket) -> bool:
-    of_tcp = sock.type == socket.SOCK_STREAM
-    if of_tcp and flow.info(sock).state != flow.CLOSE:
-        return False
-    return flow.has_error(sock) and was_refused(sock)
 
 
 def _table(kind: int, protocol: int) -> Table:
@@ -218,8 +238,12 @@ def _table(kind: int, protocol: int) -> Table:
 
 def _options(sock: socket.socket, status: str, usual: Usual) -> dict[str, bytes]:
     found = options(sock, _table(sock.type, sock.proto), usual)
-    of_tcp = status in (ESTABLISHED, WAITING, RESET, ENDED)
-    return join.of_connection(found) if of_tcp else found
+    of_tcp = status in (ESTABLISHED, WAITING, RESET, BROKEN, ENDED)
+    if of_tcp:
+        return join.of_connection(found)
+    if status == UNCONNECTED and found.get("TCP_MAXSEG") == _MAXSEG_OF_A_REFUSAL:
+        del found["TCP_MAXSEG"]
+    return found
 
 
 def _shutdown(file: FrozenFile, sock: socket.socket, shut: dict[int, int]) -> int:
@@ -242,19 +266,15 @@ def _tcp(file: FrozenFile, sock: socket.socket, streams: Streams) -> tuple[str, 
     state = flow.info(sock).state
     if state == flow.LISTEN:
         waiting, backlog = accept_queue(sock)
-        if waiting > streams.wait_at(sock):
+        if waiting > streams.wait_at(sock) + len(streams.gone(file)):
             log.warning("%s: TCP connections not accepted yet are not carried", file.holder)
         return LISTENING, backlog
     if state == flow.SYN_SENT:
         return CONNECTING, 0
     if state != flow.CLOSE:
         return ESTABLISHED, 0
-    if flow.has_error(sock):
-        raise unsupported(
-            file,
-            "is a TCP connection that has failed, which the program has not read yet",
-            do="try again once the program has read it",
-        )
+    if flow.has_error(sock) and (failed := how_it_failed(sock)):
+        return failed, 0
     return (ENDED if reads_no_more(sock) else UNCONNECTED), 0
 
 
@@ -266,11 +286,14 @@ def restore(states: list[State], build: Build) -> None:
     if states:
         build.at(Stage.SHARED, forget_all, build)
     streams = [state for state in states if state.stream]
-    joiner = join.Joiner(streams, build, _open)
+    joiner = join.Joiner(streams, [gone for s in states for gone in s.gone], build, _open)
+    for state in states:
+        if state.let_go:  # a port that others may have
+            build.at(Stage.SHARED, _make, state, build, joiner, set[int]())
     build.at(Stage.SHARED, joiner.make)  # before anybody listens: their ports may be the same
     ports = {state.local.port for state in streams if state.local}
     for state in states:
-        if state.stream:
+        if state.stream or state.let_go:
             continue
         if build.rehearsal:
             # The original has the port, and the clients: with SO_REUSEPORT we would take some.
@@ -304,8 +327,8 @@ def _at_others(states: list[State], build: Build) -> list[State]:
 
 
 def _was_given_up(state: Socket) -> bool:
-    """connect(2) has chosen its port, and let go of it."""
-    return state.refused and state.type == socket.SOCK_STREAM
+    """The kernel has chosen its port, and let go of it."""
+    return (state.refused or state.let_go) and state.type == socket.SOCK_STREAM
 
 
 def _claim(state: Socket, build: Build) -> None:
@@ -356,7 +379,7 @@ def _bind(state: Socket, sock: socket.socket) -> None:
     assert state.local is not None
     try:
         if state.local.port:
-            sock.bind(_to_bind(sock, state.local).raw(state.family))
+            bind(sock, _to_bind(sock, state.local).raw(state.family))
         else:
             _bind_without_port(state, sock, state.local)
     except OSError:
@@ -383,6 +406,18 @@ def _bind_without_port(state: Socket, sock: socket.socket, local: Address) -> No
     sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, before)
 
 
+def _let_go(state: Socket, sock: socket.socket, wait_for_it: bool) -> None:
+    """`sock` is ours, and closed once that is done. Where somebody has that port, it tells none."""
+    assert state.local is not None
+    try:
+        let_go(sock, state.local)
+    except OSError:
+        if wait_for_it:
+            raise
+        _bind_without_port(state, sock, replace(state.local, port=0))
+    sock.close()
+
+
 def _make(state: Socket, build: Build, joiner: join.Joiner, ports: set[int]) -> None:
     """`ports`: where the pod's TCP connections have one end."""
     with restoring(NAME, Stage.SHARED, "an internet socket"), _open(state) as sock:
@@ -391,17 +426,20 @@ def _make(state: Socket, build: Build, joiner: join.Joiner, ports: set[int]) -> 
             state.type == socket.SOCK_STREAM and state.local and state.local.port in ports
         )
         place = partial(_place, state, again, shared)
-        if shared and joiner.waits:
+        if state.let_go:
+            work = partial(_let_go, state, again)
+            build.or_when_free(partial(work, build.contended), again.close, partial(work, False))
+        elif shared and joiner.waits:
             build.at_thaw(place, again.close)
-        else:
-            build.or_when_free(place, again.close)
+        elif not build.or_when_free(place, again.close):
+            joiner.late = joiner.late or shared or bool(state.gone)
         note_again(build, sock.fileno(), state.unseen)
         finish(build, state, sock.detach())
 
 
 def _place(state: Socket, sock: socket.socket, shared: bool) -> None:
     """Give it its addresses; `sock` is ours, and closed once that is done."""
-    reuse = sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+    reuse = "SO_REUSEADDR" in state.options
     if shared:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if _was_given_up(state) and state.local:
@@ -442,11 +480,11 @@ def _refill(states: list[State], build: Build) -> None:
 
 
 def _refill_now(states: list[State], copies: dict[int, socket.socket]) -> None:
-    senders = {s.local: copies[s.file_id] for s in states if s.local is not None}
+    senders = Senders({s.local: copies[s.file_id] for s in states if s.local is not None})
     for state in states:
         sock = copies[state.file_id]
         if state.queue:
-            refill(sock, state.queue, dict(senders))
+            refill(sock, state.queue, senders)
             set_filter(sock, state.filter)
             if "SO_LOCK_FILTER" in state.options:
                 sock.setsockopt(*UDP["SO_LOCK_FILTER"][:2], 1)

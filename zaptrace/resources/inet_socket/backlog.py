@@ -1,14 +1,15 @@
-"""Connections of the pod's to listeners of the pod's, that were not accepted yet.
+"""Connections of the pod's to listeners of the pod's, that were not accepted yet; and those of clients
+of this host that were closed meanwhile, or reset, and are nobody's.
 
 Nobody can look at the end that waits to be accepted. So where its client has sent something, or where
 several wait, they are accepted by us, looked at, and then made to wait again in the same order: each
-client's socket is disconnected and connected anew, from the same port, and has sent the same.
+client's socket is disconnected and connected anew, from the same port, and has sent the same. For one
+that is nobody's, a socket of ours does that.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import os
@@ -17,16 +18,18 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ...log import log
 from ...shapes import U32
-from ..common.libc import checked, libc
+from ..common.socket import disconnect
 from . import flow
 from .address import Address, address
 from .flow import Unread
+from .refused import PORT_RANGE
 
 _SOL = socket.SOL_SOCKET
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER: who is closed says so by a reset."""
 _LOOPBACK_6 = "::1"
-_PORT_RANGE = (socket.IPPROTO_IP, 51)
-"""IP_LOCAL_PORT_RANGE."""
 
 
 @dataclass(frozen=True)
@@ -38,37 +41,80 @@ class Turn:
     """By its client."""
 
 
+@dataclass(frozen=True)
+class Gone:
+    """A client that was closed before anybody accepted it."""
+
+    number: U32
+    """Its turn, among those that wait at the same listener."""
+    name: Address
+    to: Address
+    sent: Unread
+    reset: bool
+
+
 def has_sent(client: socket.socket) -> bool:
     """Something, or that there will be nothing."""
     known = flow.info(client)
     return bool(known.sent or known.unsent) or known.state in flow.SAID_END
 
 
-def take_turns(listener: socket.socket, clients: Sequence[socket.socket]) -> list[Turn]:
-    """What each of these clients has sent, and when it is its turn; all that wait are its clients.
+def take_turns(
+    listener: socket.socket, clients: Sequence[socket.socket], count: int
+) -> tuple[list[Turn], list[Gone]]:
+    """What each of these clients has sent, and when it is its turn; and of all others of the `count` that
+    wait, who are gone.
 
     Raises OSError where that cannot be seen; then all of them wait as before.
     """
-    accepted = _accept(listener, len(clients))
+    accepted = _accept(listener, count)
     by_name = {address(client.getsockname()).key: client for client in clients}
     turns: dict[socket.socket, Turn] = {}
+    gone: dict[int, Gone] = {}
     try:
         for number, (server, name) in enumerate(accepted):
-            client = by_name[name.key]
+            client = by_name.get(name.key)
+            if client is None:
+                gone[number] = _look_at_gone(number, server, name)
+                continue
             if not flow.deliver(client, server) or (sent := flow.look(server)) is None:
                 raise OSError(errno.EAGAIN, "what was sent does not come over")
             turns[client] = Turn(number, sent)
     finally:
         failed = None
-        for server, name in accepted:
-            client = by_name[name.key]
+        for number, (server, name) in enumerate(accepted):
+            client = by_name.get(name.key)
             try:
-                _wait_again(client, server, turns.get(client))
+                if client is None:
+                    one = gone.get(number) or _look_at_gone(number, server, name)
+                    server.setsockopt(_SOL, socket.SO_LINGER, _RESET)
+                    server.close()
+                    enter_gone(one)
+                else:
+                    _wait_again(client, server, turns.get(client))
             except OSError as error:
                 failed = error
         if failed:
             raise failed
-    return [turns[client] for client in clients]
+    return [turns[client] for client in clients], list(gone.values())
+
+
+def _look_at_gone(number: int, server: socket.socket, name: Address) -> Gone:
+    own = address(server.getsockname())
+    sent = flow.look(server) or flow.NOTHING
+    return Gone(number, name, own, sent, flow.info(server).state == flow.CLOSE)
+
+
+def enter_gone(gone: Gone) -> None:
+    """Have it wait at its listener, and be gone; unless somebody has its address by now."""
+    with socket.socket(socket.AF_INET6 if ":" in gone.name.host else socket.AF_INET) as sock:
+        sock.setsockopt(_SOL, socket.SO_REUSEADDR, 1)
+        try:
+            enter(sock, gone.name, gone.to, gone.sent, False)
+        except OSError as error:
+            log.info("a connection from %s is lost: %s", gone.name.shown, error.strerror)
+        if gone.reset:
+            sock.setsockopt(_SOL, socket.SO_LINGER, _RESET)
 
 
 def _accept(listener: socket.socket, count: int) -> list[tuple[socket.socket, Address]]:
@@ -87,7 +133,7 @@ def _wait_again(client: socket.socket, server: socket.socket, turn: Turn | None)
     ended = flow.info(client).state in flow.SAID_END
     sent = turn.sent if turn else flow.look(server) or flow.NOTHING
     with quiet(client):
-        _disconnect(client)
+        disconnect(client)
         server.close()
         client.getsockopt(_SOL, socket.SO_ERROR)
         reuse = client.getsockopt(_SOL, socket.SO_REUSEADDR)
@@ -122,7 +168,7 @@ def _connect_from(client: socket.socket, local: Address, to: tuple[object, ...])
 
     Returns an errno, or 0; EADDRNOTAVAIL where the port has to be bound for that.
     """
-    level, option = _PORT_RANGE
+    level, option = PORT_RANGE
     try:
         before = client.getsockopt(level, option, 4)
     except OSError:
@@ -131,7 +177,7 @@ def _connect_from(client: socket.socket, local: Address, to: tuple[object, ...])
     number = client.connect_ex(to)
     client.setsockopt(level, option, before)
     if number in (0, errno.EINPROGRESS) and client.getsockname()[1] != local.port:
-        _disconnect(client)  # a port that connect(2) gives to nobody here
+        disconnect(client)  # a port that connect(2) gives to nobody here
         return errno.EADDRNOTAVAIL
     return number
 
@@ -145,11 +191,6 @@ def _bind(sock: socket.socket, local: Address) -> None:
     except OSError as error:
         if error.errno != errno.EINVAL:  # it was bound by bind(2), and is so still
             raise
-
-
-def _disconnect(sock: socket.socket) -> None:
-    unspecified = struct.pack("=H14x", socket.AF_UNSPEC)
-    checked(libc.connect(sock.fileno(), unspecified, ctypes.c_uint(len(unspecified))))
 
 
 @contextlib.contextmanager

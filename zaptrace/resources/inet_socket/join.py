@@ -33,10 +33,10 @@ from ..common.options import TCP
 from ..common.socket import borrowed, set_filter, set_options
 from . import flow
 from .address import Address, address
-from .backlog import enter, quiet
+from .backlog import Gone, enter, enter_gone, quiet
 from .diag import TcpSocket, tcp_sockets
 from .flow import Info, Unread
-from .state import ENDED, NAME, RESET, Socket
+from .state import BROKEN, ENDED, NAME, RESET, Socket
 from .stream import Ends
 from .unseen import note_again
 from .virtual import tell
@@ -148,12 +148,19 @@ class Joiner:
     """
 
     def __init__(
-        self, states: Sequence[Socket], build: Build, open_: Callable[[Socket], socket.socket]
+        self,
+        states: Sequence[Socket],
+        gone: Sequence[Gone],
+        build: Build,
+        open_: Callable[[Socket], socket.socket],
     ) -> None:
         self.states = states
+        self.gone = [] if build.rehearsal else gone
         self.build = build
         self.open = open_
         self.waits = False
+        self.late = False
+        """Who has the same port as one of them, and maybe listens there, gets it at the thaw."""
         self._there: dict[Ends, TcpSocket] = {}
         """What this host has: also connections that are over, and keep their addresses for a while."""
         self._later: list[_End] = []
@@ -180,13 +187,26 @@ class Joiner:
 
     def complete(self) -> None:
         """Once those are bound that have the same ports."""
+        if self.late and not self.waits:
+            for state in self.states:
+                fd = os.dup(self.build.file(state.file_id))
+                self._later.append(_End(state, socket.socket(fileno=fd)))
+            self.build.at_thaw(self._complete_later, partial(_close, self._later))
+            return
         if self.waits:
             self.build.at_thaw(self._complete_later)
             return
         with restoring(NAME, Stage.SHARED, "a TCP connection that was not accepted yet"):
-            for state in sorted(self.states, key=_turn):
-                with borrowed(self.build.file(state.file_id)) as sock:
-                    self._complete(sock, state)
+            for one in self._in_turn():
+                if isinstance(one, Gone):
+                    enter_gone(one)
+                    continue
+                with borrowed(self.build.file(one.file_id)) as sock:
+                    self._complete(sock, one)
+
+    def _in_turn(self) -> list[Socket | Gone]:
+        waiting: list[Socket | Gone] = [*self.states, *self.gone]
+        return sorted(waiting, key=_turn)
 
     def _complete(self, sock: socket.socket, state: Socket) -> None:
         """Those that wait to be accepted do so now, one after the other."""
@@ -212,8 +232,12 @@ class Joiner:
             self._join_all(self._later)
 
     def _complete_later(self) -> None:
-        for end in sorted(self._later, key=lambda end: _turn(end.state)):
-            self._complete(end.sock, end.state)
+        socks = {end.state.file_id: end.sock for end in self._later}
+        for one in self._in_turn():
+            if isinstance(one, Gone):
+                enter_gone(one)
+            else:
+                self._complete(socks[one.file_id], one)
         _close(self._later)
 
     def _join_all(self, ends: list[_End]) -> None:
@@ -251,15 +275,15 @@ class Joiner:
             mate = _End(_mate_of(end.state, peer), sock)
             self._connect(end, mate)
             flow.put(sock, end.sock, self._needed(end.state.stream.unread))
-            if end.state.status == RESET:
-                sock.setsockopt(_SOL, socket.SO_LINGER, _RESET)
-            else:
+            if end.state.status != RESET:
                 sock.shutdown(socket.SHUT_WR)
                 flow.receive_to_the_end(end.sock)
+            if end.state.status in (RESET, BROKEN):
+                sock.setsockopt(_SOL, socket.SO_LINGER, _RESET)
             if end.state.status == ENDED:
                 end.sock.shutdown(socket.SHUT_RDWR)
                 _await(end.sock, flow.CLOSE)
-        if end.state.status == RESET:
+        if end.state.status in (RESET, BROKEN):
             _await(end.sock, flow.CLOSE)
         elif end.state.status != ENDED:
             _shut_down(end)
@@ -386,8 +410,10 @@ def _shut_down(end: _End) -> None:
         end.sock.shutdown(socket.SHUT_RD)
 
 
-def _turn(state: Socket) -> int:
-    return state.turn.number if state.turn else -1
+def _turn(one: Socket | Gone) -> int:
+    if isinstance(one, Gone):
+        return one.number
+    return one.turn.number if one.turn else -1
 
 
 def _set_last(sock: socket.socket, state: Socket) -> None:

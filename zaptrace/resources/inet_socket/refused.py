@@ -21,9 +21,20 @@ from .address import Address, address
 _IP_RECVERR, _IPV6_RECVERR, _SO_TIMESTAMPING, _SO_MEMINFO = 11, 25, 37, 55
 _OPTIONS_AT, _SEGMENTS_AT = 5, 140
 """In struct tcp_info: what both ends can do, and how many segments came."""
+_PORT_THAT_IT_HAS = 52
+"""IP_PROTOCOL tells that of a TCP socket."""
+PORT_RANGE = (socket.IPPROTO_IP, 51)
+"""IP_LOCAL_PORT_RANGE."""
 
 
-def was_refused(sock: socket.socket) -> bool:
+def is_refused(sock: socket.socket) -> bool:
+    of_tcp = sock.type == socket.SOCK_STREAM
+    if of_tcp and flow.info(sock).state != flow.CLOSE:
+        return False
+    return flow.has_error(sock) and _was_refused(sock)
+
+
+def _was_refused(sock: socket.socket) -> bool:
     """Of one that has an error. False: it may be another one."""
     local = address(sock.getsockname())
     if sock.type == socket.SOCK_STREAM:
@@ -31,7 +42,7 @@ def was_refused(sock: socket.socket) -> bool:
         (segments,) = struct.unpack_from("=I", raw, _SEGMENTS_AT)
         was_connected = raw[_OPTIONS_AT] or segments > 1
         return not was_connected and local.loops_back
-    if _asks_for_more(sock) or struct.unpack_from("=I", _meminfo(sock))[0]:
+    if asks_for_more(sock) or struct.unpack_from("=I", _meminfo(sock))[0]:
         return False
     with contextlib.suppress(OSError):
         peer = address(sock.getpeername())
@@ -43,7 +54,7 @@ def _meminfo(sock: socket.socket) -> bytes:
     return sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 36)
 
 
-def _asks_for_more(sock: socket.socket) -> bool:
+def asks_for_more(sock: socket.socket) -> bool:
     """It has a queue of errors, with what they are about."""
     asked = [(socket.IPPROTO_IP, _IP_RECVERR), (socket.SOL_SOCKET, _SO_TIMESTAMPING)]
     if sock.family == socket.AF_INET6:
@@ -67,6 +78,27 @@ def refuse_udp(sock: socket.socket, local: Address) -> None:
         sock.connect(nobody)
         sock.send(b"", socket.MSG_DONTWAIT)
         _expect_error(sock, 0)
+
+
+def has_let_go(sock: socket.socket) -> bool:
+    """Of a TCP socket that has an address: its port is nobody's."""
+    return sock.getsockopt(socket.IPPROTO_IP, _PORT_THAT_IT_HAS) == 0
+
+
+def let_go(sock: socket.socket, local: Address) -> None:
+    """Have it tell this address, and have no port: who listens, and is shut down, lets go of it.
+
+    Raises OSError where somebody has that port, and before Linux 6.3.
+    """
+    level, option = PORT_RANGE
+    before = sock.getsockopt(level, option, 4)
+    sock.setsockopt(level, option, struct.pack("=HH", local.port, local.port))
+    try:
+        sock.bind(replace(local, port=0).raw(sock.family))
+    finally:
+        sock.setsockopt(level, option, before)
+    sock.listen(0)
+    sock.shutdown(socket.SHUT_RD)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from ...shapes import U16, Backlog, Data, OneOf, Range, Word
@@ -12,7 +12,7 @@ from ..common.multicast import Membership
 from ..common.options import TCP, UDP_LITE, Options
 from ..common.socket import Filter
 from .address import Address
-from .backlog import Turn
+from .backlog import Gone, Turn
 from .queue import Datagram
 from .stream import Stream
 from .unseen import Unseen
@@ -20,9 +20,11 @@ from .unseen import Unseen
 NAME = "inet_socket"
 
 LISTENING, ESTABLISHED, ENDED = "listening", "established", "ended"
-WAITING, RESET = "waiting", "reset"
+WAITING, RESET, BROKEN = "waiting", "reset", "broken"
 CONNECTED, UNCONNECTED, CONNECTING = "connected", "unconnected", "connecting"
-_STATUSES = (LISTENING, ESTABLISHED, ENDED, WAITING, RESET, CONNECTED, UNCONNECTED, CONNECTING)
+_STATUSES = (
+    LISTENING, ESTABLISHED, ENDED, WAITING, RESET, BROKEN, CONNECTED, UNCONNECTED, CONNECTING,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,9 @@ class Socket(Description):
     protocol: U16
     status: Annotated[str, OneOf(*_STATUSES)]
     """`listening`, `connected` (UDP) or `unconnected`; and of TCP connections `established` (whatever was
-    shut down), `connecting` (nobody has answered yet), `waiting` (nobody has accepted it yet), `reset` (it
-    led out of the pod: the next read says so) or `ended`."""
+    shut down), `connecting` (nobody has answered yet), `waiting` (nobody has accepted it yet), `reset` (by
+    the other side, or it led out of the pod: the next read says so), `broken` (the same, after the end of
+    what was sent: EPIPE) or `ended`."""
     local: Address | None
     peer: Address | None
     backlog: Backlog
@@ -48,3 +51,7 @@ class Socket(Description):
     turn: Turn | None
     refused: bool = False
     """Nobody was there, which it has not read yet; see refused.py."""
+    gone: list[Gone] = field(default_factory=list)
+    """Who waits to be accepted, and was closed: of one that listens."""
+    let_go: bool = False
+    """It tells its port still, and has it no more, as of a connection that has failed; see refused.py."""

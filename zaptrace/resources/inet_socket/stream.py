@@ -20,7 +20,7 @@ from ..common.file import unsupported
 from ..common.socket import borrowed
 from . import flow
 from .address import Address, Key, address
-from .backlog import Turn, has_sent, take_turns
+from .backlog import Gone, Turn, has_sent, take_turns
 from .diag import TcpSocket, tcp_sockets
 from .flow import Unread
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ...errors import UnsupportedResource
     from ...view.frozen import FrozenFile
 
-_WAITING = (flow.ESTABLISHED, flow.CLOSE_WAIT, flow.SYN_RECV, 12)
+WAITING = (flow.ESTABLISHED, flow.CLOSE_WAIT, flow.SYN_RECV, 12)
 """States of an end that nobody has, because nobody has accepted it yet."""
 _TCP_ULP = 31
 _ON_ITS_WAY = (flow.FIN_WAIT1, flow.CLOSING, flow.LAST_ACK)
@@ -73,6 +73,7 @@ class Streams:
         self._host: dict[Ends, TcpSocket] | None = None
         self._listeners: list[tuple[Address, FrozenFile]] = []
         self._turns: dict[Ends, Turn] = {}
+        self._gone: dict[int, list[Gone]] = {}
         waiting: dict[int, list[tuple[Ends, FrozenFile]]] = {}
         for file in files:
             with borrowed(file.local) as sock:
@@ -83,8 +84,8 @@ class Streams:
                 listener = self._bring_over(file, sock, ends)
             if listener is not None:
                 waiting.setdefault(listener, []).append((ends, file))
-        for number, clients in waiting.items():
-            self._take_turns(self._listeners[number][1], clients)
+        for number, (at, listener_file) in enumerate(self._listeners):
+            self._take_turns(listener_file, at, waiting.get(number, []))
         for ends, file in self._files.items():
             with borrowed(file.local) as sock:
                 if ends in self._turns or ends in self._outside:
@@ -102,13 +103,6 @@ class Streams:
             raise _refused(file, sock, "it is of MPTCP", needed="one of TCP")
         if upper := sock.getsockopt(socket.IPPROTO_TCP, _TCP_ULP, 16).rstrip(b"\0").decode():
             raise _refused(file, sock, f"the kernel works on it ({upper})", needed="plain TCP")
-        if flow.has_error(sock):
-            raise unsupported(
-                file,
-                "is a TCP connection with an error that was not read yet",
-                needed="none; to look at it would take it away",
-                do="try again once the program has read it",
-            )
         if state == flow.SYN_SENT:
             return None
         both = both_ends(sock)
@@ -136,7 +130,7 @@ class Streams:
     def _bring_over_alone(self, file: FrozenFile, sock: socket.socket, ends: Ends) -> int | None:
         """Nobody has the other end any more: refused if somebody has."""
         other = self._of_host.get(ends[::-1])
-        if other is not None and not other.inode and other.state in _WAITING:
+        if other is not None and not other.inode and other.state in WAITING:
             listener = self._listener_of(file, sock)
             if listener is not None:
                 return listener
@@ -165,14 +159,19 @@ class Streams:
             raise _refused(file, sock, what, needed="one listener of the pod's at its address")
         return found[0] if found else None
 
-    def _take_turns(self, file: FrozenFile, clients: list[tuple[Ends, FrozenFile]]) -> None:
+    def _take_turns(
+        self, file: FrozenFile, at: Address, clients: list[tuple[Ends, FrozenFile]]
+    ) -> None:
         """Of all that wait at a listener."""
         with contextlib.ExitStack() as stack:
             listener = stack.enter_context(borrowed(file.local))
-            socks = [stack.enter_context(borrowed(client.local)) for _, client in clients]
             waiting = accept_queue(listener)[0]
+            if not waiting:
+                return
+            socks = [stack.enter_context(borrowed(client.local)) for _, client in clients]
             sent = any(map(has_sent, socks))
-            if sent and waiting != len(clients):
+            ours_alone = waiting == len(clients) or not self._has_others(at.port)
+            if sent and not ours_alone:
                 raise _refused(
                     clients[0][1],
                     socks[0],
@@ -180,11 +179,27 @@ class Streams:
                     needed="connections that were accepted",
                     do="try again once the program has accepted it",
                 )
-            if sent or waiting == len(clients) > 1:
-                turns = take_turns(listener, socks)
+            if ours_alone and (sent or waiting > 1 or waiting != len(clients)):
+                turns, self._gone[file.id] = take_turns(listener, socks, waiting)
             else:
                 turns = [Turn(number, flow.NOTHING) for number in range(len(socks))]
         self._turns.update(zip((ends for ends, _ in clients), turns, strict=True))
+
+    def _has_others(self, port: int) -> bool:
+        """Does one wait to be accepted there whose other end somebody has, outside the pod?"""
+        for (own, other), known in self._of_host.items():
+            if own[1] != port or known.inode or known.state not in WAITING:
+                continue
+            there = self._of_host.get((other, own))
+            host, its_port, scope = other
+            near = Address(host, its_port, 0, scope).loops_back or other[0] == own[0]
+            if (other, own) not in self._files and (not near or (there and there.inode)):
+                return True
+        return False
+
+    def gone(self, file: FrozenFile) -> list[Gone]:
+        """Who waits at a listener, and was closed."""
+        return self._gone.get(file.id, [])
 
     def wait_at(self, listener: socket.socket) -> int:
         """How many of the pod's own wait there."""

@@ -5,8 +5,9 @@ and who shares them by copy-on-write; what attributes.py lists of the address sp
 Kinds of mapping here: `anonymous` (private), `file` (private or shared; only pages that differ from
 the file travel), `object` (shared memory, files without a path, files that may not be read, mapped
 shared or private: their contents travel once, and of each process the pages that it wrote).
-Not carried: device memory, huge-page files, userfaultfd registrations, shadow stacks
-(refused); which pages were resident; the name of shared anonymous memory.
+Not carried: device memory, files of hugetlbfs, userfaultfd registrations, shadow stacks
+(refused); which pages were resident; the name of shared anonymous memory, and of shared huge pages
+without a file.
 
     mappings.py   what a mapping is of          runs.py        lists of addresses
     capture.py    from a frozen pod             restore.py     into a new process
@@ -20,6 +21,8 @@ Not carried: device memory, huge-page files, userfaultfd registrations, shadow s
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import partial
 
@@ -30,7 +33,7 @@ from ...linux.native import lib
 from ...shapes import NamesLivingOrNone
 from ...view.build import Build, BuildProcess, Stage
 from ...view.frozen import FrozenPod
-from ..common import sameness
+from ..common import huge, sameness
 from ..common.permission import can_open, may_open, open_anyway
 from ..room import Whole
 from . import attributes, needs, objects, policies
@@ -82,6 +85,7 @@ def capture(pod: FrozenPod) -> list[State]:
 
 def restore(states: list[State], build: Build) -> None:
     room = _Restore(states, build)
+    build.at(Stage.CLAIM, _claim_huge_pages, states, build)
     for state in states:
         build.at(Stage.CLAIM, _claim, state, build)
         build.at(Stage.SHARED, _open_closed, state, build)
@@ -137,6 +141,19 @@ def _claim(state: State, build: Build) -> None:
     for file in state.files:
         if file.path not in build.allow_changed:
             _claim_file(file)
+
+
+def _claim_huge_pages(states: list[State], build: Build) -> None:
+    private, shared = Counter[int](), dict[Hashable, tuple[int, int]]()
+    for m in (m for state in states for m in state.mappings if m.huge):
+        if m.kind == "anonymous":
+            private[m.huge] += m.end - m.start
+        else:
+            _, size = shared.get(m.object, (0, 0))
+            shared[m.object] = m.huge, max(size, m.offset + m.end - m.start)
+    for page, size in shared.values():
+        private[page] += size
+    huge.claim(private, build)
 
 
 def _exists(path: bytes) -> bool:

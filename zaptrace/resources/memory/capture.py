@@ -12,7 +12,18 @@ from ..common import sameness
 from ..common.aio import noted
 from ..common.inode import Inode, Inodes
 from . import attributes
-from .mappings import MappedFile, Mapping, Object, kind_of, name_of, protection, refuse, segment_of
+from .mappings import (
+    MappedFile,
+    Mapping,
+    Object,
+    is_private_huge,
+    kind_of,
+    name_of,
+    protection,
+    refuse,
+    refuse_segment,
+    segment_of,
+)
 from .objects import Objects
 from .pages import Pages, Piece, Saver
 from .runs import pack, pack_pairs
@@ -65,9 +76,12 @@ class Capture:
         self, process: FrozenProcess, m: procfs.Map, pages: Pages, saver: Saver
     ) -> Mapping:
         segment = segment_of(self._pod, m)
-        inode = self._inodes.mapped(m) if m.inode and segment is None else None
+        known = segment is None and not is_private_huge(m)
+        inode = self._inodes.mapped(m) if m.inode and known else None
         if segment is None:
             refuse(process, m, inode)
+        else:
+            refuse_segment(process, m)
         kind = kind_of(inode, m) if segment is None else "segment"
         held: list[Piece] = []
         guards: list[tuple[int, int]] = []
@@ -96,6 +110,7 @@ class Capture:
             name=name_of(m),
             guards=pack_pairs(guards),
             runs=pack(runs),
+            huge=m.huge,
         )
 
 

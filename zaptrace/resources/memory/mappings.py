@@ -26,6 +26,7 @@ from ...shapes import (
 )
 from ...view.frozen import FrozenPod, FrozenProcess
 from ..common import sameness
+from ..common.huge import PageSize
 from ..common.inode import Inode
 from ..common.permission import may_open
 
@@ -34,11 +35,13 @@ PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 
 _ANON_SHMEM = "[anon_shmem"
 
+HUGE_ANONYMOUS = "/anon_hugepage"
+"""The file that the kernel shows for huge pages without one."""
+
 _REFUSED = {
     "io": "memory of a device",
     "pf": "memory of a device",
     "sf": "memory of a DAX file",
-    "ht": "huge pages of hugetlbfs",
     "ss": "a shadow stack",
     "um": "a userfaultfd registration",
     "uw": "a userfaultfd registration",
@@ -62,6 +65,7 @@ class Mapping:
     name: Word  # of memory without a file (PR_SET_VMA_ANON_NAME)
     guards: Data  # pairs of addresses: ranges of guard pages
     runs: Data  # of private pages that hold something of their own
+    huge: PageSize = 0
 
     @property
     def object(self) -> tuple[int, int]:
@@ -89,7 +93,7 @@ class Mapping:
             of = (self.path, self.offset - self.start)
         elif self.kind == "object":
             of = (self.device, self.inode, self.offset - self.start)
-        return (self.kind, of, *(self.has(flag) for flag in ("gd", "nr", "dp")))
+        return (self.kind, of, self.huge, *(self.has(flag) for flag in ("gd", "nr", "dp")))
 
 
 @dataclass(frozen=True)
@@ -106,10 +110,16 @@ class Object:
     size: Size
     part: Part
     runs: Data  # offsets in the object
+    huge: PageSize = 0
 
     @property
     def key(self) -> tuple[int, int]:
         return self.device, self.inode
+
+
+def is_private_huge(m: procfs.Map) -> bool:
+    """Memory without a file; the kernel shows one of its own."""
+    return bool(m.huge) and not m.shared and m.name.startswith(HUGE_ANONYMOUS)
 
 
 def name_of(m: procfs.Map) -> str:
@@ -161,6 +171,8 @@ def refuse(process: FrozenProcess, m: procfs.Map, inode: Inode | None) -> None:
     for flag, what in _REFUSED.items():
         if flag in m.flags:
             raise unsupported(process, m, what)
+    if m.huge and not m.name.startswith((HUGE_ANONYMOUS, "/memfd:")):
+        raise unsupported(process, m, "huge pages of hugetlbfs")
     if inode is None:
         if m.name == "[uprobes]":
             raise unsupported(process, m, m.name)
@@ -175,6 +187,11 @@ def refuse(process: FrozenProcess, m: procfs.Map, inode: Inode | None) -> None:
             raise unsupported(process, m, "a file that cannot be reached by its name")
     elif m.shared and not may_open(inode.path, open_mode("mw" in m.flags)):
         raise unsupported(process, m, "a file that its mode forbids to open so again")
+
+
+def refuse_segment(process: FrozenProcess, m: procfs.Map) -> None:
+    if m.huge:
+        raise unsupported(process, m, "huge pages of a System V segment")
 
 
 def unsupported(process: FrozenProcess, m: procfs.Map, what: str) -> UnsupportedResource:

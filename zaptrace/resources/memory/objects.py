@@ -23,9 +23,9 @@ from ...linux import outside, procfs
 from ...linux.native import lib
 from ...linux.program import Program, give_back
 from ...view.frozen import FrozenPod, FrozenProcess
-from ..common import nameless
+from ..common import huge, nameless
 from ..common.inode import Inode
-from .mappings import PAGE, Object, is_anonymous_object
+from .mappings import HUGE_ANONYMOUS, PAGE, Object, is_anonymous_object
 from .pages import Pages, unreadable
 from .runs import Run, Span, pack, split, unpack, without
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _LOOK = 1 << 14  # pages that are asked about in one program
 _ZEROS = bytes(BITE)
 _MREMAP_MAYMOVE = 1
-_MEMORY = (b"/memfd:", b"/dev/zero", b"[anon_shmem")
+_MEMORY = (b"/memfd:", b"/dev/zero", b"[anon_shmem", os.fsencode(HUGE_ANONYMOUS))
 """Names of what never was a file."""
 
 
@@ -111,10 +111,14 @@ class Objects:
             size=reader.end,
             part=part,
             runs=pack(sorted(reader.runs)),
+            huge=users[0].map.huge,
         )
 
     def _is_in_memory(self, m: procfs.Map) -> bool:
-        """Whether what is not resident (nor swapped out) is a hole."""
+        """Whether what is not resident (nor swapped out) is a hole. Of huge pages mincore(2) tells
+        only which the process has looked at."""
+        if m.huge:
+            return False
         internal = m.name.startswith("/memfd:") or is_anonymous_object(m)
         return internal or m.device in self._in_memory
 
@@ -273,13 +277,14 @@ def make(object_: Object, build: Build) -> None:
             if not object_.code or not os.fstatvfs(file.fd).f_flag & os.ST_NOEXEC:
                 fd = os.dup(file.fd)
         if fd is None:
-            fd = os.memfd_create(object_.name)
+            fd = huge.memfd(object_.name, 0, object_.huge, build)
         build.provide_inode(object_.device, object_.inode, fd)
         _load(object_, build, fd)
 
 
 def _load(object_: Object, build: Build, fd: int) -> None:
     os.ftruncate(fd, object_.size)
+    write = huge.writer(fd, object_.huge)
     source = outside.open_file(build.image.path(object_.part), os.O_RDONLY, (stat.S_IFREG,))
     try:
         for run in unpack(object_.runs, 0, object_.size):
@@ -288,7 +293,7 @@ def _load(object_: Object, build: Build, fd: int) -> None:
                 data = os.pread(source, min(BITE, left), at)
                 if not data:
                     raise OSError(f"part {object_.part} is shorter than its runs")
-                os.pwrite(fd, data, run.start + at - run.offset)
+                write(data, run.start + at - run.offset)
                 at += len(data)
                 left -= len(data)
     finally:

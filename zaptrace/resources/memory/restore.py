@@ -15,6 +15,7 @@ from ...linux import addresses, outside
 from ...linux.native import lib
 from ...linux.program import Argument, Program, Row, give_back
 from ...view.build import Build, BuildProcess
+from ..common import huge
 from . import attributes, policies
 from .generations import Bytes, Pages
 from .mappings import PAGE, PROT_READ, PROT_WRITE, Mapping
@@ -122,7 +123,7 @@ def _fill_mapping(filling: _Filling, m: Mapping, runs: Pages, kept: Memory | Non
         protection = m.protection | (PROT_WRITE if m.has("ac") and not m.shared else 0)
         filling.map(m, m.start, m.end, protection)
         attributes.guarded_once(filling.program, m, m.start)
-        if protection != m.protection and not runs and m.kind == "anonymous":
+        if protection != m.protection and not runs and m.kind == "anonymous" and not m.huge:
             filling.touch(m)
     attributes.before_contents(filling.program, m, m.start, m.end)
     if protection & PROT_WRITE:
@@ -220,7 +221,7 @@ class _Filling:
         if m.kind == "anonymous":
             if m.has("dp"):
                 flags = _MAP_FIXED_NOREPLACE | _MAP_DROPPABLE
-            flags |= _MAP_ANONYMOUS
+            flags |= _MAP_ANONYMOUS | huge.flags(m.huge, self._build)
             self.program.call("mmap", start, size, protection, flags, -1, 0)
         elif whole := self._wholes.get(m.object):
             # Of shared memory a length of none means: once more, there.

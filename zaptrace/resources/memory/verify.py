@@ -13,6 +13,8 @@ from .runs import unpack, unpack_pairs
 def verify_objects(objects: list[Object], whole: Whole) -> None:
     whole.give_once("shared object", [one.key for one in objects])
     for one in objects:
+        if one.huge and one.size % one.huge:
+            raise bad("a shared object has a part of a huge page", found=f"{one.size} bytes")
         for run in unpack(one.runs, 0, one.size):
             whole.refuse_beyond(one.part, run.offset + run.end - run.start)
 
@@ -36,6 +38,8 @@ def _verify_mapping(m: Mapping, whole: Whole) -> None:
     place = f"the mapping at {m.start:#x}"
     if not m.start < m.end <= HIGHEST or (m.start | m.end | m.offset) % PAGE:
         raise bad(f"{place} is no range of pages", found=f"{m.start:#x} to {m.end:#x}")
+    if m.huge and (m.start | m.end | m.offset) % m.huge:
+        raise bad(f"{place} has a part of a huge page", found=f"{m.start:#x} to {m.end:#x}")
     if m.offset + m.end - m.start >= 1 << 63:
         raise bad(f"{place} goes beyond the end of any file", found=str(m.offset))
     if unknown := set(m.flags.split()) - KEPT:

@@ -146,6 +146,8 @@ def restore(states: list[State], build: Build) -> None:
         by_process.setdefault(state.vpid, []).append(state)
     for vpid, threads in by_process.items():
         build.at(Stage.THREADS, _make_threads, vpid, threads, build)
+    # Before epoll comes to see what is ready.
+    build.at(Stage.RESUME, _for_each, _send_pending, states, build)
     build.at(Stage.RESUME, build.last.append, lambda: _for_each(_set_own, states, build))
     build.at(Stage.RESUME, build.loads.append, lambda: _for_each(_load, states, build))
 
@@ -253,7 +255,7 @@ def _for_each(
 
 
 def _set_own(state: State, thread: Thread, build: Build) -> None:
-    thread.run(_own_rows(state, thread, build))
+    thread.run(_own_rows(state))
 
 
 def _load(state: State, thread: Thread, build: Build) -> None:
@@ -277,7 +279,7 @@ def _lost_its_restart(state: State) -> bool:
     return in_call and state.registers["rax"] == _RESTART_BLOCK
 
 
-def _own_rows(state: State, thread: Thread, build: Build) -> Program:
+def _own_rows(state: State) -> Program:
     program = Program()
     if state.clear_tid:
         program.call("set_tid_address", state.clear_tid)
@@ -290,10 +292,16 @@ def _own_rows(state: State, thread: Thread, build: Build) -> Program:
         stack = bytearray(state.alternate_stack)
         struct.pack_into("<i", stack, 8, flags & ~_SS_ONSTACK)
         program.call("sigaltstack", program.data(bytes(stack)), 0)
+    add_rows(program, state.attributes)
+    return program
+
+
+def _send_pending(state: State, thread: Thread, build: Build) -> None:
+    program = Program()
     for info in state.pending:
         (number,) = struct.unpack_from("<i", info)
         real = program.data(to_real(info, build.real_or_zero))
         rpid = build.process(state.vpid).rpid
         program.call("rt_tgsigqueueinfo", rpid, thread.rtid, number, real)
-    add_rows(program, state.attributes)
-    return program
+    if program:
+        thread.run(program)

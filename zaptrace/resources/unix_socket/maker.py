@@ -7,7 +7,6 @@ others stand alone. Where the other end is no more, a *mate* takes its part for 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import socket
@@ -22,10 +21,9 @@ from typing import TYPE_CHECKING
 from ...linux.native import lib
 from ...linux.program import Program
 from ..common.file import finish, opened
-from ..common.libc import checked, libc
 from ..common.options import GENERAL
 from ..common.permission import Permission
-from ..common.socket import set_filter, set_options
+from ..common.socket import disconnect, set_filter, set_options
 from . import diag as diag
 from .actors import NOBODY, Actors, Address
 from .fullness import Fullness
@@ -105,7 +103,7 @@ class Maker:
                 self._bind(state)
             if self._has_moved_on(state):
                 with self.held.use(state.ino) as sock:
-                    _disconnect(sock)
+                    disconnect(sock)
 
     def complete(self) -> None:
         """And hand them over to the build."""
@@ -438,11 +436,6 @@ def _accept(listener: socket.socket, rpid: int) -> socket.socket:
         if _UCRED.unpack(told)[0] == rpid:
             return accepted
         accepted.close()
-
-
-def _disconnect(sock: socket.socket) -> None:
-    unspecified = struct.pack("=H14x", socket.AF_UNSPEC)
-    checked(libc.connect(sock.fileno(), unspecified, ctypes.c_uint(len(unspecified))))
 
 
 @contextlib.contextmanager

@@ -1,0 +1,158 @@
+"""Several pods at a time, and the one that is meant by --latest."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.shell import Shell
+from harness.supervisors import eventually
+from zaptrace.supervisor import runtime
+
+SLEEP = ("--", "sleep", "600")
+
+
+@pytest.fixture
+def three(zaptrace: Shell) -> Shell:
+    for name in ("one", "two", "three"):
+        assert zaptrace("run", "-d", "--name", name, *SLEEP).returncode == 0
+    return zaptrace
+
+
+class TestStop:
+    def test_some(self, three: Shell) -> None:
+        done = three("stop", "one", "two", "one")
+        assert done.returncode == 0
+        assert sorted(done.stdout.splitlines()) == [
+            "one was ended by signal 15",
+            "two was ended by signal 15",
+        ]
+        assert runtime.pods(three.root) == ["three"]
+
+    def test_one_that_is_not_there_keeps_none_of_the_others(self, three: Shell) -> None:
+        done = three("stop", "one", "nobody", "two")
+        assert done.returncode == 3
+        assert "there is no pod 'nobody'" in done.stderr
+        assert runtime.pods(three.root) == ["three"]
+
+    def test_all_as_json(self, three: Shell) -> None:
+        done = three("stop", "--all", "--kill", "--json")
+        ended = [(one["pod"], one["status"]) for one in json.loads(done.stdout)]
+        assert ended == [("one", 9), ("three", 9), ("two", 9)]
+        assert runtime.pods(three.root) == []
+        nobody = three("stop", "--all")
+        assert (nobody.returncode, nobody.stderr) == (0, "zaptrace: no pod is running\n")
+
+    @pytest.mark.parametrize("argv", [("stop",), ("stop", "one", "--all")])
+    def test_none_or_both_is_wrong_usage(self, zaptrace: Shell, argv: tuple[str, ...]) -> None:
+        assert zaptrace(*argv).returncode == 2
+
+
+def test_the_latest_pod(three: Shell, tmp_path: Path) -> None:
+    image = tmp_path / "x.zap"
+    assert three("checkpoint", "--to", str(image), "--latest").returncode == 0
+    assert three("show", "--latest", "--json").returncode == 0
+    assert json.loads(three("show", "--latest", "--json").stdout)["pod"]["name"] == "three"
+    assert json.loads(three("ps", "--latest", "--json").stdout)["name"] == "three"
+    assert three("signal", "--latest", "TERM").returncode == 0
+    assert three("wait", "three").returncode == 143
+    assert three("wait", "--latest").stdout == "three was ended by signal 15\n"
+    assert three("stop", "--latest").stdout == "two was ended by signal 15\n"
+    assert three("restore", "--latest", "-d").stdout == "three\n"
+    assert three("logs", "--latest").returncode == 0
+    assert three("run", "--", "echo", "--latest").stdout == "--latest\n"
+
+
+def test_no_latest(zaptrace: Shell, tmp_path: Path) -> None:
+    done = zaptrace("stop", "--latest")
+    assert (done.returncode, "there is no latest pod" in done.stderr) == (3, True)
+    done = zaptrace("restore", "--latest")
+    assert (done.returncode, "there is no latest image" in done.stderr) == (7, True)
+
+
+def test_an_image_is_replaced_when_the_new_one_is_whole(zaptrace: Shell, tmp_path: Path) -> None:
+    assert zaptrace("run", "-d", "--name", "web", *SLEEP).returncode == 0
+    image = tmp_path / "web.zap"
+    first = zaptrace("checkpoint", "web", "--to", str(image), "--codec", "none")
+    assert first.returncode == 0 and " of " not in first.stdout
+    before = image.stat().st_ino
+    again = zaptrace("checkpoint", "web", "--to", str(image))
+    assert (again.returncode, "--overwrite" in again.stderr) == (7, True)
+    over = zaptrace("checkpoint", "web", "--to", str(image), "--overwrite", "--stop")
+    assert over.returncode == 0 and " of " in over.stdout, over.stderr
+    assert image.stat().st_ino != before
+    assert [path.name for path in tmp_path.iterdir()] == ["web.zap"], (
+        "nothing is left of the former"
+    )
+    size = sum(path.stat().st_size for path in image.iterdir() if path.name != "manifest")
+    parts = json.loads(zaptrace("show", str(image), "--json").stdout)["parts"]
+    assert {part["codec"] for part in parts.values()} == {"zstd"}
+    assert sum(part["stored"] for part in parts.values()) == size
+    assert zaptrace("restore", str(image), "-d").returncode == 0
+
+
+def test_what_is_no_image_is_not_replaced(zaptrace: Shell, tmp_path: Path) -> None:
+    assert zaptrace("run", "-d", "--name", "web", *SLEEP).returncode == 0
+    (tmp_path / "photos").mkdir()
+    done = zaptrace("checkpoint", "web", "--to", str(tmp_path / "photos"), "--overwrite")
+    assert (done.returncode, "something that is no image" in done.stderr) == (7, True)
+    assert (tmp_path / "photos").is_dir()
+
+
+def test_several_move_at_once(zaptrace: Shell) -> None:
+    fake = Shell(zaptrace.root, "harness.fake_pod")
+    for name in ("one", "two", "three"):
+        assert fake("run", "-d", "--name", name, *SLEEP).returncode == 0
+    done = fake("migrate", "one", "nobody", "two", "tcp://there:1")
+    assert done.returncode == 3
+    assert sorted(line.split(":")[0] for line in done.stdout.splitlines()) == [
+        "one runs at tcp",
+        "two runs at tcp",
+    ]
+    assert runtime.pods(fake.root) == ["three"]
+    moved = json.loads(fake("migrate", "--all", "tcp://there:1", "--json").stdout)
+    assert [(one["pod"], one["to"]) for one in moved] == [("three", "tcp://there:1")]
+    assert fake("migrate", "--all", "--name", "x", "tcp://there:1").returncode == 2
+
+
+_LISTENS = """
+import socket, sys
+door = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+print("up", flush=True)
+while True:
+    door.accept()[0].close()
+"""
+
+
+def test_a_second_one_listens_at_another_port(zaptrace: Shell, tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as two,
+    ):
+        first, second = one.getsockname()[1], two.getsockname()[1]
+    image = str(tmp_path / "web.zap")
+    listens = (sys.executable, "-c", _LISTENS, str(first))
+    assert zaptrace("run", "-d", "--name", "web", "--", *listens).returncode == 0
+    eventually(lambda: zaptrace("logs", "web").stdout == "up\n")
+    assert zaptrace("checkpoint", "web", "--to", image).returncode == 0
+    done = zaptrace("restore", image, "-d", "--name", "web-2", "--port", f"{first}={second}")
+    assert done.returncode == 0, done.stderr
+    for port in (first, second):
+        socket.create_connection(("127.0.0.1", port), timeout=20).close()
+    for wrong in ("80", "80=", "0=1", "1=65536"):
+        assert zaptrace("restore", image, "--port", wrong).returncode == 2
+
+
+def test_what_was_on_a_terminal_is_shown_when_asked_for(zaptrace: Shell, tmp_path: Path) -> None:
+    image = str(tmp_path / "sh.zap")
+    said = ("--", "sh", "-c", "echo a secret; sleep 600")
+    assert zaptrace("run", "-d", "-t", "--name", "sh", *said).returncode == 0
+    eventually(lambda: "a secret" in zaptrace("logs", "sh").stdout)
+    assert zaptrace("checkpoint", "sh", "--to", image).returncode == 0
+    secret = b"a secret".hex()
+    assert secret not in zaptrace("show", image, "--json").stdout
+    assert secret in zaptrace("show", image, "--json", "--scrollback").stdout
