@@ -17,6 +17,7 @@ from harness.world import (
     require_mbind,
     require_pidfd_getfd,
     require_root,
+    require_unshare,
 )
 from zaptrace.linux.procfs import status
 
@@ -52,6 +53,7 @@ _NEEDS = {
     "pidfd_getfd": require_pidfd_getfd,
     "memory_policy": require_mbind,
     "huge_pages": require_huge_pages,
+    "unshared": require_unshare,
 }
 """What a container's profile denies to the program itself, or a host may not have."""
 

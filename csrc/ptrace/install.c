@@ -37,11 +37,6 @@ zt_stub_code zt_stub_vdso(void)
     return (zt_stub_code){ZT_STUB_VDSO, zt_vdso_image, sizeof zt_vdso_image};
 }
 
-static int put(zt_stopped thread, zt_stub_code code, zt_err *err)
-{
-    return zt_mem_put(thread.rtid, code.address, code.bytes, code.size, err);
-}
-
 static uint64_t at_host(const zt_host_vdso *host, uint64_t offset)
 {
     return offset ? ZT_STUB_HOST + offset - (uint64_t)host->lowest : 0;
@@ -165,16 +160,24 @@ static uint32_t rows_of(const zt_host_vdso *host, uint64_t vdso, zt_program_row 
     return count;
 }
 
-static int fill_region(way *way, const zt_host_vdso *host, int64_t clock_offset_ns, uint64_t vdso,
+static int fill_region(way *way, const zt_host_vdso *host, int64_t clock_offset_ns, uint64_t entry, uint64_t vdso,
                        const zt_regs *before, zt_err *err)
 {
     zt_program_row rows[ZT_HOST_PARTS + 5];
     const uint32_t count = rows_of(host, vdso, rows);
+    const struct zt_vdso_params params = params_of(host, clock_offset_ns);
+    const zt_stub_code interpreter = zt_stub_interpreter(), image = zt_stub_vdso();
+    const uint64_t ours = ZT_STUB_VDSO;
+    const zt_mem_piece pieces[] = {
+        {interpreter.address, interpreter.bytes, interpreter.size},
+        {image.address, image.bytes, image.size},
+        {ZT_VDSO_PARAMS, &params, sizeof params},
+        {ROWS, rows, count * sizeof *rows},
+        {entry, &ours, sizeof ours}, /* in its auxv */
+    };
     zt_regs regs = *before;
     zt_arch_enter_program(&regs, ROWS, count);
-    if (put(way->thread, zt_stub_interpreter(), err) || put(way->thread, zt_stub_vdso(), err) ||
-        zt_stub_set_params(way->thread.rtid, host, clock_offset_ns, err) ||
-        zt_mem_put(way->thread.rtid, ROWS, rows, count * sizeof *rows, err) ||
+    if (zt_mem_put_all(way->thread.rtid, pieces, sizeof pieces / sizeof *pieces, err) ||
         zt_stopped_set_regs(way->thread, &regs, err) || to_trapped_call(way, err) ||
         zt_stopped_get_regs(way->thread, &regs, err))
         return -1;
@@ -201,7 +204,7 @@ int zt_stub_install(zt_stopped thread, const zt_host_vdso *host, int64_t clock_o
     if (!entry)
         return zt_fail(err, ZT_ERR_OS, 0, "a new program has no vDSO");
     if (zt_stopped_set_mask(thread, ~0ull, err) || map_region(&way, vdso, &before, err) ||
-        fill_region(&way, host, clock_offset_ns, vdso, &before, err))
+        fill_region(&way, host, clock_offset_ns, entry, vdso, &before, err))
         return -1;
     zt_arch_skip_call(&before); /* of the stub's end; execve is over */
     zt_arch_set_result(&before, 0);
@@ -213,6 +216,5 @@ int zt_stub_install(zt_stopped thread, const zt_host_vdso *host, int64_t clock_o
         return -1;
     if (way.stopped)
         kill(thread.rtid, SIGSTOP);
-    const uint64_t ours = ZT_STUB_VDSO;
-    return zt_mem_put(thread.rtid, entry, &ours, sizeof ours, err);
+    return 0;
 }

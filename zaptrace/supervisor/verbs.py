@@ -201,6 +201,7 @@ class Verbs:
                 found = of.pod.processes()
                 inside = any(process.rpid == asking for process in found)
                 told = {"processes": list(map(as_dict, found))}
+                told["answered"] = list(map(as_dict, of.engine.refusals(of.pod)))
                 return facts | told | ({"inside": True} if inside else {})
 
             self._run(request, look)
