@@ -37,6 +37,7 @@ GO_ON = {
     "running_pi": "mutexes go from hand to hand",
     "running_short_answers": "the same",
     "running_signal_waits": "signals come and go",
+    "running_stopped_execs": "children come, are stopped, and go",
     "running_unaccepted": "it connects and accepts",
     "running_vforks": "it has children",
     "stub_undone": "what it did away with is laid again, and the sizes of its memory show it",

@@ -5,7 +5,9 @@
  *   at the trapped call   that follows it there: the region is there, and is filled; the rows are run
  *   at the stub's end     it is made what it was, and begins
  *
- * All signals but SIGKILL and SIGSTOP are blocked meanwhile. */
+ * All signals but SIGKILL and SIGSTOP are blocked meanwhile. By SIGSTOP its process is stopped at once, as the
+ * kernel does it, for its parent, and for SIGCONT, which may come right behind; this thread alone is driven on
+ * (ptrace(2), group-stop) to where it rests. */
 #include <elf.h>
 #include <signal.h>
 #include <string.h>
@@ -74,15 +76,16 @@ static zt_program_row protect(uint64_t start, uint64_t end, int protection)
 typedef struct way {
     zt_stopped thread;
     bool seen_stop; /* a freeze or a stop of its process came meanwhile: it shows once more when it comes to rest */
-    bool stopped;   /* SIGSTOP came, and is still to be given */
 } way;
 
 static int to_trapped_call(way *way, zt_err *err)
 {
     zt_stop stop;
+    int signal = 0;
     for (;;) {
-        if (zt_stopped_resume(way->thread, ZT_TO_EVENT, 0, err) || zt_stop_wait(way->thread.rtid, &stop, err))
+        if (zt_stopped_resume(way->thread, ZT_TO_EVENT, signal, err) || zt_stop_wait(way->thread.rtid, &stop, err))
             return -1;
+        signal = 0;
         switch (stop.kind) {
         case ZT_STOP_SECCOMP:
             return 0;
@@ -98,7 +101,7 @@ static int to_trapped_call(way *way, zt_err *err)
             if (stop.kind != ZT_STOP_SIGNAL || stop.value != SIGSTOP)
                 return zt_fail(err, ZT_ERR_STATE, 0, "a stop of kind %d (%d) before its first instruction", stop.kind,
                                stop.value);
-            way->stopped = true;
+            signal = SIGSTOP;
         }
     }
 }
@@ -106,11 +109,12 @@ static int to_trapped_call(way *way, zt_err *err)
 /* To rest, with everything blocked: no signal but SIGSTOP can come. */
 static int to_rest(way *way, zt_stop *ret, zt_err *err)
 {
+    int signal = 0;
     do {
-        if (zt_interrupt(way->thread.rtid, err) || zt_stopped_resume(way->thread, ZT_TO_EVENT, 0, err) ||
+        if (zt_interrupt(way->thread.rtid, err) || zt_stopped_resume(way->thread, ZT_TO_EVENT, signal, err) ||
             zt_stop_wait(way->thread.rtid, ret, err))
             return -1;
-        way->stopped = way->stopped || (ret->kind == ZT_STOP_SIGNAL && ret->value == SIGSTOP);
+        signal = ret->kind == ZT_STOP_SIGNAL && ret->value == SIGSTOP ? SIGSTOP : 0;
     } while (ret->kind != ZT_STOP_REST && ret->kind != ZT_STOP_GROUP && ret->kind != ZT_STOP_EXITED);
     return ret->kind == ZT_STOP_EXITED ? zt_stop_fail_ended(*ret, err) : 0;
 }
@@ -210,11 +214,9 @@ int zt_stub_install(zt_stopped thread, const zt_host_vdso *host, int64_t clock_o
     zt_arch_set_result(&before, 0);
     if (zt_stopped_set_regs(thread, &before, err))
         return -1;
-    if ((rest || way.seen_stop || way.stopped) && to_rest(&way, ret, err))
+    if ((rest || way.seen_stop) && to_rest(&way, ret, err))
         return -1;
     if (zt_stopped_set_mask(thread, mask, err))
         return -1;
-    if (way.stopped)
-        kill(thread.rtid, SIGSTOP);
     return 0;
 }
