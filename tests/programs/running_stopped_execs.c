@@ -7,13 +7,14 @@ int main(int argc, char **argv)
 	if (argc > 1)
 		return 7;
 	zt_say_ready();
-	for (int i = 0; i < 100 || !zt_may_go(); i++) {
+	for (int i = 0; i < 300 || !zt_may_go(); i++) {
 		pid_t child = zt_must(fork());
 		if (child == 0) {
 			execl("/proc/self/exe", argv[0], "again", NULL);
 			_exit(1);
 		}
-		zt_sleep_ns(i % 50 * ZT_MS / 20);
+		if (i % 4 == 2)
+			zt_sleep_ns(i % 50 * ZT_MS / 50);
 		zt_must(kill(child, SIGSTOP));
 		if (i % 4 == 3) { /* it is seen to stop, or has ended */
 			zt_same(waitpid(child, &status, WUNTRACED), child);
