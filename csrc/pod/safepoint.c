@@ -37,8 +37,8 @@ static bool is_trap(zt_stop stop)
 /* Also behind a call that it made of the kernel: those are of clocks, and are never made again. */
 static bool in_vdso(const zt_regs *regs)
 {
-    return (regs->rip >= ZT_STUB_VDSO && regs->rip < ZT_STUB_BASE + ZT_STUB_TEXT_SIZE) ||
-           (regs->rip >= ZT_STUB_HOST && regs->rip < ZT_STUB_HOST + ZT_STUB_HOST_SIZE);
+    return (regs->rip >= ZT_STUB_VDSO && regs->rip < ZT_STUB_INTERPRETER) ||
+           (regs->rip > ZT_STUB_ISSUED && regs->rip < ZT_STUB_HOST + ZT_STUB_HOST_SIZE);
 }
 
 /* Up to the SIGTRAP of the last step: one that is left pending would be the program's. That signal is
