@@ -1,8 +1,8 @@
 # make demo    watch a pod move between two host servers and back
 # make test    everything that has to hold
 # make build   the .venv with zaptrace in it, ready to use: .venv/bin/zaptrace
-# make container    the tests that matter there as a stock container's processes run: under its seccomp
-#              profile, without capabilities (ZAPTRACE_CONTAINER=all: every test)
+# make container    everything once more, as a stock container's processes run: under its seccomp profile,
+#              without capabilities
 # make lint    ruff, the types (mypy, strict for zaptrace/), and the layout of csrc/ (clang-format)
 # make asan    the tracer's tests with the extension under ASan and UBSan
 # make wheel   dist/: source archive and wheels, and the demo from one of them, newly installed
@@ -32,18 +32,7 @@ BIN := $(VENV)/bin
 SOURCES := setup.py pyproject.toml $(shell find csrc -type f -not -name '*.pyc' 2>/dev/null)
 JOBS ?= $(shell n=$$(($$(nproc) * 2)); echo $$((n > 8 ? 8 : n)))
 
-# Of the programs in flavours those that look, make and move; one each is enough for a second pass.
-CONTAINER_TESTS := tests/test_programs.py tests/demo tests/supervisor tests/cli tests/view \
-	tests/real/test_container.py
-CONTAINER_FLAVOURS := resume restore migrate
-CONTAINER_BUT := -k "not three_times_over"
-ifeq ($(ZAPTRACE_CONTAINER),all)
-CONTAINER_TESTS := tests
-CONTAINER_FLAVOURS :=
-CONTAINER_BUT :=
-endif
-IN_CONTAINER = ZAPTRACE_TEST_FLAVOURS="$(CONTAINER_FLAVOURS)" $(BIN)/python tests/harness/container.py \
-	$(BIN)/pytest -q --tb=short $(CONTAINER_TESTS) $(CONTAINER_BUT)
+IN_CONTAINER = $(BIN)/python tests/harness/container.py $(BIN)/pytest -q --tb=short
 
 DRAWS = $(BIN)/python -c 'import matplotlib' 2>/dev/null || $(BIN)/pip install -qq 'matplotlib>=3.6'
 

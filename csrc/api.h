@@ -191,9 +191,12 @@ typedef struct zt_call_stops {
     uint64_t entered;  /* stops on the way in */
     uint64_t left;     /* and on the way out */
     uint64_t answered; /* of those on the way in: the kernel was not asked */
+    uint64_t refused;  /* of those: the table says so */
+    char who[32];      /* the name of the program that was refused last */
 } zt_call_stops;
 uint64_t zt_pod_stops(zt_pod *pod, int32_t kind);
 /* Number zt_call_count() is of all calls that have no row. */
+int32_t zt_call_refusal(int32_t nr); /* the errno that it is refused with, or 0 */
 void zt_pod_call_stops(zt_pod *pod, int32_t nr, zt_call_stops *ret);
 
 /* --- the store: what rooms of the tracer note, see pod/store.h */

@@ -199,8 +199,6 @@ def fate(row: Row | None, *, moved: bool) -> Fate:
     conditions = row.stops_if(moved=moved)
     if conditions is None:
         return ALLOWED
-    if isinstance(row.behaviour, Refuse):
-        return Fate(RET_ERRNO | row.behaviour.number, conditions)
     return Fate(RET_TRACE, conditions)
 
 

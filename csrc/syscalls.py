@@ -9,7 +9,7 @@ seccomp filters of the C half.
     Translate   ids in arguments or in the result are swapped by the table alone
     Answer      never reaches the kernel; the result comes from us
     Hook        a function of the room looks at it, before (enter) and/or after (exit) the kernel
-    Refuse      an errno, on purpose, given by the filter itself
+    Refuse      an errno, on purpose; the tracer gives it, and counts it (zaptrace ps POD)
 
 A number with no row answers ENOSYS: an unknown call could make state that cannot be carried.
 
@@ -574,6 +574,8 @@ TABLE: tuple[Room, ...] = (
         Row("clone3", ENTER, x86_64=435,
             note="its flags, and set_tid, lie in memory where the filter cannot look; glibc is told ENOSYS "
                  "when it makes a thread by it, and makes it by clone"),
+        Row("unshare", BOTH, x86_64=272,
+            note="no new namespaces; what was shared is the thread's own from then on"),
         Row("execve", x86_64=59, note=EXEC_EVENT),
         Row("execveat", x86_64=322, note=EXEC_EVENT),
         Row("exit", x86_64=60),
@@ -909,11 +911,11 @@ TABLE: tuple[Room, ...] = (
         Row("socket", x86_64=41),
         Row("socketpair", x86_64=53),
         Row("bind", EXIT, x86_64=49,
-            note="noted: the directory that a unix socket's relative path begins in"),
+            note="noted: where a unix socket's relative path begins, and ports that the kernel chose"),
         Row("listen", x86_64=50),
-        Row("accept", x86_64=43, eintr=True),
-        Row("accept4", x86_64=288, eintr=True),
-        Row("connect", x86_64=42, eintr=True),
+        Row("accept", BOTH, x86_64=43, addresses=True, eintr=True, note=OTHER_ADDRESS),
+        Row("accept4", BOTH, x86_64=288, addresses=True, eintr=True, note=OTHER_ADDRESS),
+        Row("connect", ENTER, x86_64=42, addresses=True, eintr=True, note=OTHER_ADDRESS),
         Row("shutdown", x86_64=48),
         Row("getsockname", BOTH, x86_64=51, addresses=True, note=OTHER_ADDRESS),
         Row("getpeername", BOTH, x86_64=52, addresses=True, note=OTHER_ADDRESS),
@@ -1023,7 +1025,6 @@ TABLE: tuple[Room, ...] = (
     ),
     _room(
         "namespace", "Namespaces and mounts",
-        Row("unshare", Refuse("EPERM"), x86_64=272, note=ONE_SET),
         Row("setns", Refuse("EPERM"), x86_64=308, note=ONE_SET),
         Row("mount", x86_64=165, note=CAPABILITY),
         Row("umount2", x86_64=166, note=CAPABILITY),

@@ -113,7 +113,6 @@ def test_what_the_hosts_page_names_is_there():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"\bmake (\w+)", hosts):
         assert re.search(rf"^{target}:", makefile, re.M), target
-    assert "ZAPTRACE_CONTAINER),all" in makefile
 
 
 def test_the_page_of_what_is_carried_has_each_program():

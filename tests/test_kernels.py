@@ -78,6 +78,8 @@ def test_what_has_to_be_refused(scripts: Any):
 
     assert refusal("threads", new, old) == "lacks features"
     assert refusal("threads@v2", new, old) is refusal("threads", four, old) is None
+    assert refusal("xstate@v2", new, four) is None  # it has the registers that were used
+    assert refusal("protection_keys@v2", four, new) == "pkey_alloc(0, 0) is 1, not -1"
     assert refusal("high_addresses@v2", old, four) == "addresses of 56 bits"
     assert refusal("high_addresses@v2", old, new) is None
     again = scripts.machine.Machine("7", "Haswell,+la57")

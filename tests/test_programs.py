@@ -17,6 +17,7 @@ from harness.world import (
     require_mbind,
     require_pidfd_getfd,
     require_root,
+    require_unshare,
 )
 from zaptrace.linux.procfs import status
 
@@ -36,6 +37,7 @@ GO_ON = {
     "running_pi": "mutexes go from hand to hand",
     "running_short_answers": "the same",
     "running_signal_waits": "signals come and go",
+    "running_stopped_execs": "children come, are stopped, and go",
     "running_unaccepted": "it connects and accepts",
     "running_vforks": "it has children",
     "stub_undone": "what it did away with is laid again, and the sizes of its memory show it",
@@ -52,6 +54,7 @@ _NEEDS = {
     "pidfd_getfd": require_pidfd_getfd,
     "memory_policy": require_mbind,
     "huge_pages": require_huge_pages,
+    "unshared": require_unshare,
 }
 """What a container's profile denies to the program itself, or a host may not have."""
 

@@ -27,6 +27,8 @@ class Log:
 
     def __init__(self) -> None:
         self._places: list[tuple[int, Callable[[str, str], object]]] = []
+        self.wanted: tuple[str | None, str | None] = None, None
+        """A file for the log of supervisors that we start, and how much; they are told with their job."""
 
     def to(self, place: Callable[[str, str], object], least: str = "INFO") -> None:
         """From now on `place(level, text)` is told, of this level and above."""

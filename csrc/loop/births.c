@@ -40,15 +40,22 @@ static void correct_tid_words(const zt_task *maker, const zt_task *child, const 
         zt_mem_put(child->rtid.n, asked->child_tid, &vtid, sizeof vtid, &ignored);
 }
 
-/* Wait until a newborn is in its first stop: it is on the way there, or dies. */
-static int await_birth(zt_pod *pod, int32_t rtid, zt_stop *ret, zt_err *err)
+/* A newborn is on the way to its first stop, or dies. If it is not wanted there, *ret may stay empty. */
+static int first_stop(zt_pod *pod, int32_t rtid, bool wanted, zt_stop *ret, zt_err *err)
 {
-    int status = (int)zt_intmap_get(&pod->early, rtid) - 1;
-    if (status < 0)
-        return zt_stop_wait(rtid, ret, err);
+    const uintptr_t early = zt_intmap_get(&pod->early, rtid);
+    if (!early)
+        return wanted ? zt_stop_wait(rtid, ret, err) : zt_stop_take(rtid, ret, err);
     zt_intmap_remove(&pod->early, rtid);
-    *ret = zt_stop_of(rtid, status);
+    *ret = zt_stop_of(rtid, (int)early - 1);
     return 0;
+}
+
+/* Must it be in its first stop when we take it in? Where nothing of it is changed then, the loop meets it there. */
+static bool is_wanted_stopped(zt_pod *pod, const zt_task *maker, int32_t rtid, bool vfork)
+{
+    return pod->moved || pod->freezing || maker->in_call || vfork ||
+           zt_idtable_choose(&pod->ids, (zt_rpid){rtid}).n != rtid;
 }
 
 static int give_back_its_args(const zt_task *maker, zt_stopped thread, zt_regs *regs, zt_err *err)
@@ -100,7 +107,7 @@ int zt_loop_forked(zt_pod *pod, zt_task *maker, bool vfork, zt_stop *ret_child, 
     int32_t rtid = (int32_t)message;
     if (zt_pod_task(pod, rtid))
         return 0; /* adopted already, when it seemed that nobody would tell of it */
-    if (await_birth(pod, rtid, ret_child, err)) {
+    if (first_stop(pod, rtid, is_wanted_stopped(pod, maker, rtid, vfork), ret_child, err)) {
         *ret_child = (zt_stop){0};
         return err->kind == ZT_ERR_GONE ? name_dead_child(pod, maker, rtid, err) : -1;
     }

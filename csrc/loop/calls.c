@@ -35,6 +35,11 @@ static zt_verdict decide(zt_pod *pod, zt_task *task, const zt_row *row, zt_call 
         call->answer = -ENOSYS;
         return ZT_ANSWERED;
     }
+    if (row->class == ZT_REFUSE) {
+        zt_counts_refused(&pod->counts, call->nr, task->rtid.n);
+        call->answer = -row->refuse_errno;
+        return ZT_ANSWERED;
+    }
     if (!translate_args(pod, row, call)) {
         call->answer = -ESRCH;
         return ZT_ANSWERED;

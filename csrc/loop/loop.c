@@ -219,6 +219,20 @@ static int on_signal(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
 
 /* --- the stops */
 
+/* A maker is about to go on. The kernel tells of a process that we launched before all others: one that makes
+ * threads over and over would keep us from seeing them end. So two others come in between, if they wait. */
+static int let_others_catch_up(zt_pod *pod, zt_err *err)
+{
+    if (pod->catching_up)
+        return 0;
+    pod->catching_up = true;
+    int took = 1;
+    for (int i = 0; i < 2 && took > 0; i++)
+        took = zt_loop_step(pod, WNOHANG, err);
+    pod->catching_up = false;
+    return took < 0 ? -1 : 0;
+}
+
 static int handle(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
 {
     zt_onward onward;
@@ -246,7 +260,11 @@ static int handle(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
         task->process->segv = 0; /* it has begun, and what it makes of SIGSEGV is its own */
         if (zt_loop_on_fork(pod, task, stop.kind == ZT_STOP_VFORK, &hold, err))
             return -1;
-        return hold ? 0 : run(pod, task, 0, err);
+        if (hold)
+            return 0;
+        if (let_others_catch_up(pod, err))
+            return -1;
+        return zt_pod_task(pod, stop.rtid) == task ? run(pod, task, 0, err) : 0;
     case ZT_STOP_EXEC:
         if (zt_loop_on_exec(pod, stop, &task, &rests, err))
             return -1;

@@ -2,6 +2,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "../base/proc.h"
 
 int zt_counts_create(zt_counts *counts)
 {
@@ -28,4 +31,13 @@ void zt_counts_stop(zt_counts *counts, zt_stop stop)
 zt_call_stops *zt_counts_of(zt_counts *counts, int32_t nr)
 {
     return &counts->calls[nr >= 0 && nr < zt_call_count() ? nr : zt_call_count()];
+}
+
+void zt_counts_refused(zt_counts *counts, int32_t nr, int32_t rtid)
+{
+    zt_call_stops *of = zt_counts_of(counts, nr);
+    of->refused++;
+    if (zt_proc_read(rtid, "comm", of->who, sizeof of->who))
+        of->who[0] = 0; /* it is being killed */
+    of->who[strcspn(of->who, "\n")] = 0;
 }

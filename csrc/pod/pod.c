@@ -201,6 +201,11 @@ void zt_pod_has_own_files(zt_pod *pod, zt_task *task)
     task->shares.files = ++pod->last_share;
 }
 
+void zt_pod_has_own_directory(zt_pod *pod, zt_task *task)
+{
+    task->shares.directory = ++pod->last_share;
+}
+
 void zt_pod_made_by(zt_task *task, zt_task *maker, uint64_t clone_flags)
 {
     const zt_shares *theirs = &maker->shares;

@@ -41,6 +41,7 @@ struct zt_pod {
     int32_t root_status;
     zt_intmap awaited; /* rtid -> fd of a pipe: pod/awaited.h */
 
+    bool catching_up;     /* loop.c: within the stop of a maker */
     atomic_bool freezing; /* threads that come to rest stay so */
     bool may_have_siblings; /* CLONE_PARENT: a process may leave children that it has not made */
     int32_t expected_vpid;
@@ -85,6 +86,7 @@ static inline bool zt_pod_shall_rest(const zt_pod *pod, const zt_task *task)
 void zt_pod_made_by(zt_task *task, zt_task *maker, uint64_t clone_flags);
 void zt_pod_has_executed(zt_pod *pod, zt_task *task);
 void zt_pod_has_own_files(zt_pod *pod, zt_task *task);
+void zt_pod_has_own_directory(zt_pod *pod, zt_task *task);
 
 /* Tell whoever runs the pod something that he should know, as it is nobody's answer. */
 void zt_pod_tell(zt_pod *pod, const char *text);

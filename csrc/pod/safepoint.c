@@ -34,10 +34,11 @@ static bool is_trap(zt_stop stop)
     return stop.kind == ZT_STOP_SIGNAL && stop.value == SIGTRAP;
 }
 
+/* Also behind a call that it made of the kernel: those are of clocks, and are never made again. */
 static bool in_vdso(const zt_regs *regs)
 {
-    return (regs->rip >= ZT_STUB_VDSO && regs->rip < ZT_STUB_BASE + ZT_STUB_TEXT_SIZE) ||
-           (regs->rip >= ZT_STUB_HOST && regs->rip < ZT_STUB_HOST + ZT_STUB_HOST_SIZE);
+    return (regs->rip >= ZT_STUB_VDSO && regs->rip < ZT_STUB_INTERPRETER) ||
+           (regs->rip > ZT_STUB_ISSUED && regs->rip < ZT_STUB_HOST + ZT_STUB_HOST_SIZE);
 }
 
 /* Up to the SIGTRAP of the last step: one that is left pending would be the program's. That signal is
@@ -83,15 +84,13 @@ int zt_pod_to_safe_point(zt_task *task, zt_err *err)
     zt_regs regs;
     if (zt_stopped_get_regs(thread, &regs, err) || abort_restartable_sequence(thread, &regs, err))
         return -1;
-    if (zt_arch_call_nr(&regs) < 0 && in_vdso(&regs))
-        return rest_behind_vdso(thread, &regs, err);
-    return 0;
+    return in_vdso(&regs) ? rest_behind_vdso(thread, &regs, err) : 0;
 }
 
 int zt_pod_signal_behind_vdso(zt_task *task, zt_regs *regs, const siginfo_t *info, zt_err *err)
 {
     zt_stopped thread = zt_task_stopped(task);
-    if (zt_arch_call_nr(regs) >= 0 || !in_vdso(regs))
+    if (!in_vdso(regs))
         return 0;
     return step_out_of_vdso(thread, regs, err) || zt_stopped_set_siginfo(thread, info, err) ? -1 : 0;
 }

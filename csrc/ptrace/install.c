@@ -5,7 +5,9 @@
  *   at the trapped call   that follows it there: the region is there, and is filled; the rows are run
  *   at the stub's end     it is made what it was, and begins
  *
- * All signals but SIGKILL and SIGSTOP are blocked meanwhile. */
+ * All signals but SIGKILL and SIGSTOP are blocked meanwhile. By SIGSTOP its process is stopped at once, as the
+ * kernel does it, for its parent, and for SIGCONT, which may come right behind; this thread alone is driven on
+ * (ptrace(2), group-stop) to where it rests. */
 #include <elf.h>
 #include <signal.h>
 #include <string.h>
@@ -35,11 +37,6 @@ zt_stub_code zt_stub_interpreter(void)
 zt_stub_code zt_stub_vdso(void)
 {
     return (zt_stub_code){ZT_STUB_VDSO, zt_vdso_image, sizeof zt_vdso_image};
-}
-
-static int put(zt_stopped thread, zt_stub_code code, zt_err *err)
-{
-    return zt_mem_put(thread.rtid, code.address, code.bytes, code.size, err);
 }
 
 static uint64_t at_host(const zt_host_vdso *host, uint64_t offset)
@@ -79,15 +76,16 @@ static zt_program_row protect(uint64_t start, uint64_t end, int protection)
 typedef struct way {
     zt_stopped thread;
     bool seen_stop; /* a freeze or a stop of its process came meanwhile: it shows once more when it comes to rest */
-    bool stopped;   /* SIGSTOP came, and is still to be given */
 } way;
 
 static int to_trapped_call(way *way, zt_err *err)
 {
     zt_stop stop;
+    int signal = 0;
     for (;;) {
-        if (zt_stopped_resume(way->thread, ZT_TO_EVENT, 0, err) || zt_stop_wait(way->thread.rtid, &stop, err))
+        if (zt_stopped_resume(way->thread, ZT_TO_EVENT, signal, err) || zt_stop_wait(way->thread.rtid, &stop, err))
             return -1;
+        signal = 0;
         switch (stop.kind) {
         case ZT_STOP_SECCOMP:
             return 0;
@@ -103,7 +101,7 @@ static int to_trapped_call(way *way, zt_err *err)
             if (stop.kind != ZT_STOP_SIGNAL || stop.value != SIGSTOP)
                 return zt_fail(err, ZT_ERR_STATE, 0, "a stop of kind %d (%d) before its first instruction", stop.kind,
                                stop.value);
-            way->stopped = true;
+            signal = SIGSTOP;
         }
     }
 }
@@ -111,11 +109,12 @@ static int to_trapped_call(way *way, zt_err *err)
 /* To rest, with everything blocked: no signal but SIGSTOP can come. */
 static int to_rest(way *way, zt_stop *ret, zt_err *err)
 {
+    int signal = 0;
     do {
-        if (zt_interrupt(way->thread.rtid, err) || zt_stopped_resume(way->thread, ZT_TO_EVENT, 0, err) ||
+        if (zt_interrupt(way->thread.rtid, err) || zt_stopped_resume(way->thread, ZT_TO_EVENT, signal, err) ||
             zt_stop_wait(way->thread.rtid, ret, err))
             return -1;
-        way->stopped = way->stopped || (ret->kind == ZT_STOP_SIGNAL && ret->value == SIGSTOP);
+        signal = ret->kind == ZT_STOP_SIGNAL && ret->value == SIGSTOP ? SIGSTOP : 0;
     } while (ret->kind != ZT_STOP_REST && ret->kind != ZT_STOP_GROUP && ret->kind != ZT_STOP_EXITED);
     return ret->kind == ZT_STOP_EXITED ? zt_stop_fail_ended(*ret, err) : 0;
 }
@@ -165,16 +164,24 @@ static uint32_t rows_of(const zt_host_vdso *host, uint64_t vdso, zt_program_row 
     return count;
 }
 
-static int fill_region(way *way, const zt_host_vdso *host, int64_t clock_offset_ns, uint64_t vdso,
+static int fill_region(way *way, const zt_host_vdso *host, int64_t clock_offset_ns, uint64_t entry, uint64_t vdso,
                        const zt_regs *before, zt_err *err)
 {
     zt_program_row rows[ZT_HOST_PARTS + 5];
     const uint32_t count = rows_of(host, vdso, rows);
+    const struct zt_vdso_params params = params_of(host, clock_offset_ns);
+    const zt_stub_code interpreter = zt_stub_interpreter(), image = zt_stub_vdso();
+    const uint64_t ours = ZT_STUB_VDSO;
+    const zt_mem_piece pieces[] = {
+        {interpreter.address, interpreter.bytes, interpreter.size},
+        {image.address, image.bytes, image.size},
+        {ZT_VDSO_PARAMS, &params, sizeof params},
+        {ROWS, rows, count * sizeof *rows},
+        {entry, &ours, sizeof ours}, /* in its auxv */
+    };
     zt_regs regs = *before;
     zt_arch_enter_program(&regs, ROWS, count);
-    if (put(way->thread, zt_stub_interpreter(), err) || put(way->thread, zt_stub_vdso(), err) ||
-        zt_stub_set_params(way->thread.rtid, host, clock_offset_ns, err) ||
-        zt_mem_put(way->thread.rtid, ROWS, rows, count * sizeof *rows, err) ||
+    if (zt_mem_put_all(way->thread.rtid, pieces, sizeof pieces / sizeof *pieces, err) ||
         zt_stopped_set_regs(way->thread, &regs, err) || to_trapped_call(way, err) ||
         zt_stopped_get_regs(way->thread, &regs, err))
         return -1;
@@ -201,18 +208,15 @@ int zt_stub_install(zt_stopped thread, const zt_host_vdso *host, int64_t clock_o
     if (!entry)
         return zt_fail(err, ZT_ERR_OS, 0, "a new program has no vDSO");
     if (zt_stopped_set_mask(thread, ~0ull, err) || map_region(&way, vdso, &before, err) ||
-        fill_region(&way, host, clock_offset_ns, vdso, &before, err))
+        fill_region(&way, host, clock_offset_ns, entry, vdso, &before, err))
         return -1;
     zt_arch_skip_call(&before); /* of the stub's end; execve is over */
     zt_arch_set_result(&before, 0);
     if (zt_stopped_set_regs(thread, &before, err))
         return -1;
-    if ((rest || way.seen_stop || way.stopped) && to_rest(&way, ret, err))
+    if ((rest || way.seen_stop) && to_rest(&way, ret, err))
         return -1;
     if (zt_stopped_set_mask(thread, mask, err))
         return -1;
-    if (way.stopped)
-        kill(thread.rtid, SIGSTOP);
-    const uint64_t ours = ZT_STUB_VDSO;
-    return zt_mem_put(thread.rtid, entry, &ours, sizeof ours, err);
+    return 0;
 }

@@ -56,6 +56,19 @@ int zt_mem_put(int32_t rpid, uint64_t address, const void *from, uint64_t size, 
     return moved_all(zt_mem_write(rpid, address, from, size), size, "process_vm_writev", err);
 }
 
+int zt_mem_put_all(int32_t rpid, const zt_mem_piece *pieces, int count, zt_err *err)
+{
+    struct iovec here[ZT_MEM_PIECES], there[ZT_MEM_PIECES];
+    uint64_t size = 0;
+    for (int i = 0; i < count; i++) {
+        here[i] = (struct iovec){(void *)pieces[i].from, pieces[i].size};
+        there[i] = (struct iovec){(void *)pieces[i].address, pieces[i].size};
+        size += pieces[i].size;
+    }
+    const unsigned long n = (unsigned long)count;
+    return moved_all(process_vm_writev(rpid, here, n, there, n, 0), size, "process_vm_writev", err);
+}
+
 /* PAGEMAP_SCAN, Linux 6.7 (Documentation/admin-guide/mm/pagemap.rst); older headers lack it. */
 struct scan_region {
     uint64_t start, end, categories;

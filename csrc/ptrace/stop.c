@@ -127,6 +127,19 @@ int zt_stop_wait(int32_t rtid, zt_stop *ret, zt_err *err)
     return zt_stop_wait_progress(rtid, NULL, ret, err);
 }
 
+int zt_stop_take(int32_t rtid, zt_stop *ret, zt_err *err)
+{
+    int status;
+    pid_t got = waitpid(rtid, &status, __WALL | WNOHANG);
+    if (got < 0 && errno == ECHILD)
+        errno = ESRCH;
+    if (got < 0)
+        return zt_fail_os(err, "waitpid");
+    if (got > 0)
+        *ret = zt_stop_of(rtid, status);
+    return 0;
+}
+
 int zt_stop_wait_progress(int32_t rtid, const zt_progress *progress, zt_stop *ret, zt_err *err)
 {
     enum { TICK_MS = 1000 };

@@ -67,6 +67,9 @@ int zt_stop_wait_progress(int32_t rtid, const zt_progress *progress, zt_stop *re
 /* The same for one that may not stop: ZT_ERR_TIMEOUT after so long. */
 int zt_stop_wait_for(int32_t rtid, int32_t timeout_ms, zt_stop *ret, zt_err *err);
 
+/* Its next stop if that is there by now; else *ret stays as it is. */
+int zt_stop_take(int32_t rtid, zt_stop *ret, zt_err *err);
+
 typedef enum zt_resume {
     ZT_TO_EVENT,  /* until something that we trap */
     ZT_TO_CALL,   /* until the next way in or out of a call, too */

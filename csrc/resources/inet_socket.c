@@ -1,7 +1,9 @@
 /* Addresses that are not this host's, and options that getsockopt does not show.
  *
- * A connection within the pod may be made again with other addresses than it had. The upper half notes
- * them under the socket's inode: those that the kernel has, and those that the pod knows (virtual.py).
+ * A connection within the pod may be made again with other addresses than it had, and one that listens
+ * may do so at another port. The upper half notes them under the socket's inode: those that the kernel
+ * has, and those that the pod knows (virtual.py). Who listens has no other side, so that has no port:
+ * it is found by its address, of this host, by who connects to it, and for who came of that.
  *
  * Options that setsockopt takes and getsockopt does not show: (the socket's inode, level, option) -> what
  * was given. A filter that shares out connections is noted by its instructions; a key of TCP's, and a
@@ -12,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "../pod/socket_notes.h"
 #include "resource.h"
@@ -50,6 +53,163 @@ static zt_verdict keep_size(const zt_task *task, zt_call *call)
     return ZT_GO;
 }
 
+static const known_as *noted(const zt_stored *note)
+{
+    key about;
+    if (strcmp(note->room, ROOM) || note->key_size != sizeof about || note->value_size != 2 * sizeof(known_as))
+        return NULL;
+    memcpy(&about, note->key, sizeof about);
+    return about.level == (uint32_t)NO_LEVEL && !about.option ? (const known_as *)note->value : NULL;
+}
+
+/* Family and port are in the same place in addresses of both families. */
+static sa_family_t family_of(const uint8_t *address)
+{
+    sa_family_t family;
+    memcpy(&family, address, sizeof family);
+    return family;
+}
+
+static in_port_t port_of(const uint8_t *address)
+{
+    in_port_t port;
+    memcpy(&port, address + offsetof(struct sockaddr_in, sin_port), sizeof port);
+    return port;
+}
+
+static void set_port(uint8_t *address, in_port_t port)
+{
+    memcpy(address + offsetof(struct sockaddr_in, sin_port), &port, sizeof port);
+}
+
+/* As IPv6 writes it. */
+static struct in6_addr host_of(const uint8_t *address)
+{
+    struct in6_addr host = {.s6_addr = {[10] = 0xff, [11] = 0xff}};
+    if (family_of(address) == AF_INET)
+        memcpy(&host.s6_addr[12], address + offsetof(struct sockaddr_in, sin_addr), sizeof(struct in_addr));
+    else
+        memcpy(&host, address + offsetof(struct sockaddr_in6, sin6_addr), sizeof host);
+    return host;
+}
+
+static socklen_t size_of(sa_family_t family)
+{
+    return family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+}
+
+/* Nobody else's: a socket can be bound to it. */
+static bool is_of_this_host(const uint8_t *address)
+{
+    union {
+        struct sockaddr any;
+        uint8_t bytes[ADDRESS_SIZE];
+    } there;
+    memcpy(there.bytes, address, sizeof there.bytes);
+    set_port(there.bytes, 0);
+    const int fd = socket(there.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    const bool can = fd >= 0 && !bind(fd, &there.any, size_of(there.any.sa_family));
+    if (fd >= 0)
+        close(fd);
+    return can;
+}
+
+static bool listens_there(const uint8_t *at, const uint8_t *address)
+{
+    const struct in6_addr own = host_of(at), host = host_of(address);
+    const bool any_four = IN6_IS_ADDR_V4MAPPED(&own) && !own.s6_addr32[3], any = IN6_IS_ADDR_UNSPECIFIED(&own);
+    if (any || (any_four && IN6_IS_ADDR_V4MAPPED(&host)))
+        return is_of_this_host(address);
+    return IN6_ARE_ADDR_EQUAL(&own, &host);
+}
+
+/* Change the port of an address of somebody who listens at another: to the one that the pod knows, or to
+ * the one that the kernel has. */
+static bool change_port(zt_pod *pod, uint8_t *address, bool to_real)
+{
+    for (const zt_stored *note = zt_store_next(&pod->store, NULL); note; note = zt_store_next(&pod->store, note)) {
+        const known_as *known = noted(note);
+        if (!known || port_of(known[1].real))
+            continue;
+        const in_port_t real = port_of(known->real), shown = port_of(known->shown);
+        if ((to_real ? shown : real) == port_of(address) && listens_there(known->real, address)) {
+            set_port(address, to_real ? real : shown);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_internet(const uint8_t *address, uint32_t size)
+{
+    const sa_family_t family = family_of(address);
+    return (family == AF_INET || family == AF_INET6) && size >= size_of(family);
+}
+
+/* connect(fd, address, size) */
+zt_verdict zt_connect_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    uint8_t address[ADDRESS_SIZE] = {0};
+    const uint32_t given = (uint32_t)call->asked[2], size = given < sizeof address ? given : sizeof address;
+    if (!zt_hook_read(task, call->asked[1], address, size) || !is_internet(address, size) ||
+        !change_port(pod, address, true))
+        return ZT_GO;
+    call->issued[1] = zt_task_scratch(task);
+    return zt_hook_write(task, call->issued[1], address, size) ? ZT_GO : zt_hook_answer(call, -EFAULT);
+}
+
+/* The other side of a connection that was accepted: one of the pod's that has another address, maybe. */
+static bool change_client(zt_pod *pod, uint8_t *address)
+{
+    const struct in6_addr host = host_of(address);
+    for (const zt_stored *note = zt_store_next(&pod->store, NULL); note; note = zt_store_next(&pod->store, note)) {
+        const known_as *known = noted(note);
+        if (!known || !port_of(known[1].real) || port_of(known->real) != port_of(address))
+            continue;
+        const struct in6_addr own = host_of(known->real);
+        if (!IN6_ARE_ADDR_EQUAL(&own, &host))
+            continue;
+        if (family_of(known->shown) == family_of(address))
+            memcpy(address, known->shown, ADDRESS_SIZE);
+        else
+            set_port(address, port_of(known->shown));
+        return true;
+    }
+    return false;
+}
+
+static void show_others(zt_pod *pod, const zt_task *task, const zt_call *call)
+{
+    uint8_t found[ADDRESS_SIZE] = {0};
+    const uint32_t room = (uint32_t)call->issued[SPARE], size = room < sizeof found ? room : sizeof found;
+    if (zt_hook_read(task, call->asked[1], found, size) && is_internet(found, size) &&
+        (change_client(pod, found) || change_port(pod, found, false)))
+        zt_hook_write(task, call->asked[1], found, size);
+}
+
+/* accept(fd, address, size), accept4(fd, address, size, flags) */
+zt_verdict zt_accept_enter(zt_pod *, zt_task *task, zt_call *call)
+{
+    return keep_size(task, call);
+}
+
+void zt_accept_exit(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    if (call->answer >= 0)
+        show_others(pod, task, call);
+}
+
+zt_verdict zt_accept4_enter(zt_pod *, zt_task *task, zt_call *call)
+{
+    return keep_size(task, call);
+}
+
+void zt_accept4_exit(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    if (call->answer >= 0)
+        show_others(pod, task, call);
+}
+
 static void show(zt_pod *pod, const zt_task *task, const zt_call *call, int which)
 {
     key about = {.level = (uint32_t)NO_LEVEL};
@@ -57,12 +217,12 @@ static void show(zt_pod *pod, const zt_task *task, const zt_call *call, int whic
     if (call->answer || !zt_socket_inode(task, (int)call->asked[0], &about.inode))
         return;
     const zt_stored *note = zt_store_get(&pod->store, ROOM, &about, sizeof about);
-    if (!note || note->value_size != 2 * sizeof(known_as))
+    if (!note || note->value_size != 2 * sizeof(known_as)) {
+        show_others(pod, task, call);
         return;
+    }
     const known_as *known = (const known_as *)note->value + which;
-    sa_family_t family;
-    memcpy(&family, known->real, sizeof family);
-    const uint32_t whole = family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+    const uint32_t whole = size_of(family_of(known->real));
     const uint32_t room = (uint32_t)call->issued[SPARE], size = room < whole ? room : whole;
     if (zt_hook_read(task, call->asked[1], found, size) && !memcmp(found, known->real, size))
         zt_hook_write(task, call->asked[1], known->shown, size);

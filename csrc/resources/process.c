@@ -24,6 +24,23 @@ zt_verdict zt_getppid_enter(zt_pod *pod, zt_task *task, zt_call *call)
 static const uint64_t NEW_NAMESPACES = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
                                        CLONE_NEWPID | CLONE_NEWNET | 0x80 /* CLONE_NEWTIME */;
 
+/* Semaphores are not undone for less than an end here. */
+zt_verdict zt_unshare_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    (void)pod, (void)task;
+    return call->asked[0] & (NEW_NAMESPACES | CLONE_SYSVSEM) ? zt_hook_answer(call, -EPERM) : ZT_GO;
+}
+
+void zt_unshare_exit(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    if (call->answer)
+        return;
+    if (call->asked[0] & CLONE_FILES)
+        zt_pod_has_own_files(pod, task);
+    if (call->asked[0] & CLONE_FS)
+        zt_pod_has_own_directory(pod, task);
+}
+
 zt_verdict zt_vfork_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
     (void)pod, (void)task;

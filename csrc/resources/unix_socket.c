@@ -12,6 +12,7 @@
 
 #include "../base/proc.h"
 #include "../pod/socket_notes.h"
+#include "common/chosen_port.h"
 #include "common/senders.h"
 #include "resource.h"
 
@@ -23,6 +24,7 @@ void zt_bind_exit(zt_pod *pod, zt_task *task, zt_call *call)
     char at[PATH_MAX];
     uint64_t inode;
     const uint64_t least = offsetof(struct sockaddr_un, sun_path) + 1;
+    zt_chosen_port_note(pod, task, call);
     if (call->answer || (uint32_t)call->asked[2] < least || !zt_hook_read(task, call->asked[1], &address, least) ||
         address.sun_family != AF_UNIX || !address.sun_path[0])
         return;

@@ -9,18 +9,23 @@ from machine import Machine
 NEEDS = {"guard_pages": ((6, 13), "guard pages")}
 """Programs that have what older kernels lack, and what the refusal there names."""
 
+FINDS_MORE = {"protection_keys": "pkey_alloc(0, 0) is 1, not -1"}
+"""Programs that do without what only `max` has, and what they say when they are there."""
+
 
 def refusal(image: str, made_on: Machine, here: Machine, releases: dict[str, str]) -> str | None:
-    """What has to stand in the refusal of an image; None: it has to be restored."""
+    """What has to stand in the refusal of an image, or in its complaint; None: it has to PASS."""
     name, _, level = image.partition("@v")
     if (int(level) if level else made_on.level) > here.level:
         return "lacks features"
-    if name == "xstate" and made_on.level > here.level:
-        return "lacks registers"  # without CPUID faulting it has seen them, and used them
+    if name == "xstate" and here.level < 3 <= made_on.level:
+        return "lacks registers"  # of AVX: without CPUID faulting it has seen them, and used them
     if here.level > made_on.level == 3 and level != "2":
         return "left no room"  # no XSAVEC there, and here glibc would save registers of MPX
     if name == "high_addresses" and made_on.is_five_levels and not here.is_five_levels:
         return "addresses of 56 bits"
+    if here.cpu == "max" != made_on.cpu and name in FINDS_MORE:
+        return FINDS_MORE[name]
     needed, word = NEEDS.get(name, ((0, 0), ""))
     if _numbers(releases[here.series]) < needed <= _numbers(releases[made_on.series]):
         return word

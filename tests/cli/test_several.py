@@ -55,15 +55,12 @@ class TestStop:
 def test_the_latest_pod(three: Shell, tmp_path: Path) -> None:
     image = tmp_path / "x.zap"
     assert three("checkpoint", "--to", str(image), "--latest").returncode == 0
-    assert three("show", "--latest", "--json").returncode == 0
     assert json.loads(three("show", "--latest", "--json").stdout)["pod"]["name"] == "three"
     assert json.loads(three("ps", "--latest", "--json").stdout)["name"] == "three"
     assert three("signal", "--latest", "TERM").returncode == 0
-    assert three("wait", "three").returncode == 143
     assert three("wait", "--latest").stdout == "three was ended by signal 15\n"
     assert three("stop", "--latest").stdout == "two was ended by signal 15\n"
     assert three("restore", "--latest", "-d").stdout == "three\n"
-    assert three("logs", "--latest").returncode == 0
     assert three("run", "--", "echo", "--latest").stdout == "--latest\n"
 
 
@@ -93,14 +90,6 @@ def test_an_image_is_replaced_when_the_new_one_is_whole(zaptrace: Shell, tmp_pat
     assert {part["codec"] for part in parts.values()} == {"zstd"}
     assert sum(part["stored"] for part in parts.values()) == size
     assert zaptrace("restore", str(image), "-d").returncode == 0
-
-
-def test_what_is_no_image_is_not_replaced(zaptrace: Shell, tmp_path: Path) -> None:
-    assert zaptrace("run", "-d", "--name", "web", *SLEEP).returncode == 0
-    (tmp_path / "photos").mkdir()
-    done = zaptrace("checkpoint", "web", "--to", str(tmp_path / "photos"), "--overwrite")
-    assert (done.returncode, "something that is no image" in done.stderr) == (7, True)
-    assert (tmp_path / "photos").is_dir()
 
 
 def test_several_move_at_once(zaptrace: Shell) -> None:

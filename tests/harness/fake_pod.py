@@ -218,6 +218,9 @@ class FakeEngine(Engine):
             pod.kill()
         return {"downtime_s": 0.001, "bytes": 12345, "stored": 12345, "processes": 1, "threads": 1}
 
+    def refusals(self, pod: FakePod) -> list[Any]:
+        return []
+
     def migrate(
         self,
         pod: FakePod,

@@ -147,6 +147,13 @@ def require_mbind() -> None:
         pytest.skip("mbind is denied here, to programs as well")
 
 
+def require_unshare() -> None:
+    """Skip what takes unshare(2) where a container's profile denies it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(0) and ctypes.get_errno() == errno.EPERM:
+        pytest.skip("unshare is denied here, to programs as well")
+
+
 _HUGE = 2 << 20
 _ENOUGH_HUGE_PAGES = 40
 """For a pod, its former self and what is restored beside, with another test at the same time."""

@@ -26,6 +26,7 @@ NAMED = {
     "key": "has keys that the kernel keeps",
     "file_lease": "lease",
     "write_lease": "lease",
+    "mapped_socket": "it maps socket:[",
     "mapped_ofd_lock": "a mapping keeps an open file description lock",
     "mapped_lock_of_nobody": "a mapping keeps a lock of a process that has ended",
     "unreadable_executable": "its executable was removed or replaced, and cannot be read",

@@ -224,6 +224,50 @@ def test_a_port_that_is_somebody_elses_until_the_thaw(world: World, held) -> Non
     accepted.detach()
 
 
+def test_connections_whose_turn_nobody_can_tell(world: World, held) -> None:
+    """Which of the listeners of a port has it, the kernel does not say."""
+    server, other, client = held(socket.AF_INET), held(socket.AF_INET), held(socket.AF_INET)
+    for sock in (server, other):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(server.getsockname() if sock is other else ("127.0.0.1", 0))
+        sock.listen()
+        sock.setblocking(False)
+    client.connect(server.getsockname())
+    world.hold(*(sock.fileno() for sock in (server, other, client)))
+    with pytest.raises(Unsettled, match="whose turn nobody can tell"):
+        world.capture(inet_socket)
+    (has_it,) = select.select([server, other], [], [], 0)[0]
+    accepted, _ = has_it.accept()
+    world.hold(accepted.fileno())
+    assert len(world.capture(inet_socket)) == 4
+    accepted.detach()
+
+
+@pytest.mark.parametrize("chosen", [False, True])
+def test_a_port_that_is_somebody_elses(world: World, held, chosen: bool) -> None:
+    """At the thaw there is no way back; and one that the kernel chose is known to the pod alone."""
+    sock = held(socket.AF_INET)
+    sock.bind(("127.0.0.1", 0))
+    sock.listen()
+    name = sock.getsockname()
+    world.hold(sock.fileno())
+    if chosen:
+        note(world, sock, 0xFFFF_FFFF, 1, b"")
+    (state,) = world.capture(inet_socket)
+    assert state.chosen == chosen
+    world.kill()
+    with socket.create_server(name) as thief:
+        world.restore(inet_socket, [state], contended=not chosen)
+        assert sock.getsockname() != name
+        (again,) = world.capture(inet_socket)
+        assert again.local.raw(socket.AF_INET) == name
+        assert again.chosen == chosen
+        thief.setblocking(False)
+        with socket.create_connection(sock.getsockname()), pytest.raises(BlockingIOError):
+            thief.accept()
+        sock.accept()[0].close()
+
+
 def test_a_connection_that_another_host_does_not_answer(world: World, held, monkeypatch) -> None:
     server = held(socket.AF_INET, socket.SOCK_STREAM)
     server.bind(("127.0.0.1", 0))

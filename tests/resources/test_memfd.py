@@ -47,6 +47,24 @@ def test_seals(world: World, seals: int) -> None:
     assert os.pread(fd, 100, 0) == b"contents"
 
 
+@pytest.mark.parametrize("mode", [0o700, 0o600])
+def test_sealed_as_what_may_be_executed_or_not(world: World, mode: int) -> None:
+    fd = os.memfd_create("program", os.MFD_ALLOW_SEALING)
+    os.write(fd, b"contents")
+    os.fchmod(fd, mode)
+    try:
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, 0x20)  # F_SEAL_EXEC
+    except OSError:
+        pytest.skip("this kernel has no F_SEAL_EXEC (Linux 6.3)")
+    seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
+    world.hold(fd)
+    world.round_trip(memfd)
+    assert fcntl.fcntl(fd, fcntl.F_GET_SEALS) == seals
+    assert os.fstat(fd).st_mode & 0o777 == mode
+    with pytest.raises(PermissionError):
+        os.fchmod(fd, mode ^ 0o100)
+
+
 def test_without_sealing(world: World) -> None:
     fd = os.memfd_create("plain", 0)
     world.hold(fd)

@@ -73,7 +73,7 @@ def test_how_a_pod_ended_is_told_until_it_can_be_written(base: Path, tmp_path: P
         eventually(lambda: is_gone(started.pid))
     assert runtime.ended("web", base)["status"] == 7 << 8
     assert runtime.ended_log("web", base).read_text() == "ready\n"
-    assert {p.name for p in (base / ".ended").iterdir()} == {"web.json", "web.log"}
+    assert {p.name for p in (base / ".ended").iterdir()} == {"web.json", "web.log", "web.log.times"}
 
 
 def test_who_stops_it_is_told_and_it_goes(base: Path, tmp_path: Path):
@@ -140,7 +140,8 @@ class TestLimit:
         assert 0 < len(new) <= 100
         lines = (old + new).splitlines()
         assert lines == [f"line {n:04}" for n in range(1000 - len(lines), 1000)]
-        assert {p.name for p in tmp_path.iterdir()} == {"log", "log.old"}
+        names = {"log", "log.old"}
+        assert {p.name for p in tmp_path.iterdir()} == names | {f"{name}.times" for name in names}
 
     def test_followers_come_along(self, log: PodLog, tmp_path: Path) -> None:
         seen = b""

@@ -60,6 +60,29 @@ class Keys(KeysType):
             self.fail(f"{error.what}: {error.needed}", param, ctx)
 
 
+class Size(NumberType):
+    """65536, 64K, 16M or 1G, in bytes."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The bytes."""
+        text = str(value).upper().removesuffix("IB").removesuffix("B")
+        power = "KMG".find(text[-1:]) + 1 if text[-1:] else 0
+        digits = text[:-1] if power else text
+        if not (digits.isascii() and digits.isdigit() and len(digits) < 10):
+            self.fail(f"{value!r} is no size such as 64K or 16M", param, ctx)
+        if (size := int(digits) << 10 * power) < 4096:
+            self.fail(f"{value!r} is less than 4K", param, ctx)
+        return size
+
+
+log_size = click.option(
+    "--log-size",
+    type=Size(),
+    metavar="SIZE",
+    help="With -d: of its log this much, up to twice, is kept (16M).",
+)
 detach_keys = click.option(
     "--detach-keys",
     type=Keys(),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -42,6 +44,25 @@ class Duration(NumberType):
         if "".join(n + u for n, u in parts) != text or seconds < _SHORTEST_S:
             self.fail(f"{value!r} is no time such as 90s, 10m or 1h30m")
         return seconds
+
+
+class Since(NumberType):
+    """10m, which is ago, or 2026-11-27T03:00, here; in seconds since 1970."""
+
+    name = "since"
+
+    def convert(self, value: object, param: object, ctx: object) -> float:  # type: ignore[override]
+        """The time."""
+        import datetime
+
+        if isinstance(value, int | float):
+            return float(value)
+        with contextlib.suppress(ValueError):
+            return datetime.datetime.fromisoformat(str(value)).timestamp()
+        try:
+            return time.time() - Duration().convert(value, param, ctx)
+        except click.UsageError:
+            self.fail(f"{value!r} is no time such as 10m, or 2026-11-27T03:00")
 
 
 class SignalNames(SignalsType):

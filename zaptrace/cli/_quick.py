@@ -54,7 +54,7 @@ def run_options(words: list[str]) -> dict[str, Any] | None:
     """The arguments of _start.launch, where there is no doubt about them."""
     asked: dict[str, Any] = {"name": None, "detach": False, "cwd": None, "as_json": False}
     asked |= {"cpu_level": "host", "tty": False, "interactive": False}
-    asked |= {"detach_keys": None, "hup": False}
+    asked |= {"detach_keys": None, "hup": False, "log_size": None}
     env: list[str] = []
     at = 0
     while at < len(words) and words[at].startswith("-"):

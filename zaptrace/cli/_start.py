@@ -42,6 +42,7 @@ def launch(
     interactive: bool = False,
     detach_keys: DetachKeys | None = None,
     hup: bool = False,
+    log_size: int | None = None,
     **of_a_job: Any,
 ) -> int:
     """zaptrace run, its options read; returns the exit status for our caller.
@@ -56,6 +57,7 @@ def launch(
         cwd=os.path.abspath(cwd or os.getcwd()),
         env={**os.environ, **dict(one.split("=", 1) for one in env)},
         cpu_level=LEVELS[cpu_level],
+        log_size=log_size,
         **of_a_job,
     )
     joining = Joining(detach_keys, hup)

@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from ..supervisor.control import Outcome
 
 
+class Words:
+    """How much we say."""
+
+    quiet = False
+    """No remarks: -q."""
+
+
 def print_json(value: object) -> None:
     """One JSON document on stdout; bytes become hex."""
     import json
@@ -25,7 +32,9 @@ def _jsonable(value: object) -> str:
 
 
 def say(text: str) -> None:
-    """A remark of ours, on stderr, so that it never mixes with a pod's output."""
+    """A remark of ours, on stderr, so that it never mixes with a pod's output. None with -q."""
+    if Words.quiet:
+        return
     with contextlib.suppress(OSError):
         print(f"zaptrace: {shown_lines(text)}", file=sys.stderr)
 

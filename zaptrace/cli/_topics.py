@@ -95,8 +95,8 @@ TOPICS = (
         "Namespaces and roots of a program's own: containers, chroot, unshare",
         r"namespace of its own|changed its root|namespace of somebody|another network namespace",
         "What is mounted and reachable there is not known outside of it.",
-        "Run zaptrace inside the container: it needs no privilege there. Without unshare and chroot "
-        "the program is carried.",
+        "Run zaptrace inside the container: it needs no privilege there. Without namespaces and "
+        "chroot the program is carried.",
     ),
     Topic(
         "sandbox",
@@ -171,7 +171,8 @@ TOPICS = (
         "mqueue",
         "A POSIX message queue that tells somebody in a way that cannot be set up again",
         r"message queue that",
-        "Who is told is outside the pod, or a thread that the C library makes.",
+        "Who is told is outside the pod, or has closed the socket by which the C library is told "
+        "(SIGEV_THREAD).",
         "Have it tell by a signal (SIGEV_SIGNAL), or wait in mq_receive.",
     ),
     Topic(

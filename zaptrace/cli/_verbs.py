@@ -55,8 +55,11 @@ Usage: zaptrace [OPTIONS] VERB [ARGS]...
   zaptrace migrate web tcp://other-host:7077
 
 Options:
-  --version   Show the version and exit.
-  -h, --help  Show this message and exit.
+  -q, --quiet      No remarks, only results and errors.
+  -v, --verbose    Say what is done, on stderr.
+  --log-file FILE  Supervisors that we start, and we, log there as well.
+  --version        Show the version and exit.
+  -h, --help       Show this message and exit.
 
 Verbs:
 """

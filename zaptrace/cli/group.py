@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
+import sys
 
 import click
 
 from .. import text
 from ..errors import ZaptraceError
+from ..log import log
+from . import _tell
 from ._verbs import HELP, VERBS
 
 _SWEEPING = ("run", "ps", "checkpoint", "restore", "migrate", "serve", "stop")
@@ -51,9 +55,31 @@ class Verbs(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="zaptrace", message="zaptrace %(version)s")
+@click.option("-q", "--quiet", is_flag=True, help="No remarks, only results and errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Say what is done, on stderr.")
+@click.option(
+    "--log-file",
+    type=click.Path(dir_okay=False, path_type=str),
+    help="Supervisors that we start, and we, log there as well.",
+)
 @click.pass_context
-def group(ctx: click.Context) -> None:
+def group(ctx: click.Context, quiet: bool, verbose: bool, log_file: str | None) -> None:
     """Run, checkpoint, restore and migrate ordinary Linux processes, as an ordinary user."""
+    _tell.Words.quiet = quiet
+    least = "DEBUG" if verbose else None
+    log.wanted = None, least
+    if verbose:
+        log.to(lambda level, said: click.echo(f"zaptrace: {level.lower()}: {said}", err=True))
+    if log_file is not None:
+        from ..supervisor.own_process import LogFile
+
+        path = os.path.abspath(log_file)
+        log.wanted = path, least
+        try:
+            log.to(LogFile(path).write, least or "INFO")
+        except OSError as error:
+            raise click.BadParameter(f"{path}: {error.strerror}", param_hint="--log-file") from None
+        log.info("zaptrace %s", " ".join([ctx.invoked_subcommand or "", *sys.argv[2:]])[:400])
     if ctx.invoked_subcommand in _SWEEPING:
         from ..supervisor import runtime, sweeping
 

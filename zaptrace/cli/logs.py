@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sys
 import time
@@ -15,8 +16,9 @@ from ..errors import HostError, PodError
 from ..linux import private
 from ..supervisor import runtime
 from ..supervisor.logs import follow as follow_log
-from ..supervisor.logs import old_one
+from ..supervisor.logs import offset_at, old_one
 from ._common import POD, connect
+from ._job import Since
 from ._which import TakesPast
 
 _LOOK_S = 0.1
@@ -28,13 +30,17 @@ _LOOK_S = 0.1
 @click.option(
     "-n", "--lines", type=click.IntRange(0), metavar="N", help="The last N lines of what there is."
 )
-def command(pod: str, follow: bool, lines: int | None) -> None:
+@click.option(
+    "--since", type=Since(), metavar="TIME", help="From then on: 10m ago, or 2026-11-27T03:00."
+)
+def command(pod: str, follow: bool, lines: int | None, since: float | None) -> None:
     """Print what POD wrote to stdout and stderr.
 
     \b
     zaptrace logs web          what it wrote so far
     zaptrace logs -f web       and what it writes from now on
     zaptrace logs -n 20 web    the last 20 lines
+    zaptrace logs --since 1h web
 
     Of a long log the last 16 MiB are there, and up to 32. Also works for a pod that ended, until
     another of that name ends. Of a pod with a terminal it prints the scrollback, the last MiB: to a
@@ -44,6 +50,10 @@ def command(pod: str, follow: bool, lines: int | None) -> None:
     path = base / runtime.check_name(pod)
     if runtime.is_running(path):
         if runtime.read_meta(path).get("stdio") == "tty":
+            if since is not None:
+                raise click.UsageError(
+                    "--since: of what a terminal shows it is not known since when"
+                )
             _scrollback(pod, lines)
             return
         log, alive = path / "log", True
@@ -60,7 +70,13 @@ def command(pod: str, follow: bool, lines: int | None) -> None:
             found="one whose stdout and stderr are those of whoever started it",
         ) from None
     with stream:
+        begins = None if since is None else offset_at(log, since)
+        stream.seek(begins or 0)
         with contextlib.suppress(FileNotFoundError), _opened(old_one(log)) as old:
+            if begins is not None:
+                old.seek(0, os.SEEK_END)
+            elif since is not None:
+                old.seek(offset_at(old_one(log), since) or 0)
             if lines is None:
                 shutil.copyfileobj(old, sys.stdout.buffer)
             else:  # as much as two logs are at most

@@ -10,7 +10,7 @@ import click
 
 from ..errors import PodError, WireTimeout
 from ..supervisor import runtime
-from ._common import POD, as_json, connect, span, table
+from ._common import POD, as_json, connect, span, table, tell
 from ._tell import print_json
 from ._which import TakesPod
 
@@ -31,6 +31,9 @@ def command(pod: str | None, all_: bool, stats: bool, as_json: bool) -> None:
     zaptrace ps web            its processes; VPID is the number that the pod sees
     zaptrace ps --stats web    what it stopped for since it was started or restored here, and how often
     zaptrace ps --json         the same for programs
+
+    What programs of POD asked for and no pod has (io_uring, ptrace, namespaces) is answered with an
+    error on purpose; below the processes it is said how often, and whom.
     """
     if stats:
         if pod is None:
@@ -111,6 +114,9 @@ def _one(pod: str, as_json: bool) -> None:
         for p in processes
     ]
     table(("VPID", "RPID", "PPID", "STATE", "THREADS", "NAME"), rows)
+    for one in facts.get("answered", ()):
+        times = "once" if one["times"] == 1 else f"{one['times']} times"
+        tell(f"answered {one['errno']}: {one['name']} {times} ({one['who']})")
 
 
 def _stats(pod: str, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._common import IMAGE, allow_changed, as_json, detach_keys, hup
+from ._common import IMAGE, allow_changed, as_json, detach_keys, hup, log_size
 from ._detach_keys import DetachKeys
 from ._job import truncate_files as truncate_files_option
 from ._tell import print_json
@@ -46,6 +46,7 @@ class Ports(PortsType):
 @hup
 @allow_changed
 @truncate_files_option
+@log_size
 @click.option(
     "--port",
     "ports",
@@ -63,6 +64,7 @@ def command(
     hup: bool,
     allow_changed: tuple[str, ...],
     truncate_files: bool,
+    log_size: int | None,
     ports: tuple[tuple[int, int], ...],
     as_json: bool,
 ) -> int:
@@ -96,6 +98,7 @@ def command(
         image=os.path.abspath(image),
         allow_changed=[os.path.abspath(path) for path in allow_changed],
         cut_back=truncate_files,
+        log_size=log_size,
         ports=dict(ports),
     )
     return bring_up(job, detach, print_json if as_json else None, Joining(detach_keys, hup))

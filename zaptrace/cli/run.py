@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ._common import as_json, detach_keys, hup
+from ._common import as_json, detach_keys, hup, log_size
 from ._detach_keys import DetachKeys
 from ._job import job_options, of_a_job
 from ._start import LEVELS, launch
@@ -27,6 +27,7 @@ from ._start import LEVELS, launch
     default="host",
     help="It sees no more of the processor, and goes on where there is that much.",
 )
+@log_size
 @job_options
 @as_json
 @click.argument("command_line", metavar="-- COMMAND...", nargs=-1, required=True)
@@ -40,6 +41,7 @@ def command(
     cwd: str | None,
     env: tuple[str, ...],
     cpu_level: str,
+    log_size: int | None,
     as_json: bool,
     command_line: tuple[str, ...],
     **job: Any,
@@ -85,5 +87,6 @@ def command(
         interactive,
         detach_keys,
         hup,
+        log_size,
         **of_a_job(job),
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ._common import as_json
-from ._tell import say
+from ._tell import Words, say
 
 if TYPE_CHECKING:
     from ..server import Server
@@ -33,10 +33,12 @@ def command(bind: str | None, quiet: bool, as_json: bool) -> None:
     """
     from .. import server
     from ..log import log
-    from ..supervisor import suitability
+    from ..supervisor import own_process, suitability
     from ..supervisor.runtime import root
     from ..supervisor.starter import Spawner
 
+    own_process.entitle("serve")
+    quiet, Words.quiet = quiet or Words.quiet, False  # errors are for the log as well
     log.to(lambda _, text: say(text), "ERROR" if quiet else "INFO")
     base = root()
 

@@ -6,6 +6,7 @@ comes from, so what is often here is what a program waits for.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,16 @@ class CallCount:
     entered: int
     left: int
     answered: int
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A call that was answered an errno on purpose: which, how often, and to whom at last."""
+
+    errno: str
+    name: str
+    times: int
+    who: str
 
 
 @dataclass(frozen=True)
@@ -61,3 +72,16 @@ def counts(pod: Pod) -> Counts:
             calls.append(CallCount(name, told.entered, told.left, told.answered))
     calls.sort(key=lambda call: (-call.entered - call.left, call.name))
     return Counts({name: lib.zt_pod_stops(handle, kind) for name, kind in kinds().items()}, calls)
+
+
+def refusals(pod: Pod) -> list[Refusal]:
+    """On the tracer's thread: what programs asked for in vain, because a pod has none of it."""
+    told, found = ffi.new("zt_call_stops *"), []
+    for nr in range(lib.zt_call_count()):
+        lib.zt_pod_call_stops(pod.handle, nr, told)
+        if told.refused:
+            name = ffi.string(lib.zt_call_name(nr)).decode()
+            who = ffi.string(told.who).decode(errors="replace")
+            word = errno.errorcode.get(lib.zt_call_refusal(nr), "an error")
+            found.append(Refusal(word, name, told.refused, who))
+    return found

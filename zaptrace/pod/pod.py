@@ -236,6 +236,12 @@ class Pod:
         value: T = job.value
         return value
 
+    def glance(self, work: Callable[[], T]) -> T | None:
+        """As `call`; None, and nothing done, while the tracer is at something that takes long."""
+        with contextlib.suppress(_BusyError):
+            return self._call(work, _BUSY_S)
+        return None
+
     def _wake(self) -> None:
         with self._handle_lock:
             if self._handle:
@@ -404,8 +410,7 @@ class Pod:
         def work() -> None:
             self._known = known(self.handle)
 
-        with contextlib.suppress(_BusyError):
-            self._call(work, _BUSY_S)
+        self.glance(work)
         return [p for p in (info(one, self._known, self.frozen) for one in self._known) if p]
 
     def signal(self, sig: int, vpid: int | None = None) -> None:

@@ -136,7 +136,7 @@ def _late_seals(seals: int) -> int:
 def _make(state: State, build: Build) -> None:
     with restoring(NAME, Stage.SHARED, f"the memfd {os.fsdecode(state.name)}"):
         flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
-        if state.seals & _F_SEAL_EXEC:
+        if state.seals & _F_SEAL_EXEC and not state.permission.mode & 0o111:
             flags |= _MFD_NOEXEC_SEAL
         first = huge.memfd(os.fsdecode(state.name), flags, state.huge, build)
         with closed_on_failure(first):

@@ -3,27 +3,31 @@
 The kernel keeps of a queue: its name, owner and mode, how many messages of what size it may hold,
 messages with their priorities, and one process that is told of the next message in an empty queue.
 Messages can only be read by taking them: they are taken and put back, in their order, while nobody
-runs. How the process is told the C half has noted.
+runs. How the process is told the C half has noted: by a signal, not at all, or, where the C library is
+to start a thread (SIGEV_THREAD), by some bytes through a netlink socket. These are sent as well when it
+is no longer to be told: what a look causes so is read from that socket again.
 A queue outlives its users, and is found by its name by everybody on the host: one that is there at a
 restore, made alike, is used, with the contents that it had in the pod. Names are not the pod's own.
-Not carried: SIGEV_THREAD (its helper's netlink socket, refused), who waits first for a message or
-for room.
+Not carried: who waits first for a message or for room.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
 import os
+import socket
 import stat
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from ..errors import BadImage
+from ..errors import BadImage, Unsettled
 from ..linux.program import Data as ProgramData
 from ..linux.program import Program, number_of
+from ..log import log
 from ..shapes import (
     I64,
     U32,
@@ -64,7 +68,9 @@ _ATTRIBUTES = struct.Struct("<8q")
 _EVENT = struct.Struct("<Qii")
 """The head of struct sigevent: value, signal, kind."""
 _KEY = struct.Struct("<i")
-_SIGEV_THREAD = 2
+_SIGEV_THREAD, _COOKIE = 2, 32
+_REMOVED = 2
+"""NOTIFY_REMOVED, the last byte of what is sent to who is no longer told."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +86,14 @@ class Told:
     vpid: NamesLiving
     fd: Fd
     """A descriptor of the queue that it has: who closes one is told no more."""
-    kind: Annotated[int, OneOf(0, 1)]
-    """SIGEV_SIGNAL or SIGEV_NONE."""
+    kind: Annotated[int, OneOf(0, 1, _SIGEV_THREAD)]
+    """SIGEV_SIGNAL, SIGEV_NONE or SIGEV_THREAD."""
     signal: Signal
     value: U64
+    socket: Fd = 0
+    """Of SIGEV_THREAD: a netlink socket of the process, ..."""
+    cookie: Annotated[bytes, Length(0, _COOKIE)] = b""
+    """... and what is sent through it."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +133,7 @@ def claims(file: FrozenFile) -> bool:
 
 
 def is_note(key: bytes, value: bytes) -> bool:
-    return len(key) > _KEY.size and len(value) == _EVENT.size
+    return len(key) > _KEY.size and len(value) in (_EVENT.size, _EVENT.size + _COOKIE)
 
 
 def verify(states: list[State], whole: Whole) -> None:
@@ -136,6 +146,10 @@ def verify(states: list[State], whole: Whole) -> None:
             continue
         if "/" in state.of.name:
             raise bad(f"message queue {state.queue} has a name that none can have")
+        if (told := state.of.told) and (told.kind == _SIGEV_THREAD) != (
+            len(told.cookie) == _COOKIE
+        ):
+            raise bad(f"message queue {state.queue} tells in a way that there is not")
         longest = max((len(message.text) for message in state.of.messages), default=0)
         if len(state.of.messages) > state.of.most or longest > state.of.size:
             raise bad(f"message queue {state.queue} holds more than it can")
@@ -192,25 +206,35 @@ def _told(pod: FrozenPod, file: FrozenFile, fd: int) -> Told | None:
             found=f"process {fields['NOTIFY_PID']} is told of the next message (mq_notify)",
         )
     noted = pod.store(NAME).get(_KEY.pack(vpid) + os.fsencode(file.link))
-    value, signal, kind = _EVENT.unpack(noted) if noted else (0, 0, _SIGEV_THREAD)
-    if kind == _SIGEV_THREAD:
+    value, signal, kind = _EVENT.unpack_from(noted) if noted else (0, 0, _SIGEV_THREAD)
+    key = (file.stat.st_dev, file.stat.st_ino)
+    fds = pod.process(vpid).fds
+    number = next(n for n, one in fds.items() if _key(one.file) == key)
+    if kind != _SIGEV_THREAD:
+        return Told(vpid, number, kind, signal, value)
+    if not noted or signal not in fds or not fds[signal].file.link.startswith("socket:"):
         raise unsupported(
             file,
             "a message queue that starts a thread for a message",
-            needed="a process that is told by a signal, or not at all",
-            found=f"mq_notify with SIGEV_THREAD in process {vpid}",
+            needed="the socket by which the C library is told, open still",
+            found=f"mq_notify with SIGEV_THREAD in process {vpid}, and fd {signal}, which is none",
         )
-    key = (file.stat.st_dev, file.stat.st_ino)
-    fds = pod.process(vpid).fds.items()
-    number = next(n for n, one in fds if (one.file.stat.st_dev, one.file.stat.st_ino) == key)
-    return Told(vpid, number, kind, signal, value)
+    return Told(vpid, number, kind, 0, 0, signal, noted[_EVENT.size :])
+
+
+def _key(file: FrozenFile) -> tuple[int, int]:
+    return file.stat.st_dev, file.stat.st_ino
 
 
 def _look(pod: FrozenPod, file: FrozenFile, fd: int, size: int, told: Told | None) -> list[Message]:
     """Taken, and put back: into an empty queue without anybody being told."""
+    if told is not None and told.cookie:
+        _refuse_unread(pod, told)
     messages = _take_all(fd, size)
     if told is not None:
         pod.process(told.vpid).run(_telling(told.fd, None))
+        if told.cookie:
+            _unsay(pod, told)
     try:
         _put_all(fd, messages)
     finally:
@@ -220,12 +244,38 @@ def _look(pod: FrozenPod, file: FrozenFile, fd: int, size: int, told: Told | Non
     return messages
 
 
+def _socket(pod: FrozenPod, told: Told) -> socket.socket:
+    file = pod.process(told.vpid).fds[told.socket].file
+    return socket.socket(fileno=os.dup(file.local))
+
+
+def _refuse_unread(pod: FrozenPod, told: Told) -> None:
+    with _socket(pod, told) as sock, contextlib.suppress(BlockingIOError):
+        sock.recv(_COOKIE, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        raise unsupported(
+            pod.process(told.vpid).fds[told.socket].file,
+            "tells of a message in a queue, and is not read yet",
+            needed="a process that has started the thread that it is told to",
+            found="something that waits in its netlink socket",
+            kind=Unsettled,
+        )
+
+
+def _unsay(pod: FrozenPod, told: Told) -> None:
+    """That it is no longer told, which it was told."""
+    with _socket(pod, told) as sock:
+        said = sock.recv(_COOKIE, socket.MSG_DONTWAIT)
+        if said != told.cookie[:-1] + bytes([_REMOVED]):
+            log.warning("a message queue has told of something else: %r", said)
+
+
 def _telling(number: int, told: Told | None) -> Program:
     """A process asks to be told, or no more."""
     program = Program()
     event: ProgramData | int = 0
     if told is not None:
-        event = program.data(_EVENT.pack(told.value, told.signal, told.kind).ljust(64, b"\0"))
+        raw = _EVENT.pack(told.value, told.socket or told.signal, told.kind).ljust(64, b"\0")
+        event = program.pointer(raw, {0: program.data(told.cookie)} if told.cookie else {})
     program.call("mq_notify", number, event)
     return program
 

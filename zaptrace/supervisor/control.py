@@ -17,6 +17,7 @@ A supervisor listens at <runtime>/<pod>/control.sock, a stream socket. One messa
 
 verb        arguments                                   results
 status      processes: bool                             name state since meta attached processes[]
+                                                        answered[]: see pod/counts.py, Refusal
                                                         inside: true, if the client is one of them
 stats                                                   name stops calls[]; see pod/counts.py
 wait                                                    outcome, once the pod ended (see Outcome)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..cancel import Cancel
     from ..image.sink import Sink
     from ..pod.checkpoint import Then
+    from ..pod.counts import Refusal
     from ..pod.joining import Joined, Program
     from ..pod.pod import Pod
     from ..pod.stdio import Stdio
@@ -37,6 +38,8 @@ class Engine:
     def warm(self) -> None:
         """Load what a restore needs."""
         from ..pod import pod, restore  # noqa: F401
+
+        own_process.entitle("waiting")
 
     def launch(
         self, job: Job, stdio: tuple[int, int, int], master: int | None, cancel: Cancel
@@ -80,6 +83,12 @@ class Engine:
         from ..pod.joining import join
 
         return join(pod, program, fds, cancel)
+
+    def refusals(self, pod: Pod) -> list[Refusal]:
+        """What its programs were answered an errno to, on purpose."""
+        from ..pod.counts import refusals
+
+        return pod.glance(lambda: refusals(pod)) or []
 
     def keep_out(self, pod: Pod, signals: list[int], fd: int) -> None:
         """These signals do not come to the programs from outside the pod; eventfd `fd` tells of them."""

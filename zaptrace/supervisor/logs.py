@@ -3,15 +3,22 @@
 A pipe and not the file itself: the file's path belongs to this host and this name, while a pipe at
 the edge of the pod is a stdio slot, which any host can fill again.
 
+Beside each file is one that says when what was written, for who asks since when (`log.times`): lines with
+the time of the last write before, of the first from there on, and the offset of that in the file; as few as
+it takes to be short beside the log.
+
 A file that has grown large is put aside, as the one old file, and a new one is begun. What a full
 disk does not take is lost to the file, which says so; the pod goes on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import time
 
+from ..limits import RECORD
 from ..linux import private
 from ..log import log
 from .ring import Ring
@@ -26,11 +33,36 @@ if TYPE_CHECKING:
 MOST = 16 << 20
 """Bytes of the file, and of the old one, at most."""
 _CHUNK = 65536
+_APART_S, _APART_BYTES, _LONG_S = 1.0, 64, 60.0
+"""A time is noted after a second, if there is more than a few bytes to tell of, or after a minute."""
 
 
 def old_one(path: StrPath) -> str:
     """What was put aside of the log `path`."""
     return f"{os.fspath(path)}.old"
+
+
+def times_of(path: StrPath) -> str:
+    """Where it stands when what was written to the log `path`."""
+    return f"{os.fspath(path)}.times"
+
+
+def offset_at(path: StrPath, when: float) -> int | None:
+    """Where in the log is what was written from then on, and little more; None: all of it, and before."""
+    found, last = None, 0.0
+    with contextlib.suppress(OSError, ValueError):
+        for line in private.read(times_of(path), RECORD).splitlines():
+            before, first, offset = line.split()
+            if found is not None and float(before) >= when:
+                return found  # some of what stands there
+            if found is not None or float(first) <= when:
+                found = int(offset)
+            if float(first) > when:
+                return found
+        last = os.stat(path).st_mtime
+        if found is not None and last < when:
+            return os.stat(path).st_size
+    return found
 
 
 class PodLog:
@@ -43,6 +75,8 @@ class PodLog:
         self._lost = 0
         self._file = self._open()
         self._size = 0
+        self._noted = (0.0, 0)
+        self._wrote_at = 0.0
         self.source, self.pod_end = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self.source, False)
 
@@ -59,7 +93,7 @@ class PodLog:
         if self.source < 0:
             return 0
         try:
-            data = os.read(self.source, _CHUNK)
+            data = os.read(self.source, min(_CHUNK, self._most))
         except BlockingIOError:
             return 0
         if not data:
@@ -69,6 +103,7 @@ class PodLog:
         self.recent.append(data)
         if self._size and self._size + len(data) > self._most:
             self._put_aside()
+        self._note_time()
         self._write(data)
         return len(data)
 
@@ -78,13 +113,27 @@ class PodLog:
     def _put_aside(self) -> None:
         try:
             os.rename(self._path, old_one(self._path))
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(times_of(self._path), times_of(old_one(self._path)))
             new = self._open()
         except OSError as e:
             log.error("a new log cannot be begun: %s", e)
         else:
             os.close(self._file)
             self._file = new
-        self._size = 0
+        self._size, self._noted = 0, (0.0, 0)
+
+    def _note_time(self) -> None:
+        now, (at, size) = time.time(), self._noted
+        passed, more = abs(now - at), self._size - size
+        before, self._wrote_at = self._wrote_at, now
+        if passed < _APART_S or (more < _APART_BYTES and passed < _LONG_S):
+            return
+        self._noted = now, self._size
+        with contextlib.suppress(OSError):  # a full disk: it is only known less well
+            fd = private.open_file(times_of(self._path), os.O_WRONLY | os.O_APPEND)
+            os.write(fd, f"{before:.3f} {now:.3f} {self._size}\n".encode())
+            os.close(fd)
 
     def _write(self, data: bytes) -> None:
         gap = f"\n[zaptrace: {self._lost} bytes could not be written here]\n" if self._lost else ""

@@ -55,9 +55,9 @@ class Making:
             self._after.callback(os.close, slave)
             self._stdio = (slave, slave, slave)
         elif self._job.stdio == "log":
-            from .logs import PodLog
+            from .logs import MOST, PodLog
 
-            self.pod_log = PodLog(self._log)
+            self.pod_log = PodLog(self._log, self._job.log_size or MOST)
             nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
             self._after.callback(os.close, nothing)
             self._after.callback(self.pod_log.given)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _LOG_MOST = 1 << 20
+_ARG_START = 45
+"""In /proc/PID/stat, behind the name: where the command line begins; then where it ends."""
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 """Who sends these to a supervisor wants the pod to end."""
 OTHERS = (
@@ -35,9 +37,29 @@ def watch_signals(heard: Callable[[int], object]) -> None:
             signal.signal(number, lambda n, _: heard(n))
 
 
-def log_to(path: str) -> None:
-    """Have our log there, as much as ZAPTRACE_LOG says."""
-    log.to(LogFile(path).write, os.environ.get("ZAPTRACE_LOG", "INFO"))
+def known_as(name: str, path: str, wanted: tuple[str | None, str | None]) -> None:
+    """The supervisor of that pod: in the lists of processes, and with its log there.
+
+    What is `wanted` is a file for it as well, and how much; else ZAPTRACE_LOG says how much.
+    """
+    entitle(name)
+    file, least = wanted
+    for place in filter(None, (path, file)):
+        log.to(LogFile(place).write, least or os.environ.get("ZAPTRACE_LOG", "INFO"))
+
+
+def entitle(what: str) -> None:
+    """Be shown as `zaptrace: what` by ps(1) and top(1), where the kernel lets us."""
+    title = os.fsencode(f"zaptrace: {what}")
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        with open("/proc/self/comm", "wb", buffering=0) as comm:
+            comm.write(title[:15])
+        with open("/proc/self/stat", "rb", buffering=0) as file:
+            fields = file.read().rpartition(b")")[2].split()
+        begin, end = int(fields[_ARG_START]), int(fields[_ARG_START + 1])
+        with open("/proc/self/mem", "r+b", buffering=0) as memory:
+            memory.seek(begin)
+            memory.write(title[: end - begin - 1].ljust(end - begin, b"\0"))
 
 
 class LogFile:

@@ -9,7 +9,7 @@
         ├── pid            of the supervisor
         ├── meta           JSON: what was started, by whom, when
         ├── control.sock   see control.py
-        ├── log, log.old   what a detached pod wrote to stdout and stderr, see logs.py
+        ├── log, log.old   what a detached pod wrote to stdout and stderr, see logs.py; when: *.times
         └── supervisor.log what the supervisor has to say
 
 Nobody cleans up after a SIGKILL, so whoever looks does: an entry whose lock is free is stale and is
@@ -63,7 +63,8 @@ _OUTCOME: dict[str, records.Check] = {
     "written": records.is_time,
 }
 _ENDED_KEPT = 32
-_KEPT = (".json", ".log", ".log.old")
+_LOGS = ("", ".old", ".times", ".old.times")
+_KEPT = (".json", *(f".log{suffix}" for suffix in _LOGS))
 _PID_BYTES = 64
 _TIDY_S = 5.0
 _LOCK_S = 60.0
@@ -162,7 +163,7 @@ class PodDir(Record):
             record = os.path.join(kept, f"{self.name}.json")
             with _whole(record) as beside:  # first: if there is no room, the log stays, too
                 _write_json(beside, ended)
-                for suffix in ("", ".old"):
+                for suffix in _LOGS:
                     log = os.path.join(kept, f"{self.name}.log{suffix}")
                     _unlink(log)
                     with contextlib.suppress(FileNotFoundError):

@@ -35,6 +35,7 @@ import time
 
 from ..errors import Cancelled, HostError, PodError, WireTimeout, ZaptraceError
 from ..linux import private
+from ..log import log
 from ..record import Record, field
 from . import control, runtime
 
@@ -98,6 +99,10 @@ class Job(Record):
     """Of a job: its connections to outside, in its images."""
     codec: str | None = "zstd"
     """Of a job: how its images are packed."""
+    own_log: tuple[str | None, str | None] = field(factory=lambda: log.wanted)
+    """A file where the supervisor logs as well, and the least level."""
+    log_size: int | None = None
+    """Bytes of its log, and of the old one, at most."""
     hold: bool = False
     """Stay frozen once whole, until `thaw`."""
     foreground: bool = False

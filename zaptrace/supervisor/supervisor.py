@@ -112,7 +112,8 @@ class Supervisor:
                 self.keeper = Keeper.of_job(self)
             self.entry = claim(self.job, self.engine)
             self.workers = Workers(self.entry.name)
-            own_process.log_to(self.entry.file("supervisor.log"))
+            own_log = self.entry.file("supervisor.log")
+            own_process.known_as(self.entry.name, own_log, self.job.own_log)
             self.control_socket = ControlSocket(
                 self.entry.file("control.sock"), self._lost, self._before_clients
             )

@@ -50,6 +50,8 @@ _NAMES = {
 }
 _EARLY = ("status", "wait", "stop", "discard", "cancel", "input", "resize", "ack", "detach")
 """What can be asked of a pod that is not whole yet."""
+_BEHIND_EXEC = ("freeze", "thaw", "checkpoint", "try", "migrate")
+"""What waits until a process has joined the pod: that takes milliseconds."""
 
 
 class Owner(Protocol):
@@ -99,7 +101,10 @@ class Verbs:
 
     def serve(self, request: Request) -> None:
         """Do what is asked, or answer why not."""
-        control_socket = self._of.control_socket
+        control_socket, workers = self._of.control_socket, self._of.workers
+        if workers.busy == "exec" and request.verb in _BEHIND_EXEC:
+            workers.when_free(lambda: self.serve(request))
+            return
         handler = getattr(self, f"do_{request.verb}", None)
         try:
             if handler is None:
@@ -201,6 +206,7 @@ class Verbs:
                 found = of.pod.processes()
                 inside = any(process.rpid == asking for process in found)
                 told = {"processes": list(map(as_dict, found))}
+                told["answered"] = list(map(as_dict, of.engine.refusals(of.pod)))
                 return facts | told | ({"inside": True} if inside else {})
 
             self._run(request, look)

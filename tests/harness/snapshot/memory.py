@@ -26,9 +26,9 @@ RESIDENT = (
 
 OF_RELATIVES = ("Pss", "Pss_Anon", "Pss_File", "Pss_Shmem", "SwapPss", "Private", "Shared")
 """What depends on how many others have a page, too."""
-DENIES_WRITING = {"dw"}
-"""Of a program's own file; Linux before 5.15 has it on mappings that execve made, and nobody else can
-ask for it (mmap(2), MAP_DENYWRITE)."""
+KERNELS_FLAGS = {"dw", "sd"}
+"""What nobody can ask for: dw, of a program's own file, which Linux before 5.15 has on mappings that
+execve made (mmap(2), MAP_DENYWRITE); and sd, of which a new mapping has more than an old one."""
 
 _HEAD = re.compile(
     r"([0-9a-f]+)-([0-9a-f]+) (....) ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+) *(.*)"
@@ -84,7 +84,7 @@ def _mappings(rpid: int) -> list[_Mapping]:
             if value.endswith(" kB"):
                 found[-1].sizes[key] = int(value[:-3])
             else:
-                found[-1].others[key] = " ".join(sorted(set(value.split()) - DENIES_WRITING))
+                found[-1].others[key] = " ".join(sorted(set(value.split()) - KERNELS_FLAGS))
     return [m for m in found if m.name not in KERNELS_OWN]
 
 

@@ -167,6 +167,15 @@ def _only_mapped(lock):
     return lambda: os.unlink(path)
 
 
+def mapped_socket():
+    """As who receives without copying has it (TCP_ZEROCOPY_RECEIVE)."""
+    sock = socket.socket()
+    libc.mmap.restype = ctypes.c_void_p
+    got = libc.mmap(None, mmap.PAGESIZE, mmap.PROT_READ, mmap.MAP_SHARED, sock.fileno(), 0)
+    assert got != ctypes.c_void_p(-1).value
+    return lambda: sock.close()
+
+
 def mapped_ofd_lock():
     f_ofd_setlk, struct_flock = 37, struct.pack("=hh4xqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     return _only_mapped(lambda fd: fcntl.fcntl(fd, f_ofd_setlk, struct_flock))

@@ -5,7 +5,8 @@ Addresses, backlog, options, filters, multicast memberships, shut-down halves of
 wait to be read, with where they came from. The address is claimed by binding it before anything is
 made. A TCP connection has both its ends in the pod (stream.py, join.py), or the one that is: then the
 other was closed. Where its addresses are not to be had here it has other ones, and tells the same
-(virtual.py). What waits to be accepted waits again (backlog.py).
+(virtual.py). What waits to be accepted waits again (backlog.py). Who listens where somebody else does by
+now gets another port, too, where nobody outside can know the old one (place.py).
 
 A connection that nobody has answered yet is asked for again (connecting.py).
 
@@ -32,6 +33,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import RestoreError
 from ...linux import sock_diag
+from ...linux.native import lib
 from ...log import log
 from ...view.build import Stage
 from ..common.file import described, finish, restoring, unsupported
@@ -54,8 +56,9 @@ from .connecting import ask_again, whom
 from .diag import shutdowns
 from .failed import how_it_failed
 from .passing import refuse_passing
+from .place import MOVABLE, bind_it, let_go_of, place, was_given_up
 from .queue import Senders, look, refill
-from .refused import has_let_go, is_refused, let_go, refuse_tcp, refuse_udp
+from .refused import has_let_go, is_refused
 from .state import (
     BROKEN,
     CONNECTED,
@@ -70,11 +73,10 @@ from .state import (
 )
 from .state import NAME as _NAME
 from .stream import Streams, accept_queue, reads_no_more
-from .time_wait import bind
 from .unaccepted import refuse_unaccepted as _refuse_unaccepted
 from .unseen import forget_all, note_again, set_unseen, unseen
 from .virtual import is_note as is_note
-from .virtual import told
+from .virtual import note_chosen, told, was_chosen
 
 if TYPE_CHECKING:
     from ...view.build import Build
@@ -199,7 +201,7 @@ def _capture(
             with contextlib.suppress(OSError):
                 peer = address(sock.getpeername())
                 status = CONNECTED if status == UNCONNECTED else status
-        if stream:
+        if stream or status in MOVABLE:
             local, peer = told(file, local, peer)
         return State(
             **described(pod, file),
@@ -219,7 +221,8 @@ def _capture(
             stream=stream,
             turn=turn,
             refused=refused,
-            gone=streams.gone(file),
+            gone=[replace(one, to=told(file, one.to, None)[0]) for one in streams.gone(file)],
+            chosen=was_chosen(file),
             let_go=(
                 status == UNCONNECTED
                 and sock.type == socket.SOCK_STREAM
@@ -299,8 +302,8 @@ def restore(states: list[State], build: Build) -> None:
             # The original has the port, and the clients: with SO_REUSEPORT we would take some.
             local = state.local and replace(state.local, port=0)
             state = replace(state, local=local, queue=[], refused=False)
-        if state.local is not None and not _was_given_up(state):
-            build.at(Stage.CLAIM, _claim, state, build)
+        if state.local is not None and not was_given_up(state):
+            build.at(Stage.CLAIM, _claim, state, joiner)
         build.at(Stage.SHARED, _make, state, build, joiner, ports)
         if state.status == CONNECTING and not build.rehearsal:
             build.at(Stage.RESUME, ask_again, state, build, joiner)
@@ -326,18 +329,15 @@ def _at_others(states: list[State], build: Build) -> list[State]:
     ]
 
 
-def _was_given_up(state: Socket) -> bool:
-    """The kernel has chosen its port, and let go of it."""
-    return (state.refused or state.let_go) and state.type == socket.SOCK_STREAM
-
-
-def _claim(state: Socket, build: Build) -> None:
+def _claim(state: Socket, joiner: join.Joiner) -> None:
     with _open(state) as sock:
         try:
-            _bind(state, sock)
+            bind_it(state, sock)
         except OSError as error:
-            if build.contended and error.errno == errno.EADDRINUSE:
-                return  # by our former self, it seems; at the thaw it will show
+            taken = error.errno == errno.EADDRINUSE
+            can_move = state.status in MOVABLE and joiner.may_move(state)
+            if taken and (joiner.build.contended or can_move):
+                return  # by our former self, it seems; or it can be another one
             assert state.local is not None
             raise RestoreError(
                 f"cannot restore a socket bound to {state.local.shown}",
@@ -375,49 +375,6 @@ def _set_up(state: Socket, sock: socket.socket) -> None:
         join_group(sock, membership)
 
 
-def _bind(state: Socket, sock: socket.socket) -> None:
-    assert state.local is not None
-    try:
-        if state.local.port:
-            bind(sock, _to_bind(sock, state.local).raw(state.family))
-        else:
-            _bind_without_port(state, sock, state.local)
-    except OSError:
-        if state.status != CONNECTED:
-            raise
-        # connect(2) chose the address of a host that the pod has left; it will choose again.
-        anywhere = "0.0.0.0" if state.family == socket.AF_INET else "::"
-        sock.bind((anywhere, state.local.port))
-
-
-def _to_bind(sock: socket.socket, local: Address) -> Address:
-    """bind(2) to an address of IPv6 makes a socket deaf for IPv4; if it is not, connect(2) chose it."""
-    of_six = sock.family == socket.AF_INET6 and not local.four
-    if of_six and not sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
-        return replace(local, host="::", scope=0)
-    return local
-
-
-def _bind_without_port(state: Socket, sock: socket.socket, local: Address) -> None:
-    """As IP_BIND_ADDRESS_NO_PORT makes it, or a connection that was given up leaves it."""
-    before = sock.getsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT)
-    sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-    sock.bind(local.raw(state.family))
-    sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, before)
-
-
-def _let_go(state: Socket, sock: socket.socket, wait_for_it: bool) -> None:
-    """`sock` is ours, and closed once that is done. Where somebody has that port, it tells none."""
-    assert state.local is not None
-    try:
-        let_go(sock, state.local)
-    except OSError:
-        if wait_for_it:
-            raise
-        _bind_without_port(state, sock, replace(state.local, port=0))
-    sock.close()
-
-
 def _make(state: Socket, build: Build, joiner: join.Joiner, ports: set[int]) -> None:
     """`ports`: where the pod's TCP connections have one end."""
     with restoring(NAME, Stage.SHARED, "an internet socket"), _open(state) as sock:
@@ -425,44 +382,20 @@ def _make(state: Socket, build: Build, joiner: join.Joiner, ports: set[int]) -> 
         shared = bool(
             state.type == socket.SOCK_STREAM and state.local and state.local.port in ports
         )
-        place = partial(_place, state, again, shared)
+        here = partial(place, state, again, joiner, shared=shared)
+        at_once, at_last = partial(here, at_last=False), partial(here, at_last=True)
         if state.let_go:
-            work = partial(_let_go, state, again)
+            work = partial(let_go_of, state, again)
             build.or_when_free(partial(work, build.contended), again.close, partial(work, False))
         elif shared and joiner.waits:
-            build.at_thaw(place, again.close)
-        elif not build.or_when_free(place, again.close):
+            build.at_thaw(at_last, again.close)
+        elif not build.or_when_free(at_once, again.close, at_last):
             joiner.late = joiner.late or shared or bool(state.gone)
+            lib.zt_pod_show_addresses(build.handle)
         note_again(build, sock.fileno(), state.unseen)
+        if state.chosen:
+            note_chosen(build, sock.fileno())
         finish(build, state, sock.detach())
-
-
-def _place(state: Socket, sock: socket.socket, shared: bool) -> None:
-    """Give it its addresses; `sock` is ours, and closed once that is done."""
-    reuse = "SO_REUSEADDR" in state.options
-    if shared:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if _was_given_up(state) and state.local:
-        with contextlib.suppress(OSError):  # who has it now may
-            _bind(state, sock)
-        refuse_tcp(sock, state.local)
-    elif state.local is not None:
-        _bind(state, sock)
-        if state.refused and state.peer:
-            refuse_udp(sock, state.local)
-    if state.status == LISTENING:
-        sock.listen(state.backlog)
-        if quick := state.options.get("TCP_QUICKACK"):  # listen(2) takes it back
-            set_options(sock, {"TCP_QUICKACK": quick}, TCP)
-    if shared:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
-    if state.peer is not None and state.status != CONNECTING:
-        sock.connect(state.peer.raw(state.family))
-    set_unseen(sock, state.unseen, bound=True)
-    if state.shutdown:
-        with contextlib.suppress(OSError):  # it says so, and does it
-            sock.shutdown(_HOW[state.shutdown])
-    sock.close()
 
 
 def _refill(states: list[State], build: Build) -> None:

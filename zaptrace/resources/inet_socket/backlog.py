@@ -106,11 +106,11 @@ def _look_at_gone(number: int, server: socket.socket, name: Address) -> Gone:
 
 
 def enter_gone(gone: Gone) -> None:
-    """Have it wait at its listener, and be gone; unless somebody has its address by now."""
+    """Have it wait at its listener, and be gone."""
     with socket.socket(socket.AF_INET6 if ":" in gone.name.host else socket.AF_INET) as sock:
         sock.setsockopt(_SOL, socket.SO_REUSEADDR, 1)
         try:
-            enter(sock, gone.name, gone.to, gone.sent, False)
+            enter_from(sock, gone.name, gone.to, gone.sent, False)
         except OSError as error:
             log.info("a connection from %s is lost: %s", gone.name.shown, error.strerror)
         if gone.reset:
@@ -142,8 +142,24 @@ def _wait_again(client: socket.socket, server: socket.socket, turn: Turn | None)
         client.setsockopt(_SOL, socket.SO_REUSEADDR, reuse)
 
 
+def enter_from(
+    client: socket.socket, local: Address, peer: Address, sent: Unread, ended: bool
+) -> None:
+    """The same from another port, where that one is somebody else's by now."""
+    try:
+        enter(client, local, peer, sent, ended)
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
+            raise
+        with contextlib.suppress(OSError):
+            disconnect(client)
+        there = local.elsewhere(client.family)
+        _bind(client, there)
+        enter(client, replace(there, port=client.getsockname()[1]), peer, sent, ended)
+
+
 def enter(client: socket.socket, local: Address, peer: Address, sent: Unread, ended: bool) -> None:
-    """Have it wait at the listener whose address is `peer`, and have sent this."""
+    """Have it wait at the listener whose address is `peer`, and have sent this, from `local`."""
     client.setblocking(False)
     to = peer.raw(client.family)
     number = _connect_from(client, local, to) if local.host == peer.host else errno.EADDRNOTAVAIL

@@ -16,6 +16,7 @@ from . import flow
 from .address import Address, address
 from .backlog import quiet
 from .diag import whom_it_asks
+from .virtual import tell
 
 if TYPE_CHECKING:
     from ...view.build import Build
@@ -44,15 +45,19 @@ def whom(file: FrozenFile, sock: socket.socket) -> Address:
 def ask_again(state: Socket, build: Build, joiner: Joiner) -> None:
     sock = socket.socket(fileno=os.dup(build.file(state.file_id)))
     if joiner.waits or not sock.getsockname()[1]:  # the pod's former self has their ports
-        build.at_thaw(partial(_ask, state, sock), sock.close)
+        build.at_thaw(partial(_ask, state, sock, joiner), sock.close)
     else:
-        _ask(state, sock)
+        _ask(state, sock, joiner)
 
 
-def _ask(state: Socket, sock: socket.socket) -> None:
-    assert state.peer is not None
+def _ask(state: Socket, sock: socket.socket, joiner: Joiner) -> None:
+    assert state.local and state.peer
+    to = joiner.really(state.peer)
     with sock, restoring("inet_socket", Stage.RESUME, f"a connection to {state.peer.shown}"):
         with quiet(sock):
-            number = sock.connect_ex(state.peer.raw(state.family))
+            number = sock.connect_ex(to.raw(state.family))
         if number not in (0, errno.EINPROGRESS):
             raise OSError(number, os.strerror(number))
+        own = address(sock.getsockname())
+        if (own.key, to) != (state.local.key, state.peer):
+            tell(joiner.build, sock.fileno(), state.family, (own, to), (state.local, state.peer))

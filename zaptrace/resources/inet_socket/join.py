@@ -33,10 +33,10 @@ from ..common.options import TCP
 from ..common.socket import borrowed, set_filter, set_options
 from . import flow
 from .address import Address, address
-from .backlog import Gone, enter, enter_gone, quiet
+from .backlog import Gone, enter_from, enter_gone, quiet
 from .diag import TcpSocket, tcp_sockets
 from .flow import Info, Unread
-from .state import BROKEN, ENDED, NAME, RESET, Socket
+from .state import BROKEN, CONNECTING, ENDED, NAME, RESET, Socket
 from .stream import Ends
 from .unseen import note_again
 from .virtual import tell
@@ -159,6 +159,8 @@ class Joiner:
         self.build = build
         self.open = open_
         self.waits = False
+        self.moved: dict[int, int] = {}
+        """Where the pod listens instead of at a port that it knows."""
         self.late = False
         """Who has the same port as one of them, and maybe listens there, gets it at the thaw."""
         self._there: dict[Ends, TcpSocket] = {}
@@ -199,10 +201,17 @@ class Joiner:
         with restoring(NAME, Stage.SHARED, "a TCP connection that was not accepted yet"):
             for one in self._in_turn():
                 if isinstance(one, Gone):
-                    enter_gone(one)
+                    enter_gone(replace(one, to=self.really(one.to)))
                     continue
                 with borrowed(self.build.file(one.file_id)) as sock:
                     self._complete(sock, one)
+
+    def may_move(self, state: Socket) -> bool:
+        """To another port, at once: nobody outside knows this one, and our former self has it not."""
+        return (state.chosen or state.status == CONNECTING) and not self.build.contended
+
+    def really(self, listener: Address) -> Address:
+        return replace(listener, port=self.moved.get(listener.port, listener.port))
 
     def _in_turn(self) -> list[Socket | Gone]:
         waiting: list[Socket | Gone] = [*self.states, *self.gone]
@@ -213,7 +222,10 @@ class Joiner:
         if state.turn and not self.build.rehearsal:
             assert state.local and state.peer
             with quiet(sock):
-                enter(sock, state.local, state.peer, state.turn.sent, bool(state.shutdown & 2))
+                to = self.really(state.peer)
+                ended = bool(state.shutdown & 2)
+                enter_from(sock, state.local, to, state.turn.sent, ended)
+                self._tell(_End(state, sock))
                 if state.shutdown & 1:
                     sock.shutdown(socket.SHUT_RD)
                 _set_last(sock, state)
@@ -235,7 +247,7 @@ class Joiner:
         socks = {end.state.file_id: end.sock for end in self._later}
         for one in self._in_turn():
             if isinstance(one, Gone):
-                enter_gone(one)
+                enter_gone(replace(one, to=self.really(one.to)))
             else:
                 self._complete(socks[one.file_id], one)
         _close(self._later)

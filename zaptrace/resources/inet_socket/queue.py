@@ -105,9 +105,9 @@ def refill(sock: socket.socket, queue: list[Datagram], senders: Senders) -> None
             sender = senders.find(datagram.source) or strangers.get(key)
             try:
                 if sender is None:
-                    sender = socket.socket(sock.family, sock.type, sock.proto)
-                    strangers[key] = stack.enter_context(sender)
+                    sender = stack.enter_context(socket.socket(sock.family, sock.type, sock.proto))
                     sender.bind(datagram.source.raw(sock.family))
+                    strangers[key] = sender
                 before = _held(sock)
                 to = _near(datagram, own.port) if own.is_any else own
                 with _alone(sock, datagram.source) if shared else contextlib.nullcontext():

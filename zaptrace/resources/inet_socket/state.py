@@ -53,5 +53,7 @@ class Socket(Description):
     """Nobody was there, which it has not read yet; see refused.py."""
     gone: list[Gone] = field(default_factory=list)
     """Who waits to be accepted, and was closed: of one that listens."""
+    chosen: bool = False
+    """The kernel has chosen the port that it is bound to: another would have done."""
     let_go: bool = False
     """It tells its port still, and has it no more, as of a connection that has failed; see refused.py."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from ...linux.native import lib
 from ...shapes import I32, Length
 from ..common.file import unsupported
-from .virtual import ADDRESSES, notes_of
+from .virtual import ADDRESSES, CHOSEN, notes_of
 
 if TYPE_CHECKING:
     from ...view.build import Build
@@ -42,7 +42,7 @@ class Unseen:
 def unseen(file: FrozenFile) -> list[Unseen]:
     found = []
     for (level, option), value in notes_of(file).items():
-        if (level, option) == ADDRESSES:
+        if (level, option) in (ADDRESSES, CHOSEN):
             continue
         if (level, option) in _CANNOT:
             raise unsupported(file, _CANNOT[level, option], do="run it without that option")

@@ -181,7 +181,7 @@ def refuse(process: FrozenProcess, m: procfs.Map, inode: Inode | None) -> None:
     elif inode.path is None:
         if m.name.startswith("/SYSV"):
             raise unsupported(process, m, "a System V segment that is not of the pod")
-        if m.name.startswith(("/[aio]", "anon_inode:")):
+        if m.name.startswith(("/[aio]", "anon_inode:", "socket:")):
             raise unsupported(process, m, m.name)
         if inode.hidden:
             raise unsupported(process, m, "a file that cannot be reached by its name")

@@ -1,8 +1,9 @@
 """What a process has from being made by clone(2): what it shares with its maker, the signal that tells
 its parent of its end, and a maker that waits for it to execute or end (vfork).
 
-The kernel makes such a bond at birth and never later; so it comes back where who shares something was
-made by one who shares it, too, and has executed nothing since (a working directory stays shared).
+The kernel makes such a bond at birth and never later, and unshare(2) ends it; so it comes back where
+who shares something was made by one who shares it, too, and has executed nothing since (a working
+directory stays shared).
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def _refuse_threads_apart(process: FrozenProcess) -> None:
                     f"{thread.vtid} has a {name} of its own",
                     needed="threads that share all that threads share",
                     found="clone with CLONE_THREAD but without CLONE_FS or CLONE_FILES, or "
-                    "close_range with CLOSE_RANGE_UNSHARE",
+                    "close_range with CLOSE_RANGE_UNSHARE, or unshare",
                     do="run the program without that",
                 )
 

@@ -14,11 +14,12 @@ import science
 import stores
 import talk
 import terminals
+import tools
 import web
 
 NAMES = {
     name: function
-    for module in (desktop, messages, science, stores, terminals, web)
+    for module in (desktop, messages, science, stores, terminals, tools, web)
     for name, function in module.APPS.items()
 }
 

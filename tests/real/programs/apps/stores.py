@@ -54,7 +54,8 @@ def postgres():
     known = {**os.environ, "LD_PRELOAD": os.environ.get("ZT_SOMEBODY", "")}
     done("initdb", "-D", "data", "-U", "me", "-A", "trust", "-N", "--no-locale", env=known)
     port = free_port()
-    settings = ("fsync=off", "max_connections=20", "shared_buffers=16MB", "autovacuum_naptime=1")
+    settings = ("fsync=off", "max_connections=20", "shared_buffers=16MB", "autovacuum_naptime=1",
+                "huge_pages=off")  # fmt: skip
     options = [word for setting in settings for word in ("-c", setting)]
     start("postgres", "-D", "data", "-p", port, "-h", "127.0.0.1", "-k", here, *options)
     where = ["-U", "me", "-p", port, "-h"]
