@@ -192,13 +192,13 @@ def test_pods_without_a_name_are_told_apart_when_they_have_ended(home: Path):
 
 
 def test_a_second_pod_goes_on_beside_the_first_at_another_port(home: Path):
+    port, other = free_port(), free_port()
     code = (
-        "import socket; s = socket.create_server(('127.0.0.1', 0)); c = s.getsockname()[1]\n"
+        f"import socket; c = {port}; s = socket.create_server(('127.0.0.1', c))\n"
         "print(c, flush=True)\nwhile True: a = s.accept()[0]; a.send(b'%d' % c); a.close(); c += 1"
     )
     with zaptrace.launch([sys.executable, "-c", code], name="one", on_exit="stop") as one:
         eventually(lambda: one.logs().endswith("\n"), "its port")
-        port, other = int(one.logs()), free_port()
         two = one.branch("two", home / "two.zap", ports={port: other})
         assert (one.state, two.state, two.name) == ("running", "running", "two")
         for at in (port, other):

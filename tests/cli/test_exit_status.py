@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.hosts import free_port
 from harness.shell import Shell
 from harness.supervisors import eventually
 from harness.world import ROOT
@@ -122,11 +123,11 @@ def test_a_terminal_of_few_letters(zaptrace: Shell) -> None:
 def test_a_restore_beside_the_pod_itself(zaptrace: Shell, tmp_path: Path) -> None:
     """Nobody is told of a pod that is frozen still, for there is none."""
     listens = (
-        "import socket, sys, time; s = socket.create_server(('127.0.0.1', 0)); "
+        "import socket, sys, time; s = socket.create_server(('127.0.0.1', int(sys.argv[2]))); "
         "open(sys.argv[1], 'w'); time.sleep(60)"
     )
     there = tmp_path / "there"
-    argv = ("python3", "-c", listens, str(there))
+    argv = ("python3", "-c", listens, str(there), str(free_port()))
     assert zaptrace("run", "-d", "--name", "web", "--", *argv).returncode == 0
     eventually(there.exists)
     image = str(tmp_path / "web.zap")

@@ -257,7 +257,7 @@ def test_a_port_that_is_somebody_elses(world: World, held, chosen: bool) -> None
     assert state.chosen == chosen
     world.kill()
     with socket.create_server(name) as thief:
-        world.restore(inet_socket, [state], contended=not chosen)
+        world.restore(inet_socket, [state], contended=not chosen, no_way_back=not chosen)
         assert sock.getsockname() != name
         (again,) = world.capture(inet_socket)
         assert again.local.raw(socket.AF_INET) == name

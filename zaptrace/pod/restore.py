@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..cancel import Cancel
 from ..errors import BadImage, RestoreError, ZaptraceError, refusals_of_the_host
@@ -32,6 +32,7 @@ def restore(
     name: str | None = None,
     stdio: Stdio | None = None,
     hold: bool = False,
+    handed_over: bool = False,
     allow_changed: Collection[str] = (),
     cut_back: bool = False,
     tell: Callable[[str], object] = lambda _: None,
@@ -40,7 +41,8 @@ def restore(
 ) -> Pod:
     """The pod of an image, running, or (`hold`) whole but frozen until `thaw`.
 
-    With `hold`, what the pod's former self still holds on this host is taken at the thaw. The files
+    With `hold`, what the pod's former self still holds on this host is taken at the thaw; one that is
+    `handed_over` has ended by then, so there is no way back. The files
     at the paths `allow_changed` may be other ones than they were. Files that the pod wrote to and that
     have grown since are told (growth.py), and at the thaw cut back to what they were if so wished.
     Who listens at a port of `ports` does so at the one that it is mapped to.
@@ -58,6 +60,7 @@ def restore(
             contents,
             contended=contended,
             rehearsal=False,
+            no_way_back=handed_over,
             allow_changed=_paths(allow_changed),
             ports=ports,
             cancel=cancel,
@@ -85,6 +88,7 @@ def make(
     *,
     contended: bool,
     rehearsal: bool,
+    no_way_back: bool = False,
     allow_changed: frozenset[bytes] = frozenset(),
     ports: Mapping[int, int] | None = None,
     cancel: Cancel | None = None,
@@ -93,8 +97,14 @@ def make(
     raise_file_limit()
     check = (cancel or Cancel()).check
     with refusals_of_the_host(f'cannot restore pod "{pod.name}"'):
-        others = dict(ports or {})
-        pod.call(_make, pod, image, contents, contended, rehearsal, allow_changed, others, check)
+        how = {
+            "contended": contended,
+            "rehearsal": rehearsal,
+            "no_way_back": no_way_back,
+            "allow_changed": allow_changed,
+            "ports": dict(ports or {}),
+        }
+        pod.call(_make, pod, image, contents, how, check)
 
 
 def _paths(names: Collection[str]) -> frozenset[bytes]:
@@ -150,10 +160,7 @@ def _make(
     pod: Pod,
     image: Image,
     contents: Contents,
-    contended: bool,
-    rehearsal: bool,
-    allow_changed: frozenset[bytes],
-    ports: dict[int, int],
+    how: dict[str, Any],
     check_wanted: Callable[[], None],
 ) -> None:
     fill_store(pod.handle, contents.stored)
@@ -193,10 +200,7 @@ def _make(
         stdio=pod.stdio.named(),
         tty_master=pod.tty_master,
         stored=contents.stored,
-        contended=contended,
-        rehearsal=rehearsal,
-        allow_changed=allow_changed,
-        ports=ports,
+        **how,
     )
     try:
         with ours, theirs:

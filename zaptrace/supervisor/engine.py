@@ -71,6 +71,7 @@ class Engine:
                 name=job.name,
                 stdio=_stdio(job, stdio, master),
                 hold=True,
+                handed_over=job.hold,
                 allow_changed=job.allow_changed,
                 cut_back=job.cut_back,
                 tell=self.notes.append,

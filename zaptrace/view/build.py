@@ -127,6 +127,7 @@ class Build:
     filled at SHARED, in this order).
     `stored` is the store of the pod, which the tracer has already.
     `contended`: the pod may still live on this very host, frozen, holding its addresses and locks.
+    `no_way_back`: by the thaw its former self will have ended, and what fails then is lost.
     `rehearsal`: it does, and goes on living: everything is made, to be thrown away, but nothing that
     others could notice (a path, a port, a byte in a named pipe), and bulk contents are left out.
     `meanwhile`: where a file lies that is at its path only from the thaw on.
@@ -148,6 +149,7 @@ class Build:
     last: list[Callable[[], None]] = field(default_factory=list)
     loads: list[Callable[[], None]] = field(default_factory=list)
     contended: bool = False
+    no_way_back: bool = False
     rehearsal: bool = False
     allow_changed: frozenset[bytes] = frozenset()
     ports: dict[int, int] = field(default_factory=dict)

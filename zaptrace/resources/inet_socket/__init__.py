@@ -335,7 +335,7 @@ def _claim(state: Socket, joiner: join.Joiner) -> None:
             bind_it(state, sock)
         except OSError as error:
             taken = error.errno == errno.EADDRINUSE
-            can_move = state.status in MOVABLE and joiner.may_move(state)
+            can_move = state.status in MOVABLE and joiner.may_move(state, at_last=False)
             if taken and (joiner.build.contended or can_move):
                 return  # by our former self, it seems; or it can be another one
             assert state.local is not None

@@ -206,9 +206,13 @@ class Joiner:
                 with borrowed(self.build.file(one.file_id)) as sock:
                     self._complete(sock, one)
 
-    def may_move(self, state: Socket) -> bool:
-        """To another port, at once: nobody outside knows this one, and our former self has it not."""
-        return (state.chosen or state.status == CONNECTING) and not self.build.contended
+    def may_move(self, state: Socket, at_last: bool) -> bool:
+        """To another port: nobody outside knows this one, or, `at_last`, at the thaw, there is no way
+        back. Before, it may be our former self that has it."""
+        if self.build.contended and not at_last:
+            return False
+        unknown = state.chosen or state.status == CONNECTING
+        return unknown or (at_last and self.build.no_way_back)
 
     def really(self, listener: Address) -> Address:
         return replace(listener, port=self.moved.get(listener.port, listener.port))

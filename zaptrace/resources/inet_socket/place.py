@@ -2,7 +2,7 @@
 
 Who listens where somebody else does by now gets another port, and the pod is told of that one as if it
 were the old one (virtual.py): where the kernel had chosen it, of which nobody outside knows, and at the
-thaw, when there is no way back.
+thaw of a pod that was handed over, when there is no way back.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def place(
         try:
             bind_it(state, sock)
         except OSError as error:
-            may_move = state.status in MOVABLE and (at_last or joiner.may_move(state))
+            may_move = state.status in MOVABLE and joiner.may_move(state, at_last)
             if error.errno != errno.EADDRINUSE or not may_move:
                 raise
             _bind_elsewhere(state, sock, state.local, joiner)
