@@ -151,18 +151,28 @@ static bool is_orphan(zt_pod *pod, int32_t rtid)
     return tgid == rtid && !zt_pod_process(pod, (zt_rpid){parent});
 }
 
+static int32_t first_orphan(zt_pod *pod)
+{
+    for (uint32_t i = 0; pod->early.used && i <= pod->early.mask; i++)
+        if (pod->early.slots[i].key && is_orphan(pod, pod->early.slots[i].key))
+            return pod->early.slots[i].key;
+    return 0;
+}
+
+bool zt_loop_has_orphan(zt_pod *pod)
+{
+    return first_orphan(pod);
+}
+
 bool zt_loop_adopt_orphan(zt_pod *pod, zt_stop *ret_child)
 {
-    for (uint32_t i = 0; pod->early.used && i <= pod->early.mask; i++) {
-        int32_t rtid = pod->early.slots[i].key;
-        if (!rtid || !is_orphan(pod, rtid))
-            continue;
-        *ret_child = zt_stop_of(rtid, (int)pod->early.slots[i].value - 1);
-        zt_intmap_remove(&pod->early, rtid);
-        zt_task *task = zt_pod_add_task(pod, NULL, rtid);
-        task->known = task->process->ready = true;
-        task->filter = pod->last_filter ? ZT_SECCOMP_UNKNOWN : 0; /* its maker's, and nobody knows who that was */
-        return true;
-    }
-    return false;
+    const int32_t rtid = first_orphan(pod);
+    if (!rtid)
+        return false;
+    *ret_child = zt_stop_of(rtid, (int)(zt_intmap_get(&pod->early, rtid) - 1));
+    zt_intmap_remove(&pod->early, rtid);
+    zt_task *task = zt_pod_add_task(pod, NULL, rtid);
+    task->known = task->process->ready = true;
+    task->filter = pod->last_filter ? ZT_SECCOMP_UNKNOWN : 0; /* its maker's, and nobody knows who that was */
+    return true;
 }

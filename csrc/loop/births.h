@@ -11,4 +11,5 @@ int zt_loop_forked(zt_pod *pod, zt_task *maker, bool vfork, zt_stop *ret_child, 
 
 /* Take in a newborn process that nobody will tell of, as its maker has died: true, and its first
  * stop; or false, there is none. */
+bool zt_loop_has_orphan(zt_pod *pod);
 bool zt_loop_adopt_orphan(zt_pod *pod, zt_stop *ret_child);

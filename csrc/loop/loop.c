@@ -102,16 +102,25 @@ int zt_loop_rest_makers(zt_pod *pod, zt_err *err)
     return 0;
 }
 
+/* Those of whom nobody will tell. */
+static int adopt_orphans(zt_pod *pod, zt_err *err)
+{
+    zt_stop child;
+    int failed = 0;
+    while (!failed && zt_loop_adopt_orphan(pod, &child))
+        failed = zt_loop_dispatch(pod, child, err);
+    return failed;
+}
+
 int zt_loop_on_end(zt_pod *pod, zt_task *task, int wait_status, zt_err *err)
 {
     zt_task *freed;
-    zt_stop child;
     const zt_process *process = task->process;
     const bool leaves = process->threads == 1 && (process->may_leave_children || pod->may_have_siblings);
     zt_loop_ended(pod, task, wait_status, &freed);
     int failed = let_go(pod, freed, err);
-    while (!failed && zt_loop_adopt_orphan(pod, &child))
-        failed = zt_loop_dispatch(pod, child, err);
+    if (!failed)
+        failed = adopt_orphans(pod, err);
     if (leaves)
         zt_loop_reap_inherited(pod);
     return failed;
@@ -325,10 +334,28 @@ int zt_loop_step(zt_pod *pod, int options, zt_err *err)
     return zt_loop_dispatch(pod, stop, err) ? -1 : 1;
 }
 
+/* Who was born is told of by its maker, or by nobody, if that was killed before we could look: also when the
+ * maker's end came before the first stop of its child. One whose parent is not of the pod may have a maker
+ * that is (CLONE_PARENT): for that there is some time. */
+static int step_or_adopt(zt_pod *pod, zt_err *err)
+{
+    enum { NAPS = 20 };
+    const struct timespec nap = {0, 1000000};
+    int took = pod->early.used ? zt_loop_step(pod, WNOHANG, err) : 0;
+    if (!took && pod->early.used && zt_loop_has_orphan(pod)) {
+        for (int i = 0; i < NAPS && !took; i++) {
+            nanosleep(&nap, NULL);
+            took = zt_loop_step(pod, WNOHANG, err);
+        }
+        return took ? took : adopt_orphans(pod, err);
+    }
+    return took ? took : zt_loop_step(pod, 0, err);
+}
+
 int zt_loop_run(zt_pod *pod, zt_err *err)
 {
     int took = 0;
-    while (pod->task_count) {
+    while (pod->task_count || (pod->early.used && !pod->freezing)) {
         if (pod->broken.kind) {
             *err = pod->broken;
             return -1;
@@ -343,7 +370,7 @@ int zt_loop_run(zt_pod *pod, zt_err *err)
             if (!took && pod->task_count)
                 nanosleep(&nap, NULL);
         } else {
-            took = zt_loop_step(pod, 0, err);
+            took = step_or_adopt(pod, err);
         }
         if (took < 0)
             return -1;

@@ -118,7 +118,9 @@ class Images:
     def _use(self, path: str, *, as_json: bool) -> None:
         """What one of them refuses, the other has to refuse."""
         with contextlib.redirect_stdout(io.StringIO()):
-            shown = _error(lambda: show.command.callback(path, False, as_json))  # type: ignore[misc]
+            command = show.command.callback
+            assert command is not None
+            shown = _error(lambda: command(path, short=False, scrollback=False, as_json=as_json))
         checked = _error(lambda: _claim(path))
         assert str(shown) == str(checked), f"show: {shown}\ncheck: {checked}"
         if shown is not None:

@@ -101,10 +101,7 @@ class Verbs:
 
     def serve(self, request: Request) -> None:
         """Do what is asked, or answer why not."""
-        control_socket, workers = self._of.control_socket, self._of.workers
-        if workers.busy == "exec" and request.verb in _BEHIND_EXEC:
-            workers.when_free(lambda: self.serve(request))
-            return
+        control_socket = self._of.control_socket
         handler = getattr(self, f"do_{request.verb}", None)
         try:
             if handler is None:
@@ -116,7 +113,10 @@ class Verbs:
             arguments = checked(handler, request)
             if request.verb not in _EARLY:
                 self._check_whole(request.verb)
-            handler(request, **arguments)
+            if request.verb in _BEHIND_EXEC and self._of.workers.busy == "exec":
+                self._of.workers.when_free(lambda: self.serve(request))
+            else:
+                handler(request, **arguments)
         except ZaptraceError as e:
             control_socket.fail(request, e)
         except Exception as e:
