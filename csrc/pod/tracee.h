@@ -128,7 +128,6 @@ typedef struct zt_task {
     } late;
     bool awaits_freeze; /* rests until the next freeze is over */
     bool interrupted; /* at rest in a call that shows it */
-    bool woken; /* perhaps, by a signal that another thread takes: blocked/woken.h. To be brought to rest */
     int64_t queued; /* when it came to the queue of waiters that it is in: the lower, the earlier; 0: it is in none */
     int64_t queued_start; /* what the kernel says of when it fell asleep there, if we saw it do so */
     int64_t deadline_ns; /* of its timed call, host's monotonic clock; 0: it is in none */

@@ -16,7 +16,6 @@
  *   time_left.c   since when, and until when
  *   restarted.c   which call is it that the kernel goes on with?
  *   signals.c     is a signal the reason?
- *   woken.c       was it one that another thread has taken?
  *   seen.c        what /proc tells
  *
  * When a thread fell asleep is read from /proc/TID/sched before it is interrupted (the kernel
@@ -65,9 +64,6 @@ int zt_blocked_thaw(zt_task *task, zt_err *err);
 
 /* On the way in or out of a call while one is made again. */
 int zt_blocked_call(zt_task *task, bool entering, zt_err *err);
-
-/* It has left a call, with this result, and is not on its way any more to make it again. */
-int zt_blocked_left_call(zt_task *task, int64_t result, zt_err *err);
 
 /* Make the interrupted call that the registers show again, for so long. */
 int zt_blocked_reissue(zt_task *task, int64_t left_ns, zt_err *err);

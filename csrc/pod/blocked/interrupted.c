@@ -36,23 +36,13 @@ static int keep_restart_nr(const zt_pod *pod, zt_task *task, zt_regs *regs, zt_e
     return zt_stopped_set_regs(zt_task_stopped(task), regs, err);
 }
 
-/* It was woken, and nothing is there for it. Its timeout starts anew. */
-static int again_after_nothing(zt_task *task, const zt_regs *regs, zt_err *err)
-{
-    if (zt_reissue_waits(task, regs) || !shows_it(task, regs) || zt_signal_waits(task->rtid.n))
-        return 0;
-    return zt_blocked_reissue(task, -1, err);
-}
-
 int zt_blocked_at_rest(zt_pod *pod, zt_task *task, zt_err *err)
 {
     zt_regs regs;
-    const bool woken = task->woken && !task->group_stop;
-    task->woken = false;
     if (zt_stopped_get_regs(zt_task_stopped(task), &regs, err) || keep_restart_nr(pod, task, &regs, err))
         return -1;
     if (!pod->freezing)
-        return woken ? again_after_nothing(task, &regs, err) : 0;
+        return 0;
     if (zt_reissue_waits(task, &regs)) { /* frozen again before it could run */
         task->interrupted = true;
         return zt_reissue_unmake(task, &regs, err);
@@ -101,23 +91,8 @@ static bool does_nothing(const zt_task *task, int signal)
     return !signal || zt_signal_does_nothing(task->rtid.n, signal);
 }
 
-/* What has woken it another thread may have taken by now, and then it gets to user mode without a stop:
- * woken.h. One that has to do with a handler of its own, it takes when it rests. */
-int zt_blocked_left_call(zt_task *task, int64_t result, zt_err *err)
-{
-    zt_regs regs;
-    const bool was_cut = result > 0 || result == -EINTR || zt_call_interrupted(result);
-    if (task->process->threads < 2 || task->reissue.active || !was_cut)
-        return 0;
-    if (zt_stopped_get_regs(zt_task_stopped(task), &regs, err))
-        return -1;
-    task->woken = task->woken || shows_it(task, &regs);
-    return 0;
-}
-
 int zt_blocked_at_signal(const zt_pod *pod, zt_task *task, int signal, zt_regs *regs, zt_err *err)
 {
-    task->woken = false; /* what it shows is seen now */
     if (keep_restart_nr(pod, task, regs, err))
         return -1;
     if (zt_reissue_waits(task, regs))
