@@ -106,7 +106,7 @@ C = {
     "loop/launch.c await_exec: read(failed, &told, sizeof told)": "who could write has ended",
     "loop/launch.c child: read(go[0], &byte, 1)": "the supervisor writes, or ends, and with it the pipe",
     "loop/launch.c zt_loop_launch: waitpid(rpid, NULL, 0)": "it was killed, and has done nothing yet",
-    "loop/loop.c zt_loop_run: zt_loop_step(pod, 0, err)": "idle; a wake ends it, sent again if lost",
+    "loop/loop.c step_or_adopt: zt_loop_step(pod, 0, err)": "idle; a wake ends it, sent again if lost",
     "loop/loop.c zt_loop_step: waitpid(-1, &status, __WALL | __WNOTHREAD | options)": "the same",
     "loop/program.c zt_loop_end_process: for (;;)": STOPS,
     "pod/ipc/heir.c wait_for_the_end: read(0, &one, sizeof one)": "the supervisor ends, or dismisses it",
