@@ -98,7 +98,8 @@ class Storm:
         """Who is neither of a copy, nor its supervisor or heir, nor a server or what it keeps ready."""
         known = self.servers() | self.supervisors() | {p for one in copies.values() for p in one}
         found = {p for p in marked - known if not (is_heir(p) and parent_of(p) in known)}
-        ready = {pid for pid in found if "waiting" in words_of(pid)}
+        waiting = ("waiting", "zaptrace: waiting")  # before and after it has given itself a title
+        ready = {pid for pid in found if not {*waiting}.isdisjoint(words_of(pid))}
         return found if len(ready) > len(self.servers()) else found - ready
 
     def victims(self, client: int, here: Host, there: Host) -> dict[str, int]:

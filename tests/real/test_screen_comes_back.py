@@ -176,8 +176,11 @@ def test_without_scrollback_an_image_has_nothing_of_it(place: Path, opened: Open
     host = Host(place, "a")
     try:
         settled(begun("still", host, place, opened))
-        host.run("checkpoint", "it", "--to", str(place / "with"))
-        host.run("checkpoint", "it", "--to", str(place / "image"), "--no-scrollback", "--stop")
+        host.run("checkpoint", "it", "--codec", "none", "--to", str(place / "with"))
+        host.run(
+            "checkpoint", "it", "--to", str(place / "image"),
+            "--codec", "none", "--no-scrollback", "--stop",
+        )  # fmt: skip
         host.run("restore", str(place / "image"), "-d")
         window = opened(host, "attach")
         eventually(lambda: host.pods()[0]["attached"] == 1)
