@@ -251,9 +251,10 @@ class Storm:
         for host in self.hosts:
             run, temporary = host.home / "run", self.temporary(host)
             found += [f"in TMPDIR of {host.name}: {name}" for name in os.listdir(temporary)]
-            known = {".lock", ".ended", ".staged"} | {p["name"] for at, p in pods if at is host}
+            known = {".lock", ".ended", ".staged", ".latest-image"}
+            known |= {p["name"] for at, p in pods if at is host}
             found += [f"{host.name}: {name}" for name in set(os.listdir(run)) - known]
-            kept = {f"{NAME}.json", f"{NAME}.log", f"{NAME}.log.old"}
+            kept = {f"{NAME}.{end}" for end in ("json", "log", "log.old", "log.times")}
             if (run / ".ended").exists():
                 found += [f"{host.name}: {n}" for n in set(os.listdir(run / ".ended")) - kept]
             for arrival in run.glob(".staged/*/*"):
