@@ -29,6 +29,7 @@ from zaptrace.supervisor import control, runtime, sweeping
 
 NAME = "storm"
 MARK = "ZT_STORM"
+_LOGS = ("log", "log.old", "log.times", "log.old.times")
 _LOOK_S = 0.02
 _END_S = PATIENCE_S + Timeouts().retry
 """So long may a source have to say that its pod is to go on there."""
@@ -254,7 +255,7 @@ class Storm:
             known = {".lock", ".ended", ".staged", ".latest-image"}
             known |= {p["name"] for at, p in pods if at is host}
             found += [f"{host.name}: {name}" for name in set(os.listdir(run)) - known]
-            kept = {f"{NAME}.{end}" for end in ("json", "log", "log.old", "log.times")}
+            kept = {f"{NAME}.{end}" for end in ("json", *_LOGS)}
             if (run / ".ended").exists():
                 found += [f"{host.name}: {n}" for n in set(os.listdir(run / ".ended")) - kept]
             for arrival in run.glob(".staged/*/*"):
