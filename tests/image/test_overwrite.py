@@ -10,7 +10,7 @@ import pytest
 from zaptrace.errors import ImageError
 from zaptrace.image.image import Image
 from zaptrace.image.sink import DirectorySink
-from zaptrace.linux import exchange
+from zaptrace.linux import rename
 
 MANIFEST: dict[str, Any] = {"created": 1.5, "host": {"kernel": "6.18"}, "pod": {"name": "web"}}
 
@@ -38,8 +38,8 @@ def test_where_names_cannot_be_exchanged(tmp_path: Path, monkeypatch: pytest.Mon
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()
-    monkeypatch.setattr(exchange, "_RENAME_EXCHANGE", 1 << 20)  # which no kernel knows
-    exchange.exchange(str(tmp_path / "one"), str(tmp_path / "other"))
+    monkeypatch.setattr(rename, "RENAME_EXCHANGE", 1 << 20)  # which no kernel knows
+    rename.exchange(str(tmp_path / "one"), str(tmp_path / "other"))
     assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")) == [
         "one", "one/other", "other", "other/one",
     ]  # fmt: skip

@@ -29,7 +29,7 @@ from blake3 import blake3
 from ..cancel import Cancel
 from ..errors import BadImage, ImageError
 from ..linux import private
-from ..linux.exchange import exchange
+from ..linux.rename import exchange
 from ..linux.scratch import Scratch, remove_tree
 from .manifest import CODECS, FILE, FORMAT, Part, check, check_part_name, pack
 from .writebehind import BITE

@@ -20,7 +20,6 @@ libc.timerfd_create.argtypes = [ctypes.c_int, ctypes.c_int]
 libc.timerfd_settime.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p]
 libc.timerfd_gettime.argtypes = [ctypes.c_int, ctypes.c_char_p]
 
-RENAME_NOREPLACE, RENAME_EXCHANGE = 1, 2
 _MOST_TOLD = 1 << 24
 
 
@@ -30,14 +29,6 @@ def checked(result: int) -> int:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     return result
-
-
-def rename(directory: int, old: bytes, new: bytes, flags: int) -> None:
-    """renameat2(2) within one directory."""
-    result = libc.renameat2(directory, old, directory, new, ctypes.c_uint(flags))
-    if result == -1:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), os.fsdecode(new))
 
 
 def apart(work: Callable[[], T]) -> T:

@@ -17,8 +17,8 @@ import secrets
 import stat
 
 from ...linux import outside, private
+from ...linux.rename import RENAME_EXCHANGE, RENAME_NOREPLACE, rename
 from ...linux.scratch import sweep_notes, temporary_place
-from ..common.libc import RENAME_EXCHANGE, RENAME_NOREPLACE, rename
 from .place import beneath, proven_stale
 
 _NOTE = re.compile(r"zaptrace-sockets-[0-9a-f]{16}", re.ASCII)

@@ -22,9 +22,10 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ...linux import outside
+from ...linux.rename import RENAME_EXCHANGE, RENAME_NOREPLACE, rename
 from ...linux.scratch import Scratch
 from ...log import log
-from ..common.libc import RENAME_EXCHANGE, RENAME_NOREPLACE, apart, rename
+from ..common.libc import apart
 from ..common.permission import Permission
 from .left import Note, private_name
 from .place import beneath, in_use, proven_stale
