@@ -15,9 +15,7 @@ import os
 import select
 import signal
 import sys
-import termios
 import time
-import tty
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import PodError, WireTimeout
@@ -30,6 +28,7 @@ from ..supervisor.ring import SCROLLBACK
 from ..supervisor.terminal import get_size
 from ._detach_keys import DetachKeys
 from ._foreground import TO_GROUP, TO_ROOT, Signals, last_words, pass_on
+from ._own_terminal import OwnTerminal
 from ._screen import Screen
 from ._tell import exit_status, explain, say
 
@@ -64,7 +63,7 @@ class Attached:
         self._signals = signals
         self._how = how
         self._in = sys.stdin.fileno() if sys.stdin and sys.stdin.isatty() else -1
-        self._tty = self._in
+        self._terminal = OwnTerminal(self._in)
         self._screen = Screen(1)
         self._modes = Modes()
         """Of our terminal, as the pod's output has set them."""
@@ -73,7 +72,6 @@ class Attached:
         """When we have asked to be detached."""
         self._wanted_to_end = False
         self._failed: dict[str, Any] | None = None
-        self._cooked: list[Any] | None = None
         self._at_line_start = True
 
     def run(self) -> Outcome | None:
@@ -84,7 +82,7 @@ class Attached:
         stream = self._client.stream
         for fd in (stream.fileno(), self._signals.fd, self._screen.progress):
             poller.register(fd, select.POLLIN)
-        self._raw()
+        self._terminal.make_raw()
         if self._in >= 0:
             poller.register(self._in, select.POLLIN)
         heard = True
@@ -121,7 +119,7 @@ class Attached:
                 if self._leaving_at and self._is_hung():
                     return None  # who is gone is detached, when it hears that
         finally:
-            self._restore()
+            self._terminal.restore()
 
     def _ask(self) -> None:
         rows, cols = get_size(self._in) if self._in >= 0 else (0, 0)
@@ -140,7 +138,7 @@ class Attached:
 
     def _shown(self, outcome: Outcome) -> Outcome:
         """When the last of it is on the screen, or nobody waits for that."""
-        self._restore()  # from here on ctrl-c is for us
+        self._terminal.restore()  # from here on ctrl-c is for us
         poller = select.poll()
         poller.register(self._screen.progress, select.POLLIN)
         poller.register(self._signals.fd, select.POLLIN)
@@ -178,7 +176,7 @@ class Attached:
         self._modes = pod.modes
         self._modes.goes_on(pod.unfinished)
         self._at_line_start = pod.col == 0
-        self._screen.show(drawn(pod, *get_size(self._tty), self._how.history), at)
+        self._screen.show(drawn(pod, *get_size(self._terminal.fd), self._how.history), at)
 
     def _keys(self) -> None:
         try:
@@ -198,13 +196,13 @@ class Attached:
 
     def _signal(self, number: int) -> None:
         if number == signal.SIGWINCH:
-            if self._tty >= 0:
-                rows, cols = get_size(self._tty)
+            if self._terminal.fd >= 0:
+                rows, cols = get_size(self._terminal.fd)
                 self._client.post("resize", rows=rows, cols=cols)
         elif number == signal.SIGTSTP:
-            self._restore()
+            self._terminal.restore()
             os.kill(os.getpid(), signal.SIGSTOP)
-            self._raw()
+            self._terminal.make_raw()
             self._signal(signal.SIGWINCH)
         elif number == signal.SIGHUP:
             self._hung_up()
@@ -237,18 +235,6 @@ class Attached:
     def _detach(self) -> None:
         self._leaving_at = self._leaving_at or time.monotonic()
         self._client.post("detach")
-
-    def _raw(self) -> None:
-        if self._tty >= 0 and self._cooked is None:
-            self._cooked = termios.tcgetattr(self._tty)
-            tty.setraw(self._tty, termios.TCSANOW)
-
-    def _restore(self) -> None:
-        if self._cooked is not None:
-            with contextlib.suppress(termios.error):
-                # Not TCSADRAIN: a terminal that nobody reads would hold us here.
-                termios.tcsetattr(self._tty, termios.TCSANOW, self._cooked)
-            self._cooked = None
 
 
 def follow(client: Client, signals: Signals, how: How) -> int:

@@ -77,6 +77,20 @@ class Size(NumberType):
         return size
 
 
+def _named(_: click.Context, __: click.Parameter, env: tuple[str, ...]) -> tuple[str, ...]:
+    for one in env:
+        if "=" not in one:
+            raise click.BadParameter(f"{one!r} is not NAME=VALUE", param_hint="--env")
+    return env
+
+
+env_option = click.option(
+    "--env",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_named,
+    help="Set a variable for it.",
+)
 log_size = click.option(
     "--log-size",
     type=Size(),

@@ -7,20 +7,17 @@ window's size follows. When we are gone that terminal has hung up, as that of an
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import select
 import signal
-import struct
-import sys
 import termios
-import tty
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PodError
 from ..supervisor.control import Outcome
-from ..supervisor.terminal import get_size, make_pty
+from ..supervisor.terminal import get_size, make_pty, set_size
 from ._foreground import Signals, last_words, pass_on
+from ._own_terminal import OwnTerminal
 
 if TYPE_CHECKING:
     from ..supervisor.control import Client
@@ -37,7 +34,7 @@ class Executed:
         self._signals = signals
         self._master = -1
         self._has_tty = has_tty
-        self._cooked: list[Any] | None = None
+        self._terminal = OwnTerminal(0 if has_tty else -1)
         self._vpid: int | None = None
         self._early: list[int] = []
         """Signals that are for it once we know which process it is."""
@@ -59,7 +56,7 @@ class Executed:
                 slave = -1
             return self._follow()
         finally:
-            self._restore()
+            self._terminal.restore()
             for fd in (slave, self._master):
                 if fd >= 0:
                     os.close(fd)
@@ -71,7 +68,7 @@ class Executed:
             poller.register(self._signals.fd, select.POLLIN)
             if not stream.ended:
                 poller.register(stream.fileno(), select.POLLIN)
-            if self._cooked is not None:
+            if self._terminal.is_raw:
                 poller.register(0, 0 if self._typed else select.POLLIN)
                 events = select.POLLIN | (select.POLLOUT if self._typed else 0)
                 poller.register(self._master, events)
@@ -81,7 +78,7 @@ class Executed:
             if self._master in ready:
                 self._show()
                 self._type()
-            if 0 in ready and self._cooked is not None and not self._typed:
+            if 0 in ready and self._terminal.is_raw and not self._typed:
                 self._keys()
             while (message := self._client.receive_now()) is not None:
                 if message.get("id") != self._request:
@@ -97,18 +94,13 @@ class Executed:
 
     def _begun(self, vpid: int) -> None:
         self._vpid = vpid
-        self._raw()
+        self._terminal.make_raw()
         early, self._early = self._early, []
         for number in early:
             self._signal(number)
 
-    def _raw(self) -> None:
-        if self._has_tty:
-            self._cooked = termios.tcgetattr(0)
-            tty.setraw(0, termios.TCSANOW)
-
     def _ended(self, message: dict[str, Any]) -> int | Outcome:
-        if self._cooked is not None:
+        if self._terminal.is_raw:
             while self._show():
                 pass
         if "outcome" in message:
@@ -148,27 +140,14 @@ class Executed:
 
     def _signal(self, number: int) -> None:
         if self._has_tty and number == signal.SIGWINCH:
-            rows, cols = get_size(0)
-            with contextlib.suppress(OSError):
-                fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("4H", rows, cols, 0, 0))
+            set_size(self._master, *get_size(0))
         elif self._has_tty and number == signal.SIGHUP:
             raise SystemExit(128 + signal.SIGHUP)
         elif self._vpid is not None:
-            self._restore()
+            self._terminal.restore()
             pass_on(self._client, number, self._vpid)
-            self._raw()
+            self._terminal.make_raw()
         elif number == signal.SIGINT and number in self._early:
             raise KeyboardInterrupt
         else:
             self._early.append(number)
-
-    def _restore(self) -> None:
-        if self._cooked is not None:
-            with contextlib.suppress(termios.error):
-                termios.tcsetattr(0, termios.TCSANOW, self._cooked)
-            self._cooked = None
-
-
-def on_terminal() -> bool:
-    """Are our stdin and stdout one?"""
-    return bool(sys.stdin and sys.stdout and sys.stdin.isatty() and sys.stdout.isatty())

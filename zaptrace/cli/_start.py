@@ -96,7 +96,7 @@ def bring_up(
             runtime.check_name(job.name)
         if detach:
             return _in_background(job, print_json, tty)
-        if tty and not _on_terminal():
+        if tty and not on_terminal():
             raise no_terminal("run it in a terminal", "leave -t away, or leave it to itself: -d -t")
         return _in_foreground(job, joining)
     except ZaptraceError as e:
@@ -130,7 +130,7 @@ def _like_ours(job: Job) -> None:
 
 def _in_foreground(job: Job, joining: Joining) -> int:
     job.foreground = True
-    if _on_terminal():
+    if on_terminal():
         job.stdio = "tty"
         _like_ours(job)
     sys.stdout.flush()
@@ -180,6 +180,6 @@ def _tell_notes(started: Started) -> None:
         say(note)
 
 
-def _on_terminal() -> bool:
+def on_terminal() -> bool:
     """True when both our stdin and stdout are a terminal."""
     return bool(sys.stdin and sys.stdout and sys.stdin.isatty() and sys.stdout.isatty())

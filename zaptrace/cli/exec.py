@@ -10,7 +10,7 @@ import click
 from ..errors import NoSuchPod, ZaptraceError
 from ..linux import private
 from ..supervisor.control import Outcome
-from ._common import POD, as_json, connect, tell
+from ._common import POD, as_json, connect, env_option, tell
 from ._tell import explain, print_json
 from ._which import TakesPod
 
@@ -30,7 +30,7 @@ class _Exec(TakesPod):
 @click.option("-t", "--tty", is_flag=True, help="With a terminal, as it has anyway if we have one.")
 @click.option("-i", "--interactive", is_flag=True, help="With our stdin, as it has anyway.")
 @click.option("--cwd", type=click.Path(file_okay=False, exists=True), help="Start it there.")
-@click.option("--env", multiple=True, metavar="NAME=VALUE", help="Set a variable for it.")
+@env_option
 @as_json
 @click.argument("command_line", metavar="-- COMMAND...", nargs=-1, required=True)
 def command(
@@ -62,9 +62,6 @@ def command(
       125  zaptrace itself failed        126  COMMAND cannot be executed
       127  COMMAND was not found         2    wrong usage
     """
-    for one in env:
-        if "=" not in one:
-            raise click.BadParameter(f"{one!r} is not NAME=VALUE", param_hint="--env")
     if detach and tty:
         raise click.UsageError("-d has no terminal: leave -t away")
     variables = {**os.environ, **dict(one.split("=", 1) for one in env)}
@@ -97,9 +94,9 @@ def _begin(pod: str, asked: dict[str, Any], as_json: bool) -> int:
 
 def _run(pod: str, asked: dict[str, Any], tty: bool) -> int:
     from ..supervisor.starter import fill_standard_fds
-    from ._executed import Executed, on_terminal
+    from ._executed import Executed
     from ._foreground import Signals
-    from ._start import no_terminal
+    from ._start import no_terminal, on_terminal
 
     if tty and not on_terminal():
         raise no_terminal("execute with a terminal", "leave -t away")

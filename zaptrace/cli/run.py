@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ._common import as_json, detach_keys, hup, log_size
+from ._common import as_json, detach_keys, env_option, hup, log_size
 from ._detach_keys import DetachKeys
 from ._job import job_options, of_a_job
 from ._start import LEVELS, launch
@@ -20,7 +20,7 @@ from ._start import LEVELS, launch
 @detach_keys
 @hup
 @click.option("--cwd", type=click.Path(file_okay=False, exists=True), help="Start it there.")
-@click.option("--env", multiple=True, metavar="NAME=VALUE", help="Set a variable for it.")
+@env_option
 @click.option(
     "--cpu-level",
     type=click.Choice(list(LEVELS)),
@@ -72,9 +72,6 @@ def command(
       125  zaptrace itself failed        126  COMMAND cannot be executed
       127  COMMAND was not found         2    wrong usage
     """
-    for one in env:
-        if "=" not in one:
-            raise click.BadParameter(f"{one!r} is not NAME=VALUE", param_hint="--env")
     return launch(
         name,
         detach,
