@@ -1,34 +1,14 @@
 /* A signal that waits for one thread is told to that thread by epoll and signalfd, and to no other.
  * Edges that were told already are the matter of epoll_signal_edges.c. */
-#include "zt_test.h"
-
-#include <pthread.h>
-#include <sys/epoll.h>
-#include <sys/signalfd.h>
-
-enum { THREADS = 2 };
+#include "zt_own_signals.h"
 
 static int plain, edge, outer, both, either;
-static int go[THREADS][2], done[2];
-
-static void add(int ep, int fd, uint32_t events, uint64_t data)
-{
-	struct epoll_event event = {.events = events, .data.u64 = data};
-	zt_must(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &event));
-}
 
 static void tells(int ep, uint64_t data)
 {
 	struct epoll_event got[4];
 	zt_same(epoll_wait(ep, got, 4, 0), 1);
 	zt_same(got[0].data.u64, data);
-}
-
-static int watching(int fd, uint32_t events, uint64_t data)
-{
-	int ep = zt_must(epoll_create1(0));
-	add(ep, fd, events, data);
-	return ep;
 }
 
 static void *first(void *unused)
@@ -53,17 +33,8 @@ static void *second(void *unused)
 int main(void)
 {
 	pthread_t threads[THREADS];
-	sigset_t one, two;
-	sigemptyset(&one);
-	sigemptyset(&two);
-	sigaddset(&one, SIGUSR1);
-	sigaddset(&two, SIGUSR2);
-	zt_must(sigprocmask(SIG_BLOCK, &one, NULL));
-	zt_must(sigprocmask(SIG_BLOCK, &two, NULL));
-	int fd = zt_must(signalfd(-1, &one, 0)), other = zt_must(signalfd(-1, &two, 0));
-	zt_must(pipe(done));
-	for (int i = 0; i < THREADS; i++)
-		zt_must(pipe(go[i]));
+	int fd = signalfd_of(SIGUSR1), other = signalfd_of(SIGUSR2);
+	make_pipes();
 	plain = watching(fd, EPOLLIN, 1);
 	edge = watching(fd, EPOLLIN | EPOLLET, 2);
 	outer = watching(plain, EPOLLIN, 3);
@@ -78,10 +49,7 @@ int main(void)
 
 	zt_ready();
 
-	for (int i = 0; i < THREADS; i++) {
-		zt_writes(go[i][1], "g");
-		zt_reads(done[0], "d");
-	}
+	let_each_go("g");
 	for (int i = 0; i < THREADS; i++)
 		zt_same(pthread_join(threads[i], NULL), 0);
 	return zt_pass();

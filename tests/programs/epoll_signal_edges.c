@@ -1,29 +1,11 @@
 /* Signals that wait for several threads, each for its own, and epoll instances that watch signalfds by
  * their edge, also one within another: each tells what it had still to tell, to whom it is for, and what
  * it has told it does not tell again. */
-#include "zt_test.h"
+#include "zt_own_signals.h"
 
-#include <pthread.h>
-#include <sys/epoll.h>
-#include <sys/signalfd.h>
-
-enum { THREADS = 2, EDGE = EPOLLIN | EPOLLET };
+enum { EDGE = EPOLLIN | EPOLLET };
 
 static int told, untold, outer_told, outer_untold, level, once, passed_over, exclusive;
-static int go[THREADS][2], done[2];
-
-static void add(int ep, int fd, uint32_t events, uint64_t data)
-{
-	struct epoll_event event = {.events = events, .data.u64 = data};
-	zt_must(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &event));
-}
-
-static int watching(int fd, uint32_t events, uint64_t data)
-{
-	int ep = zt_must(epoll_create1(0));
-	add(ep, fd, events, data);
-	return ep;
-}
 
 /* This and nothing else; 0: nothing. */
 static void tells(int ep, uint64_t data)
@@ -74,28 +56,11 @@ static void *second(void *unused)
 	return unused;
 }
 
-static void both(const char *word)
-{
-	for (int i = 0; i < THREADS; i++) {
-		zt_writes(go[i][1], word);
-		zt_reads(done[0], "d");
-	}
-}
-
 int main(void)
 {
 	pthread_t threads[THREADS];
-	sigset_t one, two;
-	sigemptyset(&one);
-	sigemptyset(&two);
-	sigaddset(&one, SIGUSR1);
-	sigaddset(&two, SIGUSR2);
-	zt_must(sigprocmask(SIG_BLOCK, &one, NULL));
-	zt_must(sigprocmask(SIG_BLOCK, &two, NULL));
-	int fd = zt_must(signalfd(-1, &one, 0)), other = zt_must(signalfd(-1, &two, 0));
-	zt_must(pipe(done));
-	for (int i = 0; i < THREADS; i++)
-		zt_must(pipe(go[i]));
+	int fd = signalfd_of(SIGUSR1), other = signalfd_of(SIGUSR2);
+	make_pipes();
 	told = watching(fd, EDGE, 1);
 	untold = watching(fd, EDGE, 2);
 	outer_told = watching(watching(fd, EDGE, 1), EDGE, 3);
@@ -110,11 +75,11 @@ int main(void)
 	for (int i = 0; i < THREADS; i++)
 		zt_same(pthread_kill(threads[i], SIGUSR1), 0);
 	zt_same(pthread_kill(threads[1], SIGUSR2), 0);
-	both("b");
+	let_each_go("b");
 
 	zt_ready();
 
-	both("a");
+	let_each_go("a");
 	for (int i = 0; i < THREADS; i++)
 		zt_same(pthread_join(threads[i], NULL), 0);
 	return zt_pass();

@@ -2,27 +2,15 @@
  * descriptor were sent already, and nobody can look at these. A checkpoint waits until it is
  * accepted.
  */
-#include "zt_test.h"
+#include "zt_message.h"
 
-#include <sys/socket.h>
 #include <sys/un.h>
 
 static const struct sockaddr_un ADDRESS = {.sun_family = AF_UNIX, .sun_path = "late.sock"};
 
 static void send_with_file(int to, int fd, int number)
 {
-	char control[CMSG_SPACE(sizeof fd)] = {0};
-	struct iovec data = {&number, sizeof number};
-	struct msghdr message = {.msg_iov = &data,
-				 .msg_iovlen = 1,
-				 .msg_control = control,
-				 .msg_controllen = sizeof control};
-	struct cmsghdr *files = CMSG_FIRSTHDR(&message);
-	files->cmsg_level = SOL_SOCKET;
-	files->cmsg_type = SCM_RIGHTS;
-	files->cmsg_len = CMSG_LEN(sizeof fd);
-	memcpy(CMSG_DATA(files), &fd, sizeof fd);
-	zt_same(sendmsg(to, &message, 0), sizeof number);
+	zt_same(zt_send_beside(to, &number, sizeof number, SCM_RIGHTS, &fd, sizeof fd, 0), sizeof number);
 }
 
 static int receive_file(int from, int wanted)

@@ -2,6 +2,7 @@
 #ifndef COMPOSED_SOCKETS_H
 #define COMPOSED_SOCKETS_H
 
+#include "../../programs/zt_message.h"
 #include "composed.h"
 #include "descriptors.h"
 
@@ -106,18 +107,7 @@ static void do_listen(const int *a)
 
 static bool send_number(int to, int fd, const char *data, size_t size)
 {
-	char control[CMSG_SPACE(sizeof fd)] = {0};
-	struct iovec part = {(void *)(uintptr_t)data, size};
-	struct msghdr message = {.msg_iov = &part,
-				 .msg_iovlen = 1,
-				 .msg_control = control,
-				 .msg_controllen = sizeof control};
-	struct cmsghdr *files = CMSG_FIRSTHDR(&message);
-	files->cmsg_level = SOL_SOCKET;
-	files->cmsg_type = SCM_RIGHTS;
-	files->cmsg_len = CMSG_LEN(sizeof fd);
-	memcpy(CMSG_DATA(files), &fd, sizeof fd);
-	return sendmsg(to, &message, MSG_DONTWAIT) == (ssize_t)size;
+	return zt_send_beside(to, data, size, SCM_RIGHTS, &fd, sizeof fd, MSG_DONTWAIT) == (ssize_t)size;
 }
 
 /* What comes out is the description that went in: of the number that still has it. */
