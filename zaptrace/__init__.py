@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .api.pod import Pod
     from .api.results import (
         Check,
+        Executed,
         ImageInfo,
         MigrationReport,
         Outcome,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Check",
+    "Executed",
     "ImageInfo",
     "MigrationReport",
     "Outcome",

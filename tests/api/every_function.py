@@ -33,6 +33,9 @@ def act(pod: zaptrace.Pod) -> None:
     pod.signal(signal.SIGUSR1)
     pod.signal(10, 2)
     pod.signal(signal.SIGINT, group=True)
+    done: zaptrace.Executed = pod.exec(["ps", b"aux"], cwd="/", env={"A": "b"}, timeout=2.5)
+    print(done.vpid + (done.returncode or 0), done.stdout + done.stderr, done.outcome)
+    print(pod.exec(Path("tidy"), detach=True).vpid, pod.exec("ls", stdio=(0, 1, 2)))
     attached: zaptrace.Outcome | None = pod.attach()
     print(attached)
 
@@ -100,6 +103,8 @@ async def main_of_asyncio() -> int:
         await pod.freeze()
         await pod.thaw()
         await pod.signal(signal.SIGUSR1)
+        done: aio.Executed = await pod.exec("ls", timeout=2)
+        print(done.stdout.decode(), done.returncode)
         report: aio.Report = await pod.checkpoint("web.zap", stop=True, progress=shown)
         moved: aio.MigrationReport = await pod.migrate("tcp://192.0.2.7:7077")
         attached: aio.Outcome | None = await pod.attach()

@@ -5,14 +5,23 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from ..errors import PodError, WireError, WireTimeout, ZaptraceError
 from ..supervisor import runtime
 from ..supervisor.control import Client
 from . import arguments, output
-from .results import MigrationReport, OnProgress, Outcome, Process, Progress, Report, fields_of
+from .results import (
+    Executed,
+    MigrationReport,
+    OnProgress,
+    Outcome,
+    Process,
+    Progress,
+    Report,
+    fields_of,
+)
 
 Outside: TypeAlias = Literal["refuse", "close"]
 Codec: TypeAlias = Literal["none", "lz4", "zstd"]
@@ -85,6 +94,40 @@ class Pod:
         except PodError:
             if not alive or self._client_alive():
                 raise  # else the signal has ended it before that was answered
+
+    def exec(
+        self,
+        argv: arguments.StrOrBytesPath | Sequence[arguments.StrOrBytesPath],
+        *,
+        cwd: arguments.StrOrBytesPath | None = None,
+        env: Mapping[str, str] | None = None,
+        stdio: tuple[arguments.File, arguments.File, arguments.File] | None = None,
+        detach: bool = False,
+        timeout: float | None = None,
+    ) -> Executed:
+        """Start a command as a new process of the pod, which runs; returns when that has ended.
+
+        It has our directory and environment, as with `launch`, and is a process of the pod as any other:
+        images and migrations carry it along. `stdio` are three files for it; without, stdin is /dev/null,
+        and what it writes is in what is returned. With `detach` that is the pod's log, and we do not
+        wait. After `timeout` seconds, as by ctrl-c, it is killed, and TimeoutError raised.
+        """
+        from ..linux import private
+        from .executing import run
+
+        if detach and (stdio is not None or timeout is not None):
+            raise ValueError("detach: with neither stdio nor timeout")
+        asked = {
+            "argv": list(map(os.fsencode, arguments.words(argv))),
+            "cwd": os.fsencode(arguments.directory(cwd)),
+            "env": [os.fsencode(f"{k}={v}") for k, v in arguments.environment(env).items()],
+            "umask": private.umask(),
+        }
+        files, seconds = arguments.files(stdio), arguments.timeout(timeout)
+        if detach:
+            return Executed(int(self._call("exec", detach=True, **asked)["vpid"]), None)
+        with self._client() as client:
+            return run(client, asked, files, seconds)
 
     def stop(self, grace: float = 10.0, *, kill: bool = False) -> Outcome:
         """SIGTERM, `grace` seconds, SIGKILL; `kill` at once. Returns when nothing of it is left."""
