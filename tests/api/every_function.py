@@ -51,7 +51,9 @@ def carry(pod: zaptrace.Pod) -> zaptrace.MigrationReport:
         progress=shown,
     )  # fmt: skip
     print(moved.to.upper(), moved.name.upper(), moved.bytes, moved.downtime_s + moved.total_s)
-    second: zaptrace.Pod = pod.branch("second", "second.zap", ports={80: 8080})
+    second: zaptrace.Pod = pod.branch(
+        "second", "second.zap", ports={80: 8080}, sockets={"/a": "/b"}
+    )
     print(second)
     back: zaptrace.Pod = pod.rollback("web.zap", allow_changed=["/data"])
     own: zaptrace.Pod | None = zaptrace.current()
@@ -77,7 +79,12 @@ def main() -> None:
         act(zaptrace.launch("ls", stdio=(0, out, 2)))
     carry(zaptrace.connect("web", on_exit="leave"))
     pod = zaptrace.restore(
-        b"web.zap", name="x", stdio=None, allow_changed=[Path("/data")], ports={1: 2}
+        b"web.zap",
+        name="x",
+        stdio=None,
+        allow_changed=[Path("/data")],
+        ports={1: 2},
+        sockets={"/a": "/b"},
     )
     everyone: list[zaptrace.Pod] = zaptrace.pods()
     checked: zaptrace.Check = zaptrace.check(pod, allow_changed=["/data"])

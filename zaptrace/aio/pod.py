@@ -141,10 +141,15 @@ class Pod:
         )
 
     async def branch(
-        self, name: str, to: StrOrBytesPath, *, ports: Mapping[int, int] | None = None
+        self,
+        name: str,
+        to: StrOrBytesPath,
+        *,
+        ports: Mapping[int, int] | None = None,
+        sockets: Mapping[str, str] | None = None,
     ) -> Pod:
         """As zaptrace.Pod.branch."""
-        return Pod(await self._call(blocking.Pod.branch, name, to, ports=ports))
+        return Pod(await self._call(blocking.Pod.branch, name, to, ports=ports, sockets=sockets))
 
     async def rollback(
         self, image: StrOrBytesPath, *, allow_changed: Collection[StrOrBytesPath] = ()

@@ -142,6 +142,8 @@ class Pod:
             try:
                 return Outcome.of(client.wait(seconds).to_dict())
             except WireTimeout:
+                if (past := client.past()) is not None:  # it has, and its supervisor is tidying up
+                    return Outcome.of(past.to_dict())
                 if deadline is None or time.monotonic() < deadline:
                     raise
         raise TimeoutError(f"pod {self.name!r} has not ended after {timeout} s")
@@ -252,21 +254,28 @@ class Pod:
         to: arguments.StrOrBytesPath,
         *,
         ports: Mapping[int, int] | None = None,
+        sockets: Mapping[str, str] | None = None,
     ) -> Pod:
         """A second live pod, called `name`, from the image `to` that this writes; both go on.
 
-        Who listens at a port of `ports` does so at another in the second. Connections (TCP, unix) to
-        outside the pod are cut there.
+        Who listens at a port of `ports` does so at another in the second, and a unix socket that is bound
+        to a path of `sockets` is bound to another. Connections (TCP, unix) to outside the pod are cut
+        there. A process of the pod itself may ask for this: in the second pod, that is a PodError.
         """
         wanted = arguments.name_of_pod(name)
         if wanted is None:
             raise TypeError("name: a str is needed, not None")
         image, others = arguments.path("to", to), arguments.ports(ports)
+        paths = arguments.sockets(sockets)
+        inside = self._status(processes=True).get("inside")
         self.checkpoint(image, codec="none", outside="close")
-        from ..supervisor.starter import Job, start
+        if inside:
+            pairs = list(map(list, others.items()))
+            told = self._call("branch", image=image, name=wanted, ports=pairs, sockets=paths)
+            return Pod(told["name"], told["instance"], self._root)
+        from ..supervisor.again import branch
 
-        job = Job("restore", self._root, wanted, image=image, ports=others, stdio="log")
-        with start(job) as started:
+        with branch(self._root, wanted, image, others, paths) as started:
             return Pod(started.name, started.instance, started.root)
 
     def rollback(
@@ -284,7 +293,7 @@ class Pod:
         allowed = arguments.paths("allow_changed", allow_changed)
         if self._status(processes=True).get("inside"):
             self._call("rollback", image=path, allow_changed=allowed)
-        from ..supervisor.rollback import roll_back
+        from ..supervisor.again import roll_back
 
         with self._client() as client, roll_back(client, path, allowed) as started:
             return Pod(started.name, started.instance, started.root, self._on_exit)

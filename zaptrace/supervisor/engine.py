@@ -76,6 +76,7 @@ class Engine:
                 cut_back=job.cut_back,
                 tell=self.notes.append,
                 ports=job.ports,
+                sockets=job.sockets,
                 cancel=cancel,
             )
 
