@@ -17,6 +17,7 @@
 #include "births.h"
 #include "calls.h"
 #include "ends.h"
+#include "follow.h"
 
 /* --- going on */
 
@@ -321,6 +322,8 @@ int zt_loop_step(zt_pod *pod, int options, zt_err *err)
         return zt_fail(err, ZT_ERR_STATE, ECHILD, "the kernel knows none of the pod's %d threads", pod->task_count);
     if (rtid < 0)
         return zt_fail_os(err, "waitpid");
+    if (!options)
+        zt_follow(pod, rtid);
     zt_stop stop = zt_stop_of(rtid, status);
     if (!zt_pod_task(pod, rtid) && stop.kind != ZT_STOP_EXITED && stop.kind != ZT_STOP_EXEC) {
         if (zt_intmap_put(&pod->early, rtid, (uintptr_t)status + 1))
@@ -348,7 +351,7 @@ static int step_or_adopt(zt_pod *pod, zt_err *err)
     return took ? took : zt_loop_step(pod, 0, err);
 }
 
-int zt_loop_run(zt_pod *pod, zt_err *err)
+static int run_until_woken(zt_pod *pod, zt_err *err)
 {
     int took = 0;
     while (pod->task_count || (pod->early.used && !pod->freezing)) {
@@ -372,6 +375,13 @@ int zt_loop_run(zt_pod *pod, zt_err *err)
             return -1;
     }
     return 0;
+}
+
+int zt_loop_run(zt_pod *pod, zt_err *err)
+{
+    const int result = run_until_woken(pod, err);
+    zt_follow_no_more(pod);
+    return result;
 }
 
 void zt_loop_wake(zt_pod *pod)

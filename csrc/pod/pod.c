@@ -35,6 +35,7 @@ zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err)
     }
     pod->thread_maker = zt_thread_maker_find();
     pod->moved = moved;
+    pod->follow.cpu = pod->follow.seen = -1;
     pod->patience_ms = ZT_STUB_PATIENCE_MS;
     pod->ipcs.moved = moved ? &pod->ids : NULL;
     pod->clock_offset_ns = clock_offset_ns;
