@@ -10,6 +10,7 @@
 #include "../ptrace/thread_maker.h"
 #include "counts.h"
 #include "ipc/ipc.h"
+#include "looker.h"
 #include "store.h"
 #include "tracee.h"
 
@@ -73,6 +74,7 @@ struct zt_pod {
     int64_t frozen_at_ns; /* host's monotonic clock */
     pid_t tracer_tid;
     zt_follow_state follow;
+    zt_looker looker;
     atomic_bool woken;
     atomic_bool cancelled; /* freezes are to give up */
 };
