@@ -34,7 +34,7 @@ MACROS = {
     gen_filter.STUB_LAST: (STUB_BASE + STUB_TEXT_SIZE - 1) & U32,
 }
 
-ALLOW, TRACE, ERRNO = 0x7FFF_0000, 0x7FF0_7A74, 0x0005_0000
+ALLOW, NOTIFY, TRACE, ERRNO = 0x7FFF_0000, 0x7FC0_0000, 0x7FF0_7A74, 0x0005_0000
 ENOSYS = ERRNO | 38
 
 BY_NUMBER = {row.x86_64: row for row in table.ROWS}
@@ -264,6 +264,37 @@ def test_conditions_of_each_row(row, data):
     moved = data.draw(st.booleans())
     verdict, _ = run(FILTERS[moved], seccomp_data(row.x86_64, 0xC000003E, 0x40_0000, args))
     assert verdict == expected(row.x86_64, 0x40_0000, args, moved=moved)
+
+
+LOOKED = {moved: gen_filter.build_filter(moved=moved, looks=True) for moved in (False, True)}
+
+
+@given(
+    row=st.sampled_from(table.ROWS),
+    ip=st.sampled_from([0x40_0000, STUB_BASE + 64]),
+    args=st.lists(ARGUMENT, min_size=6, max_size=6),
+    moved=st.booleans(),
+)
+def test_what_is_looked_at_would_have_stopped(row, ip, args, moved):
+    """Calls that need neither registers nor their end are told of; all else is as without."""
+    data = seccomp_data(row.x86_64, 0xC000003E, ip, args)
+    verdict = expected(row.x86_64, ip, args, moved=moved)
+    if verdict == TRACE and row.is_looked(moved=moved):
+        verdict = NOTIFY
+    assert run(LOOKED[moved], data)[0] == verdict
+
+
+def test_what_is_looked_at():
+    """A hook that has an exit half, or may change what is issued, needs a stop."""
+    for moved in (False, True):
+        looked = {row.name for row in table.ROWS if row.is_looked(moved=moved)}
+        assert looked >= {"getppid", "semget", "ptrace"}
+        assert not looked & {"clone", "vfork", "prctl", "semop", "fcntl", "wait4", "seccomp"}
+    fresh, moved = ({r.name for r in table.ROWS if r.is_looked(moved=m)} for m in (False, True))
+    assert fresh - moved >= {"kill", "tgkill", "getsid", "setpriority", "prlimit64"}
+    assert moved <= fresh
+    issued = {r.name for r in table.ROWS if r.looks}
+    assert issued == {"kill", "getpriority", "setpriority", "ioprio_get", "ioprio_set", "prlimit64"}
 
 
 @pytest.mark.parametrize("arch", [0x4000_0003, 0xC000_00B7, 0])
