@@ -9,9 +9,9 @@ process id are opened under the id of the restored process; of one that has ende
 process of ours that ends then.
 
 Not carried: contents of files that have a name, the time of change of one that is opened against its
-mode, read-ahead advice, the offset of a directory where the file system does not keep it
-stable; sockets and devices without a name, files under a mount that came later, files of others that
-may not be opened again, and directories watched by F_NOTIFY (refused).
+mode, read-ahead advice, that an O_TMPFILE may not get a name (O_EXCL), the offset of a directory where
+the file system does not keep it stable; sockets and devices without a name, files under a mount that
+came later, and files of others that may not be opened again (refused).
 
 No C half: paths are the host's.
 """
@@ -206,12 +206,8 @@ def _capture(pod: FrozenPod, file: FrozenFile, known: _Known) -> State:
                         path, file.stat, sameness.DATA, through=leasing.through(file)
                     )
                 print_ = known.prints[inode]
-    description = described(pod, file)
-    owner = description["owner"]
-    if stat.S_ISDIR(file.stat.st_mode) and owner is not None and owner.vid:
-        raise _watched(file)
     return State(
-        **description,
+        **described(pod, file),
         path=path,
         vids=vids,
         pos=file.pos,
@@ -221,17 +217,6 @@ def _capture(pod: FrozenPod, file: FrozenFile, known: _Known) -> State:
         print=print_,
         nameless=gone,
         leased=leasing.writers(file),
-    )
-
-
-def _watched(file: FrozenFile) -> Exception:
-    """The kernel tells nobody what of, but it makes whoever asked the owner of its signals."""
-    return unsupported(
-        file,
-        "is a directory that raises signals",
-        needed="a directory that is not watched by F_NOTIFY",
-        found=f"{file.link}, whose signals have an owner (fcntl F_GETOWN)",
-        do="let the program use inotify(7), or close the directory",
     )
 
 

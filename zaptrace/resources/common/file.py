@@ -174,11 +174,23 @@ def _hint(file: FrozenFile) -> int:
     return int(hint)
 
 
+def owner_of(file: FrozenFile) -> int:
+    """Who is told of I/O, as this host numbers it; 0 for nobody."""
+    return _owner_ex(file)[1]
+
+
+def _owner_ex(file: FrozenFile) -> tuple[int, int]:
+    """The kind, and the id. Those with O_PATH refuse every fcntl but the plainest."""
+    if file.flags & os.O_PATH:
+        return 0, 0
+    kind, rid = _OWNER.unpack(fcntl.fcntl(file.local, _F_GETOWN_EX, bytes(_OWNER.size)))
+    return kind, rid
+
+
 def _owner(pod: FrozenPod, file: FrozenFile) -> Owner | None:
-    if file.flags & os.O_PATH:  # these refuse every fcntl but the plainest
+    if file.flags & os.O_PATH:
         return None
-    raw = fcntl.fcntl(file.local, _F_GETOWN_EX, bytes(_OWNER.size))
-    kind, rid = _OWNER.unpack(raw)
+    kind, rid = _owner_ex(file)
     signal = fcntl.fcntl(file.local, _F_GETSIG)
     if not rid:
         if not (kind or signal or file.flags & os.O_ASYNC):

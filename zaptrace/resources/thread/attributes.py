@@ -1,9 +1,9 @@
 """What a thread has set for itself, or for its whole process, and can be asked for again.
 
 Each is a pair of calls, one that tells and one that sets (prctl(2), arch_prctl(2), ioprio_set(2),
-set_mempolicy(2), personality(2), membarrier(2)); both are rows of the thread's own programs. What a thread never
-set is as a new thread has it, and costs no row at the restore. A kernel or processor that does not
-know one answers an error, which is that of a thread that never set it.
+set_mempolicy(2), personality(2), membarrier(2)); both are rows of the thread's own programs. What a
+thread never set is as a new thread has it, and costs no row at the restore. A kernel or processor that
+does not know one answers an error, which is that of a thread that never set it.
 """
 
 from __future__ import annotations
