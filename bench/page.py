@@ -195,7 +195,8 @@ def page(
         "Medians, and where there is a ratio to native (×) it is the median of those of each round. Less "
         "is better everywhere. `-`: there is no number, and [the last part]"
         "(#what-there-is-no-number-for) says why. The result's own report (`python -m bench join OUT A B "
-        "...`) has the spread, the number of samples and the load beside them; [benchmarks](benchmarks.md) tells how it is measured.",
+        "...`) has the spread, the number of samples and the load beside them; "
+        "[benchmarks](benchmarks.md) tells how it is measured.",
         "",
     ]
     lines += table_of(

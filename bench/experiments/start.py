@@ -30,7 +30,7 @@ class Pods(Experiment):
     name = "pods"
     title = "Many of them on one host"
     about = (
-        "So many pods by `zaptrace run -d -- sleep`, or virtual machines with nothing to do. start: of one, "
+        "So many pods by `zaptrace run -d -- sleep`, or idle virtual machines. start: of one, "
         "on average. resident, shared fairly (Pss): memory of all of them, for each. "
         "idle: processor time that all of them take in a second in which nothing is to be done, for each."
     )
