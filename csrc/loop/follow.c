@@ -19,7 +19,7 @@ static bool bind_to(zt_pod *pod, int32_t cpu)
     return CPU_ISSET((size_t)cpu, &follow->own) && !sched_setaffinity(0, sizeof one, &one);
 }
 
-void zt_follow(zt_pod *pod, int32_t rtid)
+void zt_loop_follow(zt_pod *pod, int32_t rtid)
 {
     zt_follow_state *follow = &pod->follow;
     const int64_t now_ns = zt_now_ns();
@@ -27,7 +27,7 @@ void zt_follow(zt_pod *pod, int32_t rtid)
     zt_proc_stat stat;
     follow->last_ns = now_ns;
     if (after_pause)
-        zt_follow_no_more(pod);
+        zt_loop_follow_no_more(pod);
     if (++follow->stops < STOPS || now_ns - follow->looked_ns < LOOK_EVERY_NS)
         return;
     follow->stops = 0;
@@ -42,7 +42,7 @@ void zt_follow(zt_pod *pod, int32_t rtid)
         follow->cpu = stat.cpu;
 }
 
-void zt_follow_no_more(zt_pod *pod)
+void zt_loop_follow_no_more(zt_pod *pod)
 {
     zt_follow_state *follow = &pod->follow;
     if (follow->cpu >= 0)

@@ -9,6 +9,6 @@
 #include "../pod/pod.h"
 
 /* A thread has stopped, and was waited for. */
-void zt_follow(zt_pod *pod, int32_t rtid);
+void zt_loop_follow(zt_pod *pod, int32_t rtid);
 /* It does something else now. */
-void zt_follow_no_more(zt_pod *pod);
+void zt_loop_follow_no_more(zt_pod *pod);

@@ -334,7 +334,7 @@ int zt_loop_step(zt_pod *pod, int options, zt_err *err)
     if (rtid < 0)
         return zt_fail_os(err, "waitpid");
     if (!options)
-        zt_follow(pod, rtid);
+        zt_loop_follow(pod, rtid);
     zt_stop stop = zt_stop_of(rtid, status);
     if (!zt_pod_task(pod, rtid) && stop.kind != ZT_STOP_EXITED && stop.kind != ZT_STOP_EXEC) {
         if (zt_intmap_put(&pod->early, rtid, (uintptr_t)status + 1))
@@ -397,7 +397,7 @@ static int run_until_woken(zt_pod *pod, zt_err *err)
 int zt_loop_run(zt_pod *pod, zt_err *err)
 {
     const int result = run_until_woken(pod, err);
-    zt_follow_no_more(pod);
+    zt_loop_follow_no_more(pod);
     return result;
 }
 

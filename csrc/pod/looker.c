@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "../ptrace/filter.h"
-#include "pod.h"
 
 void zt_looker_create(zt_looker *looker)
 {
@@ -88,20 +87,4 @@ int zt_looker_add(zt_looker *looker, int listener)
     looker->listeners[looker->count++] = listener;
     eventfd_write(looker->poke, 1);
     return 0;
-}
-
-void zt_pod_pause(zt_pod *pod)
-{
-    const int error = errno;
-    if (pod->looker.begun)
-        zt_turn_give(&pod->looker.turn);
-    errno = error;
-}
-
-void zt_pod_go_on(zt_pod *pod)
-{
-    const int error = errno;
-    if (pod->looker.begun)
-        zt_turn_take(&pod->looker.turn, ZT_TURN_TRACER);
-    errno = error;
 }

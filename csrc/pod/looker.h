@@ -21,8 +21,6 @@
 
 #include "../base/turn.h"
 
-struct zt_pod;
-
 enum { ZT_LOOKER_MOST = 512 }; /* bytes of a notification, and of an answer: the kernel's may grow */
 
 /* Linux 6.6, which may be newer than the headers. */
@@ -52,7 +50,3 @@ bool zt_looker_is_possible(void);
 
 /* A new listener, which is the looker's from now on. 0, or -ENOMEM. */
 int zt_looker_add(zt_looker *looker, int listener);
-
-/* The tracer waits for something: the looker may have its turn meanwhile. errno stays as it is. */
-void zt_pod_pause(struct zt_pod *pod);
-void zt_pod_go_on(struct zt_pod *pod);

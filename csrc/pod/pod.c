@@ -349,3 +349,19 @@ int zt_pod_told(zt_pod *pod, char *ret, int32_t size)
     free(tiding);
     return 1;
 }
+
+void zt_pod_pause(zt_pod *pod)
+{
+    const int error = errno;
+    if (pod->looker.begun)
+        zt_turn_give(&pod->looker.turn);
+    errno = error;
+}
+
+void zt_pod_go_on(zt_pod *pod)
+{
+    const int error = errno;
+    if (pod->looker.begun)
+        zt_turn_take(&pod->looker.turn, ZT_TURN_TRACER);
+    errno = error;
+}

@@ -128,3 +128,7 @@ bool zt_pod_is_kept_out(zt_pod *pod, const siginfo_t *info);
 
 /* Where a thread's rewritten arguments go, in its own memory. */
 uint64_t zt_task_scratch(const zt_task *task);
+
+/* The tracer waits for something: the looker may have its turn meanwhile. errno stays as it is. */
+void zt_pod_pause(zt_pod *pod);
+void zt_pod_go_on(zt_pod *pod);
