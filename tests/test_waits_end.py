@@ -66,7 +66,7 @@ PYTHON = {
     "resources/sysv_ipc.py _messages: while True": TOLD,
     "resources/tty/ends.py open_master: while True": "up to the highest number that is tried",
     "resources/unix_socket/maker.py Maker._send_pieces: while True": "each turn sends some, or raises",
-    "resources/common/flocking.py take_at_last: door.accept()": "it has a timeout; who connects did so",
+    "resources/common/lending.py lend: door.accept()": "it has a timeout; who connects did so",
     "resources/unix_socket/maker.py _accept: listener.accept()": "the socket does not block",
     "resources/unix_socket/maker.py _accept: while True": "the backlog is bounded; then accept raises",
     "resources/unix_socket/queue.py _datagrams: while True": TOLD,
