@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING
 
 from ..errors import HostError, start_thread
 from ..linux.native import lib
 
+TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
     from ..linux.native import Handle
 
