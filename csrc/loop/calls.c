@@ -29,7 +29,7 @@ static bool translate_args(zt_pod *pod, const zt_row *row, zt_call *call)
     return true;
 }
 
-static zt_verdict decide(zt_pod *pod, zt_task *task, const zt_row *row, zt_call *call)
+zt_verdict zt_loop_decide(zt_pod *pod, zt_task *task, const zt_row *row, zt_call *call)
 {
     if (row->class == ZT_UNKNOWN) {
         call->answer = -ENOSYS;
@@ -86,7 +86,7 @@ int zt_loop_enter(zt_pod *pod, zt_task *task, zt_onward *ret, zt_err *err)
     zt_arch_get_args(&regs, call->asked);
     memcpy(call->issued, call->asked, sizeof call->issued);
     task->row = zt_row_of(call->nr);
-    zt_verdict verdict = decide(pod, task, task->row, call);
+    zt_verdict verdict = zt_loop_decide(pod, task, task->row, call);
     if (verdict == ZT_AGAIN) {
         task->awaits_freeze = true;
         return unmake_call(task, &regs, err);

@@ -81,6 +81,7 @@ typedef struct zt_task {
     int32_t filter; /* its newest seccomp filter of its own, by number; 0: none. See pod/seccomp.h */
     bool no_new_privs; /* as it is told; for the kernel it always is so */
 
+    bool ends_alone; /* at the next signal: zt_seccomp_end_strict */
     int32_t next_filter; /* that it is about to put on; 0: none */
 
     /* The call that it is in, when we want to see its end. */

@@ -113,6 +113,14 @@ int zt_blocked_thaw(zt_task *task, zt_err *err)
     return 0;
 }
 
+/* A call that would have been looked at, and never waits: what interrupted it came before that. The kernel would
+ * make EINTR of it where a handler runs, which no program expects of such a call. */
+static bool was_not_looked_at(const zt_regs *regs)
+{
+    const int64_t restartsys = -512;
+    return zt_arch_result(regs) == restartsys && zt_row_of((int32_t)zt_arch_call_nr(regs))->looked;
+}
+
 /* What a signal does is read from /proc, which costs more than the rest of its stop: only when it matters. */
 static bool does_nothing(const zt_task *task, int signal)
 {
@@ -131,6 +139,10 @@ int zt_blocked_at_signal(const zt_pod *pod, zt_task *task, int signal, zt_regs *
 {
     int failed = 0;
     task->woken = false; /* what it shows is seen now */
+    if (was_not_looked_at(regs)) {
+        zt_arch_rewind_call(regs, zt_arch_call_nr(regs));
+        return zt_stopped_set_regs(zt_task_stopped(task), regs, err);
+    }
     if (keep_restart_nr(pod, task, regs, err))
         return -1;
     if (zt_reissue_waits(task, regs))
