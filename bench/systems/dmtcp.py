@@ -1,6 +1,7 @@
 """DMTCP: libraries loaded in front of a program's own, which save it and make it again.
 
-Where it is installed, by its usual commands and its manual, for the distribution that this was written on has no package of it.
+By its usual commands and its manual, where it is installed: the distribution that this was written on
+has no package of it.
 """
 
 from __future__ import annotations
