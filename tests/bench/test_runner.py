@@ -180,6 +180,9 @@ def test_the_page_tells_first_where_others_are_ahead():
         ):
             sample = samples.Sample(experiment, case, name, 0, figure, "ms", cost, 0.5)
             runner.results.samples.append(sample)
+    for experiment, case in (("run_cost", "all"), ("suspend", "1 GiB"), ("suspend", "1 GiB")):
+        runner.results.voids.append(samples.Void(experiment, case, "rival", 0, "refused", "no"))
+    runner.results.voids.append(samples.Void("suspend", "desktop", "slow", 0, "late", "yet"))
     told = page(runner.results, experiments(), {})
     first, _, rest = told.partition("\n## ")
     assert "rival in 1 of 1 figures, most in getppid (5 ms, we 10 ms)" in first
@@ -187,6 +190,7 @@ def test_the_page_tells_first_where_others_are_ahead():
     assert "| build, seconds, ms | 1 | 10 ×10 | 5 ×5 | 20 ×20 |" in rest
     assert "| 1 GiB | 0.01 / 0.02 | - / - | - / - |" in rest
     assert "- getppid, zaptrace-fresh: 10 times" in rest
+    assert "- rival, refused: no (run_cost, suspend: 1 GiB)" in rest
     assert "0 of 1 calls take at most a tenth more than natively" in rest
     del runner.results.samples[2 * 3 :]
     assert "No rival of this run is ahead" in page(runner.results, {}, {})
