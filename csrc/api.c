@@ -93,6 +93,11 @@ void zt_pod_call_stops(zt_pod *pod, int32_t nr, zt_call_stops *ret)
     *ret = *zt_counts_of(&pod->counts, nr);
 }
 
+int32_t zt_can_look(void)
+{
+    return zt_looker_is_possible();
+}
+
 int32_t zt_call_refusal(int32_t nr)
 {
     return zt_row_of(nr)->refuse_errno;

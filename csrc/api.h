@@ -186,9 +186,10 @@ void zt_pod_set_patience(zt_pod *pod, int32_t row_ms); /* so long may one row of
 #define ZT_COUNT_REST 5 /* newly born, interrupted by a freeze, or stopped by job control */
 #define ZT_COUNT_END 6
 #define ZT_COUNT_OTHER 7
-#define ZT_COUNT_KINDS 8
+#define ZT_COUNT_LOOKED 8 /* no stop: a call that was looked at without one */
+#define ZT_COUNT_KINDS 9
 typedef struct zt_call_stops {
-    uint64_t entered;  /* stops on the way in */
+    uint64_t entered;  /* looked at on the way in, mostly in a stop */
     uint64_t left;     /* and on the way out */
     uint64_t answered; /* of those on the way in: the kernel was not asked */
     uint64_t refused;  /* of those: the table says so */
@@ -242,7 +243,14 @@ int zt_loop_freeze(zt_pod *pod, int32_t timeout_ms, zt_err *err); /* ZT_ERR_TIME
 int zt_loop_thaw(zt_pod *pod, zt_err *err);
 int zt_loop_kill(zt_pod *pod, zt_err *err); /* SIGKILL to all; returns when nothing is left, or it takes too long */
 
+/* From now on calls are looked at without a stop, in programs that are launched (pod/looker.h), once zt_loop_look
+ * runs on a thread of its own, which is to begin at once. 0: this kernel cannot do it. */
+int zt_loop_look_begin(zt_pod *pod);
+void zt_loop_look_end(zt_pod *pod); /* nothing of the pod is left: zt_loop_look returns */
+
 /* --- from any thread */
+void zt_loop_look(zt_pod *pod);
+int32_t zt_can_look(void); /* 1: this kernel can do it */
 void zt_loop_wake(zt_pod *pod);   /* zt_loop_run returns soon; after a wake just before it began, perhaps not */
 int zt_loop_frozen(zt_pod *pod);
 void zt_loop_cancel(zt_pod *pod, int32_t wanted); /* 1: a freeze that is under way gives up; 0: freezes do not */

@@ -8,8 +8,10 @@ A filter is a decision tree over the number, and what its leaves jump to:
     tree ─┬─> ALLOW                                    Pass; and `moved` rows, in the fresh filter
           ├─> ENOSYS                                   no row
           ├─> when ─┬─> ALLOW                          one block for each set of conditions
-          │         └─> from the stub? ALLOW : TRACE or ERRNO
-          └─> from the stub? ALLOW : TRACE or ERRNO    one tail for each outcome
+          │         └─> from the stub? ALLOW : TRACE or NOTIFY
+          └─> from the stub? ALLOW : TRACE or NOTIFY   one tail for each outcome
+
+NOTIFY, what is looked at without a stop, is TRACE where a host has no such thing.
 
 A call that is passed is decided from its number and architecture alone, as the kernel then keeps
 the answer in a bitmap and does not run the filter at all (seccomp's action cache, Linux 5.11). A
@@ -56,6 +58,7 @@ def arg_high(arg: int) -> int:
 AUDIT_ARCH_X86_64 = 0xC000003E
 RET_ALLOW = 0x7FFF0000
 RET_TRACE = 0x7FF00000 | 0x7A74  # ZT_FILTER_TRACES of csrc/ptrace/filter.h
+RET_NOTIFY = 0x7FC00000  # SECCOMP_RET_USER_NOTIF
 RET_ERRNO = 0x00050000
 
 # Constants that csrc/arch/ gives, left to the C compiler.
@@ -192,14 +195,14 @@ ALLOWED = Fate(RET_ALLOW, but_stub=False)
 UNKNOWN = Fate(RET_ERRNO | Refuse("ENOSYS").number, but_stub=False)
 
 
-def fate(row: Row | None, *, moved: bool) -> Fate:
+def fate(row: Row | None, *, moved: bool, looks: bool = False) -> Fate:
     """What the filter does with a row, in pods that moved or in those that did not."""
     if row is None:
         return UNKNOWN
     conditions = row.stops_if(moved=moved)
     if conditions is None:
         return ALLOWED
-    return Fate(RET_TRACE, conditions)
+    return Fate(RET_NOTIFY if looks and row.is_looked(moved=moved) else RET_TRACE, conditions)
 
 
 def _emit_tree(asm: Assembler, runs: Sequence[tuple[int, Fate]]) -> None:
@@ -261,9 +264,10 @@ def _emit_from_the_stub(asm: Assembler, *, yes: str, no: str) -> None:
     asm.jump(JGT, STUB_LAST, yes=no, no=yes)
 
 
-def build_filter(rows: Iterable[Row] = ROWS, *, moved: bool) -> list[Insn]:
+def build_filter(rows: Iterable[Row] = ROWS, *, moved: bool, looks: bool = False) -> list[Insn]:
     by_number = {row.x86_64: row for row in rows}
-    return _build([fate(by_number.get(nr), moved=moved) for nr in range(max(by_number) + 1)])
+    numbers = range(max(by_number) + 1)
+    return _build([fate(by_number.get(nr), moved=moved, looks=looks) for nr in numbers])
 
 
 def build_senders_filter(rows: Iterable[Row] = ROWS) -> list[Insn]:
@@ -333,6 +337,8 @@ def _explain(at: int, insn: Insn) -> str:
             return "allow"
         case Insn(code=0x06, k=value) if value == RET_TRACE:
             return "trace"
+        case Insn(code=0x06, k=value) if value == RET_NOTIFY:
+            return "notify"
         case Insn(code=0x06, k=value):
             return f"errno {value & 0xFFFF}"
     value = insn.k if isinstance(insn.k, str) else f"{insn.k:#x}" if insn.k > 4096 else insn.k
@@ -367,6 +373,11 @@ def filter_header(rows: Sequence[Row] = ROWS) -> str:
             "",
             "/* For a pod that was restored. */",
             *_array("zt_filter_moved", build_filter(rows, moved=True)),
+            "",
+            "/* Both, where the host lets us look without a stop. */",
+            *_array("zt_filter_fresh_looked", build_filter(rows, moved=False, looks=True)),
+            "",
+            *_array("zt_filter_moved_looked", build_filter(rows, moved=True, looks=True)),
             "",
             "/* Besides, where senders are shown. */",
             *_array("zt_filter_senders", build_senders_filter(rows)),

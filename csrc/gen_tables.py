@@ -67,8 +67,12 @@ def _part(part: Part) -> str:
 def _initialiser(row: Row) -> str:
     """One row of zt_rows[], with only the members that are not 0."""
     members = {"name": f'"{row.name}"', "class": CLASSES[type(row.behaviour)]}
+    if row.is_looked(moved=False):
+        members["looked"] = "true"
     if row.moved:
         members["moved"] = "true"
+    if row.exit_moved:
+        members["exit_moved"] = "true"
     match row.behaviour:
         case Refuse(errno=name):
             members["refuse_errno"] = name

@@ -262,10 +262,12 @@ class Row:
     moved    it stops only in pods that were restored; in one that never moved, every id and clock
              is still the kernel's own
     unmoved  it does stop in those, too, but only if this holds as well
+    exit_moved  its exit half has something to do in pods that were restored alone
     senders  it stops only in pods that were restored and are shown senders (of messages by
              SO_PASSCRED, of signals by a signalfd): a filter of its own says so, which can be put
              on later
     addresses  the same in pods that have connections whose addresses are not the host's
+    looks    its hook changes nothing of the call where ids are the kernel's own: it answers, or lets it go
     timeout  how long it waits
     eintr    it answers EINTR to any stop, with or without a handler (signal(7))
     queue    those who wait in it are served in turn, so they have to wait again in their order
@@ -281,8 +283,10 @@ class Row:
     when: Condition | tuple[Condition, ...] = ()
     moved: bool = False
     unmoved: Condition | None = None
+    exit_moved: bool = False
     senders: bool = False
     addresses: bool = False
+    looks: bool = False
     timeout: Timeout | None = None
     eintr: bool = False
     queue: bool = False
@@ -304,6 +308,17 @@ class Row:
         if moved or not self.moved:
             return self.conditions
         return (*self.conditions, self.unmoved) if self.unmoved else None
+
+    def is_looked(self, *, moved: bool) -> bool:
+        """Is it answered, or let go as it is, so that it need not stop (csrc/pod/looker.h)?"""
+        match self.behaviour:
+            case Answer() | Refuse():
+                return True
+            case Translate():  # in a pod that never moved, its numbers are right, or of nobody
+                return not moved and not self.moved
+            case Hook(exit=exit):
+                return not moved and self.looks and (not exit or self.exit_moved)
+        return False
 
     @property
     def enter(self) -> str | None:
@@ -432,6 +447,7 @@ F_GETOWN = 9
 F_SETOWN_EX = 15
 F_GETOWN_EX = 16
 F_OFD_GETLK = 36
+F_NOTIFY = 1026
 FCNTL_OF_OWNERS = (F_GETLK, F_SETOWN, F_GETOWN, F_SETOWN_EX, F_GETOWN_EX, F_OFD_GETLK)
 
 TIOCGPGRP = 0x540F
@@ -580,10 +596,12 @@ TABLE: tuple[Room, ...] = (
         Row("execveat", x86_64=322, note=EXEC_EVENT),
         Row("exit", x86_64=60),
         Row("exit_group", x86_64=231),
-        Row("wait4", BOTH, x86_64=61, moved=True, unmoved=arg_mask(2, WNOHANG), note=WAITED),
-        Row("waitid", BOTH, x86_64=247, moved=True, unmoved=arg_mask(3, WNOHANG), note=WAITED),
-        Row("getpid", Translate(result=PID), x86_64=39, moved=True, note=OTHER_ID),
-        Row("gettid", Translate(result=PID), x86_64=186, moved=True, note=OTHER_ID),
+        Row("wait4", BOTH, x86_64=61, moved=True, unmoved=arg_mask(2, WNOHANG),
+            exit_moved=True, note=WAITED),
+        Row("waitid", BOTH, x86_64=247, moved=True, unmoved=arg_mask(3, WNOHANG),
+            exit_moved=True, note=WAITED),
+        Row("getpid", Answer(), x86_64=39, moved=True, note=OTHER_ID),
+        Row("gettid", Answer(), x86_64=186, moved=True, note=OTHER_ID),
         Row("getppid", Answer(), x86_64=110,
             note="the kernel would name the supervisor: an orphan sees process 1 as its parent"),
         Row("getpgrp", Translate(result=PID), x86_64=111, moved=True, note=OTHER_ID),
@@ -606,7 +624,7 @@ TABLE: tuple[Room, ...] = (
     ),
     _room(
         "signal", "Signals, and whom they are sent to",
-        Row("kill", ENTER, x86_64=62,
+        Row("kill", ENTER, looks=True, x86_64=62,
             note="0, -1 and negative ids mean many processes, and only those of the pod"),
         Row("tkill", Translate(args={0: PID}), x86_64=200, note=NOT_OF_THE_POD),
         Row("tgkill", Translate(args={0: PID, 1: PID}), x86_64=234, note=NOT_OF_THE_POD),
@@ -664,10 +682,10 @@ TABLE: tuple[Room, ...] = (
             note=NAMED_BY_ID),
         Row("sched_getattr", Translate(args={0: PID}), x86_64=315, when=arg_nonzero(0),
             note=NAMED_BY_ID),
-        Row("getpriority", ENTER, x86_64=140, when=arg_nonzero(1), note=WHO),
-        Row("setpriority", ENTER, x86_64=141, when=arg_nonzero(1), note=WHO),
-        Row("ioprio_set", ENTER, x86_64=251, when=arg_nonzero(1), note=WHO),
-        Row("ioprio_get", ENTER, x86_64=252, when=arg_nonzero(1), note=WHO),
+        Row("getpriority", ENTER, looks=True, x86_64=140, when=arg_nonzero(1), note=WHO),
+        Row("setpriority", ENTER, looks=True, x86_64=141, when=arg_nonzero(1), note=WHO),
+        Row("ioprio_set", ENTER, looks=True, x86_64=251, when=arg_nonzero(1), note=WHO),
+        Row("ioprio_get", ENTER, looks=True, x86_64=252, when=arg_nonzero(1), note=WHO),
     ),
     _room(
         "credentials", "Users, groups, capabilities, limits",
@@ -730,7 +748,7 @@ TABLE: tuple[Room, ...] = (
             note=USED + "; the result counts from the start of the host"),
         Row("getrlimit", EXIT, x86_64=97, moved=True, when=arg_in(0, RLIMIT_CPU), note=LIMITED),
         Row("setrlimit", ENTER, x86_64=160, moved=True, when=arg_in(0, RLIMIT_CPU), note=LIMITED),
-        Row("prlimit64", BOTH, x86_64=302, moved=True, unmoved=arg_nonzero(0),
+        Row("prlimit64", BOTH, x86_64=302, moved=True, unmoved=arg_nonzero(0), exit_moved=True, looks=True,
             note=NAMED_BY_ID + "; " + LIMITED),
     ),
     _room(
@@ -779,8 +797,11 @@ TABLE: tuple[Room, ...] = (
         Row("dup", x86_64=32),
         Row("dup2", x86_64=33),
         Row("dup3", x86_64=292),
-        Row("fcntl", BOTH, x86_64=72, queue=True, moved=True, when=arg_in(1, *FCNTL_OF_OWNERS),
-            note="the owner of a descriptor's signals, or of a lock, is named by its id"),
+        Row("fcntl", Share(1, {"fdtable": BOTH, "dnotify": EXIT},
+                           {"fdtable": FCNTL_OF_OWNERS, "dnotify": (F_NOTIFY,)}),
+            x86_64=72, queue=True, moved=True, unmoved=arg_in(1, F_NOTIFY),
+            note="the owner of a descriptor's signals, or of a lock, is named by its id; what a "
+                 "directory is watched for is noted"),
         Row("ioctl", Share(1, {"tty": BOTH, "pidfd": EXIT},
                            {"tty": TTY_IOCTLS_OF_IDS, "pidfd": PIDFD_GET_INFO}),
             x86_64=16, moved=True, eintr=True,

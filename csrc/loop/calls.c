@@ -29,7 +29,7 @@ static bool translate_args(zt_pod *pod, const zt_row *row, zt_call *call)
     return true;
 }
 
-static zt_verdict decide(zt_pod *pod, zt_task *task, const zt_row *row, zt_call *call)
+zt_verdict zt_loop_decide(zt_pod *pod, zt_task *task, const zt_row *row, zt_call *call)
 {
     if (row->class == ZT_UNKNOWN) {
         call->answer = -ENOSYS;
@@ -86,7 +86,7 @@ int zt_loop_enter(zt_pod *pod, zt_task *task, zt_onward *ret, zt_err *err)
     zt_arch_get_args(&regs, call->asked);
     memcpy(call->issued, call->asked, sizeof call->issued);
     task->row = zt_row_of(call->nr);
-    zt_verdict verdict = decide(pod, task, task->row, call);
+    zt_verdict verdict = zt_loop_decide(pod, task, task->row, call);
     if (verdict == ZT_AGAIN) {
         task->awaits_freeze = true;
         return unmake_call(task, &regs, err);
@@ -145,9 +145,17 @@ static int on_exit_of_call(zt_pod *pod, zt_task *task, zt_err *err)
 int zt_loop_call(zt_pod *pod, zt_task *task, zt_err *err)
 {
     bool entering;
+    zt_regs regs;
     if (zt_stopped_entering(zt_task_stopped(task), &entering, err))
         return -1;
     if (!entering && (task->in_call || task->made.n) && on_exit_of_call(pod, task, err))
         return -1;
-    return task->reissue.active ? zt_blocked_call(task, entering, err) : 0;
+    if (task->reissue.active && zt_blocked_call(task, entering, err))
+        return -1;
+    if (entering)
+        return 0;
+    if (zt_stopped_get_regs(zt_task_stopped(task), &regs, err))
+        return -1;
+    zt_blocked_left_call(task, &regs);
+    return 0;
 }

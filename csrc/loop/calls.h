@@ -7,3 +7,5 @@
 int zt_loop_enter(zt_pod *pod, zt_task *task, zt_onward *ret, zt_err *err);
 /* On the way in or out of a call that is watched. */
 int zt_loop_call(zt_pod *pod, zt_task *task, zt_err *err);
+/* What is to become of a call: what the row says, and its room. */
+zt_verdict zt_loop_decide(zt_pod *pod, zt_task *task, const zt_row *row, zt_call *call);

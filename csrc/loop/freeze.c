@@ -6,19 +6,12 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "../base/proc.h"
 #include "../pod/blocked/blocked.h"
 #include "../pod/blocked/seen.h"
 #include "ends.h"
 #include "loop.h"
-
-static void nap(long ns)
-{
-    const struct timespec span = {0, ns};
-    nanosleep(&span, NULL);
-}
 
 /* A leader that has ended while its threads go on never stops again. */
 static void look_for_ended_leaders(zt_pod *pod)
@@ -79,11 +72,13 @@ static int await_rest(zt_pod *pod, int64_t limit_ns, int32_t timeout_ms, zt_err 
         if (took) {
             idle = 0;
         } else if (++idle < YIELDS) {
+            zt_pod_pause(pod);
             sched_yield();
+            zt_pod_go_on(pod);
         } else {
             if (idle % LOOK_EVERY == 0)
                 look_for_ended_leaders(pod);
-            nap(idle < SHORT_NAPS ? 50000 : 1000000);
+            zt_loop_nap(pod, idle < SHORT_NAPS ? 50000 : 1000000);
         }
     }
     return 0;
@@ -184,7 +179,7 @@ static int await_waiting(zt_pod *pod, int32_t rtid, int64_t had_run_ns, int64_t 
         if (took < 0)
             return -1;
         if (!took)
-            nap(50000);
+            zt_loop_nap(pod, 50000);
     }
     if (task)
         zt_blocked_queued(task);
@@ -276,7 +271,7 @@ int zt_loop_kill(zt_pod *pod, zt_err *err)
                            pod->tasks ? pod->tasks->process->vpid.n : first_early(pod), LIMIT_MS,
                            pod->tasks ? why_late(pod->tasks) : "it is new");
         if (took <= 0)
-            nap(500000);
+            zt_loop_nap(pod, 500000);
     }
     while (pod->tasks)
         zt_pod_remove_task(pod, pod->tasks);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -15,7 +16,7 @@
 #include "../ptrace/filter.h"
 #include "loop.h"
 
-/* What went wrong in the child, through a pipe that a successful exec closes. */
+/* What went wrong in the child, through a socket that a successful exec closes; before that, its listener. */
 typedef struct {
     int error;
     bool filter; /* what went wrong is our seccomp filter */
@@ -26,6 +27,38 @@ static void report_that(int fd, report_t what)
     if (write(fd, &what, sizeof what) < 0)
         _exit(126);
     _exit(127);
+}
+
+typedef union passed {
+    struct cmsghdr head;
+    char room[CMSG_SPACE(sizeof(int))];
+} passed;
+
+static int pass_listener(int socket, int listener)
+{
+    char byte = 0;
+    passed control = {.head = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))}};
+    const struct msghdr message = {.msg_iov = &(struct iovec){&byte, 1},
+                                   .msg_iovlen = 1,
+                                   .msg_control = &control,
+                                   .msg_controllen = sizeof control};
+    memcpy(CMSG_DATA(&control.head), &listener, sizeof listener);
+    return sendmsg(socket, &message, 0) == 1 ? 0 : -1;
+}
+
+/* It has executed its program. -1: there is no listener. */
+static int take_listener(int socket)
+{
+    char byte;
+    passed control;
+    int listener = -1;
+    struct msghdr message = {.msg_iov = &(struct iovec){&byte, 1},
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof control};
+    if (recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) == 1 && message.msg_controllen)
+        memcpy(&listener, CMSG_DATA(&control.head), sizeof listener);
+    return listener;
 }
 
 static void report(int fd, int error)
@@ -64,6 +97,7 @@ static int set_soft_limit(int64_t nofile)
 static void child(const zt_launch_spec *spec, const zt_pod *pod, const int go[2], int failed)
 {
     char byte;
+    int listener;
     sigset_t none;
     for (int signal = 1; signal < NSIG; signal++)
         if (signal != SIGKILL && signal != SIGSTOP)
@@ -84,7 +118,8 @@ static void child(const zt_launch_spec *spec, const zt_pod *pod, const int go[2]
         report(keep, errno);
     if (spec->nofile && set_soft_limit(spec->nofile))
         report(keep, errno);
-    if (zt_filter_put_on(pod->moved, pod->senders, pod->addresses, &pod->thread_maker))
+    if (zt_filter_put_on(pod->moved, pod->senders, pod->addresses, &pod->thread_maker, pod->looker.begun, &listener) ||
+        (listener >= 0 && pass_listener(keep, listener)))
         report_that(keep, (report_t){.error = errno, .filter = true});
     execve(spec->path, spec->argv, spec->envp);
     report(keep, errno);
@@ -99,6 +134,11 @@ static int await_exec(zt_pod *pod, int32_t rpid, int failed, zt_err *err)
         if (zt_stop_wait(rpid, &stop, err))
             return -1;
         if (stop.kind == ZT_STOP_EXEC) {
+            const int listener = take_listener(failed);
+            if (listener >= 0 && zt_looker_add(&pod->looker, listener)) {
+                close(listener);
+                return zt_fail(err, ZT_ERR_OS, ENOMEM, "no memory for a new process");
+            }
             if (zt_loop_on_exec(pod, stop, &task, &rests, err))
                 return -1;
             return task ? 0 : zt_fail(err, ZT_ERR_GONE, ESRCH, "it was killed while it was launched");
@@ -106,7 +146,9 @@ static int await_exec(zt_pod *pod, int32_t rpid, int failed, zt_err *err)
         if (stop.kind == ZT_STOP_EXITED) {
             report_t told = {0};
             task = zt_pod_task(pod, rpid);
-            if (read(failed, &told, sizeof told) != sizeof told)
+            while (recv(failed, &told, sizeof told, 0) == 1) /* the listener; it is closed with this socket */
+                ;
+            if (!told.error)
                 told.error = ESRCH;
             zt_pod_remove_task(pod, task);
             if (told.filter)
@@ -138,10 +180,10 @@ int zt_loop_launch(zt_pod *pod, const zt_launch_spec *spec, int32_t *ret_rpid, z
     int go[2], failed[2];
     if (pipe2(go, O_CLOEXEC))
         return zt_fail_os(err, "pipe");
-    if (pipe2(failed, O_CLOEXEC)) {
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, failed)) {
         close(go[0]);
         close(go[1]);
-        return zt_fail_os(err, "pipe");
+        return zt_fail_os(err, "socketpair");
     }
     pid_t rpid = fork();
     if (rpid == 0)

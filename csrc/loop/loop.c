@@ -8,15 +8,18 @@
 #include <unistd.h>
 
 #include "../pod/blocked/blocked.h"
+#include "../pod/blocked/woken.h"
 #include "../pod/cpu_level.h"
 #include "../pod/past.h"
 #include "../pod/pi.h"
 #include "../pod/robust.h"
 #include "../pod/safepoint.h"
+#include "../pod/seccomp.h"
 #include "../pod/vsyscall.h"
 #include "births.h"
 #include "calls.h"
 #include "ends.h"
+#include "follow.h"
 
 /* --- going on */
 
@@ -24,7 +27,9 @@
  * come to rest has to be interrupted anew each time. */
 static int run(zt_pod *pod, zt_task *task, int signal, zt_err *err)
 {
-    if (zt_pod_shall_rest(pod, task) && zt_interrupt(task->rtid.n, err))
+    if ((zt_pod_shall_rest(pod, task) || task->woken) && zt_interrupt(task->rtid.n, err))
+        return -1;
+    if (zt_woken_before_run(pod, task, err))
         return -1;
     bool watch = task->in_call || task->made.n || task->reissue.active;
     task->state = ZT_TASK_RUNNING;
@@ -194,6 +199,8 @@ static int on_signal(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
     siginfo_t info;
     zt_regs regs;
     bool answered = false;
+    if (task->ends_alone)
+        return zt_seccomp_end_alone(task, err) ? -1 : run(pod, task, 0, err);
     if (zt_stopped_get_siginfo(thread, &info, err))
         return -1;
     if (signal == SIGSEGV && (zt_cpu_level_answer(pod, task, &info, &answered, err) ||
@@ -203,6 +210,7 @@ static int on_signal(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
         return run(pod, task, 0, err);
     if (zt_stopped_get_regs(thread, &regs, err))
         return -1;
+    zt_woken_by(pod, task, &info);
     if (zt_pod_is_kept_out(pod, &info)) {
         const uint64_t one = 1;
         if (zt_blocked_at_signal(pod, task, 0, &regs, err))
@@ -314,13 +322,19 @@ int zt_loop_dispatch(zt_pod *pod, zt_stop stop, zt_err *err)
 int zt_loop_step(zt_pod *pod, int options, zt_err *err)
 {
     int status;
-    pid_t rtid = waitpid(-1, &status, __WALL | __WNOTHREAD | options);
+    if (!options)
+        zt_pod_pause(pod);
+    pid_t rtid = waitpid(-1, &status, __WNOTHREAD | options); /* tracees; not the holder of pod/looker.h */
+    if (!options)
+        zt_pod_go_on(pod);
     if (rtid == 0 || (rtid < 0 && errno == EINTR))
         return 0;
     if (rtid < 0 && errno == ECHILD)
         return zt_fail(err, ZT_ERR_STATE, ECHILD, "the kernel knows none of the pod's %d threads", pod->task_count);
     if (rtid < 0)
         return zt_fail_os(err, "waitpid");
+    if (!options)
+        zt_loop_follow(pod, rtid);
     zt_stop stop = zt_stop_of(rtid, status);
     if (!zt_pod_task(pod, rtid) && stop.kind != ZT_STOP_EXITED && stop.kind != ZT_STOP_EXEC) {
         if (zt_intmap_put(&pod->early, rtid, (uintptr_t)status + 1))
@@ -330,17 +344,24 @@ int zt_loop_step(zt_pod *pod, int options, zt_err *err)
     return zt_loop_dispatch(pod, stop, err) ? -1 : 1;
 }
 
+void zt_loop_nap(zt_pod *pod, long ns)
+{
+    const struct timespec span = {0, ns};
+    zt_pod_pause(pod);
+    nanosleep(&span, NULL);
+    zt_pod_go_on(pod);
+}
+
 /* Who was born is told of by its maker, or by nobody, if that was killed before we could look: also when the
  * maker's end came before the first stop of its child. One whose parent is not of the pod may have a maker
  * that is (CLONE_PARENT): for that there is some time. */
 static int step_or_adopt(zt_pod *pod, zt_err *err)
 {
     enum { NAPS = 20 };
-    const struct timespec nap = {0, 1000000};
     int took = pod->early.used ? zt_loop_step(pod, WNOHANG, err) : 0;
     if (!took && pod->early.used && zt_loop_has_orphan(pod)) {
         for (int i = 0; i < NAPS && !took; i++) {
-            nanosleep(&nap, NULL);
+            zt_loop_nap(pod, 1000000);
             took = zt_loop_step(pod, WNOHANG, err);
         }
         return took ? took : adopt_orphans(pod, err);
@@ -348,7 +369,7 @@ static int step_or_adopt(zt_pod *pod, zt_err *err)
     return took ? took : zt_loop_step(pod, 0, err);
 }
 
-int zt_loop_run(zt_pod *pod, zt_err *err)
+static int run_until_woken(zt_pod *pod, zt_err *err)
 {
     int took = 0;
     while (pod->task_count || (pod->early.used && !pod->freezing)) {
@@ -359,12 +380,11 @@ int zt_loop_run(zt_pod *pod, zt_err *err)
         if (atomic_exchange(&pod->woken, false))
             return 1;
         if (pod->freezing) { /* nothing runs; only deaths can come, and they can wait */
-            const struct timespec nap = {0, 5000000};
             do
                 took = zt_loop_step(pod, WNOHANG, err);
             while (took > 0 && pod->task_count); /* of the last one's end nothing follows */
             if (!took && pod->task_count)
-                nanosleep(&nap, NULL);
+                zt_loop_nap(pod, 5000000);
         } else {
             took = step_or_adopt(pod, err);
         }
@@ -372,6 +392,13 @@ int zt_loop_run(zt_pod *pod, zt_err *err)
             return -1;
     }
     return 0;
+}
+
+int zt_loop_run(zt_pod *pod, zt_err *err)
+{
+    const int result = run_until_woken(pod, err);
+    zt_loop_follow_no_more(pod);
+    return result;
 }
 
 void zt_loop_wake(zt_pod *pod)

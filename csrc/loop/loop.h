@@ -9,6 +9,9 @@ int zt_loop_dispatch(zt_pod *pod, zt_stop stop, zt_err *err);
  * `options` is WNOHANG, or 0 to wait for one. */
 int zt_loop_step(zt_pod *pod, int options, zt_err *err);
 
+/* Do nothing for so long. */
+void zt_loop_nap(zt_pod *pod, long ns);
+
 /* It is at rest: stay so in a frozen pod, else go on, or go on waiting in a group-stop. */
 int zt_loop_at_rest(zt_pod *pod, zt_task *task, int group_stop, zt_err *err);
 /* In a pod that is being frozen: have those come to rest that are held after a vfork. */

@@ -3,8 +3,9 @@
  *   births.c    fork, vfork and clone
  *   calls.c     system calls: the table's translation, hooks, answers
  *   ends.c      exec and exit
- *     ^
- *   loop.c      which kind of stop, who handles it, and who runs on
+ *     ^           ^
+ *     |         looker.c   calls that need no stop, on a thread beside the tracer's
+ *   loop.c      which kind of stop, who handles it, and who runs on; follow.c: on which processor
  *     ^
  *   freeze.c    freeze, thaw, kill
  *   launch.c    the first process

@@ -106,7 +106,9 @@ typedef struct zt_part {
 typedef struct zt_row {
     const char *name;
     zt_class class;
+    bool looked;          /* it may be looked at without a stop: pod/looker.h */
     bool moved;           /* only of interest in a pod that was restored */
+    bool exit_moved;      /* its end is */
     uint16_t refuse_errno;
     uint8_t arg_ids;      /* bit i: argument i is an id */
     bool result_id;
@@ -130,7 +132,7 @@ static inline bool zt_call_is_changed(const zt_call *call)
  * to give the program its own arguments back where others were issued. */
 static inline bool zt_row_sees_exit(const zt_row *row, const zt_call *call, bool moved)
 {
-    return row->exit || (row->result_id && moved) || zt_call_is_changed(call);
+    return (row->exit && (moved || !row->exit_moved)) || (row->result_id && moved) || zt_call_is_changed(call);
 }
 
 /* Was the call interrupted, so that the kernel will start it again (or make it EINTR)? */

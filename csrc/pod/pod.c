@@ -23,6 +23,7 @@ zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err)
         zt_fail(err, ZT_ERR_OS, ENOMEM, "no memory for a pod");
         return NULL;
     }
+    zt_looker_create(&pod->looker);
     if (zt_counts_create(&pod->counts)) {
         zt_fail(err, ZT_ERR_OS, ENOMEM, "no memory for a pod");
         zt_pod_destroy(pod);
@@ -35,6 +36,7 @@ zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err)
     }
     pod->thread_maker = zt_thread_maker_find();
     pod->moved = moved;
+    pod->follow.cpu = pod->follow.seen = -1;
     pod->patience_ms = ZT_STUB_PATIENCE_MS;
     pod->ipcs.moved = moved ? &pod->ids : NULL;
     pod->clock_offset_ns = clock_offset_ns;
@@ -77,6 +79,7 @@ void zt_pod_destroy(zt_pod *pod)
     zt_intmap_destroy(&pod->stood_in);
     zt_idtable_destroy(&pod->ids);
     zt_counts_destroy(&pod->counts);
+    zt_looker_destroy(&pod->looker);
     free(pod);
 }
 
@@ -345,4 +348,20 @@ int zt_pod_told(zt_pod *pod, char *ret, int32_t size)
     pod->tidings = tiding->next;
     free(tiding);
     return 1;
+}
+
+void zt_pod_pause(zt_pod *pod)
+{
+    const int error = errno;
+    if (pod->looker.begun)
+        zt_turn_give(&pod->looker.turn);
+    errno = error;
+}
+
+void zt_pod_go_on(zt_pod *pod)
+{
+    const int error = errno;
+    if (pod->looker.begun)
+        zt_turn_take(&pod->looker.turn, ZT_TURN_TRACER);
+    errno = error;
 }

@@ -1,5 +1,6 @@
 /* A pod: its threads, its ids, its clock. Owned by the tracer thread. */
 #pragma once
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/types.h>
 
@@ -9,6 +10,7 @@
 #include "../ptrace/thread_maker.h"
 #include "counts.h"
 #include "ipc/ipc.h"
+#include "looker.h"
 #include "store.h"
 #include "tracee.h"
 
@@ -17,6 +19,14 @@ typedef struct zt_tiding {
     struct zt_tiding *next;
     char text[];
 } zt_tiding;
+
+/* Which processor the tracer is bound to, and why: loop/follow.h. */
+typedef struct zt_follow_state {
+    cpu_set_t own; /* where it may run, when it is bound to none */
+    int32_t cpu, seen; /* -1: none */
+    uint32_t stops;
+    int64_t last_ns, looked_ns;
+} zt_follow_state;
 
 struct zt_pod {
     zt_task *tasks;       /* oldest first */
@@ -63,6 +73,8 @@ struct zt_pod {
     int32_t patience_ms; /* for one row of a program */
     int64_t frozen_at_ns; /* host's monotonic clock */
     pid_t tracer_tid;
+    zt_follow_state follow;
+    zt_looker looker;
     atomic_bool woken;
     atomic_bool cancelled; /* freezes are to give up */
 };
@@ -116,3 +128,7 @@ bool zt_pod_is_kept_out(zt_pod *pod, const siginfo_t *info);
 
 /* Where a thread's rewritten arguments go, in its own memory. */
 uint64_t zt_task_scratch(const zt_task *task);
+
+/* The tracer waits for something: the looker may have its turn meanwhile. errno stays as it is. */
+void zt_pod_pause(zt_pod *pod);
+void zt_pod_go_on(zt_pod *pod);

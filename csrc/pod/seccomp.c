@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "../base/proc.h"
 #include "../ptrace/filter.h"
@@ -202,6 +203,15 @@ zt_verdict zt_seccomp_strict(zt_pod *pod, zt_task *task, zt_call *call, int at)
     return put_on(pod, task, call, at, 0, STRICT_MODE, sizeof STRICT_MODE / sizeof *STRICT_MODE);
 }
 
+/* Without a tracer to be told, the kernel skips a call that is to be traced, and answers ENOSYS. Where it finds us,
+ * that has to be asked for; and it counts more than what we look at ourselves (seccomp(2), "precedence"). */
+static void answer_what_it_traces(insn *program, uint32_t count)
+{
+    for (insn *each = program; each < program + count; each++)
+        if (each->code == (BPF_RET | BPF_K) && (each->k & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_TRACE)
+            each->k = SECCOMP_RET_ERRNO | ENOSYS;
+}
+
 zt_verdict zt_seccomp_filter(zt_pod *pod, zt_task *task, zt_call *call, int at, uint64_t flags)
 {
     /* A listener's descriptor could not be carried: it seems to be unknown here, as before Linux 5.0. */
@@ -228,6 +238,7 @@ zt_verdict zt_seccomp_filter(zt_pod *pod, zt_task *task, zt_call *call, int at, 
     call->answer = -EFAULT;
     if (zt_mem_read(task->rtid.n, (uint64_t)asked.filter, program, size) != (int64_t)size)
         return ZT_ANSWERED;
+    answer_what_it_traces(program, asked.len);
     return put_on(pod, task, call, at, (uint32_t)flags, program, asked.len);
 }
 
@@ -277,4 +288,34 @@ bool zt_seccomp_stopped(zt_task *task, unsigned long message, zt_regs *regs)
         regs->rip = ZT_STUB_ISSUED;
     }
     return true;
+}
+
+bool zt_seccomp_is_strict(zt_pod *pod, const zt_task *task)
+{
+    const int32_t number = task->filter;
+    const zt_stored *stored = number > 0 ? zt_store_get(&pod->store, ZT_SECCOMP_ROOM, &number, sizeof number) : NULL;
+    return stored && stored->value_size == sizeof(zt_seccomp_kept) + sizeof STRICT_MODE &&
+           memcmp(stored->value + sizeof(zt_seccomp_kept), STRICT_MODE, sizeof STRICT_MODE) == 0;
+}
+
+void zt_seccomp_end_strict(zt_task *task)
+{
+    const int32_t rpid = task->process->rpid.n;
+    if (task->process->threads == 1) {
+        kill(rpid, SIGKILL);
+        return;
+    }
+    task->ends_alone = true;
+    syscall(SYS_tgkill, rpid, task->rtid.n, SIGSTOP); /* nobody can block it: its thread stops, for us */
+}
+
+/* Right behind the call that it has made: that is made to be exit(2), which strict mode allows. */
+int zt_seccomp_end_alone(zt_task *task, zt_err *err)
+{
+    const uint64_t args[6] = {SIGKILL};
+    zt_regs regs;
+    if (zt_stopped_get_regs(zt_task_stopped(task), &regs, err))
+        return -1;
+    zt_arch_enter_call(&regs, regs.rip - ZT_ARCH_SYSCALL_BYTES, SYS_exit, args);
+    return zt_stopped_set_regs(zt_task_stopped(task), &regs, err);
 }

@@ -31,6 +31,12 @@ void zt_seccomp_noted(zt_pod *pod, zt_task *task, zt_call *call);
  * tracer is done, in its registers. False: it was ours. */
 bool zt_seccomp_stopped(zt_task *task, unsigned long message, zt_regs *regs);
 
+/* Is it in strict mode? A call of such a thread that is looked at without a stop is one that ends it. */
+bool zt_seccomp_is_strict(zt_pod *pod, const zt_task *task);
+void zt_seccomp_end_strict(zt_task *task);
+/* It is about to receive a signal, and to end by what the above did: have it do so. */
+int zt_seccomp_end_alone(zt_task *task, zt_err *err);
+
 /* A filter that a new program or thread may have comes with its maker. */
 void zt_seccomp_inherit(zt_task *task, const zt_task *maker);
 

@@ -13,7 +13,9 @@
 
 #define PROGRAM(filter) {sizeof(filter) / sizeof *(filter), (struct sock_filter *)(filter)}
 static const struct sock_fprog FRESH = PROGRAM(zt_filter_fresh), MOVED = PROGRAM(zt_filter_moved),
-                               SENDERS = PROGRAM(zt_filter_senders), ADDRESSES = PROGRAM(zt_filter_addresses);
+                               FRESH_LOOKED = PROGRAM(zt_filter_fresh_looked),
+                               MOVED_LOOKED = PROGRAM(zt_filter_moved_looked), SENDERS = PROGRAM(zt_filter_senders),
+                               ADDRESSES = PROGRAM(zt_filter_addresses);
 
 const struct sock_fprog *zt_filter_of_senders(void)
 {
@@ -59,13 +61,18 @@ static int answer_thread_maker(const zt_thread_maker *maker)
     return put_on(&program);
 }
 
-int zt_filter_put_on(bool moved, bool senders, bool addresses, const zt_thread_maker *maker)
+int zt_filter_put_on(bool moved, bool senders, bool addresses, const zt_thread_maker *maker, bool looks,
+                     int *ret_listener)
 {
+    *ret_listener = -1;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
         return -1;
     if ((senders && put_on(&SENDERS)) || (addresses && put_on(&ADDRESSES))) /* first: the other refuses more */
         return -1;
     if (maker->known && answer_thread_maker(maker))
         return -1;
-    return put_on(moved ? &MOVED : &FRESH);
+    if (looks)
+        *ret_listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, ZT_FILTER_LISTENS,
+                                     moved ? &MOVED_LOOKED : &FRESH_LOOKED);
+    return *ret_listener >= 0 ? 0 : put_on(moved ? &MOVED : &FRESH);
 }

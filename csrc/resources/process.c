@@ -20,6 +20,18 @@ zt_verdict zt_getppid_enter(zt_pod *pod, zt_task *task, zt_call *call)
     return zt_hook_answer(call, virtual ? virtual : 1); /* whoever is outside looks like init */
 }
 
+zt_verdict zt_getpid_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    (void)pod;
+    return zt_hook_answer(call, task->process->vpid.n);
+}
+
+zt_verdict zt_gettid_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    (void)pod;
+    return zt_hook_answer(call, task->vtid.n);
+}
+
 /* A namespace would be a second private view inside ours, and CLONE_UNTRACED a way out of it. */
 static const uint64_t NEW_NAMESPACES = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
                                        CLONE_NEWPID | CLONE_NEWNET | 0x80 /* CLONE_NEWTIME */;

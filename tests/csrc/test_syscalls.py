@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from harness.bpf import MACROS, STUB_BASE, STUB_END_NR, STUB_TEXT_SIZE, run, seccomp_data
 
 CSRC = Path(__file__).resolve().parent.parent.parent / "csrc"
 sys.path.insert(0, str(CSRC))
@@ -24,57 +25,15 @@ import syscalls as table  # noqa: E402
 U64 = 0xFFFF_FFFF_FFFF_FFFF
 U32 = 0xFFFF_FFFF
 
-STUB_BASE = 0x7F12_3456_7000
-STUB_TEXT_SIZE = 0x2000
-STUB_END_NR = 219  # restart_syscall
-MACROS = {
-    gen_filter.STUB_END_NR: STUB_END_NR,
-    gen_filter.STUB_HIGH: STUB_BASE >> 32,
-    gen_filter.STUB_FIRST: STUB_BASE & U32,
-    gen_filter.STUB_LAST: (STUB_BASE + STUB_TEXT_SIZE - 1) & U32,
-}
 
-ALLOW, TRACE, ERRNO = 0x7FFF_0000, 0x7FF0_7A74, 0x0005_0000
+ALLOW, NOTIFY, TRACE, ERRNO = 0x7FFF_0000, 0x7FC0_0000, 0x7FF0_7A74, 0x0005_0000
 ENOSYS = ERRNO | 38
 
 BY_NUMBER = {row.x86_64: row for row in table.ROWS}
 NEWEST = max(BY_NUMBER)
 
 
-# -- a small machine for classic BPF, as the kernel reads it ---------------------------------------
-
-
-def seccomp_data(nr: int, arch: int, ip: int, args: list[int]) -> bytes:
-    return struct.pack("<iIQ6Q", nr if nr < 2**31 else nr - 2**32, arch, ip, *args)
-
-
-def run(program: list[gen_filter.Insn], data: bytes) -> tuple[int, set[int]]:
-    """The verdict, and the offsets of `data` that were looked at."""
-    accumulator, at, seen = 0, 0, set()
-    while True:
-        code, jt, jf, k = program[at]
-        k = MACROS.get(k, k)
-        at += 1
-        match code:
-            case 0x20:  # ld [k]
-                assert k % 4 == 0
-                assert k < 64
-                seen.add(k)
-                accumulator = int.from_bytes(data[k : k + 4], "little")
-            case 0x06:
-                return k, seen
-            case 0x05:
-                at += k
-            case 0x15:
-                at += jt if accumulator == k else jf
-            case 0x25:
-                at += jt if accumulator > k else jf
-            case 0x35:
-                at += jt if accumulator >= k else jf
-            case 0x45:
-                at += jt if accumulator & k else jf
-            case _:
-                raise AssertionError(f"an instruction that seccomp does not allow: {code:#x}")
+# -- what the rows say, in words of their own -----------------------------------------------------
 
 
 def holds(condition: table.Condition, args: list[int]) -> bool:
@@ -264,6 +223,37 @@ def test_conditions_of_each_row(row, data):
     moved = data.draw(st.booleans())
     verdict, _ = run(FILTERS[moved], seccomp_data(row.x86_64, 0xC000003E, 0x40_0000, args))
     assert verdict == expected(row.x86_64, 0x40_0000, args, moved=moved)
+
+
+LOOKED = {moved: gen_filter.build_filter(moved=moved, looks=True) for moved in (False, True)}
+
+
+@given(
+    row=st.sampled_from(table.ROWS),
+    ip=st.sampled_from([0x40_0000, STUB_BASE + 64]),
+    args=st.lists(ARGUMENT, min_size=6, max_size=6),
+    moved=st.booleans(),
+)
+def test_what_is_looked_at_would_have_stopped(row, ip, args, moved):
+    """Calls that need neither registers nor their end are told of; all else is as without."""
+    data = seccomp_data(row.x86_64, 0xC000003E, ip, args)
+    verdict = expected(row.x86_64, ip, args, moved=moved)
+    if verdict == TRACE and row.is_looked(moved=moved):
+        verdict = NOTIFY
+    assert run(LOOKED[moved], data)[0] == verdict
+
+
+def test_what_is_looked_at():
+    """A hook that has an exit half, or may change what is issued, needs a stop."""
+    for moved in (False, True):
+        looked = {row.name for row in table.ROWS if row.is_looked(moved=moved)}
+        assert looked >= {"getppid", "semget", "ptrace"}
+        assert not looked & {"clone", "vfork", "prctl", "semop", "fcntl", "wait4", "seccomp"}
+    fresh, moved = ({r.name for r in table.ROWS if r.is_looked(moved=m)} for m in (False, True))
+    assert fresh - moved >= {"kill", "tgkill", "getsid", "setpriority", "prlimit64"}
+    assert moved <= fresh
+    issued = {r.name for r in table.ROWS if r.looks}
+    assert issued == {"kill", "getpriority", "setpriority", "ioprio_get", "ioprio_set", "prlimit64"}
 
 
 @pytest.mark.parametrize("arch", [0x4000_0003, 0xC000_00B7, 0])

@@ -76,6 +76,10 @@ def probe() -> list[Ability]:
             "time of calls", _sched, "a timed call may sleep a little longer after a restore",
             "a kernel with CONFIG_SCHED_DEBUG",
         ),
+        _ask(
+            "look at calls", _looking, "calls that zaptrace answers take twice as long, or longer",
+            "Linux 5.19 or newer, and nobody outside who listens to seccomp", risky=True,
+        ),
         _ask("compare files", _kcmp, f"{slow}: open files are told apart by numbers", allow, risky=True),
         _ask("fetch files", _getfd, f"{slow}: processes send what they have open", allow, risky=True),
         _ask(
@@ -194,14 +198,38 @@ def _yama() -> str:
 
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _FILTER = 38, 22, 2
 _PRCTL = 157
+_SECCOMP, _FILTER_MODE = 317, 1
+_LISTENS = 1 << 3 | 1 << 5  # SECCOMP_FILTER_FLAG_NEW_LISTENER, _WAIT_KILLABLE_RECV
+_NOTIF_SET_FLAGS, _SYNC_WAKE_UP = 0x40082104, 1
+
+
+def _allow_all() -> ctypes.Array[ctypes.c_char]:
+    """A struct sock_fprog, with its program behind it."""
+    there = ctypes.create_string_buffer(24)
+    struct.pack_into("HxxxxxxP", there, 0, 1, ctypes.addressof(there) + 16)
+    struct.pack_into("HBBI", there, 16, 0x06, 0, 0, 0x7FFF0000)
+    return there
 
 
 def _seccomp() -> str:
-    code = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0x7FFF0000))  # allow all
-    program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", 1, ctypes.addressof(code)))
+    program = _allow_all()
     _system(_PRCTL, _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _system(_PRCTL, _PR_SET_SECCOMP, _FILTER, ctypes.addressof(program), 0, 0)
     return "a filter can be set"
+
+
+def _looking() -> str:
+    """csrc/pod/looker.h: a listener, whose answers nothing but a kill forestalls."""
+    if not lib.zt_can_look():
+        raise Refused("no SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV")
+    _system(_PRCTL, _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    program = _allow_all()
+    listener = _system(_SECCOMP, _FILTER_MODE, _LISTENS, ctypes.addressof(program))
+    try:
+        fcntl.ioctl(listener, _NOTIF_SET_FLAGS, _SYNC_WAKE_UP)
+    except OSError:  # Linux 6.6
+        return "calls are looked at without a stop, mostly on another processor"
+    return "calls are looked at without a stop"
 
 
 def _pod() -> str:

@@ -58,6 +58,7 @@ def kinds() -> dict[str, int]:
         "rest": lib.ZT_COUNT_REST,
         "end": lib.ZT_COUNT_END,
         "other": lib.ZT_COUNT_OTHER,
+        "looked at": lib.ZT_COUNT_LOOKED,
     }
 
 

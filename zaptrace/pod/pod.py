@@ -19,6 +19,7 @@ from ..ids import Rpid, Vpid
 from ..linux.native import Handle, NativeError, check, ffi, lib, new_error
 from ..log import fault, log, unforeseen
 from ..record import Record, field
+from . import looking
 from .command import environment, find, hides, launch_error, launch_spec, raise_file_limit
 from .stdio import Stdio
 
@@ -121,6 +122,7 @@ class Pod:
         except BaseException as error:
             started.put(error)
             return
+        looker = looking.begin(self._handle, self.name)
         started.put(None)
         try:
             self._serve()
@@ -129,6 +131,7 @@ class Pod:
             self._root_ended.set()
             self._empty.set()
         finally:
+            looking.end(self._handle, looker)
             with self._handle_lock:
                 lib.zt_pod_destroy(self.handle)
                 self._handle = None
