@@ -32,7 +32,8 @@ LOADED_BY_RUN = LOADED_BY_HELP | {
     *("zaptrace.record", "zaptrace.text"),
     *("zaptrace._native", "zaptrace.linux", "zaptrace.linux.native"),
     *("zaptrace.linux.private", "zaptrace.linux.records"),
-    *("zaptrace.pod", "zaptrace.pod.command", "zaptrace.pod.pod", "zaptrace.pod.stdio"),
+    *("zaptrace.pod", "zaptrace.pod.command", "zaptrace.pod.looking", "zaptrace.pod.pod"),
+    "zaptrace.pod.stdio",
     "zaptrace.supervisor",
     *(
         f"zaptrace.supervisor.{name}"
