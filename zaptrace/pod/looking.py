@@ -9,13 +9,9 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING
 
 from ..errors import HostError, start_thread
-from ..linux.native import lib
-
-if TYPE_CHECKING:
-    from ..linux.native import Handle
+from ..linux.native import Handle, lib
 
 
 def begin(handle: Handle, name: str) -> threading.Thread | None:
