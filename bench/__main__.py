@@ -1,6 +1,7 @@
 """python -m bench [EXPERIMENT ...] [--systems SYSTEM ...] [--rounds N] [--out DIR]
-python -m bench compare A B    what differs between two results by more than chance
-python -m bench page DIR       a result as docs/performance.md
+python -m bench compare A B       what differs between two results by more than chance
+python -m bench join OUT A B ...  several results, of an experiment each, as one in OUT
+python -m bench page A B ...      results as docs/performance.md
 
 Measures, and writes samples, a report and drawings to bench/results/DATE/ (or DIR).
 """
@@ -33,6 +34,13 @@ def parser(systems: list[str], experiments: list[str]) -> argparse.ArgumentParse
     made.add_argument("--all", action="store_true", help="every system, when none is named")
     made.add_argument(
         "--rounds", type=int, metavar="N", help="instead of what each experiment takes"
+    )
+    made.add_argument(
+        "--cases",
+        nargs="+",
+        default=[],
+        metavar="TEXT",
+        help="those alone that have this in their name",
     )
     made.add_argument("--quick", action="store_true", help="seconds: to see that all of it works")
     made.add_argument("--out", type=Path, metavar="DIR", help="instead of bench/results/DATE")
@@ -71,6 +79,10 @@ def save(results: samples.Results, out: Path) -> Path:
     return out / report.NAME
 
 
+def read(directories: list[str]) -> samples.Results:
+    return samples.joined([samples.read(Path(directory)) for directory in directories])
+
+
 def measure(argv: list[str]) -> int:
     os.environ["PATH"] += ":/usr/sbin:/sbin"  # where some rivals lie, on no user's path
     systems, experiments = found.systems(), found.experiments()
@@ -83,6 +95,7 @@ def measure(argv: list[str]) -> int:
         found.asked(names, systems, "system"),
         rounds=asked.rounds or (1 if asked.quick else None),
         quick=asked.quick,
+        only=asked.cases,
         progress=display,
     )
     out = asked.out or ROOT / "bench" / "results" / time.strftime("%Y-%m-%dT%H%M%S")
@@ -104,10 +117,15 @@ def main() -> int:
             raise SystemExit("usage: python -m bench compare A B")
         compare.main(sys.argv[2], sys.argv[3])
         return 0
+    if sys.argv[1:2] == ["join"]:
+        if len(sys.argv) < 4:
+            raise SystemExit("usage: python -m bench join OUT A B ...")
+        print(save(read(sys.argv[3:]), Path(sys.argv[2])))
+        return 0
     if sys.argv[1:2] == ["page"]:
-        if len(sys.argv) != 3:
-            raise SystemExit("usage: python -m bench page DIR")
-        print(page.page(samples.read(Path(sys.argv[2]))), end="")
+        if len(sys.argv) < 3:
+            raise SystemExit("usage: python -m bench page A B ...")
+        print(page.page(read(sys.argv[2:]), found.experiments(), found.systems()), end="")
         return 0
     return measure(sys.argv[1:])
 

@@ -39,9 +39,10 @@ def _distribution() -> str:
 
 
 def _commit() -> str:
+    """Of the tree that is measured, whoever it belongs to."""
     try:
         done = subprocess.run(
-            ["git", "-C", ROOT, "describe", "--always", "--dirty"],
+            ["git", "-c", f"safe.directory={ROOT}", "-C", ROOT, "describe", "--always", "--dirty"],
             capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
     except OSError:
@@ -62,6 +63,7 @@ def facts() -> dict[str, Any]:
             "memory_gib": _memory_gib(),
             "virtual": _virtual(),
             "uid": os.geteuid(),
+            "nice": os.getpriority(os.PRIO_PROCESS, 0),
             "python": platform.python_version(),
         },
     }

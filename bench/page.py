@@ -1,35 +1,28 @@
-"""python -m bench page DIR: a result as docs/performance.md, what others do better first.
+"""python -m bench page A B ...: results as docs/performance.md, what others do better first.
 
-The page is made of samples alone, so it cannot say what was not measured; what it explains is in
-WHY, by experiment.
+Numbers are made of samples alone, so the page cannot say what was not measured; why they are as they are is
+told by hand (bench/explained.py).
 """
 
 from __future__ import annotations
 
 import shlex
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from .report import number, table_of
+from .experiment import Experiment
+from .explained import explained
+from .report import number, runs, table_of
 from .samples import BASE, Key, Results
+from .system import System
 
 OURS, MOVED = "zaptrace-fresh", "zaptrace-moved"
 AHEAD = 0.95
 """A rival is ahead whose median is below ours by so much."""
 WORST = 5
-WHY = {
-    "run_cost": "A call that has work to do in a pod stops its thread for the tracer: two switches of "
-    "context and some requests to the kernel, ten microseconds or more. Others pay for every call, we for "
-    "these alone; `zaptrace ps --stats POD` counts them.",
-    "applications": "What starts many processes pays for their births and execs, each some stops.",
-    "suspend": "Ours ends a program only when its image was restored on trial beside it; without that "
-    "it is the column of zaptrace-unrehearsed. Images are written and verified page by page.",
-    "freeze": "Every thread is brought to a stop in which it can be read, and its clocks are noted.",
-    "start": "A pod starts with a supervisor of its own, a program in Python.",
-    "commands": "The command line is a program in Python.",
-    "many": "Each thing is looked at by itself.",
-    "migrate": "Memory is copied while the pod is frozen (pre-copy is to come).",
-}
+MACHINES = ("qemu-minimal", "qemu-microvm", "qemu-server")
+NAMED = {"all", "quick"}
+"""Cases of which there is one: they say nothing."""
 
 
 def median(results: Results, key: Key, system: str) -> float | None:
@@ -38,11 +31,15 @@ def median(results: Results, key: Key, system: str) -> float | None:
 
 
 def what(key: Key) -> str:
-    return ", ".join(part for part in key[1:] if part not in ("all", "quick"))
+    return ", ".join(dict.fromkeys(part for part in key[1:] if part not in NAMED))
 
 
 def unit(results: Results, key: Key) -> str:
     return next(s.unit for s in results.samples if (s.experiment, s.case, s.figure) == key)
+
+
+def _told(value: float | None) -> str:
+    return "-" if value is None else number(value)
 
 
 def ahead(results: Results) -> Iterator[tuple[Key, str, float, float]]:
@@ -70,94 +67,145 @@ def worst(results: Results) -> list[tuple[float, Key, str]]:
     return sorted(found, reverse=True)[:WORST]
 
 
-def _ahead(results: Results) -> list[str]:
-    told = list(ahead(results))
-    if not told:
+def _first(results: Results) -> list[str]:
+    """One paragraph: who is ahead, of what, by how much at most, and what bounds us there."""
+    groups: dict[tuple[str, str], list[tuple[Key, float, float]]] = {}
+    for key, system, theirs, ours in ahead(results):
+        groups.setdefault((key[0], system), []).append((key, theirs, ours))
+    if not groups:
         return ["No rival of this run is ahead of us in anything that was measured."]
-    lines = ["Where others are ahead of a pod in this run, the greatest lead first:", ""]
-    for key, system, theirs, ours in told:
-        u = unit(results, key)
-        lines.append(f"- {what(key)}: {system} {number(theirs)} {u}, we {number(ours)} {u}")
-    lines += ["", "What bounds us there:", ""]
-    lines += [
-        f"- {name}: {WHY[name]}"
-        for name in dict.fromkeys(key[0] for key, *_ in told)
-        if name in WHY
-    ]
-    return lines
+    said = ["**Where others are ahead of a pod.**"]
+    for experiment in dict.fromkeys(name for name, _ in groups):
+        parts = []
+        for (name, system), leads in groups.items():
+            if name == experiment:
+                key, theirs, ours = leads[0]
+                both = [k for k in results.rows() if k[0] == name and results.of(k, system)]
+                u = unit(results, key)
+                parts.append(
+                    f"{system} in {len(leads)} of {len(both)} figures, most in {what(key)} "
+                    f"({number(theirs)} {u}, we {number(ours)} {u})"
+                )
+        bound = explained(experiment).partition("\n\n")[0]
+        said.append(f"In `{experiment}`: {'; '.join(parts)}." + (f" {bound}" if bound else ""))
+    return [" ".join(said)]
 
 
 def _shape(results: Results) -> list[str]:
-    """What Zap's paper showed: overhead near none, suspend and resume, sizes."""
+    """What Zap's paper showed, in one table: overhead near none, suspend and resume, sizes."""
+    machines = [m for m in MACHINES if m in results.systems("suspend")]
     lines = []
-    apps = [key for key in results.rows() if key[0] == "applications" and key[2] == "seconds"]
-    others = [s for s in results.systems("applications") if s != BASE]
-    if apps and others:
-        rows = [["application", "natively, s", *(f"{s}, times that" for s in others)]]
-        for key in apps:
-            cells = []
-            for system in others:
-                ratios = results.ratios(key, system)
-                cells.append(number(statistics.median(ratios)) if ratios else "-")
-            base = median(results, key, BASE)
-            rows.append([key[1], number(base) if base else "-", *cells])
-        lines += ["## Overhead", "", *table_of(rows)]
-    for figure, title in (
-        ("suspend", "Suspend, ms"), ("resume", "Resume until it answers, ms"),
-        ("state", "State on disk, MiB"), ("compressed", "State compressed, MiB"),
-    ):  # fmt: skip
-        keys = [key for key in results.rows() if key[0] == "suspend" and key[2] == figure]
-        systems = [s for s in results.systems("suspend") if any(results.of(k, s) for k in keys)]
-        if keys:
-            lines += [
-                f"## {title}",
-                "",
-                *table_of([["", *systems], *_medians(results, keys, systems)]),
+    for experiment, of in (("run_cost", "calls"), ("applications", "applications")):
+        for system in (OURS, MOVED):
+            ratios = [
+                statistics.median(r)
+                for key in results.rows()
+                if key[0] == experiment and key[2] != "with its preparations"
+                if (r := results.ratios(key, system))
             ]
-    return lines
+            if ratios:
+                close = sum(ratio <= 1.1 for ratio in ratios)
+                lines.append(
+                    f"- overhead of {system}: {close} of {len(ratios)} {of} take at most a tenth more than "
+                    f"natively; the median ratio is {number(statistics.median(ratios))}, the greatest "
+                    f"{number(max(ratios))}"
+                )
+    rows = [["pod / " + " / ".join(machines), "suspend, s", "resume, s", "state, MiB"]]
+    cases = dict.fromkeys(key[1] for key in results.rows() if key[0] == "suspend")
+    for case in cases:
+        row = [case]
+        for figure, scale in (("suspend", 1e-3), ("resume", 1e-3), ("state", 1.0)):
+            of = [median(results, ("suspend", case, figure), s) for s in (OURS, *machines)]
+            row.append(" / ".join(_told(None if m is None else m * scale) for m in of))
+        rows.append(row)
+    if cases:
+        lines += ["", *table_of(rows)]
+    return ["## The shape of it", "", *lines, ""] if lines else []
 
 
 def _medians(results: Results, keys: Sequence[Key], systems: Sequence[str]) -> list[list[str]]:
-    return [
-        [key[1], *("-" if (m := median(results, key, s)) is None else number(m) for s in systems)]
-        for key in keys
-    ]
+    rows = [["", *systems]]
+    for key in keys:
+        cells = []
+        for system in systems:
+            ratios = results.ratios(key, system) if system != BASE else []
+            more = f" ×{number(statistics.median(ratios))}" if ratios else ""
+            cells.append(_told(median(results, key, system)) + more)
+        rows.append([f"{what(key)}, {unit(results, key)}", *cells])
+    return rows
+
+
+def _tables(results: Results, experiments: Mapping[str, Experiment]) -> Iterator[str]:
+    """A table for each experiment; one for each figure where that has cases."""
+    for name in dict.fromkeys(key[0] for key in results.rows()):
+        experiment, there = experiments.get(name), results.systems(name)
+        words = results.run.get("words", {})
+        under = sorted({words[s] for s in there if s in words})
+        title = experiment.title if experiment else name
+        yield f"## {title}" + (f" ({'; '.join(under)})" if under else "")
+        yield ""
+        made = [shlex.join(run["command"]) for run in results.runs()]
+        by = [f"`{line}`" for line in made if name in line.split()] or [f"`{made[0]}`"]
+        yield (experiment.about + " " if experiment else "") + f"Made by {', '.join(by)}."
+        yield ""
+        keys = [key for key in results.rows() if key[0] == name]
+        cases = dict.fromkeys(key[1] for key in keys)
+        figures = dict.fromkeys(key[2] for key in keys)
+        groups = [[k for k in keys if k[2] == f] for f in figures] if len(cases) > 1 else [keys]
+        for group in groups:
+            systems = [s for s in there if any(results.of(key, s) for key in group)]
+            yield from table_of(_medians(results, group, systems))
+        if told := explained(name):
+            yield told
+            yield ""
 
 
 def _not_measured(results: Results) -> list[str]:
-    told = dict.fromkeys(
-        (v.system, v.why, v.said)
-        for v in results.voids
-        if v.why in ("missing", "refused", "wrong", "late")
-    )
+    """Once for each reason, with all cases that it took."""
+    told: dict[tuple[str, str, str], list[str]] = {}
+    for v in results.voids:
+        case = ", ".join(part for part in (v.experiment, v.case) if part and part not in NAMED)
+        cases = told.setdefault((v.system, v.why, v.said), [])
+        if case and case not in cases:
+            cases.append(case)
     if not told:
         return []
     lines = ["## What there is no number for", ""]
-    return [*lines, *(f"- {system}: {why}: {said}" for system, why, said in told), ""]
+    for (system, why, said), cases in told.items():
+        lines.append(f"- {system}, {why}: {said}" + (f" ({'; '.join(cases)})" if cases else ""))
+    return [*lines, ""]
 
 
-def page(results: Results) -> str:
-    run, host = results.run, results.run["host"]
-    under = "; ".join(dict.fromkeys(run.get("words", {}).values()))
-    lines = ["# Performance", "", *_ahead(results), ""]
+def _worst(results: Results) -> list[str]:
+    far = worst(results)
+    if not far:
+        return []
+    lines = ["## Our worst, next to native", ""]
+    lines += [f"- {what(key)}, {system}: {number(ratio)} times" for ratio, key, system in far]
+    return [*lines, "", explained("profiles"), ""]
+
+
+def page(
+    results: Results, experiments: Mapping[str, Experiment], systems: Mapping[str, System]
+) -> str:
+    lines = ["# Performance", "", *_first(results), ""]
+    lines += [*_shape(results), *_worst(results)]
+    lines += ["## Where and with what", "", *runs(results), ""]
     lines += [
-        f"Measured on {run['when'][:10]}: {host['cpus']} processors ({host['processor']}), "
-        f"{host['memory_gib']} GiB, Linux {host['kernel']}, {host['distribution']}"
-        f"{', itself in a virtual machine' if host['virtual'] else ''}"
-        f"{'; ' + under if under else ''}. Medians; every sample, its spread and the load beside it "
-        f"are in the result's own report. Less is better everywhere.",
+        "Medians, and where there is a ratio to native (×) it is the median of those of each round. Less "
+        "is better everywhere. `-`: there is no number, and [the last part]"
+        "(#what-there-is-no-number-for) says why. The result's own report (`python -m bench join OUT A B "
+        "...`) has the spread, the number of samples and the load beside them; "
+        "[benchmarks](benchmarks.md) tells how it is measured.",
         "",
-        *_shape(results),
     ]
-    if far := worst(results):
-        lines += ["## Our worst, next to native", ""]
-        lines += [f"- {what(key)}, {system}: {number(ratio)} times" for ratio, key, system in far]
-        lines += ["", WHY["run_cost"], ""]
-    lines += _not_measured(results)
-    versions = ", ".join(f"{name} ({version})" for name, version in run["versions"].items())
-    lines += [
-        "## Again", "",
-        f"`{shlex.join(run['command'])}`, or `make bench-all`; then `python -m bench page DIR`. With: "
-        f"{versions}.", "",
-    ]  # fmt: skip
-    return "\n".join(lines)
+    lines += table_of(
+        [
+            ["system", "what it is", "version"],
+            *(
+                [name, systems[name].about if name in systems else "", version]
+                for name, version in results.run["versions"].items()
+            ),
+        ]
+    )
+    return "\n".join([*lines, *_tables(results, experiments), *_not_measured(results)])

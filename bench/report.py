@@ -6,6 +6,7 @@ from __future__ import annotations
 import shlex
 import statistics
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from .experiment import Experiment
 from .samples import BASE, Key, Results, Sample, loads, spread
@@ -65,6 +66,28 @@ def voids(results: Results, experiment: str) -> list[str]:
     return [*lines, ""]
 
 
+def host_of(run: dict[str, Any]) -> str:
+    host = run["host"]
+    return (
+        f"{host['cpus']} processors ({host['processor']}), {host['memory_gib']} GiB, "
+        f"Linux {host['kernel']}, {host['distribution']}, Python {host['python']}, "
+        f"user {host['uid']}, nice {host.get('nice', 0)}"
+        f"{', itself in a virtual machine' if host['virtual'] else ''}"
+    )
+
+
+def runs(results: Results) -> list[str]:
+    """When, by which command, of which tree; on which host, once for those of one."""
+    lines: list[str] = []
+    where = ""
+    for run in results.runs():
+        if where != (where := host_of(run)):
+            lines += ["", f"{where}:", ""]
+        tree = f", zaptrace {run['commit']}" if run["commit"] else ""
+        lines.append(f"- {run['when']}: `{shlex.join(run['command'])}`{tree}")
+    return lines[1:]
+
+
 def report(
     results: Results,
     experiments: dict[str, Experiment],
@@ -72,17 +95,9 @@ def report(
     plots: dict[str, list[str]],
 ) -> str:
     """`plots` has the names of files for each experiment."""
-    run, host = results.run, results.run["host"]
-    lines = ["# Measured on this host", ""]
+    run = results.run
+    lines = ["# Measured on this host", "", *runs(results), ""]
     lines += [
-        f"{run['when']}, `{shlex.join(run['command'])}`, zaptrace {run['commit'] or '?'}.",
-        "",
-    ]
-    lines += [
-        f"{host['cpus']} processors ({host['processor']}), {host['memory_gib']} GiB, "
-        f"Linux {host['kernel']}, {host['distribution']}, Python {host['python']}, "
-        f"user {host['uid']}{', itself in a virtual machine' if host['virtual'] else ''}.",
-        "",
         "Each cell: **median** (min to max; number of samples), then the median over the rounds of the "
         "ratio to native in the same round (×). Less is better. Systems take turns in each round; no "
         "sample is left out. Every program looks at its own answers: a wrong one is told below as such.",
@@ -94,9 +109,9 @@ def report(
         for name, version in run["versions"].items()
     ]
     lines += table_of(rows)
-    if absent := [v for v in results.voids if v.why == "missing"]:
-        lines += ["Not measured, as it is not installed or not allowed:", ""]
-        lines += [f"- {v.system}: `{v.said}`" for v in absent] + [""]
+    absent = dict.fromkeys(f"- {v.system}: `{v.said}`" for v in results.voids if v.why == "missing")
+    if absent:
+        lines += ["Not measured, as it is not installed or not allowed:", "", *absent, ""]
     names = dict.fromkeys([s.experiment for s in results.samples])
     names |= dict.fromkeys(v.experiment for v in results.voids if v.experiment)
     for name in names:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import host
@@ -39,9 +39,12 @@ class Runner:
         *,
         rounds: int | None = None,
         quick: bool = False,
+        only: Sequence[str] = (),
         progress: Progress = lambda *_: None,
     ) -> None:
+        """`only`: cases with one of these in their name; without any, all."""
         self.rounds, self.quick, self.progress = rounds, quick, progress
+        self.only = only
         self.results = Results(
             run=host.facts() | {"systems": list(systems), "versions": {}, "words": {}}
         )
@@ -77,7 +80,11 @@ class Runner:
             self._rounds(experiment, up, home)
 
     def _rounds(self, experiment: Experiment, up: dict[str, Inside], home: Path) -> None:
-        cases = experiment.cases(self.quick)
+        cases = [
+            case
+            for case in experiment.cases(self.quick)
+            if not self.only or any(text in case for text in self.only)
+        ]
         counts = {case: self.rounds or experiment.rounds_of(case) for case in cases}
         total, at = sum(counts.values()) * len(up), 0
         gone: set[tuple[str, str]] = set()

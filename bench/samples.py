@@ -1,7 +1,8 @@
 """Samples: one number each with what it was measured under; nothing is ever left out or averaged.
 
 On disk they are JSON lines: one that says what the run was ({"kind": "run"}), then one per sample
-({"kind": "sample"}), and one for each that there was not ({"kind": "void"}), with the reason.
+({"kind": "sample"}), and one for each that there was not ({"kind": "void"}), with the reason. Several
+results are one when each was read (`joined`).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,12 @@ class Results:
     samples: list[Sample] = field(default_factory=list)
     voids: list[Void] = field(default_factory=list)
 
+    parts: list[dict[str, Any]] = field(default_factory=list)
+    """What each run was, where several were joined."""
+
+    def runs(self) -> list[dict[str, Any]]:
+        return self.parts or [self.run]
+
     def rows(self) -> list[Key]:
         return list(dict.fromkeys((s.experiment, s.case, s.figure) for s in self.samples))
 
@@ -79,9 +86,37 @@ class Results:
         ]
 
 
+def joined(results: Sequence[Results]) -> Results:
+    """One of several. Rounds of what was measured more than once are counted on, so that a ratio stays
+    within its round."""
+    first, *more = results
+    if not more:
+        return first
+    runs = [run for one in results for run in one.runs()]
+    whole = Results(run=_whole(runs), parts=runs)
+    for one in results:
+        there = {s.round for s in whole.samples} | {v.round for v in whole.voids}
+        on = max(there, default=-1) + 1
+        twice = {(s.experiment, s.case) for s in whole.samples}
+        for s in one.samples:
+            again = (s.experiment, s.case) in twice
+            whole.samples.append(replace(s, round=s.round + on) if again else s)
+        whole.voids += one.voids
+    return whole
+
+
+def _whole(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The first of some runs, with the systems of all."""
+    made = dict(runs[0])
+    for key in ("versions", "words"):
+        made[key] = {name: told for run in runs for name, told in run.get(key, {}).items()}
+    made["systems"] = [*dict.fromkeys(name for run in runs for name in run.get("systems", ()))]
+    return made
+
+
 def write(results: Results, directory: Path) -> Path:
     path = directory / NAME
-    lines = [{"kind": "run"} | results.run]
+    lines = [{"kind": "run"} | run for run in results.runs()]
     lines += [{"kind": "sample"} | asdict(sample) for sample in results.samples]
     lines += [{"kind": "void"} | asdict(void) for void in results.voids]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -97,11 +132,13 @@ def read(path: Path) -> Results:
         for line in lines:
             match line.pop("kind"):
                 case "run":
-                    results.run = line
+                    results.parts.append(line)
                 case "sample":
                     results.samples.append(Sample(**line))
                 case "void":
                     results.voids.append(Void(**line))
+        _, *more = runs = results.parts
+        results.run, results.parts = _whole(runs), runs if more else []
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SystemExit(f"bench: {path} holds no results: {error}") from None
     return results

@@ -10,7 +10,7 @@ import os
 import time
 from pathlib import Path
 
-from .system import PATIENCE_S, LateError, NotOfferedError, WrongError
+from .system import PATIENCE_S, LateError, NotOfferedError, RefusedError, WrongError
 
 _PAUSE_S = 0.0005
 _AT_LEAST = 2
@@ -39,6 +39,10 @@ class Ticks:
         for line in (line.strip().decode(errors="replace") for line in lines):
             if line.startswith("@missing"):
                 raise NotOfferedError(f"{line.split()[-1]} is not installed in it")
+            if line.startswith("@failed"):
+                raise RefusedError(f"it does not come up: {line.removeprefix('@failed ')}")
+            if not self.ready and line.startswith("ModuleNotFoundError:"):
+                raise NotOfferedError(f"its Python has no module {line.split()[-1]}")
             if line == "ready":
                 self.ready = True
             elif self.ready and line:

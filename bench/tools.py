@@ -60,7 +60,14 @@ def load(name: str, *words: str) -> list[str]:
             or there.read_bytes() != source.read_bytes()
         ):
             shutil.copy(source, there)
-    return ["/usr/bin/python3", "-u", str(target / name), *words]
+    return ["/bin/sh", "-c", _PYTHON, sys.executable, str(target / name), *words]
+
+
+_PYTHON = """p=/usr/bin/python3
+"$0" -c 'import ipykernel' 2>/dev/null && p=$0
+exec $p -u "$@"
+"""
+"""Ours where it is there and has what a notebook needs; else the distribution's."""
 
 
 @contextlib.contextmanager

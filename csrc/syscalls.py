@@ -447,6 +447,7 @@ F_GETOWN = 9
 F_SETOWN_EX = 15
 F_GETOWN_EX = 16
 F_OFD_GETLK = 36
+F_NOTIFY = 1026
 FCNTL_OF_OWNERS = (F_GETLK, F_SETOWN, F_GETOWN, F_SETOWN_EX, F_GETOWN_EX, F_OFD_GETLK)
 
 TIOCGPGRP = 0x540F
@@ -796,8 +797,11 @@ TABLE: tuple[Room, ...] = (
         Row("dup", x86_64=32),
         Row("dup2", x86_64=33),
         Row("dup3", x86_64=292),
-        Row("fcntl", BOTH, x86_64=72, queue=True, moved=True, when=arg_in(1, *FCNTL_OF_OWNERS),
-            note="the owner of a descriptor's signals, or of a lock, is named by its id"),
+        Row("fcntl", Share(1, {"fdtable": BOTH, "dnotify": EXIT},
+                           {"fdtable": FCNTL_OF_OWNERS, "dnotify": (F_NOTIFY,)}),
+            x86_64=72, queue=True, moved=True, unmoved=arg_in(1, F_NOTIFY),
+            note="the owner of a descriptor's signals, or of a lock, is named by its id; what a "
+                 "directory is watched for is noted"),
         Row("ioctl", Share(1, {"tty": BOTH, "pidfd": EXIT},
                            {"tty": TTY_IOCTLS_OF_IDS, "pidfd": PIDFD_GET_INFO}),
             x86_64=16, moved=True, eintr=True,

@@ -66,19 +66,21 @@ PYTHON = {
     "resources/sysv_ipc.py _messages: while True": TOLD,
     "resources/tty/ends.py open_master: while True": "up to the highest number that is tried",
     "resources/unix_socket/maker.py Maker._send_pieces: while True": "each turn sends some, or raises",
-    "resources/common/flocking.py take_at_last: door.accept()": "it has a timeout; who connects did so",
+    "resources/common/lending.py lend: door.accept()": "it has a timeout; who connects did so",
     "resources/unix_socket/maker.py _accept: listener.accept()": "the socket does not block",
     "resources/unix_socket/maker.py _accept: while True": "the backlog is bounded; then accept raises",
     "resources/unix_socket/queue.py _datagrams: while True": TOLD,
+    "server.py _lock_staging: while True": "it gives up after _SWEPT_S seconds",
     "server.py serve: stop.wait()": "a server serves until SIGTERM or SIGINT",
     "supervisor/control.py Client.follow: while True": "the supervisor answers or dies, or is stopped",
     "supervisor/control_socket.py ControlSocket._let_in: self._listener.accept()":
         "the socket does not block",
     "supervisor/logs.py follow: while True": "each turn goes on to a newer file, and there is one more",
-    "supervisor/rollback.py by_another: subprocess.run(command, stdin=subprocess.DEVNULL, "
+    "api/executing.py _messages: while True": "it ends with the process, with its supervisor, or as asked",
+    "supervisor/again.py by_another: subprocess.run(command, stdin=subprocess.DEVNULL, "
     "stdout=subprocess.PIPE, start_new_session=True, check=False)":
         "it ends with the pod, or says why not; what it calls has ends of its own",
-    "supervisor/rollback.py roll_back: client.wait()": "the pod was stopped by its checkpoint",
+    "supervisor/again.py roll_back: client.wait()": "the pod was stopped by its checkpoint",
     "supervisor/stream.py Stream.read: socket.recv_fds(self._socket, _BITE, _FDS, flags)":
         "the socket does not block",
     "supervisor/runtime.py _take: while True": "a limit is in it",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .api.pod import Pod
     from .api.results import (
         Check,
+        Executed,
         ImageInfo,
         MigrationReport,
         Outcome,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Check",
+    "Executed",
     "ImageInfo",
     "MigrationReport",
     "Outcome",
@@ -60,7 +62,7 @@ _VERBS = ("check", "connect", "current", "launch", "pods", "restore", "show")
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """%load_ext zaptrace: the magics %checkpoint and %rollback for the kernel's own pod."""
+    """%load_ext zaptrace: the magics %checkpoint, %rollback and %branch for the kernel's own pod."""
     from .notebook import load
 
     load(shell)

@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,8 @@ from .supervisor import runtime, sweeping
 
 BIND = "tcp://127.0.0.1:7077"
 """Where a host server listens unless told otherwise: for this host only."""
+_SWEPT_S = 2.0
+"""Whoever sweeps what servers left has the lock of a staging directory for a moment."""
 
 
 class Stop:
@@ -72,6 +75,12 @@ class Server:
     ) -> None:
         self._keys = Keys(config)
         self._lock = _lock_staging(Path(staging) if staging else _default_staging(bind))
+        for name, image in () if staging else sweeping.abandoned(runtime.root()):
+            log.warning(
+                "pod %s arrived whole at a server that is gone: %s; one at that address settles it",
+                name,
+                image,
+            )
         with contextlib.ExitStack() as undo:
             undo.callback(os.close, self._lock[1])
             self.destination = Destination(self._lock[0], spawn, check, timeouts)
@@ -156,16 +165,24 @@ def _default_staging(bind: str) -> Path:
 
 def _lock_staging(staging: Path) -> tuple[Path, int]:
     private.refuse_link(staging)
-    private.make_directory(staging)
-    fd = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as e:
+    limit = time.monotonic() + _SWEPT_S
+    while True:
+        private.make_directory(staging)
+        fd = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(fd), os.stat(staging)):
+                return staging, fd
+        except FileNotFoundError:
+            pass  # who sweeps has just removed it
+        except BlockingIOError as e:
+            if time.monotonic() > limit:
+                os.close(fd)
+                raise HostError(
+                    f"another host server uses {staging}",
+                    needed="an address of our own",
+                    found="its lock is held",
+                    remedy="choose another --bind, or end that server",
+                ) from e
         os.close(fd)
-        raise HostError(
-            f"another host server uses {staging}",
-            needed="an address of our own",
-            found="its lock is held",
-            remedy="choose another --bind, or end that server",
-        ) from e
-    return staging, fd
+        time.sleep(0.01)

@@ -13,9 +13,23 @@ from ..tools import compiled, ms, wait_for_ready
 
 KINDS = (
     "file", "removed", "duplicate", "pipe", "socket", "accepted", "bound", "udp", "epoll",
-    "eventfd", "timer", "memfd", "connection", "area", "process",
+    "eventfd", "timer", "memfd", "connection", "area", "thread", "mib", "process",
 )  # fmt: skip
-COUNTS = {"process": (50, 200, 1000), "area": (500, 2000, 10_000)}
+COUNTS = {
+    "process": (50, 200, 1000),
+    "area": (500, 2000, 10_000),
+    "thread": (100, 1000),
+    "mib": (64, 1024),
+}
+UNITS = {
+    "10,000 descriptors": "10000 file",
+    "10,000 areas": "10000 area",
+    "1,000 processes": "1000 process",
+    "1,000 TCP connections": "2001 connection",
+    "1,000 threads": "1000 thread",
+    "1 GiB, for each MiB": "1024 mib",
+}
+"""Both ends of a connection count, and so does their listener."""
 _USUAL = (500, 1000, 2000, 20_000)
 _SPARE = 100
 
@@ -42,16 +56,37 @@ class Many(Experiment):
         ]
 
     def measure(self, case: str, inside: Inside, place: Path) -> Iterable[Figure]:
-        count, kind = case.split()
-        processes = count if kind == "process" else "1"
-        load = inside.start([compiled("many"), kind, count, processes])
-        try:
-            wait_for_ready(load.out)
-            took = ms(load.suspend, place / "state")
-            back = ms(load.resume, place / "state")
-            return [
-                Figure("suspend, each", 1e3 * took / int(count), "µs"),
-                Figure("resume, each", 1e3 * back / int(count), "µs"),
-            ]
-        finally:
-            load.close()
+        yield from each(case, inside, place)
+
+
+class Units(Experiment):
+    name = "units"
+    title = "What one of a thousand costs"
+    about = (
+        "bench/programs/many.c as above, in every system that suspends processes: one size of each kind; "
+        "the whole time, divided by how many there are."
+    )
+    rounds = 3
+
+    def cases(self, quick: bool) -> list[str]:
+        return [*UNITS][:1] if quick else [*UNITS]
+
+    def measure(self, case: str, inside: Inside, place: Path) -> Iterable[Figure]:
+        yield from each(UNITS[case], inside, place)
+
+
+def each(case: str, inside: Inside, place: Path) -> list[Figure]:
+    """COUNT KIND, there and back."""
+    count, kind = case.split()
+    processes = count if kind == "process" else "1"
+    load = inside.start([compiled("many"), kind, count, processes])
+    try:
+        wait_for_ready(load.out)
+        took = ms(load.suspend, place / "state")
+        back = ms(load.resume, place / "state")
+        return [
+            Figure("suspend, each", 1e3 * took / int(count), "µs"),
+            Figure("resume, each", 1e3 * back / int(count), "µs"),
+        ]
+    finally:
+        load.close()

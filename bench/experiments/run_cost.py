@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -34,3 +35,24 @@ class RunCost(Experiment):
     def measure(self, case: str, inside: Inside, place: Path) -> Iterable[Figure]:
         said = inside.run([compiled("calls"), "1" if case == "quick" else "20"], patience_s=600)
         return [Figure(name, cost, "µs") for name, cost in parse(said).items()]
+
+
+class OneProcessor(RunCost):
+    name = "one_processor"
+    title = "What system calls cost when all of it shares one processor"
+    about = (
+        "bench/programs/calls.c as before, but the system and the program in it may use one processor. "
+        "What a call costs less here than there is what it takes to wake another processor: natively "
+        "the ping_pongs show the same."
+    )
+    rounds = 5
+    systems = ("native", "zaptrace-fresh", "zaptrace-moved", "strace", "proot")
+    """Those that are processes of ours."""
+
+    def measure(self, case: str, inside: Inside, place: Path) -> Iterable[Figure]:
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {min(before)})  # a thread of ours passes it on to what it makes
+        try:
+            yield from super().measure(case, inside, place)
+        finally:
+            os.sched_setaffinity(0, before)

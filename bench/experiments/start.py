@@ -26,6 +26,25 @@ class Start(Experiment):
             yield Figure("cpu", busy, "ms")
 
 
+class Pods(Experiment):
+    name = "pods"
+    title = "Many of them on one host"
+    about = (
+        "So many pods by `zaptrace run -d -- sleep`, or idle virtual machines. start: of one, "
+        "on average. resident, shared fairly (Pss): memory of all of them, for each. "
+        "idle: processor time that all of them take in a second in which nothing is to be done, for each."
+    )
+    rounds = 3
+    systems = ("zaptrace-fresh", "qemu-minimal")
+
+    def cases(self, quick: bool) -> list[str]:
+        return ["2 pods"] if quick else ["1 pods", "10 pods", "30 pods"]
+
+    def measure(self, case: str, inside: Inside, place: Path) -> Iterable[Figure]:
+        for name, value, unit in inside.command(case, place):
+            yield Figure(name, value, unit)
+
+
 class Commands(Experiment):
     name = "commands"
     title = "What a command costs that does nothing"

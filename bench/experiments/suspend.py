@@ -20,14 +20,18 @@ CASES = {
     "1 GiB": (["load", "bytes", "1024"], 3),
     "200 processes": (["load", "processes", "200"], 5),
     "1,000 threads": (["load", "threads", "1000"], 5),
+    "shell, vim and a job": (["shell.py"], 5),
     "web server, 100 clients": (["web.py", "100"], 3),
     "web server, 1,000 clients": (["web.py", "1000"], 3),
     "database after pgbench": (["database.py"], 3),
     "desktop": (["desktop.py"], 3),
+    "notebook of 500 MiB": (["notebook.py", "500"], 3),
 }
 """A load (tools.load) with its arguments, and how many rounds."""
 QUICK = ("small process",)
 MIB = 2**20
+_START_S = 600.0
+"""What an application may take until it is there, emulated."""
 
 
 def compressed(state: Path) -> int:
@@ -68,7 +72,7 @@ class Suspend(Experiment):
         load = inside.start(load_of(*CASES[case][0]))
         try:
             ticks = Ticks(load.out)
-            ticks.next()
+            ticks.next(_START_S)
             yield from self._there_and_back(load, ticks, state)
         finally:
             load.close()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,23 +33,29 @@ class Image:
     """Its first process. Another than ours starts that as a service (bench.service)."""
 
     @property
+    def place(self) -> Path:
+        """Another one when it is of other packages: what is used is never changed."""
+        made_of = zlib.crc32(" ".join(self.packages).encode())
+        return PLACE / f"{self.name}-{made_of:08x}"
+
+    @property
     def kernel(self) -> Path:
-        return PLACE / self.name / "vmlinuz"
+        return self.place / "vmlinuz"
 
     @property
     def ramdisk(self) -> Path:
-        return PLACE / self.name / "initrd.img"
+        return self.place / "initrd.img"
 
     @property
     def disk(self) -> Path:
-        return PLACE / self.name / "disk.qcow2"
+        return self.place / "disk.qcow2"
 
     def there(self) -> bool:
         return self.disk.exists()
 
     def make(self) -> None:
         """RefusedError when it cannot be made. Half of one is never taken for a whole one."""
-        new = PLACE / f"{self.name}.new"
+        new = self.place.with_suffix(".new")
         release = ended_well(["sh", "-c", '. /etc/os-release; echo "$VERSION_CODENAME"']).strip()
         tar, root = new / "root.tar", new / "root"
         steps = [
@@ -64,7 +71,7 @@ class Image:
             f"mke2fs -q -t ext4 -d {root} {new}/disk.raw {_DISK_MIB}M",
             f"qemu-img convert -O qcow2 {new}/disk.raw {new}/disk.qcow2",
             f"rm -rf {new}/disk.raw {root}", f"chmod -R a+rX {new}",
-            f"rm -rf {PLACE / self.name}", f"mv {new} {PLACE / self.name}",
+            f"rm -rf {self.place}", f"mv {new} {self.place}",
         ]  # fmt: skip
         script = " && ".join(steps)
         status, said = asroot.run(["sh", "-c", script], patience_s=_PATIENCE_S)
@@ -79,7 +86,8 @@ SERVER = Image(
         "linux-image-cloud-amd64", "initramfs-tools", "systemd-sysv", "dbus", "udev", "cron",
         "rsyslog", "openssh-server", "iproute2", "python3", "nginx-light", "postgresql",
         "redis-server", "sqlite3", "git", "gcc", "libc6-dev", "make",
-        "apache2-utils", "tigervnc-standalone-server", "xterm", "twm", "vim-tiny",
+        "apache2-utils", "tigervnc-standalone-server", "xterm", "twm", "vim-tiny", "bash",
+        "x11-apps", "feh", "dillo", "python3-ipykernel",
     ),
     "/sbin/init",
 )  # fmt: skip

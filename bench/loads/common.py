@@ -1,7 +1,7 @@
 """What the loads of applications share: `go_on` says ready, and then what bench/ticks.py reads.
 
 They run inside of systems, where there is Python and what the application itself needs; what is missing is
-said as "@missing PROGRAM".
+said as "@missing PROGRAM", and what does not come up as "@failed WHY".
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from typing import NoReturn
 
 TICK_S = 0.005
 
@@ -26,6 +27,18 @@ def need(*programs: str) -> None:
 
 def say(line: str) -> None:
     os.write(1, line.encode() + b"\n")
+
+
+def give_up(why: str) -> NoReturn:
+    say(f"@failed {why}")
+    sys.exit(1)
+
+
+def _fell(kind: type[BaseException], error: BaseException, _: object) -> None:
+    say(f"@failed {kind.__name__}: {error}")
+
+
+sys.excepthook = _fell
 
 
 def home() -> str:

@@ -1,5 +1,6 @@
-"""A desktop without a screen: Xvnc, a window manager where there is one, terminals, an editor in one of
-them; and a client that asks the server for the windows that there are."""
+"""A desktop without a screen: Xvnc, terminals, an editor in one of them, and, where they are installed, a
+window manager, a text editor with a window, an image viewer and a browser that shows a page; and a client
+that asks the server for the windows that there are."""
 
 from __future__ import annotations
 
@@ -8,12 +9,13 @@ import shutil
 import socket
 import struct
 import subprocess
-import sys
 import time
 
-from common import go_on, home, need
+from common import give_up, go_on, home, need
 
 TERMINALS = 3
+WINDOWS = (["xedit", "page.html"], ["feh", "image.ppm"], ["dillo", "page.html"])
+"""What else there is of these is started."""
 _QUERY_TREE = 15
 _PATIENCE_S = 60.0
 
@@ -28,7 +30,7 @@ class Display:
         state, length = struct.unpack("<Bxxxxx H", self._take(8))
         told = self._take(4 * length)
         if state != 1:
-            raise SystemExit("the display lets nobody in")
+            give_up("the display lets nobody in")
         vendor, formats = struct.unpack_from("<H", told, 16)[0], told[21]
         self._root = struct.unpack_from("<I", told, 32 + (vendor + 3) // 4 * 4 + 8 * formats)[0]
 
@@ -37,7 +39,7 @@ class Display:
         while len(got) < size:
             part = self._socket.recv(size - len(got))
             if not part:
-                raise SystemExit("the display is gone")
+                give_up("the display is gone")
             got += part
         return got
 
@@ -52,7 +54,11 @@ class Display:
 def main() -> None:
     need("Xvnc", "xterm")
     place = home()
-    number = next(n for n in range(40, 400) if not os.path.exists(f"/tmp/.X{n}-lock"))
+    number = next(
+        n
+        for n in range(40, 400)
+        if not os.path.exists(f"/tmp/.X{n}-lock") and not os.path.exists(f"/tmp/.X11-unix/X{n}")
+    )
     quiet = {
         "stdin": subprocess.DEVNULL,
         "stdout": subprocess.DEVNULL,
@@ -67,22 +73,31 @@ def main() -> None:
     deadline = time.monotonic() + _PATIENCE_S
     while not os.path.exists(path):
         if time.monotonic() > deadline:
-            sys.exit("Xvnc did not come up")
+            give_up("Xvnc did not come up")
         time.sleep(0.05)
     os.environ["DISPLAY"] = f":{number}"
     display = Display(path)
-    for manager in ("twm", "openbox", "fluxbox", "xfwm4"):
-        if shutil.which(manager):
-            subprocess.Popen([manager], **quiet)
+    with open("twmrc", "w") as rc:
+        rc.write("RandomPlacement\n")  # else it asks where to put each, and nobody else is heard
+    for manager in (["twm", "-f", "twmrc"], ["openbox"], ["fluxbox"], ["xfwm4"]):
+        if shutil.which(manager[0]):
+            subprocess.Popen(manager, **quiet)
             break
     editor = next((e for e in ("vim", "nano", "vi") if shutil.which(e)), "cat")
     for command in [["bash"], [editor], ["sh", "-c", "while sleep 1; do date; done"]][:TERMINALS]:
         subprocess.Popen(["xterm", "-e", *command], **quiet)
-    while (there := display.windows()) < TERMINALS:
+    with open("page.html", "w") as page:
+        page.write("<h1>A page</h1>" + "<p>that is looked at.</p>" * 100)
+    with open("image.ppm", "wb") as image:
+        image.write(b"P6 640 480 255\n" + bytes(range(256)) * (640 * 480 * 3 // 256))
+    more = [command for command in WINDOWS if shutil.which(command[0])]
+    for command in more:
+        subprocess.Popen(command, **quiet)
+    while (there := display.windows()) < TERMINALS + len(more):
         if time.monotonic() > deadline:
-            sys.exit("the terminals did not come up")
+            give_up("its windows did not come up")
         time.sleep(0.05)
-    time.sleep(2)  # until the window manager has put frames around them
+    time.sleep(2)  # until frames are around them and all is drawn
     there = display.windows()
     go_on(lambda _: display.windows() == there, 20)
 

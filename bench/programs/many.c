@@ -4,13 +4,15 @@
  * the COUNT · epoll: each with a registration of one pipe · eventfd · timer · removed: files that have
  * lost their name · memfd · udp · bound: unix sockets with a path · accepted: unix connections with one
  * listener, both ends · connection: the same over TCP, with a byte that is not read · area: of memory,
- * each with other permissions than the one before · process: nothing more. Files are made where it is
+ * each with other permissions than the one before · thread · mib: of random memory · process: nothing more. Files are made where it is
  * run. Says ready, then waits to be killed. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,6 +112,36 @@ static int area(size_t n)
 	return mmap(NULL, 4096, permissions, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 1;
 }
 
+static void *rest(void *unused)
+{
+	for (;;)
+		pause();
+	return unused;
+}
+
+static int thread(size_t n)
+{
+	pthread_attr_t small;
+	pthread_t id;
+	(void)n;
+	pthread_attr_init(&small);
+	pthread_attr_setstacksize(&small, 64 << 10);
+	return pthread_create(&id, &small, rest, NULL) ? -1 : 1;
+}
+
+static int mib(size_t n)
+{
+	static uint64_t x = 88172645463325252u;
+	enum { WORDS = (1 << 20) / sizeof x };
+	uint64_t *memory = malloc(WORDS * sizeof x);
+	for (size_t i = 0; memory != NULL && i < WORDS; i++) {
+		x ^= x << 13, x ^= x >> 7;
+		memory[i] = x ^= x << 17;
+	}
+	(void)n;
+	return memory == NULL ? -1 : 1;
+}
+
 static int process(size_t n)
 {
 	(void)n;
@@ -172,6 +204,8 @@ static const struct {
 	{"accepted", accepted},
 	{"connection", connection},
 	{"area", area},
+	{"thread", thread},
+	{"mib", mib},
 	{"process", process},
 };
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .. import asroot
 from ..system import PATIENCE_S, Inside, LateError, Load, NotOfferedError, RefusedError, System
-from ..tools import first_line, last_words, until
+from ..tools import BUILT, first_line, last_words, until
 from .native import NativeLoad
 
 _ENTER = ("nsenter", "--user", "--mount", "--pid", "--preserve-credentials", "--target")
@@ -94,7 +94,7 @@ class Criu(System):
         return "criu " + first_line(["criu", "--version"])
 
     def supports(self, experiment: str) -> bool:
-        return experiment in ("suspend", "many")
+        return experiment in ("suspend", "many", "units")
 
     @contextlib.contextmanager
     def up(self, place: Path) -> Iterator[Inside]:
@@ -124,7 +124,7 @@ class UserLoad(Load):
             except BaseException:
                 self.close()
                 raise
-            self._program = argv[0]
+            self._program = next((word for word in argv if word.startswith(str(BUILT))), argv[0])
 
     def _is_made(self) -> bool:
         """Its first process is there, with namespaces and mounts."""

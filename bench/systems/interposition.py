@@ -10,7 +10,7 @@ from ..system import Inside, System
 from ..tools import first_line
 from .native import NativeInside
 
-_EXPERIMENTS = ("run_cost", "applications", "start")
+_EXPERIMENTS = ("run_cost", "one_processor", "applications", "start")
 
 
 class Strace(System):

@@ -10,8 +10,9 @@ from typing import Any
 
 from ..command_cost import COMPILED, cost
 from ..system import PATIENCE_S, Inside, LateError, Load, NotOfferedError, RefusedError, System
-from ..tools import ZAPTRACE, compiled, ended_well, wait_for_ready
+from ..tools import ZAPTRACE, compiled, wait_for_ready
 from ._hosts import HostedLoad, Hosts
+from ._pods import idle_supervisor, many_pods
 
 _COMPLETE = {"_ZAPTRACE_COMPLETE": "bash_complete", "COMP_WORDS": "zaptrace r", "COMP_CWORD": "1"}
 COMMANDS: dict[str, tuple[list[str], dict[str, str]]] = {
@@ -167,25 +168,12 @@ class PodInside(Inside):
     def command(self, case: str, place: Path) -> list[tuple[str, float, str]]:
         environment = self._environment()
         if case == "idle supervisor":
-            return self._idle(environment)
+            return idle_supervisor(self._place / "run", environment)
+        if case.endswith("pods"):
+            return many_pods(int(case.split()[0]), self._place / "run", environment)
         argv, more = COMMANDS[case]
         clock, busy = cost(argv, environment | more)
         return [("clock", clock, "ms"), ("cpu", busy, "ms")]
-
-    def _idle(self, environment: dict[str, str]) -> list[tuple[str, float, str]]:
-        """Of a pod that sleeps, and nobody has asked anything."""
-        ended_well([ZAPTRACE, "run", "--name", "idle", "-d", "--", "sleep", "600"], env=environment)
-        try:
-            proc = Path("/proc") / (self._place / "run" / "idle" / "pid").read_text().strip()
-            return [
-                (what, int((proc / file).read_text().split(key)[1].split()[0]) / 1024, "MiB")
-                for what, file, key in (
-                    ("resident", "status", "VmRSS:"),
-                    ("shared fairly", "smaps_rollup", "Pss:"),
-                )
-            ]
-        finally:
-            ended_well([ZAPTRACE, "stop", "--kill", "idle"], env=environment)
 
 
 class Fresh(System):
@@ -221,4 +209,4 @@ class Unrehearsed(Fresh):
     rehearsal = False
 
     def supports(self, experiment: str) -> bool:
-        return experiment in ("suspend", "many")
+        return experiment in ("suspend", "many", "units")

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../pod/blocked/blocked.h"
+#include "../pod/blocked/woken.h"
 #include "../pod/cpu_level.h"
 #include "../pod/past.h"
 #include "../pod/pi.h"
@@ -26,7 +27,9 @@
  * come to rest has to be interrupted anew each time. */
 static int run(zt_pod *pod, zt_task *task, int signal, zt_err *err)
 {
-    if (zt_pod_shall_rest(pod, task) && zt_interrupt(task->rtid.n, err))
+    if ((zt_pod_shall_rest(pod, task) || task->woken) && zt_interrupt(task->rtid.n, err))
+        return -1;
+    if (zt_woken_before_run(pod, task, err))
         return -1;
     bool watch = task->in_call || task->made.n || task->reissue.active;
     task->state = ZT_TASK_RUNNING;
@@ -207,6 +210,7 @@ static int on_signal(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
         return run(pod, task, 0, err);
     if (zt_stopped_get_regs(thread, &regs, err))
         return -1;
+    zt_woken_by(pod, task, &info);
     if (zt_pod_is_kept_out(pod, &info)) {
         const uint64_t one = 1;
         if (zt_blocked_at_signal(pod, task, 0, &regs, err))

@@ -109,6 +109,7 @@ typedef struct zt_task {
         int64_t found; /* what it had answered */
         int64_t done; /* how much of it is done by now; 0: nothing, it is made as it was asked */
         int64_t left_ns; /* that it may take from when it runs; -1: untimed */
+        bool ended_by_eintr; /* made again, it has just shown an interruption once more: deadline_ns is its */
         zt_call call; /* as the program made it, and as it is issued now: */
         int32_t issued_nr;
         zt_step step;
@@ -129,6 +130,7 @@ typedef struct zt_task {
     } late;
     bool awaits_freeze; /* rests until the next freeze is over */
     bool interrupted; /* at rest in a call that shows it */
+    bool woken; /* perhaps, by a signal that another thread takes: blocked/woken.h. To be brought to rest */
     int64_t queued; /* when it came to the queue of waiters that it is in: the lower, the earlier; 0: it is in none */
     int64_t queued_start; /* what the kernel says of when it fell asleep there, if we saw it do so */
     int64_t deadline_ns; /* of its timed call, host's monotonic clock; 0: it is in none */

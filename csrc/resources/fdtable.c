@@ -15,7 +15,7 @@ static int32_t virtual_of_signed(zt_pod *pod, int32_t id)
     return id < 0 ? -virtual : virtual;
 }
 
-zt_verdict zt_fcntl_enter(zt_pod *pod, zt_task *task, zt_call *call)
+zt_verdict zt_fcntl_fdtable_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
     struct f_owner_ex owner;
     switch ((int)call->asked[1]) {
@@ -44,7 +44,7 @@ zt_verdict zt_fcntl_enter(zt_pod *pod, zt_task *task, zt_call *call)
     }
 }
 
-void zt_fcntl_exit(zt_pod *pod, zt_task *task, zt_call *call)
+void zt_fcntl_fdtable_exit(zt_pod *pod, zt_task *task, zt_call *call)
 {
     struct f_owner_ex owner;
     struct flock lock;

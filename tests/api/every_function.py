@@ -33,6 +33,9 @@ def act(pod: zaptrace.Pod) -> None:
     pod.signal(signal.SIGUSR1)
     pod.signal(10, 2)
     pod.signal(signal.SIGINT, group=True)
+    done: zaptrace.Executed = pod.exec(["ps", b"aux"], cwd="/", env={"A": "b"}, timeout=2.5)
+    print(done.vpid + (done.returncode or 0), done.stdout + done.stderr, done.outcome)
+    print(pod.exec(Path("tidy"), detach=True).vpid, pod.exec("ls", stdio=(0, 1, 2)))
     attached: zaptrace.Outcome | None = pod.attach()
     print(attached)
 
@@ -48,7 +51,9 @@ def carry(pod: zaptrace.Pod) -> zaptrace.MigrationReport:
         progress=shown,
     )  # fmt: skip
     print(moved.to.upper(), moved.name.upper(), moved.bytes, moved.downtime_s + moved.total_s)
-    second: zaptrace.Pod = pod.branch("second", "second.zap", ports={80: 8080})
+    second: zaptrace.Pod = pod.branch(
+        "second", "second.zap", ports={80: 8080}, sockets={"/a": "/b"}
+    )
     print(second)
     back: zaptrace.Pod = pod.rollback("web.zap", allow_changed=["/data"])
     own: zaptrace.Pod | None = zaptrace.current()
@@ -74,7 +79,12 @@ def main() -> None:
         act(zaptrace.launch("ls", stdio=(0, out, 2)))
     carry(zaptrace.connect("web", on_exit="leave"))
     pod = zaptrace.restore(
-        b"web.zap", name="x", stdio=None, allow_changed=[Path("/data")], ports={1: 2}
+        b"web.zap",
+        name="x",
+        stdio=None,
+        allow_changed=[Path("/data")],
+        ports={1: 2},
+        sockets={"/a": "/b"},
     )
     everyone: list[zaptrace.Pod] = zaptrace.pods()
     checked: zaptrace.Check = zaptrace.check(pod, allow_changed=["/data"])
@@ -100,6 +110,8 @@ async def main_of_asyncio() -> int:
         await pod.freeze()
         await pod.thaw()
         await pod.signal(signal.SIGUSR1)
+        done: aio.Executed = await pod.exec("ls", timeout=2)
+        print(done.stdout.decode(), done.returncode)
         report: aio.Report = await pod.checkpoint("web.zap", stop=True, progress=shown)
         moved: aio.MigrationReport = await pod.migrate("tcp://192.0.2.7:7077")
         attached: aio.Outcome | None = await pod.attach()

@@ -42,6 +42,8 @@ BAD: list[tuple[Any, type[Exception], str]] = [
     (lambda: zaptrace.restore("x", allow_changed="x"), TypeError, "allow_changed: a collection"),
     (lambda: zaptrace.restore("x", allow_changed=[4]), TypeError, r"allow_changed\[0\]"),  # type: ignore[list-item]
     (lambda: zaptrace.restore("x", ports={1: "a"}), TypeError, "ports: a mapping of int"),  # type: ignore[dict-item]
+    (lambda: zaptrace.restore("x", sockets="/a"), TypeError, "sockets: a mapping"),  # type: ignore[arg-type]
+    (lambda: zaptrace.restore("x", sockets={"/a": "b" * 107}), ValueError, "sockets: at most 107"),
     (lambda: zaptrace.restore("x", ports={1: 70000}), ValueError, "ports: there is no port 70000"),
     (lambda: zaptrace.connect(None), TypeError, "name: a str"),  # type: ignore[arg-type]
     (lambda: zaptrace.check(4), TypeError, "what: a path"),  # type: ignore[arg-type]

@@ -99,6 +99,32 @@ def test_a_kernel_goes_back_to_what_it_was(client, home: Path):
     assert run(client, "print(x)") == "7\n"
 
 
+def test_a_branch_is_a_second_kernel(client, home: Path):
+    """It has what the first one had, and each goes its own way; so does a branch of the branch."""
+    run(client, "%load_ext zaptrace")
+    run(client, "x = [1]")
+    told = run(client, "%branch second")
+    assert told == f"second: jupyter console --existing {home}/second.json\n"
+    with connected(home / "second.json") as second:
+        hears(second)
+        assert [pod.name for pod in zaptrace.pods()] == ["nb", "second"]
+        run(second, "x.append(2)")
+        run(client, "x.append('one')")
+        assert run(second, "print(x)") == "[1, 2]\n"
+        assert run(client, "print(x)") == "[1, 'one']\n"
+        assert "is there already" in fails(second, "%branch second")
+        info = run(second, "from ipykernel.connect import get_connection_info as i; print(i())")
+        assert json.loads(info) == json.loads((home / "second.json").read_text())
+        told = run(second, "%branch")
+        name = told.partition(":")[0]
+        with connected(home / f"{name}.json") as third:
+            hears(third)
+            assert run(third, "print(x)") == "[1, 2]\n"
+        run(second, "x.append(3)")
+        assert run(second, "print(x)") == "[1, 2, 3]\n"
+    assert run(client, "print(x)") == "[1, 'one']\n", "the first one goes on"
+
+
 def hears(client) -> None:
     """Until it is connected, on both ways: what was said before is forgotten."""
     deadline = time.monotonic() + PATIENCE_S

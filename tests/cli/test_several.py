@@ -136,6 +136,36 @@ def test_a_second_one_listens_at_another_port(zaptrace: Shell, tmp_path: Path) -
         assert zaptrace("restore", image, "--port", wrong).returncode == 2
 
 
+_BINDS = """
+import os, socket, sys
+door = socket.socket(socket.AF_UNIX); os.chdir(sys.argv[1]); door.bind("door"); door.listen()
+print("up", flush=True)
+while True:
+    end = door.accept()[0]; end.send(end.getsockname().encode()); end.close()
+"""
+
+
+def test_a_second_one_is_bound_to_another_path(zaptrace: Shell, tmp_path: Path) -> None:
+    """A relative name is one of a path, too."""
+    image, first, second = str(tmp_path / "web.zap"), tmp_path / "door", tmp_path / "second"
+    binds = (sys.executable, "-c", _BINDS, str(tmp_path))
+    assert zaptrace("run", "-d", "--name", "web", "--", *binds).returncode == 0
+    eventually(lambda: zaptrace("logs", "web").stdout == "up\n")
+    assert zaptrace("checkpoint", "web", "--to", image).returncode == 0
+    assert "address" in zaptrace("restore", image, "-d", "--name", "web-2").stderr, "it is taken"
+    moved = ("--socket", f"{first}={second}")
+    done = zaptrace("restore", image, "-d", "--name", "web-2", *moved)
+    assert done.returncode == 0, done.stderr
+    for path, name in ((first, "door"), (second, str(second))):
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.settimeout(20)
+            asking.connect(str(path))
+            assert asking.recv(100).decode() == name
+    for wrong in ("/a", "=/a", "/a=", f"/a=/{'b' * 107}"):
+        assert zaptrace("restore", image, "--socket", wrong).returncode == 2
+    assert zaptrace("stop", "--all").returncode == 0
+
+
 def test_what_was_on_a_terminal_is_shown_when_asked_for(zaptrace: Shell, tmp_path: Path) -> None:
     image = str(tmp_path / "sh.zap")
     said = ("--", "sh", "-c", "echo a secret; sleep 600")

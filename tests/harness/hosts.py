@@ -1,6 +1,7 @@
 """Two host servers on this machine, each with directories of its own, and pods that move between.
 
-Here everything goes through the command line, as a user would do it.
+Here everything goes through the command line, as a user would do it; only a program that does not wait
+for us is held and moved by messages to its supervisor, which take no time to start.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 from harness import snapshot, world
 from harness.runs import Run
 from harness.world import PATIENCE_S, FlavourError, waited
+from zaptrace.errors import Unsettled, ZaptraceError
 from zaptrace.network.keys import Keys
 from zaptrace.supervisor import control
 
@@ -179,11 +181,18 @@ class MigratingRun(Run):
         self.here, self.there = self._stack.enter_context(two_hosts(self.place))
         self.status_file = self.place / "status"
         # The program writes to a file that it opened itself: stdio is another test's concern.
-        # The outer shell stays, to tell how it ended wherever it ends.
+        # The outer shell stays, to tell how it ended wherever it ends. It begins when `run` is through.
         script = (
+            'until [ -e "$BEGIN" ]; do sleep 0.05; done; '
             '"$@" >"$OUT" 2>&1 </dev/null; s=$?; echo $s >"$STATUS.new"; mv "$STATUS.new" "$STATUS"'
         )
-        env = {**self.env, "OUT": str(self.out), "STATUS": str(self.status_file)}
+        begin = self.place / "begin"
+        env = {
+            **self.env,
+            "BEGIN": str(begin),
+            "OUT": str(self.out),
+            "STATUS": str(self.status_file),
+        }
         level = env.get("ZT_CPU_LEVEL")
         options = ["--cpu-level", f"x86-64-v{level}"] if level else []
         self.here.run(
@@ -191,15 +200,15 @@ class MigratingRun(Run):
             "--", "env", "-i", *(f"{k}={v}" for k, v in env.items()),
             "/bin/sh", "-c", script, "sh", *self.argv, cwd=self.cwd,
         )  # fmt: skip
+        begin.touch()
 
     def cycle(self) -> bool:
         before = self._look() if self.waits else None
-        done = self.here.run("migrate", "test", self.there.endpoint, check=False)
-        if done.returncode != 0:
-            ended = any(words in done.stderr for words in ENDED)
-            if ended and self.wait(0.5) is not None:
+        wrong = self._moved_by_command() if self.waits else self._moved_at_once()
+        if wrong:
+            if any(words in wrong for words in ENDED) and self.wait(0.5) is not None:
                 return False
-            raise self.failed(f"migrate: exit {done.returncode}\n{done.stdout}{done.stderr}")
+            raise self.failed(f"migrate: {wrong}")
         self.here, self.there = self.there, self.here
         self.cycles += 1
         if before:
@@ -208,6 +217,29 @@ class MigratingRun(Run):
                 snapshot.differences(before, self._look()),
             )
         return True
+
+    def _moved_by_command(self) -> str:
+        done = self.here.run("migrate", "test", self.there.endpoint, check=False)
+        return f"exit {done.returncode}\n{done.stdout}{done.stderr}" if done.returncode else ""
+
+    def _moved_at_once(self) -> str:
+        """Held still first: on a busy host a program may have ended before a migration of it begins. One
+        that cannot be moved as it is runs on for a moment, as it does for a migration that froze it."""
+        deadline = time.monotonic() + PATIENCE_S
+        try:
+            with control.Client("test", Path(self.here.env["ZAPTRACE_RUNTIME_DIR"])) as client:
+                while True:
+                    client.call("freeze")
+                    try:
+                        client.call("migrate", to=self.there.endpoint, options={}, scrollback=True)
+                        return ""
+                    except Unsettled:
+                        if time.monotonic() > deadline:
+                            raise
+                    client.call("thaw")
+                    time.sleep(0.01)
+        except ZaptraceError as error:
+            return str(error)
 
     def _look(self) -> snapshot.Snapshot:
         """From outside, as its supervisor does not do our errands."""

@@ -259,7 +259,7 @@ class Storm:
             if (run / ".ended").exists():
                 found += [f"{host.name}: {n}" for n in set(os.listdir(run / ".ended")) - kept]
             for arrival in run.glob(".staged/*/*"):
-                state = destination.state_of(arrival)
+                state = destination.record_of(arrival)["state"]
                 if state == "receiving" or (state == "live" and (arrival / "image").exists()):
                     found.append(f"{host.name}: staged, {state}: {arrival.name}")
         return found

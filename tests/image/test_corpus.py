@@ -106,7 +106,8 @@ def test_it_is_restored(archive: Path, name: str, place: Path):
 
 
 LACKING = {
-    "autogroup", "keys", "landlock", "mqueue", "namespace_file", "packet_socket", "raw_socket", "stdio",
+    "autogroup", "dnotify", "file_lease", "keys", "landlock", "mqueue", "namespace_file", "packet_socket",
+    "raw_socket", "stdio",
 }  # fmt: skip
 """Rooms of what is refused, has a name that others may have, differs by host, or came later."""
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -131,7 +133,10 @@ def test_an_error_of_the_server_is_raised_at_the_client() -> None:
         assert channel.gone
 
 
-def test_a_bug_in_the_server_is_an_error_too() -> None:
+def test_a_bug_in_the_server_is_an_error_too(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """... and what it was is written down where temporary files go."""
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+
     def accept(channel: Channel) -> None:
         raise KeyError("oops")
 
@@ -141,6 +146,8 @@ def test_a_bug_in_the_server_is_an_error_too() -> None:
         pytest.raises(ZaptraceError, match="the server failed"),
     ):
         channel.recv("say")
+    (written,) = place.glob("zaptrace-fault-*.txt")
+    assert "KeyError: 'oops'" in written.read_text()
 
 
 def test_an_error_of_the_client_is_raised_at_the_server() -> None:

@@ -1,13 +1,21 @@
-/* A pseudoterminal with both ends in the pod: settings, size, input half typed, output unread. */
+/* A pseudoterminal with both ends in the pod: settings, size, input half typed, output unread; and two of
+ * which one end each is exclusive. */
 #include "zt_test.h"
 
 #include <pty.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 
+static int is_exclusive(int fd)
+{
+	int is;
+	zt_must(ioctl(fd, TIOCGEXCL, &is));
+	return is;
+}
+
 int main(void)
 {
-	int master, slave;
+	int master, slave, others[2][2];
 	struct termios before, after;
 	struct winsize size = {.ws_row = 33, .ws_col = 101};
 	zt_must(openpty(&master, &slave, NULL, NULL, &size));
@@ -18,9 +26,17 @@ int main(void)
 	zt_must(tcsetattr(slave, TCSANOW, &before));
 	zt_writes(master, "a line\nhalf");
 	zt_writes(slave, "unread\n");
+	for (int i = 0; i < 2; i++) {
+		zt_must(openpty(&others[i][0], &others[i][1], NULL, NULL, NULL));
+		zt_must(ioctl(others[i][i], TIOCEXCL));
+	}
 	zt_sleep_ns(20 * ZT_MS);
 
 	zt_ready();
+
+	for (int i = 0; i < 2; i++)
+		for (int side = 0; side < 2; side++)
+			zt_same(is_exclusive(others[i][side]), i == side);
 
 	zt_must(tcgetattr(slave, &after));
 	zt_same(after.c_lflag, before.c_lflag);

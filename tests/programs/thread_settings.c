@@ -4,11 +4,13 @@
 #include <linux/membarrier.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
 enum { THREADS = 8, IOPRIO_WHO_PROCESS = 1, CLASS_SHIFT = 13, BEST_EFFORT = 2, IDLE = 3 };
+static const unsigned long ASK = 0xffffffff;
 
 static pthread_barrier_t all_set;
 static const char *const names[THREADS] = {"plain", "nl\n", "\xff\xfe", ") S 1 2", "\x0b\x85x", "a\rb", "\n", ""};
@@ -33,6 +35,7 @@ static void *run(void *argument)
 	zt_must(prctl(PR_SET_KEEPCAPS, i & 1, 0, 0, 0));
 	if (i)
 		zt_must(syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, io_priority(i)));
+	zt_must(personality(i & 1 ? UNAME26 : 0));
 	pthread_barrier_wait(&all_set);
 	zt_wait_go();
 
@@ -44,6 +47,7 @@ static void *run(void *argument)
 	zt_same(prctl(PR_MCE_KILL_GET, 0, 0, 0, 0), i % 3);
 	zt_same(prctl(PR_GET_KEEPCAPS, 0, 0, 0, 0), i & 1);
 	zt_same(syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0), io_priority(i));
+	zt_same(personality(ASK), i & 1 ? UNAME26 : 0);
 	return NULL;
 }
 
@@ -59,11 +63,14 @@ int main(void)
 	for (intptr_t i = 0; i < THREADS; i++)
 		zt_same(pthread_create(&threads[i], NULL, run, (void *)i), 0);
 	pthread_barrier_wait(&all_set);
+	personality(READ_IMPLIES_EXEC | ADDR_NO_RANDOMIZE); /* a container may say no; exec takes the first away */
+	int own = personality(ASK);
 
 	zt_ready();
 
 	for (int i = 0; i < THREADS; i++)
 		zt_same(pthread_join(threads[i], NULL), 0);
+	zt_same(personality(ASK), own);
 	zt_same(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 0);
 	zt_same(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0), 1);
 	zt_same(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0), 0);

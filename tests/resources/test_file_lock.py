@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.room_world import World
-from zaptrace.errors import RestoreError, UnsupportedResource
+from zaptrace.errors import RestoreError
 from zaptrace.resources import file_lock
 
 _TRY = """
@@ -91,15 +91,6 @@ def test_ofd(world: World, path: Path) -> None:
     (state,) = relock(world, fd)
     assert (state.kind, state.start, state.length) == ("ofd", 20, 10)
     assert others(path, "0+20", "20+1", "30+1") == ["free", "held", "free"]
-
-
-def test_lease_is_refused(world: World, path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-    world.hold(fd)
-    with pytest.raises(UnsupportedResource, match="lease"):
-        world.capture(file_lock)
-    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
 
 def test_a_lock_that_somebody_else_has_now(world: World, path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import fcntl
 import os
 import subprocess
@@ -318,19 +317,6 @@ def test_a_file_that_others_go_on_writing(world: World, tmp_path: Path, how: str
         file.write(b"ABCDEFGHIJ")
     world.restore(regular_file, states)
     assert os.read(fd, 4) == (b"IJ" if how == "written in place" else b"89AB")
-
-
-def test_a_directory_watched_by_f_notify_is_refused(world: World, tmp_path: Path) -> None:
-    directory = os.open(tmp_path, os.O_RDONLY)
-    try:
-        fcntl.fcntl(directory, fcntl.F_NOTIFY, fcntl.DN_CREATE | fcntl.DN_MULTISHOT)
-    except OSError as error:
-        assert error.errno == errno.EINVAL  # a kernel without it
-        os.close(directory)
-        pytest.skip("this kernel has no F_NOTIFY")
-    world.hold(directory)
-    with pytest.raises(UnsupportedResource, match="is a directory that raises signals"):
-        world.capture(regular_file)
 
 
 def test_the_directory_of_an_ended_process_is_refused_by_name(world: World) -> None:

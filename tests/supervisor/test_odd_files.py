@@ -68,7 +68,7 @@ def test_what_is_no_record(base: Path, what: str) -> None:
     assert runtime.read_meta(entry.path) == {}
     assert runtime.supervisor_pid(entry.path) is None
     assert runtime.ended("web", base) is None
-    assert destination.state_of(arrival) == "receiving"
+    assert destination.record_of(arrival)["state"] == "receiving"
     entry.release()
     with pytest.raises(PodError, match="there is no pod 'web'"):
         runtime.find("web", base)

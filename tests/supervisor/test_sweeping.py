@@ -11,11 +11,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from zaptrace import server
 from zaptrace.image.sink import DirectorySink
 from zaptrace.linux import scratch
 from zaptrace.supervisor import runtime, sweeping
@@ -135,9 +137,11 @@ def test_a_note_removes_only_what_is_ours_to_remove(home: Path, names: str):
 
 
 @pytest.mark.parametrize("state", ["", "receiving", "whole", "thawing", "live"])
-def test_staged_images_of_a_killed_server_at_port_0(home: Path, state: str):
+@pytest.mark.parametrize("server", ["127.0.0.1_any-123", "127.0.0.1_7077"])
+def test_what_a_killed_transfer_left(home: Path, server: str, state: str):
+    """Whichever command comes next, at whichever address: what came half goes."""
     base = runtime.root(home / "run")
-    staging = base / ".staged" / "127.0.0.1_any-123"
+    staging = base / ".staged" / server
     arrival = staging / ("0" * 32)
     (arrival / "image").mkdir(parents=True)
     if state:
@@ -147,18 +151,36 @@ def test_staged_images_of_a_killed_server_at_port_0(home: Path, state: str):
     fcntl.flock(lock, fcntl.LOCK_EX)
     sweeping.sweep(base)
     assert arrival.exists()  # its server lives
+    assert sweeping.abandoned(base) == []
     os.close(lock)
     sweeping.sweep(base)
-    needed = state in ("whole", "thawing")  # it may be the only copy
-    assert arrival.exists() == staging.exists() == needed
+    undecided = state in ("whole", "thawing")  # it may be the only copy
+    asked_for = state == "live" and "any" not in server  # the source may ask what became of it
+    assert arrival.exists() == staging.exists() == (undecided or asked_for)
+    named = [("web", str(arrival / "image"))]
+    assert sweeping.abandoned(base) == (named if undecided else [])
 
 
-def test_one_of_a_server_at_an_address_of_its_own_is_left_to_the_next(home: Path):
-    base = runtime.root(home / "run")
-    arrival = base / ".staged" / "127.0.0.1_7077" / ("0" * 32)
+def test_a_server_waits_for_who_sweeps_and_names_what_is_left(
+    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setenv("ZAPTRACE_RUNTIME_DIR", str(home / "run"))
+    staged = runtime.root() / ".staged"
+    arrival = staged / "127.0.0.1_7077" / ("0" * 32)
     arrival.mkdir(parents=True)
-    sweeping.sweep(base)
-    assert arrival.exists()
+    record = {"id": arrival.name, "name": "web", "state": "whole", "from": "somebody"}
+    (arrival / "record").write_text(json.dumps(record))
+    (staged / "127.0.0.1_7078").mkdir()
+    lock = os.open(staged / "127.0.0.1_7078", os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    swept = threading.Timer(0.2, lambda: ((staged / "127.0.0.1_7078").rmdir(), os.close(lock)))
+    swept.start()
+    path, fd = server._lock_staging(server._default_staging("tcp://127.0.0.1:7078"))
+    os.close(fd)
+    swept.join()
+    assert path.is_dir()
+    with server.Server("tcp://127.0.0.1:0", spawn=lambda *_: None, config=home / "config"):
+        assert f"pod web arrived whole at a server that is gone: {arrival}/image" in caplog.text
 
 
 def test_sockets_and_records_of_a_dead_supervisor(home: Path):

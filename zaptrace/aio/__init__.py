@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from ..api.results import (
     Check,
+    Executed,
     ImageInfo,
     MigrationReport,
     Outcome,
@@ -28,6 +29,7 @@ from .verbs import check, connect, current, launch, pods, restore, show
 
 __all__ = [
     "Check",
+    "Executed",
     "ImageInfo",
     "MigrationReport",
     "Outcome",

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..api import pod as blocking
-from ..api.arguments import StrOrBytesPath
+from ..api.arguments import File, StrOrBytesPath
 from ..api.pod import Codec, Outside
-from ..api.results import MigrationReport, OnProgress, Outcome, Process, Progress, Report
+from ..api.results import (
+    Executed,
+    MigrationReport,
+    OnProgress,
+    Outcome,
+    Process,
+    Progress,
+    Report,
+)
 from .calls import call, each
 
 P = ParamSpec("P")
@@ -50,6 +58,27 @@ class Pod:
     async def signal(self, sig: int, vpid: int | None = None, *, group: bool = False) -> None:
         """As zaptrace.Pod.signal."""
         await self._call(blocking.Pod.signal, sig, vpid, group=group)
+
+    async def exec(
+        self,
+        argv: StrOrBytesPath | Sequence[StrOrBytesPath],
+        *,
+        cwd: StrOrBytesPath | None = None,
+        env: Mapping[str, str] | None = None,
+        stdio: tuple[File, File, File] | None = None,
+        detach: bool = False,
+        timeout: float | None = None,
+    ) -> Executed:
+        """As zaptrace.Pod.exec; when it is cancelled the process is killed."""
+        return await self._call(
+            blocking.Pod.exec,
+            argv,
+            cwd=cwd,
+            env=env,
+            stdio=stdio,
+            detach=detach,
+            timeout=timeout,
+        )
 
     async def stop(self, grace: float = 10.0, *, kill: bool = False) -> Outcome:
         """As zaptrace.Pod.stop."""
@@ -112,10 +141,15 @@ class Pod:
         )
 
     async def branch(
-        self, name: str, to: StrOrBytesPath, *, ports: Mapping[int, int] | None = None
+        self,
+        name: str,
+        to: StrOrBytesPath,
+        *,
+        ports: Mapping[int, int] | None = None,
+        sockets: Mapping[str, str] | None = None,
     ) -> Pod:
         """As zaptrace.Pod.branch."""
-        return Pod(await self._call(blocking.Pod.branch, name, to, ports=ports))
+        return Pod(await self._call(blocking.Pod.branch, name, to, ports=ports, sockets=sockets))
 
     async def rollback(
         self, image: StrOrBytesPath, *, allow_changed: Collection[StrOrBytesPath] = ()

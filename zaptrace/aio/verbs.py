@@ -33,10 +33,11 @@ async def restore(
     stdio: tuple[File, File, File] | None = None,
     allow_changed: Collection[StrOrBytesPath] = (),
     ports: Mapping[int, int] | None = None,
+    sockets: Mapping[str, str] | None = None,
     on_exit: OnExit = "leave",
 ) -> Pod:
     """As zaptrace.restore."""
-    job = verbs.to_restore(image, name, allow_changed, ports)
+    job = verbs.to_restore(image, name, allow_changed, ports, sockets)
     return Pod(await call(lambda gives_up: verbs.begin(job, stdio, on_exit, gives_up)))
 
 

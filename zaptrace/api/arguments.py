@@ -24,6 +24,7 @@ class HasFileno(Protocol):
 
 
 File: TypeAlias = int | HasFileno
+SOCKET_PATH_MOST = 107
 CODECS = ("none", "lz4", "zstd")
 _LONGEST_GRACE_S = 7 * 24 * 3600
 
@@ -124,6 +125,19 @@ def ports(value: Mapping[int, int] | None) -> dict[int, int]:
         if not 0 < port < 1 << 16:
             raise ValueError(f"ports: there is no port {port}")
     return dict(pairs)
+
+
+def sockets(value: Mapping[str, str] | None) -> dict[str, str]:
+    """From the path of each to another, which an address has room for."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise _mistyped("sockets", "a mapping of paths to paths", value)
+    found = {path("sockets", old): path("sockets", new) for old, new in value.items()}
+    for new in found.values():
+        if len(os.fsencode(new)) > SOCKET_PATH_MOST:
+            raise ValueError(f"sockets: at most {SOCKET_PATH_MOST} bytes, not {new!r}")
+    return found
 
 
 def signal(value: int) -> int:

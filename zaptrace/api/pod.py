@@ -5,14 +5,23 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from ..errors import PodError, WireError, WireTimeout, ZaptraceError
 from ..supervisor import runtime
 from ..supervisor.control import Client
 from . import arguments, output
-from .results import MigrationReport, OnProgress, Outcome, Process, Progress, Report, fields_of
+from .results import (
+    Executed,
+    MigrationReport,
+    OnProgress,
+    Outcome,
+    Process,
+    Progress,
+    Report,
+    fields_of,
+)
 
 Outside: TypeAlias = Literal["refuse", "close"]
 Codec: TypeAlias = Literal["none", "lz4", "zstd"]
@@ -86,6 +95,40 @@ class Pod:
             if not alive or self._client_alive():
                 raise  # else the signal has ended it before that was answered
 
+    def exec(
+        self,
+        argv: arguments.StrOrBytesPath | Sequence[arguments.StrOrBytesPath],
+        *,
+        cwd: arguments.StrOrBytesPath | None = None,
+        env: Mapping[str, str] | None = None,
+        stdio: tuple[arguments.File, arguments.File, arguments.File] | None = None,
+        detach: bool = False,
+        timeout: float | None = None,
+    ) -> Executed:
+        """Start a command as a new process of the pod, which runs; returns when that has ended.
+
+        It has our directory and environment, as with `launch`, and is a process of the pod as any other:
+        images and migrations carry it along. `stdio` are three files for it; without, stdin is /dev/null,
+        and what it writes is in what is returned. With `detach` that is the pod's log, and we do not
+        wait. After `timeout` seconds, as by ctrl-c, it is killed, and TimeoutError raised.
+        """
+        from ..linux import private
+        from .executing import run
+
+        if detach and (stdio is not None or timeout is not None):
+            raise ValueError("detach: with neither stdio nor timeout")
+        asked = {
+            "argv": list(map(os.fsencode, arguments.words(argv))),
+            "cwd": os.fsencode(arguments.directory(cwd)),
+            "env": [os.fsencode(f"{k}={v}") for k, v in arguments.environment(env).items()],
+            "umask": private.umask(),
+        }
+        files, seconds = arguments.files(stdio), arguments.timeout(timeout)
+        if detach:
+            return Executed(int(self._call("exec", detach=True, **asked)["vpid"]), None)
+        with self._client() as client:
+            return run(client, asked, files, seconds)
+
     def stop(self, grace: float = 10.0, *, kill: bool = False) -> Outcome:
         """SIGTERM, `grace` seconds, SIGKILL; `kill` at once. Returns when nothing of it is left."""
         seconds = arguments.grace(grace)
@@ -99,6 +142,8 @@ class Pod:
             try:
                 return Outcome.of(client.wait(seconds).to_dict())
             except WireTimeout:
+                if (past := client.past()) is not None:  # it has, and its supervisor is tidying up
+                    return Outcome.of(past.to_dict())
                 if deadline is None or time.monotonic() < deadline:
                     raise
         raise TimeoutError(f"pod {self.name!r} has not ended after {timeout} s")
@@ -209,21 +254,28 @@ class Pod:
         to: arguments.StrOrBytesPath,
         *,
         ports: Mapping[int, int] | None = None,
+        sockets: Mapping[str, str] | None = None,
     ) -> Pod:
         """A second live pod, called `name`, from the image `to` that this writes; both go on.
 
-        Who listens at a port of `ports` does so at another in the second. Connections (TCP, unix) to
-        outside the pod are cut there.
+        Who listens at a port of `ports` does so at another in the second, and a unix socket that is bound
+        to a path of `sockets` is bound to another. Connections (TCP, unix) to outside the pod are cut
+        there. A process of the pod itself may ask for this: in the second pod, that is a PodError.
         """
         wanted = arguments.name_of_pod(name)
         if wanted is None:
             raise TypeError("name: a str is needed, not None")
         image, others = arguments.path("to", to), arguments.ports(ports)
+        paths = arguments.sockets(sockets)
+        inside = self._status(processes=True).get("inside")
         self.checkpoint(image, codec="none", outside="close")
-        from ..supervisor.starter import Job, start
+        if inside:
+            pairs = list(map(list, others.items()))
+            told = self._call("branch", image=image, name=wanted, ports=pairs, sockets=paths)
+            return Pod(told["name"], told["instance"], self._root)
+        from ..supervisor.again import branch
 
-        job = Job("restore", self._root, wanted, image=image, ports=others, stdio="log")
-        with start(job) as started:
+        with branch(self._root, wanted, image, others, paths) as started:
             return Pod(started.name, started.instance, started.root)
 
     def rollback(
@@ -241,7 +293,7 @@ class Pod:
         allowed = arguments.paths("allow_changed", allow_changed)
         if self._status(processes=True).get("inside"):
             self._call("rollback", image=path, allow_changed=allowed)
-        from ..supervisor.rollback import roll_back
+        from ..supervisor.again import roll_back
 
         with self._client() as client, roll_back(client, path, allowed) as started:
             return Pod(started.name, started.instance, started.root, self._on_exit)

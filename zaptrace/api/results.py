@@ -109,6 +109,22 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Executed:
+    """A process that joined a pod."""
+
+    vpid: int
+    """As the pod numbers it."""
+    returncode: int | None
+    """As subprocess has it; None of one that was detached, or goes on where its pod went."""
+    stdout: bytes = b""
+    """What it wrote until it ended, unless it was given files of its own."""
+    stderr: bytes = b""
+    """The same."""
+    outcome: Outcome | None = None
+    """Of the pod, where that went away, and the process with it."""
+
+
+@dataclass(frozen=True)
 class Check:
     """Whether something would work. True where it would."""
 

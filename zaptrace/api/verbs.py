@@ -45,14 +45,16 @@ def restore(
     stdio: tuple[File, File, File] | None = None,
     allow_changed: Collection[StrOrBytesPath] = (),
     ports: Mapping[int, int] | None = None,
+    sockets: Mapping[str, str] | None = None,
     on_exit: OnExit = "leave",
 ) -> Pod:
     """Make a pod from an image; `name`, `stdio` and `on_exit` as for `launch`.
 
     A file that the pod had open or mapped has to be what it was, unless it is in `allow_changed`. Who
-    listens at a port of `ports` does so at the one that it is mapped to.
+    listens at a port of `ports` does so at the one that it is mapped to; a unix socket that is bound to a
+    path of `sockets` is bound to another.
     """
-    return begin(to_restore(image, name, allow_changed, ports), stdio, on_exit)
+    return begin(to_restore(image, name, allow_changed, ports, sockets), stdio, on_exit)
 
 
 def connect(name: str, *, on_exit: OnExit = "leave") -> Pod:
@@ -159,6 +161,7 @@ def to_restore(
     name: str | None,
     allow_changed: Collection[StrOrBytesPath],
     ports: Mapping[int, int] | None,
+    sockets: Mapping[str, str] | None,
 ) -> Job:
     """What `restore` asks for, looked at."""
     return Job(
@@ -168,6 +171,7 @@ def to_restore(
         image=arguments.path("image", image),
         allow_changed=arguments.paths("allow_changed", allow_changed),
         ports=arguments.ports(ports),
+        sockets=arguments.sockets(sockets),
     )
 
 

@@ -85,9 +85,9 @@ TOPICS = (
     ),
     Topic(
         "locks",
-        "Leases and directories that raise signals",
-        r"holds a lease|directory that raises signals|sends its signals out|a mapping keeps",
-        "They stand for whoever else has the file open on this host.",
+        "A few leases, unknown locks, and some directories that raise signals",
+        r"holds a lease|holds a lock of|directory that raises|sends its signals out|a mapping keeps",
+        "They stand for whoever else has the file open on this host, or tell of the checkpoint itself.",
         "Use flock, POSIX or open file description locks, which are carried; or inotify.",
     ),
     Topic(

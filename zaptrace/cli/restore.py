@@ -15,10 +15,11 @@ from ._which import TakesImage
 
 if TYPE_CHECKING:
     PortsType = click.ParamType[tuple[int, int]]
+    PathsType = click.ParamType[tuple[str, str]]
 else:  # a generic only from click 8.4 on
-    PortsType = click.ParamType
+    PortsType = PathsType = click.ParamType
 
-_MOST = (1 << 16) - 1
+_MOST, _PATH_MOST = (1 << 16) - 1, 107
 
 
 class Ports(PortsType):
@@ -38,6 +39,23 @@ class Ports(PortsType):
         return int(old), int(new)
 
 
+class Paths(PathsType):
+    """/run/a.sock=/run/b.sock, made absolute."""
+
+    name = "paths"
+
+    def convert(self, value: object, param: object, ctx: object) -> tuple[str, str]:
+        """Both."""
+        if isinstance(value, tuple):
+            return value[0], value[1]
+        old, _, new = str(value).partition("=")
+        if not old or not new:
+            self.fail(f"{value!r} is not OLD=NEW, two paths")
+        if len(os.fsencode(os.path.abspath(new))) > _PATH_MOST:
+            self.fail(f"{new!r} is longer than the {_PATH_MOST} bytes that an address has")
+        return os.path.abspath(old), os.path.abspath(new)
+
+
 @click.command(cls=TakesImage)
 @click.argument("image", type=IMAGE)
 @click.option("--name", help="Name of the pod; the one it had when not given.")
@@ -55,6 +73,14 @@ class Ports(PortsType):
     multiple=True,
     help="Who listens at port OLD does so at NEW. May be given more than once.",
 )
+@click.option(
+    "--socket",
+    "sockets",
+    type=Paths(),
+    metavar="OLD=NEW",
+    multiple=True,
+    help="A unix socket that is bound to the path OLD is bound to NEW. May be given more than once.",
+)
 @as_json
 def command(
     image: str,
@@ -66,6 +92,7 @@ def command(
     truncate_files: bool,
     log_size: int | None,
     ports: tuple[tuple[int, int], ...],
+    sockets: tuple[tuple[str, str], ...],
     as_json: bool,
 ) -> int:
     """Make a pod from IMAGE; it goes on where it was.
@@ -100,5 +127,6 @@ def command(
         cut_back=truncate_files,
         log_size=log_size,
         ports=dict(ports),
+        sockets=dict(sockets),
     )
     return bring_up(job, detach, print_json if as_json else None, Joining(detach_keys, hup))

@@ -6,7 +6,8 @@
         sink.commit({"created": ..., "host": ..., "pod": ...})
 
 Everything is written into `.web.zap.XXXXXXXX.tmp` beside the target, synced, and renamed: before
-`commit` returns there is no image, after it a whole one. Leaving the block without a commit
+`commit` returns there is no image, after it a whole one. What is to be packed `later` is written as it is
+first, and packed by `commit`: then a pod that goes on does so already. Leaving the block without a commit
 removes it all. An image that is to be overwritten changes places with the new one, and is removed then.
 The point of no return of its Cancel is the rename. The temporary directory is held with a flock, so the
 next sink for the same target can tell what a killed one left behind, and clears it away; so does the
@@ -44,13 +45,19 @@ _ZSTD_LEVEL = 1
 class PartWriter:
     """Takes the bytes, not yet packed, of one part; `.size` is how many it took so far."""
 
-    def __init__(self, name: str, codec: str | None, emit: Callable[[memoryview], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        codec: str | None,
+        emit: Callable[[memoryview], None],
+        summed: bool = True,
+    ) -> None:
         self.name = name
         self.codec = codec
         self.size = 0
         self.stored = 0
         self._emit = emit
-        self._hash = blake3()
+        self._hash = blake3() if summed else None
         self._encoder = _encoder(codec)
         self._open = True
         self._store(self._encoder.begin())
@@ -70,13 +77,14 @@ class PartWriter:
         if self._open:
             self._open = False
             self._store(self._encoder.end())
-        return Part(self.size, self.stored, self.codec, self._hash.digest())
+        return Part(self.size, self.stored, self.codec, self._hash.digest() if self._hash else b"")
 
     def _store(self, data: Buffer) -> None:
         if len(data) == 0:
             return
         with memoryview(data) as view:
-            self._hash.update(view)
+            if self._hash is not None:
+                self._hash.update(view)
             self._emit(view)
             self.stored += len(view)
 
@@ -118,6 +126,7 @@ class DirectorySink:
         codec: str | None = None,
         cancel: Cancel | None = None,
         overwrite: bool = False,
+        later: bool = False,
     ) -> None:
         if codec not in CODECS:
             raise ValueError(f"codec {codec!r} is none of {CODECS}")
@@ -125,6 +134,7 @@ class DirectorySink:
         self.codec = codec
         self._cancel = cancel or Cancel()
         self._overwrite = overwrite
+        self._later = later and codec is not None
         self.parts: dict[str, Part] = {}
         self._writing: set[str] = set()
         self._lock_fd = -1
@@ -147,20 +157,25 @@ class DirectorySink:
 
     def part(self, name: str) -> contextlib.AbstractContextManager[PartWriter]:
         """A new part, compressed with this sink's codec. ImageError when it cannot be written."""
-        return self._part(name, self.codec, lambda emit: PartWriter(name, self.codec, emit))
+        if self._later:
+            return self._part(name, lambda emit: PartWriter(name, None, emit, summed=False))
+        return self._part(name, lambda emit: PartWriter(name, self.codec, emit))
 
     def stored_part(self, name: str) -> contextlib.AbstractContextManager[PartWriter]:
         """A part whose bytes come as they are to be stored (from the wire).
 
         Its entry counts as plain; `commit_parts` puts what the sender said beside it.
         """
-        return self._part(name, None, lambda emit: PartWriter(name, None, emit))
+        return self._part(name, lambda emit: PartWriter(name, None, emit))
 
     def commit(self, manifest: dict[str, Any], prove: Prove | None = None) -> None:
         """Sync all of it and give it its name. ImageError, and nothing left, when that fails.
 
         `prove` is called with the path of the image while it has no name yet.
         """
+        if self._later:
+            for name in self.parts:
+                self._pack(name)
         table = {name: part.to_dict() for name, part in self.parts.items()}
         self._commit(check({**manifest, "format": FORMAT, "parts": table}), prove)
 
@@ -194,7 +209,6 @@ class DirectorySink:
     def _part(
         self,
         name: str,
-        codec: str | None,
         make: Callable[[Callable[[memoryview], None]], PartWriter],
     ) -> Iterator[PartWriter]:
         check_part_name(name)
@@ -211,6 +225,20 @@ class DirectorySink:
         finally:
             os.close(fd)
             self._writing.discard(name)
+
+    def _pack(self, name: str) -> None:
+        path = os.path.join(self._need_temp(), name)
+        with contextlib.ExitStack() as stack, self._failing_as_image_error():
+            plain = stack.enter_context(private.as_file(private.open_to_read(path), "rb", 0))
+            packed = os.path.join(self._need_temp(), f".{name}.packed")  # no part begins with a dot
+            fd = private.open_file(packed, os.O_WRONLY | os.O_EXCL)
+            stack.callback(os.close, fd)
+            writer = PartWriter(name, self.codec, lambda view: self._write(fd, view))
+            while bite := plain.read(BITE):
+                self._cancel.check()
+                writer.write(bite)
+            self.parts[name] = writer.finish()
+            os.rename(packed, path)
 
     def _write(self, fd: int, view: memoryview) -> None:
         with self._failing_as_image_error():
@@ -280,9 +308,10 @@ class DirectorySink:
             yield
         except OSError as e:
             self.abort()
+            pack = "pack it on the way: --codec lz4" if self._later else "compress the image"
             remedy = {
-                errno.ENOSPC: "free some space there, choose another path, or compress the image",
-                errno.EDQUOT: "free some of your quota, choose another path, or compress the image",
+                errno.ENOSPC: f"free some space there, choose another path, or {pack}",
+                errno.EDQUOT: f"free some of your quota, choose another path, or {pack}",
                 errno.ENOENT: f"make the directory {os.path.dirname(self.path)} first",
             }
             raise ImageError(

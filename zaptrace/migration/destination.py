@@ -383,7 +383,7 @@ class Destination:
         for directory in sorted(self._staging.iterdir()):
             if not _ID.fullmatch(directory.name):
                 continue
-            record = _read_record(directory)
+            record = record_of(directory)
             state = {"whole": "kept", "thawing": "unsure", "live": "live"}.get(record["state"])
             if state is None or (state == "live" and record["age"] > _RECORDS_KEPT_S):
                 remove_tree(directory)
@@ -396,12 +396,8 @@ class Destination:
                 log.warning("the image of pod %s is still kept: %s", arrival.name, arrival.image)
 
 
-def state_of(directory: Path) -> str:
-    """What the record of a staged pod says: receiving, whole, thawing, live."""
-    return str(_read_record(directory)["state"])
-
-
-def _read_record(directory: Path) -> dict[str, Any]:
+def record_of(directory: Path) -> dict[str, Any]:
+    """What is noted of a staged pod: state (receiving, whole, thawing, live), name, id, from, age."""
     path = directory / "record"
     record = records.read(path, _RECORD, needed=_RECORD)
     if record is not None:

@@ -2,9 +2,11 @@
 
     %checkpoint [NAME]     write the kernel's pod to NAME.zap in its directory; the kernel goes on
     %rollback [NAME]       everything is as it was when NAME.zap was written; the last one without NAME
+    %branch [NAME]         a second kernel, as this one is now, in a pod NAME; both go on
 
 Whoever is connected (Jupyter, a console) connects again: in the image its connections are cut.
-A kernel is frozen in the midst of %checkpoint, and so goes on from there when it is restored.
+A kernel is frozen in the midst of %checkpoint or %branch, and so goes on from there when it is restored.
+The second kernel listens elsewhere (see connection.py), which NAME.json tells.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ _LOOK_S = 0.02
 def load(shell: Any) -> None:
     """Have the magics in an IPython shell."""
     magics = Magics()
-    for magic in (magics.checkpoint, magics.rollback):
+    for magic in (magics.checkpoint, magics.rollback, magics.branch):
         shell.register_magic_function(_plainly(magic), "line", magic.__name__)
 
 
@@ -85,6 +87,33 @@ class Magics:
                 raise
             print(f"{image} could not be restored here; everything is as it was")
 
+    def branch(self, line: str) -> None:
+        """%branch [NAME]: a second kernel as this one is now, in a pod of its own; both go on."""
+        from .connection import Connection
+
+        pod = _own()
+        name = _word(line, None) if line.strip() else _free_name(pod)
+        ours = Connection.ours()
+        theirs = ours.elsewhere(name)
+        image = _image(name, None)
+        _remove(image)
+        theirs.write()
+        try:
+            pod.branch(name, image, ports=ours.ports_at(theirs), sockets=ours.paths_at(theirs))
+        except ZaptraceError:
+            if not _is_another(pod):
+                theirs.remove()
+                raise
+            theirs.become_ours()
+            self._last = image
+        print(f"{name}: jupyter console --existing {theirs.file}")
+
+
+def _free_name(pod: Pod) -> str:
+    from ..supervisor import runtime
+
+    return runtime.free_name(pod.name, runtime.place(), runtime.ended_names(runtime.place()))
+
 
 def _own() -> Pod:
     if (pod := current()) is not None:
@@ -98,11 +127,15 @@ def _own() -> Pod:
 
 
 def _image(line: str, default: str | None) -> str:
+    name = _word(line, default)
+    return os.path.abspath(name if name.endswith(".zap") else f"{name}.zap")
+
+
+def _word(line: str, default: str | None) -> str:
     words = shlex.split(line) or ([default] if default else [])
     if len(words) != 1:
         raise PodError("one name is needed", found=line, changed="nothing")
-    name = words[0]
-    return os.path.abspath(name if name.endswith(".zap") else f"{name}.zap")
+    return words[0]
 
 
 def _is_another(pod: Pod) -> bool:

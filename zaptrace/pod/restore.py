@@ -37,6 +37,7 @@ def restore(
     cut_back: bool = False,
     tell: Callable[[str], object] = lambda _: None,
     ports: Mapping[int, int] | None = None,
+    sockets: Mapping[str, str] | None = None,
     cancel: Cancel | None = None,
 ) -> Pod:
     """The pod of an image, running, or (`hold`) whole but frozen until `thaw`.
@@ -45,7 +46,8 @@ def restore(
     `handed_over` has ended by then, so there is no way back. The files
     at the paths `allow_changed` may be other ones than they were. Files that the pod wrote to and that
     have grown since are told (growth.py), and at the thaw cut back to what they were if so wished.
-    Who listens at a port of `ports` does so at the one that it is mapped to.
+    Who listens at a port of `ports` does so at the one that it is mapped to, and what is bound to a path
+    of `sockets` is bound to another.
 
     Raises RestoreError, BadImage, HostError, Cancelled; then nothing of the pod is left.
     """
@@ -63,6 +65,7 @@ def restore(
             no_way_back=handed_over,
             allow_changed=_paths(allow_changed),
             ports=ports,
+            sockets=sockets,
             cancel=cancel,
         )
         files = grown(contents, _paths(allow_changed))
@@ -91,6 +94,7 @@ def make(
     no_way_back: bool = False,
     allow_changed: frozenset[bytes] = frozenset(),
     ports: Mapping[int, int] | None = None,
+    sockets: Mapping[str, str] | None = None,
     cancel: Cancel | None = None,
 ) -> None:
     """Make the pod of an image in `pod`, a moved one that is empty; it stays frozen. See Build."""
@@ -103,6 +107,7 @@ def make(
             "no_way_back": no_way_back,
             "allow_changed": allow_changed,
             "ports": dict(ports or {}),
+            "sockets": {os.fsencode(old): os.fsencode(new) for old, new in (sockets or {}).items()},
         }
         pod.call(_make, pod, image, contents, how, check)
 

@@ -14,9 +14,11 @@ from . import (
     cpu_level,
     cpu_time,
     credentials,
+    dnotify,
     epoll,
     eventfd,
     fdtable,
+    file_lease,
     file_lock,
     first_thread,
     inet_socket,
@@ -87,6 +89,8 @@ ROOMS: tuple[Room[Any], ...] = (
     *FILE_KINDS,
     fdtable,
     file_lock,
+    file_lease,
+    dnotify,
     itimer,
     posix_timer,
     signal,
@@ -101,7 +105,7 @@ ROOMS: tuple[Room[Any], ...] = (
 def claim_files(pod: FrozenPod) -> None:
     """Give every open file description to its room. Raises UnsupportedResource for one without,
     and Unsettled for one that should be in another state soon."""
-    file_lock.refuse_leases(pod)
+    file_lease.refuse(pod)
     for file in pod.all_files:  # to which those are added that wait in the queue of a socket
         room = _room_of(file)
         pod.claim(room.NAME, file)

@@ -8,8 +8,8 @@ for a lock are calls that are issued again.
 Locks are read from fdinfo alone: /proc/locks leaves out, in a pid namespace, what processes took that
 have ended (the flock(1) of a shell script), and what was taken outside.
 
-Not carried: leases, which are refused; which process had taken a POSIX lock, where it has ended and one
-that shares its descriptors goes on.
+Not carried: which process had taken a POSIX lock, where it has ended and one that shares its
+descriptors goes on.
 
 No C half: F_GETLK tells a process id, which the fdtable room's C half translates.
 """
@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Annotated
 from ..linux.program import Argument, Program, Row
 from ..shapes import Names, NamesFile, OneOf, Range, Size
 from ..view.build import Stage
-from .common import flocking
+from .common import flocking, leasing, lending
 from .common.file import restoring, unsupported
 from .room import Whole, bad
 
@@ -61,6 +61,8 @@ class State:
     start: Size
     length: Size
     """0 is up to the end of the file, however it grows."""
+    late: bool = False
+    """Of a file that may come at the thaw only, as a writer's lease is on it: a process locks it then."""
 
 
 def verify(states: list[State], whole: Whole) -> None:
@@ -71,20 +73,13 @@ def verify(states: list[State], whole: Whole) -> None:
             raise bad("a lock goes beyond the end of any file")
 
 
-def refuse_leases(pod: FrozenPod) -> None:
-    """Before any room opens a file: that may break the lease, and its holder is told."""
-    for process in pod.processes:
-        for fd in process.fds.values():
-            for line in fd.locks:
-                if (found := _LINE.match(line)) and found["kind"] not in _KINDS:
-                    raise _unknown(fd.file, line)
-
-
 def capture(pod: FrozenPod) -> list[State]:
     found: dict[State, None] = {}
     for process in pod.processes:
         for fd in process.fds.values():
             for line in fd.locks:
+                if leasing.is_lease(line):
+                    continue
                 state = _parse(pod, fd.file, line, process.vpid, fd.number)
                 if not any(_same(state, other) for other in found):
                     found[state] = None
@@ -111,18 +106,21 @@ def _parse(pod: FrozenPod, file: FrozenFile, line: str, vpid: int, fd: int) -> S
     taker = pod.vpid(int(found["pid"])) if kind == "flock" else None
     if taker in {p.vpid for p in pod.processes}:
         vpid, fd = taker, _number_of(file, taker)
+    late = leasing.is_writers(file)
+    if late and fd < 0 and file.holders:
+        vpid, fd = file.holders[0][0].vpid, file.holders[0][1]
     start = int(found["start"])
     length = 0 if found["end"] == "EOF" else int(found["end"]) - start + 1
-    return State(file.id, kind, vpid, fd, found["access"] == "WRITE", start, length)
+    return State(file.id, kind, vpid, fd, found["access"] == "WRITE", start, length, late)
 
 
 def _unknown(file: FrozenFile, line: str) -> Exception:
     return unsupported(
         file,
-        "holds a lease",
-        needed="flock, POSIX or open file description locks",
+        "holds a lock of a kind that no room carries",
+        needed="flock, POSIX or open file description locks, or a lease",
         found=f"{line} on {file.link}",
-        do="let the program give the lease back (fcntl F_SETLEASE, F_UNLCK)",
+        do="let the program give it back",
     )
 
 
@@ -167,19 +165,24 @@ def _row(state: State, program: Program, fd: Argument) -> Row:
     if state.kind == "flock":
         return flocking.row(program, fd, state.exclusive)
     lock = program.data(_struct_flock(state))
-    return program.call("fcntl", fd, fcntl.F_SETLK, lock, may_fail=True)
+    command = _F_OFD_SETLK if state.kind == "ofd" else fcntl.F_SETLK
+    return program.call("fcntl", fd, command, lock, may_fail=True)
 
 
 def _take_as_owner(state: State, build: Build) -> None:
     """By the process itself, now or when its former self is gone."""
     with restoring(NAME, Stage.OWN, f"the {state.kind} lock of process {state.vpid}", _DO):
-        build.or_when_free(partial(_lock_in_process, state, build.process(state.vpid)))
+        take = partial(_lock_in_process, state, build.process(state.vpid))
+        if state.late and build.no_way_back:
+            build.at_thaw(take)
+        else:
+            build.or_when_free(take)
 
 
 def _lock_in_process(state: State, process: BuildProcess) -> None:
     program = Program()
     row = _row(state, program, state.fd)
-    flocking.succeeded(process.run(program)[row])
+    lending.succeeded(process.run(program)[row])
 
 
 def _take_by_a_copy(state: State, build: Build) -> None:
@@ -195,4 +198,4 @@ def _take_by_a_copy(state: State, build: Build) -> None:
         _lock(state, build)
         return
     with restoring(NAME, Stage.THREADS, f"the flock lock of process {state.vpid}", _DO):
-        flocking.succeeded(result)
+        lending.succeeded(result)

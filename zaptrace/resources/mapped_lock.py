@@ -28,7 +28,7 @@ from ..linux import outside, procfs
 from ..linux.program import Program
 from ..shapes import U64, NamesLiving, PathOrNone
 from ..view.build import Stage
-from .common import flocking
+from .common import flocking, lending
 from .common.file import restoring
 from .common.inode import Inodes
 from .room import Whole
@@ -194,7 +194,7 @@ def _take(state: State, build: Build) -> None:
     result = process.run(program)[row]
     with restoring(NAME, Stage.MEMORY, f"the lock on {os.fsdecode(state.path)}", _DO):
         if not build.contended or result != -errno.EAGAIN:
-            flocking.succeeded(result)
+            lending.succeeded(result)
             return
         own = os.dup(fd)
         build.at_thaw(partial(_take_at_last, state, process, own), partial(os.close, own))

@@ -9,9 +9,9 @@ process id are opened under the id of the restored process; of one that has ende
 process of ours that ends then.
 
 Not carried: contents of files that have a name, the time of change of one that is opened against its
-mode, leases, read-ahead advice, the offset of a directory where the file system does not keep it
-stable; sockets and devices without a name, files under a mount that came later, files of others that
-may not be opened again, and directories watched by F_NOTIFY (refused).
+mode, read-ahead advice, that an O_TMPFILE may not get a name (O_EXCL), the offset of a directory where
+the file system does not keep it stable; sockets and devices without a name, files under a mount that
+came later, and files of others that may not be opened again (refused).
 
 No C half: paths are the host's.
 """
@@ -22,7 +22,8 @@ import contextlib
 import os
 import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from ..errors import RestoreError, Unsettled
@@ -30,7 +31,7 @@ from ..ids import Vpid
 from ..linux import outside
 from ..shapes import I64, U64, Length, Mode, Names, PartOrNone, PathOrNone, Size
 from ..view.build import BuildProcess, Stage
-from .common import extended, nameless, sameness
+from .common import extended, leasing, nameless, sameness
 from .common.content import Runs, load, refuse_wrong, save, save_by_reading
 from .common.ending import end_as
 from .common.file import (
@@ -38,12 +39,14 @@ from .common.file import (
     closed_on_failure,
     described,
     finish,
+    give_owner,
     opened,
     restoring,
+    set_status,
     unsupported,
 )
 from .common.inode import GONE, Inodes
-from .common.permission import Permission, may_open, open_anyway
+from .common.permission import Permission, may_open, open_anyway, stand_in
 from .room import Whole, bad
 
 if TYPE_CHECKING:
@@ -93,6 +96,8 @@ class State(Description):
     print: sameness.Print | None
     """Of a regular file that has a name."""
     nameless: Nameless | None
+    leased: Annotated[list[leasing.Holder], Length(0, 1 << 20)] = field(default_factory=list)
+    """Who has it open, where a writer's lease is on it that to open it would break."""
 
 
 @dataclass(frozen=True)
@@ -197,14 +202,12 @@ def _capture(pod: FrozenPod, file: FrozenFile, known: _Known) -> State:
             _refuse_closed(file, path)
             if stat.S_ISREG(file.stat.st_mode) and not file.flags & os.O_PATH:
                 if inode not in known.prints:
-                    known.prints[inode] = sameness.take(path, file.stat, sameness.DATA)
+                    known.prints[inode] = sameness.take(
+                        path, file.stat, sameness.DATA, through=leasing.through(file)
+                    )
                 print_ = known.prints[inode]
-    description = described(pod, file)
-    owner = description["owner"]
-    if stat.S_ISDIR(file.stat.st_mode) and owner is not None and owner.vid:
-        raise _watched(file)
     return State(
-        **description,
+        **described(pod, file),
         path=path,
         vids=vids,
         pos=file.pos,
@@ -213,17 +216,7 @@ def _capture(pod: FrozenPod, file: FrozenFile, known: _Known) -> State:
         rdev=file.stat.st_rdev,
         print=print_,
         nameless=gone,
-    )
-
-
-def _watched(file: FrozenFile) -> Exception:
-    """The kernel tells nobody what of, but it makes whoever asked the owner of its signals."""
-    return unsupported(
-        file,
-        "is a directory that raises signals",
-        needed="a directory that is not watched by F_NOTIFY",
-        found=f"{file.link}, whose signals have an owner (fcntl F_GETOWN)",
-        do="let the program use inotify(7), or close the directory",
+        leased=leasing.writers(file),
     )
 
 
@@ -297,13 +290,15 @@ def _save(pod: FrozenPod, file: FrozenFile, inode: Inode, saved: dict[Inode, Nam
 
 def _contents(file: FrozenFile, inode: Inode, writer: Writer) -> list[list[int]]:
     """Through a description of our own, or, where its mode forbids one, through one of the pod's."""
+    if (held := leasing.through(file)) is not None and held >= 0:
+        return save_by_reading(held, writer)
     try:
         with opened(f"/proc/self/fd/{file.local}", os.O_RDONLY) as own:
             return save(own, writer)
     except PermissionError:
-        for held in inode.files:
-            if held.flags & os.O_ACCMODE != os.O_WRONLY and not held.flags & os.O_PATH:
-                return save_by_reading(held.local, writer)
+        for one in inode.files:
+            if one.flags & os.O_ACCMODE != os.O_WRONLY and not one.flags & os.O_PATH:
+                return save_by_reading(one.local, writer)
     except OSError as error:
         raise _unreadable(file, error.strerror or str(error)) from error
     raise _unreadable(file, "it is open for writing only, and its mode forbids to read it")
@@ -396,8 +391,27 @@ def _claim(state: State, build: Build, same: set[tuple[bytes, sameness.Print]]) 
 
 def _open(state: State, build: Build, path: bytes, stage: Stage) -> None:
     with restoring(NAME, stage, f"the open file {os.fsdecode(path)}"):
-        fd = open_anyway(path, _open_flags(state), rehearsal=build.rehearsal)
+        if state.leased and leasing.may_be_held(build, path):
+            fd = stand_in(path)
+            build.at_thaw(partial(_open_at_last, state, build))
+        else:
+            fd = open_anyway(path, _open_flags(state), rehearsal=build.rehearsal)
         _hand_over(state, build, fd)
+
+
+def _open_at_last(state: State, build: Build) -> None:
+    """By then whoever had the lease has ended."""
+
+    def open_it() -> int:
+        fd = open_anyway(state.path, _open_flags(state), rehearsal=False)
+        with closed_on_failure(fd):
+            os.lseek(fd, state.pos, os.SEEK_SET)
+            if state.owner:
+                give_owner(build, state.owner, fd)
+            set_status(state, fd)
+        return fd
+
+    leasing.arrive(build, state.leased, open_it)
 
 
 def _open_socket(state: State, build: Build) -> None:

@@ -41,6 +41,7 @@ checkpoint  to: path, then: "resume"|"stop",            report
             overwrite: bool
 try                                                     report; a checkpoint that is thrown away
 rollback    image: path, allow_changed: paths           none: whoever asks is of the pod, and ends
+branch      image: path, name, ports, sockets           name, instance; whoever asks is of the pod
 migrate     to: endpoint, options,                      report; the outcome goes to who waits
             scrollback: bool (true)
 scrollback  screen: bool                                data, at; what a tty pod wrote last; or screen
@@ -371,9 +372,22 @@ class Client:
             raise ZaptraceError.from_dict(refused[-1].get("error") or {})
         deadline = _sooner(deadline, time.monotonic() + SILENCE_S)
         while self.alive():
+            if self._lets_in():
+                raise PodError(
+                    f"the connection to pod {self.name!r} was cut",
+                    needed="one that lasts until the answer",
+                    found="its supervisor lives, and knows nothing of this one",
+                    do="a process that goes on from an image has to ask again",
+                )
             self._refuse_silence(deadline)
             time.sleep(_AGAIN_S)
         raise self.gone()
+
+    def _lets_in(self) -> bool:
+        """Does the supervisor take new connections? One that ends does not."""
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.setblocking(False)
+            return sock.connect_ex(f"{self.path}/control.sock") == 0
 
     def _refuse_silence(self, deadline: float | None) -> None:
         if deadline is not None and time.monotonic() > deadline:

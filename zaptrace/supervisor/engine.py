@@ -76,6 +76,7 @@ class Engine:
                 cut_back=job.cut_back,
                 tell=self.notes.append,
                 ports=job.ports,
+                sockets=job.sockets,
                 cancel=cancel,
             )
 
@@ -127,7 +128,9 @@ class Engine:
         def step(room: str, done: int) -> None:
             progress({"step": room, "done": done, "total": max(total, done)})
 
-        sink = DirectorySink(to, codec=codec, cancel=cancel, overwrite=overwrite)
+        # zstd is what is taken when nothing is said: a pod that goes on does not wait for it.
+        later = then == "resume" and codec == "zstd"
+        sink = DirectorySink(to, codec, cancel, overwrite, later)
         rehearse = rehearsal and then == "stop"
         report = checkpoint(
             pod,

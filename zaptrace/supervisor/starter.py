@@ -76,6 +76,7 @@ class Job(Record):
     allow_changed: list[str] = field(factory=list)
     """Files that may be other ones than when the image was made."""
     ports: dict[int, int] = field(factory=dict)
+    sockets: dict[str, str] = field(factory=dict)
     """At which others those are to be listened at, in a restored pod."""
     stdio: str = "inherit"
     """inherit: the pod gets our 0, 1, 2 · tty: a pty of its own · log: /dev/null and the log"""

@@ -2,10 +2,10 @@
 
 Nothing goes that anybody uses, which is proven by a lock that the kernel frees with its owner: of a
 pod's entry (runtime.py), of a note about a scratch directory (linux/scratch.py) or about files of
-sockets (resources/unix_socket/left.py), of the staging directory of a host server. A server at an
-address of its own is followed by another at that address, which sees to what was staged
-(migration/destination.py); one at port 0 is not, so that is done here. A staged image of which the pod
-may have gone on, or may have to, is kept: it may be the only one.
+sockets (resources/unix_socket/left.py), of the staging directory of a host server. What came half goes,
+whichever server it came to. A staged image of which the pod may have gone on, or may have to, is kept: it
+may be the only one; servers name it as they start. What went on is known for who asks a server that
+follows at the same address (migration/destination.py); none follows one at port 0.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import contextlib
 import fcntl
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ..linux import scratch
 from ..log import log
@@ -23,6 +25,7 @@ from . import runtime
 STAGED = ".staged"
 SOCKETS = "zaptrace-sockets-"
 """So are notes called of resources/unix_socket/left.py."""
+_UNDECIDED = ("whole", "thawing")
 _ANY_PORT = re.compile(r".*_any-[0-9]+")
 
 
@@ -32,11 +35,26 @@ def sweep(base: Path) -> None:
     for path in scratch.sweep():
         log.info("removed %s, whose maker was killed", path)
     _sweep_sockets()
+    for staging in _stagings(base):
+        with contextlib.suppress(OSError):
+            _sweep_staging(staging)
+
+
+def abandoned(base: Path) -> list[tuple[str, str]]:
+    """What arrived whole at servers that are gone, and nobody decided about: a pod's name, its image."""
+    found = []
+    for staging in _stagings(base):
+        with contextlib.suppress(OSError), _unused(staging):
+            for arrival in staging.iterdir():
+                if not arrival.is_symlink() and _record(arrival)["state"] in _UNDECIDED:
+                    found.append((str(_record(arrival)["name"]), str(arrival / "image")))
+    return found
+
+
+def _stagings(base: Path) -> list[Path]:
     with contextlib.suppress(OSError):
-        for staging in (base / STAGED).iterdir():
-            if _ANY_PORT.fullmatch(staging.name) and not staging.is_symlink():
-                with contextlib.suppress(OSError):
-                    _sweep_staging(staging)
+        return [path for path in (base / STAGED).iterdir() if not path.is_symlink()]
+    return []
 
 
 def _sweep_sockets() -> None:
@@ -50,19 +68,29 @@ def _sweep_sockets() -> None:
 
 
 def _sweep_staging(staging: Path) -> None:
-    fd = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # of the server, as long as it lives
+    asked_for = () if _ANY_PORT.fullmatch(staging.name) else ("live",)
+    with _unused(staging):
         for arrival in staging.iterdir():
-            if not arrival.is_symlink() and not _may_be_needed(arrival):
+            if not arrival.is_symlink() and _record(arrival)["state"] not in (
+                *_UNDECIDED,
+                *asked_for,
+            ):
                 scratch.remove_tree(arrival)
         staging.rmdir()
+
+
+@contextlib.contextmanager
+def _unused(staging: Path) -> Iterator[None]:
+    """Raises OSError while the server lives that it is of."""
+    fd = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
     finally:
         os.close(fd)
 
 
-def _may_be_needed(arrival: Path) -> bool:
-    """Was the source told that it is whole, and nobody that it runs?"""
-    from ..migration.destination import state_of
+def _record(arrival: Path) -> dict[str, Any]:
+    from ..migration.destination import record_of
 
-    return state_of(arrival) in ("whole", "thawing")
+    return record_of(arrival)

@@ -14,7 +14,7 @@ from ..cancel import Cancel
 from ..errors import PodError, ZaptraceError
 from ..log import unforeseen
 from ..pod.joining import Program
-from . import last_image
+from . import again, last_image
 from .arguments import checked
 from .control import Outcome
 from .control_socket import Request
@@ -223,8 +223,7 @@ class Verbs:
 
         def look() -> Results:
             told = of.pod.call(counts, of.pod)
-            calls = list(map(as_dict, told.calls))
-            return {"name": of.job.name, "stops": told.stops, "calls": calls}
+            return {"name": of.job.name, "stops": told.stops, "calls": [*map(as_dict, told.calls)]}
 
         self._run(request, look)
 
@@ -440,16 +439,23 @@ class Verbs:
     def do_rollback(
         self, request: Request, image: str, allow_changed: list[str] | None = None, **_: object
     ) -> None:
-        """For a pod that wants to be put back itself: another process does it. See rollback.py."""
-        of = self._of
+        """For a pod that wants to be put back itself: another process does it. See again.py."""
+        job, instance = self._of.job, str(self._of.meta.get("instance"))
+        asked = [job.name or "", job.root, instance, image, allow_changed or []]
+        self._run(request, lambda: again.by_another("rollback", *asked))
 
-        def work() -> None:
-            from .rollback import by_another
-
-            instance = str(of.meta.get("instance"))
-            by_another(of.job.name or "", of.job.root, instance, image, allow_changed or [])
-
-        self._run(request, work)
+    def do_branch(
+        self,
+        request: Request,
+        image: str,
+        name: str,
+        ports: list[Any],
+        sockets: dict[str, Any],
+        **_: object,
+    ) -> None:
+        """For a pod that wants a second one of itself, from an image that it had made."""
+        asked = [self._of.job.root, name, image, ports, sockets]
+        self._run(request, lambda: again.by_another("branch", *asked))
 
     def do_try(self, request: Request, **_: object) -> None:
         """A checkpoint that is thrown away."""

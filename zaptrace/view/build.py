@@ -132,7 +132,8 @@ class Build:
     others could notice (a path, a port, a byte in a named pipe), and bulk contents are left out.
     `meanwhile`: where a file lies that is at its path only from the thaw on.
     `allow_changed`: paths of files that may be other ones than they were; the user says so.
-    `ports`: at which others those are listened at that the user says so of.
+    `ports`, `sockets`: at which other ones, and at which other paths, those are listened at that the user
+    says so of.
     `last` is done when all stages are through, then `loads`: a thread whose registers are loaded can
     do nothing more for us. `before_thaw` is done at the last moment before the pod runs.
     """
@@ -153,6 +154,7 @@ class Build:
     rehearsal: bool = False
     allow_changed: frozenset[bytes] = frozenset()
     ports: dict[int, int] = field(default_factory=dict)
+    sockets: dict[bytes, bytes] = field(default_factory=dict)
     meanwhile: dict[bytes, bytes] = field(default_factory=dict)
     stdio: dict[str, int] = field(default_factory=dict)
     tty_master: int | None = None

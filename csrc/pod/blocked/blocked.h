@@ -16,6 +16,7 @@
  *   time_left.c   since when, and until when
  *   restarted.c   which call is it that the kernel goes on with?
  *   signals.c     is a signal the reason?
+ *   woken.c       was it one that another thread has taken?
  *   seen.c        what /proc tells
  *
  * When a thread fell asleep is read from /proc/TID/sched before it is interrupted (the kernel
@@ -65,8 +66,14 @@ int zt_blocked_thaw(zt_task *task, zt_err *err);
 /* On the way in or out of a call while one is made again. */
 int zt_blocked_call(zt_task *task, bool entering, zt_err *err);
 
+/* It has left a call, with these registers. */
+void zt_blocked_left_call(zt_task *task, const zt_regs *regs);
+
 /* Make the interrupted call that the registers show again, for so long. */
 int zt_blocked_reissue(zt_task *task, int64_t left_ns, zt_err *err);
+
+/* How long the call that the registers show may take in all; -1: for ever. */
+int64_t zt_blocked_span(const zt_task *task, const zt_regs *regs);
 
 /* How long the call that the thread was in would have gone on; -1: untimed, or not known. */
 int64_t zt_blocked_left(const zt_pod *pod, const zt_task *task);

@@ -10,11 +10,15 @@
 #include "restarted.h"
 #include "signals.h"
 
+static bool shows_eintr(const zt_regs *regs)
+{
+    return zt_row_of((int32_t)zt_arch_call_nr(regs))->eintr && zt_arch_result(regs) == -EINTR;
+}
+
 /* In a call that shows whatever wakes it, by EINTR or by less than was asked for? */
 static bool shows_it(zt_task *task, const zt_regs *regs)
 {
-    bool eintr = zt_row_of((int32_t)zt_arch_call_nr(regs))->eintr && zt_arch_result(regs) == -EINTR;
-    return eintr || zt_part_was_cut(task, regs);
+    return shows_eintr(regs) || zt_part_was_cut(task, regs);
 }
 
 /* The kernel goes on with some calls as restart_syscall, and then the number says nothing any more:
@@ -36,13 +40,37 @@ static int keep_restart_nr(const zt_pod *pod, zt_task *task, zt_regs *regs, zt_e
     return zt_stopped_set_regs(zt_task_stopped(task), regs, err);
 }
 
+/* One that was made again before has what is left of its time. Since when another one waits nobody has
+ * seen: its time starts anew, this once. */
+static int make_again(zt_task *task, const zt_regs *regs, zt_err *err)
+{
+    const int64_t until = task->reissue.ended_by_eintr ? task->deadline_ns : 0, left = until - zt_now_ns();
+    task->reissue.ended_by_eintr = false;
+    if (until)
+        return zt_blocked_reissue(task, left > 0 ? left : 0, err);
+    return zt_blocked_reissue(task, zt_blocked_span(task, regs), err);
+}
+
+/* It was woken, and nothing is there for it. What was moved in part may as well be all that there was. */
+static int again_after_nothing(zt_task *task, const zt_regs *regs, zt_err *err)
+{
+    if (zt_reissue_waits(task, regs) || !shows_eintr(regs) || zt_signal_waits(task->rtid.n))
+        return 0;
+    return make_again(task, regs, err);
+}
+
 int zt_blocked_at_rest(zt_pod *pod, zt_task *task, zt_err *err)
 {
     zt_regs regs;
+    const bool woken = task->woken && !task->group_stop;
+    task->woken = false;
     if (zt_stopped_get_regs(zt_task_stopped(task), &regs, err) || keep_restart_nr(pod, task, &regs, err))
         return -1;
-    if (!pod->freezing)
-        return 0;
+    if (!pod->freezing) {
+        const int failed = woken ? again_after_nothing(task, &regs, err) : 0;
+        task->reissue.ended_by_eintr = false;
+        return failed;
+    }
     if (zt_reissue_waits(task, &regs)) { /* frozen again before it could run */
         task->interrupted = true;
         return zt_reissue_unmake(task, &regs, err);
@@ -81,7 +109,7 @@ int zt_blocked_thaw(zt_task *task, zt_err *err)
             return -1;
     }
     if (task->reissue.active)
-        task->deadline_ns = task->reissue.left_ns < 0 ? 0 : zt_now_ns() + task->reissue.left_ns;
+        zt_reissue_begins(task);
     return 0;
 }
 
@@ -99,8 +127,18 @@ static bool does_nothing(const zt_task *task, int signal)
     return !signal || zt_signal_does_nothing(task->rtid.n, signal);
 }
 
+/* What has woken it another thread may have taken by now, and then it gets to user mode without a stop:
+ * woken.h. */
+void zt_blocked_left_call(zt_task *task, const zt_regs *regs)
+{
+    const bool alone = task->process->threads < 2 && !task->reissue.ended_by_eintr;
+    task->woken = task->woken || (!alone && !task->reissue.active && shows_eintr(regs));
+}
+
 int zt_blocked_at_signal(const zt_pod *pod, zt_task *task, int signal, zt_regs *regs, zt_err *err)
 {
+    int failed = 0;
+    task->woken = false; /* what it shows is seen now */
     if (was_not_looked_at(regs)) {
         zt_arch_rewind_call(regs, zt_arch_call_nr(regs));
         return zt_stopped_set_regs(zt_task_stopped(task), regs, err);
@@ -109,7 +147,8 @@ int zt_blocked_at_signal(const zt_pod *pod, zt_task *task, int signal, zt_regs *
         return -1;
     if (zt_reissue_waits(task, regs))
         return does_nothing(task, signal) ? 0 : zt_reissue_unmake(task, regs, err);
-    if (!shows_it(task, regs) || !does_nothing(task, signal) || zt_signal_waits(task->rtid.n))
-        return 0;
-    return zt_blocked_reissue(task, -1, err); /* its timeout starts anew */
+    if (shows_it(task, regs) && does_nothing(task, signal) && !zt_signal_waits(task->rtid.n))
+        failed = make_again(task, regs, err);
+    task->reissue.ended_by_eintr = false;
+    return failed;
 }

@@ -19,6 +19,11 @@ static bool make_step(zt_task *task, const zt_row *row)
     return true;
 }
 
+void zt_reissue_begins(zt_task *task)
+{
+    task->deadline_ns = task->reissue.left_ns < 0 ? 0 : zt_now_ns() + task->reissue.left_ns;
+}
+
 static int put_span(zt_task *task, const zt_row *row, zt_err *err)
 {
     if (task->reissue.left_ns < 0 || task->reissue.step == ZT_STEP_ASK)
@@ -57,6 +62,7 @@ int zt_blocked_reissue(zt_task *task, int64_t left_ns, zt_err *err)
         return 0;
     if (put_span(task, row, err))
         return -1;
+    zt_reissue_begins(task);
     return rewind_to(task, &regs, err);
 }
 
@@ -87,6 +93,12 @@ static bool is_to_go_on(zt_task *task, const zt_row *row, int64_t result)
     }
 }
 
+static int64_t time_left(const zt_task *task)
+{
+    const int64_t left = task->deadline_ns - zt_now_ns();
+    return left > 0 ? left : 0;
+}
+
 static int on_the_way_out(zt_task *task, zt_regs *regs, zt_err *err)
 {
     const zt_row *row = zt_row_of(task->reissue.call.nr);
@@ -95,11 +107,14 @@ static int on_the_way_out(zt_task *task, zt_regs *regs, zt_err *err)
     task->reissue.entered = false;
     regs->rip = task->reissue.rip + ZT_ARCH_SYSCALL_BYTES;
     if (is_to_go_on(task, row, zt_arch_result(regs))) {
+        if (task->reissue.left_ns >= 0)
+            task->reissue.left_ns = time_left(task);
         if (put_span(task, row, err))
             return -1;
         return rewind_to(task, regs, err);
     }
     task->reissue.active = false;
+    task->reissue.ended_by_eintr = task->reissue.step == ZT_STEP_AGAIN && zt_arch_result(regs) == -EINTR;
     if (task->reissue.step != ZT_STEP_AGAIN) /* what was moved is moved, whatever became of the rest */
         zt_arch_set_result(regs, task->reissue.done);
     zt_arch_set_call_nr(regs, task->reissue.call.nr);

@@ -96,6 +96,14 @@ static int64_t span_of(const zt_task *task, const zt_row *row, const uint64_t *a
     return span.tv_sec * (int64_t)NS_PER_S + span.tv_nsec;
 }
 
+int64_t zt_blocked_span(const zt_task *task, const zt_regs *regs)
+{
+    const zt_row *row = zt_row_of((int32_t)zt_arch_call_nr(regs));
+    uint64_t args[6];
+    zt_arch_get_args(regs, args);
+    return zt_has_span(row, args) ? span_of(task, row, args) : -1;
+}
+
 /* --- a freeze */
 
 static int64_t deadline(zt_blocked_clocks *clocks, const zt_task *task, const zt_row *row, const uint64_t *args)

@@ -101,10 +101,8 @@ def closed_on_failure(*fds: int) -> Iterator[None]:
 
 def finish(build: Build, description: Description, fd: int) -> None:
     """Set the status flags on `fd`, a new description, and hand it over to the build."""
-    wanted = description.flags & _SETTABLE
     with closed_on_failure(fd):
-        if wanted != fcntl.fcntl(fd, fcntl.F_GETFL) & _SETTABLE:
-            fcntl.fcntl(fd, fcntl.F_SETFL, wanted)
+        set_status(description, fd)
         if description.hint:
             fcntl.fcntl(fd, _F_SET_RW_HINT, _HINT.pack(description.hint))
     build.provide(description.file_id, fd)
@@ -114,6 +112,13 @@ def finish(build: Build, description: Description, fd: int) -> None:
     if description.permission is not None:
         # Only when nobody opens it once more: the mode may forbid that.
         build.at(Stage.OWN, _permit, build, description.file_id, description.permission)
+
+
+def set_status(description: Description, fd: int) -> None:
+    """The flags that fcntl(2) sets, on an open file of ours."""
+    wanted = description.flags & _SETTABLE
+    if wanted != fcntl.fcntl(fd, fcntl.F_GETFL) & _SETTABLE:
+        fcntl.fcntl(fd, fcntl.F_SETFL, wanted)
 
 
 def unsupported(
@@ -169,14 +174,26 @@ def _hint(file: FrozenFile) -> int:
     return int(hint)
 
 
+def owner_of(file: FrozenFile) -> int:
+    """Who is told of I/O, as this host numbers it; 0 for nobody."""
+    return _owner_ex(file)[1]
+
+
+def _owner_ex(file: FrozenFile) -> tuple[int, int]:
+    """The kind, and the id. Those with O_PATH refuse every fcntl but the plainest."""
+    if file.flags & os.O_PATH:
+        return 0, 0
+    kind, rid = _OWNER.unpack(fcntl.fcntl(file.local, _F_GETOWN_EX, bytes(_OWNER.size)))
+    return kind, rid
+
+
 def _owner(pod: FrozenPod, file: FrozenFile) -> Owner | None:
-    if file.flags & os.O_PATH:  # these refuse every fcntl but the plainest
+    if file.flags & os.O_PATH:
         return None
-    raw = fcntl.fcntl(file.local, _F_GETOWN_EX, bytes(_OWNER.size))
-    kind, rid = _OWNER.unpack(raw)
+    kind, rid = _owner_ex(file)
     signal = fcntl.fcntl(file.local, _F_GETSIG)
     if not rid:
-        if not signal and not file.flags & os.O_ASYNC:
+        if not (kind or signal or file.flags & os.O_ASYNC):
             return None
         return Owner(kind, 0, signal, *_known_as(file, 0))
     vid = pod.vpid(rid)
@@ -208,10 +225,7 @@ def _set_owner(build: Build, description: Description) -> None:
     fd, owner = build.file(description.file_id), description.owner
     assert owner is not None
     with restoring("file", Stage.OWN, "the owner of a file's signals"):
-        if owner.signal:
-            fcntl.fcntl(fd, _F_SETSIG, owner.signal)
-        if owner.vid:
-            fcntl.fcntl(fd, _F_SETOWN_EX, _OWNER.pack(owner.kind, build.rpid(owner.vid)))
+        give_owner(build, owner, fd)
         if not description.flags & os.O_ASYNC:
             return
         flags = fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC
@@ -220,3 +234,12 @@ def _set_owner(build: Build, description: Description) -> None:
             program.call("fcntl", owner.number, fcntl.F_SETFL, flags)
         else:
             fcntl.fcntl(fd, fcntl.F_SETFL, flags)
+
+
+def give_owner(build: Build, owner: Owner, fd: int) -> None:
+    """To an open file of ours. Raises OSError."""
+    if owner.signal:
+        fcntl.fcntl(fd, _F_SETSIG, owner.signal)
+    if owner.vid or owner.kind:
+        rid = build.rpid(owner.vid) if owner.vid else 0
+        fcntl.fcntl(fd, _F_SETOWN_EX, _OWNER.pack(owner.kind, rid))

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
-import os
-import socket
-import struct
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 from ...linux.program import Argument, Program, Row
+from .lending import lend, succeeded
 
 if TYPE_CHECKING:
     from ...view.build import BuildProcess
@@ -24,7 +21,6 @@ except OSError as error:
     sys.exit(error.errno)
 """
 _PATIENCE_S = 60.0
-_PEERCRED = (socket.SOL_SOCKET, socket.SO_PEERCRED)
 
 
 def operation(exclusive: bool) -> int:
@@ -36,61 +32,15 @@ def row(program: Program, fd: Argument, exclusive: bool) -> Row:
     return program.call("flock", fd, operation(exclusive), may_fail=True)
 
 
-def succeeded(result: int) -> None:
-    """Raises the OSError that a row's result is."""
-    if result < 0:
-        raise OSError(-result, os.strerror(-result))
-
-
 def take_at_last(process: BuildProcess, fd: int, exclusive: bool) -> None:
-    """By a process that has its own descriptors by now: it fetches this one from us, for a moment.
+    """By a process that has its own descriptors by now. Raises OSError; see `lend`."""
 
-    Raises OSError; also where it has no number free for that.
-    """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
-        door.bind("")  # the kernel finds an abstract address
-        door.listen(1)
-        door.settimeout(_PATIENCE_S)
+    def take(number: int) -> None:
         program = Program()
-        asking = program.call(
-            "socket", socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC, 0, may_fail=True
-        )
-        address = program.data(struct.pack("=H", socket.AF_UNIX) + door.getsockname())
-        come = program.call("connect", asking, address, address.size, may_fail=True)
-        results = process.run(program)
-        theirs = results[asking]
-        succeeded(theirs)
-        try:
-            succeeded(results[come])
-            with door.accept()[0] as channel:
-                pid, _, _ = struct.unpack("=3i", channel.getsockopt(*_PEERCRED, 12))
-                if pid != process.rpid:
-                    raise ConnectionRefusedError(f"process {pid} came, not {process.rpid}")
-                socket.send_fds(channel, [b"f"], [fd])
-                _fetch_and_take(process, theirs, exclusive)
-        finally:
-            program = Program()
-            program.call("close", theirs)
-            process.run(program)
+        taking = row(program, number, exclusive)
+        succeeded(process.run(program)[taking])
 
-
-def _fetch_and_take(process: BuildProcess, channel: int, exclusive: bool) -> None:
-    program = Program()
-    control = program.buffer(socket.CMSG_SPACE(4))
-    iov = program.pointer(struct.pack("<QQ", 0, 1), {0: program.buffer(1)})
-    message = program.pointer(
-        struct.pack("<QQQQQQQ", 0, 0, 0, 1, 0, control.size, 0), {16: iov, 32: control}
-    )
-    come = program.call("recvmsg", channel, message, socket.MSG_CMSG_CLOEXEC, may_fail=True)
-    results = process.run(program)
-    succeeded(results[come])
-    size, _, _, fd = struct.unpack_from("<QIIi", results.bytes(control))
-    if size != socket.CMSG_LEN(4):
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-    program = Program()
-    taking = row(program, fd, exclusive)
-    program.call("close", fd)
-    succeeded(process.run(program)[taking])
+    lend(process, fd, take)
 
 
 def take_as_one_who_ended(fd: int, exclusive: bool) -> None:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from ...linux import outside, procfs
 from ...log import log
+from .leasing import is_writers
 from .libc import libc
 
 if TYPE_CHECKING:
@@ -178,6 +179,8 @@ class Inodes:
         for key, inode in self._files.items():
             regular = inode.status is not None and stat.S_ISREG(inode.status.st_mode)
             if key in self._rows or not regular or inode.somewhere is None:
+                continue
+            if any(map(is_writers, inode.files)):  # which to open would break; it is not mapped
                 continue
             row = row_of_path(os.fsencode(inode.somewhere))
             if row in unknown:

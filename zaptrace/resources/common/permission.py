@@ -85,7 +85,7 @@ def open_anyway(path: bytes, flags: int, *, rehearsal: bool) -> int:
         if not may_open(path, flags):
             raise
     if rehearsal:
-        return _instead(path)
+        return stand_in(path)
     held = outside.open_file(path, os.O_PATH)
     try:
         own, mode = f"/proc/self/fd/{held}", stat.S_IMODE(os.fstat(held).st_mode)
@@ -98,7 +98,8 @@ def open_anyway(path: bytes, flags: int, *, rehearsal: bool) -> int:
         os.close(held)
 
 
-def _instead(path: bytes) -> int:
+def stand_in(path: bytes) -> int:
+    """Another file without a name, as large."""
     there = outside.stat(path)
     if stat.S_ISDIR(there.st_mode):
         return os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -70,17 +70,29 @@ _known: dict[tuple[int, ...], bytes] = {}
 """Digests of this process's life by device, inode, change time, size and amount."""
 
 
-def take(path: bytes, status: os.stat_result, kind: str, *, code: bool = False) -> Print:
-    """The print of the file that `status` is of and `path` leads to."""
+def take(
+    path: bytes,
+    status: os.stat_result,
+    kind: str,
+    *,
+    code: bool = False,
+    through: int | None = None,
+) -> Print:
+    """The print of the file that `status` is of and `path` leads to.
+
+    One that may not be opened is read `through` a descriptor, whose offset stays; -1: not at all.
+    """
     return Print(
         kind=kind,
         code=code,
         device=status.st_dev,
         inode=status.st_ino,
-        born=_born(path),
+        born=_born(path, through),
         changed_ns=status.st_ctime_ns,
         size=status.st_size,
-        digest=_digest(path, status.st_size, kind, code) if stat.S_ISREG(status.st_mode) else b"",
+        digest=_digest(path, status.st_size, kind, code, through)
+        if stat.S_ISREG(status.st_mode)
+        else b"",
     )
 
 
@@ -108,12 +120,12 @@ def difference(then: Print, path: bytes) -> str | None:
     return "the same file with other contents" if same else "another file, with other contents"
 
 
-def _digest(path: bytes, size: int, kind: str, code: bool) -> bytes:
+def _digest(path: bytes, size: int, kind: str, code: bool, through: int | None = None) -> bytes:
     """Of the first `size` bytes; empty if they cannot be read."""
     pieces = 0 if code or (kind == CONSTANT and size <= _WHOLE) else _PIECES
     pieces = _DATA_PIECES if kind == DATA else pieces
     try:
-        with opened(path, os.O_RDONLY | os.O_NONBLOCK) as fd:
+        with _to_read(path, through) as fd:
             status = os.fstat(fd)
             key = (status.st_dev, status.st_ino, status.st_ctime_ns, status.st_size, size, pieces)
             if key not in _known:
@@ -124,6 +136,12 @@ def _digest(path: bytes, size: int, kind: str, code: bool) -> bytes:
             return _known[key]
     except OSError:
         return b""
+
+
+def _to_read(path: bytes, through: int | None) -> contextlib.AbstractContextManager[int]:
+    if through is None:
+        return opened(path, os.O_RDONLY | os.O_NONBLOCK)
+    return contextlib.nullcontext(through)
 
 
 def _read(fd: int, size: int, pieces: int) -> bytes:
@@ -148,7 +166,7 @@ def _places(size: int, pieces: int) -> Iterator[tuple[int, int]]:
         yield (size - _PIECE) * i // (pieces - 1), _PIECE
 
 
-def _born(path: bytes) -> int:
+def _born(path: bytes, through: int | None = None) -> int:
     """Tells a file from an earlier one that had the same inode number: its birth time, or else the
     generation of its inode; 0 where the file system keeps neither."""
     if hasattr(libc, "statx"):
@@ -159,6 +177,6 @@ def _born(path: bytes) -> int:
                 seconds, ns = _STATX_TIME.unpack_from(raw, _STATX_BTIME_AT)
                 return int(seconds * 10**9 + ns)
     generation = bytes(8)
-    with contextlib.suppress(OSError), opened(path, os.O_RDONLY | os.O_NONBLOCK) as fd:
+    with contextlib.suppress(OSError), _to_read(path, through) as fd:
         generation = fcntl.ioctl(fd, _FS_IOC_GETVERSION, generation)
     return int.from_bytes(generation, "little")

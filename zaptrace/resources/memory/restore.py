@@ -8,6 +8,7 @@ import os
 import stat
 import struct
 from collections.abc import Hashable, Iterable
+from typing import NamedTuple
 
 from ...errors import RestoreError
 from ...image.writebehind import BITE
@@ -151,6 +152,15 @@ def _unlike(pages: Pages, there: Pages) -> Pages:
     return [Span(s, e, of) for s, e, of, same in split(pages, there) if same != of]
 
 
+class _Read(NamedTuple):
+    """Bytes of a part that are to be in memory."""
+
+    address: int
+    size: int
+    part: str
+    offset: int
+
+
 class _Filling:
     """Rows of one process: what is mapped, and read into it from the parts of the image."""
 
@@ -163,7 +173,7 @@ class _Filling:
         self._build = build
         self._parts: dict[str, Row] = {}
         self._objects: dict[Hashable, int] = {}
-        self._reads: list[tuple[Row, int, int]] = []
+        self._reads: list[tuple[Row, _Read]] = []
         self._aside: Pages = []
 
     def clear(self, keep: Iterable[Span[Mapping] | Mapping | Whole]) -> None:
@@ -294,7 +304,7 @@ class _Filling:
                 left -= length
             data = self.program.data(bytes(vector))
             row = self.program.call("preadv", fd, data, len(vector) // 16, offset, 0)
-        self._reads.append((row, wanted, places[0][0]))
+        self._reads.append((row, _Read(places[0][0], wanted, part, offset)))
 
     def write_aside(self, spans: Pages) -> None:
         """By the tracer, who may write also where the process may not; when all is mapped."""
@@ -306,14 +316,16 @@ class _Filling:
         memory = os.open(f"/proc/{self._process.rpid}/mem", os.O_WRONLY | os.O_CLOEXEC)
         try:
             for start, end, of in self._aside:
-                path = self._build.image.path(part_of(of.owner))
+                name = part_of(of.owner)
+                path = self._build.image.path(name)
                 part = outside.open_file(path, os.O_RDONLY, (stat.S_IFREG,))
                 try:
                     end = start + self._build.needed(end - start)
                     while start < end:
-                        data = os.pread(part, min(BITE, end - start), start + of.distance)
+                        wanted = _Read(start, min(BITE, end - start), name, start + of.distance)
+                        data = os.pread(part, wanted.size, wanted.offset)
                         if not data or os.pwrite(memory, data, start) != len(data):
-                            raise self._failed(start, end - start, 0)
+                            raise self._failed(wanted, len(data))
                         start += len(data)
                 finally:
                     os.close(part)
@@ -332,18 +344,19 @@ class _Filling:
         for fd in opened:
             self.program.call("close", fd)
         results = self._process.run(self.program)
-        for row, size, address in self._reads:
-            if results[row] != size:
-                raise self._failed(address, size, results[row])
+        for row, wanted in self._reads:
+            if results[row] != wanted.size:
+                raise self._failed(wanted, results[row])
         self._write_aside()
 
-    def _failed(self, address: int, size: int, got: int) -> RestoreError:
+    def _failed(self, wanted: _Read, got: int) -> RestoreError:
+        there = outside.stat(self._build.image.path(wanted.part)).st_size
         return RestoreError(
             f"cannot restore process {self._process.vpid}: "
-            f"its pages at {address:#x} could not be read",
+            f"its pages at {wanted.address:#x} could not be read",
             vpid=self._process.vpid,
-            needed=f"{size} bytes",
-            found=f"{got} bytes",
+            needed=f"{wanted.size} bytes, from {wanted.offset} on in {wanted.part}",
+            found=f"{got} bytes; {wanted.part} has {there}",
         )
 
 

@@ -9,6 +9,7 @@ directory stays shared).
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -46,11 +47,12 @@ class Kin:
 
 
 def capture(pod: FrozenPod) -> dict[int, Kin]:
-    """Of all processes. Raises UnsupportedResource for a thread that has one of these to itself."""
+    """Of all processes. Raises UnsupportedResource for a thread that does not share what threads do."""
     found: dict[int, Kin] = {}
     first: dict[tuple[str, int], int] = {}
+    directories = Counter(thread.directory for p in pod.processes for thread in p.threads)
     for process in pod.processes:
-        _refuse_threads_apart(process)
+        _refuse_threads_apart(process, directories)
         shares = {
             what: first.setdefault((what, getattr(process.leader, what)), process.vpid)
             for what in _NAMES
@@ -69,15 +71,17 @@ def _told_by(rpid: int) -> int:
     return int(stat_fields(f"/proc/{rpid}/stat")[_STAT_EXIT_SIGNAL - _STAT_FIRST])
 
 
-def _refuse_threads_apart(process: FrozenProcess) -> None:
+def _refuse_threads_apart(process: FrozenProcess, directories: Counter[int]) -> None:
+    """A thread may be in a working directory that it alone has: the room thread carries it."""
     for thread in process.threads:
         for what, name in _NAMES.items():
-            if getattr(thread, what) != getattr(process.leader, what):
+            alone = what == "directory" and directories[thread.directory] == 1
+            if getattr(thread, what) != getattr(process.leader, what) and not alone:
                 raise UnsupportedResource(
                     f"cannot checkpoint process {process.vpid} ({process.comm}): its thread "
                     f"{thread.vtid} has a {name} of its own",
                     needed="threads that share all that threads share",
-                    found="clone with CLONE_THREAD but without CLONE_FS or CLONE_FILES, or "
+                    found="clone with CLONE_THREAD but without CLONE_FILES or CLONE_FS, or "
                     "close_range with CLOSE_RANGE_UNSHARE, or unshare",
                     do="run the program without that",
                 )

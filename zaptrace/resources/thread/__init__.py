@@ -32,6 +32,7 @@ from ..common.siginfo import SigInfo, to_real, to_virtual
 from ..common.timer_signal import brought_along
 from ..room import Whole, bad
 from .attributes import Asked, Attributes, add_rows
+from .place import Place, claim, enter, own_place
 from .rseq import area_of
 
 NAME = "thread"
@@ -40,6 +41,7 @@ _PR_GET_TID_ADDRESS = 40
 _CLONE_THREAD = (
     0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000
 )  # VM FS FILES SIGHAND THREAD SYSVSEM
+_CLONE_FS = 0x200
 _STACK = struct.Struct("<Qi4xQ")  # stack_t of sigaltstack(2)
 _STACK_T = _STACK.size
 _SS_ONSTACK, _SS_DISABLE = 1, 2
@@ -67,6 +69,8 @@ class State:
     left_ns: I64  # of a timed call; -1: it is in none
     queued: I64  # when it came to the queue of waiters that it is in: lower is earlier; 0: in none
     control_size: Size  # + 1, that its recvmsg was given; 0: it is in none
+    place: Place | None = None
+    """Its own, where it has that not in common with its process."""
 
 
 # -- capture
@@ -129,6 +133,7 @@ def _capture(pod: FrozenPod, thread: FrozenThread) -> State:
         left_ns=thread.left_ns,
         queued=thread.queued,
         control_size=thread.control_size,
+        place=own_place(thread),
     )
 
 
@@ -157,6 +162,8 @@ def _check_host(states: list[State], build: Build) -> None:
     needed = cpu.smallest_signal_stack()
     for state in states:
         where = f"thread {state.vtid} of process {state.vpid}"
+        if state.place:
+            claim(state.place, where)
         try:
             _converted(state, build)
         except HostError as error:
@@ -223,7 +230,8 @@ def _make_threads(vpid: int, states: list[State], build: Build) -> None:
     process.threads[vpid] = process.leader
     others = [state for state in states if state.vtid != vpid]
     program = Program()
-    rows = [program.call("clone", _CLONE_THREAD, 0, 0, 0, 0) for _ in others]
+    flags = [_CLONE_THREAD & ~_CLONE_FS if state.place else _CLONE_THREAD for state in others]
+    rows = [program.call("clone", flag, 0, 0, 0, 0) for flag in flags]
     if rows:
         results = process.run(program)
         for state, row in zip(others, rows, strict=True):
@@ -293,6 +301,8 @@ def _own_rows(state: State) -> Program:
         struct.pack_into("<i", stack, 8, flags & ~_SS_ONSTACK)
         program.call("sigaltstack", program.data(bytes(stack)), 0)
     add_rows(program, state.attributes)
+    if state.place:
+        enter(program, state.place)
     return program
 
 

@@ -1,9 +1,9 @@
 """What a thread has set for itself, or for its whole process, and can be asked for again.
 
 Each is a pair of calls, one that tells and one that sets (prctl(2), arch_prctl(2), ioprio_set(2),
-set_mempolicy(2), membarrier(2)); both are rows of the thread's own programs. What a thread never
-set is as a new thread has it, and costs no row at the restore. A kernel or processor that does not
-know one answers an error, which is that of a thread that never set it.
+set_mempolicy(2), personality(2), membarrier(2)); both are rows of the thread's own programs. What a
+thread never set is as a new thread has it, and costs no row at the restore. A kernel or processor that
+does not know one answers an error, which is that of a thread that never set it.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ _Pair = tuple[str, tuple[int, ...], tuple[int, ...]]
 
 _OWN: dict[str, _Pair] = {
     "timer slack": ("prctl", (30,), (29,)),
+    "personality": ("personality", (0xFFFFFFFF,), ()),
     "keep capabilities": ("prctl", (7,), (8,)),
     "securebits": ("prctl", (27,), (28,)),
     "machine check policy": ("prctl", (34, 0, 0, 0, 0), (33, 1)),
@@ -139,6 +140,7 @@ _KEEP_CAPS = 1 << 4
 """Of the securebits: the one that PR_SET_KEEPCAPS sets too, and anybody may."""
 _SPECULATION = {"store bypass", "indirect branch", "cache flush"}
 _BEGINS = {
+    "personality": -1,  # it is its maker's
     "machine check policy": 2,
     "cpuid faulting": 1,
     "store bypass": _PR_SPEC_PRCTL | _PR_SPEC_ENABLE,

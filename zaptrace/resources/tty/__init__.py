@@ -120,6 +120,8 @@ class State:
     """Of the pod's own terminal: what was on its screen."""
     lost: bool = False
     """Its master was closed: there is nothing but slaves that have hung up."""
+    exclusive_master: bool = False
+    """Nobody can open a master once more, but whoever has it sees that."""
 
 
 def claims(file: FrozenFile) -> bool:
@@ -255,6 +257,7 @@ def _capture(pod: FrozenPod, index: int, files: list[FrozenFile]) -> State:
         foreground=_vid(pod, master, termios.TIOCGPGRP),
         permission=_permission(index, slaves),
         scrollback=pod.scrollback() if own else None,
+        exclusive_master=any(number(file.local, TIOCGEXCL) for file in masters),
     )
 
 
@@ -347,8 +350,9 @@ def restore(states: list[State], build: Build) -> None:
             build.at(Stage.OWN, _foreground, state, build, numbers)
         if state.permission is not None:
             build.at(Stage.RESUME, _permit, state.index, state.permission, numbers)
-        if state.exclusive:
-            build.at(Stage.RESUME, _exclude, state, build)
+        for wanted, side in ((state.exclusive, SLAVE), (state.exclusive_master, MASTER)):
+            if wanted:
+                build.at(Stage.RESUME, _exclude, state, side, build)
 
 
 def _make(state: State, build: Build, numbers: dict[int, int]) -> None:
@@ -465,8 +469,8 @@ def _permit(index: int, permission: Permission, numbers: dict[int, int]) -> None
         permission.give(f"/dev/pts/{numbers[index]}")
 
 
-def _exclude(state: State, build: Build) -> None:
+def _exclude(state: State, side: str, build: Build) -> None:
     """Last of all, for nobody can open an exclusive terminal."""
-    slave = next((end for end in state.ends if end.side == SLAVE), None)
-    if slave is not None:
-        fcntl.ioctl(build.file(slave.file_id), termios.TIOCEXCL)
+    end = next((end for end in state.ends if end.side == side), None)
+    if end is not None:
+        fcntl.ioctl(build.file(end.file_id), termios.TIOCEXCL)

@@ -33,6 +33,8 @@ def register(states: list[Socket], build: Build) -> None:
         build.at(Stage.SHARED, lib.zt_pod_show_senders, build.handle)
     if not states:
         return
+    if build.sockets:
+        states = _at_other_paths(states, build.sockets)
     build.at(Stage.CLAIM, _claim, states, build)
     if build.rehearsal:
         states = _under_other_names(states, build)
@@ -45,6 +47,24 @@ def register(states: list[Socket], build: Build) -> None:
 def _work(stage: Stage, work: Callable[[], None]) -> None:
     with restoring(NAME, stage, "the unix sockets"):
         work()
+
+
+def _at_other_paths(states: list[Socket], paths: dict[bytes, bytes]) -> list[Socket]:
+    """Where the user wants them to be; what has accepted there has the same name."""
+    aliases = {
+        state.name: paths[path]
+        for state in states
+        if state.bound and (path := path_of(state.name, state.directory)) in paths
+    }
+    moved = []
+    for state in states:
+        renamed = _renamed(state, aliases)
+        if state.name in aliases and state.bound and state.place:
+            renamed = replace(renamed, place=os.path.basename(renamed.name))
+        elif state.name not in aliases:
+            renamed = replace(renamed, directory=state.directory, place=state.place)
+        moved.append(renamed)
+    return moved
 
 
 def _under_other_names(states: list[Socket], build: Build) -> list[Socket]:

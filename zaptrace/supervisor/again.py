@@ -1,12 +1,13 @@
-"""A pod put back to what an image of it holds: it ends, and the image goes on under its name.
+"""A pod made again from an image of it: in its place (rollback), or beside it (branch).
 
+Put back, it ends, and the image goes on under its name.
 What the pod is now is written beside the image first, and comes back if the other does not:
 
     verify the image ──▶ checkpoint --stop to IMAGE.before ──▶ restore IMAGE ──▶ remove IMAGE.before
                                                                └─ failed: restore IMAGE.before
 
-A pod that asks for its own rollback cannot do this, as it ends meanwhile: then `by_another` has `main`
-do it, a process of its own. That says why not in a line of JSON.
+A pod that asks for this itself cannot do it, as it ends meanwhile, and what it starts is in the pod: then
+`by_another` has `main` do it, a process of the supervisor's. That says in a line of JSON what came of it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import contextlib
 import json
 import os
 import sys
+from typing import Any
 
 from ..errors import RestoreError, ZaptraceError
 from ..linux import scratch
@@ -62,11 +64,19 @@ def _go_back(client: Client, before: str, error: ZaptraceError) -> None:
     scratch.remove_tree(before)
 
 
-def by_another(name: str, root: str, instance: str, image: str, allow_changed: list[str]) -> None:
-    """Have it done; returns, if at all, when we have ended, or raises why it was not done."""
+def branch(
+    root: str, name: str, image: str, ports: dict[int, int], sockets: dict[str, str]
+) -> Started:
+    """A second pod from an image; it listens at other `ports`, and paths of unix `sockets`."""
+    job = Job("restore", root, name, image=image, ports=ports, sockets=sockets, stdio="log")
+    return start(job)
+
+
+def by_another(what: str, *asked: object) -> dict[str, Any]:
+    """Have it done; returns, of a rollback only when we have ended, or raises why it was not done."""
     import subprocess
 
-    command = python(__name__, "main", name, root, instance, image, *allow_changed)
+    command = python(__name__, "main", what, json.dumps(asked))
     done = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
@@ -74,16 +84,26 @@ def by_another(name: str, root: str, instance: str, image: str, allow_changed: l
         start_new_session=True,
         check=False,
     )
-    if done.stdout:
-        raise ZaptraceError.from_dict(json.loads(done.stdout))
+    told: dict[str, Any] = json.loads(done.stdout or b"{}")
+    if "error" in told:
+        raise ZaptraceError.from_dict(told["error"])
+    return told
 
 
 def main() -> None:
-    """NAME ROOT INSTANCE IMAGE [CHANGED...]"""
-    name, root, instance, image, *changed = sys.argv[1:]
+    """rollback [NAME, ROOT, INSTANCE, IMAGE, CHANGED] · branch [ROOT, NAME, IMAGE, PORTS, SOCKETS]"""
+    what, asked = sys.argv[1], json.loads(sys.argv[2])
     try:
-        with Client(name, root, instance) as client:
-            roll_back(client, image, changed).close()
+        if what == "rollback":
+            name, root, instance, image, changed = asked
+            with Client(name, root, instance) as client:
+                started = roll_back(client, image, changed)
+        else:
+            root, name, image, ports, sockets = asked
+            started = branch(root, name, image, dict(ports), sockets)
+        with started:
+            told: dict[str, Any] = {"name": started.name, "instance": started.instance}
     except ZaptraceError as error:
-        with contextlib.suppress(BrokenPipeError):
-            print(json.dumps(error.to_dict()), flush=True)
+        told = {"error": error.to_dict()}
+    with contextlib.suppress(BrokenPipeError):
+        print(json.dumps(told), flush=True)
