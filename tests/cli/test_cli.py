@@ -192,7 +192,7 @@ class TestRunOnATerminal:
         with zaptrace.terminal(
             "run", "--name", "web", "--", "sh", "-c", "sleep 60 | cat"
         ) as screen:
-            eventually(lambda: zaptrace("ps", "web").stdout.count("\n") == 4)
+            eventually(lambda: zaptrace("ps", "web").stdout.count("\n") == 5)
             facts = json.loads(zaptrace("ps", "web", "--json").stdout)
             os.kill(facts["meta"]["supervisor"], signal.SIGKILL)
             assert screen.end() == 125
