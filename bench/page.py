@@ -162,17 +162,24 @@ def _tables(results: Results, experiments: Mapping[str, Experiment]) -> Iterator
 
 def _not_measured(results: Results) -> list[str]:
     """Once for each reason, with all cases that it took."""
-    told: dict[tuple[str, str, str], list[str]] = {}
+    there: dict[str, set[str]] = {}
+    told: dict[tuple[str, str, str], dict[str, list[str]]] = {}
+    for v in (*results.samples, *results.voids):
+        there.setdefault(v.experiment, set()).add(v.case)
     for v in results.voids:
-        case = ", ".join(part for part in (v.experiment, v.case) if part and part not in NAMED)
-        cases = told.setdefault((v.system, v.why, v.said), [])
-        if case and case not in cases:
-            cases.append(case)
+        cases = told.setdefault((v.system, v.why, v.said), {}).setdefault(v.experiment, [])
+        if v.case not in cases:
+            cases.append(v.case)
     if not told:
         return []
     lines = ["## What there is no number for", ""]
-    for (system, why, said), cases in told.items():
-        lines.append(f"- {system}, {why}: {said}" + (f" ({'; '.join(cases)})" if cases else ""))
+    for (system, why, said), by in told.items():
+        where = [
+            name if there[name] <= {*cases, ""} or cases == [""] else f"{name}: {'; '.join(cases)}"
+            for name, cases in by.items()
+            if name
+        ]
+        lines.append(f"- {system}, {why}: {said}" + (f" ({', '.join(where)})" if where else ""))
     return [*lines, ""]
 
 

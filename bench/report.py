@@ -71,7 +71,7 @@ def host_of(run: dict[str, Any]) -> str:
     return (
         f"{host['cpus']} processors ({host['processor']}), {host['memory_gib']} GiB, "
         f"Linux {host['kernel']}, {host['distribution']}, Python {host['python']}, "
-        f"user {host['uid']}, nice {host.get('nice', 0)}"
+        f"user {host['uid']}{', nice ' + str(host['nice']) if 'nice' in host else ''}"
         f"{', itself in a virtual machine' if host['virtual'] else ''}"
     )
 

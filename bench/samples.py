@@ -8,6 +8,7 @@ results are one when each was read (`joined`).
 from __future__ import annotations
 
 import json
+import lzma
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 NAME = "samples.jsonl"
+PACKED = "samples.jsonl.xz"
 BASE = "native"
 
 
@@ -124,11 +126,14 @@ def write(results: Results, directory: Path) -> Path:
 
 
 def read(path: Path) -> Results:
-    """Of a file, or of a directory with one. SystemExit for what is none."""
-    path = path / NAME if path.is_dir() else path
+    """Of a file, or of a directory with one; packed (xz), too. SystemExit for what is none."""
+    if path.is_dir():
+        path = path / NAME if (path / NAME).exists() else path / PACKED
+    unpack = lzma.open if path.suffix == ".xz" else open
     results = Results()
     try:
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        with unpack(path, "rt", encoding="utf-8") as file:
+            lines = [json.loads(line) for line in file]
         for line in lines:
             match line.pop("kind"):
                 case "run":
@@ -139,7 +144,7 @@ def read(path: Path) -> Results:
                     results.voids.append(Void(**line))
         _, *more = runs = results.parts
         results.run, results.parts = _whole(runs), runs if more else []
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, lzma.LZMAError) as error:
         raise SystemExit(f"bench: {path} holds no results: {error}") from None
     return results
 

@@ -24,7 +24,7 @@ CASES = {
     "web server, 100 clients": (["web.py", "100"], 3),
     "web server, 1,000 clients": (["web.py", "1000"], 3),
     "database after pgbench": (["database.py"], 3),
-    "desktop": (["desktop.py"], 3),
+    "desktop with a browser": (["desktop.py"], 3),
     "notebook of 500 MiB": (["notebook.py", "500"], 3),
 }
 """A load (tools.load) with its arguments, and how many rounds."""

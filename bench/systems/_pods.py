@@ -10,7 +10,7 @@ from pathlib import Path
 from ..tools import ZAPTRACE, ended_well, ms
 
 Numbers = list[tuple[str, float, str]]
-_IDLE_S = 5.0
+_IDLE_S = 2.0
 
 
 def memory(pids: Sequence[int], n: int = 1) -> Numbers:

@@ -256,7 +256,9 @@ class QemuInside(Inside):
 
 class SavevmInside(QemuInside):
     def suspend(self, to: Path) -> None:
-        """A snapshot within the disk, which is then the whole state."""
+        """A snapshot within the disk, which is then the whole state; it stays stopped, or it would go on
+        until it is ended."""
+        self.machine.monitor("stop")
         said = self.machine.monitor("human-monitor-command", **{"command-line": "savevm bench"})
         if said.strip():
             raise RefusedError(f"savevm: {said.strip()}")

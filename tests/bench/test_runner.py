@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import lzma
+import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
-from bench import plots, report, samples
+from bench import explained, host, plots, report, samples
 from bench.__main__ import main
 from bench.compare import changes, told
 from bench.found import asked, experiments, systems
 from bench.page import OURS, page
 from bench.runner import Runner
 from harness.fake_bench import FakeExperiment, FakeSystem
+from harness.world import ROOT
 
 KEY = ("fake", "one", "cost")
 
@@ -121,9 +125,52 @@ def test_names_are_taken_in_their_order():
         asked(["c"], {"a": 1, "b": 2}, "thing")
 
 
+def test_cases_are_chosen_by_a_part_of_their_name():
+    for only, count in ((["on"], 3), (["two", "ne"], 3), (["two"], 0)):
+        runner = Runner({"native": FakeSystem("native", [1, 2, 3])}, rounds=3, only=only)
+        runner.run(FakeExperiment())
+        assert len(runner.results.samples) == count
+
+
+def test_results_of_several_runs_are_one(tmp_path: Path):
+    """What was measured twice has all of its rounds, each with its own base."""
+    a, _ = ran(FakeSystem("native", [1, 2]), FakeSystem("other", [2, 4]), rounds=2)
+    b, _ = ran(FakeSystem("native", [10]), FakeSystem("third", [40]), rounds=1)
+    a.results.run["commit"], b.results.run["commit"] = "aaa", "bbb"
+    whole = samples.joined([a.results, b.results])
+    assert whole.ratios(KEY, "other") == [2, 2] and whole.ratios(KEY, "third") == [4]
+    assert sorted(s.value for s in whole.of(KEY, "native")) == [1, 2, 10]
+    assert whole.systems() == ["native", "other", "third"]
+    assert [*whole.run["versions"]] == ["native", "other", "third"]
+    samples.write(whole, tmp_path)
+    assert samples.read(tmp_path) == whole
+    text = report.report(whole, {}, {}, {})
+    assert "zaptrace aaa" in text and "zaptrace bbb" in text
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    (packed / samples.PACKED).write_bytes(lzma.compress((tmp_path / samples.NAME).read_bytes()))
+    assert samples.read(packed) == whole
+
+
+def test_a_run_says_where_it_was(monkeypatch: pytest.MonkeyPatch):
+    run = Runner({}).results.run
+    assert f"nice {os.getpriority(os.PRIO_PROCESS, 0)}" in report.host_of(run)
+    if (ROOT / ".git").exists() and shutil.which("git"):
+        monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # it belongs to another user
+        assert host.facts()["commit"]
+
+
+def test_the_page_is_what_the_command_makes_of_the_results_beside_it():
+    """`python -m bench page bench/measured >docs/performance.md`."""
+    made = page(samples.read(ROOT / "bench" / "measured"), experiments(), systems())
+    assert made == (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    for path in explained.PLACE.glob("*.md"):
+        assert path.stem in (*experiments(), "profiles"), path
+
+
 def test_the_page_tells_first_where_others_are_ahead():
     runner = Runner({}, rounds=3)
-    systems = {"native": 1.0, OURS: 10.0, "rival": 5.0, "slow": 20.0}
+    systems = {"native": 1.0, OURS: 10.0, "rival": 5.0, "qemu-server": 20.0}
     runner.results.run["systems"] = [*systems]
     for name, cost in systems.items():
         for experiment, case, figure in (
@@ -133,15 +180,20 @@ def test_the_page_tells_first_where_others_are_ahead():
         ):
             sample = samples.Sample(experiment, case, name, 0, figure, "ms", cost, 0.5)
             runner.results.samples.append(sample)
-    told = page(runner.results)
+    for experiment, case in (("run_cost", "all"), ("suspend", "1 GiB"), ("suspend", "1 GiB")):
+        runner.results.voids.append(samples.Void(experiment, case, "rival", 0, "refused", "no"))
+    runner.results.voids.append(samples.Void("suspend", "desktop", "slow", 0, "late", "yet"))
+    told = page(runner.results, experiments(), {})
     first, _, rest = told.partition("\n## ")
-    assert "- getppid: rival 5 ms, we 10 ms" in first and "slow" not in first
-    assert "ten microseconds" in first
-    assert "| build | 1 | 10 | 5 | 20 |" in rest
-    assert "| 1 GiB | 1 | 10 | 5 | 20 |" in rest
+    assert "rival in 1 of 1 figures, most in getppid (5 ms, we 10 ms)" in first
+    assert "qemu-server" not in first and explained.explained("run_cost").splitlines()[0] in first
+    assert "| build, seconds, ms | 1 | 10 ×10 | 5 ×5 | 20 ×20 |" in rest
+    assert "| 1 GiB | 0.01 / 0.02 | - / - | - / - |" in rest
     assert "- getppid, zaptrace-fresh: 10 times" in rest
+    assert "- rival, refused: no (run_cost, suspend: 1 GiB)" in rest
+    assert "0 of 1 calls take at most a tenth more than natively" in rest
     del runner.results.samples[2 * 3 :]
-    assert "No rival of this run is ahead" in page(runner.results)
+    assert "No rival of this run is ahead" in page(runner.results, {}, {})
 
 
 def test_results_are_compared_and_told_by_the_command(
@@ -159,8 +211,10 @@ def test_results_are_compared_and_told_by_the_command(
         return capsys.readouterr().out
 
     assert said("compare", a, b).startswith("1 figures are in both; 0 differ")  # three each
-    assert said("page", a).startswith("# Performance\n\nNo rival")
-    for words in (["compare", a], ["page"]):
+    assert said("page", a, b).startswith("# Performance\n\nNo rival")
+    assert said("join", str(tmp_path / "c"), a, b) == f"{tmp_path}/c/report.md\n"
+    assert len(samples.read(tmp_path / "c").samples) == 6
+    for words in (["compare", a], ["page"], ["join", a]):
         monkeypatch.setattr("sys.argv", ["bench", *words])
         with pytest.raises(SystemExit, match=f"usage: python -m bench {words[0]}"):
             main()

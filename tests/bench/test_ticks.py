@@ -8,7 +8,7 @@ import pytest
 
 from bench.experiments.run_cost import parse
 from bench.experiments.suspend import Suspend
-from bench.system import LateError, Load, NotOfferedError, WrongError
+from bench.system import LateError, Load, NotOfferedError, RefusedError, WrongError
 from bench.systems.native import NativeInside
 from bench.ticks import Ticks
 from bench.tools import load as load_of
@@ -103,3 +103,40 @@ def test_what_is_missing_inside_is_said(place: Path):
     (place / "out").write_text("@missing nginx\n")
     with pytest.raises(NotOfferedError, match="nginx is not installed in it"):
         Ticks(place / "out").look()
+
+
+@pytest.mark.parametrize(
+    ("said", "error", "why"),
+    [
+        ("@missing nginx\n", NotOfferedError, "nginx is not installed in it"),
+        (
+            "ModuleNotFoundError: No module named 'resource'\n",
+            NotOfferedError,
+            "no module 'resource'",
+        ),
+        ("@failed no display\n", RefusedError, "it does not come up: no display"),
+    ],
+)
+def test_a_load_that_does_not_come_up_is_not_waited_for(
+    place: Path, said: str, error: type[Exception], why: str
+):
+    out = place / "out"
+    out.write_text(said)
+    with pytest.raises(error, match=why):
+        Ticks(out).next()
+
+
+@pytest.mark.parametrize("name", ["shell.py", "desktop.py", "notebook.py"])
+def test_a_load_of_an_application_goes_on(place: Path, name: str):
+    """Where the application is installed; else it says what is missing."""
+    argv = load_of(name, *(["4"] if name == "notebook.py" else []))
+    load = NativeInside(place).start(argv)
+    try:
+        ticks = Ticks(load.out)
+        ticks.next()
+        ticks.everything()
+        assert ticks.count >= 40
+    except NotOfferedError as missing:
+        pytest.skip(str(missing))
+    finally:
+        load.close()
