@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import shlex
 import time
 from typing import Any
@@ -11,7 +12,7 @@ import click
 from ..errors import PodError, WireTimeout
 from ..supervisor import runtime
 from ..supervisor.unreached import call_back
-from ._common import POD, as_json, connect, span, table, tell
+from ._common import POD, as_json, connect, size, span, table, tell
 from ._tell import print_json, say
 from ._which import TakesPod
 
@@ -33,8 +34,9 @@ def command(pod: str | None, all_: bool, stats: bool, as_json: bool) -> None:
     zaptrace ps --stats web    what it stopped for since it was started or restored here, and how often
     zaptrace ps --json         the same for programs
 
-    What programs of POD asked for and no pod has (io_uring, ptrace, namespaces) is answered with an
-    error on purpose; below the processes it is said how often, and whom.
+    Below the processes of POD it is said how much they have in memory, how many are attached, and which
+    image was the last. What programs of POD asked for and no pod has (io_uring, ptrace, namespaces) is
+    answered with an error on purpose; it is said how often, and whom.
     """
     if stats:
         if pod is None:
@@ -122,17 +124,33 @@ def _one(pod: str, as_json: bool) -> None:
     with connect(pod) as client:
         facts = client.call("status", processes=True)
     processes = facts["processes"]
+    memory = sum(map(_resident, processes))
     if as_json:
-        print_json({k: v for k, v in facts.items() if k not in ("v", "id", "ok")})
+        told = {k: v for k, v in facts.items() if k not in ("v", "id", "ok")}
+        print_json(told | {"memory": memory})
         return
     rows = [
         (p["vpid"], p["rpid"], p["ppid"], p["state"], _count(p.get("threads")), p["comm"])
         for p in processes
     ]
     table(("VPID", "RPID", "PPID", "STATE", "THREADS", "NAME"), rows)
+    last = (facts.get("images") or {}).get("last") or facts["meta"].get("last_image")
+    tell(
+        f"{size(memory)} in memory, {_since(facts['meta'])} old, {facts['attached']} attached, "
+        + (f"last image {last}" if last else "no image yet")
+    )
     for one in facts.get("answered", ()):
         times = "once" if one["times"] == 1 else f"{one['times']} times"
         tell(f"answered {one['errno']}: {one['name']} {times} ({one['who']})")
+
+
+def _resident(process: dict[str, Any]) -> int:
+    """Bytes that it has in memory; what is shared counts for each."""
+    try:
+        with open(f"/proc/{process['rpid']}/statm", "rb") as file:
+            return int(file.read().split()[1]) * mmap.PAGESIZE
+    except (OSError, ValueError, IndexError):  # it has ended
+        return 0
 
 
 def _stats(pod: str, as_json: bool) -> None:
