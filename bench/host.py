@@ -13,7 +13,6 @@ from typing import Any
 
 from .tools import ROOT
 
-
 COMMIT = "ZAPTRACE_BENCH_COMMIT"
 
 
