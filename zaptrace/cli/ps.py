@@ -134,14 +134,19 @@ def _one(pod: str, as_json: bool) -> None:
         for p in processes
     ]
     table(("VPID", "RPID", "PPID", "STATE", "THREADS", "NAME"), rows)
+    if processes:
+        _about(facts, memory)
+    for one in facts.get("answered", ()):
+        times = "once" if one["times"] == 1 else f"{one['times']} times"
+        tell(f"answered {one['errno']}: {one['name']} {times} ({one['who']})")
+
+
+def _about(facts: dict[str, Any], memory: int) -> None:
     last = (facts.get("images") or {}).get("last") or facts["meta"].get("last_image")
     tell(
         f"{size(memory)} in memory, {_since(facts['meta'])} old, {facts['attached']} attached, "
         + (f"last image {last}" if last else "no image yet")
     )
-    for one in facts.get("answered", ()):
-        times = "once" if one["times"] == 1 else f"{one['times']} times"
-        tell(f"answered {one['errno']}: {one['name']} {times} ({one['who']})")
 
 
 def _resident(process: dict[str, Any]) -> int:
