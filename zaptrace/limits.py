@@ -7,8 +7,8 @@ beside the bytes of strings, so that no budget here is over 256 MiB.
 
 What large pods make, counted (tests/test_limits.py counts again):
 
-    1 mapping of a process        29 values      60,000 of them: 1,740,000
-    1 open file, with its entry   60 values      10,000 of them:   600,000
+    1 mapping of a process        31 values      60,000 of them: 1,860,000
+    1 open file, with its entry   62 values      10,000 of them:   620,000
     1 small process of a thread   1,100 values    1,000 of them: 1,100,000
     1 part in the manifest        10 values      20,000 of them:   200,000
 """

@@ -46,6 +46,7 @@ bool zt_looker_is_possible(void)
 /* In our memory, with the tracer's thread-local storage, beside it: calls that cannot fail, and nothing else. */
 static int hold(void *supervisor)
 {
+    prctl(PR_SET_NAME, "zaptrace-holder");
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != (pid_t)(intptr_t)supervisor) /* it ended before that */
         syscall(SYS_exit, 0);

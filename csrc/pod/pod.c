@@ -269,10 +269,8 @@ zt_rpid zt_pod_real(zt_pod *pod, int32_t virtual_id)
     zt_rpid rpid = zt_idtable_to_real(&pod->ids, (zt_vpid){virtual_id});
     if (!rpid.n || zt_pod_task(pod, rpid.n) || zt_pod_process(pod, rpid))
         return rpid;
-    if (is_zombie_of_ours(pod, rpid) || is_group_of_ours(pod, rpid))
-        return rpid;
-    zt_idtable_drop(&pod->ids, (zt_vpid){virtual_id});
-    return none;
+    /* It stays in the table: the kernel may have told its parent of it, and we not yet (zt_wait4_exit). */
+    return is_zombie_of_ours(pod, rpid) || is_group_of_ours(pod, rpid) ? rpid : none;
 }
 
 zt_vpid zt_pod_virtual(zt_pod *pod, int32_t real_id)

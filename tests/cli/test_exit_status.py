@@ -127,7 +127,8 @@ def test_a_restore_beside_the_pod_itself(zaptrace: Shell, tmp_path: Path) -> Non
         "open(sys.argv[1], 'w'); time.sleep(60)"
     )
     there = tmp_path / "there"
-    argv = ("python3", "-c", listens, str(there), str(free_port()))
+    port = str(free_port())
+    argv = ("python3", "-c", listens, str(there), port)
     assert zaptrace("run", "-d", "--name", "web", "--", *argv).returncode == 0
     eventually(there.exists)
     image = str(tmp_path / "web.zap")
@@ -136,4 +137,5 @@ def test_a_restore_beside_the_pod_itself(zaptrace: Shell, tmp_path: Path) -> Non
     assert done.returncode == 125
     first, *rest = done.stderr.splitlines()
     assert first == "zaptrace: cannot restore pod 'web-2': what it needs is taken here"
+    assert f"127.0.0.1:{port}" in done.stderr and "--port OLD=NEW" in done.stderr
     assert rest[-1] == "  changed  nothing; what was made of the pod is gone again"

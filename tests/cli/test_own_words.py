@@ -38,3 +38,15 @@ def test_a_program_is_not_told_of_it(zaptrace: Shell, tmp_path: Path) -> None:
     assert (
         zaptrace("-q", "-v", "--log-file", str(tmp_path / "x"), "run", "--", "env").stdout == plain
     )
+
+
+def test_quiet_is_without_a_bar(zaptrace: Shell, tmp_path: Path) -> None:
+    """On a terminal, where there is one."""
+    assert zaptrace("run", "-d", "--name", "web", "--", "sleep", "600").returncode == 0
+    zaptrace.env["TERM"] = "xterm"
+    for quiet in ((), ("-q",)):
+        to = ("--to", str(tmp_path / "web.zap"), "--overwrite")
+        with zaptrace.terminal(*quiet, "checkpoint", "web", *to) as screen:
+            assert screen.end() == 0
+            assert b"web.zap: 1 process, 1 thread, " in screen.shown
+            assert (b"checkpoint web" in screen.shown) == (not quiet)

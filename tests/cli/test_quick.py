@@ -38,7 +38,7 @@ LOADED_BY_RUN = LOADED_BY_HELP | {
     *(
         f"zaptrace.supervisor.{name}"
         for name in (
-            *("control", "control_socket", "end_record", "engine", "making", "own_process"),
+            *("control", "control_socket", "end_record", "engine", "kept", "making", "own_process"),
             *("runtime", "starter", "stopping", "stream", "supervisor", "workers"),
         )
     ),
@@ -97,7 +97,7 @@ class TestWhatIsLoaded:
         modules = loaded(root, **env)
         assert ours(modules) == LOADED_BY_HELP | {
             *("zaptrace.errors", "zaptrace.limits", "zaptrace.record", "zaptrace.text"),
-            *("zaptrace.supervisor", "zaptrace.supervisor.runtime"),
+            *("zaptrace.supervisor", "zaptrace.supervisor.runtime", "zaptrace.supervisor.kept"),
             *("zaptrace.linux", "zaptrace.linux.private", "zaptrace.linux.records"),
         }
         assert not modules & (TOO_MUCH | {"socket"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import sys
 from pathlib import Path
@@ -57,6 +58,7 @@ def test_the_latest_pod(three: Shell, tmp_path: Path) -> None:
     assert three("checkpoint", "--to", str(image), "--latest").returncode == 0
     assert json.loads(three("show", "--latest", "--json").stdout)["pod"]["name"] == "three"
     assert json.loads(three("ps", "--latest", "--json").stdout)["name"] == "three"
+    assert f"image {image} can be restored" in three("check", "--latest").stdout
     assert three("signal", "--latest", "TERM").returncode == 0
     assert three("wait", "--latest").stdout == "three was ended by signal 15\n"
     assert three("stop", "--latest").stdout == "two was ended by signal 15\n"
@@ -175,3 +177,21 @@ def test_what_was_on_a_terminal_is_shown_when_asked_for(zaptrace: Shell, tmp_pat
     secret = b"a secret".hex()
     assert secret not in zaptrace("show", image, "--json").stdout
     assert secret in zaptrace("show", image, "--json", "--scrollback").stdout
+
+
+def test_one_whose_socket_was_removed_is_found(zaptrace: Shell) -> None:
+    """By name and by ps; where its supervisor cannot be found any more, ps says so."""
+    assert zaptrace("run", "-d", "--name", "web", *SLEEP).returncode == 0
+    pid = runtime.supervisor_pid(zaptrace.root / "web")
+    shutil.rmtree(zaptrace.root / "web")
+    assert "running" in zaptrace("ps").stdout
+    shutil.rmtree(zaptrace.root / "web")
+    assert zaptrace("exec", "web", "--", "echo", "here").stdout == "here\n"
+    shutil.rmtree(zaptrace.root / "web")
+    with runtime._locked(zaptrace.root):  # so nobody makes anything there
+        done = zaptrace("ps", "--json")
+        assert [(one["name"], one["state"]) for one in json.loads(done.stdout)] == [
+            ("web", "unreachable")
+        ]
+        assert f"kill {pid} ends it" in zaptrace("ps").stderr
+    assert zaptrace("stop", "web").returncode == 0

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 from zaptrace.cancel import Cancel
 from zaptrace.errors import Cancelled, HostError, UnsupportedResource, ZaptraceError
 from zaptrace.pod.stdio import Stdio
-from zaptrace.supervisor import starter, supervisor
+from zaptrace.supervisor import kept, starter, supervisor
 from zaptrace.supervisor.engine import Engine
 
 
@@ -258,6 +258,8 @@ def linger(argv: list[str], cancel: Cancel) -> None:
 
 def main() -> None:
     """A supervisor with a fake pod."""
+    if usual := os.environ.get("FAKE_USUAL_ROOT"):
+        kept.usual_root = lambda: usual
     supervisor.main(FakeEngine())
 
 

@@ -390,7 +390,8 @@ def words_of(pid: int) -> list[str]:
 
 
 def is_heir(pid: int) -> bool:
-    """It removes the System V objects of a pod whose supervisor is killed; then it ends."""
+    """It removes the System V objects of a pod whose supervisor is killed, or holds what its calls
+    wait for until its processes are killed; then it ends."""
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/comm").read_text() == "zaptrace-heir\n"
+        return Path(f"/proc/{pid}/comm").read_text() in ("zaptrace-heir\n", "zaptrace-holder\n")
     return False

@@ -11,7 +11,7 @@ from typing import IO
 
 from ..errors import PodError
 from ..linux import private
-from ..supervisor import runtime
+from ..supervisor import kept, runtime
 from ..supervisor.control import Client
 from ..supervisor.logs import follow, old_one
 
@@ -40,10 +40,10 @@ def written(client: Client, to_the_end: bool = False) -> Generator[bytes]:
 
 def _opened(client: Client) -> tuple[Path, IO[bytes]]:
     past = client.past()
-    live = Path(client.path, "log")
-    kept = runtime.ended_log(client.name, os.fspath(client.root))
-    for log in (kept, live) if past else (live, kept):
-        if log is kept and past is None and client.past() is None:
+    live = Path(kept.live_log(client.path))
+    ended = runtime.ended_log(client.name, os.fspath(client.root))
+    for log in (ended, live) if past else (live, ended):
+        if log is ended and past is None and client.past() is None:
             continue  # of an earlier pod of that name
         with contextlib.suppress(FileNotFoundError):
             return log, _open(log)

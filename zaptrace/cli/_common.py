@@ -12,6 +12,7 @@ import click
 from ..errors import PodError
 from ..supervisor import runtime
 from ..text import shown
+from ._tell import Words
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -135,6 +136,11 @@ def tell(text: str) -> None:
     click.echo(shown(text))
 
 
+def several(count: int, of: str, more: str = "") -> str:
+    """1 process, 2 processes."""
+    return f"{count} {of if count == 1 else more or f'{of}s'}"
+
+
 def size(count: float) -> str:
     """Bytes for people: 512 B, 1.5 MiB."""
     for unit in ("B", "KiB", "MiB", "GiB"):
@@ -177,11 +183,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
 @contextlib.contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A function that shows progress messages: a bar on a terminal, silent otherwise.
+    """A function that shows progress messages: a bar on a terminal, silent otherwise and with -q.
 
     It understands `step` or `phase` (what is done now), `done`/`sent`/`bytes` and `total`.
     """
-    if not sys.stderr.isatty():
+    if Words.quiet or not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich import progress as rich

@@ -13,6 +13,7 @@ from ..text import shown
 from ._common import POD, allow_changed, as_json, connect, size, span
 from ._tell import print_json
 from ._topics import topic_of
+from ._which import TakesImage
 
 _COMMAND = "zaptrace.check.command"
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class _Check(click.Command):
+class _Check(TakesImage):
     """Keeps what is behind `--` apart: it is a command line, and no pod."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -60,6 +61,7 @@ def command(
     zaptrace check web         would a checkpoint of this pod work? It is frozen for a moment.
     zaptrace check web.zap     would a restore of this image work here? Nothing is made.
     zaptrace check job.images  the same, of the newest good one of a job's images
+    zaptrace check --latest    the same, of the image that was made last
     zaptrace check -- ./serve  runs that for a moment: could it be carried?
 
     A no says because of what, what that costs you, and what to do. Files that the pod wrote to and

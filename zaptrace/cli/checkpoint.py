@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ._common import OUTSIDE, POD, as_json, connect, progress_bar, size, span, tell
+from ._common import OUTSIDE, POD, as_json, connect, progress_bar, several, size, span, tell
 from ._tell import print_json
 from ._which import TakesPod
 
@@ -76,8 +76,9 @@ def command(
         print_json({"pod": pod, "image": to, "then": then, **report})
         return
     tell(
-        f"{to}: {report.get('processes')} processes, {report.get('threads')} threads, "
-        f"{_sizes(report)}; downtime {span(report.get('downtime_s') or 0.0)}"
+        f"{to}: {several(report['processes'], 'process', 'processes')}, "
+        f"{several(report['threads'], 'thread')}, {_sizes(report)}; "
+        f"downtime {span(report.get('downtime_s') or 0.0)}"
         + ("; the pod was stopped" if then == "stop" else "")
     )
 

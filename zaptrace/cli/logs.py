@@ -14,7 +14,7 @@ import click
 
 from ..errors import HostError, PodError
 from ..linux import private
-from ..supervisor import runtime
+from ..supervisor import kept, runtime
 from ..supervisor.logs import follow as follow_log
 from ..supervisor.logs import offset_at, old_one
 from ._common import POD, connect
@@ -56,7 +56,7 @@ def command(pod: str, follow: bool, lines: int | None, since: float | None) -> N
                 )
             _scrollback(pod, lines)
             return
-        log, alive = path / "log", True
+        log, alive = Path(kept.live_log(path)), True
     else:
         log, alive = runtime.ended_log(pod, base), False
     try:

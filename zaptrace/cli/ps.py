@@ -10,8 +10,9 @@ import click
 
 from ..errors import PodError, WireTimeout
 from ..supervisor import runtime
+from ..supervisor.unreached import call_back
 from ._common import POD, as_json, connect, span, table, tell
-from ._tell import print_json
+from ._tell import print_json, say
 from ._which import TakesPod
 
 _PATIENCE_S = 3.0
@@ -43,7 +44,9 @@ def command(pod: str | None, all_: bool, stats: bool, as_json: bool) -> None:
     if pod is not None:
         _one(pod, as_json)
         return
+    lost = call_back(runtime.root())
     found = [facts for name in runtime.pods(runtime.root()) if (facts := _facts(name, as_json))]
+    found += [_lost(name, pid) for name, pid in lost]
     ended = _ended(found) if all_ else []
     if as_json:
         print_json(found + ended)
@@ -52,7 +55,7 @@ def command(pod: str | None, all_: bool, stats: bool, as_json: bool) -> None:
         (
             facts["name"],
             facts["state"],
-            span(time.time() - facts["meta"].get("started", time.time())),
+            _since(facts["meta"]),
             facts["meta"].get("stdio", "")
             + (f" ({facts['attached']} attached)" if facts.get("attached") else ""),
             facts["meta"].get("supervisor", ""),
@@ -72,6 +75,19 @@ def command(pod: str | None, all_: bool, stats: bool, as_json: bool) -> None:
         for past in ended
     ]
     table(("NAME", "STATE", "SINCE", "STDIO", "SUPERVISOR", "COMMAND"), rows)
+    for name, pid in lost:
+        say(
+            f"pod {name} runs, and what it is found by was removed; its supervisor cannot make that again"
+            f" now: does another pod have its name? kill {pid} ends it, and its pod"
+        )
+
+
+def _lost(name: str, pid: int) -> dict[str, Any]:
+    return {"name": name, "state": "unreachable", "meta": {"supervisor": pid}, "attached": 0}
+
+
+def _since(meta: dict[str, Any]) -> str:
+    return span(time.time() - meta["started"]) if "started" in meta else ""
 
 
 def _ended(running: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..resources.memory.runs import unpack
-from ._common import IMAGE, as_json, size, tell
+from ._common import IMAGE, as_json, several, size, tell
 from ._tell import print_json
 from ._which import TakesImage
 
@@ -74,7 +74,8 @@ def _facts(image: Image) -> None:
     codecs = sorted({part.codec for part in image.parts.values() if part.codec})
     rows = {
         "image": f"{image.directory}, format {manifest.get('format')}, verified",
-        "pod": f"{pod.get('name')}: {pod.get('processes')} processes, {pod.get('threads')} threads",
+        "pod": f"{pod.get('name')}: {several(pod.get('processes') or 0, 'process', 'processes')}, "
+        + several(pod.get("threads") or 0, "thread"),
         "created": time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(manifest.get("created"))),
         "host": f"{host.get('node')}, Linux {host.get('kernel')}, {host.get('machine')}",
         "size": size(stored)

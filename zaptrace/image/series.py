@@ -125,7 +125,7 @@ class Series:
                 f"the job in {self.path} runs already",
                 needed="that nobody runs it, for there is one set of results",
                 found=self._who(),
-                do="wait for that one, or end it: zaptrace stop",
+                do=f"wait for that one, or end it: zaptrace stop {self._holder().get('pod', '--all')}",
                 changed="nothing",
             ) from None
         except OSError as error:
@@ -155,10 +155,12 @@ class Series:
         return int(found["after"]) if found else 0
 
     def _who(self) -> str:
-        who: dict[str, Any] = records.read(os.path.join(self.path, _LOCK), _WHO, _WHO) or {}
-        if not who:
+        if not (who := self._holder()):
             return "somebody holds its lock"
         return f"pod {who['pod']} on host {who['host']}, supervisor {who['supervisor']}"
+
+    def _holder(self) -> dict[str, Any]:
+        return records.read(os.path.join(self.path, _LOCK), _WHO, _WHO) or {}
 
     def _unusable(self, error: OSError) -> ImageError:
         return ImageError(

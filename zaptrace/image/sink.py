@@ -312,8 +312,9 @@ class DirectorySink:
             remedy = {
                 errno.ENOSPC: f"free some space there, choose another path, or {pack}",
                 errno.EDQUOT: f"free some of your quota, choose another path, or {pack}",
-                errno.ENOENT: f"make the directory {os.path.dirname(self.path)} first",
             }
+            if not os.path.isdir(os.path.dirname(self.path)):
+                remedy[errno.ENOENT] = f"make the directory {os.path.dirname(self.path)} first"
             raise ImageError(
                 f"cannot write the image {self.path}",
                 needed=f"a directory {os.path.dirname(self.path)} to write it to",

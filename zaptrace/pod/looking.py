@@ -11,11 +11,7 @@ import os
 import threading
 
 from ..errors import HostError, start_thread
-from ..linux.native import lib
-
-TYPE_CHECKING = False  # as typing's, which takes long to load
-if TYPE_CHECKING:
-    from ..linux.native import Handle
+from ..linux.native import Handle, lib
 
 
 def begin(handle: Handle, name: str) -> threading.Thread | None:

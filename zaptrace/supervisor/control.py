@@ -69,7 +69,7 @@ from ..errors import Cancelled, NoSuchPod, PodError, WireError, WireTimeout, Zap
 from ..limits import CONTROL, STREAM
 from ..linux import private
 from ..record import Record, field
-from . import runtime
+from . import own_process, runtime
 from .stream import Stream
 
 TYPE_CHECKING = False  # as typing's, which takes long to load
@@ -189,13 +189,17 @@ class Client:
             with contextlib.ExitStack() as stack:
                 sock = stack.enter_context(socket.socket(socket.AF_UNIX))
                 sock.setblocking(False)
-                with contextlib.suppress(
-                    BlockingIOError, ConnectionRefusedError, FileNotFoundError
-                ):
+                try:
                     sock.connect(f"{self.path}/control.sock")
                     stack.pop_all()
                     self._connected = Stream(sock)
                     return self._connected
+                except FileNotFoundError:  # not there yet, or not any more
+                    if (pid := runtime.supervisor_pid(self.path)) is not None:
+                        with contextlib.suppress(OSError):
+                            os.kill(pid, own_process.SOUGHT)
+                except (BlockingIOError, ConnectionRefusedError):
+                    pass
             self._refuse_silence(deadline)
             time.sleep(_AGAIN_S)
         return self._connected

@@ -7,6 +7,7 @@ where there is no descriptor to let one in, it is tried again a second later.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import resource
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _BACKLOG = 64
 _DEAF_S = 1.0
+_LOOK_S = 0.1
 _HELD = 4 * CONTROL.bytes
 """Bytes of messages that are not whole yet, of all clients together."""
 _LINGER_S = 1.0
@@ -81,11 +83,15 @@ class ControlSocket:
         path: StrPath,
         lost: Callable[[bytes], None],
         before: Callable[[], object] = lambda: None,
+        make_place: Callable[[], object] = lambda: None,
     ) -> None:
         """Bind at `path`; `lost(client)` is called for one that went away.
 
-        `before()` is called before the first is let in, again later if it fails for want of files.
+        `before()` is called before the first is let in, again later if it fails for want of files, and
+        `make_place()` when what is at `path` is ours no more, before we bind there again.
         """
+        self._path = path
+        self._make_place = make_place
         self._lost = lost
         self._before: Callable[[], object] | None = before
         self._waiting: dict[tuple[bytes, int], Request] = {}
@@ -95,11 +101,43 @@ class ControlSocket:
         self._numbers = itertools.count(1)
         self._deaf_until = 0.0
         self._said_at = 0.0
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.setblocking(False)
-        self._listener.bind(os.fspath(path))
-        os.chmod(path, 0o600)
-        self._listener.listen(_BACKLOG)
+        self._look_at = time.monotonic() + _LOOK_S
+        self._listener = self._listen()
+
+    def _listen(self) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listener.setblocking(False)
+            listener.bind(os.fspath(self._path))
+            os.chmod(self._path, 0o600)
+            listener.listen(_BACKLOG)
+            self._file = os.lstat(self._path)
+        except BaseException:
+            listener.close()
+            raise
+        return listener
+
+    def _look(self) -> None:
+        """Is it there still? Looked at when there is something to do: who misses us sends SIGCONT."""
+        if time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + _LOOK_S
+        try:
+            if os.path.samestat(os.lstat(self._path), self._file):
+                return
+        except OSError:
+            pass
+        try:
+            self._make_place()
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path)
+            fresh = self._listen()
+        except (OSError, ZaptraceError) as error:
+            self._say("nobody can find us, and the socket cannot be made again: %s", error)
+        else:
+            self._listener.close()
+            self._listener = fresh
+            log.warning("the control socket was taken away, and is there again")
 
     def poller(self) -> Poller:
         """A new poller that wakes when there may be requests, or room for answers."""
@@ -204,6 +242,7 @@ class ControlSocket:
 
     def beat(self) -> float | None:
         """Send beats, if it is time; in how many seconds to call again, None when nobody waits."""
+        self._look()
         deaf = self._deaf_for()
         if not self._waiting:
             return deaf if deaf > 0 else None

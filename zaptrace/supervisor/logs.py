@@ -139,6 +139,10 @@ class PodLog:
         gap = f"\n[zaptrace: {self._lost} bytes could not be written here]\n" if self._lost else ""
         view = memoryview(gap.encode() + data)
         try:
+            if not os.fstat(self._file).st_nlink:  # somebody has removed it
+                fresh = self._open()
+                os.close(self._file)
+                self._file, self._size, self._noted = fresh, 0, (0.0, 0)
             while view:
                 written = os.write(self._file, view)
                 self._size += written

@@ -88,7 +88,8 @@ class Making:
                 stage="RESUME",
                 needed=error.needed,
                 found=error.found or error.what,
-                do="end what holds them, perhaps the pod itself (zaptrace ps), then restore it again",
+                do="end what holds them, perhaps the pod itself (zaptrace ps), then restore it again;"
+                " one beside it listens elsewhere: --port OLD=NEW, --socket OLD=NEW",
                 changed="nothing; what was made of the pod is gone again",
             ) from error
 

@@ -29,9 +29,13 @@ OTHERS = (
 sends it to all processes that it finds."""
 
 
+SOUGHT = signal.SIGCONT
+"""Somebody looks for a supervisor, and does not find it (unreached.py)."""
+
+
 def watch_signals(heard: Callable[[int], object]) -> None:
     """Have `heard` called with each of them that comes, in the main thread."""
-    for number in (*ENDING, *OTHERS):
+    for number in (*ENDING, *OTHERS, SOUGHT):
         # What our starter ignores (nohup, background jobs) the pod is to inherit.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda n, _: heard(n))

@@ -1,19 +1,22 @@
 """The runtime directory: where the pods of one user on one host can be found.
 
-    $ZAPTRACE_RUNTIME_DIR, else $XDG_RUNTIME_DIR/zaptrace, else /tmp/zaptrace-<uid>   (0700, ours)
+    $ZAPTRACE_RUNTIME_DIR, else /tmp/zaptrace-<uid>   (0700, ours)
     ├── .lock              held (flock) while an entry is made or cleaned away
-    ├── .ended/            what is left of pods that ended: <name>.json, <name>.log
+    ├── .ended/            what is left of pods that ended, unless that is elsewhere: see kept.py
     ├── .<anything>        not pods; other parts of zaptrace may keep theirs here (staged images)
     └── <pod>/             one live pod; its supervisor holds the flock on `lock`
         ├── lock           whoever holds it is alive: a pid could be another's by now
         ├── pid            of the supervisor
         ├── meta           JSON: what was started, by whom, when
         ├── control.sock   see control.py
-        ├── log, log.old   what a detached pod wrote to stdout and stderr, see logs.py; when: *.times
+        ├── log, log.old   what a detached pod wrote, see logs.py; or elsewhere: see kept.py
         └── supervisor.log what the supervisor has to say
 
 Nobody cleans up after a SIGKILL, so whoever looks does: an entry whose lock is free is stale and is
-removed by the next `claim` or `pods`. Lock order: `.lock` before any pod's `lock`.
+removed by the next `claim` or `pods`. A supervisor whose entry was taken away makes it again.
+
+Not $XDG_RUNTIME_DIR: that goes with the last session of a user, and cron has none.
+Lock order: `.lock` before any pod's `lock`.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from ..errors import HostError, NoSuchPod, PodError, ZaptraceError
 from ..linux import private, records
 from ..record import Record
 from ..text import as_json, close_to
+from . import kept
 
 TYPE_CHECKING = False  # as typing's, which takes long to load
 if TYPE_CHECKING:
@@ -62,9 +66,6 @@ _OUTCOME: dict[str, records.Check] = {
     "meta": records.is_map,
     "written": records.is_time,
 }
-_ENDED_KEPT = 32
-_LOGS = ("", ".old", ".times", ".old.times")
-_KEPT = (".json", *(f".log{suffix}" for suffix in _LOGS))
 _PID_BYTES = 64
 _TIDY_S = 5.0
 _LOCK_S = 60.0
@@ -94,9 +95,9 @@ def place(path: StrPath | None = None) -> str:
 def _wanted_root() -> str:
     if given := os.environ.get("ZAPTRACE_RUNTIME_DIR"):
         return os.path.abspath(given)
-    if (xdg := os.environ.get("XDG_RUNTIME_DIR")) and os.access(xdg, os.W_OK):
+    if not os.access("/tmp", os.W_OK) and (xdg := os.environ.get("XDG_RUNTIME_DIR")):
         return os.path.join(xdg, "zaptrace")
-    return f"/tmp/zaptrace-{os.geteuid()}"
+    return kept.usual_root()
 
 
 def check_name(name: str) -> str:
@@ -157,18 +158,32 @@ class PodDir(Record):
         """
         base = os.path.dirname(self.path)
         with _locked(base):
-            kept = os.path.join(base, ".ended")
-            private.refuse_link(kept)
-            private.make_directory(kept)
-            record = os.path.join(kept, f"{self.name}.json")
+            place = kept.directory(base)
+            private.refuse_link(place)
+            private.make_directory(place)
+            record = os.path.join(place, f"{self.name}.json")
             with _whole(record) as beside:  # first: if there is no room, the log stays, too
                 _write_json(beside, ended)
-                for suffix in _LOGS:
-                    log = os.path.join(kept, f"{self.name}.log{suffix}")
-                    _unlink(log)
-                    with contextlib.suppress(FileNotFoundError):
-                        os.rename(self.file(f"log{suffix}"), log)
-            _prune(kept)
+                kept.keep_log(self.path)
+            kept.prune(place)
+
+    def again(self, meta: dict[str, Any]) -> None:
+        """Make what was taken away of it; PodError when another pod has its name by now."""
+        base, lock = place(os.path.dirname(self.path)), self.file("lock")
+        with _as_host_error(f"cannot be found again: pod {self.name!r}"), _locked(base):
+            if not os.path.exists(lock) or not os.path.samestat(
+                os.stat(lock), os.fstat(self.lock_fd)
+            ):
+                if is_alive(self.path):
+                    raise PodError(f"another pod is called {self.name!r} by now")
+                private.make_directory(self.path)
+                fresh = private.open_file(lock, os.O_RDWR)
+                _take(fresh, lock)
+                os.close(self.lock_fd)
+                self.lock_fd = fresh
+            private.write(self.file("pid"), f"{os.getpid()}\n")
+        if meta:
+            self.write_meta(meta)
 
     def release(self) -> None:
         """Remove the entry."""
@@ -334,6 +349,10 @@ def find(name: str, base: StrPath) -> str:
     private.refuse_link(path)
     if is_running(path):
         return path
+    from .unreached import call_back
+
+    if not call_back(base, name) and is_running(path):
+        return path
     others = pods(base)
     past, close = ended(name, base), close_to(name, others)
     raise NoSuchPod(
@@ -352,26 +371,24 @@ def read_meta(path: StrPath) -> dict[str, Any]:
 
 def ended(name: str, base: StrPath) -> dict[str, Any] | None:
     """How the last pod of that name ended (see supervisor.Outcome), if that is still known."""
-    path = os.path.join(base, ".ended", f"{name}.json")
+    path = os.path.join(kept.directory(base), f"{name}.json")
     return records.read(path, _OUTCOME, needed=("how",))
 
 
 def ended_names(base: StrPath) -> list[str]:
     """The pods of which it is known how they ended, sorted; others of these names may run."""
     with contextlib.suppress(FileNotFoundError):
-        kept = os.listdir(os.path.join(base, ".ended"))
-        stems = (name.removesuffix(".json") for name in kept if name.endswith(".json"))
+        there = os.listdir(kept.directory(base))
+        stems = (name.removesuffix(".json") for name in there if name.endswith(".json"))
         return sorted(filter(_is_name, stems))
     return []
 
 
 def forget_ended(names: list[str], base: StrPath) -> None:
     """Remove what is left of these pods, which have ended; others of these names may run."""
-    kept = os.path.join(base, ".ended")
     with _locked(base):
         for name in names:
-            for suffix in _KEPT:
-                _unlink(os.path.join(kept, check_name(name)) + suffix)
+            kept.forget(kept.directory(base), check_name(name))
 
 
 def ended_meta(past: dict[str, Any]) -> dict[str, Any]:
@@ -384,7 +401,7 @@ def ended_log(name: str, base: StrPath) -> Path:
     """Where the log of the last ended pod of that name is, if it had one."""
     from pathlib import Path
 
-    return Path(base) / ".ended" / f"{name}.log"
+    return Path(kept.directory(base), f"{name}.log")
 
 
 def describe_end(outcome: dict[str, Any]) -> str:
@@ -432,6 +449,7 @@ def _locked(base: StrPath) -> Iterator[None]:
 
 
 def _remove(entry: str) -> None:
+    kept.drop_log(entry)
     try:
         for name in os.listdir(entry):
             os.unlink(os.path.join(entry, name))
@@ -461,26 +479,6 @@ def _take(fd: int, path: str) -> None:
     )
 
 
-def _prune(kept: str) -> None:
-    names = os.listdir(kept)
-    for name in names:  # of one that was killed while it wrote, under our lock
-        if name.startswith(".") and ".json." in name:
-            _unlink(os.path.join(kept, name))
-    records = [name for name in names if name.endswith(".json") and not name.startswith(".")]
-    if len(records) <= _ENDED_KEPT:
-        return
-    records.sort(key=lambda name: os.stat(os.path.join(kept, name)).st_mtime, reverse=True)
-    for name in records[_ENDED_KEPT:]:
-        stem = os.path.join(kept, name.removesuffix(".json"))
-        for suffix in _KEPT:
-            _unlink(stem + suffix)
-
-
-def _unlink(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-
-
 @contextlib.contextmanager
 def _whole(path: str) -> Iterator[str]:
     """What is written beside it, and is in its place after the block: no reader sees half of it."""
@@ -490,7 +488,7 @@ def _whole(path: str) -> Iterator[str]:
         yield beside
         os.rename(beside, path)
     except OSError:
-        _unlink(beside)
+        kept.unlink(beside)
         raise
 
 

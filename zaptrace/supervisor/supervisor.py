@@ -25,7 +25,7 @@ import time
 
 from ..errors import PodError, ZaptraceError, start_thread
 from ..log import log, unforeseen
-from . import control, own_process, runtime, starter
+from . import control, kept, own_process, runtime, starter
 from .control import Outcome
 from .control_socket import ControlSocket
 from .end_record import EndRecord
@@ -110,15 +110,18 @@ class Supervisor:
                 from .keeper import Keeper
 
                 self.keeper = Keeper.of_job(self)
-            self.entry = claim(self.job, self.engine)
-            self.workers = Workers(self.entry.name)
+            self.entry = entry = claim(self.job, self.engine)
+            self.workers = Workers(entry.name)
             own_log = self.entry.file("supervisor.log")
             own_process.known_as(self.entry.name, own_log, self.job.own_log)
             self.control_socket = ControlSocket(
-                self.entry.file("control.sock"), self._lost, self._before_clients
+                entry.file("control.sock"),
+                self._lost,
+                self._before_clients,
+                lambda: entry.again(self.meta),
             )
             own_process.watch_signals(lambda n: self.workers.post(lambda: self._heard(n)))
-            self.making = Making(self.job, self.engine, self.entry.file("log"))
+            self.making = Making(self.job, self.engine, kept.live_log(self.entry.path))
             if self.keeper is not None:
                 self.making.leave_fd = self.keeper.leave_fd
             self.making.prepare()
@@ -224,7 +227,8 @@ class Supervisor:
             if not self._done:
                 self._beat()
         if self.outcome is not None:
-            self._close()
+            log.info("ended: %s", self.outcome)
+            self._leave()
 
     def _beat(self) -> None:
         """Show who waits for an answer that we are there; starters too."""
@@ -456,12 +460,8 @@ class Supervisor:
             self.viewers.feed()
             self.viewers.end(self.outcome)
 
-    def _close(self) -> None:
-        """Record how it ended, tell who waits, and leave nothing behind."""
-        log.info("ended: %s", self.outcome)
-        self._leave()
-
     def _leave(self, **patience: float) -> None:
+        """Record how it ended, tell who waits, and leave nothing behind."""
         assert self.outcome is not None and self.entry is not None
         with contextlib.suppress(Exception):
             self.pod.close(**patience)

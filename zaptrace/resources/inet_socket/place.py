@@ -96,8 +96,10 @@ def place(
             bind_it(state, sock)
         except OSError as error:
             may_move = state.status in MOVABLE and joiner.may_move(state, at_last)
-            if error.errno != errno.EADDRINUSE or not may_move:
+            if error.errno != errno.EADDRINUSE:
                 raise
+            if not may_move:
+                raise OSError(error.errno, error.strerror, state.local.shown) from error
             _bind_elsewhere(state, sock, state.local, joiner)
         if state.refused and state.peer:
             refuse_udp(sock, state.local)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 WAITING = (flow.ESTABLISHED, flow.CLOSE_WAIT, flow.SYN_RECV, 12)
 """States of an end that nobody has, because nobody has accepted it yet."""
+_IN_HANDSHAKE = (flow.SYN_RECV, 12)
 _TCP_ULP = 31
 _ON_ITS_WAY = (flow.FIN_WAIT1, flow.CLOSING, flow.LAST_ACK)
 Ends = tuple[Key, Key]
@@ -162,7 +163,12 @@ class Streams:
     def _take_turns(
         self, file: FrozenFile, at: Address, clients: list[tuple[Ends, FrozenFile]]
     ) -> None:
-        """Of all that wait at a listener."""
+        """Of all that wait at a listener. Those that it is not told of until something is sent to it
+        (TCP_DEFER_ACCEPT) are behind the others."""
+        deferred = [ends for ends, _ in clients if self._of_host[ends[::-1]].state in _IN_HANDSHAKE]
+        clients = [client for client in clients if client[0] not in deferred]
+        turns = [Turn(len(clients) + number, flow.NOTHING) for number in range(len(deferred))]
+        self._turns.update(zip(deferred, turns, strict=True))
         with contextlib.ExitStack() as stack:
             listener = stack.enter_context(borrowed(file.local))
             waiting = accept_queue(listener)[0]

@@ -114,7 +114,7 @@ def verify(states: list[State], whole: Whole) -> None:
     if lost := {state.vpid for state in states} - born:
         raise bad(f"process {min(lost)} descends from itself", "a tree")
     kin = {state.vpid: state.kin for state in states}
-    kinship.refuse_what_cannot_be(kin, steps, _forked_by(states, steps))
+    kinship.refuse_what_cannot_be(kin, steps, _forked_by(states, steps), kin.keys() - alive)
 
 
 # -- capture

@@ -95,11 +95,18 @@ def flags(child: Kin, maker: Kin) -> int:
 
 
 def refuse_what_cannot_be(
-    kin: Mapping[int, Kin], steps: Iterable[tree.Step], only_forked: Iterable[int]
+    kin: Mapping[int, Kin],
+    steps: Iterable[tree.Step],
+    only_forked: Iterable[int],
+    ended: Iterable[int] = (),
 ) -> None:
-    """Raises UnsupportedResource for a bond that those births cannot make again."""
+    """Raises UnsupportedResource for a bond that those births cannot make again.
+
+    Who has `ended` executes nothing, and so keeps the signal that it was made with.
+    """
     made_by = {s.vpid: s.by for s in steps if isinstance(s, tree.Fork | tree.Orphan)}
     forked = set(only_forked)
+    told_as_made = forked | (set(ended) & set(made_by))
     for vpid, own in kin.items():
         maker = kin.get(made_by.get(vpid, 0))
         for what, name in _NAMES.items():
@@ -111,7 +118,7 @@ def refuse_what_cannot_be(
                 raise _cannot(
                     vpid, f"it shares its {name} with process {first}", f"clone by {name}"
                 )
-        if own.exit_signal != _SIGCHLD and vpid not in forked:
+        if own.exit_signal != _SIGCHLD and vpid not in told_as_made:
             raise _cannot(
                 vpid,
                 f"its end is told by signal {own.exit_signal}",

@@ -136,12 +136,14 @@ class Actors:
         files: list[int],
         sender: Sender | None = None,
         to: Address | None = None,
+        urgent: bool = False,
     ) -> int:
         """A message from `sock`, with open files of ours and the sender it tells.
 
         Returns how many bytes were taken: of a stream perhaps not all. Raises BlockingIOError where
         it would have to wait.
         """
+        flags = _DONTWAIT | (socket.MSG_OOB if urgent else 0)
         process = self._process(sender.vpid) if sender else None
         if process is None or sender is None:
             rights = struct.pack(f"<{len(files)}i", *files)
@@ -149,8 +151,8 @@ class Actors:
             if sender:
                 own = struct.pack("<iII", os.getpid(), sender.uid, sender.gid)
                 ancillary.append((socket.SOL_SOCKET, _SCM_CREDENTIALS, own))
-            return sock.sendmsg([data], ancillary, _DONTWAIT, to.here() if to else None)
-        return self._send_as(process, sock, data, files, sender, to)
+            return sock.sendmsg([data], ancillary, flags, to.here() if to else None)
+        return self._send_as(process, sock, data, files, sender, to, flags)
 
     def _send_as(
         self,
@@ -160,6 +162,7 @@ class Actors:
         files: list[int],
         sender: Sender,
         to: Address | None,
+        flags: int,
     ) -> int:
         fd, *more = self._pass(process, sock, to)
         rights = self._build.pass_files(process, files)
@@ -177,7 +180,7 @@ class Actors:
         message = program.pointer(
             struct.pack("<QQQQQQQ", 0, size, 0, 1, 0, control.size, 0), pointers
         )
-        row = program.call("sendmsg", fd, message, _DONTWAIT, may_fail=True)
+        row = program.call("sendmsg", fd, message, flags, may_fail=True)
         for each in (fd, *more, *rights):
             program.call("close", each)
         sent = process.run(program)[row]

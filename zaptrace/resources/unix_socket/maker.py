@@ -325,7 +325,15 @@ class Maker:
         whole = sock.type != socket.SOCK_STREAM
         while True:
             piece = data if whole else data[: fullness.next_piece(sock, bool(files))]
-            give = partial(self.actors.send, sock, piece, files=files, sender=message.sender, to=to)
+            give = partial(
+                self.actors.send,
+                sock,
+                piece,
+                files=files,
+                sender=message.sender,
+                to=to,
+                urgent=message.urgent,
+            )
             try:
                 sent = give()
             except BlockingIOError:

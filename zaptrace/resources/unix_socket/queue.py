@@ -23,6 +23,7 @@ from ..common.libc import libc
 from ..common.privilege import CAP_SETGID, CAP_SETUID, beginning
 from ..common.socket import UnixName, name_bytes, queued
 from . import diag as diag
+from . import urgent
 
 if TYPE_CHECKING:
     from ...view.frozen import FrozenFile
@@ -58,6 +59,8 @@ class Message:
     """None if it tells nobody, as neither end had asked for that (SO_PASSCRED)."""
     files: Annotated[list[NamesFile], Length(0, _MOST_FILES)]
     """The open files that come with it (SCM_RIGHTS)."""
+    urgent: bool = False
+    """A byte that was sent out of band (MSG_OOB)."""
 
 
 def look(
@@ -70,12 +73,6 @@ def look(
     error = bool(events & select.POLLERR)
     total = queued(sock.fileno())
     stream = known.type == socket.SOCK_STREAM
-    if events & select.POLLPRI:
-        raise unsupported(
-            file,
-            "has out-of-band data that was not read yet",
-            do="try again once the program has read it",
-        )
     if error and not stream:
         if total:
             raise unsupported(
@@ -87,8 +84,21 @@ def look(
         return True, []
     with _for_now(sock, socket.SO_PASSCRED, 1), _for_now(sock, _SO_PASSRIGHTS, 1):
         if stream:
-            return error, list(_Stream(file, sock, total).pieces())
+            return error, _pieces(file, sock, total, urgent_too=bool(events & select.POLLPRI))
         return error, list(_datagrams(file, sock, known))
+
+
+def _pieces(
+    file: FrozenFile, sock: socket.socket, total: int, *, urgent_too: bool
+) -> list[Message]:
+    stream = _Stream(file, sock, total)
+    if not urgent_too:
+        return list(stream.pieces())
+    with _for_now(sock, socket.SO_OOBINLINE, 0):
+        byte, first = urgent.value(sock), urgent.is_next(sock)
+    with _for_now(sock, socket.SO_OOBINLINE, 1):
+        pieces = list(stream.pieces())
+    return urgent.marked(file, pieces, stream.looks, byte, first=first)
 
 
 @contextlib.contextmanager
@@ -134,11 +144,14 @@ class _Stream:
         self.file = file
         self.sock = sock
         self.total = total
+        self.looks: set[int] = set()
+        """Where each look has begun: the one before had ended there."""
 
     def pieces(self) -> Iterator[Message]:
         with _for_now(self.sock, _SO_PEEK_OFF, 0):
             at = 0
             while at < self.total:  # and no further: there a read would take an error
+                self.looks.add(at)
                 self.sock.setsockopt(_SOL, _SO_PEEK_OFF, at)
                 data, control, _, _ = self.sock.recvmsg(self.total - at, _CONTROL, _PEEK)
                 if not data:
