@@ -52,6 +52,10 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
+def pytest_unconfigure() -> None:
+    world.at_end.close()
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     who = "root" if os.geteuid() == 0 else f"uid {os.geteuid()}"
     return f"zaptrace: as {who}, seed {world.SEED} (ZAPTRACE_TEST_SEED)"
@@ -110,7 +114,7 @@ def nothing_stays():
     before, shm = set(world.children()), _shm()
     yield
     deadline = time.monotonic() + _GRACE_S
-    while (left := set(world.children()) - before) and time.monotonic() < deadline:
+    while (left := set(world.children()) - before - world.staying) and time.monotonic() < deadline:
         world.reap()
         time.sleep(0.02)
     said = [world.describe(pid) for pid in sorted(left)]

@@ -73,6 +73,10 @@ def children() -> list[int]:
 
 waited: set[int] = set()
 """Children that a Popen of ours waits for; `reap` leaves them alone."""
+staying: set[int] = set()
+"""Those among them that live as long as pytest does, whichever test it was that they began with."""
+at_end = contextlib.ExitStack()
+"""What closes them, and whatever else lives that long."""
 
 
 def reap() -> None:
