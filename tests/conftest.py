@@ -114,7 +114,7 @@ def nothing_stays():
     before, shm = set(world.children()), _shm()
     yield
     deadline = time.monotonic() + _GRACE_S
-    while (left := set(world.children()) - before - world.staying) and time.monotonic() < deadline:
+    while (left := world.left_since(before)) and time.monotonic() < deadline:
         world.reap()
         time.sleep(0.02)
     said = [world.describe(pid) for pid in sorted(left)]

@@ -187,9 +187,11 @@ class _Pair:
             self._stack.callback(world.remove, place)
             self._hosts = self._stack.enter_context(two_hosts(place))
             world.staying.update(host.server.pid for host in self._hosts if host.server)
+            world.serving.update(str(host.home) for host in self._hosts)
         return self._hosts
 
     def close(self) -> None:
+        world.serving.difference_update(str(host.home) for host in self._hosts or ())
         self._hosts = None
         self._stack.close()
 

@@ -75,8 +75,24 @@ waited: set[int] = set()
 """Children that a Popen of ours waits for; `reap` leaves them alone."""
 staying: set[int] = set()
 """Those among them that live as long as pytest does, whichever test it was that they began with."""
+serving: set[str] = set()
+"""Homes of host servers among these: each has a supervisor waiting for the next pod."""
 at_end = contextlib.ExitStack()
 """What closes them, and whatever else lives that long."""
+
+
+def left_since(before: set[int]) -> set[int]:
+    """Children that were not there before, and that nobody wants to stay."""
+    return {pid for pid in set(children()) - before - staying if not _waits_for_a_pod(pid)}
+
+
+def _waits_for_a_pod(pid: int) -> bool:
+    try:
+        argv, env = (Path(f"/proc/{pid}/{what}").read_bytes() for what in ("cmdline", "environ"))
+    except OSError:
+        return False
+    home = next((e[5:].decode() for e in env.split(b"\0") if e.startswith(b"HOME=")), "")
+    return home in serving and b"waiting" in argv
 
 
 def reap() -> None:
