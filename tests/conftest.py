@@ -7,6 +7,7 @@ supervisor that went to the background too, ends up as a child of ours, and is f
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -109,9 +110,9 @@ def place(request: pytest.FixtureRequest):
 
 @pytest.fixture(autouse=True)
 def nothing_stays():
-    """No process outlives its test, and nothing of ours appears in shared memory."""
+    """No process outlives its test, no file stays open, and nothing of ours appears in shared memory."""
     world.reap()
-    before, shm = set(world.children()), _shm()
+    before, shm, files = set(world.children()), _shm(), world.descriptors()
     yield
     deadline = time.monotonic() + _GRACE_S
     while (left := world.left_since(before)) and time.monotonic() < deadline:
@@ -123,6 +124,16 @@ def nothing_stays():
     assert not said, "left running by this test:\n" + "\n".join(said)
     left_shm = _shm() - shm
     assert not left_shm, f"left in /dev/shm: {sorted(left_shm)}"
+    if _opened_since(files):
+        gc.collect()  # what a cycle holds is nobody's any more
+    while (opened := _opened_since(files)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not opened, f"left open by this test: {opened}"
+
+
+def _opened_since(before: set[int]) -> dict[int, str]:
+    opened = world.descriptors() - before - world.staying_open
+    return {fd: world.describe_descriptor(fd) for fd in opened}
 
 
 def _shm() -> set[str]:

@@ -78,6 +78,7 @@ class Nursery:
             )
         world.waited.add(self._process.pid)
         world.staying.add(self._process.pid)
+        world.staying_open.add(self._door.fileno())
 
     def alive(self) -> bool:
         return self._process.poll() is None
@@ -100,6 +101,7 @@ class Nursery:
         return json.loads(self._door.recv(_MAX_ANSWER))
 
     def close(self) -> None:
+        world.staying_open.discard(self._door.fileno())
         self._door.close()
         self._process.wait(_PATIENCE_S)
         world.waited.discard(self._process.pid)

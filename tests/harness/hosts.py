@@ -153,6 +153,7 @@ class Host:
         waited.discard(self.server.pid)
         world.staying.discard(self.server.pid)
         assert self.server.stdout
+        world.staying_open.discard(self.server.stdout.fileno())
         self.server.stdout.close()
         self.server = None
 
@@ -186,7 +187,10 @@ class _Pair:
             place = world.make_place()
             self._stack.callback(world.remove, place)
             self._hosts = self._stack.enter_context(two_hosts(place))
-            world.staying.update(host.server.pid for host in self._hosts if host.server)
+            for server in (host.server for host in self._hosts):
+                assert server and server.stdout
+                world.staying.add(server.pid)
+                world.staying_open.add(server.stdout.fileno())
             world.serving.update(str(host.home) for host in self._hosts)
         return self._hosts
 

@@ -77,6 +77,8 @@ staying: set[int] = set()
 """Those among them that live as long as pytest does, whichever test it was that they began with."""
 serving: set[str] = set()
 """Homes of host servers among these: each has a supervisor waiting for the next pod."""
+staying_open: set[int] = set()
+"""Descriptors that belong to any of these."""
 at_end = contextlib.ExitStack()
 """What closes them, and whatever else lives that long."""
 
@@ -117,6 +119,19 @@ def describe(pid: int) -> str:
     except (OSError, UnicodeDecodeError):
         return f"  {pid}, gone by now"
     return f"  {pid} {argv} {state}"
+
+
+def descriptors() -> set[int]:
+    """Those of this process; not that by which they are listed, which is gone then."""
+    return {int(fd) for fd in os.listdir("/proc/self/fd") if describe_descriptor(int(fd))}
+
+
+def describe_descriptor(fd: int) -> str:
+    """Empty where it is not open any more."""
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")
+    except OSError:
+        return ""
 
 
 def descendants(pid: int) -> list[int]:
