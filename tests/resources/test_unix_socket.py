@@ -193,9 +193,9 @@ def test_datagram_server_with_clients(world: World, tmp_path: Path) -> None:
 
 
 def test_a_peer_outside(world: World, pair) -> None:
-    a, _ = pair(STREAM)
+    a, b = pair(STREAM)
     hold(world, a)
-    with pytest.raises(UnsupportedResource, match="outside the pod"):
+    with b, pytest.raises(UnsupportedResource, match="outside the pod"):
         world.capture(unix_socket)
 
 
@@ -373,9 +373,8 @@ def test_what_was_sent_before_it_was_accepted(world: World, tmp_path: Path, back
     client.send(b"early")
     with pytest.raises(Unsettled, match="nobody has accepted"):
         world.capture(unix_socket)
-    server = listener.accept()[0]
-    assert server.recv(9) == b"early"
-    server.detach()
+    with listener.accept()[0] as server:
+        assert server.recv(9) == b"early"
 
 
 @pytest.mark.parametrize("why", ["outside", "closed"])
