@@ -28,6 +28,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from harness import snapshot
+from harness.runs import thread_states
 from harness.sabotage import KINDS
 from zaptrace.cancel import Cancel
 from zaptrace.errors import ZaptraceError
@@ -242,6 +243,9 @@ class Runner:
 
     def do_processes(self) -> list[dict[str, Any]]:
         return [snapshot.plain(p) for p in self.pod.processes()] if self.pod else []
+
+    def do_states(self) -> dict[int, str]:
+        return thread_states(p.rpid for p in self.pod.processes()) if self.pod else {}
 
     def do_close(self) -> None:
         if self.pod:

@@ -9,7 +9,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,12 +125,17 @@ class Run:
         before: set[int] | None = None
         deadline = time.monotonic() + SETTLED_S
         while time.monotonic() < deadline:
-            threads = set(_threads(process["rpid"] for process in self.processes()))
-            asleep |= {thread for thread in threads if thread_state(thread) in "STZ"}
+            states = self._states()
+            threads = set(states)
+            asleep |= {thread for thread, state in states.items() if state in "STZ"}
             if threads == before and threads <= asleep:
                 return
             before = threads
             time.sleep(0.001)
+
+    def _states(self) -> dict[int, str]:
+        """Of all its threads."""
+        return thread_states(process["rpid"] for process in self.processes())
 
     def finish(self, timeout: float = PATIENCE_S) -> Outcome:
         """Wait for its end."""
@@ -310,6 +315,10 @@ class PodRun(Run):
     def processes(self) -> list[dict[str, Any]]:
         return self.ask("processes", patience=10)
 
+    def _states(self) -> dict[int, str]:
+        """As its supervisor sees them, whose numbers may be those of a namespace."""
+        return {int(thread): state for thread, state in self.ask("states").items()}
+
     def close(self) -> None:
         with contextlib.suppress(OSError, ValueError, FlavourError):
             if self.runner.poll() is None:
@@ -341,10 +350,13 @@ class PodRun(Run):
         return self._log() + "\n" + "\n".join(threads)
 
 
-def _threads(processes: Iterable[int]) -> Iterator[int]:
+def thread_states(processes: Iterable[int]) -> dict[int, str]:
+    """Of all threads of these processes."""
+    threads: list[int] = []
     for pid in processes:
         with contextlib.suppress(OSError):
-            yield from map(int, os.listdir(f"/proc/{pid}/task"))
+            threads += map(int, os.listdir(f"/proc/{pid}/task"))
+    return {thread: thread_state(thread) for thread in threads}
 
 
 def thread_state(rtid: int) -> str:
