@@ -67,7 +67,7 @@ def _part(part: Part) -> str:
 def _initialiser(row: Row) -> str:
     """One row of zt_rows[], with only the members that are not 0."""
     members = {"name": f'"{row.name}"', "class": CLASSES[type(row.behaviour)]}
-    if row.is_looked(moved=False):
+    if row.is_looked(moved=False) or row.looks_if:
         members["looked"] = "true"
     if row.moved:
         members["moved"] = "true"

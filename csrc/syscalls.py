@@ -153,6 +153,10 @@ def arg_nonzero(arg: int) -> ArgMask:
     return ArgMask(arg, 0xFFFF_FFFF)
 
 
+def arg_not_negative(arg: int) -> ArgMask:
+    return ArgMask(arg, 1 << 31, clear=True)
+
+
 def arg_ptr(arg: int) -> ArgPtr:
     return ArgPtr(arg)
 
@@ -268,6 +272,7 @@ class Row:
              on later
     addresses  the same in pods that have connections whose addresses are not the host's
     looks    its hook changes nothing of the call where ids are the kernel's own: it answers, or lets it go
+    looks_if  where these hold its hook does so in pods that were restored, too
     timeout  how long it waits
     eintr    it answers EINTR to any stop, with or without a handler (signal(7))
     queue    those who wait in it are served in turn, so they have to wait again in their order
@@ -287,6 +292,7 @@ class Row:
     senders: bool = False
     addresses: bool = False
     looks: bool = False
+    looks_if: tuple[Condition, ...] = ()
     timeout: Timeout | None = None
     eintr: bool = False
     queue: bool = False
@@ -604,9 +610,9 @@ TABLE: tuple[Room, ...] = (
         Row("gettid", Answer(), x86_64=186, moved=True, note=OTHER_ID),
         Row("getppid", Answer(), x86_64=110,
             note="the kernel would name the supervisor: an orphan sees process 1 as its parent"),
-        Row("getpgrp", Translate(result=PID), x86_64=111, moved=True, note=OTHER_ID),
-        Row("getpgid", Translate(args={0: PID}, result=PID), x86_64=121, note=NOT_OF_THE_POD),
-        Row("getsid", Translate(args={0: PID}, result=PID), x86_64=124, note=NOT_OF_THE_POD),
+        Row("getpgrp", Answer(), x86_64=111, moved=True, note=OTHER_ID),
+        Row("getpgid", Answer(), x86_64=121, note=NOT_OF_THE_POD),
+        Row("getsid", Answer(), x86_64=124, note=NOT_OF_THE_POD),
         Row("setpgid", Translate(args={0: PID, 1: PID}), x86_64=109, note=NOT_OF_THE_POD),
         Row("setsid", Translate(result=PID), x86_64=112, moved=True, note=OTHER_SESSION),
         Row("set_tid_address", Translate(result=PID), x86_64=218, moved=True, note=OTHER_ID),
@@ -624,7 +630,7 @@ TABLE: tuple[Room, ...] = (
     ),
     _room(
         "signal", "Signals, and whom they are sent to",
-        Row("kill", ENTER, looks=True, x86_64=62,
+        Row("kill", ENTER, looks=True, looks_if=(arg_in(1, 0), arg_not_negative(0)), x86_64=62,
             note="0, -1 and negative ids mean many processes, and only those of the pod"),
         Row("tkill", Translate(args={0: PID}), x86_64=200, note=NOT_OF_THE_POD),
         Row("tgkill", Translate(args={0: PID, 1: PID}), x86_64=234, note=NOT_OF_THE_POD),
@@ -714,6 +720,7 @@ TABLE: tuple[Room, ...] = (
             when=arg_in_or_negative(
                 0, CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID, *SHIFTED_CLOCKS
             ),
+            looks_if=(arg_in(0, *SHIFTED_CLOCKS),),
             note="clocks go on where they were; a CPU-time clock may be named by an id"),
         Row("clock_getres", ENTER, x86_64=229, moved=True, when=arg_in_or_negative(0),
             note="a CPU-time clock is named by an id"),
@@ -727,7 +734,7 @@ TABLE: tuple[Room, ...] = (
         Row("settimeofday", x86_64=164, note=HOSTS_CLOCK),
         Row("adjtimex", x86_64=159, note=HOSTS_CLOCK),
         Row("time", x86_64=201),
-        Row("sysinfo", EXIT, x86_64=99, moved=True, note="uptime goes on where it was"),
+        Row("sysinfo", Answer(), x86_64=99, moved=True, note="uptime goes on where it was"),
         Row("alarm", x86_64=37),
         Row("getitimer", x86_64=36),
         Row("setitimer", x86_64=38),
@@ -744,7 +751,7 @@ TABLE: tuple[Room, ...] = (
     _room(
         "cpu_time", "CPU time and other things used, and the limit on it",
         Row("getrusage", EXIT, x86_64=98, moved=True, note=USED),
-        Row("times", EXIT, x86_64=100, moved=True,
+        Row("times", Answer(), x86_64=100, moved=True,
             note=USED + "; the result counts from the start of the host"),
         Row("getrlimit", EXIT, x86_64=97, moved=True, when=arg_in(0, RLIMIT_CPU), note=LIMITED),
         Row("setrlimit", ENTER, x86_64=160, moved=True, when=arg_in(0, RLIMIT_CPU), note=LIMITED),

@@ -93,25 +93,34 @@ const char *zt_proc_value(const char *text, const char *key)
     return NULL;
 }
 
+/* The field of this number in the text of a stat, from the third on; the name may hold anything. */
+static const char *field_of(const char *text, int number)
+{
+    const char *at = strrchr(text, ')');
+    for (int field = 2; at && field < number; field++)
+        at = strchr(at + 1, ' ');
+    return at;
+}
+
 bool zt_proc_get_stat(int32_t id, zt_proc_stat *ret)
 {
-    enum { PARENT = 4, USER = 14, CPU = 39 }; /* numbers of fields */
+    enum { STATE = 3, USER = 14, CPU = 39 };
     char text[1024], name[32];
     /* stat itself would add up the times of all threads. */
     snprintf(name, sizeof name, "task/%d/stat", id);
     if (zt_proc_read(id, name, text, sizeof text))
         return false;
-    const char *at = strrchr(text, ')'); /* the name may hold anything */
-    if (!at || sscanf(at + 1, " %c %d", &ret->state, &ret->parent) != 2)
-        return false;
-    at = strchr(at + 2, ' ');
-    for (int field = PARENT; at && field < USER; field++)
-        at = strchr(at + 1, ' ');
-    if (!at || sscanf(at, "%lu", &ret->user_ticks) != 1)
-        return false;
-    for (int field = USER; at && field < CPU; field++)
-        at = strchr(at + 1, ' ');
-    return at && sscanf(at, "%d", &ret->cpu) == 1;
+    const char *state = field_of(text, STATE), *user = field_of(text, USER), *cpu = field_of(text, CPU);
+    return state && sscanf(state, " %c %d", &ret->state, &ret->parent) == 2 && user &&
+           sscanf(user, "%lu", &ret->user_ticks) == 1 && cpu && sscanf(cpu, "%d", &ret->cpu) == 1;
+}
+
+bool zt_proc_get_ticks(int32_t id, int64_t ret[4])
+{
+    enum { USER = 14 };
+    char text[1024];
+    const char *user = zt_proc_read(id, "stat", text, sizeof text) ? NULL : field_of(text, USER);
+    return user && sscanf(user, "%ld %ld %ld %ld", &ret[0], &ret[1], &ret[2], &ret[3]) == 4;
 }
 
 int zt_proc_fd_info(int32_t id, int fd, char *ret, size_t size)

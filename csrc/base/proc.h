@@ -33,6 +33,9 @@ typedef struct zt_proc_stat {
     int32_t cpu; /* that it ran on last */
 } zt_proc_stat;
 bool zt_proc_get_stat(int32_t id, zt_proc_stat *ret); /* false: there is no such thread */
+/* What a process has used, and those of its children that it has waited for, in 1/sysconf(_SC_CLK_TCK) s:
+ * user, system, children's user, children's system. False: there is no such process. */
+bool zt_proc_get_ticks(int32_t id, int64_t ret[4]);
 bool zt_proc_has_ended(int32_t id);                   /* there is no such thread, or it is dead */
 
 /* As /proc/ID/fdinfo/FD and fd/FD, of the descriptor `fd`. */
