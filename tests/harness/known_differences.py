@@ -59,6 +59,11 @@ KNOWN: tuple[Known, ...] = (
         "the segments that TCP has thought of for a connection that was refused are not the next one's",
         ("tcp_failed", "restore"),
     ),
+    Known(
+        r"process \d+ fds \d+ diag peer: was (None, is 'another socket'|'another socket', is None)",
+        "a connection that had to be accepted by us to look at it is accepted: sock_diag shows that",
+        ("unix_unaccepted", "resume"),
+    ),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import fcntl
 import os
 import select
 import socket
@@ -17,6 +18,7 @@ from zaptrace.errors import Unsettled, UnsupportedResource
 from zaptrace.resources import unix_socket
 from zaptrace.resources.common.libc import libc
 from zaptrace.resources.common.socket import get_filter, set_filter
+from zaptrace.resources.unix_socket import unaccepted
 
 STREAM, DGRAM, SEQPACKET = socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET
 KINDS = [STREAM, DGRAM, SEQPACKET]
@@ -390,6 +392,75 @@ def test_connections_whose_client_cannot_be_seen(
         with pytest.raises(Unsettled, match="other end is not in the pod") as raised:
             world.capture(unix_socket)
     assert ("closed again" if why == "closed" else "outside") in str(raised.value)
+
+
+@pytest.mark.parametrize("kind", [STREAM, SEQPACKET])
+def test_what_waits_is_accepted_by_us(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: int
+) -> None:
+    """With all before it and behind it; and what comes later stands behind that."""
+    monkeypatch.setattr(unaccepted, "put_on", lambda *_, **__: None)  # nobody traces us
+    name, world.keeps = b"\0zaptrace-kept-%d" % os.getpid(), True
+    listener, *clients = socks = [socket.socket(socket.AF_UNIX, kind) for _ in range(4)]
+    listener.bind(name)
+    listener.listen(4)
+    listener.setblocking(False)
+    for client in clients[:2]:
+        client.connect(name)
+    with socket.socket(socket.AF_UNIX, kind) as gone:
+        gone.connect(name)
+        gone.send(b"gone")
+    clients[1].send(b"one")
+    hold(world, *socks)
+
+    def waiting() -> list[bytes]:
+        states = {state.ino: state for state in world.capture(unix_socket)}
+        (it,) = [state for state in states.values() if state.status == "listening"]
+        return [b"".join(m.data for m in states[ino].queue) for ino in it.clients]
+
+    assert waiting() == [b"", b"one", b"gone"]
+    clients[2].connect(name)
+    clients[2].send(b"two")
+    assert waiting() == waiting() == [b"", b"one", b"gone", b"two"]
+    world.round_trip(unix_socket)
+    for n, data in enumerate([b"", b"one", b"gone", b"two"]):
+        server, address = listener.accept()
+        assert not address
+        if n == 0:
+            clients[0].send(b"first")
+        assert server.recv(9) == (data or b"first")
+        if n == 2:
+            assert server.recv(9) == b""
+        server.close()
+    with pytest.raises(BlockingIOError):
+        listener.accept()
+    for sock in socks:
+        sock.detach()
+
+
+@pytest.mark.parametrize("why", ["removed", "forbidden", "signals", "lowered"])
+def test_where_none_of_us_could_wait_instead(
+    world: World, tmp_path: Path, backlog, why: str
+) -> None:
+    """It is left where it is."""
+    world.keeps = True
+    path = tmp_path / "sock"
+    listener, *clients = backlog(str(path), 3)
+    clients[0].send(b"early")
+    if why == "removed":
+        path.unlink()
+    elif why == "forbidden":
+        path.chmod(0o400)
+    elif why == "signals":
+        flags = fcntl.fcntl(listener, fcntl.F_GETFL)
+        fcntl.fcntl(listener, fcntl.F_SETFL, flags | os.O_ASYNC)
+    else:
+        listener.listen(1)
+    with pytest.raises(Unsettled, match="nobody has accepted"):
+        world.capture(unix_socket)
+    server = listener.accept()[0]
+    assert server.recv(9) == b"early"
+    server.detach()
 
 
 def test_a_connection_that_waits_outside(world: World, tmp_path: Path) -> None:

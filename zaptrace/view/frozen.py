@@ -25,6 +25,7 @@ from ..linux.program import Program, Results
 from ..linux.tracee import TaskInfo, Thread, tasks
 from .descriptions import OURSELVES, Descriptor, Holder, Twin, same
 from .duplicates import Duplicates
+from .kept import Kept as Kept
 from .scrollback import Scrollback
 from .store import Stored, of_room, read_store
 
@@ -306,6 +307,10 @@ class FrozenPod:
     name: str
     stdio: dict[tuple[int, int], str] = field(default_factory=dict)
     tty_master: int | None = None
+    kept: Kept = field(default_factory=Kept)
+    keeps: bool = False
+    """May what waits to be accepted, and was not seen yet, be accepted to look at it? Else it is waited
+    for that the pod does that."""
     image: Parts = field(default_factory=_Nowhere)
     outside: Outside = "refuse"
     scrollback: Callable[[], Scrollback | None] = lambda: None
