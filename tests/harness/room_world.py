@@ -172,6 +172,8 @@ class World:
         self._kept = {file.id: os.dup(file.local) for file in others}
         self._lost = self._tables
         self.pod.close()
+        self.kept.close()
+        self.kept = Kept()
         self._start_tracer(moved=True)
         null = os.open(os.devnull, os.O_RDWR)
         for number in self._held:

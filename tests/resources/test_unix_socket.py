@@ -9,16 +9,20 @@ import os
 import select
 import socket
 import struct
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.room_world import World
-from zaptrace.errors import Unsettled, UnsupportedResource
+from zaptrace.errors import BadImage, Unsettled, UnsupportedResource
 from zaptrace.resources import unix_socket
 from zaptrace.resources.common.libc import libc
 from zaptrace.resources.common.socket import get_filter, set_filter
+from zaptrace.resources.room import Whole
 from zaptrace.resources.unix_socket import unaccepted
+from zaptrace.shapes import Seen
 
 STREAM, DGRAM, SEQPACKET = socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET
 KINDS = [STREAM, DGRAM, SEQPACKET]
@@ -394,6 +398,24 @@ def test_connections_whose_client_cannot_be_seen(
     assert ("closed again" if why == "closed" else "outside") in str(raised.value)
 
 
+def _made_up(states: list[unix_socket.State]) -> Iterator[list[unix_socket.State]]:
+    """Images in which something is to be accepted that cannot be."""
+    unix_socket.verify(states, Whole({}, Seen()))
+    listener, first, *others = sorted(states, key=lambda s: s.status != "listening")
+    end = next(s for s in states if s.ino == listener.clients[1])
+    client = next(s for s in states if s.ino == end.peer)
+    for changed in (
+        replace(listener, status="unconnected"),
+        replace(listener, clients=[*listener.clients, end.ino]),
+        replace(listener, clients=[*listener.clients, client.ino]),
+        replace(listener, clients=[listener.ino]),
+        replace(end, name=b"another"),
+        replace(end, status="orphaned"),
+        replace(end, queue=[replace(end.queue[0], files=[end.file_id])]),
+    ):
+        yield [changed if s.ino == changed.ino else s for s in [listener, first, *others]]
+
+
 @pytest.mark.parametrize("kind", [STREAM, SEQPACKET])
 def test_what_waits_is_accepted_by_us(
     world: World, monkeypatch: pytest.MonkeyPatch, kind: int
@@ -422,6 +444,9 @@ def test_what_waits_is_accepted_by_us(
     clients[2].connect(name)
     clients[2].send(b"two")
     assert waiting() == waiting() == [b"", b"one", b"gone", b"two"]
+    for wrong in _made_up(world.capture(unix_socket)):
+        with pytest.raises(BadImage):
+            unix_socket.verify(wrong, Whole({}, Seen()))
     world.round_trip(unix_socket)
     for n, data in enumerate([b"", b"one", b"gone", b"two"]):
         server, address = listener.accept()

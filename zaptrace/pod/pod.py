@@ -183,6 +183,8 @@ class Pod:
 
     def _kill_all(self) -> str | None:
         """End every process; what is still there after a long time, if anything is."""
+        if self.kept:
+            self.kept.close()
         err = new_error()
         if not lib.zt_loop_kill(self.handle, err):
             return None
@@ -487,8 +489,6 @@ class Pod:
             with contextlib.suppress(OSError):
                 deferred.give_up()
         self.before_thaw.clear()
-        if self.kept:
-            self.kept.close()
 
     def __enter__(self) -> Pod:
         return self

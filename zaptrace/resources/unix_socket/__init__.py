@@ -29,7 +29,7 @@ from ..room import Whole, bad
 from .capture import find_files_under_way as find_files_under_way
 from .capture import look_at_all
 from .restore import register
-from .state import CONNECTED, ORPHANED, WAITING, Socket
+from .state import CONNECTED, LISTENING, ORPHANED, WAITING, Socket
 from .state import NAME as _NAME
 from .state import is_note as is_note
 from .unaccepted import Unseen as Unseen
@@ -67,19 +67,26 @@ def verify(states: list[State], whole: Whole) -> None:
             raise bad(f"{who} is connected to nobody")
         if state.status == WAITING and (peer is None or state.ino not in peer.clients):
             raise bad(f"{who} waits for nobody to accept it")
+        if state.clients and state.status != LISTENING:
+            raise bad(f"{who} is to accept, and does not listen")
         for client in (known[c] for c in state.clients if c in known):
             if client.status == WAITING and client.peer == state.ino:
                 continue
             if client.status not in (CONNECTED, ORPHANED) or not _is_accepted_end(client, state):
                 raise bad(f"{who} is to accept one that does not wait for it")
     to_accept = [ino for state in states for ino in state.clients]
-    if len(set(to_accept)) != len(to_accept):
-        raise bad("a unix socket is to be accepted twice")
+    ends = [known[ino] for ino in to_accept if ino in known]
+    once = to_accept + [end.peer for end in ends if end.status == CONNECTED]
+    if len(set(once)) != len(once):
+        raise bad("a unix socket is to be accepted twice, or by itself")
+    kept = {end.file_id for end in ends if end.status != WAITING}
+    if any(kept.intersection(message.files) for state in states for message in state.queue):
+        raise bad("a unix socket is under way that is to be accepted")
 
 
 def _is_accepted_end(end: State, listener: State) -> bool:
     same = (end.type, end.name) == (listener.type, listener.name)
-    return same and bool(end.name) and not end.bound and end.peer != end.ino
+    return same and bool(end.name) and not end.bound and (end.status == CONNECTED) == bool(end.peer)
 
 
 def capture(pod: FrozenPod) -> list[State]:
