@@ -29,7 +29,7 @@ def command(pod: str | None, all_: bool, stats: bool, as_json: bool) -> None:
 
     \b
     zaptrace ps                every pod of this user on this host
-    zaptrace ps -a             also those that ended: how, and to which image
+    zaptrace ps -a             also those that ended, and how; what each has in memory, its last image
     zaptrace ps web            its processes; VPID is the number that the pod sees
     zaptrace ps --stats web    what it stopped for since it was started or restored here, and how often
     zaptrace ps --json         the same for programs
@@ -47,12 +47,15 @@ def command(pod: str | None, all_: bool, stats: bool, as_json: bool) -> None:
         _one(pod, as_json)
         return
     lost = call_back(runtime.root())
-    found = [facts for name in runtime.pods(runtime.root()) if (facts := _facts(name, as_json))]
+    names = runtime.pods(runtime.root())
+    found = [facts for name in names if (facts := _facts(name, as_json or all_))]
     found += [_lost(name, pid) for name, pid in lost]
     ended = _ended(found) if all_ else []
     if as_json:
-        print_json(found + ended)
+        told = [f | {"memory": _memory(f)} if "processes" in f else f for f in found]
+        print_json(told + ended)
         return
+    fuller = all_ and bool(found)
     rows = [
         (
             facts["name"],
@@ -60,6 +63,7 @@ def command(pod: str | None, all_: bool, stats: bool, as_json: bool) -> None:
             _since(facts["meta"]),
             facts["meta"].get("stdio", "")
             + (f" ({facts['attached']} attached)" if facts.get("attached") else ""),
+            *((size(_memory(facts)), _last_image(facts)) if fuller else ()),
             facts["meta"].get("supervisor", ""),
             shlex.join(facts["meta"].get("argv") or [])[:60],
         )
@@ -71,12 +75,14 @@ def command(pod: str | None, all_: bool, stats: bool, as_json: bool) -> None:
             runtime.describe_end(past["outcome"]),
             span(max(0.0, time.time() - past["outcome"].get("written", time.time()))),
             past["meta"].get("stdio", ""),
+            *(("", "" if "to" in past["outcome"] else _last_image(past)) if fuller else ()),
             "",
             shlex.join(past["meta"].get("argv") or [])[:60],
         )
         for past in ended
     ]
-    table(("NAME", "STATE", "SINCE", "STDIO", "SUPERVISOR", "COMMAND"), rows)
+    more = ("MEMORY", "LAST IMAGE") if fuller else ()
+    table(("NAME", "STATE", "SINCE", "STDIO", *more, "SUPERVISOR", "COMMAND"), rows)
     for name, pid in lost:
         say(
             f"pod {name} runs, and what it is found by was removed; its supervisor cannot make that again"
@@ -124,10 +130,9 @@ def _one(pod: str, as_json: bool) -> None:
     with connect(pod) as client:
         facts = client.call("status", processes=True)
     processes = facts["processes"]
-    memory = sum(map(_resident, processes))
     if as_json:
         told = {k: v for k, v in facts.items() if k not in ("v", "id", "ok")}
-        print_json(told | {"memory": memory})
+        print_json(told | {"memory": _memory(facts)})
         return
     rows = [
         (p["vpid"], p["rpid"], p["ppid"], p["state"], _count(p.get("threads")), p["comm"])
@@ -135,18 +140,28 @@ def _one(pod: str, as_json: bool) -> None:
     ]
     table(("VPID", "RPID", "PPID", "STATE", "THREADS", "NAME"), rows)
     if processes:
-        _about(facts, memory)
+        _about(facts)
     for one in facts.get("answered", ()):
         times = "once" if one["times"] == 1 else f"{one['times']} times"
         tell(f"answered {one['errno']}: {one['name']} {times} ({one['who']})")
 
 
-def _about(facts: dict[str, Any], memory: int) -> None:
-    last = (facts.get("images") or {}).get("last") or facts["meta"].get("last_image")
+def _about(facts: dict[str, Any]) -> None:
+    last = _last_image(facts)
     tell(
-        f"{size(memory)} in memory, {_since(facts['meta'])} old, {facts['attached']} attached, "
+        f"{size(_memory(facts))} in memory, {_since(facts['meta'])} old, {facts['attached']} attached, "
         + (f"last image {last}" if last else "no image yet")
     )
+
+
+def _last_image(facts: dict[str, Any]) -> str:
+    """ "" where there is none that is known."""
+    last = (facts.get("images") or {}).get("last") or facts["meta"].get("last_image") or ""
+    return str(last.get("image", "") if isinstance(last, dict) else last)
+
+
+def _memory(facts: dict[str, Any]) -> int:
+    return sum(map(_resident, facts.get("processes", ())))
 
 
 def _resident(process: dict[str, Any]) -> int:
