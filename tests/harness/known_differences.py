@@ -64,6 +64,12 @@ KNOWN: tuple[Known, ...] = (
         "a connection that had to be accepted by us to look at it is accepted: sock_diag shows that",
         ("unix_unaccepted", "resume"),
     ),
+    Known(
+        r"process \d+ fds \d+ diag unread by the peer: was (False, is True|True, is False)",
+        "on a connection that was accepted by us something waits, for its client to be told of a reset",
+        ("unix_unaccepted", "resume"),
+        r"process \d+ fds \d+ diag peer: was (None, is 'another socket'|'another socket', is None)",
+    ),
 )
 
 

@@ -1,5 +1,5 @@
 /* Connections with something sent that wait to be accepted at a listener that epoll watches by its edge: what was told
- * is told no more, what was not is told once, and who closes the listener resets them. */
+ * is told no more, what was not is told once, and who closes the listener resets them, also one that was silent. */
 #include "zt_unaccepted.h"
 
 #include <sys/epoll.h>
@@ -24,10 +24,11 @@ int main(void)
 {
 	struct sockaddr_un at;
 	const socklen_t size = zt_unix_address(&at, "edge", false);
-	int listener = zt_listens(SOCK_STREAM, &at, size, 4), told = watches(listener), untold = watches(listener);
+	int listener = zt_listens(SOCK_STREAM, &at, size, 5), told = watches(listener), untold = watches(listener);
 	int one = zt_connects(SOCK_STREAM, &at, size), two = zt_connects(SOCK_STREAM, &at, size);
 	zt_writes(one, "one");
 	zt_writes(two, "two");
+	int silent = zt_connects(SOCK_STREAM, &at, size);
 	tells(told, 1);
 	tells(told, 0);
 
@@ -45,6 +46,8 @@ int main(void)
 	zt_must(close(listener));
 	char byte;
 	zt_check(read(two, &byte, 1) == -1);
+	zt_same(errno, ECONNRESET);
+	zt_check(read(silent, &byte, 1) == -1);
 	zt_same(errno, ECONNRESET);
 	zt_check(read(three, &byte, 1) == -1);
 	zt_same(errno, ECONNRESET);

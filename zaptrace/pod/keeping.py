@@ -95,6 +95,7 @@ def _accept(caller: _Caller, kept: Kept) -> None:
     os.set_blocking(connections[0], not flags & socket.SOCK_NONBLOCK)
     number = give(caller, connections[0], cloexec=bool(flags & socket.SOCK_CLOEXEC))
     if number >= 0:
+        kept.unmark(listener, connections[0])
         with socket.socket(fileno=take(caller, fd)) as sock:
             came = sock.accept()[0] if is_ready(sock) else None
             if not kept.take(listener, came):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from typing import Any
@@ -108,7 +109,8 @@ def claim_files(pod: FrozenPod) -> None:
     and Unsettled for one that should be in another state soon."""
     file_lease.refuse(pod)
     claimed = _claim_all(pod, 0)
-    unix_socket.know_kept(pod)
+    with epoll.undisturbed(pod) if pod.kept.are_marked() else contextlib.nullcontext():
+        unix_socket.know_kept(pod)
     claimed = _claim_all(pod, claimed)
     while unseen := unix_socket.Unseen(pod):
         with epoll.undisturbed(pod):

@@ -322,6 +322,8 @@ class FrozenPod:
     """What rooms find out once for all of them, by its class."""
     at_end: list[Callable[[], None]] = field(init=False, default_factory=list)
     """To be done in the pod, frozen still, just before it is ended because it goes on elsewhere."""
+    at_close: list[Callable[[], None]] = field(init=False, default_factory=list)
+    """To be done once it was looked at, and before it goes on."""
     duplicates: Duplicates = field(init=False, default_factory=Duplicates)
     _claimed: dict[str, list[FrozenFile]] = field(init=False, default_factory=dict)
     _alike: dict[_Key, list[FrozenFile]] = field(
@@ -390,6 +392,8 @@ class FrozenPod:
 
     def close(self) -> None:
         """Close the duplicates in our process."""
+        for work in self.at_close:
+            work()
         self.duplicates.close()
         for file in self.all_files:
             file.close()

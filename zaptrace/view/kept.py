@@ -6,7 +6,9 @@ ours waits there in its place: so the listener is ready as before, and as full. 
 there is answered with the first that is kept, and takes a filler out (pod/keeping.py).
 
 What others connect meanwhile waits behind the fillers. When the pod closes the listener, the fillers
-are told, and what was kept is closed, as the kernel would have done.
+are told, and what was kept is closed, as the kernel would have done. It would have reset them all; of
+what was accepted it resets only that on which something waits. So a client that has sent nothing sends a
+*mark*, a byte that we take out again before anybody looks there, or is given it.
 
 The tracer's thread adds and takes; a thread of ours waits for the end of listeners. So all is locked.
 """
@@ -36,6 +38,8 @@ class Waiting:
     """Descriptors of ours, in order."""
     fillers: dict[bytes, socket.socket] = field(default_factory=dict)
     """By their names, which the kernel chose."""
+    marked: set[int] = field(default_factory=set)
+    """Of the connections."""
 
     def close(self) -> None:
         for fd in self.connections:
@@ -70,6 +74,26 @@ class Kept:
                 if waiting
                 else set()
             )
+
+    def mark(self, listener: int, fd: int, client: socket.socket) -> None:
+        """Where nothing waits; no more can be done for a client that can send nothing."""
+        with self._lock:
+            waiting = self._at.get(listener)
+            if waiting and fd in waiting.connections:
+                with contextlib.suppress(OSError):
+                    client.send(b"m", socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+                    waiting.marked.add(fd)
+
+    def unmark(self, listener: int, fd: int) -> None:
+        with self._lock:
+            waiting = self._at.get(listener)
+            if waiting and fd in waiting.marked:
+                waiting.marked.remove(fd)
+                os.read(fd, 1)
+
+    def are_marked(self) -> bool:
+        with self._lock:
+            return any(waiting.marked for waiting in self._at.values())
 
     def fill(self, listener: int, address: bytes) -> bool:
         """Have as many of us wait there as connections are kept. False: there is no place for all."""

@@ -9,11 +9,11 @@ A connection not accepted yet that something was sent on, or whose client is gon
 nobody could look at it else, and the pod's next accept(2) is answered with it (unaccepted.py).
 
 Not carried, and refused: a stream to a process outside the pod, unless it is to be closed; a
-connection not accepted yet whose client is outside; one that has to be accepted by us, at a listener
-that we cannot connect to, that somebody outside has, or that sends signals (O_ASYNC), and that stays so
-for seconds; out-of-band data, a filter of eBPF, an error not read yet on
-a socket with messages, peers and senders of another user; in a migration within one host, connections
-to an abstract address.
+connection not accepted yet whose client is outside, unless it is to be closed; one that has to be
+accepted by us, at a listener that we cannot connect to, that somebody outside has, or that sends signals
+(O_ASYNC), and that stays so for seconds; a filter of eBPF, an error not read yet on a socket with
+messages, peers and senders of another user; in a migration within one host, connections to an abstract
+address.
 """
 
 from __future__ import annotations

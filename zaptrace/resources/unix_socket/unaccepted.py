@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 import contextlib
 import fcntl
+import functools
 import os
 import socket
 import struct
@@ -66,7 +67,8 @@ class Unseen:
         ]
         if not lost and not sent:
             return False
-        if self._pod.keeps and not any(lost) and self._can_keep(file, known):
+        carried = self._pod.outside == "close" or not any(lost)
+        if carried and self._pod.keeps and self._can_keep(file, known):
             return True
         raise _lost(file, known, len(clients), lost.count(0)) if lost else _sent(sent[0])
 
@@ -110,10 +112,26 @@ class Unseen:
 
 
 def know_kept(pod: FrozenPod) -> None:
-    """Have the pod know the connections that we keep, as files that are under way."""
+    """Have the pod know the connections that we keep, as files that are under way. While it is looked
+    at, none has our mark."""
     for file in pod.files(NAME):
         for fd in pod.kept.connections(file.stat.st_ino):
+            pod.kept.unmark(file.stat.st_ino, fd)
             pod.under_way(os.dup(fd))
+            if not pod.at_close:
+                pod.at_close.append(functools.partial(_mark, pod))
+
+
+def _mark(pod: FrozenPod) -> None:
+    """The connections on which nothing was sent."""
+    files = {file.stat.st_ino: file for file in pod.files(NAME)}
+    for listener in files:
+        for fd in pod.kept.connections(listener):
+            known = diag.lookup(os.fstat(fd).st_ino)
+            client = files.get(known.peer) if known and known.peer else None
+            if client is not None and not _has_sent(client):
+                with borrowed(client.local) as sock:
+                    pod.kept.mark(listener, fd, sock)
 
 
 def clients_of(pod: FrozenPod, known: diag.UnixSocket) -> list[int]:
@@ -131,12 +149,13 @@ def _has_sent(file: FrozenFile) -> bool:
 
 def _lost(file: FrozenFile, known: diag.UnixSocket, waiting: int, gone: int) -> UnsupportedResource:
     what = f"{gone} that were closed again" if gone else "one from outside the pod"
+    or_cut = "" if gone == waiting else ", or have them cut in the image: --outside close"
     return unsupported(
         file,
         "has connections that were not accepted yet, whose other end is not in the pod",
         needed="connections with both ends in the pod",
         found=f"{what}, of {waiting} waiting at {shown(known.name)}",
-        do="try again once the program has accepted them",
+        do=f"try again once the program has accepted them{or_cut}",
         kind=Unsettled,
     )
 
