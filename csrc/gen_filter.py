@@ -295,6 +295,11 @@ def build_addresses_filter(rows: Iterable[Row] = ROWS) -> list[Insn]:
     return _build_besides(rows, [row for row in rows if row.addresses])
 
 
+def build_kept_filter(rows: Iterable[Row] = ROWS) -> list[Insn]:
+    """What stops besides, where connections are kept that wait to be accepted."""
+    return _build_besides(rows, [row for row in rows if row.kept])
+
+
 def _build_besides(rows: Iterable[Row], besides: Iterable[Row]) -> list[Insn]:
     shown = {row.x86_64: Fate(RET_TRACE, row.conditions) for row in besides}
     newest = max(row.x86_64 for row in rows)
@@ -403,6 +408,9 @@ def filter_header(rows: Sequence[Row] = ROWS) -> str:
             "",
             "/* Besides, where connections have other addresses than the host's. */",
             *_array("zt_filter_addresses", build_addresses_filter(rows)),
+            "",
+            "/* Besides, where connections are kept that wait to be accepted. */",
+            *_array("zt_filter_kept", build_kept_filter(rows)),
             "",
         ]
     )

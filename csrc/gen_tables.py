@@ -129,7 +129,10 @@ def _where(row: Row) -> str:
     if row.senders:
         return " (in restored pods that ask for senders)"
     if row.addresses:
-        return " (in restored pods whose connections have other addresses)"
+        kept = (
+            ", and where connections were looked at before they were accepted" if row.kept else ""
+        )
+        return f" (in restored pods whose connections have other addresses{kept})"
     if not row.moved:
         return ""
     return " (always in restored pods)" if row.unmoved else " (in restored pods)"

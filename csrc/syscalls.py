@@ -271,6 +271,7 @@ class Row:
              SO_PASSCRED, of signals by a signalfd): a filter of its own says so, which can be put
              on later
     addresses  the same in pods that have connections whose addresses are not the host's
+    kept     the same in pods, restored or not, of which connections are kept that wait to be accepted
     looks    its hook changes nothing of the call where ids are the kernel's own: it answers, or lets it go
     looks_if  where these hold its hook does so in pods that were restored, too
     timeout  how long it waits
@@ -291,6 +292,7 @@ class Row:
     exit_moved: bool = False
     senders: bool = False
     addresses: bool = False
+    kept: bool = False
     looks: bool = False
     looks_if: tuple[Condition, ...] = ()
     timeout: Timeout | None = None
@@ -941,8 +943,10 @@ TABLE: tuple[Room, ...] = (
         Row("bind", EXIT, x86_64=49,
             note="noted: where a unix socket's relative path begins, and ports that the kernel chose"),
         Row("listen", x86_64=50),
-        Row("accept", BOTH, x86_64=43, addresses=True, eintr=True, note=OTHER_ADDRESS),
-        Row("accept4", BOTH, x86_64=288, addresses=True, eintr=True, note=OTHER_ADDRESS),
+        Row("accept", BOTH, x86_64=43, addresses=True, kept=True, eintr=True,
+            note=OTHER_ADDRESS),
+        Row("accept4", BOTH, x86_64=288, addresses=True, kept=True, eintr=True,
+            note=OTHER_ADDRESS),
         Row("connect", ENTER, x86_64=42, addresses=True, eintr=True, note=OTHER_ADDRESS),
         Row("shutdown", x86_64=48),
         Row("getsockname", BOTH, x86_64=51, addresses=True, note=OTHER_ADDRESS),

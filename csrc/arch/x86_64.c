@@ -129,6 +129,15 @@ void zt_arch_rewind_call(zt_regs *regs, long nr)
     regs->orig_rax = (uint64_t)-1;
 }
 
+void zt_arch_leave_call(zt_regs *regs, int64_t result)
+{
+    regs->rip += ZT_ARCH_SYSCALL_BYTES;
+    regs->rcx = regs->rip; /* as SYSCALL does */
+    regs->r11 = regs->eflags;
+    regs->rax = (uint64_t)result;
+    regs->orig_rax = (uint64_t)-1;
+}
+
 void zt_arch_enter_program(zt_regs *regs, uint64_t address, uint64_t rows)
 {
     regs->orig_rax = (uint64_t)-1; /* else the kernel would restart what was interrupted */

@@ -272,7 +272,7 @@ def test_other_architectures_have_no_calls(arch):
             assert run(FILTERS[moved], seccomp_data(nr, arch, 0, [0] * 6))[0] == ENOSYS
 
 
-@pytest.mark.parametrize("flag", ["senders", "addresses"])
+@pytest.mark.parametrize("flag", ["senders", "addresses", "kept"])
 def test_some_have_a_filter_of_their_own(flag):
     """It lets pass all that the other decides, and what the stub does, but for its end."""
     program = getattr(gen_filter, f"build_{flag}_filter")()

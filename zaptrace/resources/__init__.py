@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 from typing import Any
 
@@ -106,14 +108,27 @@ def claim_files(pod: FrozenPod) -> None:
     """Give every open file description to its room. Raises UnsupportedResource for one without,
     and Unsettled for one that should be in another state soon."""
     file_lease.refuse(pod)
-    for file in pod.all_files:  # to which those are added that wait in the queue of a socket
+    claimed = _claim_all(pod, 0)
+    with epoll.undisturbed(pod) if pod.kept.are_marked() else contextlib.nullcontext():
+        unix_socket.know_kept(pod)
+    claimed = _claim_all(pod, claimed)
+    while unseen := unix_socket.Unseen(pod):
+        with epoll.undisturbed(pod):
+            unseen.keep()
+        unix_socket.know_kept(pod)
+        claimed = _claim_all(pod, claimed)
+    inet_socket.refuse_unaccepted(pod)
+    regular_file.refuse_outside(pod)
+
+
+def _claim_all(pod: FrozenPod, claimed: int) -> int:
+    """All but the first so many, with those that they lead to; how many there are then."""
+    for file in itertools.islice(pod.all_files, claimed, None):
         room = _room_of(file)
         pod.claim(room.NAME, file)
         if room is unix_socket:
             unix_socket.find_files_under_way(pod, file)
-    unix_socket.refuse_unaccepted(pod)
-    inet_socket.refuse_unaccepted(pod)
-    regular_file.refuse_outside(pod)
+    return len(pod.all_files)
 
 
 def _room_of(file: FrozenFile) -> FileKind[Any]:
