@@ -144,6 +144,11 @@ def arg_mask(arg: int, bits: int) -> ArgMask:
     return ArgMask(arg, bits)
 
 
+def never_named(arg: int) -> tuple[ArgMask, ArgMask]:
+    """Flags of open(2) for a file that linkat(2) gives no name."""
+    return arg_mask(arg, O_TMPFILE), arg_mask(arg, O_EXCL)
+
+
 def arg_multiple(arg: int, power_of_two: int) -> ArgMask:
     return ArgMask(arg, power_of_two - 1, clear=True)
 
@@ -364,6 +369,10 @@ def _room(name: str, title: str, *rows: Row) -> Room:
 
 # -- values from the kernel's headers (include/uapi) -----------------------------------------------
 
+AT_SYMLINK_FOLLOW = 0x400
+AT_EMPTY_PATH = 0x1000
+O_EXCL = 0x80
+O_TMPFILE = 0x40_0000  # the bit that no other flag has
 CLONE_UNTRACED = 0x0080_0000
 CLONE_VFORK = 0x0000_4000
 CLOSE_RANGE_UNSHARE = 2
@@ -556,6 +565,7 @@ OPEN_REFUSED = "refused at a checkpoint that finds its descriptor open"
 FANOTIFY = "watches this host's file systems, so never carried: " + OPEN_REFUSED
 RING = "the state of a ring cannot be carried; programs fall back to epoll or threads"
 ONE_SET = "a pod has one set of namespaces, and cannot take new ones along"
+NEVER_NAMED = "with O_TMPFILE and O_EXCL: nobody tells afterwards that it may get no name"
 CAPABILITY = "needs a capability"
 HOSTS_CLOCK = "setting the host's clock needs a capability"
 SCM = "an id that a program writes into SCM_CREDENTIALS itself is not translated"
@@ -854,8 +864,8 @@ TABLE: tuple[Room, ...] = (
     ),
     _room(
         "file_system", "Files by name: the file system keeps the state, not the process",
-        Row("open", x86_64=2),
-        Row("openat", x86_64=257),
+        Row("open", EXIT, x86_64=2, when=never_named(1), note=NEVER_NAMED),
+        Row("openat", EXIT, x86_64=257, when=never_named(2), note=NEVER_NAMED),
         Row("openat2", x86_64=437),
         Row("creat", x86_64=85),
         Row("stat", x86_64=4),
@@ -881,7 +891,8 @@ TABLE: tuple[Room, ...] = (
         Row("mkdirat", x86_64=258),
         Row("rmdir", x86_64=84),
         Row("link", x86_64=86),
-        Row("linkat", x86_64=265),
+        Row("linkat", EXIT, x86_64=265, when=arg_mask(4, AT_SYMLINK_FOLLOW | AT_EMPTY_PATH),
+            note="a file of O_TMPFILE that it gives a name gets no other one when that is removed"),
         Row("unlink", x86_64=87),
         Row("unlinkat", x86_64=263),
         Row("symlink", x86_64=88),

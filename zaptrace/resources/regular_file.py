@@ -9,11 +9,11 @@ process id are opened under the id of the restored process; of one that has ende
 process of ours that ends then.
 
 Not carried: contents of files that have a name, the time of change of one that is opened against its
-mode, read-ahead advice, that an O_TMPFILE may not get a name (O_EXCL), the offset of a directory where
-the file system does not keep it stable; sockets and devices without a name, files under a mount that
-came later, and files of others that may not be opened again (refused).
+mode, read-ahead advice, that a file of openat2(2) with O_TMPFILE and O_EXCL may not get a name, the
+offset of a directory where the file system does not keep it stable; sockets and devices without a name,
+files under a mount that came later, and files of others that may not be opened again (refused).
 
-No C half: paths are the host's.
+The C half notes files that may get no name (common/never_named); paths are the host's.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ..ids import Vpid
 from ..linux import outside
 from ..shapes import I64, U64, Length, Mode, Names, PartOrNone, PathOrNone, Size
 from ..view.build import BuildProcess, Stage
-from .common import extended, leasing, nameless, sameness
+from .common import extended, leasing, nameless, never_named, sameness
 from .common.content import Runs, load, refuse_wrong, save, save_by_reading
 from .common.ending import end_as
 from .common.file import (
@@ -46,6 +46,7 @@ from .common.file import (
     unsupported,
 )
 from .common.inode import GONE, Inodes
+from .common.never_named import is_note as is_note
 from .common.permission import Permission, may_open, open_anyway, stand_in
 from .room import Whole, bad
 
@@ -81,6 +82,8 @@ class Nameless:
     """Of a symbolic link."""
     runs: Runs
     part: PartOrNone
+    may_get_name: bool = True
+    """If it is one of O_TMPFILE: by linkat(2)."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +178,7 @@ def restore(states: list[State], build: Build) -> None:
         else:
             build.at(Stage.CLAIM, _claim, state, build, found)
             build.at(Stage.SHARED, _open, state, build, state.path, Stage.SHARED)
+    build.at(Stage.CLAIM, never_named.forget_former, build)
     for together in gone.values():
         build.at(Stage.SHARED, _make_nameless, together, build)
     if ended:
@@ -284,6 +288,7 @@ def _save(pod: FrozenPod, file: FrozenFile, inode: Inode, saved: dict[Inode, Nam
         target=target,
         runs=runs,
         part=part,
+        may_get_name=not never_named.is_noted(pod, file.local),
     )
     return saved[inode]
 
@@ -462,10 +467,12 @@ def _make_nameless(states: list[State], build: Build) -> None:
                 nameless.other(some.path, some.mode, gone.target, quiet=build.rehearsal)
             )
         elif temporary is not None:
-            flags = _open_flags(temporary)
+            flags = _open_flags(temporary) | (0 if gone.may_get_name else os.O_EXCL)
             first, file = stack.enter_context(nameless.temporary(some.path, flags))
         else:
             file = stack.enter_context(nameless.regular(some.path, quiet=build.rehearsal))
+        if not gone.may_get_name:
+            never_named.note(build, file.fd)
         ready: list[tuple[State, int]] = []
         stack.callback(_close_all, ready)
         for state in states:
