@@ -568,7 +568,7 @@ ONE_SET = "a pod has one set of namespaces, and cannot take new ones along"
 NEVER_NAMED = "with O_TMPFILE and O_EXCL: nobody tells afterwards that it may get no name"
 CAPABILITY = "needs a capability"
 HOSTS_CLOCK = "setting the host's clock needs a capability"
-SCM = "an id that a program writes into SCM_CREDENTIALS itself is not translated"
+SCM = "the same; of more than two such messages it sends fewer than it was asked to, as it may"
 SENDERS = "senders are named by their ids"
 OTHER_ADDRESS = "a connection within the pod may have another address on this host"
 SIGNALFD = "from the first one on, reads are looked at for the senders of signals"
@@ -972,7 +972,7 @@ TABLE: tuple[Room, ...] = (
         Row("sendmsg", ENTER, x86_64=46, moved=True, eintr=True, part=SENDMSG,
             note="a sender may name itself by its id, also where nobody asks for senders"),
         Row("recvmsg", EXIT, x86_64=47, senders=True, eintr=True, part=RECVMSG, note=SENDERS),
-        Row("sendmmsg", x86_64=307, eintr=True, part=SENDMMSG, note=SCM),
+        Row("sendmmsg", BOTH, x86_64=307, moved=True, eintr=True, part=SENDMMSG, note=SCM),
         Row("recvmmsg", EXIT, x86_64=299, senders=True, eintr=True, part=RECVMMSG,
             note=SENDERS),
     ),

@@ -20,7 +20,7 @@ from harness.world import PATIENCE_S, REAL, FlavourError, environment, python
 
 NAMED = {
     "connection": "no process of the pod holds",
-    "mptcp": "it is of MPTCP",
+    "mptcp": "is a connection of MPTCP",
     "fanotify": "a room that can capture anon_inode:[fanotify]; there is none",
     "landlock": "Landlock sandbox",
     "key": "has keys that the kernel keeps",

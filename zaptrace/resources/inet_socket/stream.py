@@ -101,7 +101,14 @@ class Streams:
         if state in (flow.CLOSE, flow.LISTEN):
             return None
         if sock.proto != socket.IPPROTO_TCP:
-            raise _refused(file, sock, "it is of MPTCP", needed="one of TCP")
+            raise _refused(
+                file,
+                sock,
+                "both sides know it as one of MPTCP",
+                needed="one of TCP",
+                do="have the client or the listener speak TCP alone (GODEBUG=multipathtcp=0, no mptcpize)",
+                what="is a connection of MPTCP",
+            )
         if upper := sock.getsockopt(socket.IPPROTO_TCP, _TCP_ULP, 16).rstrip(b"\0").decode():
             raise _refused(file, sock, f"the kernel works on it ({upper})", needed="plain TCP")
         if state == flow.SYN_SENT:
@@ -275,7 +282,12 @@ def reads_no_more(sock: socket.socket) -> bool:
 
 
 def _refused(
-    file: FrozenFile, sock: socket.socket, found: str, needed: str = "", do: str = ""
+    file: FrozenFile,
+    sock: socket.socket,
+    found: str,
+    needed: str = "",
+    do: str = "",
+    what: str = "is a TCP connection",
 ) -> UnsupportedResource:
     ends = [address(sock.getsockname()).shown]
     with contextlib.suppress(OSError):
@@ -284,7 +296,7 @@ def _refused(
     name = flow.STATES[state] if state < len(flow.STATES) else str(state)
     return unsupported(
         file,
-        "is a TCP connection",
+        what,
         needed=needed or "both ends of the connection in the pod",
         found=f"{' to '.join(ends)}, {name}: {found}",
         do=do or "start the other program in the pod too, or end the connection first",
