@@ -35,7 +35,8 @@ typedef struct zt_store zt_store;
 typedef struct zt_ipcs zt_ipcs;
 
 /* One row of a syscall program, as the stub reads it (csrc/ptrace/stub.c). */
-#define ZT_ROW_MUST 0x100 /* stop the program when this row fails */
+#define ZT_ROW_MUST 0x100   /* stop the program when this row fails */
+#define ZT_ROW_XRSTOR 0x200 /* no call: XRSTOR from args[0], of the components args[1] (low half) and args[2] */
 typedef struct zt_program_row {
     uint32_t nr;
     uint32_t flags; /* bit i (0..5): args[i] is the number of an earlier row whose result is meant */

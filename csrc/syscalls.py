@@ -387,6 +387,7 @@ CLONE_NAMESPACES = (
 )  # not CLONE_NEWTIME (0x80), which is clone3's alone: in clone it is part of the exit signal
 
 WNOHANG = 1
+P_PIDFD = 3  # it waits for nothing where the pidfd has O_NONBLOCK
 
 PR_GET_DUMPABLE = 3
 PR_SET_DUMPABLE = 4
@@ -553,8 +554,8 @@ WHO = "who is a process, a group or a user, as which says; 0 is the caller"
 OTHER_ID = "the kernel knows the process by another id"
 OTHER_SESSION = "the kernel knows the session by another id"
 WAITED = (
-    "the id to wait for, and the id that is reported, have changed; with WNOHANG, a child that has "
-    "ended is to be found, though zaptrace hears of its end first"
+    "the id to wait for, and the id that is reported, have changed; with WNOHANG, or a pidfd that may "
+    "have O_NONBLOCK, a child that has ended is to be found, though zaptrace hears of its end first"
 )
 BY_PIDFD = "names the process by a pidfd, which pidfd_open has checked"
 DEADLINE = "the deadline is a moment on the pod's monotonic clock"
@@ -616,7 +617,8 @@ TABLE: tuple[Room, ...] = (
         Row("exit_group", x86_64=231),
         Row("wait4", BOTH, x86_64=61, moved=True, unmoved=arg_mask(2, WNOHANG),
             exit_moved=True, note=WAITED),
-        Row("waitid", BOTH, x86_64=247, moved=True, unmoved=arg_mask(3, WNOHANG),
+        Row("waitid", BOTH, x86_64=247, moved=True,
+            unmoved=any_of(arg_mask(3, WNOHANG), arg_in(0, P_PIDFD)),
             exit_moved=True, note=WAITED),
         Row("getpid", Answer(), x86_64=39, moved=True, note=OTHER_ID),
         Row("gettid", Answer(), x86_64=186, moved=True, note=OTHER_ID),

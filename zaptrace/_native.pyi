@@ -262,6 +262,7 @@ class _Lib:
     ZT_PLAIN_WIDEST_MAP: int
     ZT_PLAIN_STRIDE: int
     ZT_ROW_MUST: int
+    ZT_ROW_XRSTOR: int
     ZT_RSEQ_UNTOLD: int
     ZT_CPU_CLOCKS: int
     ZT_RUN_HELD: int

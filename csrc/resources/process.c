@@ -187,7 +187,8 @@ void zt_wait4_exit(zt_pod *pod, zt_task *task, zt_call *call)
 
 zt_verdict zt_waitid_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
-    call->asks_for_ends = call->asked[3] & WNOHANG;
+    /* A pidfd may have O_NONBLOCK, which says the same. */
+    call->asks_for_ends = call->asked[3] & WNOHANG || call->asked[0] == P_PIDFD;
     if (pod->moved && !call->asked[2]) /* we want to know which child it was */
         call->issued[2] = zt_task_scratch(task);
     int32_t id = (int32_t)call->asked[1];
