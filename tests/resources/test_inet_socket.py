@@ -269,23 +269,20 @@ def test_a_port_that_is_somebody_elses(world: World, held, chosen: bool) -> None
 
 
 def test_a_connection_that_another_host_does_not_answer(world: World, held, monkeypatch) -> None:
-    server = held(socket.AF_INET, socket.SOCK_STREAM)
-    server.bind(("127.0.0.1", 0))
-    server.listen(0)
-    waiting, sock = (
-        held(socket.AF_INET, socket.SOCK_STREAM),
-        held(socket.AF_INET, socket.SOCK_STREAM),
-    )
-    waiting.connect(server.getsockname())
+    sock = held(socket.AF_INET, socket.SOCK_STREAM)
     sock.setblocking(False)
-    with pytest.raises(BlockingIOError):
-        sock.connect(server.getsockname())
-    world.hold(sock.fileno())
-    (state,) = world.capture(inet_socket)
-    assert (state.status, state.peer.raw(2)) == ("connecting", server.getsockname())
-    monkeypatch.setattr(connecting, "whom_it_asks", lambda *_: Address("192.0.2.1", 9, 0, 0))
-    with pytest.raises(UnsupportedResource, match="that is being made") as refused:
-        world.capture(inet_socket)
+    with socket.socket() as server, socket.socket() as waiting:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        waiting.connect(server.getsockname())
+        with pytest.raises(BlockingIOError):
+            sock.connect(server.getsockname())
+        world.hold(sock.fileno())
+        (state,) = world.capture(inet_socket)
+        assert (state.status, state.peer.raw(2)) == ("connecting", server.getsockname())
+        monkeypatch.setattr(connecting, "whom_it_asks", lambda *_: Address("192.0.2.1", 9, 0, 0))
+        with pytest.raises(UnsupportedResource, match="that is being made") as refused:
+            world.capture(inet_socket)
     assert "to 192.0.2.1:9" in refused.value.found
 
 
