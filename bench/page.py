@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from .experiment import Experiment
 from .explained import explained
 from .report import number, runs, table_of
-from .samples import BASE, Key, Results
+from .samples import BASE, ENDLESS, Key, Results
 from .system import System
 
 OURS, MOVED = "zaptrace-fresh", "zaptrace-moved"
@@ -130,7 +130,9 @@ def _medians(results: Results, keys: Sequence[Key], systems: Sequence[str]) -> l
         for system in systems:
             ratios = results.ratios(key, system) if system != BASE else []
             more = f" ×{number(statistics.median(ratios))}" if ratios else ""
-            cells.append(_told(median(results, key, system)) + more)
+            none = ENDLESS if results.endless(key, system) else "-"
+            told = median(results, key, system)
+            cells.append(none if told is None else number(told) + more)
         rows.append([f"{what(key)}, {unit(results, key)}", *cells])
     return rows
 

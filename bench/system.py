@@ -33,6 +33,10 @@ class LateError(Exception):
     """A time limit struck: there is no number, and this says whose."""
 
 
+class EndlessError(Exception):
+    """It goes on and never comes to an end: live migration of what is written to faster than it is sent."""
+
+
 PATIENCE_S = 120.0
 
 

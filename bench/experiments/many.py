@@ -63,6 +63,7 @@ class Many(Experiment):
 class Units(Experiment):
     name = "units"
     title = "What one of a thousand costs"
+    share = 3.0
     about = (
         "bench/programs/many.c as above, in every system that suspends processes: one size of each kind; "
         "the whole time, divided by how many there are."

@@ -51,6 +51,7 @@ def compressed(state: Path) -> int:
 class Suspend(Experiment):
     name = "suspend"
     title = "Suspend, resume, and the state between"
+    share = 5.0
     about = (
         "bench/programs/load.c counts every 2 ms and looks at all that it holds again and again; "
         "applications (bench/loads) are asked something by a client within, which counts the answers. "
