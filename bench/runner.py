@@ -44,6 +44,13 @@ def why(error: BaseException) -> str:
     return next((word for kind, word in WHY.items() if isinstance(error, kind)), "wrong")
 
 
+def stopped(error: BaseException | None) -> bool:
+    """Somebody has stopped the run, and then something else went wrong as well."""
+    while error and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
+
+
 class Runner:
     """What a run has so far; `progress` hears of each sample to come: what, which, of how many."""
 
@@ -137,6 +144,8 @@ class Runner:
             with within(experiment.limit_s, f"a round of {case}"):
                 figures = list(experiment.measure(case, inside, place))
         except Exception as error:
+            if stopped(error):
+                raise KeyboardInterrupt from error
             self._void(experiment, case, name, number, error)
             return isinstance(error, WrongError)
         finally:

@@ -96,7 +96,8 @@ class Monitor:
             raise LateError(f"{command}: no answer in {PATIENCE_S:.0f} s") from None
 
     def close(self) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # what was still to be written to one that is gone
+            self._file.close()
         self._socket.close()
 
 
