@@ -17,6 +17,7 @@ from bench.compare import changes, told
 from bench.found import asked, experiments, systems
 from bench.page import OURS, page
 from bench.runner import Runner
+from bench.systems.dmtcp import SOURCES, Dmtcp
 from harness.fake_bench import FakeExperiment, FakeSystem
 from harness.world import ROOT
 
@@ -57,6 +58,26 @@ def test_a_missing_system_is_told_with_the_line_that_gets_it():
     text = report.report(runner.results, {"fake": FakeExperiment()}, {}, {})
     assert "- gone: `apt-get install gone`" in text
     assert "gone" not in runner.results.run["versions"]
+
+
+@pytest.mark.parametrize(
+    ("apt", "line"),
+    [
+        ("dmtcp:\n  Candidate: 3.0-1\n", "apt-get install dmtcp"),
+        (
+            "dmtcp:\n  Candidate: (none)\n",
+            f"no package of this distribution, build it from {SOURCES}",
+        ),
+        ("", f"no package of this distribution, build it from {SOURCES}"),
+    ],
+)
+def test_a_line_that_would_not_work_is_not_told(tmp_path: Path, monkeypatch, apt: str, line: str):
+    command = tmp_path / "apt-cache"
+    command.write_text(f"#!/bin/sh\ncat <<'END'\n{apt}END\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    monkeypatch.setattr(Dmtcp, "programs", ("no-such-program",))
+    assert Dmtcp().missing() == line
 
 
 def test_a_system_that_does_not_come_up_is_told():
