@@ -68,6 +68,10 @@ class Load:
         afterwards, and not here."""
         raise NotOfferedError("has no way to move what runs")
 
+    def ended(self) -> str:
+        """What it said when it came to an end by itself; empty while nothing is known of one."""
+        return ""
+
     def size(self, state: Path) -> int:
         """Bytes on disk of what `suspend` left."""
         return sum(

@@ -74,7 +74,7 @@ class Migrate(Experiment):
             load.close()
 
     def _moved(self, load: Load, network: Throttle) -> list[Figure]:
-        ticks = Ticks(load.out)
+        ticks = Ticks(load.out, load.ended)
         ticks.next()
         gaps = Gaps(load.out)
         try:

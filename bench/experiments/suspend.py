@@ -72,7 +72,7 @@ class Suspend(Experiment):
         state = place / "state"
         load = inside.start(load_of(*CASES[case][0]))
         try:
-            ticks = Ticks(load.out)
+            ticks = Ticks(load.out, load.ended)
             ticks.next(_START_S)
             yield from self._there_and_back(load, ticks, state)
         finally:
