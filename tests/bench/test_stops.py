@@ -19,7 +19,7 @@ from bench.experiment import Figure
 from bench.runner import Runner
 from bench.samples import ENDLESS
 from bench.system import EndlessError, Inside, LateError, RefusedError
-from bench.systems.qemu import Monitor, going_on
+from bench.systems.qemu import Machine, Monitor, going_on
 from harness.fake_bench import FakeExperiment, FakeSystem
 from harness.world import ROOT
 
@@ -144,6 +144,27 @@ def test_that_it_does_not_converge_is_a_result():
 def test_what_a_migration_says_that_goes_on():
     ram = {"dirty-sync-count": 9, "transferred": 5 << 20, "remaining": 3 << 20}
     assert going_on({"ram": ram}) == "9 passes, 5 MiB sent, 3 MiB still to send"
+
+
+@pytest.mark.parametrize(
+    ("console", "why"),
+    [
+        ("boots\nKernel panic - not syncing: Oh\n", "Kernel panic - not syncing: Oh"),
+        ("", "status 3"),
+    ],
+)
+def test_a_machine_that_has_ended_says_why(place: Path, console: str, why: str):
+    machine = object.__new__(Machine)
+    machine._console = place / "console"
+    machine._console.write_text(console)
+    with subprocess.Popen(
+        ["sh", "-c", "read -r x; exit 3"], stdin=subprocess.PIPE
+    ) as machine.process:
+        assert machine.last_words() == ""
+        assert machine.process.stdin
+        machine.process.stdin.close()
+        machine.process.wait(60)
+        assert machine.last_words() == f"its machine ended: {why}"
 
 
 def test_rounds_are_as_many_as_the_time_allows_and_the_first_is_whole():
