@@ -14,7 +14,7 @@ _PART = 1 << 16
 
 
 def connected(path: Path, patience_s: float) -> socket.socket:
-    """To the socket of a serial line, which may not be there yet."""
+    """To the socket of a line, which may not be there yet, or is but nobody listens to it yet."""
     made, deadline = socket.socket(socket.AF_UNIX), time.monotonic() + patience_s
     while True:
         try:

@@ -39,6 +39,8 @@ from ._pods import idle, memory
 MEMORY_MIB = 2048
 _BOOT_S = 600.0
 _KVM_S = 60.0
+_THERE_S = 60.0
+"""Until a machine that was started has its lines."""
 _SAVE_S = 300.0
 _LIVE_S = 60.0
 """So long a live migration may take: at 100 Mbit/s the memory of a guest goes there twice."""
@@ -66,10 +68,8 @@ class Monitor:
     """QEMU's own line (QMP)."""
 
     def __init__(self, path: Path) -> None:
-        until(path.exists, f"the monitor {path}", 60.0, pause=0.005)
-        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket = connected(path, _THERE_S)
         self._socket.settimeout(PATIENCE_S)
-        self._socket.connect(str(path))
         self._file, self._asked = self._socket.makefile("rw"), 0
         self._file.readline()  # its greeting
         self("qmp_capabilities")
@@ -144,7 +144,7 @@ class Machine:
             )
         try:
             self.monitor = Monitor(monitor)
-            self.line = Line(connected(line, 60.0))
+            self.line = Line(connected(line, _THERE_S))
             if boots:
                 self.line.until("@up\n", _BOOT_S)
         except BaseException:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -58,6 +59,19 @@ def test_a_guest_that_says_nothing_is_late_and_one_that_ends_is_gone(line: Line)
     with pytest.raises(RefusedError, match="went away"):
         line._socket.shutdown(socket.SHUT_WR)  # and so it ends
         line.until("never", 60.0)
+
+
+def test_a_line_is_waited_for_until_somebody_listens(place):
+    """It has its name before that."""
+    with socket.socket(socket.AF_UNIX) as there:
+        there.bind(str(place / "line"))
+        with pytest.raises(LateError, match="refused"):
+            connected(place / "line", 0.0)
+        timer = threading.Timer(0.05, there.listen)
+        timer.start()
+        with connected(place / "line", 60.0):
+            pass
+        timer.join(60.0)
 
 
 def test_a_line_that_never_comes_is_late(place):

@@ -222,9 +222,21 @@ def test_the_page_tells_first_where_others_are_ahead():
     assert "| 1 GiB | 0.01 / 0.02 | - / - | - / - |" in rest
     assert "- getppid, zaptrace-fresh: 10 times" in rest
     assert "- rival, refused: no (run_cost, suspend: 1 GiB)" in rest
+    assert "Load average beside the samples: 0.50 to 0.50." in rest
     assert "0 of 1 calls take at most a tenth more than natively" in rest
     del runner.results.samples[2 * 3 :]
     assert "No rival of this run is ahead" in page(runner.results, {}, {})
+
+
+def test_a_table_names_the_runs_that_it_is_of():
+    a, _ = ran(FakeSystem("native", [1]), rounds=1)
+    b, _ = ran(FakeSystem("native", [1]), rounds=1)
+    c, _ = ran(FakeSystem("native", [1]), rounds=1)
+    for one, words in ((a, ["start"]), (b, ["--all"]), (c, ["fake", "--all"])):
+        one.results.run["command"] = ["bench", *words]
+    known = experiments() | {"fake": FakeExperiment()}
+    told = page(samples.joined([a.results, b.results, c.results]), known, {})
+    assert "Made by `bench --all`, `bench fake --all`. Load" in told
 
 
 def test_results_are_compared_and_told_by_the_command(
