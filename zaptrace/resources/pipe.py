@@ -2,6 +2,7 @@
 
 An end may be open any number of times (/proc/self/fd reopens it), or not at all: a pipe that has
 lost all readers or writers stays so. The contents are copied with tee(2), which takes nothing out.
+A pipe is full when it has no slot left, and each slot may hold less than a page: each is one again.
 
 Not carried: a pipe whose other end is held outside the pod (stdio apart); that is refused.
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 NAME = "pipe"
 
 _SPLICE_F_NONBLOCK = 2
+_PAGE = 4096
 _O_LARGEFILE = 0o100000  # which open(2) adds, and os.O_LARGEFILE does not have here
 _NOT_AT_OPEN = os.O_CREAT | os.O_EXCL | os.O_TRUNC | os.O_ASYNC | os.O_DIRECT
 
@@ -55,7 +57,7 @@ class State:
     capacity: Annotated[int, Range(1, 1 << 31)]
     """As fcntl F_GETPIPE_SZ gives it."""
     contents: list[Data]
-    """In packet mode one item per packet."""
+    """One item per slot; in packet mode that is a packet."""
     packets: bool
 
 
@@ -177,7 +179,7 @@ def _queued(fd: int) -> int:
 
 
 def _contents(file: FrozenFile) -> list[bytes]:
-    """What a reader would get, read by read, without taking it.
+    """What a reader would get, slot by slot, without taking it.
 
     One that has lost its readers is opened for that: its writers may do so too.
     """
@@ -192,11 +194,13 @@ def _contents(file: FrozenFile) -> list[bytes]:
             copied = checked(libc.tee(source, w, total, _SPLICE_F_NONBLOCK))
         if copied != total:
             raise OSError(errno.EIO, f"tee gave {copied} of {total} bytes")
-        chunks = []
-        while total:
-            chunks.append(os.read(r, total))
-            total -= len(chunks[-1])
-        return chunks
+        with _narrow() as (taken, take):
+            chunks = []
+            while total:
+                size = os.splice(r, take, total, flags=_SPLICE_F_NONBLOCK)
+                chunks.append(os.read(taken, size))
+                total -= size
+            return chunks
     except OSError as error:
         raise unsupported(
             file,
@@ -205,6 +209,18 @@ def _contents(file: FrozenFile) -> list[bytes]:
             found=error.strerror or str(error),
             do="raise /proc/sys/fs/pipe-user-pages-soft",
         ) from error
+    finally:
+        os.close(r)
+        os.close(w)
+
+
+@contextlib.contextmanager
+def _narrow() -> Iterator[tuple[int, int]]:
+    """A pipe of one slot."""
+    r, w = os.pipe()
+    try:
+        fcntl.fcntl(w, fcntl.F_SETPIPE_SZ, _PAGE)
+        yield r, w
     finally:
         os.close(r)
         os.close(w)
@@ -295,9 +311,15 @@ def _prepare(state: State, fd: int, build: Build) -> None:
     try:
         packets = os.O_DIRECT if state.packets else 0  # not to be had from open(2)
         fcntl.fcntl(filler, fcntl.F_SETFL, os.O_NONBLOCK | packets)
-        if not _queued(filler):  # else the named pipe of a former self, who holds it still
-            for chunk in state.contents:
-                _fill(filler, chunk)
+        if state.contents and not _queued(
+            filler
+        ):  # else the named pipe of a former self, who holds it still
+            with _narrow() as slot:
+                for chunk in state.contents:
+                    if packets or len(chunk) > _PAGE:
+                        _fill(filler, chunk)
+                    else:
+                        _add_slot(filler, chunk, slot)
     finally:
         os.close(filler)
 
@@ -316,6 +338,13 @@ def _too_many(state: State) -> RestoreError:
         found=f"all pipes of this user may have {limit} pages, and have more",
         do="end what has many pipes, or raise /proc/sys/fs/pipe-user-pages-soft",
     )
+
+
+def _add_slot(fd: int, data: bytes, slot: tuple[int, int]) -> None:
+    """A write would go on in the last one, where there is room."""
+    taken, give = slot
+    os.write(give, data)
+    os.splice(taken, fd, len(data), flags=_SPLICE_F_NONBLOCK)
 
 
 def _fill(fd: int, data: bytes) -> None:
