@@ -55,7 +55,7 @@ class State:
     capacity: Annotated[int, Range(1, 1 << 31)]
     """As fcntl F_GETPIPE_SZ gives it."""
     contents: list[Data]
-    """In packet mode one item per packet."""
+    """As reads give it. What a read leaves for the next one begins behind a packet."""
     packets: bool
 
 
@@ -293,10 +293,10 @@ def _prepare(state: State, fd: int, build: Build) -> None:
             raise _too_many(state) from error
     filler = reopen(fd, os.O_WRONLY)
     try:
-        packets = os.O_DIRECT if state.packets else 0  # not to be had from open(2)
-        fcntl.fcntl(filler, fcntl.F_SETFL, os.O_NONBLOCK | packets)
         if not _queued(filler):  # else the named pipe of a former self, who holds it still
-            for chunk in state.contents:
+            for behind, chunk in enumerate(state.contents, 1 - len(state.contents)):
+                packet = os.O_DIRECT if state.packets or behind else 0  # not to be had from open(2)
+                fcntl.fcntl(filler, fcntl.F_SETFL, os.O_NONBLOCK | packet)
                 _fill(filler, chunk)
     finally:
         os.close(filler)
