@@ -183,6 +183,22 @@ def test_a_reset_that_may_be_another_error(world: World, held) -> None:
     assert world.capture(inet_socket)[0].status == "ended"
 
 
+@pytest.mark.parametrize("option, value", [(29, 1), (64, 1), (37, 1 << 3 | 1 << 4)])
+def test_when_a_datagram_came(world: World, held, option: int, value: int) -> None:
+    """SO_TIMESTAMP, SO_TIMESTAMPNS_NEW, SO_TIMESTAMPING: what is sent again comes at another time."""
+    sock = held(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    sock.setsockopt(socket.SOL_SOCKET, option, value)
+    world.hold(sock.fileno())
+    world.capture(inet_socket)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.sendto(b"now", sock.getsockname())
+        with pytest.raises(Unsettled, match="to tell when each was received"):
+            world.capture(inet_socket)
+    assert sock.recv(99) == b"now"
+    world.capture(inet_socket)
+
+
 def test_a_datagram_that_is_begun(world: World, held) -> None:
     """Nobody can look at what is put together there."""
     sock = held(socket.AF_INET, socket.SOCK_DGRAM)
