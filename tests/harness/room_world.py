@@ -216,8 +216,15 @@ class World:
             os.dup2(stdin, CHANNEL)
             os.close(stdin)
             build.close()
-        for deferred in build.before_thaw:
-            deferred.work()
+        waiting = [*build.before_thaw]
+        try:
+            while waiting:
+                waiting[0].work()
+                del waiting[0]
+        finally:
+            for deferred in waiting:
+                with contextlib.suppress(OSError):
+                    deferred.give_up()
         return build
 
     def round_trip(self, room: ModuleType, **given: Any) -> list[Any]:

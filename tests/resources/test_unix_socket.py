@@ -193,9 +193,9 @@ def test_datagram_server_with_clients(world: World, tmp_path: Path) -> None:
 
 
 def test_a_peer_outside(world: World, pair) -> None:
-    a, _ = pair(STREAM)
+    a, b = pair(STREAM)
     hold(world, a)
-    with pytest.raises(UnsupportedResource, match="outside the pod"):
+    with b, pytest.raises(UnsupportedResource, match="outside the pod"):
         world.capture(unix_socket)
 
 
