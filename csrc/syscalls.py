@@ -770,6 +770,7 @@ TABLE: tuple[Room, ...] = (
         Row("getrlimit", EXIT, x86_64=97, moved=True, when=arg_in(0, RLIMIT_CPU), note=LIMITED),
         Row("setrlimit", ENTER, x86_64=160, moved=True, when=arg_in(0, RLIMIT_CPU), note=LIMITED),
         Row("prlimit64", BOTH, x86_64=302, moved=True, unmoved=arg_nonzero(0), exit_moved=True, looks=True,
+            when=any_of(arg_nonzero(0), arg_in(1, RLIMIT_CPU)),
             note=NAMED_BY_ID + "; " + LIMITED),
     ),
     _room(

@@ -191,7 +191,7 @@ static void *storm(void *until)
 {
 	cpu_set_t set;
 	const pid_t tid = gettid();
-	for (int i = 0; i < 20000 || !ends; i++) {
+	for (int i = 0; i < 5000 || !ends; i++) {
 		check(getpid() == self && getppid() == 1 && gettid() == tid && kill(self, 0) == 0);
 		check(syscall(SYS_tgkill, self, self, 0) == 0 && sched_getaffinity(self, sizeof set, &set) == 0);
 	}
