@@ -22,6 +22,7 @@ NAMED = {
     "connection": "no process of the pod holds",
     "mptcp": "is a connection of MPTCP",
     "fanotify": "a room that can capture anon_inode:[fanotify]; there is none",
+    "userfaultfd": "a room that can capture anon_inode:[userfaultfd]; there is none",
     "landlock": "Landlock sandbox",
     "key": "has keys that the kernel keeps",
     "one_signal": "raises one signal and no more",
@@ -48,6 +49,11 @@ def allowed(what: str) -> bool:
     if what == "landlock":
         create_ruleset, version = 444, 1
         return ctypes.CDLL(None).syscall(create_ruleset, None, 0, version) > 0
+    if what == "userfaultfd":
+        fd: int = ctypes.CDLL(None).syscall(323, os.O_CLOEXEC | 1)
+        if fd >= 0:
+            os.close(fd)
+        return fd >= 0
     if what == "key":
         keyctl, get_keyring_id, of_process = 250, 0, -2
         ctypes.set_errno(0)
