@@ -23,6 +23,7 @@ NAMED = {
     "mptcp": "is a connection of MPTCP",
     "fanotify": "a room that can capture anon_inode:[fanotify]; there is none",
     "userfaultfd": "a room that can capture anon_inode:[userfaultfd]; there is none",
+    "vsock": "a room that can capture a socket of AF_VSOCK; there is none",
     "landlock": "Landlock sandbox",
     "key": "has keys that the kernel keeps",
     "one_signal": "raises one signal and no more",
@@ -44,6 +45,10 @@ def allowed(what: str) -> bool:
     """Can the program get hold of it here at all?"""
     if what == "mptcp":
         with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262):
+            return True
+        return False
+    if what == "vsock":
+        with contextlib.suppress(OSError), socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM):
             return True
         return False
     if what == "landlock":

@@ -166,7 +166,7 @@ TOPICS = (
     Topic(
         "sockets",
         "Sockets of kinds and with options that cannot be read back: raw, SCTP, eBPF filters",
-        r"internet socket of type|packet socket|filter of eBPF",
+        r"internet socket of type|packet socket|filter of eBPF|socket of AF_|socket of the address family",
         "The kernel does not tell what is in them.",
         "TCP, UDP, ICMP, unix and netlink sockets are carried, with classic filters.",
     ),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import socket
+import stat
 from typing import Any
 
 from ..errors import UnsupportedResource
@@ -52,6 +54,7 @@ from . import (
     tty,
     unix_socket,
 )
+from .common.socket import domain
 from .room import FileKind, Room
 
 FILE_KINDS: tuple[FileKind[Any], ...] = (
@@ -138,9 +141,20 @@ def _room_of(file: FrozenFile) -> FileKind[Any]:
     for room in kinds:
         if room.claims(file):
             return room
+    what = _what(file)
     raise UnsupportedResource(
-        f"cannot checkpoint {file.holder} is {file.link}",
-        needed=f"a room that can capture {file.link}; there is none",
+        f"cannot checkpoint {file.holder} is {what}",
+        needed=f"a room that can capture {what}; there is none",
         found=f"open flags {file.flags:#o}",
         do="have the program close it, or run it without that feature",
     )
+
+
+def _what(file: FrozenFile) -> str:
+    """The kernel's name for it tells of sockets a number only."""
+    if not stat.S_ISSOCK(file.stat.st_mode) or file.flags & os.O_PATH:
+        return file.link
+    family = domain(file.local)
+    with contextlib.suppress(ValueError):
+        return f"a socket of {socket.AddressFamily(family).name}"
+    return f"a socket of the address family {family}"

@@ -69,6 +69,15 @@ def userfaultfd():
     return check
 
 
+def vsock():
+    held = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+
+    def check():
+        assert held.family == socket.AF_VSOCK
+
+    return check
+
+
 def table_of_a_thread():
     """By close_range with CLOSE_RANGE_UNSHARE, in a thread that then waits."""
     apart, over = threading.Event(), threading.Event()
