@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import host
+from . import host, keeper
 from .experiment import Experiment
 from .samples import ENDLESS, Results, Sample, Void
 from .system import (
@@ -150,6 +150,7 @@ class Runner:
             return isinstance(error, WrongError)
         finally:
             discard(place)
+            keeper.reap_but(-1)  # orphans of pods that ran in this process are its children
         self.results.samples += [
             Sample(
                 experiment.name, case, name, number, figure.name, figure.unit, figure.value, before

@@ -127,6 +127,22 @@ def test_a_round_without_end_is_ended():
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
+class Orphans(FakeExperiment):
+    def measure(self, case: str, inside: Inside, place: Path) -> Iterable[Figure]:
+        self.child = os.fork()
+        if self.child == 0:
+            os._exit(3)
+        os.waitid(os.P_PID, self.child, os.WEXITED | os.WNOWAIT)
+        return [Figure("cost", 1.0, "ms")]
+
+
+def test_what_ended_in_a_round_is_reaped_after_it():
+    experiment = Orphans()
+    Runner({"native": FakeSystem("native", [])}, rounds=1).run(experiment)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(experiment.child, os.WNOHANG)
+
+
 def test_that_it_does_not_converge_is_a_result():
     experiment = Odd(EndlessError("called off after 90 s: 17 passes"))
     runner = Runner({n: FakeSystem(n, [1, 2]) for n in ("native", "guest")}, rounds=1)
