@@ -100,13 +100,12 @@ class Streams:
         if state in (flow.CLOSE, flow.LISTEN):
             return None
         if sock.proto != socket.IPPROTO_TCP:
-            raise _refused(
+            raise unsupported(
                 file,
-                sock,
-                "both sides know it as one of MPTCP",
+                "is a connection of MPTCP",
                 needed="one of TCP",
+                found=f"{_shown(sock)}: both sides know it as one of MPTCP",
                 do="have the client or the listener speak TCP alone (GODEBUG=multipathtcp=0, no mptcpize)",
-                what="is a connection of MPTCP",
             )
         if upper := sock.getsockopt(socket.IPPROTO_TCP, _TCP_ULP, 16).rstrip(b"\0").decode():
             raise _refused(file, sock, f"the kernel works on it ({upper})", needed="plain TCP")
@@ -314,23 +313,22 @@ def reads_no_more(sock: socket.socket) -> bool:
     return any(events & select.POLLRDHUP for _, events in poll.poll(0))
 
 
-def _refused(
-    file: FrozenFile,
-    sock: socket.socket,
-    found: str,
-    needed: str = "",
-    do: str = "",
-    what: str = "is a TCP connection",
-) -> UnsupportedResource:
+def _shown(sock: socket.socket) -> str:
     ends = [address(sock.getsockname()).shown]
     with contextlib.suppress(OSError):
         ends.append(address(sock.getpeername()).shown)
+    return " to ".join(ends)
+
+
+def _refused(
+    file: FrozenFile, sock: socket.socket, found: str, needed: str = "", do: str = ""
+) -> UnsupportedResource:
     state = flow.info(sock).state
     name = flow.STATES[state] if state < len(flow.STATES) else str(state)
     return unsupported(
         file,
-        what,
+        "is a TCP connection",
         needed=needed or "both ends of the connection in the pod",
-        found=f"{' to '.join(ends)}, {name}: {found}",
+        found=f"{_shown(sock)}, {name}: {found}",
         do=do or "start the other program in the pod too, or end the connection first",
     )
