@@ -62,6 +62,7 @@ PYTHON = {
     "linux/sock_diag.py ask: link.recv(1 << 18)": "the socket has a timeout",
     "linux/sock_diag.py ask: while True": "the kernel marks the last answer",
     "resources/inet_socket/flow.py put: receiver.recv(1, socket.MSG_OOB)": "it has come",
+    "resources/inet_socket/group.py _takes: listener.accept()": "somebody waits there; it does not block",
     "resources/inet_socket/queue.py _datagrams: while True": TOLD,
     "resources/memory/pages.py Saver.finish: self._pipe.wait()": A_DISK,
     "resources/sysv_ipc.py _messages: while True": TOLD,

@@ -241,7 +241,7 @@ def test_a_port_that_is_somebody_elses_until_the_thaw(world: World, held) -> Non
 
 
 def test_connections_whose_turn_nobody_can_tell(world: World, held) -> None:
-    """Which of the listeners of a port has it, the kernel does not say."""
+    """Which of the listeners of a port has it, a program chooses."""
     server, other, client = held(socket.AF_INET), held(socket.AF_INET), held(socket.AF_INET)
     for sock in (server, other):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -250,6 +250,7 @@ def test_connections_whose_turn_nobody_can_tell(world: World, held) -> None:
         sock.setblocking(False)
     client.connect(server.getsockname())
     world.hold(*(sock.fileno() for sock in (server, other, client)))
+    note(world, server, socket.SOL_SOCKET, 51, struct.pack("HBBI", 6, 0, 0, 1))
     with pytest.raises(Unsettled, match="whose turn nobody can tell"):
         world.capture(inet_socket)
     (has_it,) = select.select([server, other], [], [], 0)[0]
