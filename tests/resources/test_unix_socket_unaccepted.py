@@ -75,9 +75,8 @@ def test_what_was_sent_before_it_was_accepted(world: World, tmp_path: Path, back
     client.send(b"early")
     with pytest.raises(Unsettled, match="nobody has accepted"):
         world.capture(unix_socket)
-    server = listener.accept()[0]
-    assert server.recv(9) == b"early"
-    server.detach()
+    with listener.accept()[0] as server:
+        assert server.recv(9) == b"early"
 
 
 @pytest.mark.parametrize("why", ["outside", "closed"])
@@ -179,6 +178,5 @@ def test_where_none_of_us_could_wait_instead(
         listener.listen(1)
     with pytest.raises(Unsettled, match="nobody has accepted"):
         world.capture(unix_socket)
-    server = listener.accept()[0]
-    assert server.recv(9) == b"early"
-    server.detach()
+    with listener.accept()[0] as server:
+        assert server.recv(9) == b"early"
