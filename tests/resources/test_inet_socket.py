@@ -13,11 +13,13 @@ from dataclasses import replace
 import pytest
 
 from harness.room_world import World
-from zaptrace.errors import RestoreError, Unsettled, UnsupportedResource
+from zaptrace.errors import BadImage, RestoreError, Unsettled, UnsupportedResource
 from zaptrace.linux.native import lib
 from zaptrace.resources import inet_socket
 from zaptrace.resources.inet_socket import connecting
 from zaptrace.resources.inet_socket.address import Address
+from zaptrace.resources.room import Whole
+from zaptrace.shapes import Seen
 from zaptrace.view.build import Deferred
 
 FAMILIES = [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
@@ -358,3 +360,20 @@ def test_datagrams_of_nobody_here_are_let_go(world: World, held) -> None:
     assert sock.recvfrom(99) == (b"second", source)
     with pytest.raises(BlockingIOError):
         sock.recv(1, socket.MSG_DONTWAIT)
+
+
+def test_who_waits_at_one_of_several_waits_at_a_listener(world: World, held) -> None:
+    server, other, client = held(socket.AF_INET), held(socket.AF_INET), held(socket.AF_INET)
+    for sock in (server, other):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(server.getsockname() if sock is other else ("127.0.0.1", 0))
+        sock.listen()
+    client.connect(server.getsockname())
+    world.hold(*(sock.fileno() for sock in (server, other, client)))
+    states = world.capture(inet_socket)
+    inet_socket.verify(states, Whole({}, Seen()))
+    (waits,) = [state for state in states if state.turn]
+    assert waits.turn and waits.turn.listener >= 0
+    wrong = replace(waits, turn=replace(waits.turn, listener=waits.file_id))
+    with pytest.raises(BadImage, match="by one that does not listen"):
+        inet_socket.verify([*(s for s in states if s is not waits), wrong], Whole({}, Seen()))
