@@ -16,7 +16,6 @@ from typing import IO, Any
 
 from harness import world
 
-_PATIENCE_S = 30.0
 _MAX_ANSWER = 4096
 
 
@@ -39,7 +38,7 @@ class Runner:
             self._code = os.waitstatus_to_exitcode(int(status))
         return self._code
 
-    def wait(self, timeout: float = _PATIENCE_S) -> int:
+    def wait(self, timeout: float = world.PATIENCE_S) -> int:
         if self._code is None:
             select.select([self._ended], [], [], timeout)
         if (code := self.poll()) is None:
@@ -67,7 +66,7 @@ class Nursery:
 
     def __init__(self, *words: str, around: Sequence[str] = ()) -> None:
         self._door, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._door.settimeout(_PATIENCE_S)
+        self._door.settimeout(world.PATIENCE_S)
         program = Path(__file__).with_name("nursery.py")
         with theirs:
             self._process = subprocess.Popen(
@@ -103,7 +102,7 @@ class Nursery:
     def close(self) -> None:
         world.staying_open.discard(self._door.fileno())
         self._door.close()
-        self._process.wait(_PATIENCE_S)
+        self._process.wait(world.PATIENCE_S)
         world.waited.discard(self._process.pid)
         world.staying.discard(self._process.pid)
 

@@ -19,19 +19,6 @@ SERVER, CLIENT, STRANGER = new_identity(), new_identity(), new_identity()
 QUICK = Timeouts(connect=5, ping=0.1, silence=30, answer=30)
 
 
-def send_without_copying() -> None:
-    """What pyzmq has for that from the first time on, a thread and its files, stays until the end."""
-    with (
-        zmq.Context() as context,
-        context.socket(zmq.PAIR) as ours,
-        context.socket(zmq.PAIR) as theirs,
-    ):
-        ours.bind("inproc://once")
-        theirs.connect("inproc://once")
-        ours.send(bytes(1 << 20), copy=False)
-        theirs.recv()
-
-
 @contextlib.contextmanager
 def listening(
     accept: Callable[[Channel], None],
