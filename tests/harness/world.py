@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from zaptrace.linux import native
+from zaptrace.linux import cpu, native
 from zaptrace.linux.native import NativeError
 from zaptrace.linux.procfs import status
 from zaptrace.resources.common import huge
@@ -201,6 +201,15 @@ def require_huge_pages() -> None:
             f"the host has {free} free huge pages of 2 MiB (vm.nr_hugepages), and this test wants "
             f"{_ENOUGH_HUGE_PAGES}"
         )
+
+
+_TILE_DATA = 18
+
+
+def require_tiles() -> None:
+    """Skip what takes Intel AMX where the processor has none, or the kernel does not know it."""
+    if _TILE_DATA not in cpu.layout().where:
+        pytest.skip("the processor has no tiles (Intel AMX)")
 
 
 def require_pidfd_getfd() -> None:
