@@ -118,7 +118,8 @@ static void child(const zt_launch_spec *spec, const zt_pod *pod, const int go[2]
         report(keep, errno);
     if (spec->nofile && set_soft_limit(spec->nofile))
         report(keep, errno);
-    if (zt_filter_put_on(pod->moved, pod->senders, pod->addresses, &pod->thread_maker, pod->looker.begun, &listener) ||
+    if (zt_filter_put_on(pod->moved, pod->senders, pod->addresses, pod->keeps, &pod->thread_maker, pod->looker.begun,
+                         &listener) ||
         (listener >= 0 && pass_listener(keep, listener)))
         report_that(keep, (report_t){.error = errno, .filter = true});
     execve(spec->path, spec->argv, spec->envp);
