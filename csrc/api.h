@@ -246,6 +246,9 @@ int zt_loop_kill(zt_pod *pod, zt_err *err); /* SIGKILL to all; returns when noth
 /* From now on calls are looked at without a stop, in programs that are launched (pod/looker.h), once zt_loop_look
  * runs on a thread of its own, which is to begin at once. 0: this kernel cannot do it. */
 int zt_loop_look_begin(zt_pod *pod);
+/* And threads are attached only while something needs it: before the first program. 0: not in this pod, or here. */
+int zt_loop_detach(zt_pod *pod);
+int zt_pod_detaches(zt_pod *pod);
 void zt_loop_look_end(zt_pod *pod); /* nothing of the pod is left: zt_loop_look returns */
 
 /* --- from any thread */

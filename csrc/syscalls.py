@@ -102,7 +102,7 @@ class ArgIn:
     """The low 32 bits of argument `arg` equal one of `values`, or (`negative`) are below 0."""
 
     arg: int
-    values: tuple[int, ...]
+    values: tuple[int | str, ...]  # text is C, of the architecture's
     negative: bool = False
 
 
@@ -370,6 +370,7 @@ CLONE_NAMESPACES = (
 )  # not CLONE_NEWTIME (0x80), which is clone3's alone: in clone it is part of the exit signal
 
 WNOHANG = 1
+ARCH_GET_CPUID, ARCH_SET_CPUID = 0x1011, 0x1012
 
 PR_GET_DUMPABLE = 3
 PR_SET_DUMPABLE = 4
@@ -1065,7 +1066,7 @@ TABLE: tuple[Room, ...] = (
     ),
     _room(
         "cpu_level", "What a pod sees of the processor: CPUID",
-        Row("arch_prctl", ENTER, x86_64=158, when=arg_in(0, 0x1011, 0x1012),
+        Row("arch_prctl", ENTER, x86_64=158, when=arg_in(0, ARCH_GET_CPUID, ARCH_SET_CPUID),
             note="with --cpu-level, CPUID faulting is ours: the processor seems to have none. Who asks "
             "CPUID while it blocks or ignores SIGSEGV does not afterwards, nor handles it"),
     ),
@@ -1141,6 +1142,65 @@ TABLE: tuple[Room, ...] = (
 # fmt: on
 
 ROWS: tuple[Row, ...] = tuple(row for room in TABLE for row in room.rows)
+
+
+# -- pods that never moved, and whose threads are attached only while something needs it -------------
+# What comes, comes by a listener (csrc/pod/looker.h). What is looked at alone needs nobody attached;
+# what else comes, does so for the reason given here, for that call (csrc/loop/attach.h).
+
+COMES_DETACHED: dict[str, tuple[Condition, ...] | None] = {
+    "execve": (),
+    "execveat": (),
+    "vfork": None,  # the kernel has the maker wait
+    "clone": (arg_mask(0, CLONE_NAMESPACES | CLONE_UNTRACED),),
+    "wait4": None,  # ends are told to parents before anybody else hears of them
+    "waitid": None,
+    "ptrace": None,  # nobody is their tracer; whom they trace when the pod is frozen is named
+}
+"""Where that differs from when they stop in an attached pod; None: never."""
+
+REFUSED_DETACHED = {"clone3": Refuse("ENOSYS")}
+"""By the filter alone: what it asks for lies in memory."""
+
+NOTED = "what nothing shows later is noted, if the call succeeds"
+WHY_ATTACHED = {
+    "execve": "the stub is laid into the new program before it begins",
+    "execveat": "the stub is laid into the new program before it begins",
+    "clone": "CLONE_UNTRACED is taken out of its flags",
+    "unshare": "refused in part; for the rest it could be let go, as who shares what is asked at a freeze",
+    "close_range": "it could be let go, as who shares what is asked at a freeze",
+    "prctl": "a filter of the program's own is put on as we rewrite it, " + NOTED,
+    "seccomp": "a filter of the program's own is put on as we rewrite it, " + NOTED,
+    "landlock_restrict_self": NOTED,
+    "timer_create": NOTED,
+    "mbind": NOTED,
+    "fcntl": NOTED,
+    "bind": NOTED,
+    "setsockopt": NOTED,
+    "inotify_add_watch": NOTED,
+    "shmctl": "its result has the pod's numbers and keys",
+    "semop": NOTED,
+    "semtimedop": NOTED,
+    "semctl": "its result has the pod's numbers and keys",
+    "msgctl": "its result has the pod's numbers and keys",
+    "mq_notify": NOTED,
+    "io_setup": NOTED,
+    "io_destroy": NOTED,
+    "io_submit": NOTED,
+    "add_key": NOTED,
+    "request_key": NOTED,
+    "keyctl": NOTED,
+}
+
+
+WAIT_DETACHED = ("io_submit", "request_key", "add_key")
+"""Besides those whose row says that they wait: they may, and are not interrupted to see their end."""
+
+
+def comes_if_detached(row: Row) -> tuple[Condition, ...] | None:
+    if row.name in COMES_DETACHED:
+        return COMES_DETACHED[row.name]
+    return row.stops_if(moved=False)
 
 
 def names() -> dict[int, str]:

@@ -134,6 +134,23 @@ DIR *zt_proc_open_fds(int32_t id)
     return opendir(path_of(id, "fd", path));
 }
 
+DIR *zt_proc_open_threads(int32_t id)
+{
+    char path[PATH_SIZE];
+    return opendir(path_of(id, "task", path));
+}
+
+bool zt_proc_is_open(void)
+{
+    char scope = '0';
+    int fd = open("/proc/sys/kernel/yama/ptrace_scope", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT;
+    const bool told = read(fd, &scope, 1) == 1;
+    close(fd);
+    return told && scope == '0';
+}
+
 /* struct linux_dirent64, getdents64(2). */
 typedef struct entry {
     uint64_t ino;

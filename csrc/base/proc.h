@@ -38,6 +38,10 @@ bool zt_proc_has_ended(int32_t id);                   /* there is no such thread
 /* As /proc/ID/fdinfo/FD and fd/FD, of the descriptor `fd`. */
 int zt_proc_fd_info(int32_t id, int fd, char *ret, size_t size);
 int zt_proc_fd_link(int32_t id, int fd, char *ret, size_t size);
+/* /proc/ID/task, to be listed. NULL with errno. */
+DIR *zt_proc_open_threads(int32_t id);
+/* May a process look into another that is no descendant of it, as far as Yama decides that? */
+bool zt_proc_is_open(void);
 /* /proc/ID/fd, to be listed. NULL with errno. */
 DIR *zt_proc_open_fds(int32_t id);
 /* Close all of our descriptors from `first` on but one (-1: none); in a child of a process with threads, too. */

@@ -9,6 +9,7 @@
 #include "../base/proc.h"
 #include "../pod/awaited.h"
 #include "../pod/cpu_level.h"
+#include "../pod/members.h"
 #include "../pod/past.h"
 #include "../pod/pi.h"
 #include "../pod/seccomp.h"
@@ -78,6 +79,7 @@ int zt_loop_executed(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_stop *ret
     if (!task)
         return zt_fail(err, ZT_ERR_STATE, 0, "thread %d executed a program but is not in the pod", stop.rtid);
     task->in_call = task->reissue.active = false;
+    task->taken = ZT_TAKEN_NOT;
     task->made = (zt_vpid){0};
     task->known = true;
     task->process->ready = false;
@@ -114,7 +116,9 @@ void zt_loop_reap_inherited(zt_pod *pod)
 {
     char name[64];
     int rpid;
-    if (!something_waits())
+    if (pod->notified)
+        zt_members_reap(pod);
+    if (pod->notified || !something_waits())
         return;
     snprintf(name, sizeof name, "task/%d/children", getpid());
     FILE *children = zt_proc_open(ZT_PROC_SELF, name);
@@ -125,14 +129,19 @@ void zt_loop_reap_inherited(zt_pod *pod)
         fclose(children);
 }
 
-void zt_loop_ended(zt_pod *pod, zt_task *task, int wait_status, zt_task **ret_freed)
+void zt_loop_tell_end(zt_pod *pod, int32_t rtid, int wait_status)
 {
-    *ret_freed = take_vfork_maker(task);
-    if (task->rtid.n == pod->root.n) {
+    if (rtid == pod->root.n) {
         pod->root_ended = true;
         pod->root_status = wait_status;
         atomic_store(&pod->woken, true); /* somebody waits for it */
     }
-    zt_awaited_tell(&pod->awaited, task->rtid.n, wait_status);
+    zt_awaited_tell(&pod->awaited, rtid, wait_status);
+}
+
+void zt_loop_ended(zt_pod *pod, zt_task *task, int wait_status, zt_task **ret_freed)
+{
+    *ret_freed = take_vfork_maker(task);
+    zt_loop_tell_end(pod, task->rtid.n, wait_status);
     zt_pod_remove_task(pod, task);
 }

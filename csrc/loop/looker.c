@@ -9,10 +9,17 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../base/proc.h"
+#include "../base/wake.h"
+#include "../pod/members.h"
 #include "../pod/seccomp.h"
+#include "../pod/shares.h"
+#include "attach.h"
 #include "calls.h"
+#include "loop.h"
 
 typedef union notification {
     struct seccomp_notif it;
@@ -24,30 +31,62 @@ typedef union answer {
     char room[ZT_LOOKER_MOST];
 } answer;
 
-static void look_at(zt_pod *pod, const struct seccomp_notif *asked, struct seccomp_notif_resp *ret)
+/* For what has somebody to be attached, if for anything? */
+static zt_taken wanted(const zt_pod *pod, const zt_task *task, const zt_row *row, const zt_call *call,
+                       zt_verdict verdict)
+{
+    if (!pod->notified)
+        return ZT_TAKEN_NOT; /* its row is_looked: the ids are the same, and nothing of it changes */
+    if (verdict == ZT_ANSWERED)
+        return pod->detaches && !zt_task_is_plain(pod, task) ? ZT_TAKEN_ANSWER : ZT_TAKEN_NOT;
+    if (!zt_row_sees_exit(row, call, pod->moved))
+        return ZT_TAKEN_NOT;
+    return row->waits || zt_call_is_changed(call) ? ZT_TAKEN_ISSUE : ZT_TAKEN_END;
+}
+
+static bool is_exec(int32_t nr)
+{
+    return nr == SYS_execve || nr == SYS_execveat;
+}
+
+/* True: it is answered by *ret. False: it is handed over. */
+static bool look_at(zt_pod *pod, int listener, const struct seccomp_notif *asked, struct seccomp_notif_resp *ret)
 {
     zt_task *task = zt_pod_task(pod, (int32_t)asked->pid);
     zt_call call = {.nr = asked->data.nr, .issued_nr = asked->data.nr, .ip = asked->data.instruction_pointer};
     zt_call_stops *count = zt_counts_of(&pod->counts, call.nr);
     ret->error = -ENOSYS;
+    if (!task && pod->notified && (task = zt_members_learn(pod, (int32_t)asked->pid)))
+        task->loose = true;
     if (!task)
-        return; /* it was killed meanwhile: nobody hears the answer */
+        return true; /* it was killed meanwhile: nobody hears the answer */
     pod->counts.stops[ZT_COUNT_LOOKED]++;
     count->entered++;
     if (zt_seccomp_is_strict(pod, task)) {
         zt_seccomp_end_strict(task);
-        return;
+        return true;
     }
     for (int i = 0; i < 6; i++)
         call.asked[i] = call.issued[i] = asked->data.args[i];
-    if (zt_loop_decide(pod, task, zt_row_of(call.nr), &call) == ZT_GO) { /* the same ids: its row is_looked */
+    const zt_row *row = zt_row_of(call.nr);
+    const zt_verdict verdict = is_exec(call.nr) ? ZT_GO : zt_loop_decide(pod, task, row, &call);
+    const zt_taken what = is_exec(call.nr) ? ZT_TAKEN_EXEC : wanted(pod, task, row, &call, verdict);
+    if (verdict == ZT_GO) {
         ret->error = 0;
         ret->flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
-        return;
+    } else {
+        count->answered++;
+        ret->error = call.answer < 0 && call.answer >= -4095 ? (int32_t)call.answer : 0;
+        ret->val = ret->error ? 0 : call.answer;
     }
-    count->answered++;
-    ret->error = call.answer < 0 && call.answer >= -4095 ? (int32_t)call.answer : 0;
-    ret->val = ret->error ? 0 : call.answer;
+    if (what) {
+        task->call = call;
+        task->row = row;
+        zt_loop_hand_over(pod, task, what, listener, asked->id);
+    } else if (task->loose) {
+        zt_pod_forget_task(pod, task);
+    }
+    return !what;
 }
 
 /* One that is received is always answered: a thread that waits for that hears of nothing but its end. */
@@ -60,8 +99,8 @@ static void receive(zt_pod *pod, int listener)
         return; /* who asked was interrupted, or has ended */
     memset(&given, 0, sizeof given);
     given.it.id = asked.it.id;
-    look_at(pod, &asked.it, &given.it);
-    ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &given);
+    if (look_at(pod, listener, &asked.it, &given.it))
+        ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &given);
 }
 
 static void forget(zt_looker *looker, int listener)
@@ -89,13 +128,23 @@ static struct pollfd *places_of(const zt_looker *looker, nfds_t *ret_count)
 /* Until something is to be looked at anew. */
 static void serve(zt_pod *pod, struct pollfd *places, nfds_t count)
 {
+    enum { AGAIN_MS = 1, REAP_EVERY_MS = 1000 };
     zt_turn *turn = &pod->looker.turn;
     eventfd_t unused;
     for (;;) {
-        if (poll(places, count, -1) < 0) {
+        const bool handed = atomic_load(&pod->looker.handed);
+        if (handed)
+            zt_wake(pod->tracer_tid); /* again and again: it may just be about to wait */
+        const int got = poll(places, count, handed ? AGAIN_MS : pod->notified ? REAP_EVERY_MS : -1);
+        if (got < 0) {
             if (errno == EINTR)
                 continue;
             abort();
+        }
+        if (got == 0 && !handed) {
+            zt_turn_take(turn, ZT_TURN_LOOKER);
+            zt_members_reap(pod);
+            zt_turn_give(turn);
         }
         bool anew = places->revents;
         if (anew)
@@ -108,6 +157,8 @@ static void serve(zt_pod *pod, struct pollfd *places, nfds_t count)
                 receive(pod, places[i].fd);
             } else { /* nobody is left who has its filter */
                 forget(&pod->looker, places[i].fd);
+                if (pod->notified)
+                    zt_loop_wake(pod); /* nobody may be left at all */
                 anew = true;
             }
             zt_turn_give(turn);
@@ -132,6 +183,15 @@ void zt_loop_look(zt_pod *pod)
             serve(pod, places, count);
         free(places);
     }
+}
+
+/* A guardian that is no ancestor of the pod is to find all of it. */
+int zt_loop_detach(zt_pod *pod)
+{
+    if (pod->moved || pod->cpu_level || !pod->looker.begun || !zt_shares_are_told() || !zt_proc_is_open())
+        return 0;
+    pod->detaches = pod->notified = true;
+    return 1;
 }
 
 int zt_loop_look_begin(zt_pod *pod)

@@ -16,6 +16,7 @@
 #include "../pod/safepoint.h"
 #include "../pod/seccomp.h"
 #include "../pod/vsyscall.h"
+#include "attach.h"
 #include "births.h"
 #include "calls.h"
 #include "ends.h"
@@ -32,6 +33,12 @@ static int run(zt_pod *pod, zt_task *task, int signal, zt_err *err)
     if (zt_woken_before_run(pod, task, err))
         return -1;
     bool watch = task->in_call || task->made.n || task->reissue.active;
+    if (pod->detaches && !zt_task_is_plain(pod, task)) {
+        pod->wants_all = true; /* what it is its children are, and nobody would tell of them */
+        atomic_store(&pod->woken, true);
+    }
+    if (zt_loop_may_leave(pod, task))
+        return zt_loop_leave(pod, task, signal, err);
     task->state = ZT_TASK_RUNNING;
     return zt_stopped_resume(zt_task_stopped(task), watch ? ZT_TO_CALL : ZT_TO_EVENT, signal, err);
 }
@@ -49,6 +56,8 @@ int zt_loop_at_rest(zt_pod *pod, zt_task *task, int group_stop, zt_err *err)
         task->state = ZT_TASK_NEWBORN;
         return 0;
     }
+    if (task->taken && zt_loop_taken_rests(pod, task, err))
+        return -1;
     const bool newborn = task->newborn;
     task->newborn = false;
     if (!newborn && zt_blocked_at_rest(pod, task, err))
@@ -61,6 +70,8 @@ int zt_loop_at_rest(zt_pod *pod, zt_task *task, int group_stop, zt_err *err)
         task->state = ZT_TASK_REST; /* it was frozen while it waits, and does */
         return 0;
     }
+    if (group_stop && zt_loop_may_leave(pod, task))
+        return zt_loop_leave(pod, task, 0, err);
     if (group_stop) {
         task->state = ZT_TASK_LISTENING;
         return zt_stopped_resume(zt_task_stopped(task), ZT_TO_LISTEN, 0, err);
@@ -301,6 +312,8 @@ int zt_loop_dispatch(zt_pod *pod, zt_stop stop, zt_err *err)
     zt_task *task = zt_pod_task(pod, stop.rtid);
     if (!task && stop.kind == ZT_STOP_EXITED) {
         zt_intmap_remove(&pod->early, stop.rtid);
+        if (pod->notified)
+            zt_loop_tell_end(pod, stop.rtid, stop.value);
         return 0;
     }
     if (!handle(pod, task, stop, err))
@@ -322,6 +335,8 @@ int zt_loop_dispatch(zt_pod *pod, zt_stop stop, zt_err *err)
 int zt_loop_step(zt_pod *pod, int options, zt_err *err)
 {
     int status;
+    if (atomic_load(&pod->looker.handed) && zt_loop_take_over(pod, err))
+        return -1;
     if (!options)
         zt_pod_pause(pod);
     pid_t rtid = waitpid(-1, &status, __WNOTHREAD | options); /* tracees; not the holder of pod/looker.h */
@@ -329,6 +344,11 @@ int zt_loop_step(zt_pod *pod, int options, zt_err *err)
         zt_pod_go_on(pod);
     if (rtid == 0 || (rtid < 0 && errno == EINTR))
         return 0;
+    if (rtid < 0 && errno == ECHILD && pod->notified) { /* nobody is attached, and all descend from our first thread */
+        if (!options)
+            zt_loop_nap(pod, 100000000);
+        return 0;
+    }
     if (rtid < 0 && errno == ECHILD)
         return zt_fail(err, ZT_ERR_STATE, ECHILD, "the kernel knows none of the pod's %d threads", pod->task_count);
     if (rtid < 0)
@@ -369,10 +389,22 @@ static int step_or_adopt(zt_pod *pod, zt_err *err)
     return took ? took : zt_loop_step(pod, 0, err);
 }
 
+/* All that it takes to be attached from now on. */
+static int attach_for_good(zt_pod *pod, zt_err *err)
+{
+    int more = 1;
+    pod->wants_all = pod->detaches = false;
+    while (more > 0)
+        more = zt_loop_attach_all(pod, false, err);
+    return more;
+}
+
 static int run_until_woken(zt_pod *pod, zt_err *err)
 {
     int took = 0;
-    while (pod->task_count || (pod->early.used && !pod->freezing)) {
+    while (pod->task_count || (pod->early.used && !pod->freezing) || zt_pod_lives_apart(pod)) {
+        if (pod->wants_all && !pod->freezing && attach_for_good(pod, err))
+            return -1;
         if (pod->broken.kind) {
             *err = pod->broken;
             return -1;

@@ -117,6 +117,7 @@ typedef struct zt_row {
     zt_timeout timeout;
     bool eintr; /* answers EINTR to any stop */
     bool queue; /* who waits in it is served in turn */
+    bool waits; /* it may, so that an interrupt would show */
     zt_part part;
 } zt_row;
 

@@ -17,6 +17,7 @@
  *
  * Each program that we launch has a filter, and so a listener, of its own; who is born inherits both. */
 #pragma once
+#include <stdatomic.h>
 #include <sys/types.h>
 
 #include "../base/turn.h"
@@ -30,6 +31,7 @@ enum { ZT_LOOKER_MOST = 512 }; /* bytes of a notification, and of an answer: the
 typedef struct zt_looker {
     bool begun;
     bool ends;
+    atomic_int handed; /* so many calls wait for the tracer: loop/attach.h */
     zt_turn turn;
     int poke; /* eventfd: the looker is to look at all of this again */
     int *listeners;

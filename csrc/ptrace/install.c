@@ -10,6 +10,7 @@
  * (ptrace(2), group-stop) to where it rests. */
 #include <elf.h>
 #include <signal.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -53,6 +54,7 @@ static struct zt_vdso_params params_of(const zt_host_vdso *host, int64_t clock_o
         .clock_getres = at_host(host, host->symbol.clock_getres),
         .getcpu = at_host(host, host->symbol.getcpu),
         .monotonic_offset_ns = clock_offset_ns,
+        .pod_mark = host->mark,
     };
 }
 
@@ -60,6 +62,13 @@ int zt_stub_set_params(int32_t rpid, const zt_host_vdso *host, int64_t clock_off
 {
     struct zt_vdso_params params = params_of(host, clock_offset_ns);
     return zt_mem_put(rpid, ZT_VDSO_PARAMS, &params, sizeof params, err);
+}
+
+uint64_t zt_stub_mark(int32_t rpid)
+{
+    uint64_t mark = 0;
+    zt_mem_read(rpid, ZT_VDSO_PARAMS + offsetof(struct zt_vdso_params, pod_mark), &mark, sizeof mark);
+    return mark;
 }
 
 static zt_program_row protect(uint64_t start, uint64_t end, int protection)

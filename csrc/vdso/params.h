@@ -19,4 +19,6 @@ struct zt_vdso_params {
     uint64_t getcpu;
     /* Added to the clocks that start with the host: the pod's monotonic time minus the host's. */
     int64_t monotonic_offset_ns;
+    /* Whose process this is: the same number in all processes of a pod, and in no others. */
+    uint64_t pod_mark;
 };
