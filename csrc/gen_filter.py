@@ -27,7 +27,6 @@ from typing import NamedTuple
 from gen_hooks import GENERATED
 from syscalls import (
     ARCH_GET_CPUID,
-    REFUSED_DETACHED,
     ROWS,
     AnyOf,
     ArgIn,
@@ -229,8 +228,6 @@ def fate(row: Row | None, *, moved: bool, looks: bool = False, detaches: bool = 
 
 def _fate_detached(row: Row) -> Fate:
     """In a pod that never moved and whose threads are attached only while something needs it."""
-    if row.name in REFUSED_DETACHED:
-        return Fate(RET_ERRNO | REFUSED_DETACHED[row.name].number)
     conditions = comes_if_detached(row)
     if conditions is None:
         return ALLOWED

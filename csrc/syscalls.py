@@ -1159,14 +1159,12 @@ COMES_DETACHED: dict[str, tuple[Condition, ...] | None] = {
 }
 """Where that differs from when they stop in an attached pod; None: never."""
 
-REFUSED_DETACHED = {"clone3": Refuse("ENOSYS")}
-"""By the filter alone: what it asks for lies in memory."""
-
 NOTED = "what nothing shows later is noted, if the call succeeds"
 WHY_ATTACHED = {
     "execve": "the stub is laid into the new program before it begins",
     "execveat": "the stub is laid into the new program before it begins",
     "clone": "CLONE_UNTRACED is taken out of its flags",
+    "clone3": "CLONE_UNTRACED is taken out of its flags; all else of it is looked at alone",
     "unshare": "refused in part; for the rest it could be let go, as who shares what is asked at a freeze",
     "close_range": "it could be let go, as who shares what is asked at a freeze",
     "prctl": "a filter of the program's own is put on as we rewrite it, " + NOTED,

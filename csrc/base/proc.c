@@ -160,6 +160,26 @@ typedef struct entry {
     char name[];
 } entry;
 
+int zt_proc_open_all(void)
+{
+    return open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+int zt_proc_each(int all, int (*is)(void *context, int32_t id), void *context)
+{
+    _Alignas(entry) char read[4096];
+    int found = 0;
+    lseek(all, 0, SEEK_SET);
+    for (long got; (got = syscall(SYS_getdents64, all, read, sizeof read)) > 0;)
+        for (long at = 0; at < got; at += ((entry *)(read + at))->size) {
+            char *end;
+            const long id = strtol(((entry *)(read + at))->name, &end, 10);
+            if (!*end && id > 0)
+                found += is(context, (int32_t)id);
+        }
+    return found;
+}
+
 void zt_proc_close_all(int first, int but)
 {
     _Alignas(entry) char read[2048];

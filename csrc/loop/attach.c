@@ -139,7 +139,7 @@ bool zt_loop_may_leave(const zt_pod *pod, const zt_task *task)
 {
     const bool watched = task->in_call || task->made.n || task->reissue.active || task->taken;
     const bool is_in_vfork = task->awaits_child || task->vfork_maker;
-    return pod->detaches && !pod->wants_all && !pod->lines_up && !watched && !is_in_vfork && !task->woken &&
+    return pod->detaches && !pod->wants_all && !pod->lines_up && !watched && !is_in_vfork && !task->woken && !task->hears &&
            !task->late.active && !task->ends_alone && !zt_pod_shall_rest(pod, task);
 }
 

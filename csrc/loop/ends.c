@@ -55,8 +55,15 @@ static int make_fit(zt_pod *pod, zt_task *task, zt_stop *ret, zt_err *err)
     task->process->dumpable = 1;
     if (zt_closed_is(thread)) {
         rests = true; /* it may be found stopped */
-        if (zt_stopped_rest(thread, ret, err) ||
-            (ret->kind != ZT_STOP_EXITED && zt_closed_open(thread, &task->process->dumpable, ret, err)))
+        if (zt_stopped_rest(thread, ret, err))
+            return -1;
+        if (pod->notified) /* the looker answers what it does there */
+            zt_pod_pause(pod);
+        const int failed =
+            ret->kind != ZT_STOP_EXITED && zt_closed_open(thread, &task->process->dumpable, ret, err) ? -1 : 0;
+        if (pod->notified)
+            zt_pod_go_on(pod);
+        if (failed)
             return -1;
         if (ret->kind == ZT_STOP_EXITED)
             return zt_stop_fail_ended(*ret, err);

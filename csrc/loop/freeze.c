@@ -205,7 +205,10 @@ static int await_waiting(zt_pod *pod, int32_t rtid, int64_t had_run_ns, int64_t 
 static int let_go(zt_pod *pod, zt_task *task, zt_err *err)
 {
     zt_err one;
-    if (!zt_blocked_thaw(task, &one) && !zt_loop_at_rest(pod, task, task->group_stop, &one))
+    const bool was_interrupted = task->interrupted;
+    const int failed = zt_blocked_thaw(task, &one);
+    task->hears = was_interrupted && !task->reissue.active; /* a signal that waits may do nothing, and then it shows */
+    if (!failed && !zt_loop_at_rest(pod, task, task->group_stop, &one))
         return 0;
     if (one.kind == ZT_ERR_GONE)
         return 0;

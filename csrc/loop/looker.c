@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../base/proc.h"
@@ -66,6 +67,11 @@ static bool look_at(zt_pod *pod, int listener, const struct seccomp_notif *asked
         zt_seccomp_end_strict(task);
         return true;
     }
+    if (pod->notified && !task->process->ready) { /* what we have it do before it begins */
+        ret->error = 0;
+        ret->flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+        return true;
+    }
     for (int i = 0; i < 6; i++)
         call.asked[i] = call.issued[i] = asked->data.args[i];
     const zt_row *row = zt_row_of(call.nr);
@@ -111,18 +117,39 @@ static void forget(zt_looker *looker, int listener)
     close(listener);
 }
 
-/* What there is to wait for: the eventfd, and then the listeners. Without memory for that nobody would answer any
+enum { FIRST_GUARDIAN = 1, FIRST_LISTENER = FIRST_GUARDIAN + ZT_GUARDIANS };
+
+/* What there is to wait for: the eventfd, the guardians, and then the listeners. Without memory for that nobody would answer any
  * more: EXITKILL ends the pod with us. */
 static struct pollfd *places_of(const zt_looker *looker, nfds_t *ret_count)
 {
-    struct pollfd *places = calloc((size_t)looker->count + 1, sizeof *places);
+    *ret_count = (nfds_t)(FIRST_LISTENER + looker->count);
+    struct pollfd *places = calloc(*ret_count, sizeof *places);
     if (!places)
         abort();
-    *ret_count = (nfds_t)looker->count + 1;
     *places = (struct pollfd){.fd = looker->poke, .events = POLLIN};
+    for (int i = 0; i < ZT_GUARDIANS; i++)
+        places[FIRST_GUARDIAN + i] = (struct pollfd){.fd = looker->guardians[i].pidfd, .events = POLLIN};
     for (int i = 0; i < looker->count; i++)
-        places[i + 1] = (struct pollfd){.fd = looker->listeners[i], .events = POLLIN};
+        places[FIRST_LISTENER + i] = (struct pollfd){.fd = looker->listeners[i], .events = POLLIN};
     return places;
+}
+
+/* A guardian was killed. So that we are the only ones left never comes to be, the pod ends. */
+static void is_unguarded(zt_pod *pod, int pidfd)
+{
+    for (int i = 0; i < ZT_GUARDIANS; i++) {
+        zt_guardian *guardian = &pod->looker.guardians[i];
+        if (guardian->pidfd != pidfd)
+            continue;
+        waitpid(guardian->pid, NULL, __WALL);
+        close(pidfd);
+        guardian->pid = 0;
+        guardian->pidfd = -1;
+    }
+    if (!pod->broken.kind)
+        zt_fail(&pod->broken, ZT_ERR_STATE, 0, "a guardian of it was killed (csrc/pod/guardian.h)");
+    zt_loop_wake(pod);
 }
 
 /* Until something is to be looked at anew. */
@@ -149,11 +176,14 @@ static void serve(zt_pod *pod, struct pollfd *places, nfds_t count)
         bool anew = places->revents;
         if (anew)
             eventfd_read(places->fd, &unused);
-        for (nfds_t i = 1; i < count; i++) {
+        for (nfds_t i = FIRST_GUARDIAN; i < count; i++) {
             if (!places[i].revents)
                 continue;
             zt_turn_take(turn, ZT_TURN_LOOKER);
-            if (places[i].revents & POLLIN) {
+            if (i < FIRST_LISTENER) {
+                is_unguarded(pod, places[i].fd);
+                anew = true;
+            } else if (places[i].revents & POLLIN) {
                 receive(pod, places[i].fd);
             } else { /* nobody is left who has its filter */
                 forget(&pod->looker, places[i].fd);
@@ -190,6 +220,9 @@ int zt_loop_detach(zt_pod *pod)
 {
     if (pod->moved || pod->cpu_level || !pod->looker.begun || !zt_shares_are_told() || !zt_proc_is_open())
         return 0;
+    if (zt_guardians_begin(pod->looker.guardians, pod->host.mark))
+        return 0;
+    eventfd_write(pod->looker.poke, 1);
     pod->detaches = pod->notified = true;
     return 1;
 }

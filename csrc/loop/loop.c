@@ -262,6 +262,8 @@ static int handle(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
     zt_onward onward;
     bool hold, rests;
     zt_counts_stop(&pod->counts, stop);
+    if (task)
+        task->hears = false;
     if (task && task->late.active && stop.kind != ZT_STOP_EXITED)
         return zt_loop_on_late(pod, task, stop, err);
     switch (stop.kind) {

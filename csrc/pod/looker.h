@@ -21,6 +21,7 @@
 #include <sys/types.h>
 
 #include "../base/turn.h"
+#include "guardian.h"
 
 enum { ZT_LOOKER_MOST = 512 }; /* bytes of a notification, and of an answer: the kernel's may grow */
 
@@ -38,6 +39,7 @@ typedef struct zt_looker {
     int count;
     pid_t holder; /* 0: none */
     void *stack; /* of the holder */
+    zt_guardian guardians[ZT_GUARDIANS]; /* of a pod that detaches */
 } zt_looker;
 
 void zt_looker_create(zt_looker *looker);

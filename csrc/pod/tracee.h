@@ -91,6 +91,7 @@ typedef struct zt_task {
     bool no_new_privs; /* as it is told; for the kernel it always is so */
 
     bool loose; /* known, and not attached */
+    bool hears; /* stays attached until its next stop */
     zt_taken taken; /* of the call that it is in ... */
     int asked_by; /* ... the listener, -1 when it has been told what becomes of it, ... */
     uint64_t asked_as; /* ... and its number there */

@@ -25,13 +25,12 @@ def test_for_each_call_that_takes_an_attach_there_is_a_reason():
         row.name
         for row in table.ROWS
         if table.comes_if_detached(row) is not None
-        and row.name not in table.REFUSED_DETACHED
         and (row.name.startswith("execve") or not row.is_looked(moved=False))
     }
     needs -= {"arch_prctl"}  # its hook only answers, in pods that are attached all the time
     assert needs == set(table.WHY_ATTACHED)
     assert all(table.WHY_ATTACHED.values())
-    assert set(table.COMES_DETACHED) | set(table.REFUSED_DETACHED) <= set(BY_NAME)
+    assert set(table.COMES_DETACHED) <= set(BY_NAME)
 
 
 def test_births_ends_and_tracing_are_the_kernels():
@@ -40,7 +39,7 @@ def test_births_ends_and_tracing_are_the_kernels():
     assert verdict("clone", table.CLONE_VFORK | 0x100 | 17) == ALLOW
     assert verdict("clone", 0x1000_0000) == NOTIFY
     assert verdict("clone", table.CLONE_UNTRACED) == NOTIFY
-    assert verdict("clone3") == gen_filter.RET_ERRNO | table.Refuse("ENOSYS").number
+    assert verdict("clone3") == NOTIFY
 
 
 def test_programs_and_what_is_looked_at_come_by_the_listener():
