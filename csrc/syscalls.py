@@ -371,6 +371,7 @@ CLONE_NAMESPACES = (
 
 WNOHANG = 1
 ARCH_GET_CPUID, ARCH_SET_CPUID = 0x1011, 0x1012
+PTRACE_TRACEME = 0
 
 PR_GET_DUMPABLE = 3
 PR_SET_DUMPABLE = 4
@@ -1151,11 +1152,11 @@ ROWS: tuple[Row, ...] = tuple(row for room in TABLE for row in room.rows)
 COMES_DETACHED: dict[str, tuple[Condition, ...] | None] = {
     "execve": (),
     "execveat": (),
-    "vfork": None,  # the kernel has the maker wait
-    "clone": (arg_mask(0, CLONE_NAMESPACES | CLONE_UNTRACED),),
     "wait4": None,  # ends are told to parents before anybody else hears of them
     "waitid": None,
-    "ptrace": None,  # nobody is their tracer; whom they trace when the pod is frozen is named
+    # Nobody is their tracer; whom they trace when the pod is frozen is named. One that asks to be traced
+    # between vfork and execve, as gdb's do, has us.
+    "ptrace": (arg_in(0, PTRACE_TRACEME),),
 }
 """Where that differs from when they stop in an attached pod; None: never."""
 
@@ -1163,8 +1164,9 @@ NOTED = "what nothing shows later is noted, if the call succeeds"
 WHY_ATTACHED = {
     "execve": "the stub is laid into the new program before it begins",
     "execveat": "the stub is laid into the new program before it begins",
-    "clone": "CLONE_UNTRACED is taken out of its flags",
-    "clone3": "CLONE_UNTRACED is taken out of its flags; all else of it is looked at alone",
+    "vfork": "its maker, which waits for the child, could not be frozen in the kernel; so it waits with us",
+    "clone": "the same with CLONE_VFORK; and CLONE_UNTRACED is taken out of its flags",
+    "clone3": "the same",
     "unshare": "refused in part; for the rest it could be let go, as who shares what is asked at a freeze",
     "close_range": "it could be let go, as who shares what is asked at a freeze",
     "prctl": "a filter of the program's own is put on as we rewrite it, " + NOTED,

@@ -2,14 +2,12 @@
 
 #include <errno.h>
 #include <linux/seccomp.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 
 #include "../base/proc.h"
 #include "../pod/blocked/blocked.h"
-#include "../pod/blocked/seen.h"
 #include "../pod/members.h"
 #include "../pod/shares.h"
 #include "../ptrace/stub.h"
@@ -47,12 +45,15 @@ static void say(zt_task *task, int64_t answer, bool goes_on)
 /* Its tracer is a relative, or it ends: it goes on without us. */
 static void do_without(zt_pod *pod, zt_task *task)
 {
+    const bool filters = task->call.nr == SYS_seccomp || task->call.nr == SYS_prctl; /* ours would lock the stub out */
     const bool changed = task->taken == ZT_TAKEN_ISSUE && zt_call_is_changed(&task->call);
     if (task->taken == ZT_TAKEN_ANSWER)
         say(task, task->call.answer, false);
     else
-        say(task, -EPERM, !changed);
-    zt_pod_forget_task(pod, task);
+        say(task, -EPERM, !(changed && filters));
+    task->taken = ZT_TAKEN_NOT;
+    if (!task->vfork_maker)
+        zt_pod_forget_task(pod, task);
 }
 
 static int take(zt_pod *pod, zt_task *task, zt_err *err)
@@ -72,7 +73,7 @@ static int take(zt_pod *pod, zt_task *task, zt_err *err)
     if (task->taken == ZT_TAKEN_ANSWER)
         say(task, task->call.answer, false);
     else
-        say(task, GIVEN_UP, task->taken != ZT_TAKEN_ISSUE);
+        say(task, GIVEN_UP, task->taken != ZT_TAKEN_ISSUE && task->taken != ZT_TAKEN_LEAVE);
     return 0;
 }
 
@@ -80,6 +81,8 @@ int zt_loop_take_over(zt_pod *pod, zt_err *err)
 {
     int failed = 0;
     atomic_store(&pod->looker.handed, 0);
+    if (pod->wants_all && !pod->freezing && zt_loop_attach_for_good(pod, err))
+        return -1;
     for (zt_task *task = pod->tasks, *next; task && !failed; task = next) {
         next = task->next;
         if (task->taken && task->asked_by >= 0)
@@ -120,6 +123,7 @@ int zt_loop_taken_rests(zt_pod *pod, zt_task *task, zt_err *err)
     const zt_taken what = task->taken;
     zt_regs regs;
     task->taken = ZT_TAKEN_NOT;
+    task->leaves = what == ZT_TAKEN_LEAVE && !zt_pod_shall_rest(pod, task);
     if (what != ZT_TAKEN_END && what != ZT_TAKEN_ISSUE)
         return 0;
     if (zt_stopped_get_regs(zt_task_stopped(task), &regs, err))
@@ -138,7 +142,7 @@ int zt_loop_taken_rests(zt_pod *pod, zt_task *task, zt_err *err)
 bool zt_loop_may_leave(const zt_pod *pod, const zt_task *task)
 {
     const bool watched = task->in_call || task->made.n || task->reissue.active || task->taken;
-    const bool is_in_vfork = task->awaits_child || task->vfork_maker;
+    const bool is_in_vfork = task->awaits_child || (task->vfork_maker && !task->leaves);
     return pod->detaches && !pod->wants_all && !pod->lines_up && !watched && !is_in_vfork && !task->woken && !task->hears &&
            !task->late.active && !task->ends_alone && !zt_pod_shall_rest(pod, task);
 }
@@ -147,8 +151,24 @@ int zt_loop_leave(zt_pod *pod, zt_task *task, int signal, zt_err *err)
 {
     if (zt_stopped_detach(zt_task_stopped(task), signal, err))
         return -1;
-    zt_pod_forget_task(pod, task);
+    if (!task->vfork_maker) {
+        zt_pod_forget_task(pod, task);
+        return 0;
+    }
+    task->leaves = false;
+    task->loose = true;
+    task->state = ZT_TASK_RUNNING;
+    pod->apart++;
     return 0;
+}
+
+zt_task *zt_loop_next_apart(zt_pod *pod)
+{
+    for (zt_task *task = pod->tasks; task; task = task->next)
+        if (task->loose && task->vfork_maker && !task->taken &&
+            (zt_proc_has_ended(task->rtid.n) || !zt_shares_memory(task, task->vfork_maker)))
+            return task;
+    return NULL;
 }
 
 /* --- all */
@@ -161,7 +181,7 @@ typedef struct seizing {
     zt_err *err;
 } seizing;
 
-static int fail_traced(const zt_task *task, zt_err *err)
+static int fail_traced(const zt_pod *pod, const zt_task *task, zt_err *err)
 {
     char status[1024];
     int tracer = 0;
@@ -170,6 +190,8 @@ static int fail_traced(const zt_task *task, zt_err *err)
         if (at)
             sscanf(at, "%d", &tracer);
     }
+    if (tracer == pod->tracer_tid) /* just born of one that is attached, who is about to tell */
+        return 0;
     if (tracer)
         return zt_fail(err, ZT_ERR_STATE, EPERM, "process %d is traced by process %d", task->process->vpid.n, tracer);
     return -1;
@@ -197,7 +219,7 @@ static int attach(void *context, int32_t rpid, int32_t rtid)
         zt_blocked_look(all->clocks, task);
     if (zt_seize(rtid, pod->moved, all->err)) {
         const bool ended = zt_proc_has_ended(rtid);
-        if (!ended && fail_traced(task, all->err) && all->err->kind != ZT_ERR_GONE)
+        if (!ended && fail_traced(pod, task, all->err) && all->err->kind != ZT_ERR_GONE)
             return -1;
         if (!task->taken)
             zt_pod_forget_task(pod, task);
@@ -232,37 +254,11 @@ int zt_loop_attach_all(zt_pod *pod, bool rest, zt_err *err)
     return said ? -1 : all.count;
 }
 
-/* --- vfork, of which nobody has told */
-
-static bool waits_for_its_child(int32_t rtid)
+int zt_loop_attach_for_good(zt_pod *pod, zt_err *err)
 {
-    long nr;
-    uint64_t args[6];
-    return zt_seen_call(rtid, &nr, args) &&
-           (nr == SYS_vfork || (nr == zt_arch_nr(ZT_NR_CLONE) && args[0] & CLONE_VFORK));
-}
-
-static void find_child(zt_pod *pod, zt_task *maker)
-{
-    char name[64];
-    int32_t rpid;
-    snprintf(name, sizeof name, "task/%d/children", maker->rtid.n);
-    FILE *children = zt_proc_open(maker->process->rpid.n, name);
-    while (children && fscanf(children, "%d", &rpid) == 1) {
-        zt_task *child = zt_pod_task(pod, rpid);
-        if (!child || child->vfork_maker || !zt_shares_memory(maker, child))
-            continue;
-        child->vfork_maker = maker;
-        child->process->vfork_in_kernel = true;
-        maker->awaits_child = true;
-    }
-    if (children)
-        fclose(children);
-}
-
-void zt_loop_find_vforks(zt_pod *pod)
-{
-    for (zt_task *task = pod->tasks; task; task = task->next)
-        if (task->state == ZT_TASK_RUNNING && !task->loose && !task->awaits_child && waits_for_its_child(task->rtid.n))
-            find_child(pod, task);
+    int more = 1;
+    pod->wants_all = pod->detaches = false;
+    while (more > 0)
+        more = zt_loop_attach_all(pod, false, err);
+    return more;
 }

@@ -21,8 +21,12 @@ bool zt_loop_is_issued(uint64_t rip);
 bool zt_loop_may_leave(const zt_pod *pod, const zt_task *task);
 int zt_loop_leave(zt_pod *pod, zt_task *task, int signal, zt_err *err);
 
-/* Who waits in the kernel for a child that has not executed yet cannot come to rest before that: find them. */
-void zt_loop_find_vforks(zt_pod *pod);
+/* What the pod wants, pod->wants_all. */
+int zt_loop_attach_for_good(zt_pod *pod, zt_err *err);
+
+/* Of those that have left while their makers wait for them, as they are traced by a relative: one that has executed
+ * or ended since. Nobody tells us of that, so it is asked again and again (pod->apart). */
+zt_task *zt_loop_next_apart(zt_pod *pod);
 
 /* Attach all of the pod that is not; with `rest` they are interrupted. How many there were, or -1. */
 int zt_loop_attach_all(zt_pod *pod, bool rest, zt_err *err);

@@ -16,7 +16,7 @@
 #include "../ptrace/closed.h"
 #include "../ptrace/stub.h"
 
-static zt_task *take_vfork_maker(zt_task *task)
+zt_task *zt_loop_free_maker(zt_task *task)
 {
     zt_task *maker = task->vfork_maker;
     task->vfork_maker = NULL;
@@ -107,7 +107,7 @@ int zt_loop_executed(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_stop *ret
     zt_pod_has_executed(pod, task);
     task->process->whole = pod->freezing; /* else it may run before we need it */
     task->group_stop = ret_stop->kind == ZT_STOP_GROUP ? ret_stop->value : 0;
-    *ret_freed = take_vfork_maker(task);
+    *ret_freed = zt_loop_free_maker(task);
     return 0;
 }
 
@@ -148,7 +148,7 @@ void zt_loop_tell_end(zt_pod *pod, int32_t rtid, int wait_status)
 
 void zt_loop_ended(zt_pod *pod, zt_task *task, int wait_status, zt_task **ret_freed)
 {
-    *ret_freed = take_vfork_maker(task);
+    *ret_freed = zt_loop_free_maker(task);
     zt_loop_tell_end(pod, task->rtid.n, wait_status);
     zt_pod_remove_task(pod, task);
 }

@@ -87,17 +87,23 @@ static int await_rest(zt_pod *pod, int64_t limit_ns, int32_t timeout_ms, zt_err 
     return 0;
 }
 
+static bool lives(void *pod, zt_vpid process)
+{
+    return zt_pod_process(pod, (zt_rpid){process.n});
+}
+
 /* In a pod that nobody is attached to, who is there is found by looking until nobody new is. */
 static int bring_to_rest(zt_pod *pod, int64_t limit_ns, int32_t timeout_ms, zt_err *err)
 {
     for (int more = 1; more;) {
         more = pod->detaches ? zt_loop_attach_all(pod, true, err) : 0;
-        if (more > 0)
-            zt_loop_find_vforks(pod);
         if (more < 0 || await_rest(pod, limit_ns, timeout_ms, err))
             return -1;
     }
-    return pod->detaches ? zt_shares_learn(pod, err) : 0;
+    if (!pod->notified) /* births have told who shares what, all of them */
+        return 0;
+    zt_ipc_look_for_ended(&pod->ipcs, lives, pod);
+    return zt_shares_learn(pod, err);
 }
 
 /* What the freeze has left in sockets, other threads and a capture would find. */
@@ -207,7 +213,7 @@ static int let_go(zt_pod *pod, zt_task *task, zt_err *err)
     zt_err one;
     const bool was_interrupted = task->interrupted;
     const int failed = zt_blocked_thaw(task, &one);
-    task->hears = was_interrupted && !task->reissue.active; /* a signal that waits may do nothing, and then it shows */
+    task->hears = was_interrupted && !task->reissue.active; /* it is told of the signal that was the reason */
     if (!failed && !zt_loop_at_rest(pod, task, task->group_stop, &one))
         return 0;
     if (one.kind == ZT_ERR_GONE)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,6 +22,8 @@
 #include "attach.h"
 #include "calls.h"
 #include "loop.h"
+
+enum { SYS_landlock_restrict_self_ = 446 };
 
 typedef union notification {
     struct seccomp_notif it;
@@ -50,6 +53,13 @@ static bool is_exec(int32_t nr)
     return nr == SYS_execve || nr == SYS_execveat;
 }
 
+/* What a thread is by it, those that it shares with may be, and those that it makes: all are to be known. */
+static bool is_of_all(const zt_call *call)
+{
+    return call->nr == SYS_seccomp || call->nr == SYS_landlock_restrict_self_ ||
+           (call->nr == SYS_prctl && (call->asked[0] == PR_SET_SECCOMP || call->asked[0] == PR_SET_NO_NEW_PRIVS));
+}
+
 /* True: it is answered by *ret. False: it is handed over. */
 static bool look_at(zt_pod *pod, int listener, const struct seccomp_notif *asked, struct seccomp_notif_resp *ret)
 {
@@ -75,8 +85,16 @@ static bool look_at(zt_pod *pod, int listener, const struct seccomp_notif *asked
     for (int i = 0; i < 6; i++)
         call.asked[i] = call.issued[i] = asked->data.args[i];
     const zt_row *row = zt_row_of(call.nr);
-    const zt_verdict verdict = is_exec(call.nr) ? ZT_GO : zt_loop_decide(pod, task, row, &call);
-    const zt_taken what = is_exec(call.nr) ? ZT_TAKEN_EXEC : wanted(pod, task, row, &call, verdict);
+    const bool asks_to_be_traced = pod->detaches && call.nr == SYS_ptrace;
+    const bool goes = is_exec(call.nr) || asks_to_be_traced;
+    const zt_verdict verdict = goes ? ZT_GO : zt_loop_decide(pod, task, row, &call);
+    zt_taken what = ZT_TAKEN_NOT;
+    if (is_exec(call.nr))
+        what = ZT_TAKEN_EXEC;
+    else if (!asks_to_be_traced)
+        what = wanted(pod, task, row, &call, verdict);
+    else if (!task->loose)
+        what = ZT_TAKEN_LEAVE;
     if (verdict == ZT_GO) {
         ret->error = 0;
         ret->flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
@@ -86,10 +104,11 @@ static bool look_at(zt_pod *pod, int listener, const struct seccomp_notif *asked
         ret->val = ret->error ? 0 : call.answer;
     }
     if (what) {
+        pod->wants_all = pod->wants_all || (pod->detaches && is_of_all(&call));
         task->call = call;
         task->row = row;
         zt_loop_hand_over(pod, task, what, listener, asked->id);
-    } else if (task->loose) {
+    } else if (task->loose && !task->vfork_maker) {
         zt_pod_forget_task(pod, task);
     }
     return !what;

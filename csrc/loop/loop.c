@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../pod/blocked/blocked.h"
+#include "../pod/blocked/signals.h"
 #include "../pod/blocked/woken.h"
 #include "../pod/cpu_level.h"
 #include "../pod/past.h"
@@ -280,7 +281,10 @@ static int handle(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
             return -1;
         return run(pod, task, 0, err);
     case ZT_STOP_CALL:
-        return zt_loop_call(pod, task, err) ? -1 : run(pod, task, 0, err);
+        if (zt_loop_call(pod, task, err))
+            return -1;
+        task->hears = pod->detaches && zt_signal_is_next(task->rtid.n); /* it may do nothing, and then it shows */
+        return run(pod, task, 0, err);
     case ZT_STOP_FORK:
     case ZT_STOP_VFORK:
         task->process->segv = 0; /* it has begun, and what it makes of SIGSEGV is its own */
@@ -334,9 +338,27 @@ int zt_loop_dispatch(zt_pod *pod, zt_stop stop, zt_err *err)
     }
 }
 
+static int let_makers_go(zt_pod *pod, zt_err *err)
+{
+    for (zt_task *child; pod->apart && (child = zt_loop_next_apart(pod));) {
+        zt_task *maker = zt_loop_free_maker(child);
+        pod->apart--;
+        zt_pod_forget_task(pod, child);
+        if (let_go(pod, maker, err))
+            return -1;
+    }
+    return 0;
+}
+
 int zt_loop_step(zt_pod *pod, int options, zt_err *err)
 {
     int status;
+    if (pod->apart && !options) {
+        zt_loop_nap(pod, 1000000);
+        options = WNOHANG;
+    }
+    if (pod->apart && let_makers_go(pod, err))
+        return -1;
     if (atomic_load(&pod->looker.handed) && zt_loop_take_over(pod, err))
         return -1;
     if (!options)
@@ -391,21 +413,11 @@ static int step_or_adopt(zt_pod *pod, zt_err *err)
     return took ? took : zt_loop_step(pod, 0, err);
 }
 
-/* All that it takes to be attached from now on. */
-static int attach_for_good(zt_pod *pod, zt_err *err)
-{
-    int more = 1;
-    pod->wants_all = pod->detaches = false;
-    while (more > 0)
-        more = zt_loop_attach_all(pod, false, err);
-    return more;
-}
-
 static int run_until_woken(zt_pod *pod, zt_err *err)
 {
     int took = 0;
     while (pod->task_count || (pod->early.used && !pod->freezing) || zt_pod_lives_apart(pod)) {
-        if (pod->wants_all && !pod->freezing && attach_for_good(pod, err))
+        if (pod->wants_all && !pod->freezing && zt_loop_attach_for_good(pod, err))
             return -1;
         if (pod->broken.kind) {
             *err = pod->broken;

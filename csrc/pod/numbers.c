@@ -40,7 +40,7 @@ zt_vpid zt_pod_virtual(zt_pod *pod, int32_t real_id)
     if (real_id == getpid())
         return (zt_vpid){1};
     if (pod->detaches)
-        return (zt_vpid){zt_members_have(pod, real_id) ? real_id : 0};
+        return (zt_vpid){zt_members_have(pod, real_id) || zt_members_have_group(pod, real_id) ? real_id : 0};
     return zt_idtable_to_virtual(&pod->ids, (zt_rpid){real_id});
 }
 

@@ -42,6 +42,7 @@ struct zt_pod {
     bool detaches; /* threads are attached only while something needs it: loop/attach.h */
     bool no_new_privs; /* it began so, from us */
     bool wants_all;    /* from now on all are to be attached, and stay so */
+    int32_t apart; /* so many have left though their makers wait for them: loop/attach.h */
     bool lines_up;     /* within a thaw: nobody is detached yet */
     int64_t clock_offset_ns;
     zt_host_vdso host;

@@ -20,6 +20,7 @@ typedef enum zt_taken {
     ZT_TAKEN_END,    /* it goes on, and comes to rest with its result */
     ZT_TAKEN_ISSUE,  /* it is given up, the thread comes to rest, and makes it from the stub, as issued */
     ZT_TAKEN_ANSWER, /* it is answered, and the thread comes to rest */
+    ZT_TAKEN_LEAVE,  /* it is given up, and made again when we have left the thread */
 } zt_taken;
 
 typedef enum zt_pi_wait {
@@ -92,6 +93,7 @@ typedef struct zt_task {
 
     bool loose; /* known, and not attached */
     bool hears; /* stays attached until its next stop */
+    bool leaves; /* is to be attached no more, although its maker waits for it */
     zt_taken taken; /* of the call that it is in ... */
     int asked_by; /* ... the listener, -1 when it has been told what becomes of it, ... */
     uint64_t asked_as; /* ... and its number there */

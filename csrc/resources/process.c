@@ -102,6 +102,7 @@ static zt_verdict issue_copy(const zt_task *task, zt_call *call)
  * another thread may have changed the memory or taken it away. */
 zt_verdict zt_clone3_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
+    (void)pod;
     zt_clone_asked *asked = &task->clone_asked;
     if (call->asked[1] < CLONE_ARGS_SIZE_VER0 || call->asked[1] > (uint64_t)sysconf(_SC_PAGESIZE))
         return ZT_GO; /* the kernel refuses it before it looks */
@@ -109,12 +110,11 @@ zt_verdict zt_clone3_enter(zt_pod *pod, zt_task *task, zt_call *call)
         return zt_hook_answer(call, -EFAULT);
     if (asked->flags & NEW_NAMESPACES)
         return zt_hook_answer(call, -EPERM);
-    /* Where births are not seen, the kernel has the maker wait. */
-    call->as_vfork = !pod->detaches && asked->flags & CLONE_VFORK && nothing_follows(task, call);
+    call->as_vfork = asked->flags & CLONE_VFORK && nothing_follows(task, call);
     if (call->as_vfork)
         return issue_copy(task, call);
     /* Cleared in place: nothing but a debugger would ask for it, and the scratch slot is too small. */
-    if (asked->flags & CLONE_UNTRACED && !pod->detaches) {
+    if (asked->flags & CLONE_UNTRACED) {
         asked->flags &= ~(uint64_t)CLONE_UNTRACED;
         if (!zt_hook_write(task, call->asked[0], &asked->flags, sizeof asked->flags))
             return zt_hook_answer(call, -EPERM);

@@ -34,9 +34,12 @@ def test_for_each_call_that_takes_an_attach_there_is_a_reason():
 
 
 def test_births_ends_and_tracing_are_the_kernels():
-    for name in ("fork", "vfork", "wait4", "waitid", "ptrace", "exit_group", "getpid", "read"):
+    for name in ("fork", "wait4", "waitid", "exit_group", "getpid", "read"):
         assert verdict(name, 0, 0, table.WNOHANG, table.WNOHANG) == ALLOW
-    assert verdict("clone", table.CLONE_VFORK | 0x100 | 17) == ALLOW
+    assert verdict("clone", 0x100 | 17) == ALLOW
+    assert verdict("clone", table.CLONE_VFORK | 0x100 | 17) == verdict("vfork") == NOTIFY
+    assert verdict("ptrace", 16) == verdict("ptrace", 0x4206) == ALLOW
+    assert verdict("ptrace", table.PTRACE_TRACEME) == NOTIFY
     assert verdict("clone", 0x1000_0000) == NOTIFY
     assert verdict("clone", table.CLONE_UNTRACED) == NOTIFY
     assert verdict("clone3") == NOTIFY

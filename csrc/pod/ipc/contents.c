@@ -148,6 +148,14 @@ void zt_ipc_process_ended(zt_ipcs *ipcs, zt_vpid process)
             }
 }
 
+void zt_ipc_look_for_ended(zt_ipcs *ipcs, bool (*lives)(void *context, zt_vpid process), void *context)
+{
+    for (zt_ipc_object *object = ipcs->first; object; object = object->next)
+        for (uint32_t i = object->undo_count; i-- > 0;)
+            if (i < object->undo_count && !lives(context, (zt_vpid){object->undos[i].process}))
+                zt_ipc_process_ended(ipcs, (zt_vpid){object->undos[i].process});
+}
+
 /* -- queues */
 
 int64_t zt_ipc_message(zt_ipcs *ipcs, int32_t vid, int64_t index, void *ret, uint64_t capacity)
