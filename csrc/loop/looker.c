@@ -60,14 +60,33 @@ static bool is_of_all(const zt_call *call)
            (call->nr == SYS_prctl && (call->asked[0] == PR_SET_SECCOMP || call->asked[0] == PR_SET_NO_NEW_PRIVS));
 }
 
+/* Is it the same whichever process makes it, so that we need not find out? */
+static bool is_anybodys(const struct seccomp_notif *asked)
+{
+    const zt_row *row = zt_row_of(asked->data.nr);
+    if (asked->data.nr == SYS_kill)
+        return (int32_t)asked->data.args[0] != -1;
+    return asked->data.nr == SYS_getppid || row->class == ZT_REFUSE || (row->class == ZT_TRANSLATE && !row->exit);
+}
+
 /* True: it is answered by *ret. False: it is handed over. */
 static bool look_at(zt_pod *pod, int listener, const struct seccomp_notif *asked, struct seccomp_notif_resp *ret)
 {
     zt_task *task = zt_pod_task(pod, (int32_t)asked->pid);
     zt_call call = {.nr = asked->data.nr, .issued_nr = asked->data.nr, .ip = asked->data.instruction_pointer};
     zt_call_stops *count = zt_counts_of(&pod->counts, call.nr);
+    zt_process no_process = {.rpid = {(int32_t)asked->pid}, .vpid = {(int32_t)asked->pid}, .dumpable = 1, .ready = true};
+    zt_task nobody = {
+        .process = &no_process,
+        .rtid = {(int32_t)asked->pid},
+        .vtid = {(int32_t)asked->pid},
+        .no_new_privs = pod->no_new_privs,
+        .loose = true,
+    };
     ret->error = -ENOSYS;
-    if (!task && pod->notified && (task = zt_members_learn(pod, (int32_t)asked->pid)))
+    if (!task && pod->detaches && is_anybodys(asked))
+        task = &nobody;
+    else if (!task && pod->notified && (task = zt_members_learn(pod, (int32_t)asked->pid)))
         task->loose = true;
     if (!task)
         return true; /* it was killed meanwhile: nobody hears the answer */
@@ -108,7 +127,7 @@ static bool look_at(zt_pod *pod, int listener, const struct seccomp_notif *asked
         task->call = call;
         task->row = row;
         zt_loop_hand_over(pod, task, what, listener, asked->id);
-    } else if (task->loose && !task->vfork_maker) {
+    } else if (task->loose && task != &nobody && !task->vfork_maker) {
         zt_pod_forget_task(pod, task);
     }
     return !what;
@@ -179,8 +198,11 @@ static void serve(zt_pod *pod, struct pollfd *places, nfds_t count)
     eventfd_t unused;
     for (;;) {
         const bool handed = atomic_load(&pod->looker.handed);
-        if (handed)
-            zt_wake(pod->tracer_tid); /* again and again: it may just be about to wait */
+        if (handed) { /* again and again, as it may just be about to wait; not while it waits for one thread */
+            zt_turn_take(turn, ZT_TURN_LOOKER);
+            zt_wake(pod->tracer_tid);
+            zt_turn_give(turn);
+        }
         const int got = poll(places, count, handed ? AGAIN_MS : pod->notified ? REAP_EVERY_MS : -1);
         if (got < 0) {
             if (errno == EINTR)
