@@ -202,7 +202,8 @@ static void free_task(zt_task *task)
 void zt_pod_remove_task(zt_pod *pod, zt_task *task)
 {
     take_out(pod, task);
-    if (!--task->process->threads) {
+    const bool is_last = !--task->process->threads;
+    if (is_last && (!pod->detaches || zt_proc_has_ended(task->process->rpid.n))) { /* others may be unknown */
         keep_past(pod, task->process);
         zt_ipc_process_ended(&pod->ipcs, task->process->vpid);
     }
