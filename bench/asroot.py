@@ -72,9 +72,10 @@ def _do(asked: dict) -> tuple[int, str]:
 def main() -> int:
     ours, theirs = socket.socketpair()
     os.set_inheritable(theirs.fileno(), True)
-    child = subprocess.Popen(
-        sys.argv[1:], env=os.environ | {VARIABLE: str(theirs.fileno())}, pass_fds=[theirs.fileno()]
-    )
+    from . import host
+
+    told = {VARIABLE: str(theirs.fileno()), host.COMMIT: host.commit()}
+    child = subprocess.Popen(sys.argv[1:], env=os.environ | told, pass_fds=[theirs.fileno()])
     theirs.close()
     while asked := _line(ours):
         ours.sendall(json.dumps(_do(json.loads(asked))).encode() + b"\n")

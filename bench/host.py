@@ -13,6 +13,8 @@ from typing import Any
 
 from .tools import ROOT
 
+COMMIT = "ZAPTRACE_BENCH_COMMIT"
+
 
 def load() -> float:
     return os.getloadavg()[0]
@@ -38,8 +40,10 @@ def _distribution() -> str:
         return ""
 
 
-def _commit() -> str:
-    """Of the tree that is measured, whoever it belongs to."""
+def commit() -> str:
+    """Of the tree that is measured, whoever it belongs to; a copy without a history was told."""
+    if COMMIT in os.environ:
+        return os.environ[COMMIT]
     try:
         done = subprocess.run(
             ["git", "-c", f"safe.directory={ROOT}", "-C", ROOT, "describe", "--always", "--dirty"],
@@ -54,7 +58,7 @@ def facts() -> dict[str, Any]:
     return {
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": ["python", "-m", "bench", *sys.argv[1:]],
-        "commit": _commit(),
+        "commit": commit(),
         "host": {
             "kernel": platform.release(),
             "distribution": _distribution(),

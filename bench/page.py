@@ -68,13 +68,13 @@ def worst(results: Results) -> list[tuple[float, Key, str]]:
 
 
 def _first(results: Results) -> list[str]:
-    """One paragraph: who is ahead, of what, by how much at most, and what bounds us there."""
+    """Who is ahead, of what, by how much at most, and what bounds us there."""
     groups: dict[tuple[str, str], list[tuple[Key, float, float]]] = {}
     for key, system, theirs, ours in ahead(results):
         groups.setdefault((key[0], system), []).append((key, theirs, ours))
     if not groups:
         return ["No rival of this run is ahead of us in anything that was measured."]
-    said = ["**Where others are ahead of a pod.**"]
+    said = ["Where others are ahead of a pod, and what bounds us there:", ""]
     for experiment in dict.fromkeys(name for name, _ in groups):
         parts = []
         for (name, system), leads in groups.items():
@@ -87,8 +87,8 @@ def _first(results: Results) -> list[str]:
                     f"({number(theirs)} {u}, we {number(ours)} {u})"
                 )
         bound = explained(experiment).partition("\n\n")[0]
-        said.append(f"In `{experiment}`: {'; '.join(parts)}." + (f" {bound}" if bound else ""))
-    return [" ".join(said)]
+        said.append(f"- In `{experiment}`: {'; '.join(parts)}." + (f" {bound}" if bound else ""))
+    return said
 
 
 def _shape(results: Results) -> list[str]:

@@ -100,11 +100,16 @@ def until(
         time.sleep(pause)
 
 
-def wait_for_ready(out: Path, patience_s: float = PATIENCE_S) -> None:
+def wait_for(word: str, out: Path, patience_s: float = PATIENCE_S) -> None:
+    """Until that is among what was written there."""
     until(
-        lambda: out.exists() and "ready" in out.read_text(errors="replace"),
-        f"ready in {out}", patience_s, pause=0.005,
+        lambda: out.exists() and word in out.read_text(errors="replace"),
+        f"{word} in {out}", patience_s, pause=0.005,
     )  # fmt: skip
+
+
+def wait_for_ready(out: Path, patience_s: float = PATIENCE_S) -> None:
+    wait_for("ready", out, patience_s)
 
 
 def ended_well(argv: Sequence[str], patience_s: float = PATIENCE_S, **options: Any) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..experiment import Experiment, Figure
 from ..system import Inside
-from ..tools import compiled, ms, wait_for_ready
+from ..tools import compiled, ms, wait_for
 
 KINDS = (
     "file", "removed", "duplicate", "pipe", "socket", "accepted", "bound", "udp", "epoll",
@@ -68,6 +68,10 @@ class Units(Experiment):
         "the whole time, divided by how many there are."
     )
     rounds = 3
+    systems = (
+        "zaptrace-fresh", "zaptrace-moved", "zaptrace-unrehearsed", "criu-root", "criu-user", "gvisor",
+        "dmtcp",
+    )  # fmt: skip
 
     def cases(self, quick: bool) -> list[str]:
         return [*QUICK] if quick else [*UNITS]
@@ -82,7 +86,7 @@ def each(case: str, inside: Inside, place: Path) -> list[Figure]:
     processes = count if kind == "process" else "1"
     load = inside.start([compiled("many"), kind, count, processes])
     try:
-        wait_for_ready(load.out)
+        wait_for("all made", load.out)  # what moved it here may have said ready before
         took = ms(load.suspend, place / "state")
         back = ms(load.resume, place / "state")
         return [

@@ -5,7 +5,7 @@
  * lost their name · memfd · udp · bound: unix sockets with a path · accepted: unix connections with one
  * listener, both ends · connection: the same over TCP, with a byte that is not read · area: of memory,
  * each with other permissions than the one before · thread · mib: of random memory · process: nothing more. Files are made where it is
- * run. Says ready, then waits to be killed. */
+ * run. Says "all made", then waits to be killed. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -245,7 +245,7 @@ int main(int argc, char **argv)
 	char unused;
 	if (first && read(told[0], &unused, 1) == 0) {
 		close(told[0]);
-		puts("ready");
+		puts("all made");
 		fflush(stdout);
 	}
 	for (;;)

@@ -6,6 +6,7 @@ import lzma
 import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -152,12 +153,21 @@ def test_results_of_several_runs_are_one(tmp_path: Path):
     assert samples.read(packed) == whole
 
 
-def test_a_run_says_where_it_was(monkeypatch: pytest.MonkeyPatch):
+def test_a_run_says_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The tree too when it belongs to somebody else."""
     run = Runner({}).results.run
     assert f"nice {os.getpriority(os.PRIO_PROCESS, 0)}" in report.host_of(run)
-    if (ROOT / ".git").exists() and shutil.which("git"):
-        monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # it belongs to another user
-        assert host.facts()["commit"]
+    monkeypatch.setenv(host.COMMIT, "told")
+    assert host.facts()["commit"] == "told"
+    if not shutil.which("git"):
+        pytest.skip("git is not installed")
+    monkeypatch.delenv(host.COMMIT)
+    monkeypatch.setattr(host, "ROOT", tmp_path)
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=b", "-c", "user.email=b@b"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "one"], check=True)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    assert re.fullmatch(r"[0-9a-f]{7,}", host.facts()["commit"])
 
 
 def test_the_page_is_what_the_command_makes_of_the_results_beside_it():

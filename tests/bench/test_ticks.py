@@ -126,7 +126,7 @@ def test_a_load_that_does_not_come_up_is_not_waited_for(
         Ticks(out).next()
 
 
-@pytest.mark.parametrize("name", ["shell.py", "desktop.py", "notebook.py"])
+@pytest.mark.parametrize("name", ["shell.py", "notebook.py"])
 def test_a_load_of_an_application_goes_on(place: Path, name: str):
     """Where the application is installed; else it says what is missing."""
     argv = load_of(name, *(["4"] if name == "notebook.py" else []))

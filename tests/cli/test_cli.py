@@ -192,7 +192,7 @@ class TestRunOnATerminal:
         with zaptrace.terminal(
             "run", "--name", "web", "--", "sh", "-c", "sleep 60 | cat"
         ) as screen:
-            eventually(lambda: zaptrace("ps", "web").stdout.count("\n") == 4)
+            eventually(lambda: zaptrace("ps", "web").stdout.count("\n") == 5)
             facts = json.loads(zaptrace("ps", "web", "--json").stdout)
             os.kill(facts["meta"]["supervisor"], signal.SIGKILL)
             assert screen.end() == 125
@@ -273,7 +273,7 @@ class TestDetached:
         zaptrace("run", "-d", "--name", "web", "--", "sh", "-c", script, str(tmp_path / "fifo"))
         eventually(lambda: zaptrace("logs", "web").stdout == "on\n")
         done = zaptrace("checkpoint", "web", "--to", "web.zap", "--stop", cwd=tmp_path)
-        assert done.returncode == 0 and "1 processes" in done.stdout, done
+        assert done.returncode == 0 and "1 process, " in done.stdout, done
         assert zaptrace("check", str(image)).returncode == 0
         assert zaptrace("restore", str(image), "-d", "--name", "two").stdout == "two\n"
         (tmp_path / "fifo").write_text("and on\n")

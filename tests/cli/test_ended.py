@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -46,9 +47,13 @@ def test_ps_lists_those_that_ended(zaptrace: Shell, tmp_path: Path) -> None:
     lines = zaptrace("ps", "-a").stdout.splitlines()
     assert len(lines) == 3 and lines[1].startswith("other  running")
     assert f"was stopped by a checkpoint to {image}" in lines[2] and lines[2].endswith("sleep 60")
+    assert re.search(r" MEMORY +LAST IMAGE ", lines[0]) and re.search(r" [\d.]+ [KM]iB ", lines[1])
     other, web = json.loads(zaptrace("ps", "-a", "--json").stdout)
     assert (other["state"], web["state"]) == ("running", "ended")
     assert web["outcome"]["to"] == str(image) and web["meta"]["argv"] == ["sleep", "60"]
+    assert other["memory"] > 0
+    assert zaptrace("checkpoint", "other", "--to", str(tmp_path / "second.zap")).returncode == 0
+    assert str(tmp_path / "second.zap") in zaptrace("ps", "-a").stdout
     assert zaptrace("restore", str(image), "-d").returncode == 0
     assert len(zaptrace("ps", "-a").stdout.splitlines()) == 3
 

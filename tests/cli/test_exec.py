@@ -110,6 +110,16 @@ def test_on_a_terminal(web: Shell) -> None:
         assert screen.is_cooked()
 
 
+@pytest.mark.parametrize("and_then", ["exit 3", "kill -9 $(pgrep -x sleep)"], ids=["it", "the pod"])
+def test_its_last_words_are_shown(web: Shell, and_then: str) -> None:
+    """Whether it ends alone, or with the pod."""
+    script = f"seq 2000; echo la''st; {and_then}"
+    with web.terminal("exec", "-it", "web", "--", "sh", "-c", script) as screen:
+        screen.expect(rb"\r\n2000\r\nlast\r\n")
+        status = screen.end()
+    assert status == 3 or and_then != "exit 3"
+
+
 def test_a_client_that_is_gone_has_hung_up(web: Shell) -> None:
     with web.terminal("exec", "web", "--", "bash", "--norc") as screen:
         screen.type(b"echo rea''dy\n")

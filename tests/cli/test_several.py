@@ -195,3 +195,14 @@ def test_one_whose_socket_was_removed_is_found(zaptrace: Shell) -> None:
         ]
         assert f"kill {pid} ends it" in zaptrace("ps").stderr
     assert zaptrace("stop", "web").returncode == 0
+
+
+def test_what_a_pod_takes_and_where_its_last_image_is(zaptrace: Shell, tmp_path: Path) -> None:
+    assert zaptrace("run", "-d", "--name", "web", *SLEEP).returncode == 0
+    assert "in memory" in zaptrace("ps", "web").stdout
+    assert zaptrace("ps", "web").stdout.endswith("0 attached, no image yet\n")
+    image = str(tmp_path / "web.zap")
+    assert zaptrace("checkpoint", "web", "--to", image).returncode == 0
+    assert zaptrace("ps", "web").stdout.endswith(f"0 attached, last image {image}\n")
+    told = json.loads(zaptrace("ps", "web", "--json").stdout)
+    assert told["meta"]["last_image"] == image and told["memory"] > 4096

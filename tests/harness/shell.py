@@ -62,13 +62,13 @@ class Shell:
                     child.kill()
 
     @contextlib.contextmanager
-    def terminal(self, *argv: str) -> Iterator[Screen]:
-        """zaptrace on a terminal of 30 lines and 100 columns, as its session's leader."""
+    def terminal(self, *argv: str, command: list[str] | None = None) -> Iterator[Screen]:
+        """zaptrace, or a command, on a terminal of 30 lines and 100 columns, as its session's leader."""
         master, slave = pty.openpty()
         termios.tcsetwinsize(slave, (30, 100))
         before = termios.tcgetattr(slave)
         child = subprocess.Popen(
-            ["setsid", "-c", *self.command, *argv],
+            ["setsid", "-c", *(command or self.command), *argv],
             stdin=slave,
             stdout=slave,
             stderr=slave,

@@ -249,7 +249,8 @@ ours, theirs = os.pipe()
 null = os.open(os.devnull, os.O_RDWR)
 script = "import os, time; print(os.getppid(), flush=True); time.sleep(600)"
 pod = Pod.launch([sys.executable, "-c", script], name="under", stdio=Stdio(null, theirs, null))
-said = os.read(ours, 100)
+with open(ours, 'rb') as out:
+    said = out.readline()
 stops = pod.call(counts, pod).stops
 pod.kill()
 pod.close()

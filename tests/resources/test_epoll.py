@@ -64,6 +64,7 @@ def test_a_number_that_was_closed(world: World, ep: int, taken: bool) -> None:
     if taken:
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, old, inheritable=False)
+        os.close(null)
         world.hold(old)
     states = world.capture(epoll)
     (watch,) = states[0].watches
@@ -188,10 +189,11 @@ def watch_under_one_number(world: World, ep: int, one: int, other: int) -> int:
 def test_two_files_under_one_number(world: World, ep: int) -> None:
     """A pipe and an eventfd are told apart by what they are."""
     (end, write), event = os.pipe(), os.eventfd(0)
-    watch_under_one_number(world, ep, end, event)
+    number = watch_under_one_number(world, ep, end, event)
     (state,) = world.capture(epoll)
     assert {(w.file_fd, w.events & 5) for w in state.watches} == {(end, 1), (event, 4)}
     os.close(write)
+    os.close(number)
 
 
 @pytest.mark.usefixtures("told_by")

@@ -22,7 +22,7 @@ def a_processor_with_more(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def check(size: int, flags: int = 0) -> None:
     stack = thread._STACK.pack(1 << 32, flags, size)
-    state: Any = SimpleNamespace(vpid=7, vtid=8, alternate_stack=stack)
+    state: Any = SimpleNamespace(vpid=7, vtid=8, alternate_stack=stack, place=None)
     facts = SimpleNamespace(manifest={"host": {"signal_stack": MADE_WITH}})
     build: Any = SimpleNamespace(image=facts)
     thread._check_host([state], build)

@@ -29,6 +29,8 @@ def test_pipe_and_log(world: World, tmp_path: Path) -> None:
     os.write(log, b"one")
     os.write(again, b"two")
     assert (tmp_path / "new").read_bytes() == b"onetwo"
+    for fd in (w, new_r, new_w, new_log):
+        os.close(fd)
 
 
 def test_null_is_opened_by_path(world: World) -> None:

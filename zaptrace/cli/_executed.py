@@ -90,6 +90,7 @@ class Executed:
                 elif "ok" in message:
                     raise PodError.from_dict(message["error"])
             if not self._client.alive() and not self._client.has_message():
+                self._show_the_rest()
                 return last_words(self._client)
 
     def _begun(self, vpid: int) -> None:
@@ -100,12 +101,14 @@ class Executed:
             self._signal(number)
 
     def _ended(self, message: dict[str, Any]) -> int | Outcome:
-        if self._terminal.is_raw:
-            while self._show():
-                pass
+        self._show_the_rest()
         if "outcome" in message:
             return Outcome.from_dict(message["outcome"])
         return int(message["status"])
+
+    def _show_the_rest(self) -> None:
+        while self._master >= 0 and self._show():
+            continue
 
     def _show(self) -> bool:
         """What it wrote; False when there is no more now."""

@@ -98,7 +98,7 @@ def bring_up(
             return _in_background(job, print_json, tty)
         if tty and not on_terminal():
             raise no_terminal("run it in a terminal", "leave -t away, or leave it to itself: -d -t")
-        return _in_foreground(job, joining)
+        return _in_foreground(job, joining, tty)
     except ZaptraceError as e:
         if not hasattr(e, "exit_status"):
             e.exit_status = 125
@@ -128,11 +128,14 @@ def _like_ours(job: Job) -> None:
     job.termios = termios.tcgetattr(sys.stdin.fileno())
 
 
-def _in_foreground(job: Job, joining: Joining) -> int:
+def _in_foreground(job: Job, joining: Joining, tty: bool) -> int:
     job.foreground = True
     if on_terminal():
-        job.stdio = "tty"
-        _like_ours(job)
+        if job.verb == "launch" and not tty and _is_background_job():
+            _read_nothing()
+        else:
+            job.stdio = "tty"
+            _like_ours(job)
     sys.stdout.flush()
     with Signals() as signals:
         wanted_away = _FORGO.union(job.on)
@@ -159,6 +162,21 @@ def _in_foreground(job: Job, joining: Joining) -> int:
             how.keys = joining.keys or how.keys
             with started.connect() as client:
                 return follow(client, signals, how)
+
+
+def _is_background_job() -> bool:
+    """Did a shell start us with an `&`? Then whoever sets up its terminal is stopped."""
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) != os.getpgrp()
+    except OSError:  # it is nobody's, or that of another session
+        return False
+
+
+def _read_nothing() -> None:
+    """What is typed is for the shell. One without job control does so to whatever has an `&`."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, sys.stdin.fileno())
+    os.close(null)
 
 
 def no_terminal(what: str, do: str) -> ZaptraceError:

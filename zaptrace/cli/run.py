@@ -58,7 +58,8 @@ def command(
     From a terminal the pod gets a pty of its own. Detach with ctrl-\\ d, come back with zaptrace
     attach; a window that is closed and a connection that drops detach as well. While nobody is
     attached the pod never waits for its terminal: what it writes goes into a scrollback of the last
-    MiB. When stdin or stdout is no terminal the pod gets ours directly.
+    MiB. When stdin or stdout is no terminal the pod gets ours directly; so it does from a shell with
+    an `&`, but reads nothing.
 
     With --images it is a job for a batch system: images are made by time, and at the signals of
     --on one that stops the pod. Then the exit status is 85, which says: run me again, and with

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..errors import PodError
 from ._common import POD, NumberType, connect
 from ._which import TakesPod
 
@@ -55,4 +56,8 @@ def command(pod: str, signal_: int, process: int | None, group: bool) -> None:
     if group and process is not None:
         raise click.UsageError("--process and --group exclude each other")
     with connect(pod) as client:
-        client.call("signal", signal=signal_, vpid=process, group=group)
+        try:
+            client.call("signal", signal=signal_, vpid=process, group=group)
+        except PodError:
+            if client.alive():
+                raise  # else the signal has ended it before that was answered

@@ -72,16 +72,31 @@ def refuse(pod: FrozenPod) -> None:
         lease = leasing.lease_of(file)
         assert lease is not None
         writing = file.flags & os.O_ACCMODE != os.O_RDONLY
+        line, give_back = file.info["lock"][0], "let the program give the lease back (F_UNLCK)"
         if not file.holders:
-            raise _unsupported(file, "is under way in a socket", "an open file of a process")
-        if lease.kind == leasing.READ and writing:
-            raise _unsupported(
+            raise unsupported(
                 file,
-                "was a writer's and is a reader's now, as it was not given up in time",
-                "one that was taken as it is",
+                "holds a lease, and is open nowhere",
+                needed="an open file of a process",
+                found=line,
+                do=give_back,
+            )
+        if lease.kind == leasing.READ and writing:
+            raise unsupported(
+                file,
+                "holds a lease that was a writer's, and was not given up in time",
+                needed="one that was taken as it is",
+                found=line,
+                do=give_back,
             )
         if lease.kind == leasing.WRITE and _is_mapped(pod, file):
-            raise _unsupported(file, "is a writer's, of a mapped file", "a file that is not mapped")
+            raise unsupported(
+                file,
+                "holds a lease that is a writer's, of a mapped file",
+                needed="a file that is not mapped",
+                found=line,
+                do=give_back,
+            )
 
 
 def capture(pod: FrozenPod) -> list[State]:
@@ -123,16 +138,6 @@ def _is_mapped(pod: FrozenPod, file: FrozenFile) -> bool:
         for process in pod.memories
         for m in process.maps
         if m.inode
-    )
-
-
-def _unsupported(file: FrozenFile, what: str, needed: str) -> Exception:
-    return unsupported(
-        file,
-        f"holds a lease that {what}",
-        needed=needed,
-        found=file.info["lock"][0],
-        do="let the program give the lease back (fcntl F_SETLEASE, F_UNLCK)",
     )
 
 

@@ -376,7 +376,7 @@ class Client:
             raise ZaptraceError.from_dict(refused[-1].get("error") or {})
         deadline = _sooner(deadline, time.monotonic() + SILENCE_S)
         while self.alive():
-            if self._lets_in():
+            if self._answers():
                 raise PodError(
                     f"the connection to pod {self.name!r} was cut",
                     needed="one that lasts until the answer",
@@ -387,11 +387,22 @@ class Client:
             time.sleep(_AGAIN_S)
         raise self.gone()
 
-    def _lets_in(self) -> bool:
-        """Does the supervisor take new connections? One that ends does not."""
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.setblocking(False)
-            return sock.connect_ex(f"{self.path}/control.sock") == 0
+    def _answers(self) -> bool:
+        """Does the supervisor answer on a new connection? One that was killed may still take it."""
+        sock = socket.socket(socket.AF_UNIX)
+        stream = Stream(sock)
+        try:
+            if sock.connect_ex(f"{self.path}/control.sock"):
+                return False
+            stream.put(pack({"verb": "status", "id": 1, "processes": False}))
+            stream.flush()
+            poll = select.poll()
+            poll.register(stream.fileno(), select.POLLIN)
+            poll.poll(_LOOK_S * 1000)
+            stream.read()
+            return stream.has_frame()
+        finally:
+            stream.close()
 
     def _refuse_silence(self, deadline: float | None) -> None:
         if deadline is not None and time.monotonic() > deadline:

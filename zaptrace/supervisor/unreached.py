@@ -38,7 +38,8 @@ def call_back(base: StrPath, name: str | None = None) -> list[tuple[str, int]]:
 
 
 def _look(base: StrPath) -> list[tuple[str, int]]:
-    found = []
+    found: list[tuple[str, int]] = []
+    parents: dict[int, int] = {}
     lock = re.compile(re.escape(f"{os.path.realpath(base)}/") + r"([^/]+)/lock" + re.escape(_GONE))
     for pid in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
@@ -48,4 +49,8 @@ def _look(base: StrPath) -> list[tuple[str, int]]:
             for fd in os.listdir(f"/proc/{pid}/fd"):  # of another user: PermissionError
                 if held := lock.fullmatch(os.readlink(f"/proc/{pid}/fd/{fd}")):
                     found.append((held[1], int(pid)))
-    return found
+                    with open(f"/proc/{pid}/stat", "rb", buffering=0) as stat:
+                        parents[int(pid)] = int(stat.read().rpartition(b")")[2].split()[1])
+                    break
+    # A process that a supervisor has made to help it shares its descriptors.
+    return [(name, pid) for name, pid in found if parents.get(pid) not in parents]

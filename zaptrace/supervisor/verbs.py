@@ -431,6 +431,7 @@ class Verbs:
             return {"report": done}
 
         def ended(_: object) -> None:
+            of.meta["last_image"] = to
             if then == "stop":
                 of.end(Outcome("checkpointed", to=to))
 
@@ -481,8 +482,7 @@ class Verbs:
 
         def work(cancel: Cancel) -> dict[str, Any]:
             progress = self._progress(request)
-            report = of.engine.migrate(of.pod, to, options or {}, progress, cancel, shown)
-            return {"report": report}
+            return {"report": of.engine.migrate(of.pod, to, options or {}, progress, cancel, shown)}
 
         self._run_exclusive(request, "migrate", work, lambda _: of.end(Outcome("migrated", to=to)))
 

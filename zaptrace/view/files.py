@@ -155,10 +155,10 @@ class _Keeper:
     def give(self, file_ids: list[FileId]) -> list[int]:
         with _expecting_answers():
             self._peer.send(_packed(file_ids))
-            _, fds, _, _ = socket.recv_fds(self._peer, 16, len(file_ids))
+            _, fds, flags, _ = socket.recv_fds(self._peer, 16, len(file_ids))
         if len(fds) != len(file_ids):
             _close(fds)
-            raise _keeper_died()
+            raise _no_room() if flags & socket.MSG_CTRUNC else _keeper_died()
         for file_id in file_ids:
             del self.kept[file_id]
         for fd in fds:
@@ -206,6 +206,16 @@ def _expecting_answers() -> Iterator[None]:
         raise _keeper_died(f"it does not answer since {_PATIENCE_S:.0f} s") from None
     except ConnectionError:
         raise _keeper_died() from None
+
+
+def _no_room() -> HostError:
+    """The kernel drops of a message what does not fit in, unix(7)."""
+    return HostError(
+        "cannot fetch files that another process of ours has kept open",
+        needed="room for them in this process",
+        found="it has as many open files as it may have",
+        remedy="raise the limit on open files (ulimit -n)",
+    )
 
 
 def _keeper_died(found: str = "it was killed, perhaps for want of memory") -> HostError:

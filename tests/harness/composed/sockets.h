@@ -136,7 +136,7 @@ static void consume_flight(int fd, const struct number *it)
 }
 
 /* flight TYPE NUMBER SIZE CREDENTIALS: a descriptor is under way, and perhaps nowhere else any
- * more. */
+ * more. Not to itself: once it is closed, the kernel clears that away when it happens to look. */
 static void do_flight(const int *a)
 {
 	static const int TYPES[] = {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET};
@@ -147,7 +147,7 @@ static void do_flight(const int *a)
 	keep(ends[0]);
 	keep(ends[1]);
 	int fd = open_number(a[1]);
-	if (ends[1] >= NUMBERS || fd < 0)
+	if (ends[1] >= NUMBERS || fd < 0 || fd == ends[1])
 		return;
 	if (a[3] & 1)
 		setsockopt(ends[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
@@ -158,7 +158,7 @@ static void do_flight(const int *a)
 	numbers[ends[1]].sent = fd;
 	numbers[ends[1]].sent_birth = numbers[fd].birth;
 	numbers[ends[1]].consume = consume_flight;
-	if (a[3] & 2 && fd != ends[1] && !shares_numbers && close(fd) == 0)
+	if (a[3] & 2 && !shares_numbers && close(fd) == 0)
 		numbers[fd] = (struct number){0};
 }
 

@@ -132,18 +132,28 @@ def key():
     return check
 
 
-def file_lease():
-    path = f"{os.environ['ZT_GO']}.leased"
-    fd = os.open(path, os.O_RDONLY | os.O_CREAT, 0o600)
-    f_setlease, read_lease = 1024, 0
-    checked(libc.fcntl(fd, f_setlease, read_lease))
-    return lambda: os.unlink(path)
+def one_signal():
+    """A directory that tells once, and then no more: nobody knows whether it has."""
+    path = f"{os.environ['ZT_GO']}.watched"
+    os.mkdir(path)
+    fd = os.open(path, os.O_RDONLY)
+    told = []
+    signal.signal(signal.SIGIO, lambda *_: told.append(1))
+    checked(libc.fcntl(fd, fcntl.F_NOTIFY, fcntl.DN_CREATE))
+
+    def check():
+        os.rmdir(path)
+        return not told
+
+    return check
 
 
-def write_lease():
-    """Nobody else may open its file: to try is to break it."""
+def mapped_lease():
+    """Nobody else may open its file, which a mapping would have to be made from: to try is to break it."""
     path = f"{os.environ['ZT_GO']}.leased"
     fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    os.ftruncate(fd, 4096)
+    mapped = mmap.mmap(fd, 4096)
     told = []
     signal.signal(signal.SIGIO, lambda *_: told.append(1))
     f_setlease, f_getlease, lease = 1024, 1025, 1
@@ -151,7 +161,7 @@ def write_lease():
 
     def check():
         os.unlink(path)
-        return not told and libc.fcntl(fd, f_getlease) == lease
+        return not told and libc.fcntl(fd, f_getlease) == lease and mapped[0] == 0
 
     return check
 

@@ -20,8 +20,8 @@ from ...linux.native import lib
 from ...linux.program import Data, Program
 from ...view.build import BuildProcess
 from ..common.acting import acting
+from .message import Sender
 from .place import beneath
-from .queue import Sender
 from .state import Peer
 
 if TYPE_CHECKING:

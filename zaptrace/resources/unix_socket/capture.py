@@ -22,9 +22,10 @@ from ..common.permission import Permission
 from ..common.privilege import CAP_SETGID, CAP_SETUID, beginning
 from ..common.socket import borrowed, filter_of, name_bytes, options, unread
 from . import diag as diag
+from .message import Message
 from .names import path_of
 from .place import find, in_use
-from .queue import Message, look
+from .queue import look
 from .state import (
     CONNECTED,
     LISTENING,

@@ -28,8 +28,8 @@ from . import diag as diag
 from .actors import NOBODY, Actors, Address
 from .fullness import Fullness
 from .held import Held
+from .message import Message
 from .names import Directories, Spot, bind
-from .queue import Message
 from .state import CONNECTED, LISTENING, NAME, NOTED, ORPHANED, Peer, Socket, is_path
 
 if TYPE_CHECKING:

@@ -14,16 +14,15 @@ import select
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from ...shapes import U32, Data, Id, Length, NamesFile
 from ..common.file import unsupported
 from ..common.libc import libc
 from ..common.privilege import CAP_SETGID, CAP_SETUID, beginning
-from ..common.socket import UnixName, name_bytes, queued
+from ..common.socket import name_bytes, queued
 from . import diag as diag
 from . import urgent
+from .message import MOST_FILES, Message, Sender
 
 if TYPE_CHECKING:
     from ...view.frozen import FrozenFile
@@ -34,33 +33,8 @@ _SOL = socket.SOL_SOCKET
 _SCM_RIGHTS, _SCM_CREDENTIALS, _SCM_PIDFD = 1, 2, 4
 _PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
 _LARGEST = 1 << 20
-_MOST_FILES = 253  # SCM_MAX_FD
-_CONTROL = socket.CMSG_SPACE(4 * _MOST_FILES) + 2 * socket.CMSG_SPACE(12)
+_CONTROL = socket.CMSG_SPACE(4 * MOST_FILES) + 2 * socket.CMSG_SPACE(12)
 _UCRED = struct.Struct("=iII")
-
-
-@dataclass(frozen=True)
-class Sender:
-    """Who has sent a message, as SCM_CREDENTIALS tells it."""
-
-    vpid: Id
-    uid: U32
-    gid: U32
-
-
-@dataclass(frozen=True)
-class Message:
-    """A datagram, or bytes of a stream that were sent together."""
-
-    data: Data
-    source: UnixName
-    """The sender's address, if it had one."""
-    sender: Sender | None
-    """None if it tells nobody, as neither end had asked for that (SO_PASSCRED)."""
-    files: Annotated[list[NamesFile], Length(0, _MOST_FILES)]
-    """The open files that come with it (SCM_RIGHTS)."""
-    urgent: bool = False
-    """A byte that was sent out of band (MSG_OOB)."""
 
 
 def look(

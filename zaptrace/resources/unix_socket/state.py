@@ -29,7 +29,7 @@ from ..common.file import Description
 from ..common.options import GENERAL, Options
 from ..common.permission import Permission
 from ..common.socket import Filter, UnixName
-from .queue import Message
+from .message import Message
 
 NAME = "unix_socket"
 

@@ -18,7 +18,7 @@ from ..common.file import unsupported
 
 if TYPE_CHECKING:
     from ...view.frozen import FrozenFile
-    from .queue import Message
+    from .message import Message
 
 _SIOCATMARK = 0x8905
 _PEEK = socket.MSG_OOB | socket.MSG_PEEK | socket.MSG_DONTWAIT
