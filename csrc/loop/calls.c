@@ -146,17 +146,11 @@ static int on_exit_of_call(zt_pod *pod, zt_task *task, zt_err *err)
 int zt_loop_call(zt_pod *pod, zt_task *task, zt_err *err)
 {
     bool entering;
-    zt_regs regs;
     if (zt_stopped_entering(zt_task_stopped(task), &entering, err))
         return -1;
     if (!entering && (task->in_call || task->made.n) && on_exit_of_call(pod, task, err))
         return -1;
     if (task->reissue.active && zt_blocked_call(task, entering, err))
         return -1;
-    if (entering)
-        return 0;
-    if (zt_stopped_get_regs(zt_task_stopped(task), &regs, err))
-        return -1;
-    zt_blocked_left_call(task, &regs);
-    return 0;
+    return entering ? 0 : zt_blocked_left_call(task, err);
 }

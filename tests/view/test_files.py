@@ -93,6 +93,6 @@ def test_few_are_here(files: Files, few: int):
 def test_there_is_no_room_here(files: Files):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))), hard))
-    with pytest.raises(HostError, match="as many open files as it may have"):
+    with pytest.raises(HostError, match=r"it has \d+ open files, and may have \d+"):
         files.get([FileId(n) for n in range(200)])
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

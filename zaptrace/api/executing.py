@@ -73,9 +73,7 @@ def _messages(
         if deadline is not None and time.monotonic() > deadline:
             raise TimeoutError
         if not client.alive() and not client.has_message():
-            if (past := client.past()) is None:
-                raise client.gone()
-            yield {"ok": True, "outcome": past.to_dict()}
+            yield {"ok": True, "outcome": client.last_words().to_dict()}
 
 
 def _ended(message: dict[str, Any], vpid: int | None, pipes: _Pipes | None) -> Executed:

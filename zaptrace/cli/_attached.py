@@ -27,7 +27,7 @@ from ..supervisor.control import Outcome
 from ..supervisor.ring import SCROLLBACK
 from ..supervisor.terminal import get_size
 from ._detach_keys import DetachKeys
-from ._foreground import TO_GROUP, TO_ROOT, Signals, last_words, pass_on
+from ._foreground import TO_GROUP, TO_ROOT, Signals, pass_on
 from ._own_terminal import OwnTerminal
 from ._screen import Screen
 from ._tell import exit_status, explain, say
@@ -115,7 +115,7 @@ class Attached:
                     if self._failed is not None:  # we were not let in
                         raise PodError.from_dict(self._failed.get("error") or {})
                 if not self._client.alive() and not self._client.has_message():
-                    return self._shown(last_words(self._client))
+                    return self._shown(self._client.last_words())
                 if self._leaving_at and self._is_hung():
                     return None  # who is gone is detached, when it hears that
         finally:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import PodError
 from ..supervisor.control import Outcome
 from ..supervisor.terminal import get_size, make_pty, set_size
-from ._foreground import Signals, last_words, pass_on
+from ._foreground import Signals, pass_on
 from ._own_terminal import OwnTerminal
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Executed:
                     raise PodError.from_dict(message["error"])
             if not self._client.alive() and not self._client.has_message():
                 self._show_the_rest()
-                return last_words(self._client)
+                return self._client.last_words()
 
     def _begun(self, vpid: int) -> None:
         self._vpid = vpid

@@ -95,7 +95,7 @@ def _wait(started: Started, signals: Signals) -> Outcome:
                 if told is not None:
                     say(told)
                     continue
-                return last_words(client or clients.enter_context(started.connect()))
+                return (client or clients.enter_context(started.connect())).last_words()
 
 
 def pass_on(client: Client, number: int, vpid: int | None = None) -> None:
@@ -110,13 +110,6 @@ def pass_on(client: Client, number: int, vpid: int | None = None) -> None:
         else:
             group = number in TO_GROUP
             client.post("signal", signal=int(number), group=group, heard=not to, **to)
-
-
-def last_words(client: Client) -> Outcome:
-    """How a pod ended whose supervisor is gone."""
-    if (past := client.past()) is not None:
-        return past
-    raise client.gone()
 
 
 def stay(started: Started, signals: Signals) -> int:

@@ -349,6 +349,12 @@ class Client:
             return None
         return Outcome.from_dict(fields)
 
+    def last_words(self) -> Outcome:
+        """How this very pod ended, whose supervisor is gone. Raises PodError: nobody knows."""
+        if (past := self.past()) is not None:
+            return past
+        raise self.gone()
+
     def _receive(self, deadline: float | None) -> dict[str, Any]:
         self._look(self.has_message, select.POLLIN, deadline)
         frame = self.stream.take()

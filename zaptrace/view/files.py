@@ -210,10 +210,11 @@ def _expecting_answers() -> Iterator[None]:
 
 def _no_room() -> HostError:
     """The kernel drops of a message what does not fit in, unix(7)."""
+    most, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return HostError(
         "cannot fetch files that another process of ours has kept open",
         needed="room for them in this process",
-        found="it has as many open files as it may have",
+        found=f"it has {len(os.listdir('/proc/self/fd')) - 1} open files, and may have {most}",
         remedy="raise the limit on open files (ulimit -n)",
     )
 

@@ -66,8 +66,8 @@ int zt_blocked_thaw(zt_task *task, zt_err *err);
 /* On the way in or out of a call while one is made again. */
 int zt_blocked_call(zt_task *task, bool entering, zt_err *err);
 
-/* It has left a call, with these registers. */
-void zt_blocked_left_call(zt_task *task, const zt_regs *regs);
+/* It has left a call. */
+int zt_blocked_left_call(zt_task *task, zt_err *err);
 
 /* Make the interrupted call that the registers show again, for so long. */
 int zt_blocked_reissue(zt_task *task, int64_t left_ns, zt_err *err);

@@ -44,11 +44,9 @@ static int keep_restart_nr(const zt_pod *pod, zt_task *task, zt_regs *regs, zt_e
  * seen: its time starts anew, this once. */
 static int make_again(zt_task *task, const zt_regs *regs, zt_err *err)
 {
-    const int64_t until = task->reissue.ended_by_eintr ? task->deadline_ns : 0, left = until - zt_now_ns();
+    const bool has_begun = task->reissue.ended_by_eintr && task->deadline_ns;
     task->reissue.ended_by_eintr = false;
-    if (until)
-        return zt_blocked_reissue(task, left > 0 ? left : 0, err);
-    return zt_blocked_reissue(task, zt_blocked_span(task, regs), err);
+    return zt_blocked_reissue(task, has_begun ? zt_reissue_time_left(task) : zt_blocked_span(task, regs), err);
 }
 
 /* It was woken, and nothing is there for it. What was moved in part may as well be all that there was. */
@@ -103,11 +101,9 @@ int zt_blocked_thaw(zt_task *task, zt_err *err)
 {
     bool interrupted = task->interrupted;
     task->interrupted = false;
-    if (interrupted && !zt_signal_waits(task->rtid.n)) { /* else that is the reason */
-        int64_t left = task->deadline_ns ? task->deadline_ns - zt_now_ns() : -1;
-        if (zt_blocked_reissue(task, task->deadline_ns && left < 0 ? 0 : left, err))
-            return -1;
-    }
+    if (interrupted && !zt_signal_waits(task->rtid.n) && /* else that is the reason */
+        zt_blocked_reissue(task, task->deadline_ns ? zt_reissue_time_left(task) : -1, err))
+        return -1;
     if (task->reissue.active)
         zt_reissue_begins(task);
     return 0;
@@ -129,10 +125,16 @@ static bool does_nothing(const zt_task *task, int signal)
 
 /* What has woken it another thread may have taken by now, and then it gets to user mode without a stop:
  * woken.h. */
-void zt_blocked_left_call(zt_task *task, const zt_regs *regs)
+int zt_blocked_left_call(zt_task *task, zt_err *err)
 {
     const bool alone = task->process->threads < 2 && !task->reissue.ended_by_eintr;
-    task->woken = task->woken || (!alone && !task->reissue.active && shows_eintr(regs));
+    zt_regs regs;
+    if (task->woken || alone || task->reissue.active)
+        return 0;
+    if (zt_stopped_get_regs(zt_task_stopped(task), &regs, err))
+        return -1;
+    task->woken = shows_eintr(&regs);
+    return 0;
 }
 
 int zt_blocked_at_signal(const zt_pod *pod, zt_task *task, int signal, zt_regs *regs, zt_err *err)

@@ -24,6 +24,12 @@ void zt_reissue_begins(zt_task *task)
     task->deadline_ns = task->reissue.left_ns < 0 ? 0 : zt_now_ns() + task->reissue.left_ns;
 }
 
+int64_t zt_reissue_time_left(const zt_task *task)
+{
+    const int64_t left = task->deadline_ns - zt_now_ns();
+    return left > 0 ? left : 0;
+}
+
 static int put_span(zt_task *task, const zt_row *row, zt_err *err)
 {
     if (task->reissue.left_ns < 0 || task->reissue.step == ZT_STEP_ASK)
@@ -93,12 +99,6 @@ static bool is_to_go_on(zt_task *task, const zt_row *row, int64_t result)
     }
 }
 
-static int64_t time_left(const zt_task *task)
-{
-    const int64_t left = task->deadline_ns - zt_now_ns();
-    return left > 0 ? left : 0;
-}
-
 static int on_the_way_out(zt_task *task, zt_regs *regs, zt_err *err)
 {
     const zt_row *row = zt_row_of(task->reissue.call.nr);
@@ -108,7 +108,7 @@ static int on_the_way_out(zt_task *task, zt_regs *regs, zt_err *err)
     regs->rip = task->reissue.rip + ZT_ARCH_SYSCALL_BYTES;
     if (is_to_go_on(task, row, zt_arch_result(regs))) {
         if (task->reissue.left_ns >= 0)
-            task->reissue.left_ns = time_left(task);
+            task->reissue.left_ns = zt_reissue_time_left(task);
         if (put_span(task, row, err))
             return -1;
         return rewind_to(task, regs, err);

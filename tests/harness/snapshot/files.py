@@ -83,11 +83,15 @@ def _read(look: Look, rpid: int, number: int, status: os.stat_result) -> dict[st
 
 
 def _inode(link: str, status: os.stat_result) -> dict[str, Any]:
-    """Files of /proc, and of namespaces, are as old as the moment at which somebody looked."""
+    """Files of /proc, and of namespaces, are as old as the moment at which somebody looked.
+
+    How many directories /proc has, and one of everybody's (/tmp), is not the pod's.
+    """
+    others = stat.S_ISDIR(status.st_mode) and (link == "/proc" or status.st_mode & stat.S_ISVTX)
     changes = stat.S_ISREG(status.st_mode) and not link.startswith("/proc/") and ":[" not in link
     return {
         "mode": oct(status.st_mode),
-        "links": status.st_nlink,
+        "links": 0 if others else status.st_nlink,
         "owner": (status.st_uid, status.st_gid),
         "size": status.st_size,
         "modified": status.st_mtime_ns if changes else 0,
