@@ -97,6 +97,11 @@ void zt_pod_set_filter(zt_pod *pod, int32_t rtid, int32_t filter, int32_t no_new
     }
 }
 
+int zt_pod_has_begun(zt_pod *pod)
+{
+    return pod->task_count > 0 || pod->root.n;
+}
+
 int zt_pod_root_status(zt_pod *pod, int32_t *ret_status)
 {
     *ret_status = pod->root_status;

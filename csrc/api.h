@@ -156,6 +156,7 @@ typedef struct zt_ipc {
 zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err);
 void zt_pod_destroy(zt_pod *pod);
 int zt_pod_tasks(zt_pod *pod, zt_task_info *ret, int32_t capacity); /* returns how many there are */
+int zt_pod_has_begun(zt_pod *pod); /* a process is or was in it */
 int zt_pod_root_status(zt_pod *pod, int32_t *ret_status);           /* 1 when it has ended */
 /* When that thread, the first of a process, has ended, its wait status is written to pipe `fd` as an int. The pipe is
  * the pod's from then on; it is closed when there is nothing more to tell. 0, or -ENOMEM and it is the caller's. */

@@ -165,6 +165,12 @@ int zt_proc_open_all(void)
     return open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
+int zt_proc_open_threads_of(int32_t id)
+{
+    char path[PATH_SIZE];
+    return open(path_of(id, "task", path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
 int zt_proc_each(int all, int (*is)(void *context, int32_t id), void *context)
 {
     _Alignas(entry) char read[4096];

@@ -38,8 +38,10 @@ bool zt_proc_has_ended(int32_t id);                   /* there is no such thread
 /* As /proc/ID/fdinfo/FD and fd/FD, of the descriptor `fd`. */
 int zt_proc_fd_info(int32_t id, int fd, char *ret, size_t size);
 int zt_proc_fd_link(int32_t id, int fd, char *ret, size_t size);
-/* All processes of the host: /proc, opened; and how many `is` says 1 of. Async-signal-safe. */
+/* All processes of the host: /proc, opened; or all threads of one, /proc/ID/task; and how many `is` says 1 of.
+ * Async-signal-safe. */
 int zt_proc_open_all(void);
+int zt_proc_open_threads_of(int32_t id);
 int zt_proc_each(int all, int (*is)(void *context, int32_t id), void *context);
 /* /proc/ID/task, to be listed. NULL with errno. */
 DIR *zt_proc_open_threads(int32_t id);

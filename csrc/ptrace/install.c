@@ -9,12 +9,15 @@
  * kernel does it, for its parent, and for SIGCONT, which may come right behind; this thread alone is driven on
  * (ptrace(2), group-stop) to where it rests. */
 #include <elf.h>
+#include <errno.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include "../base/proc.h"
 #include "../vdso/params.h"
 #include "fresh.h"
 #include "mem.h"
@@ -64,10 +67,24 @@ int zt_stub_set_params(int32_t rpid, const zt_host_vdso *host, int64_t clock_off
     return zt_mem_put(rpid, ZT_VDSO_PARAMS, &params, sizeof params, err);
 }
 
+static int read_mark(void *ret, int32_t rtid)
+{
+    uint64_t *mark = ret;
+    if (*mark)
+        return 0;
+    return zt_mem_read(rtid, ZT_VDSO_PARAMS + offsetof(struct zt_vdso_params, pod_mark), mark, sizeof *mark) > 0;
+}
+
 uint64_t zt_stub_mark(int32_t rpid)
 {
     uint64_t mark = 0;
-    zt_mem_read(rpid, ZT_VDSO_PARAMS + offsetof(struct zt_vdso_params, pod_mark), &mark, sizeof mark);
+    if (read_mark(&mark, rpid) || errno != ESRCH)
+        return mark;
+    const int threads = zt_proc_open_threads_of(rpid); /* its first one, which has ended, has no memory any more */
+    if (threads < 0)
+        return 0;
+    zt_proc_each(threads, read_mark, &mark);
+    close(threads);
     return mark;
 }
 
