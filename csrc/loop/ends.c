@@ -87,6 +87,7 @@ int zt_loop_executed(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_stop *ret
         return zt_fail(err, ZT_ERR_STATE, 0, "thread %d executed a program but is not in the pod", stop.rtid);
     task->in_call = task->reissue.active = false;
     task->taken = ZT_TAKEN_NOT;
+    task->loose = false; /* a freeze may have come to know its first thread as one that has ended */
     task->made = (zt_vpid){0};
     task->known = true;
     task->process->ready = false;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
+#include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -73,6 +74,12 @@ int zt_ipc_values(zt_ipcs *ipcs, int32_t vid, void *ret_values, void *ret_pids)
     if (!object)
         return -EINVAL;
     memcpy(ret_pids, object->pids, object->ipc.size * sizeof *object->pids);
+    for (uint64_t i = 0; !ipcs->moved && i < object->ipc.size; i++) {
+        const int pid = semctl(object->ipc.rid, (int)i, GETPID);
+        if (pid < 0)
+            return -errno;
+        ((int32_t *)ret_pids)[i] = pid;
+    }
     return zt_ipc_control(ZT_IPC_SEM, object->ipc.rid, GETALL_OF, ret_values) < 0 ? -errno : 0;
 }
 

@@ -29,7 +29,7 @@ typedef struct zt_ipc_object {
     bool ours;  /* ... for as long as no program removes it */
     int64_t base[ZT_IPC_STAMPS], was[ZT_IPC_STAMPS];
     uint32_t news; /* bit i: stamp i is a program's doing, even if it looks like the base */
-    int32_t *pids; /* of a set: who changed each last */
+    int32_t *pids; /* of a set, in a pod that moved: who changed each last. Else the kernel knows */
     zt_ipc_undo *undos;
     uint32_t undo_count, undo_capacity;
 } zt_ipc_object;
