@@ -39,8 +39,8 @@ static int list(void *context, int32_t rpid, int32_t rtid)
 {
     listing *all = context;
     if (all->count++ < all->capacity)
-        all->infos[all->count - 1] = (zt_task_info){
-            .rtid = rtid, .vtid = rtid, .rpid = rpid, .vpid = rpid, .left_ns = -1, .dumpable = 1};
+        all->infos[all->count - 1] =
+            (zt_task_info){.rtid = rtid, .vtid = rtid, .rpid = rpid, .vpid = rpid, .left_ns = -1, .dumpable = 1};
     return 0;
 }
 

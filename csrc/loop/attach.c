@@ -143,8 +143,8 @@ bool zt_loop_may_leave(const zt_pod *pod, const zt_task *task)
 {
     const bool watched = task->in_call || task->made.n || task->reissue.active || task->taken;
     const bool is_in_vfork = task->awaits_child || (task->vfork_maker && !task->leaves);
-    return pod->detaches && !pod->wants_all && !pod->lines_up && !watched && !is_in_vfork && !task->woken && !task->hears &&
-           !task->late.active && !task->ends_alone && !zt_pod_shall_rest(pod, task);
+    return pod->detaches && !pod->wants_all && !pod->lines_up && !watched && !is_in_vfork && !task->woken &&
+           !task->hears && !task->late.active && !task->ends_alone && !zt_pod_shall_rest(pod, task);
 }
 
 int zt_loop_leave(zt_pod *pod, zt_task *task, int signal, zt_err *err)

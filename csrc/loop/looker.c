@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -75,7 +76,8 @@ static bool look_at(zt_pod *pod, int listener, const struct seccomp_notif *asked
     zt_task *task = zt_pod_task(pod, (int32_t)asked->pid);
     zt_call call = {.nr = asked->data.nr, .issued_nr = asked->data.nr, .ip = asked->data.instruction_pointer};
     zt_call_stops *count = zt_counts_of(&pod->counts, call.nr);
-    zt_process no_process = {.rpid = {(int32_t)asked->pid}, .vpid = {(int32_t)asked->pid}, .dumpable = 1, .ready = true};
+    zt_process no_process = {
+        .rpid = {(int32_t)asked->pid}, .vpid = {(int32_t)asked->pid}, .dumpable = 1, .ready = true};
     zt_task nobody = {
         .process = &no_process,
         .rtid = {(int32_t)asked->pid},
@@ -261,8 +263,12 @@ int zt_loop_detach(zt_pod *pod)
 {
     if (pod->moved || pod->cpu_level || !pod->looker.begun || !zt_shares_are_told() || !zt_proc_is_open())
         return 0;
-    if (zt_guardians_begin(pod->looker.guardians, pod->host.mark))
+    getrandom(&pod->host.mark, sizeof pod->host.mark, GRND_NONBLOCK);
+    pod->host.mark |= 1;
+    if (zt_guardians_begin(pod->looker.guardians, pod->host.mark)) {
+        pod->host.mark = 0;
         return 0;
+    }
     eventfd_write(pod->looker.poke, 1);
     pod->detaches = pod->notified = true;
     return 1;

@@ -134,7 +134,8 @@ static inline bool zt_call_is_changed(const zt_call *call)
  * to give the program its own arguments back where others were issued. */
 static inline bool zt_row_sees_exit(const zt_row *row, const zt_call *call, bool moved)
 {
-    return (row->exit && (moved || !row->exit_moved) && !call->end_is_known) || (row->result_id && moved) || zt_call_is_changed(call);
+    return (row->exit && (moved || !row->exit_moved) && !call->end_is_known) || (row->result_id && moved) ||
+           zt_call_is_changed(call);
 }
 
 /* Was the call interrupted, so that the kernel will start it again (or make it EINTR)? */

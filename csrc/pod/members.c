@@ -12,7 +12,7 @@
 
 static bool has_mark(const zt_pod *pod, int32_t rtid)
 {
-    return zt_stub_mark(rtid) == pod->host.mark;
+    return pod->host.mark && zt_stub_mark(rtid) == pod->host.mark;
 }
 
 bool zt_members_have(zt_pod *pod, int32_t rtid)

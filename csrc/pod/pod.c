@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -36,8 +35,6 @@ zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err)
         return NULL;
     }
     pod->no_new_privs = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
-    getrandom(&pod->host.mark, sizeof pod->host.mark, GRND_NONBLOCK);
-    pod->host.mark |= 1;
     pod->thread_maker = zt_thread_maker_find();
     pod->moved = moved;
     pod->follow.cpu = pod->follow.seen = -1;

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import random
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,9 @@ from harness.supervisors import PATIENCE_S
 from harness.world import SEED
 
 pytestmark = pytest.mark.tracer
+
+ROUNDS = int(os.environ.get("ZAPTRACE_TEST_KILLS", "28")) // 7
+"""Of each kind; by hand: ZAPTRACE_TEST_KILLS=1000."""
 
 # Everybody has the write end of the pipe that is its output, so its end is when all of them are gone.
 STORM = r"""
@@ -101,14 +105,28 @@ def read_until(fd: int, wanted: bytes) -> bytes:
     return said
 
 
-@pytest.mark.parametrize(
-    "killed", ["s", "0", "1", "s0", "s1", "0s", "1s"], ids=lambda who: f"killed-{who}"
-)
+KILLED = ("s", "0", "1", "s0", "s1", "0s", "1s")
+
+
+@pytest.mark.parametrize("killed", KILLED, ids=lambda who: f"killed-{who}")
 def test_nobody_is_left(storm: Path, killed: str):
     """At random moments of a storm of forks: the supervisor (s), a guardian, or both."""
-    rng = random.Random(f"{SEED}{killed}")
+    for seed in range(ROUNDS):
+        nobody_is_left([str(storm)], killed, f"{SEED}{killed}{seed}")
+
+
+@pytest.mark.parametrize("killed", ["s", "s0"], ids=lambda who: f"killed-{who}")
+def test_nobody_is_left_of_what_a_relative_traced(storm: Path, killed: str):
+    """What is executed then has nothing of ours in it."""
+    tracer = shutil.which("strace")
+    if tracer:
+        nobody_is_left([tracer, "-f", "-o", os.devnull, str(storm)], killed, f"{SEED}{killed}")
+
+
+def nobody_is_left(argv: list[str], killed: str, seed: str) -> None:
+    rng = random.Random(seed)
     ours, theirs = os.pipe()
-    run = [sys.executable, "-c", SUPERVISOR, str(storm)]
+    run = [sys.executable, "-c", SUPERVISOR, *argv]
     env = os.environ | {"ZAPTRACE_PTRACE": "when-needed"}
     supervisor = subprocess.Popen(run, env=env, stdin=subprocess.DEVNULL, stdout=theirs)
     os.close(theirs)

@@ -77,7 +77,8 @@ zt_verdict zt_semctl_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
     (void)task;
     const int command = (int)call->asked[2] & ~ZT_IPC_OLD;
-    const bool asks = command == GETVAL || command == GETALL || command == GETPID || command == GETNCNT || command == GETZCNT;
+    const bool asks =
+        command == GETVAL || command == GETALL || command == GETPID || command == GETNCNT || command == GETZCNT;
     call->end_is_known = !pod->moved && asks;
     return zt_ipc_control_enter(pod, call, ZT_IPC_SEM, 2, STAT, STAT_ANY);
 }
