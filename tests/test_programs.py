@@ -121,6 +121,7 @@ _UNATTACHED = (
     ("running_children", "frozen"),
     ("sysv_semaphores", "resume"),
     ("vdso_handler", "restore"),
+    ("woken_for_nothing", "pod"),
 )
 """What differs where threads are attached only while something needs it (csrc/loop/attach.h).
 By hand, all of these tests run there: ZAPTRACE_PTRACE=when-needed."""

@@ -1,7 +1,9 @@
 #include "attach.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <linux/seccomp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -56,41 +58,6 @@ static void do_without(zt_pod *pod, zt_task *task)
         zt_pod_forget_task(pod, task);
 }
 
-static int take(zt_pod *pod, zt_task *task, zt_err *err)
-{
-    if (task->loose && zt_seize(task->rtid.n, false, err)) {
-        do_without(pod, task);
-        return 0;
-    }
-    task->loose = false;
-    task->state = ZT_TASK_RUNNING;
-    if (zt_interrupt(task->rtid.n, err)) { /* its end is on the way */
-        task->asked_by = -1;
-        return err->kind == ZT_ERR_GONE ? 0 : -1;
-    }
-    if (zt_pod_shall_rest(pod, task) && task->taken != ZT_TAKEN_ANSWER)
-        task->taken = ZT_TAKEN_ISSUE;
-    if (task->taken == ZT_TAKEN_ANSWER)
-        say(task, task->call.answer, false);
-    else
-        say(task, GIVEN_UP, task->taken != ZT_TAKEN_ISSUE && task->taken != ZT_TAKEN_LEAVE);
-    return 0;
-}
-
-int zt_loop_take_over(zt_pod *pod, zt_err *err)
-{
-    int failed = 0;
-    atomic_store(&pod->looker.handed, 0);
-    if (pod->wants_all && !pod->freezing && zt_loop_attach_for_good(pod, err))
-        return -1;
-    for (zt_task *task = pod->tasks, *next; task && !failed; task = next) {
-        next = task->next;
-        if (task->taken && task->asked_by >= 0)
-            failed = take(pod, task, err);
-    }
-    return failed;
-}
-
 /* The stub's own instruction that enters the kernel. */
 static uint64_t instruction(void)
 {
@@ -139,12 +106,28 @@ int zt_loop_taken_rests(zt_pod *pod, zt_task *task, zt_err *err)
 
 /* --- to leave */
 
+static bool is_first(const zt_task *task)
+{
+    return task->rtid.n == task->process->rpid.n;
+}
+
+/* Then its other threads stay attached, too: attach_others. */
+static bool awaits_a_child(const zt_pod *pod, const zt_process *process)
+{
+    for (const zt_task *task = pod->tasks; task && process->threads > 1; task = task->next)
+        if (task->process == process && is_first(task) &&
+            (task->awaits_child || (task->call.as_vfork && (task->in_call || task->taken))))
+            return true;
+    return false;
+}
+
 bool zt_loop_may_leave(const zt_pod *pod, const zt_task *task)
 {
     const bool watched = task->in_call || task->made.n || task->reissue.active || task->taken;
     const bool is_in_vfork = task->awaits_child || (task->vfork_maker && !task->leaves);
     return pod->detaches && !pod->wants_all && !pod->lines_up && !watched && !is_in_vfork && !task->woken &&
-           !task->hears && !task->late.active && !task->ends_alone && !zt_pod_shall_rest(pod, task);
+           !task->hears && !task->late.active && !task->ends_alone && !zt_pod_shall_rest(pod, task) &&
+           !awaits_a_child(pod, task->process);
 }
 
 int zt_loop_leave(zt_pod *pod, zt_task *task, int signal, zt_err *err)
@@ -231,6 +214,58 @@ static int attach(void *context, int32_t rpid, int32_t rtid)
     if (all->rest)
         zt_interrupt(rtid, all->err); /* ESRCH: its end is on the way */
     return 0;
+}
+
+/* Signals to a process that do nothing are kept if its first thread is attached, and may wake another one, which is
+ * to be attached then, too (pod/blocked/woken.h). Here for the only call that takes long. */
+static void attach_others(zt_pod *pod, const zt_task *task)
+{
+    zt_err ignored;
+    seizing all = {.pod = pod, .err = &ignored};
+    const int32_t rpid = task->process->rpid.n, rtid = task->rtid.n;
+    DIR *threads = zt_proc_open_threads(rpid);
+    for (struct dirent *entry; threads && (entry = readdir(threads));)
+        if (atoi(entry->d_name) > 0 && atoi(entry->d_name) != rtid)
+            attach(&all, rpid, atoi(entry->d_name));
+    if (threads)
+        closedir(threads);
+}
+
+static int take(zt_pod *pod, zt_task *task, zt_err *err)
+{
+    if (task->loose && zt_seize(task->rtid.n, false, err)) {
+        do_without(pod, task);
+        return 0;
+    }
+    task->loose = false;
+    task->state = ZT_TASK_RUNNING;
+    if (task->call.as_vfork && is_first(task))
+        attach_others(pod, task);
+    if (zt_interrupt(task->rtid.n, err)) { /* its end is on the way */
+        task->asked_by = -1;
+        return err->kind == ZT_ERR_GONE ? 0 : -1;
+    }
+    if (zt_pod_shall_rest(pod, task) && task->taken != ZT_TAKEN_ANSWER)
+        task->taken = ZT_TAKEN_ISSUE;
+    if (task->taken == ZT_TAKEN_ANSWER)
+        say(task, task->call.answer, false);
+    else
+        say(task, GIVEN_UP, task->taken != ZT_TAKEN_ISSUE && task->taken != ZT_TAKEN_LEAVE);
+    return 0;
+}
+
+int zt_loop_take_over(zt_pod *pod, zt_err *err)
+{
+    int failed = 0;
+    atomic_store(&pod->looker.handed, 0);
+    if (pod->wants_all && !pod->freezing && zt_loop_attach_for_good(pod, err))
+        return -1;
+    for (zt_task *task = pod->tasks, *next; task && !failed; task = next) {
+        next = task->next;
+        if (task->taken && task->asked_by >= 0)
+            failed = take(pod, task, err);
+    }
+    return failed;
 }
 
 static void forget_zombies(zt_pod *pod)
