@@ -87,7 +87,7 @@ bench: $(VENV)/.built
 
 bench-all: $(VENV)/.built
 	@$(DRAWS)
-	@$(BIN)/python -m bench --all $(BENCH)
+	@$(BIN)/python -m bench --all --minutes 60 $(BENCH)
 
 endif
 

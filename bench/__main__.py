@@ -9,12 +9,13 @@ Measures, and writes samples, a report and drawings to bench/results/DATE/ (or D
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import time
 from pathlib import Path
 
-from . import compare, found, page, plots, report, samples
+from . import compare, found, keeper, page, plots, report, samples
 from .runner import Runner
 from .tools import ROOT
 
@@ -34,6 +35,13 @@ def parser(systems: list[str], experiments: list[str]) -> argparse.ArgumentParse
     made.add_argument("--all", action="store_true", help="every system, when none is named")
     made.add_argument(
         "--rounds", type=int, metavar="N", help="instead of what each experiment takes"
+    )
+    made.add_argument(
+        "--minutes",
+        type=float,
+        metavar="N",
+        default=math.inf,
+        help="about so long: later rounds are left out, never the first",
     )
     made.add_argument(
         "--cases",
@@ -99,13 +107,20 @@ def measure(argv: list[str]) -> int:
         progress=display,
     )
     out = asked.out or ROOT / "bench" / "results" / time.strftime("%Y-%m-%dT%H%M%S")
+    until = time.monotonic() + 60 * asked.minutes
+    shares = sum(experiment.share for experiment in chosen.values())
     try:
         for name, experiment in chosen.items():
-            runner.run(experiment)
+            runner.run(experiment, (until - time.monotonic()) * experiment.share / shares)
+            shares -= experiment.share
             display.clear()
             print(
                 f"\n{experiment.title}: min, median, max\n{report.terminal(runner.results, name)}"
             )
+    except KeyboardInterrupt:
+        display.clear()
+        print("bench: stopped; what follows was measured until then", file=sys.stderr)
+        return 130
     finally:
         print(f"\n{save(runner.results, out)}")
     return any(void.why == "wrong" for void in runner.results.voids)
@@ -127,7 +142,7 @@ def main() -> int:
             raise SystemExit("usage: python -m bench page A B ...")
         print(page.page(read(sys.argv[2:]), found.experiments(), found.systems()), end="")
         return 0
-    return measure(sys.argv[1:])
+    return keeper.kept(lambda: measure(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,10 @@ class Experiment:
     about = ""
     """What is measured and how, for who reads the report."""
     rounds = 5
+    share = 1.0
+    """Of the time that a run may take, next to other experiments."""
+    limit_s = 900.0
+    """A round of one system that takes longer is ended, whatever it waits for."""
     systems: tuple[str, ...] | None = None
     """Those that it is about; None: all."""
 

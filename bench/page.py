@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from .experiment import Experiment
 from .explained import explained
 from .report import number, runs, table_of
-from .samples import BASE, Key, Results
+from .samples import BASE, ENDLESS, Key, Results, loads
 from .system import System
 
 OURS, MOVED = "zaptrace-fresh", "zaptrace-moved"
@@ -130,9 +130,17 @@ def _medians(results: Results, keys: Sequence[Key], systems: Sequence[str]) -> l
         for system in systems:
             ratios = results.ratios(key, system) if system != BASE else []
             more = f" ×{number(statistics.median(ratios))}" if ratios else ""
-            cells.append(_told(median(results, key, system)) + more)
+            none = ENDLESS if results.endless(key, system) else "-"
+            told = median(results, key, system)
+            cells.append(none if told is None else number(told) + more)
         rows.append([f"{what(key)}, {unit(results, key)}", *cells])
     return rows
+
+
+def _named(command: Sequence[str], experiments: Mapping[str, Experiment], name: str) -> bool:
+    """That a run was of this one: of those that it names, or of all."""
+    named = {word for word in command if word in experiments}
+    return not named or name in named
 
 
 def _tables(results: Results, experiments: Mapping[str, Experiment]) -> Iterator[str]:
@@ -144,9 +152,13 @@ def _tables(results: Results, experiments: Mapping[str, Experiment]) -> Iterator
         title = experiment.title if experiment else name
         yield f"## {title}" + (f" ({'; '.join(under)})" if under else "")
         yield ""
-        made = [shlex.join(run["command"]) for run in results.runs()]
-        by = [f"`{line}`" for line in made if name in line.split()] or [f"`{made[0]}`"]
-        yield (experiment.about + " " if experiment else "") + f"Made by {', '.join(by)}."
+        made = [run["command"] for run in results.runs()]
+        by = [f"`{shlex.join(line)}`" for line in made if _named(line, experiments, name)]
+        low, high = loads(s for s in results.samples if s.experiment == name)
+        yield (
+            (experiment.about + " " if experiment else "")
+            + f"Made by {', '.join(by)}. Load average beside the samples: {low:.2f} to {high:.2f}."
+        )
         yield ""
         keys = [key for key in results.rows() if key[0] == name]
         cases = dict.fromkeys(key[1] for key in keys)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .experiment import Experiment
-from .samples import BASE, Key, Results, Sample, loads, spread
+from .samples import BASE, ENDLESS, Key, Results, Sample, loads, spread
 from .system import System
 
 NAME = "report.md"
@@ -44,7 +44,8 @@ def table(results: Results, keys: Sequence[Key], systems: Sequence[str]) -> list
         for system in systems:
             samples = results.of(key, system)
             ratios = results.ratios(key, system) if system != BASE else []
-            row.append(cell(samples, ratios) if samples else "-")
+            none = ENDLESS if results.endless(key, system) else "-"
+            row.append(cell(samples, ratios) if samples else none)
         unit = next(s.unit for s in results.samples if (s.experiment, s.case, s.figure) == key)
         rows.append([key[1] if key[1] not in ("all", "quick") else "", f"{key[2]}, {unit}", *row])
     return table_of(rows)

@@ -1,33 +1,54 @@
 """Rounds: every system does a round of a case before any does the next, so that a slow moment of the
-host hits all of them alike. What goes wrong in one is a void sample of that one, and told."""
+host hits all of them alike. What goes wrong in one is a void sample of that one, and told. Every wait
+has an end."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import host
+from . import host, keeper
 from .experiment import Experiment
-from .samples import Results, Sample, Void
-from .system import Inside, LateError, NotOfferedError, RefusedError, System, WrongError
-from .tools import discard, scratch
+from .samples import ENDLESS, Results, Sample, Void
+from .system import (
+    EndlessError,
+    Inside,
+    LateError,
+    NotOfferedError,
+    RefusedError,
+    System,
+    WrongError,
+)
+from .tools import discard, scratch, within
 
 WHY = {
     NotOfferedError: "not offered",
     RefusedError: "refused",
     WrongError: "wrong",
     LateError: "late",
+    EndlessError: ENDLESS,
     OSError: "refused",
     subprocess.SubprocessError: "refused",
 }
 Progress = Callable[[str, int, int], None]
+_UP_S = 1800.0
+"""For all systems of an experiment to come up, of which some make their guests first."""
 
 
 def why(error: BaseException) -> str:
     return next((word for kind, word in WHY.items() if isinstance(error, kind)), "wrong")
+
+
+def stopped(error: BaseException | None) -> bool:
+    """Somebody has stopped the run, and then something else went wrong as well."""
+    while error and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 class Runner:
@@ -58,8 +79,10 @@ class Runner:
                 if system.words:
                     self.results.run["words"][name] = system.words
 
-    def run(self, experiment: Experiment) -> None:
-        """All rounds of all cases, each system being up throughout."""
+    def run(self, experiment: Experiment, may_take_s: float = math.inf) -> None:
+        """All rounds of all cases, each system being up throughout. The first round is whole, however
+        long it takes; no other begins when the time is over."""
+        until = time.monotonic() + may_take_s
         mine = {
             name: system
             for name, system in self.systems.items()
@@ -74,12 +97,16 @@ class Runner:
                 place = home / name
                 place.mkdir()
                 try:
-                    up[name] = stack.enter_context(system.up(place))
+                    with within(_UP_S, f"{name} comes up, which"):
+                        up[name] = stack.enter_context(system.up(place))
                 except Exception as error:
                     self._void(experiment, "", name, 0, error)
-            self._rounds(experiment, up, home)
+            self._rounds(experiment, up, home, until)
+            stack.enter_context(within(experiment.limit_s, "the end of all systems"))
 
-    def _rounds(self, experiment: Experiment, up: dict[str, Inside], home: Path) -> None:
+    def _rounds(
+        self, experiment: Experiment, up: dict[str, Inside], home: Path, until: float
+    ) -> None:
         cases = [
             case
             for case in experiment.cases(self.quick)
@@ -88,8 +115,10 @@ class Runner:
         counts = {case: self.rounds or experiment.rounds_of(case) for case in cases}
         total, at = sum(counts.values()) * len(up), 0
         gone: set[tuple[str, str]] = set()
-        for case in cases:
-            for number in range(counts[case]):
+        for number in range(max(counts.values(), default=0)):
+            for case in (case for case in cases if number < counts[case]):
+                if number and time.monotonic() > until:
+                    return
                 for name, inside in up.items():
                     at += 1
                     self.progress(f"{experiment.name}: {case}, {name}", at, total)
@@ -112,12 +141,16 @@ class Runner:
         place.chmod(0o755)
         before = host.load()
         try:
-            figures = list(experiment.measure(case, inside, place))
+            with within(experiment.limit_s, f"a round of {case}"):
+                figures = list(experiment.measure(case, inside, place))
         except Exception as error:
+            if stopped(error):
+                raise KeyboardInterrupt from error
             self._void(experiment, case, name, number, error)
             return isinstance(error, WrongError)
         finally:
             discard(place)
+            keeper.reap_but(-1)  # orphans of pods that ran in this process are its children
         self.results.samples += [
             Sample(
                 experiment.name, case, name, number, figure.name, figure.unit, figure.value, before

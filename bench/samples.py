@@ -35,7 +35,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Void:
-    """A sample that there is not. `why` is missing, refused, not offered, wrong or late."""
+    """A sample that there is not. `why` is missing, refused, not offered, wrong, late or ENDLESS."""
 
     experiment: str
     case: str
@@ -45,6 +45,7 @@ class Void:
     said: str
 
 
+ENDLESS = "does not converge"
 Key = tuple[str, str, str]
 """Experiment, case, figure: one row of a table."""
 
@@ -70,6 +71,13 @@ class Results:
             for s in self.samples
             if (s.experiment, s.case, s.figure) == key and s.system == system
         ]
+
+    def endless(self, key: Key, system: str) -> bool:
+        """That it came to no end is its result."""
+        return any(
+            (v.experiment, v.case, v.system, v.why) == (*key[:2], system, ENDLESS)
+            for v in self.voids
+        )
 
     def systems(self, experiment: str | None = None) -> list[str]:
         """In the order of the run."""

@@ -33,6 +33,10 @@ class LateError(Exception):
     """A time limit struck: there is no number, and this says whose."""
 
 
+class EndlessError(Exception):
+    """It goes on and never comes to an end: live migration of what is written to faster than it is sent."""
+
+
 PATIENCE_S = 120.0
 
 
@@ -63,6 +67,10 @@ class Load:
         """To another instance of the system, over a connection that goes through `by`; it runs there
         afterwards, and not here."""
         raise NotOfferedError("has no way to move what runs")
+
+    def ended(self) -> str:
+        """What it said when it came to an end by itself; empty while nothing is known of one."""
+        return ""
 
     def size(self, state: Path) -> int:
         """Bytes on disk of what `suspend` left."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from .system import PATIENCE_S, LateError, NotOfferedError, RefusedError, WrongError
@@ -20,7 +21,9 @@ _AT_LEAST = 2
 class Ticks:
     """What a load has said so far, read on as it says more; every line is checked."""
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, ended: Callable[[], str] = lambda: "") -> None:
+        """`ended` says why nothing more is to be expected, if so."""
+        self._ended = ended
         self._out, self._at, self._rest = out, 0, b""
         self.count, self.lap = 0, 0
         self.ready = False
@@ -63,6 +66,8 @@ class Ticks:
         """Until it says the next number."""
         deadline = time.monotonic() + patience_s
         while not self.look():
+            if why := self._ended():
+                raise RefusedError(f"no number after {self.count}: {why}")
             if time.monotonic() > deadline:
                 raise LateError(f"no number after {self.count} in {patience_s:.0f} s")
             time.sleep(_PAUSE_S)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ PROGRAMS = ROOT / "bench" / "programs"
 ZAPTRACE = str(Path(sys.executable).with_name("zaptrace"))
 LOADS = ROOT / "bench" / "loads"
 BUILT = ROOT / "build" / "bench"
+_AGAIN_S = 60.0
 
 
 def timed(action: Callable[..., T], *args: Any, **options: Any) -> tuple[float, T]:
@@ -87,6 +89,22 @@ def discard(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
     if path.exists() and asroot.offered():
         asroot.run(["rm", "-rf", "--", path])
+
+
+@contextlib.contextmanager
+def within(seconds: float, what: str) -> Iterator[None]:
+    """LateError in the midst of whatever it is that takes longer, and again when that hangs, too."""
+
+    def strike(*_: object) -> None:
+        raise LateError(f"{what} took more than {seconds:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, strike)
+    signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def until(

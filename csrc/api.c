@@ -208,6 +208,11 @@ void zt_pod_show_addresses(zt_pod *pod)
     pod->addresses = true;
 }
 
+int zt_pod_wants(zt_pod *pod)
+{
+    return pod->wants_senders || pod->wants_kept;
+}
+
 int zt_pod_wants_senders(zt_pod *pod)
 {
     const bool wants = pod->wants_senders;
@@ -215,9 +220,30 @@ int zt_pod_wants_senders(zt_pod *pod)
     return wants;
 }
 
-int32_t zt_filter_code(void *ret, int32_t capacity)
+int zt_pod_keep(zt_pod *pod, uint32_t inode, int32_t waits)
 {
-    const struct sock_fprog *filter = zt_filter_of_senders();
+    pod->keeps = true;
+    if (waits)
+        return zt_intmap_put(&pod->kept, (int32_t)inode, 1) ? -ENOMEM : 0;
+    zt_intmap_remove(&pod->kept, (int32_t)inode);
+    return 0;
+}
+
+int32_t zt_pod_keeps(zt_pod *pod)
+{
+    return pod->keeps;
+}
+
+int32_t zt_pod_wants_kept(zt_pod *pod)
+{
+    const int32_t rtid = pod->wants_kept;
+    pod->wants_kept = 0;
+    return rtid;
+}
+
+int32_t zt_filter_code(int32_t kept, void *ret, int32_t capacity)
+{
+    const struct sock_fprog *filter = kept ? zt_filter_of_kept() : zt_filter_of_senders();
     const int32_t size = (int32_t)(filter->len * sizeof *filter->filter);
     if (size <= capacity)
         memcpy(ret, filter->filter, (size_t)size);
@@ -311,6 +337,27 @@ int zt_call_reissue(zt_pod *pod, int32_t rtid, int64_t left_ns, int64_t control_
     zt_task *task = zt_pod_task(pod, rtid);
     task->control_size = control_size;
     return zt_blocked_reissue(task, left_ns, err);
+}
+
+int zt_call_asked(zt_pod *pod, int32_t rtid, int64_t ret[7], zt_err *err)
+{
+    zt_stopped thread;
+    zt_regs regs;
+    if (at_rest(pod, rtid, &thread, err) || zt_stopped_get_regs(thread, &regs, err))
+        return -1;
+    ret[0] = zt_pod_task(pod, rtid)->awaits_freeze ? zt_arch_result(&regs) : -1;
+    zt_arch_get_args(&regs, (uint64_t *)ret + 1);
+    return 0;
+}
+
+int zt_call_answer(zt_pod *pod, int32_t rtid, int64_t answer, zt_err *err)
+{
+    zt_stopped thread;
+    zt_regs regs;
+    if (at_rest(pod, rtid, &thread, err) || zt_stopped_get_regs(thread, &regs, err))
+        return -1;
+    zt_arch_leave_call(&regs, answer);
+    return zt_stopped_set_regs(thread, &regs, err);
 }
 
 int zt_call_queue(zt_pod *pod, int32_t rtid, int64_t queued, zt_err *err)

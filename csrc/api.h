@@ -35,7 +35,8 @@ typedef struct zt_store zt_store;
 typedef struct zt_ipcs zt_ipcs;
 
 /* One row of a syscall program, as the stub reads it (csrc/ptrace/stub.c). */
-#define ZT_ROW_MUST 0x100 /* stop the program when this row fails */
+#define ZT_ROW_MUST 0x100   /* stop the program when this row fails */
+#define ZT_ROW_XRSTOR 0x200 /* no call: XRSTOR from args[0], of the components args[1] (low half) and args[2] */
 typedef struct zt_program_row {
     uint32_t nr;
     uint32_t flags; /* bit i (0..5): args[i] is the number of an earlier row whose result is meant */
@@ -275,8 +276,14 @@ int32_t zt_seccomp_preamble(void *ret, int32_t capacity); /* what stands in fron
 
 /* --- senders of messages (SO_PASSCRED) in a pod that moved: calls that tell them stop only where needed */
 void zt_pod_show_senders(zt_pod *pod);  /* in all processes that are made from now on */
+int zt_pod_wants(zt_pod *pod);          /* somebody awaits a freeze, for this or for what is kept */
 int zt_pod_wants_senders(zt_pod *pod);  /* 1, and then 0 again: somebody has asked, and awaits a freeze */
-int32_t zt_filter_code(void *ret, int32_t capacity); /* what makes them stop, as BPF: its bytes */
+int32_t zt_filter_code(int32_t kept, void *ret, int32_t capacity); /* what makes them stop, as BPF: its bytes */
+
+/* --- connections that were accepted to be looked at, and wait for the pod to accept them (zaptrace/pod/keeping.py) */
+int zt_pod_keep(zt_pod *pod, uint32_t inode, int32_t waits); /* at that listener such wait, or none: 0, or -ENOMEM */
+int32_t zt_pod_keeps(zt_pod *pod); /* do processes stop where they accept? The filter for it is zt_filter_code(1) */
+int32_t zt_pod_wants_kept(zt_pod *pod); /* a thread that is about to accept one, and awaits a freeze; 0: none */
 
 /* --- addresses of connections that are not this host's (csrc/resources/inet_socket.c) */
 void zt_pod_show_addresses(zt_pod *pod); /* in all processes that are made from now on */
@@ -300,6 +307,10 @@ int zt_rseq_get(zt_pod *pod, int32_t rtid, zt_rseq *ret, zt_err *err); /* addres
 /* The call that its registers show as interrupted shall go on: for left_ns (-1: as it was asked), with a
  * control buffer of the size that zt_task_info told. */
 int zt_call_reissue(zt_pod *pod, int32_t rtid, int64_t left_ns, int64_t control_size, zt_err *err);
+/* The call that it makes again once the pod has stood still: its number, and six arguments; -1: it makes none so. */
+int zt_call_asked(zt_pod *pod, int32_t rtid, int64_t ret[7], zt_err *err);
+/* It is not made: it has answered this. */
+int zt_call_answer(zt_pod *pod, int32_t rtid, int64_t answer, zt_err *err);
 /* It waits in a queue again, before those with higher numbers (zt_task_info.queued). */
 int zt_call_queue(zt_pod *pod, int32_t rtid, int64_t queued, zt_err *err);
 int zt_loop_run_program(zt_pod *pod, int32_t rtid, zt_program_row *rows, uint32_t count, void *data, uint32_t size,

@@ -11,6 +11,8 @@ A filter is a decision tree over the number, and what its leaves jump to:
           │         └─> from the stub? ALLOW : TRACE or NOTIFY
           └─> from the stub? ALLOW : TRACE or NOTIFY   one tail for each outcome
 
+Where only some of a row's calls can be looked at, its block tells which of the two.
+
 NOTIFY, what is looked at without a stop, is TRACE where a host has no such thing.
 
 A call that is passed is decided from its number and architecture alone, as the kernel then keeps
@@ -187,13 +189,15 @@ class Assembler:
 class Fate:
     """What becomes of a number: `ret`, if the conditions hold; else it is allowed.
 
-    Where `but_stub` is set, the stub's own calls are allowed too.
+    Where `but_stub` is set, the stub's own calls are allowed too. Where `looked_if` holds besides, it
+    is NOTIFY.
     """
 
     ret: int
     when: tuple[Condition, ...] = ()
     but_stub: bool = True
     otherwise: Fate | None = None
+    looked_if: tuple[Condition, ...] = ()
 
     @property
     def tail(self) -> str:
@@ -201,7 +205,14 @@ class Fate:
 
     @property
     def label(self) -> str:
-        return f"when {self.when} {self.tail}" if self.when else self.tail
+        if not self.when and not self.looked_if:
+            return self.tail
+        return f"when {self.when} {self.looked_if} {self.tail}"
+
+    @property
+    def looked(self) -> Fate | None:
+        """What it is where `looked_if` holds."""
+        return Fate(RET_NOTIFY) if self.looked_if else None
 
     @property
     def alternatives(self) -> Iterator[Fate]:
@@ -223,7 +234,9 @@ def fate(row: Row | None, *, moved: bool, looks: bool = False, detaches: bool = 
     conditions = row.stops_if(moved=moved)
     if conditions is None:
         return ALLOWED
-    return Fate(RET_NOTIFY if looks and row.is_looked(moved=moved) else RET_TRACE, conditions)
+    if looks and row.is_looked(moved=moved):
+        return Fate(RET_NOTIFY, conditions)
+    return Fate(RET_TRACE, conditions, looked_if=row.looks_if if looks and moved else ())
 
 
 def _fate_detached(row: Row) -> Fate:
@@ -257,16 +270,17 @@ def _emit_tree(asm: Assembler, runs: Sequence[tuple[int, Fate]]) -> None:
     _emit_tree(asm, runs[middle:])
 
 
-def _emit_conditions(asm: Assembler, fate: Fate) -> None:
-    """Fall through if all hold, else go to what holds otherwise, or ALLOW."""
-    for number, condition in enumerate(fate.when):
-        holds = f"{fate.label} holds {number}"
+def _emit_conditions(
+    asm: Assembler, conditions: tuple[Condition, ...], label: str, *, no: str
+) -> None:
+    """Fall through if all hold, else go to `no`."""
+    for number, condition in enumerate(conditions):
+        holds = f"{label} holds {number}"
         choices = condition.conditions if isinstance(condition, AnyOf) else (condition,)
         for choice, each in enumerate(choices[:-1]):
             fails = f"{holds} not by {choice}"
             _emit_condition(asm, each, yes=holds, no=fails)
             asm.label(fails)
-        no = fate.otherwise.label if fate.otherwise else "allow"
         _emit_condition(asm, choices[-1], yes=holds, no=no)
         asm.label(holds)
 
@@ -318,6 +332,11 @@ def build_addresses_filter(rows: Iterable[Row] = ROWS) -> list[Insn]:
     return _build_besides(rows, [row for row in rows if row.addresses])
 
 
+def build_kept_filter(rows: Iterable[Row] = ROWS) -> list[Insn]:
+    """What stops besides, where connections are kept that wait to be accepted."""
+    return _build_besides(rows, [row for row in rows if row.kept])
+
+
 def _build_besides(rows: Iterable[Row], besides: Iterable[Row]) -> list[Insn]:
     shown = {row.x86_64: Fate(RET_TRACE, row.conditions) for row in besides}
     newest = max(row.x86_64 for row in rows)
@@ -338,11 +357,17 @@ def _build(fates: Sequence[Fate]) -> list[Insn]:
     _emit_tree(asm, runs)
 
     for each in guarded:
-        if each.when:
-            asm.label(each.label)
-            _emit_conditions(asm, each)
-            asm.goto(each.tail)
-    for tail, ret in {each.tail: each.ret for each in guarded}.items():
+        if each.label == each.tail:
+            continue
+        asm.label(each.label)
+        _emit_conditions(
+            asm, each.when, each.label, no=each.otherwise.label if each.otherwise else "allow"
+        )
+        if each.looked:
+            _emit_conditions(asm, each.looked_if, f"{each.label} looked", no=each.tail)
+        asm.goto((each.looked or each).tail)
+    tails = [*guarded, *(each.looked for each in guarded if each.looked)]
+    for tail, ret in {each.tail: each.ret for each in tails}.items():
         asm.label(tail)
         _emit_from_the_stub(asm, yes="allow", no=f"{tail} outside")
         asm.label(f"{tail} outside")
@@ -426,6 +451,9 @@ def filter_header(rows: Sequence[Row] = ROWS) -> str:
             "",
             "/* Besides, where connections have other addresses than the host's. */",
             *_array("zt_filter_addresses", build_addresses_filter(rows)),
+            "",
+            "/* Besides, where connections are kept that wait to be accepted. */",
+            *_array("zt_filter_kept", build_kept_filter(rows)),
             "",
         ]
     )

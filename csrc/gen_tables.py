@@ -68,7 +68,7 @@ def _part(part: Part) -> str:
 def _initialiser(row: Row) -> str:
     """One row of zt_rows[], with only the members that are not 0."""
     members = {"name": f'"{row.name}"', "class": CLASSES[type(row.behaviour)]}
-    if row.is_looked(moved=False):
+    if row.is_looked(moved=False) or row.looks_if:
         members["looked"] = "true"
     if row.moved:
         members["moved"] = "true"
@@ -132,7 +132,10 @@ def _where(row: Row) -> str:
     if row.senders:
         return " (in restored pods that ask for senders)"
     if row.addresses:
-        return " (in restored pods whose connections have other addresses)"
+        kept = (
+            ", and where connections were looked at before they were accepted" if row.kept else ""
+        )
+        return f" (in restored pods whose connections have other addresses{kept})"
     if not row.moved:
         return ""
     return " (always in restored pods)" if row.unmoved else " (in restored pods)"

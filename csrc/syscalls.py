@@ -144,6 +144,11 @@ def arg_mask(arg: int, bits: int) -> ArgMask:
     return ArgMask(arg, bits)
 
 
+def never_named(arg: int) -> tuple[ArgMask, ArgMask]:
+    """Flags of open(2) for a file that linkat(2) gives no name."""
+    return arg_mask(arg, O_TMPFILE), arg_mask(arg, O_EXCL)
+
+
 def arg_multiple(arg: int, power_of_two: int) -> ArgMask:
     return ArgMask(arg, power_of_two - 1, clear=True)
 
@@ -151,6 +156,10 @@ def arg_multiple(arg: int, power_of_two: int) -> ArgMask:
 def arg_nonzero(arg: int) -> ArgMask:
     """An int that is not 0: the kernel, too, looks at the low half only."""
     return ArgMask(arg, 0xFFFF_FFFF)
+
+
+def arg_not_negative(arg: int) -> ArgMask:
+    return ArgMask(arg, 1 << 31, clear=True)
 
 
 def arg_ptr(arg: int) -> ArgPtr:
@@ -267,7 +276,9 @@ class Row:
              SO_PASSCRED, of signals by a signalfd): a filter of its own says so, which can be put
              on later
     addresses  the same in pods that have connections whose addresses are not the host's
+    kept     the same in pods, restored or not, of which connections are kept that wait to be accepted
     looks    its hook changes nothing of the call where ids are the kernel's own: it answers, or lets it go
+    looks_if  where these hold its hook does so in pods that were restored, too
     timeout  how long it waits
     eintr    it answers EINTR to any stop, with or without a handler (signal(7))
     queue    those who wait in it are served in turn, so they have to wait again in their order
@@ -286,7 +297,9 @@ class Row:
     exit_moved: bool = False
     senders: bool = False
     addresses: bool = False
+    kept: bool = False
     looks: bool = False
+    looks_if: tuple[Condition, ...] = ()
     timeout: Timeout | None = None
     eintr: bool = False
     queue: bool = False
@@ -356,6 +369,10 @@ def _room(name: str, title: str, *rows: Row) -> Room:
 
 # -- values from the kernel's headers (include/uapi) -----------------------------------------------
 
+AT_SYMLINK_FOLLOW = 0x400
+AT_EMPTY_PATH = 0x1000
+O_EXCL = 0x80
+O_TMPFILE = 0x40_0000  # the bit that no other flag has
 CLONE_UNTRACED = 0x0080_0000
 CLONE_VFORK = 0x0000_4000
 CLOSE_RANGE_UNSHARE = 2
@@ -372,6 +389,7 @@ CLONE_NAMESPACES = (
 WNOHANG = 1
 ARCH_GET_CPUID, ARCH_SET_CPUID = 0x1011, 0x1012
 PTRACE_TRACEME = 0
+P_PIDFD = 3  # it waits for nothing where the pidfd has O_NONBLOCK
 
 PR_GET_DUMPABLE = 3
 PR_SET_DUMPABLE = 4
@@ -538,8 +556,8 @@ WHO = "who is a process, a group or a user, as which says; 0 is the caller"
 OTHER_ID = "the kernel knows the process by another id"
 OTHER_SESSION = "the kernel knows the session by another id"
 WAITED = (
-    "the id to wait for, and the id that is reported, have changed; with WNOHANG, a child that has "
-    "ended is to be found, though zaptrace hears of its end first"
+    "the id to wait for, and the id that is reported, have changed; with WNOHANG, or a pidfd that may "
+    "have O_NONBLOCK, a child that has ended is to be found, though zaptrace hears of its end first"
 )
 BY_PIDFD = "names the process by a pidfd, which pidfd_open has checked"
 DEADLINE = "the deadline is a moment on the pod's monotonic clock"
@@ -550,9 +568,10 @@ OPEN_REFUSED = "refused at a checkpoint that finds its descriptor open"
 FANOTIFY = "watches this host's file systems, so never carried: " + OPEN_REFUSED
 RING = "the state of a ring cannot be carried; programs fall back to epoll or threads"
 ONE_SET = "a pod has one set of namespaces, and cannot take new ones along"
+NEVER_NAMED = "with O_TMPFILE and O_EXCL: nobody tells afterwards that it may get no name"
 CAPABILITY = "needs a capability"
 HOSTS_CLOCK = "setting the host's clock needs a capability"
-SCM = "an id that a program writes into SCM_CREDENTIALS itself is not translated"
+SCM = "the same; of more than two such messages it sends fewer than it was asked to, as it may"
 SENDERS = "senders are named by their ids"
 OTHER_ADDRESS = "a connection within the pod may have another address on this host"
 SIGNALFD = "from the first one on, reads are looked at for the senders of signals"
@@ -600,15 +619,16 @@ TABLE: tuple[Room, ...] = (
         Row("exit_group", x86_64=231),
         Row("wait4", BOTH, x86_64=61, moved=True, unmoved=arg_mask(2, WNOHANG),
             exit_moved=True, note=WAITED),
-        Row("waitid", BOTH, x86_64=247, moved=True, unmoved=arg_mask(3, WNOHANG),
+        Row("waitid", BOTH, x86_64=247, moved=True,
+            unmoved=any_of(arg_mask(3, WNOHANG), arg_in(0, P_PIDFD)),
             exit_moved=True, note=WAITED),
         Row("getpid", Answer(), x86_64=39, moved=True, note=OTHER_ID),
         Row("gettid", Answer(), x86_64=186, moved=True, note=OTHER_ID),
         Row("getppid", Answer(), x86_64=110,
             note="the kernel would name the supervisor: an orphan sees process 1 as its parent"),
-        Row("getpgrp", Translate(result=PID), x86_64=111, moved=True, note=OTHER_ID),
-        Row("getpgid", Translate(args={0: PID}, result=PID), x86_64=121, note=NOT_OF_THE_POD),
-        Row("getsid", Translate(args={0: PID}, result=PID), x86_64=124, note=NOT_OF_THE_POD),
+        Row("getpgrp", Answer(), x86_64=111, moved=True, note=OTHER_ID),
+        Row("getpgid", Answer(), x86_64=121, note=NOT_OF_THE_POD),
+        Row("getsid", Answer(), x86_64=124, note=NOT_OF_THE_POD),
         Row("setpgid", Translate(args={0: PID, 1: PID}), x86_64=109, note=NOT_OF_THE_POD),
         Row("setsid", Translate(result=PID), x86_64=112, moved=True, note=OTHER_SESSION),
         Row("set_tid_address", Translate(result=PID), x86_64=218, moved=True, note=OTHER_ID),
@@ -626,7 +646,7 @@ TABLE: tuple[Room, ...] = (
     ),
     _room(
         "signal", "Signals, and whom they are sent to",
-        Row("kill", ENTER, looks=True, x86_64=62,
+        Row("kill", ENTER, looks=True, looks_if=(arg_in(1, 0), arg_not_negative(0)), x86_64=62,
             note="0, -1 and negative ids mean many processes, and only those of the pod"),
         Row("tkill", Translate(args={0: PID}), x86_64=200, note=NOT_OF_THE_POD),
         Row("tgkill", Translate(args={0: PID, 1: PID}), x86_64=234, note=NOT_OF_THE_POD),
@@ -716,6 +736,7 @@ TABLE: tuple[Room, ...] = (
             when=arg_in_or_negative(
                 0, CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID, *SHIFTED_CLOCKS
             ),
+            looks_if=(arg_in(0, *SHIFTED_CLOCKS),),
             note="clocks go on where they were; a CPU-time clock may be named by an id"),
         Row("clock_getres", ENTER, x86_64=229, moved=True, when=arg_in_or_negative(0),
             note="a CPU-time clock is named by an id"),
@@ -729,7 +750,7 @@ TABLE: tuple[Room, ...] = (
         Row("settimeofday", x86_64=164, note=HOSTS_CLOCK),
         Row("adjtimex", x86_64=159, note=HOSTS_CLOCK),
         Row("time", x86_64=201),
-        Row("sysinfo", EXIT, x86_64=99, moved=True, note="uptime goes on where it was"),
+        Row("sysinfo", Answer(), x86_64=99, moved=True, note="uptime goes on where it was"),
         Row("alarm", x86_64=37),
         Row("getitimer", x86_64=36),
         Row("setitimer", x86_64=38),
@@ -746,11 +767,12 @@ TABLE: tuple[Room, ...] = (
     _room(
         "cpu_time", "CPU time and other things used, and the limit on it",
         Row("getrusage", EXIT, x86_64=98, moved=True, note=USED),
-        Row("times", EXIT, x86_64=100, moved=True,
+        Row("times", Answer(), x86_64=100, moved=True,
             note=USED + "; the result counts from the start of the host"),
         Row("getrlimit", EXIT, x86_64=97, moved=True, when=arg_in(0, RLIMIT_CPU), note=LIMITED),
         Row("setrlimit", ENTER, x86_64=160, moved=True, when=arg_in(0, RLIMIT_CPU), note=LIMITED),
         Row("prlimit64", BOTH, x86_64=302, moved=True, unmoved=arg_nonzero(0), exit_moved=True, looks=True,
+            when=any_of(arg_nonzero(0), arg_in(1, RLIMIT_CPU)),
             note=NAMED_BY_ID + "; " + LIMITED),
     ),
     _room(
@@ -847,8 +869,8 @@ TABLE: tuple[Room, ...] = (
     ),
     _room(
         "file_system", "Files by name: the file system keeps the state, not the process",
-        Row("open", x86_64=2),
-        Row("openat", x86_64=257),
+        Row("open", EXIT, x86_64=2, when=never_named(1), note=NEVER_NAMED),
+        Row("openat", EXIT, x86_64=257, when=never_named(2), note=NEVER_NAMED),
         Row("openat2", x86_64=437),
         Row("creat", x86_64=85),
         Row("stat", x86_64=4),
@@ -874,7 +896,8 @@ TABLE: tuple[Room, ...] = (
         Row("mkdirat", x86_64=258),
         Row("rmdir", x86_64=84),
         Row("link", x86_64=86),
-        Row("linkat", x86_64=265),
+        Row("linkat", EXIT, x86_64=265, when=arg_mask(4, AT_SYMLINK_FOLLOW | AT_EMPTY_PATH),
+            note="a file of O_TMPFILE that it gives a name gets no other one when that is removed"),
         Row("unlink", x86_64=87),
         Row("unlinkat", x86_64=263),
         Row("symlink", x86_64=88),
@@ -936,8 +959,10 @@ TABLE: tuple[Room, ...] = (
         Row("bind", EXIT, x86_64=49,
             note="noted: where a unix socket's relative path begins, and ports that the kernel chose"),
         Row("listen", x86_64=50),
-        Row("accept", BOTH, x86_64=43, addresses=True, eintr=True, note=OTHER_ADDRESS),
-        Row("accept4", BOTH, x86_64=288, addresses=True, eintr=True, note=OTHER_ADDRESS),
+        Row("accept", BOTH, x86_64=43, addresses=True, kept=True, eintr=True,
+            note=OTHER_ADDRESS),
+        Row("accept4", BOTH, x86_64=288, addresses=True, kept=True, eintr=True,
+            note=OTHER_ADDRESS),
         Row("connect", ENTER, x86_64=42, addresses=True, eintr=True, note=OTHER_ADDRESS),
         Row("shutdown", x86_64=48),
         Row("getsockname", BOTH, x86_64=51, addresses=True, note=OTHER_ADDRESS),
@@ -952,7 +977,7 @@ TABLE: tuple[Room, ...] = (
         Row("sendmsg", ENTER, x86_64=46, moved=True, eintr=True, part=SENDMSG,
             note="a sender may name itself by its id, also where nobody asks for senders"),
         Row("recvmsg", EXIT, x86_64=47, senders=True, eintr=True, part=RECVMSG, note=SENDERS),
-        Row("sendmmsg", x86_64=307, eintr=True, part=SENDMMSG, note=SCM),
+        Row("sendmmsg", BOTH, x86_64=307, moved=True, eintr=True, part=SENDMMSG, note=SCM),
         Row("recvmmsg", EXIT, x86_64=299, senders=True, eintr=True, part=RECVMMSG,
             note=SENDERS),
     ),
@@ -1174,6 +1199,9 @@ WHY_ATTACHED = {
     "landlock_restrict_self": NOTED,
     "timer_create": NOTED,
     "mbind": NOTED,
+    "open": NOTED,
+    "openat": NOTED,
+    "linkat": NOTED,
     "fcntl": NOTED,
     "bind": NOTED,
     "setsockopt": NOTED,

@@ -38,6 +38,15 @@ processes_of_user() {
 
 kept=/tmp/zap-kept-$uid-$$
 
+keep() {
+    local result
+    for result in ${KEEP:-}; do
+        [ -e "$place/tree/$result" ] || continue
+        mkdir -p "$source/$(dirname "$result")"
+        cp -r --no-preserve=ownership -T "$place/tree/$result" "$source/$result"
+    done
+}
+
 clean() {
     local pid
     for pid in $(processes_of_user); do kill -KILL "$pid" 2>/dev/null || true; done
@@ -48,8 +57,8 @@ clean() {
     fi
 }
 trap clean EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+trap 'keep; exit 130' INT
+trap 'keep; exit 143' TERM
 
 mkdir "$place"/{tree,home,run,t}
 tar -C "$source" -cf - --exclude=./.venv --exclude=./build --exclude=./.git --exclude='*.so' --exclude='*.o' --exclude=./zaptrace/_native.c \
@@ -141,11 +150,7 @@ fi
 status=0
 in_place "$@" || status=$?
 
-for result in ${KEEP:-}; do
-    [ -e "$place/tree/$result" ] || continue
-    mkdir -p "$source/$(dirname "$result")"
-    cp -r --no-preserve=ownership -T "$place/tree/$result" "$source/$result"
-done
+keep
 
 # Processes that are just ending get a moment; one that waits for whoever adopted it has ended.
 for _ in {1..50}; do

@@ -7,6 +7,7 @@ supervisor that went to the background too, ends up as a child of ours, and is f
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -50,6 +51,10 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def pytest_unconfigure() -> None:
+    world.at_end.close()
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -103,14 +108,30 @@ def place(request: pytest.FixtureRequest):
         world.remove(path)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def sent_without_copying() -> None:
+    """What pyzmq has for that from the first time on, a thread and its files, no test has left behind."""
+    if (zmq := sys.modules.get("zmq")) is None:
+        return
+    with (
+        zmq.Context() as context,
+        context.socket(zmq.PAIR) as ours,
+        context.socket(zmq.PAIR) as theirs,
+    ):
+        ours.bind("inproc://once")
+        theirs.connect("inproc://once")
+        ours.send(bytes(1 << 20), copy=False)
+        theirs.recv()
+
+
 @pytest.fixture(autouse=True)
-def nothing_stays():
-    """No process outlives its test, and nothing of ours appears in shared memory."""
+def nothing_stays(request: pytest.FixtureRequest):
+    """No process outlives its test, no file stays open, and nothing of ours appears in shared memory."""
     world.reap()
-    before, shm = set(world.children()), _shm()
+    before, shm, files = set(world.children()), _shm(), world.descriptors()
     yield
     deadline = time.monotonic() + _GRACE_S
-    while (left := set(world.children()) - before) and time.monotonic() < deadline:
+    while (left := world.left_since(before)) and time.monotonic() < deadline:
         world.reap()
         time.sleep(0.02)
     said = [world.describe(pid) for pid in sorted(left)]
@@ -119,6 +140,18 @@ def nothing_stays():
     assert not said, "left running by this test:\n" + "\n".join(said)
     left_shm = _shm() - shm
     assert not left_shm, f"left in /dev/shm: {sorted(left_shm)}"
+    if request.node.stash.get(_FAILED, False):  # what its frames hold is open still
+        return
+    if _opened_since(files):
+        gc.collect()  # what a cycle holds is nobody's any more
+    while (opened := _opened_since(files)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not opened, f"left open by this test: {opened}"
+
+
+def _opened_since(before: set[int]) -> dict[int, str]:
+    opened = world.descriptors() - before - world.staying_open
+    return {fd: world.describe_descriptor(fd) for fd in opened}
 
 
 def _shm() -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -69,3 +70,22 @@ def test_processes_that_stay_are_a_failure():
     done = as_user("setsid sleep 321 >/dev/null 2>&1 & exit 0")
     assert done.returncode == 1
     assert "sleep 321" in done.stderr
+
+
+def test_what_is_kept_is_kept_also_when_it_is_interrupted():
+    kept = ROOT / "build" / f"kept-{os.getpid()}"
+    script = f"mkdir -p build; echo half >build/{kept.name}; echo there; cat"
+    with subprocess.Popen(
+        [ROOT / "scripts" / "as_user.sh", "sh", "-c", script],
+        env={**os.environ, "KEEP": f"build/{kept.name}"}, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as run:  # fmt: skip
+        try:
+            assert run.stdin and run.stdout and run.stdout.readline() == "there\n"
+            run.send_signal(signal.SIGINT)
+            run.stdin.close()
+            assert run.wait(170) == 130
+            assert kept.read_text() == "half\n"
+        finally:
+            run.kill()
+            kept.unlink(missing_ok=True)

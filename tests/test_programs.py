@@ -17,6 +17,7 @@ from harness.world import (
     require_mbind,
     require_pidfd_getfd,
     require_root,
+    require_tiles,
     require_unshare,
 )
 from zaptrace.linux.procfs import status
@@ -54,6 +55,7 @@ _NEEDS = {
     "pidfd_getfd": require_pidfd_getfd,
     "memory_policy": require_mbind,
     "huge_pages": require_huge_pages,
+    "tile_registers": require_tiles,
     "unshared": require_unshare,
 }
 """What a container's profile denies to the program itself, or a host may not have."""

@@ -50,6 +50,7 @@ PYTHON = {
     "network/wire.py Listener._answer_zap: self._zap.recv_multipart()": READY,
     "network/wire.py _greet: socket.recv_multipart(copy=False)": READY,
     "pod/checkpoint.py _capture_settled: while True": "a limit is in it",
+    "pod/keeping.py _accept: sock.accept()": "a poll before says that somebody waits; the pod is frozen",
     "pod/looking.py end: looker.join()": "it was told to end, and waits for nobody's call any more",
     "pod/pod.py Pod.__init__: started.get()": "the thread says either that it has started, or why not",
     "pod/pod.py Pod._serve: self._jobs.get()": "there is one, and nobody else takes any",
@@ -61,6 +62,7 @@ PYTHON = {
     "linux/sock_diag.py ask: link.recv(1 << 18)": "the socket has a timeout",
     "linux/sock_diag.py ask: while True": "the kernel marks the last answer",
     "resources/inet_socket/flow.py put: receiver.recv(1, socket.MSG_OOB)": "it has come",
+    "resources/inet_socket/group.py _takes: listener.accept()": "somebody waits there; it does not block",
     "resources/inet_socket/queue.py _datagrams: while True": TOLD,
     "resources/memory/pages.py Saver.finish: self._pipe.wait()": A_DISK,
     "resources/sysv_ipc.py _messages: while True": TOLD,
@@ -98,6 +100,11 @@ PYTHON = {
     "view/files.py _send: while True": "a limit is in it",
     "view/files.py _Keeper.give: socket.recv_fds(self._peer, 16, len(file_ids))": "it has a timeout",
     "view/files.py _Keeper.keep: self._peer.recv(16)": "the socket has a timeout",
+    "view/giving.py give: ours.accept()": "it has a timeout of 0; who connects did so",
+    "view/kept.py Kept._wait: poll.poll()": "a listener is closed, or close() says so; a daemon thread",
+    "view/kept.py Kept._wait: while True": "the same",
+    "view/kept.py Kept.close: thread.join()": "it was told to end, and looks for nothing else then",
+    "view/kept.py Kept.empty: sock.accept()": "a poll before says that somebody waits; the pod is frozen",
 }  # fmt: skip
 """Waits and endless loops of zaptrace/, and how each ends."""
 

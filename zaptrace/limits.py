@@ -74,3 +74,6 @@ RECORD = 8 * MIB
 """Bytes of a file in which a supervisor or a host server has noted something."""
 ERROR_TEXT = 4096
 """Characters of one field of an error that somebody else describes."""
+
+SITES = Budget(bytes=4 * MIB, values=300_000, depth=3)
+"""Of one file (linux/sites/): libraries have some hundred."""

@@ -1,4 +1,4 @@
-# pgbench: 4 clients with 500 transactions each, whose sums agree afterwards.
+# pgbench: 4 clients with 200 transactions each, whose sums agree afterwards.
 bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tail -1)
 PATH=$PATH:$bin
 need initdb pgbench psql
@@ -14,8 +14,8 @@ $as initdb -U postgres -A trust -N -D db >/dev/null
 $as pg_ctl -D db -w -o "-k $w -c listen_addresses='' -c fsync=off" -l log start >/dev/null
 $as pgbench -U postgres -h "$w" -i -q postgres >/dev/null 2>&1
 begin
-$as pgbench -U postgres -h "$w" -c 4 -t 500 postgres >said 2>&1
+$as pgbench -U postgres -h "$w" -c 4 -t 200 postgres >said 2>&1
 end
 got=$($as psql -U postgres -h "$w" -At -c 'select (select sum(abalance) from pgbench_accounts) = (select sum(delta) from pgbench_history), (select count(*) from pgbench_history)' postgres)
 $as pg_ctl -D db -m fast -w stop >/dev/null
-right "$got" "t|2000"
+right "$got" "t|800"

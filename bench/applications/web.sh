@@ -1,4 +1,4 @@
-# nginx answers 20,000 requests of 10 clients that keep their connections (ab).
+# nginx answers 5,000 requests of 10 clients that keep their connections (ab).
 PATH=$PATH:/usr/sbin
 need nginx ab python3
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
@@ -13,7 +13,7 @@ END
 [ "$(id -u)" != 0 ] || { chmod 755 "$w"; }
 nginx -e "$w/log" -c "$w/conf"
 begin
-ab -q -k -c 10 -n 20000 "http://127.0.0.1:$port/" >said
+ab -q -k -c 10 -n 5000 "http://127.0.0.1:$port/" >said
 end
 kill "$(cat pid)"
-right "$(awk '/^Complete requests/ { print $3 } /^Failed requests/ { print $3 } /^Non-2xx/ { print $0 }' said | tr '\n' ' ')" "20000 0 "
+right "$(awk '/^Complete requests/ { print $3 } /^Failed requests/ { print $3 } /^Non-2xx/ { print $0 }' said | tr '\n' ' ')" "5000 0 "

@@ -16,6 +16,8 @@ SCRIPTS = Path(__file__).resolve().parent.parent / "applications"
 class Applications(Experiment):
     name = "applications"
     title = "What applications take"
+    share = 3.0
+    limit_s = 300.0
     about = (
         "Each is a shell script of bench/applications, which prepares, says when it begins and ends by "
         "the clock that it sees, and looks at its own result. seconds: between the two."
@@ -29,7 +31,7 @@ class Applications(Experiment):
         script = (SCRIPTS / f"{case}.sh").read_text()
         began = time.perf_counter()
         try:
-            said = inside.run(["/bin/sh", "-euc", f"{COMMON}\n{script}"], patience_s=900)
+            said = inside.run(["/bin/sh", "-euc", f"{COMMON}\n{script}"], patience_s=self.limit_s)
         except RefusedError as error:
             if missing := re.search(r"@missing (\S+)", str(error)):
                 raise NotOfferedError(f"{missing[1]} is not installed in it") from None

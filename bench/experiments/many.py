@@ -16,8 +16,8 @@ KINDS = (
     "eventfd", "timer", "memfd", "connection", "area", "thread", "mib", "process",
 )  # fmt: skip
 COUNTS = {
-    "process": (50, 200, 1000),
-    "area": (500, 2000, 10_000),
+    "process": (100, 1000),
+    "area": (1000, 10_000),
     "thread": (100, 1000),
     "mib": (64, 1024),
 }
@@ -31,8 +31,9 @@ UNITS = {
 }
 """Both ends of a connection count, and so does their listener."""
 QUICK = {"50 areas": "50 area"}
-_USUAL = (500, 1000, 2000, 20_000)
+_USUAL = (1000, 10_000)
 _SPARE = 100
+_MADE_S = 60.0
 
 
 class Many(Experiment):
@@ -63,6 +64,7 @@ class Many(Experiment):
 class Units(Experiment):
     name = "units"
     title = "What one of a thousand costs"
+    share = 3.0
     about = (
         "bench/programs/many.c as above, in every system that suspends processes: one size of each kind; "
         "the whole time, divided by how many there are."
@@ -86,7 +88,7 @@ def each(case: str, inside: Inside, place: Path) -> list[Figure]:
     processes = count if kind == "process" else "1"
     load = inside.start([compiled("many"), kind, count, processes])
     try:
-        wait_for("all made", load.out)  # what moved it here may have said ready before
+        wait_for("all made", load.out, _MADE_S)  # what moved it here may have said ready before
         took = ms(load.suspend, place / "state")
         back = ms(load.resume, place / "state")
         return [

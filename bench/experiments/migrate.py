@@ -51,6 +51,7 @@ class Gaps:
 class Migrate(Experiment):
     name = "migrate"
     title = "From one host server to another"
+    share = 4.0
     about = (
         "bench/programs/load.c with so much memory, of which a part is written to in each second, moves "
         "to another instance on this host through a connection of that speed (bench/throttle.py). total: "
@@ -73,7 +74,7 @@ class Migrate(Experiment):
             load.close()
 
     def _moved(self, load: Load, network: Throttle) -> list[Figure]:
-        ticks = Ticks(load.out)
+        ticks = Ticks(load.out, load.ended)
         ticks.next()
         gaps = Gaps(load.out)
         try:

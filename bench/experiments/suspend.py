@@ -51,6 +51,7 @@ def compressed(state: Path) -> int:
 class Suspend(Experiment):
     name = "suspend"
     title = "Suspend, resume, and the state between"
+    share = 5.0
     about = (
         "bench/programs/load.c counts every 2 ms and looks at all that it holds again and again; "
         "applications (bench/loads) are asked something by a client within, which counts the answers. "
@@ -71,7 +72,7 @@ class Suspend(Experiment):
         state = place / "state"
         load = inside.start(load_of(*CASES[case][0]))
         try:
-            ticks = Ticks(load.out)
+            ticks = Ticks(load.out, load.ended)
             ticks.next(_START_S)
             yield from self._there_and_back(load, ticks, state)
         finally:

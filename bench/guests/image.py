@@ -31,6 +31,8 @@ class Image:
     packages: tuple[str, ...]
     init: str = "/bench-init"
     """Its first process. Another than ours starts that as a service (bench.service)."""
+    in_ram: bool = False
+    """All of it is in the initial ram disk, and there is no other."""
 
     @property
     def place(self) -> Path:
@@ -51,7 +53,7 @@ class Image:
         return self.place / "disk.qcow2"
 
     def there(self) -> bool:
-        return self.disk.exists()
+        return (self.ramdisk if self.in_ram else self.disk).exists()
 
     def make(self) -> None:
         """RefusedError when it cannot be made. Half of one is never taken for a whole one."""
@@ -67,10 +69,8 @@ class Image:
             f"install -D -m 644 {SERVICE} {root}/etc/systemd/system/bench.service",
             f"mkdir -p {root}/{_WANTS} && ln -s ../bench.service {root}/{_WANTS}/bench.service",
             f"cp $(ls {root}/boot/vmlinuz-* | tail -1) {new}/vmlinuz",
-            f"cp $(ls {root}/boot/initrd.img-* | tail -1) {new}/initrd.img",
-            f"mke2fs -q -t ext4 -d {root} {new}/disk.raw {_DISK_MIB}M",
-            f"qemu-img convert -O qcow2 {new}/disk.raw {new}/disk.qcow2",
-            f"rm -rf {new}/disk.raw {root}", f"chmod -R a+rX {new}",
+            *(self._of_ram(new, root) if self.in_ram else self._of_disk(new, root)),
+            f"rm -rf {root}", f"chmod -R a+rX {new}",
             f"rm -rf {self.place}", f"mv {new} {self.place}",
         ]  # fmt: skip
         script = " && ".join(steps)
@@ -78,8 +78,31 @@ class Image:
         if status:
             raise RefusedError(f"the guest cannot be made: {last_words(said)}")
 
+    @staticmethod
+    def _of_disk(new: Path, root: Path) -> list[str]:
+        return [
+            f"cp $(ls {root}/boot/initrd.img-* | tail -1) {new}/initrd.img",
+            f"mke2fs -q -t ext4 -d {root} {new}/disk.raw {_DISK_MIB}M",
+            f"qemu-img convert -O qcow2 {new}/disk.raw {new}/disk.qcow2",
+            f"rm {new}/disk.raw",
+        ]
+
+    @staticmethod
+    def _of_ram(new: Path, root: Path) -> list[str]:
+        """Without modules, of which a guest without devices needs none, and what nobody reads in it."""
+        return [
+            f"cd {root}", f"rm -rf {' '.join(_NOT_IN_RAM)}",
+            f"find . | cpio --quiet -o -H newc >{new}/initrd.img", "cd /",
+        ]  # fmt: skip
+
+
+_NOT_IN_RAM = (
+    "boot", "usr/lib/modules", "usr/share/doc", "usr/share/locale", "usr/share/man",
+    "usr/share/i18n", "usr/lib/x86_64-linux-gnu/gconv", "var/cache", "var/lib/apt",
+)  # fmt: skip
 
 MINIMAL = Image("minimal", ("linux-image-cloud-amd64", "initramfs-tools", "python3-minimal"))
+MICRO = Image("micro", MINIMAL.packages, in_ram=True)
 SERVER = Image(
     "server",
     (
@@ -93,15 +116,31 @@ SERVER = Image(
 )  # fmt: skip
 
 
-def programs(place: Path) -> Path:
-    """A disk with the programs and loads of ours, which guests have at /bench."""
+def _programs(directory: Path) -> None:
+    """The programs and loads of ours."""
     for source in PROGRAMS.glob("*.c"):
         compiled(source.stem)
     load("common.py")
-    directory, disk = place / "programs", place / "programs.raw"
     shutil.copytree(BUILT, directory)
+
+
+def programs(place: Path) -> Path:
+    """A disk with them, which guests have at /bench."""
+    directory, disk = place / "programs", place / "programs.raw"
+    _programs(directory)
     ended_well(["mke2fs", "-q", "-t", "ext4", "-d", str(directory), str(disk), "16M"])
     return disk
+
+
+def programs_in_ram(image: Image, place: Path) -> Path:
+    """The image's ram disk with them at its end."""
+    root, whole = place / "root", place / "initrd.img"
+    root.mkdir()
+    _programs(root / "bench")
+    shutil.copyfile(image.ramdisk, whole)
+    append = f"cd {root} && find . | cpio --quiet -o -H newc >>{whole}"
+    ended_well(["sh", "-c", append])
+    return whole
 
 
 def command_line(argv: list[str]) -> str:

@@ -14,7 +14,7 @@ _PART = 1 << 16
 
 
 def connected(path: Path, patience_s: float) -> socket.socket:
-    """To the socket of a serial line, which may not be there yet."""
+    """To the socket of a line, which may not be there yet, or is but nobody listens to it yet."""
     made, deadline = socket.socket(socket.AF_UNIX), time.monotonic() + patience_s
     while True:
         try:
@@ -30,6 +30,7 @@ def connected(path: Path, patience_s: float) -> socket.socket:
 class Line:
     def __init__(self, to: socket.socket) -> None:
         self._socket = to
+        self._in_step = True
 
     def until(self, pattern: str, patience_s: float) -> re.Match[str]:
         """What comes until it matches."""
@@ -49,11 +50,15 @@ class Line:
         return found
 
     def run(self, command: str, patience_s: float) -> str:
-        """RefusedError when it fails."""
+        """RefusedError when it fails, and from then on when its answer was not waited for."""
+        if not self._in_step:
+            raise RefusedError("a guest is still at what it was asked before")
+        self._in_step = False
         self._socket.settimeout(patience_s)
         asked = base64.b64encode(command.encode()).decode()
         self._socket.sendall(f'sh -c "$(echo {asked} | base64 -d)"\n'.encode())
         found = self.until(r"^(.*)\n@end (\d+)\n", patience_s)
+        self._in_step = True
         if found[2] != "0":
             raise RefusedError(f"status {found[2]}: {found[1][-200:]}")
         return found[1]

@@ -41,8 +41,22 @@ def _criu(argv: Sequence[str], log: Path, *, root: bool, patience_s: float = PAT
         raise RefusedError(f"criu: {last_words(errors, 2)}")
 
 
+@contextlib.contextmanager
+def noticed(kind: type[CriuLoad] | type[UserLoad]) -> Iterator[None]:
+    """It knows nothing of the load yet when it finds that it does not know this kernel."""
+    try:
+        yield
+    except RefusedError as error:
+        if "initialize kernel features" in str(error):
+            kind.unusable = str(error)
+        raise
+
+
 class CriuLoad(Load):
     """A process that this host's kernel started; it comes back under the same number."""
+
+    unusable = ""
+    """What CRIU said, when it does not work here at all."""
 
     def __init__(self, argv: Sequence[str], out: Path) -> None:
         self._first = NativeLoad(argv, out)
@@ -52,7 +66,8 @@ class CriuLoad(Load):
         to.mkdir()
         words = ["criu", "dump", "--tree", str(self._pid), "--images-dir", str(to)]
         log = to / "dump.log"
-        _criu([*words, "--tcp-established", "--log-file", log.name], log, root=True)
+        with noticed(type(self)):
+            _criu([*words, "--tcp-established", "--log-file", log.name], log, root=True)
         self._first.close()
 
     def resume(self, state: Path) -> None:
@@ -69,7 +84,7 @@ class CriuLoad(Load):
 class CriuInside(Inside):
     """Until it is saved a program runs natively, and costs what it does there."""
 
-    load: type[Load] = CriuLoad
+    load: type[CriuLoad] | type[UserLoad] = CriuLoad
 
     def __init__(self, place: Path) -> None:
         self._place, self._count = place, 0
@@ -78,8 +93,10 @@ class CriuInside(Inside):
         raise NotOfferedError("runs programs natively")
 
     def start(self, argv: Sequence[str]) -> Load:
+        if self.load.unusable:  # and would say so after each load has come up
+            raise RefusedError(self.load.unusable)
         self._count += 1
-        return self.load(argv, self._place / f"out-{self._count}")  # type: ignore[call-arg]
+        return self.load(argv, self._place / f"out-{self._count}")
 
 
 class Criu(System):
@@ -104,6 +121,8 @@ class Criu(System):
 class UserLoad(Load):
     """All of it in a user namespace with process numbers of its own, of which the first process
     makes the namespaces and stays."""
+
+    unusable = ""
 
     def __init__(self, argv: Sequence[str], out: Path) -> None:
         self.out = out
@@ -144,7 +163,8 @@ class UserLoad(Load):
         to.mkdir()
         find = f"pgrep -f -o '{self._program}'"
         criu = f"exec criu dump -t $({find}) -D {to} -o dump.log"
-        _criu([*self._enter(), "sh", "-c", criu], to / "dump.log", root=False)
+        with noticed(type(self)):
+            _criu([*self._enter(), "sh", "-c", criu], to / "dump.log", root=False)
 
     def resume(self, state: Path) -> None:
         words = ["criu", "restore", "-d", "-D", str(state), "-o", "restore.log"]

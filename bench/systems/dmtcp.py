@@ -7,6 +7,8 @@ has no package of it.
 from __future__ import annotations
 
 import contextlib
+import re
+import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +16,17 @@ from pathlib import Path
 from ..system import PATIENCE_S, Inside, Load, RefusedError, System
 from ..tools import ended_well, first_line, until
 from .native import NativeInside
+
+SOURCES = "https://github.com/dmtcp/dmtcp (./configure && make && make install)"
+
+
+def candidate(package: str) -> str:
+    """What apt would install; empty where there is no apt to ask."""
+    if not shutil.which("apt-cache"):
+        return ""
+    said = ended_well(["apt-cache", "policy", package])
+    found = re.search(r"Candidate: (\S+)", said)
+    return found[1] if found else "(none)"
 
 
 class Coordinator:
@@ -88,6 +101,13 @@ class Dmtcp(System):
     about = "libraries in front of a program's own, which save and make it again (dmtcp_launch)"
     programs = ("dmtcp_coordinator", "dmtcp_launch", "dmtcp_command", "dmtcp_restart")
     packages = ("dmtcp",)
+
+    def missing(self) -> str | None:
+        """The usual line only where it would work."""
+        line = super().missing()
+        if line and candidate("dmtcp") == "(none)":
+            return f"no package of this distribution, build it from {SOURCES}"
+        return line
 
     def version(self) -> str:
         return first_line(["dmtcp_launch", "--version"])

@@ -20,9 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from .. import asroot
-from ..guests.image import MINIMAL, SERVER, Image, command_line, programs
+from ..guests.image import MICRO, MINIMAL, SERVER, Image, command_line, programs, programs_in_ram
 from ..guests.line import Line, connected
-from ..system import PATIENCE_S, Inside, LateError, Load, NotOfferedError, RefusedError, System
+from ..system import (
+    PATIENCE_S,
+    EndlessError,
+    Inside,
+    LateError,
+    Load,
+    NotOfferedError,
+    RefusedError,
+    System,
+)
 from ..throttle import Throttle
 from ..tools import ended_well, first_line, until
 from ._pods import idle, memory
@@ -30,7 +39,12 @@ from ._pods import idle, memory
 MEMORY_MIB = 2048
 _BOOT_S = 600.0
 _KVM_S = 60.0
+_THERE_S = 60.0
+"""Until a machine that was started has its lines."""
 _SAVE_S = 300.0
+_LIVE_S = 60.0
+"""So long a live migration may take: at 100 Mbit/s the memory of a guest goes there twice."""
+_MICRO = "microvm,acpi=off,rtc=on,pit=on,pic=on,isa-serial=on"
 
 
 @cache
@@ -54,27 +68,36 @@ class Monitor:
     """QEMU's own line (QMP)."""
 
     def __init__(self, path: Path) -> None:
-        until(path.exists, f"the monitor {path}", 60.0, pause=0.005)
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(_SAVE_S)
-        self._socket.connect(str(path))
-        self._file = self._socket.makefile("rw")
+        self._socket = connected(path, _THERE_S)
+        self._socket.settimeout(PATIENCE_S)
+        self._file, self._asked = self._socket.makefile("rw"), 0
         self._file.readline()  # its greeting
         self("qmp_capabilities")
 
     def __call__(self, command: str, **arguments: Any) -> Any:
-        self._file.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+        self._asked += 1
+        asked = {"execute": command, "arguments": arguments, "id": self._asked}
+        self._file.write(json.dumps(asked) + "\n")
         self._file.flush()
-        while line := self._file.readline():
+        while line := self._line(command):
             told = json.loads(line)
+            if told.get("id") != self._asked:  # news, or the answer to one who was interrupted
+                continue
             if "error" in told:
                 raise RefusedError(f"{command}: {told['error'].get('desc')}")
             if "return" in told:
                 return told["return"]
         raise RefusedError(f"{command}: the machine went away")
 
+    def _line(self, command: str) -> str:
+        try:
+            return self._file.readline()
+        except TimeoutError:
+            raise LateError(f"{command}: no answer in {PATIENCE_S:.0f} s") from None
+
     def close(self) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # what was still to be written to one that is gone
+            self._file.close()
         self._socket.close()
 
 
@@ -84,40 +107,61 @@ class Machine:
     def __init__(
         self, image: Image, place: Path, disk: Path, out: Path, *more: str, boots: bool = True
     ) -> None:
-        """`place` is its own; programs and disk may be another's."""
+        """`place` is its own; programs and disk may be another's. What is all in ram has its ram disk
+        as `disk`."""
         place.mkdir(exist_ok=True)
+        self._console = place / "console"
         monitor, line = (place / name for name in ("monitor", "line"))
         for path in (monitor, line):
             path.unlink(missing_ok=True)
         words = "console=ttyS0 root=/dev/vda rw quiet panic=-1 no_timer_check"
         accel = ("kvm", "host") if kvm() else ("tcg", "max")
-        command = [
-            "qemu-system-x86_64", "-M", "pc", "-accel", accel[0], "-cpu", accel[1],
-            "-m", str(MEMORY_MIB), "-nodefaults", "-display", "none", "-no-reboot",
-            "-kernel", image.kernel, "-initrd", image.ramdisk, "-append", f"{words} init={image.init}",
-            "-drive", f"file={disk},if=virtio,format=qcow2,cache=unsafe",
-            "-drive", f"file={disk.with_name('programs.raw')},if=virtio,format=raw,readonly=on",
-            "-qmp", f"unix:{monitor},server=on,wait=off",
-            "-serial", f"file:{place / 'console'}",
-            "-chardev", f"socket,id=line,path={line},server=on,wait=off", "-serial", "chardev:line",
-            "-chardev", f"file,id=out,path={out},append=on", "-serial", "chardev:out", *more,
+        common = [
+            "qemu-system-x86_64", "-accel", accel[0], "-cpu", accel[1], "-m", str(MEMORY_MIB),
+            "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "-kernel", image.kernel, "-qmp", f"unix:{monitor},server=on,wait=off",
+            "-serial", f"file:{self._console}",
+            "-chardev", f"socket,id=line,path={line},server=on,wait=off",
+            "-chardev", f"file,id=out,path={out},append=on",
         ]  # fmt: skip
+        if image.in_ram:
+            own = [
+                "-M", _MICRO, "-initrd", disk, "-append", f"{words} tsc=reliable rdinit={image.init}",
+                "-device", "isa-serial,chardev=line,iobase=0x2f8,irq=3",
+                "-device", "isa-serial,chardev=out,iobase=0x3e8,irq=4",
+            ]  # fmt: skip
+        else:
+            own = [
+                "-M", "pc", "-initrd", image.ramdisk, "-append", f"{words} init={image.init}",
+                "-serial", "chardev:line", "-serial", "chardev:out",
+                "-drive", f"file={disk},if=virtio,format=qcow2,cache=unsafe",
+                "-drive", f"file={disk.with_name('programs.raw')},if=virtio,format=raw,readonly=on",
+            ]  # fmt: skip
+        command = [*common, *own, *more]
         with (place / "qemu.log").open("ab") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         try:
             self.monitor = Monitor(monitor)
-            self.line = Line(connected(line, 60.0))
+            self.line = Line(connected(line, _THERE_S))
             if boots:
                 self.line.until("@up\n", _BOOT_S)
         except BaseException:
             self.end()
             raise
 
+    def last_words(self) -> str:
+        """Empty while it is there."""
+        if self.process.poll() is None:
+            return ""
+        said = self._console.read_text(errors="replace") if self._console.exists() else ""
+        panics = re.findall(r"Kernel panic.*", said)
+        return f"its machine ended: {panics[-1] if panics else 'status ' + str(self.process.returncode)}"
+
     def end(self) -> None:
         self.process.kill()
-        self.process.wait()
+        self.process.wait(PATIENCE_S)
         for name in ("monitor", "line"):
             if there := getattr(self, name, None):
                 there.close()
@@ -148,6 +192,9 @@ class GuestLoad(Load):
     def move(self, by: Throttle) -> None:
         self._inside.move(by)
 
+    def ended(self) -> str:
+        return self._inside.machine.last_words()
+
     def close(self) -> None:
         self._inside.end_of(self._pid)
 
@@ -157,17 +204,36 @@ class QemuInside(Inside):
 
     def __init__(self, image: Image, place: Path) -> None:
         self.image, self.place = image, place
-        self.disk, self.out = place / "disk.qcow2", place / "out"
-        self._machines = 0
-        programs(place)
-        self.machine = self._boot()
+        self.out, self._machines = place / "out", 0
+        if image.in_ram:
+            self.disk = programs_in_ram(image, place)
+        else:
+            self.disk = place / "disk.qcow2"
+            programs(place)
+        self._machine: Machine | None = self._boot()
+
+    @property
+    def machine(self) -> Machine:
+        """Made anew where it was ended, for who comes next."""
+        self._machine = self._machine or self._boot()
+        return self._machine
+
+    @machine.setter
+    def machine(self, other: Machine) -> None:
+        self._machine = other
+
+    def end(self) -> None:
+        machine, self._machine = self._machine, None
+        if machine:
+            machine.end()
 
     def _boot(self, *more: str, boots: bool = True) -> Machine:
         if boots:
+            self.out.write_bytes(b"")
+        if boots and not self.image.in_ram:
             self.disk.unlink(missing_ok=True)
             backing = ["-b", str(self.image.disk), "-F", "qcow2", str(self.disk)]
             ended_well(["qemu-img", "create", "-q", "-f", "qcow2", *backing])
-            self.out.write_bytes(b"")
         self._machines += 1
         own = self.place / f"m{self._machines}"
         return Machine(self.image, own, self.disk, self.out, *more, boots=boots)
@@ -189,7 +255,7 @@ class QemuInside(Inside):
         try:
             self.machine.monitor("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
             self.machine.monitor("migrate", uri=f"tcp:127.0.0.1:{by.to(port)}")
-            self._until_moved()
+            self._until_moved(_LIVE_S)
         except BaseException:
             there.end()
             raise
@@ -198,9 +264,8 @@ class QemuInside(Inside):
 
     def start_anew(self) -> tuple[float, float | None]:
         """Boot, and be told to do nothing."""
-        self.machine.end()
+        self.end()
         began = time.perf_counter()
-        self.machine = self._boot()
         self.run(["true"])
         return 1e3 * (time.perf_counter() - began), None
 
@@ -217,17 +282,20 @@ class QemuInside(Inside):
         monitor("stop")
         monitor("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
         monitor("migrate", uri=f"exec:cat >{to / 'machine'}")
-        self._until_moved()
+        self._until_moved(_SAVE_S)
         self.machine.end()
-        shutil.copy(self.disk, to / "disk.qcow2")
+        if not self.image.in_ram:
+            shutil.copy(self.disk, to / "disk.qcow2")
 
-    def _until_moved(self) -> None:
-        deadline = time.monotonic() + _SAVE_S
-        while (how := self.machine.monitor("query-migrate").get("status")) != "completed":
-            if how in ("failed", "cancelled"):
+    def _until_moved(self, patience_s: float) -> None:
+        """EndlessError when it goes on and on; it is called off then."""
+        deadline = time.monotonic() + patience_s
+        while (now := self.machine.monitor("query-migrate")).get("status") != "completed":
+            if (how := now.get("status")) in ("failed", "cancelled"):
                 raise RefusedError(f"migrate: {how}")
             if time.monotonic() > deadline:
-                raise LateError(f"migrate: {how} after {_SAVE_S:.0f} s")
+                self.machine.monitor("migrate_cancel")
+                raise EndlessError(f"called off after {patience_s:.0f} s: {going_on(now)}")
             time.sleep(0.005)
 
     def resume(self, state: Path) -> None:
@@ -244,14 +312,16 @@ class QemuInside(Inside):
 
     def end_of(self, pid: str) -> None:
         """A guest that is not as it was is made anew."""
+        machine = self._machine
+        if machine is None:
+            return
         try:
-            if self.machine.process.poll() is not None:
+            if machine.process.poll() is not None:
                 raise RefusedError("it is not there")
-            self.machine.monitor("cont")
-            self.machine.line.run(f"kill -9 {pid}; sleep 0.2", 30.0)
+            machine.monitor("cont")
+            machine.line.run(f"kill -9 {pid}; sleep 0.2", 30.0)
         except (RefusedError, LateError, OSError):
-            self.machine.end()
-            self.machine = self._boot()
+            self.end()
 
 
 class SavevmInside(QemuInside):
@@ -269,6 +339,16 @@ class SavevmInside(QemuInside):
         shutil.copy(state / "disk.qcow2", self.disk)
         self.machine = self._boot("-loadvm", "bench", boots=False)
         self.machine.monitor("cont")
+
+
+def going_on(migration: dict[str, Any]) -> str:
+    """What query-migrate says of one that is not over."""
+    ram = migration.get("ram", {})
+    mib = {key: ram.get(key, 0) / 2**20 for key in ("transferred", "remaining")}
+    return (
+        f"{ram.get('dirty-sync-count', 0)} passes, {mib['transferred']:.0f} MiB sent, "
+        f"{mib['remaining']:.0f} MiB still to send"
+    )
 
 
 class Minimal(System):
@@ -307,7 +387,21 @@ class Minimal(System):
         try:
             yield inside
         finally:
-            inside.machine.end()
+            inside.end()
+
+
+class Micro(Minimal):
+    name = "qemu-microvm"
+    about = (
+        f"the machine type microvm, {MEMORY_MIB} MiB, without PCI, ACPI and disk: the minimal guest is in "
+        "its initial ram disk; suspended by migration to a file"
+    )
+    image = MICRO
+    programs = ("qemu-system-x86_64", "cpio", "mmdebstrap")
+    packages = ("qemu-system-x86", "cpio", "mmdebstrap")
+
+    def supports(self, experiment: str) -> bool:
+        return experiment in ("run_cost", "suspend", "start", "freeze", "pods")
 
 
 class Savevm(Minimal):

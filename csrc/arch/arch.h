@@ -88,6 +88,9 @@ void zt_arch_skip_call(zt_regs *regs);
 /* Go back to just before the call `nr`, as if it had not been made yet. */
 void zt_arch_rewind_call(zt_regs *regs, long nr);
 
+/* Just before a call, as rewind_call leaves it: go on behind it, as if it had been made. */
+void zt_arch_leave_call(zt_regs *regs, int64_t result);
+
 /* Start of the interpreter, with `rows` rows at `address`. */
 void zt_arch_enter_program(zt_regs *regs, uint64_t address, uint64_t rows);
 /* At the interpreter's last call: the address of the row that it stopped at. */

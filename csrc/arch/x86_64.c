@@ -27,15 +27,21 @@ __asm__(".section .rodata\n"
         "    test $63, %bl\n"
         "    jz 3f\n"
         RESOLVE(0, rdi) RESOLVE(1, rsi) RESOLVE(2, rdx) RESOLVE(3, r10) RESOLVE(4, r8) RESOLVE(5, r9)
-        "3:  mov (%r12), %eax\n"
+        "3:  test $" TEXT(ZT_ROW_XRSTOR) ", %ebx\n"
+        "    jnz 7f\n"
+        "    mov (%r12), %eax\n"
         "    syscall\n"
-        "    mov %rax, 56(%r12)\n"
+        "5:  mov %rax, 56(%r12)\n"
         "    test $" TEXT(ZT_ROW_MUST) ", %ebx\n"
         "    jz 4f\n"
         "    cmp $-4095, %rax\n"
         "    jae 9f\n"
         "4:  add $64, %r12\n"
         "    jmp 2b\n"
+        "7:  mov %esi, %eax\n"
+        "    xrstor64 (%rdi)\n"
+        "    xor %eax, %eax\n"
+        "    jmp 5b\n"
         "9:  mov $" TEXT(ZT_STUB_END_NR) ", %eax\n"
         "    mov %r12, %rdi\n"
         "    syscall\n"
@@ -126,6 +132,15 @@ void zt_arch_rewind_call(zt_regs *regs, long nr)
 {
     regs->rip -= ZT_ARCH_SYSCALL_BYTES;
     regs->rax = (uint64_t)nr;
+    regs->orig_rax = (uint64_t)-1;
+}
+
+void zt_arch_leave_call(zt_regs *regs, int64_t result)
+{
+    regs->rip += ZT_ARCH_SYSCALL_BYTES;
+    regs->rcx = regs->rip; /* as SYSCALL does */
+    regs->r11 = regs->eflags;
+    regs->rax = (uint64_t)result;
     regs->orig_rax = (uint64_t)-1;
 }
 

@@ -93,25 +93,34 @@ const char *zt_proc_value(const char *text, const char *key)
     return NULL;
 }
 
+/* The field of this number in the text of a stat, from the third on; the name may hold anything. */
+static const char *field_of(const char *text, int number)
+{
+    const char *at = strrchr(text, ')');
+    for (int field = 2; at && field < number; field++)
+        at = strchr(at + 1, ' ');
+    return at;
+}
+
 bool zt_proc_get_stat(int32_t id, zt_proc_stat *ret)
 {
-    enum { PARENT = 4, USER = 14, CPU = 39 }; /* numbers of fields */
+    enum { STATE = 3, USER = 14, CPU = 39 };
     char text[1024], name[32];
     /* stat itself would add up the times of all threads. */
     snprintf(name, sizeof name, "task/%d/stat", id);
     if (zt_proc_read(id, name, text, sizeof text))
         return false;
-    const char *at = strrchr(text, ')'); /* the name may hold anything */
-    if (!at || sscanf(at + 1, " %c %d", &ret->state, &ret->parent) != 2)
-        return false;
-    at = strchr(at + 2, ' ');
-    for (int field = PARENT; at && field < USER; field++)
-        at = strchr(at + 1, ' ');
-    if (!at || sscanf(at, "%lu", &ret->user_ticks) != 1)
-        return false;
-    for (int field = USER; at && field < CPU; field++)
-        at = strchr(at + 1, ' ');
-    return at && sscanf(at, "%d", &ret->cpu) == 1;
+    const char *state = field_of(text, STATE), *user = field_of(text, USER), *cpu = field_of(text, CPU);
+    return state && sscanf(state, " %c %d", &ret->state, &ret->parent) == 2 && user &&
+           sscanf(user, "%lu", &ret->user_ticks) == 1 && cpu && sscanf(cpu, "%d", &ret->cpu) == 1;
+}
+
+bool zt_proc_get_ticks(int32_t id, int64_t ret[4])
+{
+    enum { USER = 14 };
+    char text[1024];
+    const char *user = zt_proc_read(id, "stat", text, sizeof text) ? NULL : field_of(text, USER);
+    return user && sscanf(user, "%ld %ld %ld %ld", &ret[0], &ret[1], &ret[2], &ret[3]) == 4;
 }
 
 int zt_proc_fd_info(int32_t id, int fd, char *ret, size_t size)
@@ -126,6 +135,14 @@ int zt_proc_fd_link(int32_t id, int fd, char *ret, size_t size)
     char name[32];
     snprintf(name, sizeof name, "fd/%d", fd);
     return zt_proc_link(id, name, ret, size);
+}
+
+int zt_proc_fd_of(const char *path)
+{
+    const char *name = strrchr(path, '/');
+    if (strncmp(path, "/proc/", 6) && strncmp(path, "/dev/fd/", 8))
+        return -1;
+    return name - path >= 3 && !memcmp(name - 3, "/fd", 3) ? atoi(name + 1) : -1;
 }
 
 DIR *zt_proc_open_fds(int32_t id)
@@ -214,20 +231,38 @@ typedef struct kernel_statx {
     uint32_t links, uid, gid;
     uint16_t mode;
     uint64_t inode, size, blocks, attributes_mask, times[4][2];
-    uint32_t rdev_major, rdev_minor;
-    uint64_t rest[15];
+    uint32_t rdev_major, rdev_minor, major, minor;
+    uint64_t rest[14];
 } kernel_statx;
 _Static_assert(sizeof(kernel_statx) == 256 && offsetof(kernel_statx, rdev_major) == 128, "as in linux/stat.h");
+
+static int ask(int32_t id, int fd, unsigned wanted, kernel_statx *ret)
+{
+    char name[32], path[PATH_SIZE];
+    snprintf(name, sizeof name, "fd/%d", fd);
+    return (int)syscall(SYS_statx, AT_FDCWD, path_of(id, name, path), AT_STATX_DONT_SYNC, wanted, ret);
+}
 
 int zt_proc_fd_kind(int32_t id, int fd, zt_proc_kind *ret)
 {
     enum { TYPE = 1 }; /* STATX_TYPE */
-    char name[32], path[PATH_SIZE];
-    snprintf(name, sizeof name, "fd/%d", fd);
     kernel_statx file;
-    if (syscall(SYS_statx, AT_FDCWD, path_of(id, name, path), AT_STATX_DONT_SYNC, TYPE, &file))
+    if (ask(id, fd, TYPE, &file))
         return -1;
     *ret = (zt_proc_kind){file.mode & S_IFMT, file.rdev_major, file.rdev_minor};
+    return 0;
+}
+
+int zt_proc_fd_file(int32_t id, int fd, zt_proc_file *ret)
+{
+    enum { INODE = 0x100, BORN = 0x800, OF_BIRTH = 1 }; /* STATX_INO, STATX_BTIME */
+    const int64_t second = 1000000000;
+    kernel_statx file;
+    if (ask(id, fd, INODE | BORN, &file))
+        return -1;
+    const int64_t ns = (uint32_t)file.times[OF_BIRTH][1];
+    const int64_t born = file.mask & BORN ? (int64_t)file.times[OF_BIRTH][0] * second + ns : 0;
+    *ret = (zt_proc_file){file.inode, file.major, file.minor, born};
     return 0;
 }
 

@@ -33,6 +33,9 @@ typedef struct zt_proc_stat {
     int32_t cpu; /* that it ran on last */
 } zt_proc_stat;
 bool zt_proc_get_stat(int32_t id, zt_proc_stat *ret); /* false: there is no such thread */
+/* What a process has used, and those of its children that it has waited for, in 1/sysconf(_SC_CLK_TCK) s:
+ * user, system, children's user, children's system. False: there is no such process. */
+bool zt_proc_get_ticks(int32_t id, int64_t ret[4]);
 bool zt_proc_has_ended(int32_t id);                   /* there is no such thread, or it is dead */
 
 /* As /proc/ID/fdinfo/FD and fd/FD, of the descriptor `fd`. */
@@ -47,6 +50,8 @@ int zt_proc_each(int all, int (*is)(void *context, int32_t id), void *context);
 DIR *zt_proc_open_threads(int32_t id);
 /* May a process look into another that is no descendant of it, as far as Yama decides that? */
 bool zt_proc_is_open(void);
+/* The descriptor N that a program means by /proc/self/fd/N and its like; -1: the path is none such. */
+int zt_proc_fd_of(const char *path);
 /* /proc/ID/fd, to be listed. NULL with errno. */
 DIR *zt_proc_open_fds(int32_t id);
 /* Close all of our descriptors from `first` on but one (-1: none); in a child of a process with threads, too. */
@@ -58,3 +63,10 @@ typedef struct zt_proc_kind {
     uint32_t major, minor;
 } zt_proc_kind;
 int zt_proc_fd_kind(int32_t id, int fd, zt_proc_kind *ret);
+/* Which file it is of, also one that gets its number later; asked in the same way. 0, or -1 with errno. */
+typedef struct zt_proc_file {
+    uint64_t inode;
+    uint32_t major, minor;
+    int64_t born_ns; /* 0: not known */
+} zt_proc_file;
+int zt_proc_fd_file(int32_t id, int fd, zt_proc_file *ret);

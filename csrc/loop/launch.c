@@ -123,7 +123,7 @@ static void child(const zt_launch_spec *spec, const zt_pod *pod, const int go[2]
         report(keep, errno);
     const zt_filter_how looks = pod->looker.begun ? ZT_FILTER_LOOKS : ZT_FILTER_STOPS;
     const zt_filter_how how = pod->notified ? ZT_FILTER_NOTIFIES : looks;
-    if (zt_filter_put_on(pod->moved, pod->senders, pod->addresses, &pod->thread_maker, how, &listener) ||
+    if (zt_filter_put_on(pod->moved, pod->senders, pod->addresses, pod->keeps, &pod->thread_maker, how, &listener) ||
         (listener >= 0 && pass_listener(keep, listener)))
         report_that(keep, (report_t){.error = errno, .filter = true});
     execve(spec->path, spec->argv, spec->envp);

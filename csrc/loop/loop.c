@@ -413,7 +413,24 @@ static int step_or_adopt(zt_pod *pod, zt_err *err)
     return took ? took : zt_loop_step(pod, 0, err);
 }
 
-static int run_until_woken(zt_pod *pod, zt_err *err)
+/* When no thread is left: the last one's end may have been told before the first stop of a child that it had
+ * made. The kernel knows of that from its birth on, and otherwise, as a rule, of nobody that is ours. */
+static int look_for_newborn(zt_pod *pod, zt_err *err)
+{
+    enum { NAPS = 20 };
+    siginfo_t ignored;
+    int took = 0;
+    for (int i = 0; i < NAPS && !took; i++) {
+        if (waitid(P_ALL, 0, &ignored, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WNOTHREAD))
+            return 0;
+        took = zt_loop_step(pod, WNOHANG, err);
+        if (!took)
+            zt_loop_nap(pod, 1000000);
+    }
+    return took;
+}
+
+static int run_while_any(zt_pod *pod, zt_err *err)
 {
     int took = 0;
     while (pod->task_count || (pod->early.used && !pod->freezing) || zt_pod_lives_apart(pod)) {
@@ -438,6 +455,18 @@ static int run_until_woken(zt_pod *pod, zt_err *err)
             return -1;
     }
     return 0;
+}
+
+static int run_until_woken(zt_pod *pod, zt_err *err)
+{
+    int took;
+    do {
+        const int woken = run_while_any(pod, err);
+        if (woken || pod->freezing)
+            return woken;
+        took = look_for_newborn(pod, err);
+    } while (took > 0);
+    return took;
 }
 
 int zt_loop_run(zt_pod *pod, zt_err *err)

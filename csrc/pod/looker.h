@@ -1,9 +1,9 @@
 /* Calls that are looked at without a stop, by seccomp's notifications (SECCOMP_RET_USER_NOTIF).
  *
- * A call whose row is `looked` gets a value or an errno from us, or goes on as it is: nothing of that needs the
- * thread's registers or the end of the call. Where the host can, such a call makes no ptrace stop: a thread of
- * ours, the *looker*, reads what it asks for and answers (loop/looker.c). That takes half of a stop, and no idle
- * processor is woken for it (SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP).
+ * A call that is looked at (is_looked and looks_if of syscalls.py) gets a value or an errno from us, or goes on as
+ * it is: nothing of that needs the thread's registers or the end of the call. Where the host can, such a call makes
+ * no ptrace stop: a thread of ours, the *looker*, reads what it asks for and answers (loop/looker.c). That takes half
+ * of a stop, and no idle processor is woken for it (SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP).
  *
  * Looker and tracer take turns at the pod: the tracer has it all the time but while it waits for something to
  * happen (zt_pod_pause, zt_pod_go_on), the looker from before it receives a notification until it has answered.

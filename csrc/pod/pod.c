@@ -30,7 +30,7 @@ zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err)
         return NULL;
     }
     if (zt_idtable_create(&pod->ids) || zt_intmap_create(&pod->stood_in) || zt_intmap_create(&pod->awaited) ||
-        zt_host_vdso_find(&pod->host, err)) {
+        zt_intmap_create(&pod->kept) || zt_host_vdso_find(&pod->host, err)) {
         zt_pod_destroy(pod);
         return NULL;
     }
@@ -78,6 +78,7 @@ void zt_pod_destroy(zt_pod *pod)
     zt_intmap_destroy(&pod->by_rtid);
     zt_intmap_destroy(&pod->early);
     zt_intmap_destroy(&pod->stood_in);
+    zt_intmap_destroy(&pod->kept);
     zt_idtable_destroy(&pod->ids);
     zt_counts_destroy(&pod->counts);
     zt_looker_destroy(&pod->looker);

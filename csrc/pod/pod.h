@@ -67,6 +67,9 @@ struct zt_pod {
     bool senders;       /* processes stop where they are told who has sent a message (ptrace/filter.h) */
     bool wants_senders; /* they should, and do not yet: somebody awaits a freeze */
     bool addresses;     /* processes stop where they ask for a socket's addresses, which may be other ones */
+    bool keeps;         /* processes stop where they accept a connection, which may be one that is kept */
+    zt_intmap kept;     /* the inode of a listener that such wait at -> 1 */
+    int32_t wants_kept; /* rtid of who is about to accept one, and awaits a freeze; 0: nobody */
     uint32_t socket_notes, tidy_sockets_at; /* see pod/socket_notes.h */
     uint32_t watch_notes, tidy_watches_at;  /* see resources/inotify.c */
     int32_t last_filter, filters, sweep_filters_at; /* see pod/seccomp.h */

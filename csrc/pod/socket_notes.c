@@ -1,13 +1,14 @@
 #include "socket_notes.h"
 
 #include <dirent.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../base/proc.h"
 #include "pod.h"
 
-static const char *const ROOMS[] = {"unix_socket", "inet_socket"};
+static const char *const ROOMS[] = {"unix_socket", "inet_socket", "regular_file"};
 
 typedef struct inodes {
     uint64_t *of;
@@ -36,11 +37,21 @@ static bool add(inodes *list, uint64_t inode)
     return true;
 }
 
-static bool inode_of(int32_t id, int fd, uint64_t *ret)
+static bool socket_in(const char *link, uint64_t *ret)
 {
-    char link[64];
     unsigned long number;
-    if (zt_proc_fd_link(id, fd, link, sizeof link) || sscanf(link, "socket:[%lu]", &number) != 1)
+    if (sscanf(link, "socket:[%lu]", &number) != 1)
+        return false;
+    *ret = number;
+    return true;
+}
+
+/* A file that never had a name is shown as "/its/directory/#INODE (deleted)". */
+static bool temporary_in(const char *link, uint64_t *ret)
+{
+    const char *name = strrchr(link, '/');
+    unsigned long number;
+    if (!name || sscanf(name, "/#%lu (deleted)", &number) != 1)
         return false;
     *ret = number;
     return true;
@@ -48,19 +59,28 @@ static bool inode_of(int32_t id, int fd, uint64_t *ret)
 
 bool zt_socket_inode(const zt_task *task, int fd, uint64_t *ret)
 {
-    return inode_of(task->rtid.n, fd, ret);
+    char link[64];
+    return !zt_proc_fd_link(task->rtid.n, fd, link, sizeof link) && socket_in(link, ret);
+}
+
+bool zt_temporary_inode(const zt_task *task, int fd, uint64_t *ret)
+{
+    char link[PATH_MAX];
+    return !zt_proc_fd_link(task->rtid.n, fd, link, sizeof link) && temporary_in(link, ret);
 }
 
 /* Those that a process has open. */
 static bool add_held(inodes *list, int32_t rpid)
 {
     DIR *fds = zt_proc_open_fds(rpid);
+    char link[PATH_MAX];
     uint64_t inode;
     bool whole = true;
     if (!fds)
         return true; /* it has ended */
     for (struct dirent *entry; whole && (entry = readdir(fds));)
-        if (inode_of(rpid, atoi(entry->d_name), &inode))
+        if (!zt_proc_fd_link(rpid, atoi(entry->d_name), link, sizeof link) &&
+            (socket_in(link, &inode) || temporary_in(link, &inode)))
             whole = add(list, inode);
     closedir(fds);
     return whole;
@@ -85,7 +105,7 @@ static bool add_unix(inodes *list)
     return whole;
 }
 
-static bool is_about_sockets(const zt_stored *note)
+static bool is_about_inode(const zt_stored *note)
 {
     for (size_t i = 0; i < sizeof ROOMS / sizeof *ROOMS; i++)
         if (!strcmp(note->room, ROOMS[i]))
@@ -99,7 +119,7 @@ static uint32_t forget(zt_store *store, inodes *alive)
     qsort(alive->of, alive->count, sizeof *alive->of, by_number);
     for (const zt_stored *note = zt_store_next(store, NULL), *next; note; note = next) {
         next = zt_store_next(store, note);
-        if (!is_about_sockets(note))
+        if (!is_about_inode(note))
             continue;
         if (bsearch(note->key, alive->of, alive->count, sizeof *alive->of, by_number))
             kept++;

@@ -15,11 +15,17 @@
 static const struct sock_fprog FRESH = PROGRAM(zt_filter_fresh), MOVED = PROGRAM(zt_filter_moved),
                                FRESH_LOOKED = PROGRAM(zt_filter_fresh_looked),
                                MOVED_LOOKED = PROGRAM(zt_filter_moved_looked), SENDERS = PROGRAM(zt_filter_senders),
-                               ADDRESSES = PROGRAM(zt_filter_addresses), DETACHED = PROGRAM(zt_filter_detached);
+                               ADDRESSES = PROGRAM(zt_filter_addresses), KEPT = PROGRAM(zt_filter_kept),
+                               DETACHED = PROGRAM(zt_filter_detached);
 
 const struct sock_fprog *zt_filter_of_senders(void)
 {
     return &SENDERS;
+}
+
+const struct sock_fprog *zt_filter_of_kept(void)
+{
+    return &KEPT;
 }
 
 static int put_on(const struct sock_fprog *filter)
@@ -61,13 +67,14 @@ static int answer_thread_maker(const zt_thread_maker *maker)
     return put_on(&program);
 }
 
-int zt_filter_put_on(bool moved, bool senders, bool addresses, const zt_thread_maker *maker, zt_filter_how how,
-                     int *ret_listener)
+int zt_filter_put_on(bool moved, bool senders, bool addresses, bool kept, const zt_thread_maker *maker,
+                     zt_filter_how how, int *ret_listener)
 {
     *ret_listener = -1;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
         return -1;
-    if ((senders && put_on(&SENDERS)) || (addresses && put_on(&ADDRESSES))) /* first: the other refuses more */
+    if ((senders && put_on(&SENDERS)) || (addresses && put_on(&ADDRESSES)) ||
+        (kept && put_on(&KEPT))) /* first: the other refuses more */
         return -1;
     if (maker->known && answer_thread_maker(maker))
         return -1;

@@ -26,7 +26,8 @@ typedef enum zt_filter_how {
  * clone3 as the C library makes threads by it is told that this kernel has none, so that it is made by
  * clone(2), whose flags the filter sees: no stop. Whoever else calls clone3, for a cgroup or a number to
  * choose, may know no other way: that is looked at. */
-int zt_filter_put_on(bool moved, bool senders, bool addresses, const zt_thread_maker *maker, zt_filter_how how,
-                     int *ret_listener);
-/* The one that comes on top where senders are shown. */
+int zt_filter_put_on(bool moved, bool senders, bool addresses, bool kept, const zt_thread_maker *maker,
+                     zt_filter_how how, int *ret_listener);
+/* Those that come on top: where senders are shown, and where connections are kept that wait to be accepted. */
 const struct sock_fprog *zt_filter_of_senders(void);
+const struct sock_fprog *zt_filter_of_kept(void);

@@ -42,8 +42,31 @@ static bool translate_cpu_clock(zt_pod *pod, zt_call *call, int arg)
     return real.n;
 }
 
+/* As syscalls.py has them, SHIFTED_CLOCKS. */
+static bool is_shifted(int32_t clock)
+{
+    const uint32_t set = 1u << CLOCK_MONOTONIC | 1u << CLOCK_MONOTONIC_RAW | 1u << CLOCK_MONOTONIC_COARSE |
+                         1u << CLOCK_BOOTTIME | 1u << CLOCK_BOOTTIME_ALARM;
+    return clock >= 0 && clock < 32 && set >> clock & 1;
+}
+
+/* A clock that is everybody's is read for the program, which need not stop for that. */
+static int64_t tell(const zt_pod *pod, const zt_task *task, const zt_call *call)
+{
+    struct timespec now;
+    /* Where the clock cannot be read in user mode the host's vDSO calls the kernel on behalf of
+     * ours, which adds the offset itself. */
+    const bool by_host = call->ip >= ZT_STUB_HOST && call->ip < ZT_STUB_HOST + ZT_STUB_HOST_SIZE;
+    if (clock_gettime((clockid_t)call->asked[0], &now))
+        return -errno;
+    now = zt_time_shifted(now, by_host ? 0 : pod->clock_offset_ns);
+    return zt_hook_write(task, call->asked[1], &now, sizeof now) ? 0 : -EFAULT;
+}
+
 zt_verdict zt_clock_gettime_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
+    if (is_shifted((int32_t)call->asked[0]))
+        return zt_hook_answer(call, tell(pod, task, call));
     return translate_cpu_clock(pod, call, 0) ? ZT_GO : zt_hook_answer(call, -EINVAL);
 }
 
@@ -88,14 +111,7 @@ void zt_timer_create_exit(zt_pod *pod, zt_task *task, zt_call *call)
 void zt_clock_gettime_exit(zt_pod *pod, zt_task *task, zt_call *call)
 {
     struct timespec now;
-    const int32_t clock = (int32_t)call->asked[0];
-    int64_t ahead_ns = pod->clock_offset_ns;
-    /* Where the clock cannot be read in user mode the host's vDSO calls the kernel on behalf of
-     * ours, which adds the offset itself. */
-    if (is_cpu_clock(clock))
-        ahead_ns = zt_past_of_clock(pod, task, clock);
-    else if (call->ip >= ZT_STUB_HOST && call->ip < ZT_STUB_HOST + ZT_STUB_HOST_SIZE)
-        return;
+    const int64_t ahead_ns = zt_past_of_clock(pod, task, (int32_t)call->asked[0]);
     if (call->answer || !zt_hook_read(task, call->asked[1], &now, sizeof now))
         return;
     now = zt_time_shifted(now, ahead_ns);
@@ -187,11 +203,11 @@ zt_verdict zt_timer_settime_enter(zt_pod *pod, zt_task *task, zt_call *call)
     return clock < 0 ? shift_timer(task, call, past_of_timer(pod, task, id, clock)) : ZT_GO;
 }
 
-void zt_sysinfo_exit(zt_pod *pod, zt_task *task, zt_call *call)
+/* It tells of the host alone. */
+zt_verdict zt_sysinfo_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
     struct sysinfo info;
-    if (call->answer || !zt_hook_read(task, call->asked[0], &info, sizeof info))
-        return;
+    sysinfo(&info);
     info.uptime += pod->clock_offset_ns / ZT_NS_PER_S;
-    zt_hook_write(task, call->asked[0], &info, sizeof info);
+    return zt_hook_answer(call, zt_hook_write(task, call->asked[0], &info, sizeof info) ? 0 : -EFAULT);
 }

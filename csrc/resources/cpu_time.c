@@ -8,6 +8,7 @@
 #include <sys/times.h>
 #include <time.h>
 
+#include "../base/proc.h"
 #include "../pod/past.h"
 #include "resource.h"
 
@@ -29,19 +30,21 @@ void zt_getrusage_exit(zt_pod *pod, zt_task *task, zt_call *call)
 }
 
 /* Its result counts from the start of the host, as the monotonic clock does. */
-void zt_times_exit(zt_pod *pod, zt_task *task, zt_call *call)
+zt_verdict zt_times_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
     enum { NS_PER_TICK = 1000000000 / 100 };
     const zt_process_past *past = task->process->past;
-    struct tms told;
-    if (past && call->asked[0] && zt_hook_read(task, call->asked[0], &told, sizeof told)) {
-        clock_t *ticks[] = {&told.tms_utime, &told.tms_stime, &told.tms_cutime, &told.tms_cstime};
-        for (int i = 0; i < 4; i++)
-            *ticks[i] += past->ticks[i];
-        zt_hook_write(task, call->asked[0], &told, sizeof told);
+    int64_t ticks[4]; /* as struct tms has them */
+    _Static_assert(sizeof ticks == sizeof(struct tms), "user, system, children's user, children's system");
+    if (call->asked[0]) {
+        if (!zt_proc_get_ticks(task->process->rpid.n, ticks))
+            return zt_hook_answer(call, -EFAULT); /* it has ended: nobody hears the answer */
+        for (int i = 0; past && i < 4; i++)
+            ticks[i] += past->ticks[i];
+        if (!zt_hook_write(task, call->asked[0], ticks, sizeof ticks))
+            return zt_hook_answer(call, -EFAULT);
     }
-    if (call->answer >= 0)
-        call->answer += pod->clock_offset_ns / NS_PER_TICK;
+    return zt_hook_answer(call, times(&(struct tms){0}) + pod->clock_offset_ns / NS_PER_TICK);
 }
 
 /* --- the limit */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "../pod/socket_notes.h"
+#include "common/kept.h"
 #include "resource.h"
 
 /* As the values of the row "setsockopt" in syscalls.py. */
@@ -188,9 +189,9 @@ static void show_others(zt_pod *pod, const zt_task *task, const zt_call *call)
 }
 
 /* accept(fd, address, size), accept4(fd, address, size, flags) */
-zt_verdict zt_accept_enter(zt_pod *, zt_task *task, zt_call *call)
+zt_verdict zt_accept_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
-    return keep_size(task, call);
+    return zt_kept_waits(pod, task, call) ? zt_kept_asked_for(pod, task, call) : keep_size(task, call);
 }
 
 void zt_accept_exit(zt_pod *pod, zt_task *task, zt_call *call)
@@ -199,9 +200,9 @@ void zt_accept_exit(zt_pod *pod, zt_task *task, zt_call *call)
         show_others(pod, task, call);
 }
 
-zt_verdict zt_accept4_enter(zt_pod *, zt_task *task, zt_call *call)
+zt_verdict zt_accept4_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
-    return keep_size(task, call);
+    return zt_kept_waits(pod, task, call) ? zt_kept_asked_for(pod, task, call) : keep_size(task, call);
 }
 
 void zt_accept4_exit(zt_pod *pod, zt_task *task, zt_call *call)

@@ -26,6 +26,31 @@ zt_verdict zt_getpid_enter(zt_pod *pod, zt_task *task, zt_call *call)
     return zt_hook_answer(call, task->process->vpid.n);
 }
 
+/* Of the process that is named; 0 is the caller's. */
+static int64_t group_of(zt_pod *pod, const zt_task *task, int32_t id, pid_t (*ask)(pid_t))
+{
+    const zt_rpid real = id ? zt_pod_real(pod, id) : task->process->rpid;
+    if (!real.n)
+        return -ESRCH;
+    const pid_t found = ask(real.n);
+    return found < 0 ? -errno : zt_pod_virtual(pod, found).n;
+}
+
+zt_verdict zt_getpgid_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    return zt_hook_answer(call, group_of(pod, task, (int32_t)call->asked[0], getpgid));
+}
+
+zt_verdict zt_getpgrp_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    return zt_hook_answer(call, group_of(pod, task, 0, getpgid));
+}
+
+zt_verdict zt_getsid_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    return zt_hook_answer(call, group_of(pod, task, (int32_t)call->asked[0], getsid));
+}
+
 zt_verdict zt_gettid_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
     (void)pod;
@@ -162,7 +187,8 @@ void zt_wait4_exit(zt_pod *pod, zt_task *task, zt_call *call)
 
 zt_verdict zt_waitid_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
-    call->asks_for_ends = call->asked[3] & WNOHANG;
+    /* A pidfd may have O_NONBLOCK, which says the same. */
+    call->asks_for_ends = call->asked[3] & WNOHANG || call->asked[0] == P_PIDFD;
     if (pod->moved && !call->asked[2]) /* we want to know which child it was */
         call->issued[2] = zt_task_scratch(task);
     int32_t id = (int32_t)call->asked[1];

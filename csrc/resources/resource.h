@@ -9,7 +9,8 @@
  * call that its enter half let go. Arguments that were changed are put back without being asked.
  *
  * Calls that are answered, or only looked at (`looks` in the row), come without a stop where the host can do so:
- * on the looker's thread, in its turn (pod/looker.h). Their hooks do nothing by ptrace, and write no memory.
+ * on the looker's thread, in its turn (pod/looker.h). Their hooks do nothing by ptrace. Who answers may write into
+ * the memory of the thread, which waits.
  *
  * Ids that the table translates are translated already. A hook that finds a bad pointer lets the
  * kernel say so. Memory that a hook changes on the way in is the thread's scratch slot, never the

@@ -54,6 +54,15 @@ static int64_t kill_all_others(zt_pod *pod, const zt_task *sender, int signal)
     return found ? answer : -ESRCH;
 }
 
+/* kill(whom, 0): is it there, and may the caller signal it? */
+static int64_t may_be_signalled(const zt_task *sender, zt_rpid target)
+{
+    if (kill(target.n, 0))
+        return -errno;
+    const zt_rpid own = sender->process->rpid;
+    return target.n == own.n || may_signal(sender, target) ? 0 : -EPERM;
+}
+
 zt_verdict zt_kill_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
     int32_t whom = (int32_t)call->asked[0];
@@ -66,6 +75,8 @@ zt_verdict zt_kill_enter(zt_pod *pod, zt_task *task, zt_call *call)
     zt_rpid real = zt_pod_real(pod, whom > 0 ? whom : -whom);
     if (!real.n)
         return zt_hook_answer(call, -ESRCH);
+    if (whom > 0 && !(int)call->asked[1])
+        return zt_hook_answer(call, may_be_signalled(task, real));
     call->issued[0] = (uint64_t)(int64_t)(whom > 0 ? real.n : -real.n);
     return ZT_GO;
 }

@@ -103,41 +103,110 @@ void zt_recvmmsg_exit(zt_pod *pod, zt_task *task, zt_call *call)
         show_senders(pod, task, call->asked[1] + (uint64_t)i * sizeof(struct mmsghdr));
 }
 
-/* sendmsg(fd, message, flags). A sender may name itself: the kernel wants to see its own number. What
- * is too large for the scratch slot stays as it is, and the kernel refuses it. */
+/* Have those who are named in control data named by the kernel's own numbers: 0, or -EPERM for one whom the pod
+ * does not know. What is malformed stays as it is, and the kernel refuses it. */
+static int64_t name_really(zt_pod *pod, char *control, uint64_t size, bool *ret_changed)
+{
+    *ret_changed = false;
+    for (uint64_t at = 0; size - at >= sizeof(struct cmsghdr);) {
+        struct cmsghdr *head = (struct cmsghdr *)(control + at);
+        int32_t *named = (int32_t *)CMSG_DATA(head);
+        if (head->cmsg_len < sizeof *head || head->cmsg_len > size - at)
+            break;
+        if (head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_CREDENTIALS &&
+            head->cmsg_len == CMSG_LEN(sizeof(struct ucred))) {
+            *named = zt_pod_real(pod, *named).n;
+            if (!*named)
+                return -EPERM;
+            *ret_changed = true;
+        }
+        const uint64_t step = CMSG_ALIGN(head->cmsg_len);
+        at = step > size - at ? size : at + step;
+    }
+    return 0;
+}
+
+/* The same of a message's control data, read to `ret`. What is too large for that stays as it is, too. */
+static int64_t read_control(zt_pod *pod, const zt_task *task, const struct msghdr *message, char *ret, uint64_t room,
+                            bool *ret_changed)
+{
+    const uint64_t size = message->msg_controllen;
+    *ret_changed = false;
+    if (!size || size > room || !zt_hook_read(task, (uint64_t)message->msg_control, ret, size))
+        return 0;
+    return name_really(pod, ret, size, ret_changed);
+}
+
+/* sendmsg(fd, message, flags). A sender may name itself: the kernel wants to see its own number. */
 zt_verdict zt_sendmsg_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
     struct {
         struct msghdr message;
         char control[ZT_STUB_SCRATCH_SLOT - sizeof(struct msghdr)];
     } issued = {0};
-    bool changed = false;
+    bool changed;
     if (!zt_hook_read(task, call->asked[1], &issued.message, sizeof issued.message))
         return ZT_GO;
-    const uint64_t size = issued.message.msg_controllen;
-    if (!size || size > sizeof issued.control ||
-        !zt_hook_read(task, (uint64_t)issued.message.msg_control, issued.control, size))
-        return ZT_GO;
-    for (uint64_t at = 0; size - at >= sizeof(struct cmsghdr);) {
-        struct cmsghdr *head = (struct cmsghdr *)(issued.control + at);
-        int32_t *named = (int32_t *)CMSG_DATA(head);
-        if (head->cmsg_len < sizeof *head || head->cmsg_len > size - at)
-            return ZT_GO;
-        if (head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_CREDENTIALS &&
-            head->cmsg_len == CMSG_LEN(sizeof(struct ucred))) {
-            *named = zt_pod_real(pod, *named).n;
-            if (!*named)
-                return zt_hook_answer(call, -EPERM);
-            changed = true;
-        }
-        const uint64_t step = CMSG_ALIGN(head->cmsg_len);
-        at = step > size - at ? size : at + step;
-    }
+    const int64_t error = read_control(pod, task, &issued.message, issued.control, sizeof issued.control, &changed);
+    if (error)
+        return zt_hook_answer(call, error);
     if (!changed)
         return ZT_GO;
     call->issued[1] = zt_task_scratch(task);
     issued.message.msg_control = (void *)(call->issued[1] + offsetof(typeof(issued), control));
     return zt_hook_write(task, call->issued[1], &issued, sizeof issued) ? ZT_GO : zt_hook_answer(call, -EFAULT);
+}
+
+enum { AT_ONCE = 2, CONTROL = ZT_STUB_SCRATCH_SLOT - AT_ONCE * sizeof(struct mmsghdr) };
+
+/* Of sendmmsg: messages from the first on, of which one names its sender. */
+typedef struct {
+    struct mmsghdr message[AT_ONCE];
+    char control[CONTROL];
+} zt_named;
+_Static_assert(sizeof(zt_named) <= ZT_STUB_SCRATCH_SLOT, "they fit into a scratch slot");
+
+/* sendmmsg(fd, messages, count, flags), which may send fewer than it was asked to: those before the first one that
+ * names its sender; or that one, and the next if there is room for it. */
+zt_verdict zt_sendmmsg_enter(zt_pod *pod, zt_task *task, zt_call *call)
+{
+    enum { MOST = 1024 /* UIO_MAXIOV */ };
+    const uint32_t count = (uint32_t)call->asked[2] < MOST ? (uint32_t)call->asked[2] : MOST;
+    const uint64_t slot = zt_task_scratch(task);
+    zt_named named = {0};
+    uint32_t at = 0, kept = 0, used = 0;
+    for (; at < count && kept < AT_ONCE; at++) {
+        struct mmsghdr *message = &named.message[kept];
+        bool changed;
+        if (!zt_hook_read(task, call->asked[1] + at * sizeof *message, message, sizeof *message))
+            break;
+        const int64_t error =
+            read_control(pod, task, &message->msg_hdr, named.control + used, CONTROL - used, &changed);
+        if (error && !at)
+            return zt_hook_answer(call, error);
+        if (error || (changed && at && !kept))
+            break; /* the others first: it is the first one of the next call */
+        if (changed) {
+            message->msg_hdr.msg_control = (void *)(slot + offsetof(zt_named, control) + used);
+            used += (uint32_t)CMSG_ALIGN(message->msg_hdr.msg_controllen);
+        }
+        kept += changed || kept;
+    }
+    if (kept || at)
+        call->issued[2] = kept ? kept : at;
+    if (!kept)
+        return ZT_GO;
+    call->issued[1] = slot;
+    return zt_hook_write(task, slot, &named, sizeof named) ? ZT_GO : zt_hook_answer(call, -EFAULT);
+}
+
+void zt_sendmmsg_exit(zt_pod *, zt_task *task, zt_call *call)
+{
+    const uint64_t of = offsetof(struct mmsghdr, msg_len), size = sizeof(struct mmsghdr);
+    uint32_t length;
+    for (uint64_t at = 0; call->issued[1] != call->asked[1] && (int64_t)at < call->answer; at++)
+        if (zt_hook_read(task, call->issued[1] + at * size + of, &length, sizeof length))
+            zt_hook_write(task, call->asked[1] + at * size + of, &length, sizeof length);
 }
 
 void zt_getsockopt_exit(zt_pod *pod, zt_task *task, zt_call *call)

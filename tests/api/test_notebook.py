@@ -21,6 +21,12 @@ from harness.world import ROOT
 PATIENCE_S = 60
 
 
+@pytest.fixture(autouse=True, scope="module")
+def loop() -> None:
+    """What all clients of a thread wait with is there before the first test: it keeps three files."""
+    pytest.importorskip("jupyter_core.utils").ensure_event_loop()
+
+
 @pytest.fixture(params=["ipc", "tcp"])
 def client(request: pytest.FixtureRequest, home: Path) -> Iterator:
     """Of a kernel in pod nb."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 
 import pytest
 
-from bench.guests.image import MINIMAL, SERVER, command_line
+from bench.guests.image import MICRO, MINIMAL, SERVER, Image, command_line, programs_in_ram
 from bench.guests.line import Line, connected
 from bench.system import LateError, RefusedError
 from bench.tools import BUILT
@@ -43,6 +45,14 @@ def test_what_a_command_writes_comes_back(line: Line):
         line.run("echo no; exit 3", 60.0)
 
 
+def test_a_guest_that_is_still_at_work_is_asked_nothing(line: Line):
+    """What it said then would be taken for the answer to what is asked now."""
+    with pytest.raises(LateError):
+        line.run("true", 0.0)
+    with pytest.raises(RefusedError, match="still at what it was asked before"):
+        line.run("true", 60.0)
+
+
 def test_a_guest_that_says_nothing_is_late_and_one_that_ends_is_gone(line: Line):
     with pytest.raises(LateError, match="in 0 s"):
         line.until("never", 0.01)
@@ -51,9 +61,39 @@ def test_a_guest_that_says_nothing_is_late_and_one_that_ends_is_gone(line: Line)
         line.until("never", 60.0)
 
 
+def test_a_line_is_waited_for_until_somebody_listens(place):
+    """It has its name before that."""
+    with socket.socket(socket.AF_UNIX) as there:
+        there.bind(str(place / "line"))
+        with pytest.raises(LateError, match="refused"):
+            connected(place / "line", 0.0)
+        timer = threading.Timer(0.05, there.listen)
+        timer.start()
+        with connected(place / "line", 60.0):
+            pass
+        timer.join(60.0)
+
+
 def test_a_line_that_never_comes_is_late(place):
     with pytest.raises(LateError, match="No such file"):
         connected(place / "no", 0.0)
+
+
+def test_programs_come_after_what_is_in_a_ram_disk(place):
+    if not shutil.which("cpio"):
+        pytest.skip("cpio is not installed")
+
+    class Made(Image):
+        ramdisk = place / "made"
+
+    Made.ramdisk.write_bytes(b"made")
+    whole = programs_in_ram(Made("made", (), in_ram=True), place).read_bytes()
+    assert whole.startswith(b"made")
+    names = subprocess.run(
+        ["cpio", "-t", "--quiet"], input=whole[4:], capture_output=True, check=True, timeout=60
+    )
+    assert {"bench/calls", "bench/loads/common.py"} <= {*names.stdout.decode().split()}
+    assert MICRO.place != MINIMAL.place and MICRO.in_ram and not MINIMAL.in_ram
 
 
 def test_programs_are_elsewhere_in_a_guest():

@@ -17,6 +17,7 @@ from bench.compare import changes, told
 from bench.found import asked, experiments, systems
 from bench.page import OURS, page
 from bench.runner import Runner
+from bench.systems.dmtcp import SOURCES, Dmtcp
 from harness.fake_bench import FakeExperiment, FakeSystem
 from harness.world import ROOT
 
@@ -57,6 +58,26 @@ def test_a_missing_system_is_told_with_the_line_that_gets_it():
     text = report.report(runner.results, {"fake": FakeExperiment()}, {}, {})
     assert "- gone: `apt-get install gone`" in text
     assert "gone" not in runner.results.run["versions"]
+
+
+@pytest.mark.parametrize(
+    ("apt", "line"),
+    [
+        ("dmtcp:\n  Candidate: 3.0-1\n", "apt-get install dmtcp"),
+        (
+            "dmtcp:\n  Candidate: (none)\n",
+            f"no package of this distribution, build it from {SOURCES}",
+        ),
+        ("", f"no package of this distribution, build it from {SOURCES}"),
+    ],
+)
+def test_a_line_that_would_not_work_is_not_told(tmp_path: Path, monkeypatch, apt: str, line: str):
+    command = tmp_path / "apt-cache"
+    command.write_text(f"#!/bin/sh\ncat <<'END'\n{apt}END\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    monkeypatch.setattr(Dmtcp, "programs", ("no-such-program",))
+    assert Dmtcp().missing() == line
 
 
 def test_a_system_that_does_not_come_up_is_told():
@@ -201,9 +222,21 @@ def test_the_page_tells_first_where_others_are_ahead():
     assert "| 1 GiB | 0.01 / 0.02 | - / - | - / - |" in rest
     assert "- getppid, zaptrace-fresh: 10 times" in rest
     assert "- rival, refused: no (run_cost, suspend: 1 GiB)" in rest
+    assert "Load average beside the samples: 0.50 to 0.50." in rest
     assert "0 of 1 calls take at most a tenth more than natively" in rest
     del runner.results.samples[2 * 3 :]
     assert "No rival of this run is ahead" in page(runner.results, {}, {})
+
+
+def test_a_table_names_the_runs_that_it_is_of():
+    a, _ = ran(FakeSystem("native", [1]), rounds=1)
+    b, _ = ran(FakeSystem("native", [1]), rounds=1)
+    c, _ = ran(FakeSystem("native", [1]), rounds=1)
+    for one, words in ((a, ["start"]), (b, ["--all"]), (c, ["fake", "--all"])):
+        one.results.run["command"] = ["bench", *words]
+    known = experiments() | {"fake": FakeExperiment()}
+    told = page(samples.joined([a.results, b.results, c.results]), known, {})
+    assert "Made by `bench --all`, `bench fake --all`. Load" in told
 
 
 def test_results_are_compared_and_told_by_the_command(

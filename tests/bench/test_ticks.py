@@ -30,6 +30,16 @@ def test_it_follows_what_is_said(place: Path):
         ticks.next(0)
 
 
+def test_nobody_waits_for_a_load_that_has_ended(place: Path):
+    (place / "out").write_text("ready\n1 0\n")
+    said = ["", "its machine ended: Kernel panic"]
+    ticks = Ticks(place / "out", lambda: said.pop(0))
+    ticks.next()
+    with pytest.raises(RefusedError, match="no number after 1: its machine ended: Kernel panic"):
+        ticks.next()
+    assert not said
+
+
 @pytest.mark.parametrize(
     ("said", "why"),
     [

@@ -228,8 +228,16 @@ def test_conditions_of_each_row(row, data):
 LOOKED = {moved: gen_filter.build_filter(moved=moved, looks=True) for moved in (False, True)}
 
 
+def is_looked(row: table.Row, args: list[int], *, moved: bool) -> bool:
+    if row.is_looked(moved=moved):
+        return True
+    return moved and bool(row.looks_if) and all(holds(each, args) for each in row.looks_if)
+
+
 @given(
-    row=st.sampled_from(table.ROWS),
+    row=st.one_of(
+        st.sampled_from(table.ROWS), st.sampled_from([r for r in table.ROWS if r.looks_if])
+    ),
     ip=st.sampled_from([0x40_0000, STUB_BASE + 64]),
     args=st.lists(ARGUMENT, min_size=6, max_size=6),
     moved=st.booleans(),
@@ -238,7 +246,7 @@ def test_what_is_looked_at_would_have_stopped(row, ip, args, moved):
     """Calls that need neither registers nor their end are told of; all else is as without."""
     data = seccomp_data(row.x86_64, 0xC000003E, ip, args)
     verdict = expected(row.x86_64, ip, args, moved=moved)
-    if verdict == TRACE and row.is_looked(moved=moved):
+    if verdict == TRACE and is_looked(row, args, moved=moved):
         verdict = NOTIFY
     assert run(LOOKED[moved], data)[0] == verdict
 
@@ -250,7 +258,8 @@ def test_what_is_looked_at():
         assert looked >= {"getppid", "semget", "ptrace"}
         assert not looked & {"clone", "vfork", "prctl", "semop", "fcntl", "wait4", "seccomp"}
     fresh, moved = ({r.name for r in table.ROWS if r.is_looked(moved=m)} for m in (False, True))
-    assert fresh - moved >= {"kill", "tgkill", "getsid", "setpriority", "prlimit64"}
+    assert fresh - moved >= {"kill", "tgkill", "setpgid", "setpriority", "prlimit64"}
+    assert {r.name for r in table.ROWS if r.looks_if} == {"kill", "clock_gettime"}
     assert moved <= fresh
     issued = {r.name for r in table.ROWS if r.looks}
     assert issued == {"kill", "getpriority", "setpriority", "ioprio_get", "ioprio_set", "prlimit64"}
@@ -263,7 +272,7 @@ def test_other_architectures_have_no_calls(arch):
             assert run(FILTERS[moved], seccomp_data(nr, arch, 0, [0] * 6))[0] == ENOSYS
 
 
-@pytest.mark.parametrize("flag", ["senders", "addresses"])
+@pytest.mark.parametrize("flag", ["senders", "addresses", "kept"])
 def test_some_have_a_filter_of_their_own(flag):
     """It lets pass all that the other decides, and what the stub does, but for its end."""
     program = getattr(gen_filter, f"build_{flag}_filter")()

@@ -14,6 +14,7 @@ from zaptrace.image import manifest as manifests
 
 KINDS = (
     "fork_tree", "threads", "pipe_contents", "epoll", "unix_in_flight", "unix_backlog", "udp_queue",
+    "unix_unaccepted",
     "pty_type_ahead", "memfd", "shared_anonymous", "posix_timer", "timerfd", "posix_lock", "zombies",
     "file_deleted", "pidfd_gone", "cow_relatives", "inet_options", "signals_pending", "stopped_child",
     "sysv_messages", "sysv_semaphores",

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 from zaptrace.cancel import Cancel
 from zaptrace.errors import Cancelled, HostError, UnsupportedResource, ZaptraceError
 from zaptrace.pod.stdio import Stdio
-from zaptrace.supervisor import kept, starter, supervisor
+from zaptrace.supervisor import kept, starter, stopping, supervisor
 from zaptrace.supervisor.engine import Engine
 
 
@@ -260,6 +260,8 @@ def main() -> None:
     """A supervisor with a fake pod."""
     if usual := os.environ.get("FAKE_USUAL_ROOT"):
         kept.usual_root = lambda: usual
+    if patience := os.environ.get("FAKE_POD_ABANDONED"):
+        stopping._ABANDON_S = float(patience)
     supervisor.main(FakeEngine())
 
 

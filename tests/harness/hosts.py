@@ -7,6 +7,7 @@ for us is held and moved by messages to its supervisor, which take no time to st
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -25,7 +26,7 @@ from harness.runs import Run
 from harness.world import PATIENCE_S, FlavourError, waited
 from zaptrace.errors import Unsettled, ZaptraceError
 from zaptrace.network.keys import Keys
-from zaptrace.supervisor import control
+from zaptrace.supervisor import control, runtime
 
 ENDED = ("it has no process any more", "is not running any more", "there is no pod")
 """How `migrate` says that the program had ended."""
@@ -105,6 +106,13 @@ class Host:
         self._bury_server()
         return False
 
+    def serves(self) -> bool:
+        return self.server is not None and self.server.poll() is None
+
+    def has(self, name: str) -> bool:
+        """Is this pod here?"""
+        return name in runtime.pods(self.home / "run")
+
     def keys(self) -> Keys:
         return Keys(self.home / "config" / "zaptrace")
 
@@ -143,7 +151,9 @@ class Host:
             self.server.kill()
             self.server.wait()
         waited.discard(self.server.pid)
+        world.staying.discard(self.server.pid)
         assert self.server.stdout
+        world.staying_open.discard(self.server.stdout.fileno())
         self.server.stdout.close()
         self.server = None
 
@@ -163,6 +173,36 @@ def two_hosts(place: Path) -> Iterator[tuple[Host, Host]]:
         b.close()
 
 
+class _Pair:
+    """Two hosts that serve as long as this pytest lives; new ones when a server of theirs has ended."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+        self._hosts: tuple[Host, Host] | None = None
+
+    def get(self) -> tuple[Host, Host]:
+        if not self._hosts or not all(host.serves() for host in self._hosts):
+            self.close()
+            world.at_end.callback(self.close)
+            place = world.make_place()
+            self._stack.callback(world.remove, place)
+            self._hosts = self._stack.enter_context(two_hosts(place))
+            for server in (host.server for host in self._hosts):
+                assert server and server.stdout
+                world.staying.add(server.pid)
+                world.staying_open.add(server.stdout.fileno())
+            world.serving.update(str(host.home) for host in self._hosts)
+        return self._hosts
+
+    def close(self) -> None:
+        world.serving.difference_update(str(host.home) for host in self._hosts or ())
+        self._hosts = None
+        self._stack.close()
+
+
+pair = _Pair()
+
+
 @dataclass(frozen=True)
 class _Shown:
     """A pod as its supervisor shows it."""
@@ -176,9 +216,12 @@ class _Shown:
 class MigratingRun(Run):
     """A pod that every cycle moves to the other of two hosts."""
 
+    _numbers = itertools.count(1)
+
     def start(self) -> None:
-        self._stack = contextlib.ExitStack()
-        self.here, self.there = self._stack.enter_context(two_hosts(self.place))
+        self.here, self.there = pair.get()
+        self.name = f"test-{next(self._numbers)}"
+        self._ended = False
         self.status_file = self.place / "status"
         # The program writes to a file that it opened itself: stdio is another test's concern.
         # The outer shell stays, to tell how it ended wherever it ends. It begins when `run` is through.
@@ -196,7 +239,7 @@ class MigratingRun(Run):
         level = env.get("ZT_CPU_LEVEL")
         options = ["--cpu-level", f"x86-64-v{level}"] if level else []
         self.here.run(
-            "run", "-d", "--name", "test", *options,
+            "run", "-d", "--name", self.name, *options,
             "--", "env", "-i", *(f"{k}={v}" for k, v in env.items()),
             "/bin/sh", "-c", script, "sh", *self.argv, cwd=self.cwd,
         )  # fmt: skip
@@ -219,7 +262,7 @@ class MigratingRun(Run):
         return True
 
     def _moved_by_command(self) -> str:
-        done = self.here.run("migrate", "test", self.there.endpoint, check=False)
+        done = self.here.run("migrate", self.name, self.there.endpoint, check=False)
         return f"exit {done.returncode}\n{done.stdout}{done.stderr}" if done.returncode else ""
 
     def _moved_at_once(self) -> str:
@@ -227,7 +270,7 @@ class MigratingRun(Run):
         that cannot be moved as it is runs on for a moment, as it does for a migration that froze it."""
         deadline = time.monotonic() + PATIENCE_S
         try:
-            with control.Client("test", Path(self.here.env["ZAPTRACE_RUNTIME_DIR"])) as client:
+            with self._client() as client:
                 while True:
                     client.call("freeze")
                     try:
@@ -243,18 +286,22 @@ class MigratingRun(Run):
 
     def _look(self) -> snapshot.Snapshot:
         """From outside, as its supervisor does not do our errands."""
-        with control.Client("test", Path(self.here.env["ZAPTRACE_RUNTIME_DIR"])) as client:
+        with self._client() as client:
             client.call("freeze")
             try:
                 return snapshot.take(_Shown(client.call("status", processes=True)["processes"]))
             finally:
                 client.call("thaw")
 
+    def _client(self) -> control.Client:
+        return control.Client(self.name, self.here.home / "run")
+
     def wait(self, timeout: float) -> int | None:
         deadline = time.monotonic() + timeout
         while True:
             with contextlib.suppress(OSError):
                 code = int(self.status_file.read_text())
+                self._ended = True
                 return code << 8 if code < 128 else code - 128  # the shell's way to tell a signal
             if time.monotonic() >= deadline:
                 return None
@@ -263,16 +310,24 @@ class MigratingRun(Run):
     def signal(self, number: int) -> None:
         shell = self.processes()[0]["vpid"]
         program = next(p["vpid"] for p in self.processes() if p["ppid"] == shell)
-        self.here.run("signal", "test", signal.Signals(number).name, "--process", str(program))
+        self.here.run("signal", self.name, signal.Signals(number).name, "--process", str(program))
 
     def processes(self) -> list[dict[str, Any]]:
-        return [process for pod in self.here.pods() for process in pod.get("processes", [])]
+        with self._client() as client:
+            return client.call("status", processes=True)["processes"]
 
     def failed(self, what: str) -> FlavourError:
         return FlavourError(f"{super().failed(what)}\n{self.here.log()}\n{self.there.log()}")
 
     def close(self) -> None:
-        self._stack.close()
+        """The shell around a program that has ended does so next, and the pod with it."""
+        for host in (self.here, self.there):
+            deadline = time.monotonic() + (PATIENCE_S if self._ended else 0)
+            while host.has(self.name):
+                if time.monotonic() > deadline:
+                    host.run("stop", "--kill", self.name, check=False)
+                    break
+                time.sleep(0.01)
 
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\r")

@@ -59,6 +59,17 @@ KNOWN: tuple[Known, ...] = (
         "the segments that TCP has thought of for a connection that was refused are not the next one's",
         ("tcp_failed", "restore"),
     ),
+    Known(
+        r"process \d+ fds \d+ diag peer: was (None, is 'another socket'|'another socket', is None)",
+        "a connection that had to be accepted by us to look at it is accepted: sock_diag shows that",
+        ("unix_unaccepted", "resume"),
+    ),
+    Known(
+        r"process \d+ fds \d+ diag unread by the peer: was (False, is True|True, is False)",
+        "on a connection that was accepted by us something waits, for its client to be told of a reset",
+        ("unix_unaccepted", "resume"),
+        r"process \d+ fds \d+ diag peer: was (None, is 'another socket'|'another socket', is None)",
+    ),
 )
 
 

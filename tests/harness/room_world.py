@@ -41,7 +41,7 @@ from zaptrace.pod.restore import fill
 from zaptrace.resources import fdtable
 from zaptrace.shapes import Seen
 from zaptrace.view.build import CHANNEL, Build, BuildProcess, Stage
-from zaptrace.view.frozen import FrozenFile, FrozenPod
+from zaptrace.view.frozen import FrozenFile, FrozenPod, Kept
 from zaptrace.view.store import Stored, fill_store
 
 VPID = 7
@@ -115,6 +115,7 @@ class World:
         monkeypatch.setattr(procfs, "children", lambda rpid: [])
         self.home = home
         self.stdio: dict[tuple[int, int], str] = {}
+        self.kept, self.keeps = Kept(), False
         self.tty_master: int | None = None
         self.build: Build | None = None
         self.provided: set[int] = set()
@@ -171,6 +172,8 @@ class World:
         self._kept = {file.id: os.dup(file.local) for file in others}
         self._lost = self._tables
         self.pod.close()
+        self.kept.close()
+        self.kept = Kept()
         self._start_tracer(moved=True)
         null = os.open(os.devnull, os.O_RDWR)
         for number in self._held:
@@ -213,8 +216,15 @@ class World:
             os.dup2(stdin, CHANNEL)
             os.close(stdin)
             build.close()
-        for deferred in build.before_thaw:
-            deferred.work()
+        waiting = [*build.before_thaw]
+        try:
+            while waiting:
+                waiting[0].work()
+                del waiting[0]
+        finally:
+            for deferred in waiting:
+                with contextlib.suppress(OSError):
+                    deferred.give_up()
         return build
 
     def round_trip(self, room: ModuleType, **given: Any) -> list[Any]:
@@ -225,6 +235,7 @@ class World:
 
     def close(self) -> None:
         self.pod.close()
+        self.kept.close()
         for fd in (*self._held, *self._kept.values()):
             with contextlib.suppress(OSError):
                 os.close(fd)
@@ -244,7 +255,9 @@ class World:
         self._tracers.append(handle)
 
     def _look(self) -> FrozenPod:
-        return FrozenPod(self.handle, "world", stdio=self.stdio, tty_master=self.tty_master)
+        pod = FrozenPod(self.handle, "world", self.stdio, self.tty_master, self.kept)
+        pod.keeps = self.keeps
+        return pod
 
     def _refresh(self) -> None:
         """Look at it again, as a later freeze would."""

@@ -1,5 +1,7 @@
 """The supervisor of one test pod: reads a command per line, answers a line of JSON to each.
 
+It is forked by nursery.py, which has loaded all of this.
+
     {"verb": "launch", "argv": [...], ...}     ->  {"ok": ...}  or  {"error": traceback}
 
 It uses the Python API in its own process, as an embedding program would. SIGUSR1 prints where every
@@ -29,9 +31,13 @@ from harness import snapshot
 from harness.sabotage import KINDS
 from zaptrace.cancel import Cancel
 from zaptrace.errors import ZaptraceError
+from zaptrace.image.image import Image
+from zaptrace.image.sink import DirectorySink
 from zaptrace.linux.native import lib
 from zaptrace.linux.tracee import Thread, tasks
+from zaptrace.pod.checkpoint import checkpoint
 from zaptrace.pod.pod import Pod, Stdio
+from zaptrace.pod.restore import restore
 
 ENDED = "it has no process any more"
 """How a checkpoint says that the program had ended."""
@@ -47,21 +53,9 @@ class Runner:
         self.seen: snapshot.Snapshot | None = None
 
     def do_launch(
-        self,
-        argv: list[str],
-        env: dict[str, str],
-        cwd: str,
-        out: str,
-        place: str,
-        carries: bool = True,
+        self, argv: list[str], env: dict[str, str], cwd: str, out: str, place: str
     ) -> int:
-        """Where it `carries`, what that takes is loaded first: on a busy host that may take longer than
-        the program lives."""
         self.place = Path(place)
-        if carries:
-            import zaptrace.image.image
-            import zaptrace.image.sink
-            import zaptrace.pod.checkpoint  # noqa: F401
         null = os.open("/dev/null", os.O_RDONLY)
         output = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         stdio = Stdio(null, output, output, tty=False)
@@ -83,9 +77,6 @@ class Runner:
 
         None when it had ended by then. Any other error is one, whatever the program did since.
         """
-        from zaptrace.image.image import Image
-        from zaptrace.image.sink import DirectorySink
-        from zaptrace.pod.checkpoint import checkpoint
 
         assert self.pod
         self.count += 1
@@ -143,8 +134,6 @@ class Runner:
 
     def do_restore(self, compare: bool) -> dict[str, Any]:
         """The image is removed at once: a restored pod does not lean on it."""
-        from zaptrace.image.image import Image
-        from zaptrace.pod.restore import restore
 
         assert self.image
         null = os.open("/dev/null", os.O_RDWR)
@@ -177,8 +166,6 @@ class Runner:
 
     def do_sabotaged_checkpoint(self, kind: str, at: int) -> dict[str, Any]:
         """A rehearsed checkpoint in which one call of ours fails; what came of it."""
-        from zaptrace.image.sink import DirectorySink
-        from zaptrace.pod.checkpoint import checkpoint
 
         pod = self.pod
         assert pod
@@ -196,8 +183,6 @@ class Runner:
 
     def do_sabotaged_restore(self, kind: str, at: int) -> dict[str, Any]:
         """A restore, held and then discarded, in which one call of ours fails."""
-        from zaptrace.image.image import Image
-        from zaptrace.pod.restore import restore
 
         null = os.open("/dev/null", os.O_RDWR)
 
@@ -292,7 +277,3 @@ def main() -> None:
             answer = {"error": traceback.format_exc()}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
-
-
-if __name__ == "__main__":
-    main()

@@ -8,17 +8,15 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import known_differences
+from harness import born, known_differences
 from harness.world import (
     PATIENCE_S,
-    TESTS,
     FlavourError,
     descendants,
     told,
@@ -203,18 +201,9 @@ class PodRun(Run):
     """In a pod whose supervisor is a runner.py that does as it is told, line by line."""
 
     def start(self) -> None:
-        log = open(self.place / "runner.log", "ab")  # noqa: SIM115 - the runner's from here on
         env = {**os.environ, "ZAPTRACE_RUNTIME_DIR": str(self.place / "run")}
-        self.runner = self._start_runner(
-            [sys.executable, str(TESTS / "harness" / "runner.py")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            env=env,
-            text=True,
-        )
-        log.close()
-        waited.add(self.runner.pid)
+        with open(self.place / "runner.log", "ab") as log:
+            self.runner = self._nursery().fork(log, env)
         self.ask(
             "launch",
             argv=self.argv,
@@ -222,15 +211,14 @@ class PodRun(Run):
             cwd=str(self.cwd),
             out=str(self.out),
             place=str(self.place),
-            carries=self.flavour not in ("pod", "frozen"),
         )
 
-    def _start_runner(self, command: list[str], **options: Any) -> subprocess.Popen[str]:
-        return subprocess.Popen(command, **options)
+    def _nursery(self) -> born.Nursery:
+        """Where its runner is forked."""
+        return born.nursery()
 
     def ask(self, verb: str, patience: float = PATIENCE_S, **args: Any) -> Any:
         """Have the runner do something; its answer, or a FlavourError with its traceback."""
-        assert self.runner.stdin and self.runner.stdout
         try:
             self.runner.stdin.write(json.dumps({"verb": verb, **args}) + "\n")
             self.runner.stdin.flush()
@@ -328,10 +316,7 @@ class PodRun(Run):
                 self.ask("close", patience=20)
         self.runner.kill()
         self.runner.wait()
-        for stream in (self.runner.stdin, self.runner.stdout):
-            with contextlib.suppress(OSError):
-                stream and stream.close()
-        waited.discard(self.runner.pid)
+        self.runner.close()
 
     def _runner_gone(self, verb: str) -> FlavourError:
         code = self.runner.wait(10)
@@ -345,9 +330,8 @@ class PodRun(Run):
 
     def _stacks(self) -> str:
         """Where the runner hangs: faulthandler answers SIGUSR1 into its log."""
-        with contextlib.suppress(ProcessLookupError):
-            self.runner.send_signal(signal.SIGUSR1)
-            time.sleep(0.5)
+        self.runner.send_signal(signal.SIGUSR1)
+        time.sleep(0.5)
         threads = [
             f"{p}: {Path(f'/proc/{p}/stat').read_text().split(') ')[1][0]} "
             f"{Path(f'/proc/{p}/wchan').read_text()}"

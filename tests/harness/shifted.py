@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import Any
 
+from harness import born
 from harness.runs import PodRun
 from harness.strangers import MAX_OCCUPIED, not_shifted, strangers
 
@@ -16,11 +16,8 @@ class ShiftedRun(PodRun):
         self.strangers = strangers()
         super().start()
 
-    def _start_runner(self, command: list[str], **options: Any) -> subprocess.Popen[str]:
-        fds = self.strangers.descriptors()
-        started = super()._start_runner(self.strangers.command(command), pass_fds=fds, **options)
-        self.strangers.started()
-        return started
+    def _nursery(self) -> born.Nursery:
+        return self.strangers.nursery()
 
     def _stopped(self, facts: dict[str, Any]) -> None:
         """What its threads were called, by the host and by themselves, is to be others'."""

@@ -15,16 +15,14 @@ and the flavour fails when they are not. ZAPTRACE_TEST_STRANGERS chooses a way.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
-import select
 import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from harness.world import TESTS, FlavourError, compiled, environment, waited
+from harness import born
+from harness.world import TESTS, compiled, environment, waited
 
 MAX_OCCUPIED = 256
 SMALL_PID_MAX = 1 << 17
@@ -46,16 +44,9 @@ class Strangers:
 
     way: str
 
-    def command(self, argv: Sequence[str]) -> list[str]:
-        """How the supervisor is started."""
-        return list(argv)
-
-    def descriptors(self) -> Sequence[int]:
-        """What the supervisor's command inherits."""
-        return ()
-
-    def started(self) -> None:
-        """The supervisor has been started."""
+    def nursery(self) -> born.Nursery:
+        """Where the supervisor is forked."""
+        return born.nursery()
 
     def occupy(self, ids: Sequence[int]) -> str:
         raise NotImplementedError
@@ -94,46 +85,18 @@ class GoingRound(Strangers):
 
 
 class InNamespace(Strangers):
-    """The namespace's first process (namespace_init.py) does as we write into a pipe."""
+    """The namespace's first process is a nursery, and gives the numbers to others as we ask it to."""
 
     way = "namespace"
 
-    def __init__(self) -> None:
-        theirs_in, self._asks = os.pipe()
-        self._answers, theirs_out = os.pipe()
-        self._theirs = [theirs_in, theirs_out]
-
-    def command(self, argv: Sequence[str]) -> list[str]:
-        init = [sys.executable, str(TESTS / "harness" / "namespace_init.py")]
-        return [*_APART, *init, *map(str, self._theirs), *_ORDINARY, *argv]
-
-    def descriptors(self) -> Sequence[int]:
-        return self._theirs
-
-    def started(self) -> None:
-        for fd in self._theirs:
-            os.close(fd)
-        self._theirs = []
+    def nursery(self) -> born.Nursery:
+        return born.nursery("namespace", *(("root",) if _AS_ROOT else ()), around=_APART)
 
     def occupy(self, ids: Sequence[int]) -> str:
-        return self._ask("occupy " + " ".join(map(str, ids)))
+        return self.nursery().occupy(ids)
 
     def free(self) -> None:
-        """They hold on to their numbers until others are asked for, or the namespace ends."""
-
-    def _ask(self, line: str) -> str:
-        os.write(self._asks, line.encode() + b"\n")
-        readable, _, _ = select.select([self._answers], [], [], PATIENCE_S)
-        said = os.read(self._answers, 4096).decode().strip() if readable else ""
-        if not said:
-            raise FlavourError(f"the first process of the pid namespace did not answer to {line!r}")
-        return said
-
-    def close(self) -> None:
-        self.started()
-        for fd in (self._asks, self._answers):
-            with contextlib.suppress(OSError):
-                os.close(fd)
+        """They hold on to their numbers until others are asked for, or the supervisor ends."""
 
 
 class Elsewhere(Strangers):

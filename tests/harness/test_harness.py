@@ -74,6 +74,24 @@ def test_leaks_are_found(place: Path):
     assert "sleep 55" in said
 
 
+def test_files_that_stay_open_are_found(place: Path):
+    """Of what only a cycle holds nothing stays."""
+    said = in_pytest(
+        place,
+        """
+        import os
+        def test_good():
+            a, b = open(os.devnull), []
+            b.append((a, b))
+        def test_bad():
+            os.open(os.devnull, os.O_RDONLY)
+        """,
+    )
+    assert "2 passed, 1 error" in said
+    assert "'/dev/null'" in said.partition("left open by this test: ")[2]
+    assert "ERROR" in said and "::test_bad" in said
+
+
 @pytest.mark.parametrize("elsewhere", [True, False])
 def test_what_a_failure_leaves_is_where_it_says(place: Path, elsewhere: bool):
     kept = place / "kept"

@@ -1,4 +1,4 @@
-"""How many notes of sockets a pod has, once its program is ready: tidied.py PROGRAM PLACE."""
+"""How many notes of a room a pod has, once its program is ready: tidied.py PROGRAM PLACE ROOM."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zaptrace.pod.pod import Pod
 from zaptrace.pod.stdio import Stdio
 
 
-def main(program: str, place: str) -> None:
+def main(program: str, place: str, room: str) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     said = Path(place) / "said"
     out = os.open(said, os.O_WRONLY | os.O_CREAT, 0o600)
@@ -28,9 +28,9 @@ def main(program: str, place: str) -> None:
         assert time.monotonic() < deadline
         assert pod.wait(0.01) is None, said.read_text()
     pod.freeze()
-    print(pod.call(lambda: len(pod.frozen_view().store("unix_socket"))))
+    print(pod.call(lambda: len(pod.frozen_view().store(room))))
     pod.close()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(*sys.argv[1:])

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from zaptrace.linux import native
+from zaptrace.linux import cpu, native
 from zaptrace.linux.native import NativeError
 from zaptrace.linux.procfs import status
 from zaptrace.resources.common import huge
@@ -73,6 +73,28 @@ def children() -> list[int]:
 
 waited: set[int] = set()
 """Children that a Popen of ours waits for; `reap` leaves them alone."""
+staying: set[int] = set()
+"""Those among them that live as long as pytest does, whichever test it was that they began with."""
+serving: set[str] = set()
+"""Homes of host servers among these: each has a supervisor waiting for the next pod."""
+staying_open: set[int] = set()
+"""Descriptors that belong to any of these."""
+at_end = contextlib.ExitStack()
+"""What closes them, and whatever else lives that long."""
+
+
+def left_since(before: set[int]) -> set[int]:
+    """Children that were not there before, and that nobody wants to stay."""
+    return {pid for pid in set(children()) - before - staying if not _waits_for_a_pod(pid)}
+
+
+def _waits_for_a_pod(pid: int) -> bool:
+    try:
+        argv, env = (Path(f"/proc/{pid}/{what}").read_bytes() for what in ("cmdline", "environ"))
+    except OSError:
+        return False
+    home = next((e[5:].decode() for e in env.split(b"\0") if e.startswith(b"HOME=")), "")
+    return home in serving and b"waiting" in argv
 
 
 def reap() -> None:
@@ -97,6 +119,19 @@ def describe(pid: int) -> str:
     except (OSError, UnicodeDecodeError):
         return f"  {pid}, gone by now"
     return f"  {pid} {argv} {state}"
+
+
+def descriptors() -> set[int]:
+    """Those of this process; not that by which they are listed, which is gone then."""
+    return {int(fd) for fd in os.listdir("/proc/self/fd") if describe_descriptor(int(fd))}
+
+
+def describe_descriptor(fd: int) -> str:
+    """Empty where it is not open any more."""
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")
+    except OSError:
+        return ""
 
 
 def descendants(pid: int) -> list[int]:
@@ -166,6 +201,15 @@ def require_huge_pages() -> None:
             f"the host has {free} free huge pages of 2 MiB (vm.nr_hugepages), and this test wants "
             f"{_ENOUGH_HUGE_PAGES}"
         )
+
+
+_TILE_DATA = 18
+
+
+def require_tiles() -> None:
+    """Skip what takes Intel AMX where the processor has none, or the kernel does not know it."""
+    if _TILE_DATA not in cpu.layout().where:
+        pytest.skip("the processor has no tiles (Intel AMX)")
 
 
 def require_pidfd_getfd() -> None:

@@ -60,7 +60,9 @@ class Stub:
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> Stub:
     stub = Stub()
-    known = {name: getattr(lib, name) for name in ("ZT_ROW_MUST", "ZT_ERR_PROGRAM")}
+    known = {
+        name: getattr(lib, name) for name in ("ZT_ROW_MUST", "ZT_ROW_XRSTOR", "ZT_ERR_PROGRAM")
+    }
     fake = SimpleNamespace(
         **known,
         zt_stub_capacity=lambda: CAPACITY,

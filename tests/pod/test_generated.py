@@ -28,6 +28,10 @@ CARRIED = (
     "fork 5 5 0; end 0 0",
     "listen 4 5 0 3",
     "map 6 5 0 639 123 5",
+    "map 6 6 27 179 102 1; seal 2 6 7",
+    "fork 6 4 1; pipe 0 5 2292 0 2",
+    "fork 7 6 2; end 2 44",
+    "fork 7 7 4; pty 1 1; fork 4 5 5; end 2 67; fcntl 2 28 155; pipe 4 4 1247 4 0",
     "map 7 4 39 331 158 5; policy 20 3 7 4",
     "fork 0 0 0; end 0 205; lock 14 0 0 7; seal 7 3 2; advise 15 1 5 1",
 )

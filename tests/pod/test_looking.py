@@ -37,10 +37,13 @@ CALLS = r"""
 #include <sys/resource.h>
 #include <sys/sem.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <sys/time.h>
+#include <sys/times.h>
+#include <time.h>
 #include <unistd.h>
 
-static pid_t self;
+static pid_t self, group, session;
 static volatile int rounds, ticks;
 static void on_tick(int s) { (void)s; ticks++; }
 static void want(long got, long wanted, const char *what)
@@ -52,14 +55,57 @@ static void want(long got, long wanted, const char *what)
 	_exit(1);
 }
 
+static int64_t now(clockid_t clock)
+{
+	struct timespec t;
+	want(syscall(SYS_clock_gettime, clock, &t), 0, "clock_gettime");
+	return t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Clocks as the C library's vDSO tells them, and what is told of them beside that. */
+static void clocks(void)
+{
+	struct timespec before, after;
+	struct sysinfo host;
+	struct tms used;
+	struct rlimit limit;
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	const int64_t at = now(CLOCK_MONOTONIC), boot = now(CLOCK_BOOTTIME);
+	const int64_t raw = now(CLOCK_MONOTONIC_RAW), second = boot / 1000000000;
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	want(at >= before.tv_sec * 1000000000 + before.tv_nsec, 1, "the moment before");
+	want(at <= after.tv_sec * 1000000000 + after.tv_nsec, 1, "the moment after");
+	want(now(CLOCK_BOOTTIME) >= boot && now(CLOCK_MONOTONIC_RAW) >= raw, 1, "other clocks");
+	want(now(CLOCK_PROCESS_CPUTIME_ID) > 0, 1, "CPU time");
+	want(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, -8L), -1, "nowhere");
+	want(errno, EFAULT, "its errno");
+	want(syscall(SYS_clock_gettime, CLOCK_BOOTTIME, clocks), -1, "into text");
+	want(errno, EFAULT, "its errno");
+	want(sysinfo(&host), 0, "sysinfo");
+	want(host.uptime >= second - 2 && host.uptime <= second + 60, 1, "uptime");
+	want(host.totalram > 0 && host.procs > 0, 1, "the host");
+	want(getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur > 0, 1, "getrlimit");
+	const clock_t ticks = times(&used);
+	want(times(NULL) >= ticks, 1, "times");
+	want(used.tms_utime > 0 && !used.tms_cutime && !used.tms_cstime, 1, "user time");
+}
+
 static void *calls(void *unused)
 {
 	for (;;) {
+		clocks();
 		want(getppid(), 1, "getppid");
 		want(kill(self, 0), 0, "kill");
 		want(kill(2, 0), -1, "kill of nobody");
 		want(errno, ESRCH, "its errno");
-		want(getsid(self), getsid(0), "getsid");
+		want(getsid(self), session, "getsid");
+		want(getsid(0), session, "its own");
+		want(getsid(2), -1, "getsid of nobody");
+		want(errno, ESRCH, "its errno");
+		want(getpgid(self), group, "getpgid");
+		want(getpgid(-1), -1, "getpgid below 0");
+		want(errno, ESRCH, "its errno");
+		want(getpgrp(), group, "getpgrp");
 		want(syscall(SYS_tgkill, self, self, 0), 0, "tgkill");
 		want(setpriority(PRIO_PROCESS, (id_t)self, getpriority(PRIO_PROCESS, 0)), 0, "setpriority");
 		want(ptrace(PTRACE_TRACEME, 0, 0, 0), -1, "ptrace");
@@ -77,7 +123,10 @@ int main(void)
 	pthread_t thread;
 	struct itimerval often = {{0, 700}, {0, 700}};
 	struct sigaction action = {.sa_handler = on_tick}; /* no SA_RESTART */
-	self = getpid();
+	self = getpid(), group = getpgrp(), session = getsid(0);
+	for (struct tms used = {0}; !used.tms_utime; times(&used))
+		for (volatile int i = 0; i < 1000000; i++)
+			;
 	sigaction(SIGALRM, &action, NULL);
 	setitimer(ITIMER_REAL, &often, NULL);
 	for (int i = 0; i < 2; i++)
@@ -101,6 +150,18 @@ LOOKED = (
     "ptrace",
     "semget",
 )
+LOOKED_MOVED = (
+    "getppid",
+    "kill",
+    "getsid",
+    "getpgid",
+    "getpgrp",
+    "sysinfo",
+    "times",
+    "ptrace",
+    "semget",
+)
+"""In a pod with other numbers than the kernel's, and of `clock_gettime` all but CPU time."""
 
 
 @pytest.fixture
@@ -179,8 +240,17 @@ def test_answers_are_the_same(
         pod.freeze()
         pod.thaw()
         gets_on(out)
-        _, looked = stopped_and_looked(pod.call(counts, pod))
-        assert bool(looked) == (way == "look" and looks())  # getppid and what is refused, here too
+        told = pod.call(counts, pod)
+        _, looked = stopped_and_looked(told)
+        assert bool(looked) == (way == "look" and looks())
+        calls_of = {call.name: call for call in told.calls}
+        assert "prlimit64" not in calls_of  # of itself it may know all but its CPU time
+        if looked:
+            clocks, cpu_time = calls_of["clock_gettime"], calls_of["clock_gettime"].left
+            assert clocks.answered > 1000 and cpu_time > 100
+            assert clocks.entered == clocks.answered + cpu_time
+            of_moved = [calls_of[name].answered for name in LOOKED_MOVED]
+            assert all(of_moved) and looked == sum(of_moved) + clocks.answered
     finally:
         pod.kill()
         pod.close()

@@ -20,6 +20,8 @@ class SlowPod:
         self.settles_s = settles_s
         self.now = self.ran = 0.0
         self.frozen = False
+        self.keeps: list[tuple[float, bool]] = []
+        """When it was looked at, and whether what waits might be accepted then."""
 
     def monotonic(self) -> float:
         return self.now
@@ -35,7 +37,8 @@ class SlowPod:
     def thaw(self) -> None:
         self.frozen = False
 
-    def call(self, *_work: object) -> dict[str, Any]:
+    def call(self, *work: object) -> dict[str, Any]:
+        self.keeps.append((self.ran, work[-1] is True))
         self.now += LOOK_S
         if self.ran < self.settles_s:
             raise Unsettled("cannot checkpoint it: there is something for a moment")
@@ -67,3 +70,15 @@ def test_one_that_was_frozen_does_not_run_for_it(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(Unsettled):
         looked_at(pod, monkeypatch, patient=False)
     assert pod.ran == 0
+
+
+def test_what_waits_to_be_accepted_is_left_to_the_program_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    pod = SlowPod(settles_s=2 * LOOK_S)
+    looked_at(pod, monkeypatch)
+    assert len(pod.keeps) > 1
+    assert all(keeps == (ran >= checkpoint.KEEPS_AFTER_S) for ran, keeps in pod.keeps)
+    frozen = SlowPod(settles_s=0)
+    looked_at(frozen, monkeypatch, patient=False)
+    assert frozen.keeps == [(0.0, True)]

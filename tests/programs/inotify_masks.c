@@ -1,5 +1,6 @@
-/* Watches with every flag, of files that were renamed, removed and linked since; and nothing that
- * nobody did is told: not even to those who watch all that happens to files that are open. */
+/* Watches with every flag, of files that were renamed, removed and linked since, and of such as lie below a
+ * directory that was; and nothing that nobody did is told: not even to those who watch all that happens to
+ * files that are open. */
 #include "zt_inotify.h"
 
 static struct zt_events events;
@@ -41,6 +42,13 @@ int main(void)
 	int opened = watch(by_number, IN_ALL_EVENTS);
 	zt_put("here", "text");
 	int here = watch("here", IN_OPEN);
+	zt_must(mkdir("above", 0700));
+	zt_must(mkdir("above/deep", 0700));
+	zt_must(mkdir("above/deep/most", 0700));
+	int deep = watch("above/deep", IN_DELETE_SELF | IN_CREATE);
+	int most = watch("above/deep/most", IN_CREATE);
+	zt_must(rename("above", "over"));
+	zt_must(mkdir("above", 0700)); /* another one has its name */
 	zt_must(rename("d/log", "d/log.1"));
 	zt_must(unlink("f/unlinked"));
 	zt_event(&events, d, IN_MOVED_FROM, "log");
@@ -89,8 +97,12 @@ int main(void)
 	zt_event(&events, d, IN_CLOSE_NOWRITE | IN_ISDIR, "");
 	zt_no_event(&events);
 	zt_same(watch("link.1", IN_ATTRIB | IN_DONT_FOLLOW), link);
+	zt_must(mkdir("over/deep/made", 0700));
+	zt_event(&events, deep, IN_CREATE | IN_ISDIR, "made");
+	zt_must(mkdir("over/deep/most/made", 0700));
+	zt_event(&events, most, IN_CREATE | IN_ISDIR, "made");
 	zt_must(inotify_rm_watch(events.fd, here));
 	zt_event(&events, here, IN_IGNORED, "");
-	zt_same(watch("d/file", IN_ATTRIB), here + 1);
+	zt_same(watch("d/file", IN_ATTRIB), most + 1);
 	return zt_pass();
 }

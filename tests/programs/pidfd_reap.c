@@ -24,9 +24,11 @@ static void make_and_reap(int turn)
 	pid_t child = zt_must(fork());
 	if (child == 0)
 		_exit(turn % 100);
-	int pidfd = (int)zt_must(syscall(SYS_pidfd_open, child, 0));
+	/* With O_NONBLOCK (PIDFD_NONBLOCK) waitid does not wait, though it is not told WNOHANG. */
+	bool nonblocking = turn % 4 == 3;
+	int pidfd = (int)zt_must(syscall(SYS_pidfd_open, child, nonblocking ? O_NONBLOCK : 0));
 	await_readable(pidfd);
-	switch (turn % 3) {
+	switch (turn % 4) {
 	case 0:
 		zt_same(waitpid(child, &status, WNOHANG), child);
 		zt_same(WEXITSTATUS(status), turn % 100);
@@ -36,7 +38,8 @@ static void make_and_reap(int turn)
 		zt_same(WEXITSTATUS(status), turn % 100);
 		break;
 	default:
-		zt_same(waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG), 0);
+		zt_same(waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | (nonblocking ? 0 : WNOHANG)),
+			0);
 		zt_same(info.si_pid, child);
 		zt_same(info.si_status, turn % 100);
 	}

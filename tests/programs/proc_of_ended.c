@@ -1,5 +1,10 @@
-/* Files of /proc about a process that has ended stay open, and have nothing to tell. */
+/* Files of /proc about a process, or a thread, that has ended stay open, and have nothing to tell. */
 #include "zt_test.h"
+
+#include <pthread.h>
+
+static pid_t tid;
+static int of_thread, its_status;
 
 static void has_nothing_to_tell(int directory, int status)
 {
@@ -9,8 +14,19 @@ static void has_nothing_to_tell(int directory, int status)
 	zt_same(openat(directory, "status", O_RDONLY), -1);
 }
 
+static void *thread(void *unused)
+{
+	char path[64];
+	tid = gettid();
+	snprintf(path, sizeof path, "/proc/self/task/%d", tid);
+	of_thread = zt_must(open(path, O_RDONLY | O_DIRECTORY));
+	its_status = zt_must(openat(of_thread, "status", O_RDONLY));
+	return unused;
+}
+
 int main(void)
 {
+	pthread_t other;
 	int told[2];
 	char path[64], text[64];
 	zt_must(pipe(told));
@@ -26,10 +42,17 @@ int main(void)
 	zt_must(close(told[1]));
 	zt_join(child);
 	has_nothing_to_tell(directory, status);
+	zt_same(pthread_create(&other, NULL, thread, NULL), 0);
+	zt_same(pthread_join(other, NULL), 0);
+	while (tgkill(getpid(), tid, 0) == 0) /* it can be joined before it has ended */
+		zt_sleep_ns(ZT_MS);
+	has_nothing_to_tell(of_thread, its_status);
 
 	zt_ready();
 
 	has_nothing_to_tell(directory, status);
+	has_nothing_to_tell(of_thread, its_status);
+	zt_must(close(zt_must(openat(of_thread, "../../status", O_RDONLY)))); /* of the process it was of */
 	struct stat st;
 	zt_must(fstat(path_only, &st));
 	zt_check(S_ISDIR(st.st_mode));

@@ -44,8 +44,8 @@ def test_who_blocks_sigsegv_and_asks(place: Path):
         [asking], capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert (native.returncode, native.stdout) == (0, "PASS\n"), native
-    with (place / "out").open("wb") as out:
-        stdio = Stdio(os.open(os.devnull, os.O_RDONLY), out.fileno(), out.fileno(), tty=False)
+    with open(os.devnull) as null, (place / "out").open("wb") as out:
+        stdio = Stdio(null.fileno(), out.fileno(), out.fileno(), tty=False)
         command = [str(asking), "faulting"]
         with Pod.launch(command, name="asks", stdio=stdio, cpu_level=2) as pod:
             assert pod.wait(PATIENCE_S) == 0

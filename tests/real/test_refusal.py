@@ -20,8 +20,10 @@ from harness.world import PATIENCE_S, REAL, FlavourError, environment, python
 
 NAMED = {
     "connection": "no process of the pod holds",
-    "mptcp": "it is of MPTCP",
+    "mptcp": "is a connection of MPTCP",
     "fanotify": "a room that can capture anon_inode:[fanotify]; there is none",
+    "userfaultfd": "a room that can capture anon_inode:[userfaultfd]; there is none",
+    "vsock": "a room that can capture a socket of AF_VSOCK; there is none",
     "landlock": "Landlock sandbox",
     "key": "has keys that the kernel keeps",
     "one_signal": "raises one signal and no more",
@@ -45,9 +47,18 @@ def allowed(what: str) -> bool:
         with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262):
             return True
         return False
+    if what == "vsock":
+        with contextlib.suppress(OSError), socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM):
+            return True
+        return False
     if what == "landlock":
         create_ruleset, version = 444, 1
         return ctypes.CDLL(None).syscall(create_ruleset, None, 0, version) > 0
+    if what == "userfaultfd":
+        fd: int = ctypes.CDLL(None).syscall(323, os.O_CLOEXEC | 1)
+        if fd >= 0:
+            os.close(fd)
+        return fd >= 0
     if what == "key":
         keyctl, get_keyring_id, of_process = 250, 0, -2
         ctypes.set_errno(0)

@@ -13,11 +13,13 @@ from dataclasses import replace
 import pytest
 
 from harness.room_world import World
-from zaptrace.errors import RestoreError, Unsettled, UnsupportedResource
+from zaptrace.errors import BadImage, RestoreError, Unsettled, UnsupportedResource
 from zaptrace.linux.native import lib
 from zaptrace.resources import inet_socket
 from zaptrace.resources.inet_socket import connecting
 from zaptrace.resources.inet_socket.address import Address
+from zaptrace.resources.room import Whole
+from zaptrace.shapes import Seen
 from zaptrace.view.build import Deferred
 
 FAMILIES = [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
@@ -183,6 +185,22 @@ def test_a_reset_that_may_be_another_error(world: World, held) -> None:
     assert world.capture(inet_socket)[0].status == "ended"
 
 
+@pytest.mark.parametrize("option, value", [(29, 1), (64, 1), (37, 1 << 3 | 1 << 4)])
+def test_when_a_datagram_came(world: World, held, option: int, value: int) -> None:
+    """SO_TIMESTAMP, SO_TIMESTAMPNS_NEW, SO_TIMESTAMPING: what is sent again comes at another time."""
+    sock = held(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    sock.setsockopt(socket.SOL_SOCKET, option, value)
+    world.hold(sock.fileno())
+    world.capture(inet_socket)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.sendto(b"now", sock.getsockname())
+        with pytest.raises(Unsettled, match="to tell when each was received"):
+            world.capture(inet_socket)
+    assert sock.recv(99) == b"now"
+    world.capture(inet_socket)
+
+
 def test_a_datagram_that_is_begun(world: World, held) -> None:
     """Nobody can look at what is put together there."""
     sock = held(socket.AF_INET, socket.SOCK_DGRAM)
@@ -225,7 +243,7 @@ def test_a_port_that_is_somebody_elses_until_the_thaw(world: World, held) -> Non
 
 
 def test_connections_whose_turn_nobody_can_tell(world: World, held) -> None:
-    """Which of the listeners of a port has it, the kernel does not say."""
+    """Which of the listeners of a port has it, a program chooses."""
     server, other, client = held(socket.AF_INET), held(socket.AF_INET), held(socket.AF_INET)
     for sock in (server, other):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -234,6 +252,7 @@ def test_connections_whose_turn_nobody_can_tell(world: World, held) -> None:
         sock.setblocking(False)
     client.connect(server.getsockname())
     world.hold(*(sock.fileno() for sock in (server, other, client)))
+    note(world, server, socket.SOL_SOCKET, 51, struct.pack("HBBI", 6, 0, 0, 1))
     with pytest.raises(Unsettled, match="whose turn nobody can tell"):
         world.capture(inet_socket)
     (has_it,) = select.select([server, other], [], [], 0)[0]
@@ -269,23 +288,20 @@ def test_a_port_that_is_somebody_elses(world: World, held, chosen: bool) -> None
 
 
 def test_a_connection_that_another_host_does_not_answer(world: World, held, monkeypatch) -> None:
-    server = held(socket.AF_INET, socket.SOCK_STREAM)
-    server.bind(("127.0.0.1", 0))
-    server.listen(0)
-    waiting, sock = (
-        held(socket.AF_INET, socket.SOCK_STREAM),
-        held(socket.AF_INET, socket.SOCK_STREAM),
-    )
-    waiting.connect(server.getsockname())
+    sock = held(socket.AF_INET, socket.SOCK_STREAM)
     sock.setblocking(False)
-    with pytest.raises(BlockingIOError):
-        sock.connect(server.getsockname())
-    world.hold(sock.fileno())
-    (state,) = world.capture(inet_socket)
-    assert (state.status, state.peer.raw(2)) == ("connecting", server.getsockname())
-    monkeypatch.setattr(connecting, "whom_it_asks", lambda *_: Address("192.0.2.1", 9, 0, 0))
-    with pytest.raises(UnsupportedResource, match="that is being made") as refused:
-        world.capture(inet_socket)
+    with socket.socket() as server, socket.socket() as waiting:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        waiting.connect(server.getsockname())
+        with pytest.raises(BlockingIOError):
+            sock.connect(server.getsockname())
+        world.hold(sock.fileno())
+        (state,) = world.capture(inet_socket)
+        assert (state.status, state.peer.raw(2)) == ("connecting", server.getsockname())
+        monkeypatch.setattr(connecting, "whom_it_asks", lambda *_: Address("192.0.2.1", 9, 0, 0))
+        with pytest.raises(UnsupportedResource, match="that is being made") as refused:
+            world.capture(inet_socket)
     assert "to 192.0.2.1:9" in refused.value.found
 
 
@@ -344,3 +360,20 @@ def test_datagrams_of_nobody_here_are_let_go(world: World, held) -> None:
     assert sock.recvfrom(99) == (b"second", source)
     with pytest.raises(BlockingIOError):
         sock.recv(1, socket.MSG_DONTWAIT)
+
+
+def test_who_waits_at_one_of_several_waits_at_a_listener(world: World, held) -> None:
+    server, other, client = held(socket.AF_INET), held(socket.AF_INET), held(socket.AF_INET)
+    for sock in (server, other):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(server.getsockname() if sock is other else ("127.0.0.1", 0))
+        sock.listen()
+    client.connect(server.getsockname())
+    world.hold(*(sock.fileno() for sock in (server, other, client)))
+    states = world.capture(inet_socket)
+    inet_socket.verify(states, Whole({}, Seen()))
+    (waits,) = [state for state in states if state.turn]
+    assert waits.turn and waits.turn.listener >= 0
+    wrong = replace(waits, turn=replace(waits.turn, listener=waits.file_id))
+    with pytest.raises(BadImage, match="by one that does not listen"):
+        inet_socket.verify([*(s for s in states if s is not waits), wrong], Whole({}, Seen()))

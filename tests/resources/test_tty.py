@@ -12,6 +12,7 @@ import termios
 import pytest
 
 from harness.room_world import World
+from harness.world import describe_descriptor, descriptors
 from zaptrace.errors import RestoreError, UnsupportedResource
 from zaptrace.resources import tty
 from zaptrace.resources.tty.ends import TIOCGEXCL, TIOCGPKT, TIOCGPTLCK, number
@@ -203,7 +204,11 @@ def test_a_session_gets_its_terminal_and_foreground_group(world: World) -> None:
     (state,) = world.capture(tty)
     state = tty.State(**{**vars(state), "session": 7, "foreground": 7})
     world.kill()
+    before = descriptors()
     with pytest.raises(RestoreError, match="ioctl"):  # it is not the terminal of our session
         world.restore(tty, [state])
+    for opened in descriptors() - before:  # by the rows; we are not ended, as a process would be
+        if describe_descriptor(opened).startswith("/dev/pts/"):
+            os.close(opened)
     assert world.build is not None
     assert world.build.terminals == {7: os.ttyname(slave)}

@@ -26,6 +26,7 @@ def test_a_pod_that_goes_on_does_not_wait_for_zstd(
         def __init__(self, *given: object) -> None:
             super().__init__(*given)
             asked.append(self._later)
+            self.abort()
 
     monkeypatch.setattr(sink, "DirectorySink", Sink)
     monkeypatch.setattr("zaptrace.supervisor.suitability.size_of", lambda pod: 0)

@@ -124,7 +124,8 @@ class TestLimit:
     def log(self, tmp_path: Path) -> Iterator[PodLog]:
         log = PodLog(tmp_path / "log", most=100)
         yield log
-        os.close(log.pod_end)
+        for fd in (log.pod_end, log.source, log._file):
+            os.close(fd)
 
     def write(self, log: PodLog, *texts: str) -> None:
         for text in texts:
@@ -170,4 +171,5 @@ def test_the_supervisors_own_log_is_put_aside(tmp_path: Path):
     assert [line.split(" ", 2)[2] for part in lines for line in part] == [
         f"INFO line {number} \\udcff" for number in range(9 - sum(map(len, lines)), 9)
     ]
+    os.close(log._fd)
     assert {p.stat().st_mode & 0o777 for p in tmp_path.iterdir()} == {0o600}

@@ -68,8 +68,8 @@ def test_a_log_that_was_removed_is_begun_again(base: Path) -> None:
     os.write(log.pod_end, b"two\n")
     log.pump()
     assert (base / "a-log").read_bytes() == b"two\n"
-    os.close(log.pod_end)
-    os.close(log.source)
+    for fd in (log.pod_end, log.source, log._file):
+        os.close(fd)
 
 
 @pytest.fixture

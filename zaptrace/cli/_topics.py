@@ -32,6 +32,16 @@ TOPICS = (
         "it, as after a restart of the other side, and most clients connect again.",
     ),
     Topic(
+        "mptcp",
+        "A connection of MPTCP",
+        r"is a connection of MPTCP$",
+        "The kernel makes one between a client and a listener only, while those of TCP are made again from "
+        "both sides at once, as a listener of the pod may have the port; and it lets nobody look at what "
+        "waits on it beyond its beginning (SO_PEEK_OFF).",
+        "Have one side speak TCP: GODEBUG=multipathtcp=0 for programs in Go, no mptcpize. Listening "
+        "sockets of MPTCP are carried, with the connections of clients that know TCP only.",
+    ),
+    Topic(
         "unix-socket",
         "A unix socket to a process outside the pod: D-Bus, X11, ssh-agent, a database, a Jupyter client",
         r"unix socket to a process|sends to a socket outside|whose other end is not in the pod",
@@ -156,7 +166,7 @@ TOPICS = (
     Topic(
         "sockets",
         "Sockets of kinds and with options that cannot be read back: raw, SCTP, eBPF filters",
-        r"internet socket of type|packet socket|filter of eBPF",
+        r"internet socket of type|packet socket|filter of eBPF|socket of AF_|socket of the address family",
         "The kernel does not tell what is in them.",
         "TCP, UDP, ICMP, unix and netlink sockets are carried, with classic filters.",
     ),

@@ -25,6 +25,9 @@ _ROW_SIZE = ffi.sizeof("zt_program_row")
 _SMALL, _MADV_DONTNEED = 3 << 12, 4
 _PIECE = 1 << 18  # of a program that is too large: what the stub touches stays in the process
 
+_XRSTOR = "XRSTOR"
+"""Stands for a call's name in a row that is none."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -78,6 +81,11 @@ class Program:
     def call(self, name: str, *args: Argument, may_fail: bool = False) -> Row:
         """Append a call; the value returned stands for its result."""
         self.rows.append((name, args, may_fail))
+        return Row(len(self.rows) - 1)
+
+    def load_registers(self, area: Data, components: int) -> Row:
+        """Append an XRSTOR of `components` (xstate.py) from `area`, at a multiple of 64; no call."""
+        self.rows.append((_XRSTOR, (area, components & 0xFFFFFFFF, components >> 32), False))
         return Row(len(self.rows) - 1)
 
     def data(self, content: bytes) -> Data:
@@ -193,8 +201,11 @@ class Program:
             return base + places[start] + offset - start
 
         for row, (name, args, may_fail) in zip(rows, self.rows[first:end], strict=True):
-            row.nr = number_of(name)
             flags = 0 if may_fail else lib.ZT_ROW_MUST
+            if name == _XRSTOR:
+                flags |= lib.ZT_ROW_XRSTOR
+            else:
+                row.nr = number_of(name)
             for i, arg in enumerate(args):
                 if isinstance(arg, Row):
                     if arg.index < first:

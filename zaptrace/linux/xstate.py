@@ -86,6 +86,14 @@ def convert(state: bytes, source: Layout, host: Layout) -> bytes:
     return _packed(state, used & _LEGACY, values, host)
 
 
+def beginning(number: int, host: Layout) -> bytes:
+    """What XRSTOR takes to load zeros into a component, as registers that are in use."""
+    at, size = host.where[number]
+    area = bytearray(at + size)
+    struct.pack_into("<Q", area, _HEADER, 1 << number)
+    return bytes(area)
+
+
 def components(state: bytes, source: Layout) -> tuple[int, dict[int, bytes]]:
     """Which are in use, as bits, and the bytes of those above SSE; BadImage when they are not there."""
     if len(state) < LEGACY_SIZE or LEGACY_SIZE < len(state) < _HEADER + _HEADER_SIZE:

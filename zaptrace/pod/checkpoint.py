@@ -38,6 +38,8 @@ Then = Literal["resume", "stop", "hold"]
 
 SETTLES_S = 3.5
 """How long a pod may run until it has nothing that is there for a moment only."""
+KEEPS_AFTER_S = 0.25
+"""After how much of that what waits to be accepted is accepted by us."""
 _FIRST_LOOK_AGAIN_S, _LAST_LOOK_AGAIN_S = 0.002, 0.02
 
 
@@ -140,7 +142,8 @@ def _capture_settled(
         pod.freeze(how.cancel)
         fault("checkpoint.frozen")
         try:
-            return pod.call(_capture_all, pod, counting, how), started
+            keeps = left <= SETTLES_S - KEEPS_AFTER_S
+            return pod.call(_capture_all, pod, counting, how, keeps), started
         except Unsettled:
             if left <= 0:
                 raise
@@ -152,10 +155,11 @@ def _capture_settled(
         look_again = min(2 * look_again, _LAST_LOOK_AGAIN_S)
 
 
-def _capture_all(pod: Pod, counting: Counting, how: _How) -> dict[str, Any]:
+def _capture_all(pod: Pod, counting: Counting, how: _How, keeps: bool) -> dict[str, Any]:
     try:
         with contextlib.closing(pod.frozen_view()) as frozen:
             frozen.outside, frozen.scrollback = how.outside, how.scrollback
+            frozen.keeps = keeps
             manifest = capture(frozen, counting, hush=how.hush)
             pod.before_end = frozen.at_end
             return manifest

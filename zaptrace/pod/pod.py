@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar, TypeVarTuple
 
     from ..view.build import Deferred
-    from ..view.frozen import FrozenPod
+    from ..view.frozen import FrozenPod, Kept
     from .listing import Known, ProcessInfo
 
     T = TypeVar("T")
@@ -80,10 +80,9 @@ class Pod:
         self.tty_master = self.stdio.master
         self._handle: Handle | None = None
         self.before_thaw: list[Deferred] = []
+        self.kept: Kept | None = None
         self._known: list[Known] = []
-        self.before_end: list[
-            Callable[[], None]
-        ] = []  # what a checkpoint wants done if it ends here
+        self.before_end: list[Callable[[], None]] = []  # what a checkpoint wants, if it ends here
         self.failure: ZaptraceError | None = None  # why the tracer had to end the pod, if it had to
         self.told: list[str] = []  # what it had to say to people, oldest first; also in the log
         with refusals_of_the_host(f'cannot make pod "{name}"'):
@@ -159,10 +158,10 @@ class Pod:
         try:
             if populated:
                 fault("tracer.turn")
-            if not self.frozen and lib.zt_pod_wants_senders(self.handle):
-                from .senders import show_senders  # few pods have any
+            if not self.frozen and lib.zt_pod_wants(self.handle):
+                from .asked import stand_still  # few pods ever have to
 
-                show_senders(self.handle)
+                stand_still(self.handle, self.kept)
             err = new_error()
             going = check(lib.zt_loop_run(self.handle, err), err) > 0
         except ZaptraceError as error:
@@ -184,6 +183,8 @@ class Pod:
 
     def _kill_all(self) -> str | None:
         """End every process; what is still there after a long time, if anything is."""
+        if self.kept:
+            self.kept.close()
         err = new_error()
         if not lib.zt_loop_kill(self.handle, err):
             return None
@@ -401,9 +402,10 @@ class Pod:
 
     def frozen_view(self) -> FrozenPod:
         """On the tracer thread, frozen: what capture reads."""
-        from ..view.frozen import FrozenPod  # most pods are never looked at
+        from ..view.frozen import FrozenPod, Kept  # most pods are never looked at
 
-        return FrozenPod(self.handle, self.name, stdio=self.given, tty_master=self.tty_master)
+        self.kept = self.kept or Kept()
+        return FrozenPod(self.handle, self.name, self.given, self.tty_master, self.kept)
 
     def processes(self) -> list[ProcessInfo]:
         """Every process, oldest first. While the tracer is at something that takes long: those that

@@ -7,17 +7,12 @@ they have, when one first asks.
 
 from __future__ import annotations
 
-import struct
-
 from ..errors import ZaptraceError
-from ..linux.native import Handle, check, ffi, lib, new_error
-from ..linux.program import Program
-from ..linux.tracee import tasks
+from ..linux.besides import put_on
+from ..linux.native import Handle, check, lib, new_error
 from ..log import log
 
 _PATIENCE_MS = 2000
-_SET_MODE_FILTER, _TSYNC = 1, 1
-_INSTRUCTION = 8  # struct sock_filter
 
 
 def show_senders(pod: Handle) -> None:
@@ -29,22 +24,7 @@ def show_senders(pod: Handle) -> None:
         lib.zt_pod_show_senders(pod)
         return
     try:
-        _put_on(pod)
+        put_on(pod, kept=False)
         lib.zt_pod_show_senders(pod)
     finally:
         check(lib.zt_loop_thaw(pod, err := new_error()), err)
-
-
-def _put_on(pod: Handle) -> None:
-    code = ffi.new("char[]", 4096)
-    size = lib.zt_filter_code(code, len(code))
-    everybody = tasks(pod)
-    for task in everybody:
-        apart = len({other.filter for other in everybody if other.rpid == task.rpid}) > 1
-        if task.stopped and (apart or task.rtid == task.rpid):
-            program = Program()
-            body = program.data(bytes(ffi.buffer(code, size)))
-            head = struct.pack("=HxxxxxxQ", size // _INSTRUCTION, 0)
-            fprog = program.pointer(head, {8: body})
-            program.call("seccomp", _SET_MODE_FILTER, 0 if apart else _TSYNC, fprog)
-            program.run(pod, task.rtid)

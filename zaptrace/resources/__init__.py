@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
+import socket
+import stat
 from typing import Any
 
 from ..errors import UnsupportedResource
@@ -50,6 +54,7 @@ from . import (
     tty,
     unix_socket,
 )
+from .common.socket import domain
 from .room import FileKind, Room
 
 FILE_KINDS: tuple[FileKind[Any], ...] = (
@@ -106,14 +111,27 @@ def claim_files(pod: FrozenPod) -> None:
     """Give every open file description to its room. Raises UnsupportedResource for one without,
     and Unsettled for one that should be in another state soon."""
     file_lease.refuse(pod)
-    for file in pod.all_files:  # to which those are added that wait in the queue of a socket
+    claimed = _claim_all(pod, 0)
+    with epoll.undisturbed(pod) if pod.kept.are_marked() else contextlib.nullcontext():
+        unix_socket.know_kept(pod)
+    claimed = _claim_all(pod, claimed)
+    while unseen := unix_socket.Unseen(pod):
+        with epoll.undisturbed(pod):
+            unseen.keep()
+        unix_socket.know_kept(pod)
+        claimed = _claim_all(pod, claimed)
+    inet_socket.refuse_unaccepted(pod)
+    regular_file.refuse_outside(pod)
+
+
+def _claim_all(pod: FrozenPod, claimed: int) -> int:
+    """All but the first so many, with those that they lead to; how many there are then."""
+    for file in itertools.islice(pod.all_files, claimed, None):
         room = _room_of(file)
         pod.claim(room.NAME, file)
         if room is unix_socket:
             unix_socket.find_files_under_way(pod, file)
-    unix_socket.refuse_unaccepted(pod)
-    inet_socket.refuse_unaccepted(pod)
-    regular_file.refuse_outside(pod)
+    return len(pod.all_files)
 
 
 def _room_of(file: FrozenFile) -> FileKind[Any]:
@@ -123,9 +141,20 @@ def _room_of(file: FrozenFile) -> FileKind[Any]:
     for room in kinds:
         if room.claims(file):
             return room
+    what = _what(file)
     raise UnsupportedResource(
-        f"cannot checkpoint {file.holder} is {file.link}",
-        needed=f"a room that can capture {file.link}; there is none",
+        f"cannot checkpoint {file.holder} is {what}",
+        needed=f"a room that can capture {what}; there is none",
         found=f"open flags {file.flags:#o}",
         do="have the program close it, or run it without that feature",
     )
+
+
+def _what(file: FrozenFile) -> str:
+    """The kernel's name for it tells of sockets a number only."""
+    if not stat.S_ISSOCK(file.stat.st_mode) or file.flags & os.O_PATH:
+        return file.link
+    family = domain(file.local)
+    with contextlib.suppress(ValueError):
+        return f"a socket of {socket.AddressFamily(family).name}"
+    return f"a socket of the address family {family}"

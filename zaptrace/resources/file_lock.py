@@ -2,14 +2,12 @@
 
 A lock of a description (flock, OFD) is taken again on the description; flock(2) by the process that
 took it, for the kernel shows which one that was. A POSIX lock belongs to a process, which takes it
-itself. A lock that somebody outside has taken meanwhile fails the restore. Requests that were waiting
+itself; one that was taken by another that shared its descriptors (CLONE_FILES) and has ended is taken by
+such a one. A lock that somebody outside has taken meanwhile fails the restore. Requests that were waiting
 for a lock are calls that are issued again.
 
 Locks are read from fdinfo alone: /proc/locks leaves out, in a pid namespace, what processes took that
 have ended (the flock(1) of a shell script), and what was taken outside.
-
-Not carried: which process had taken a POSIX lock, where it has ended and one that shares its
-descriptors goes on.
 
 No C half: F_GETLK tells a process id, which the fdtable room's C half translates.
 """
@@ -29,12 +27,13 @@ from ..linux.program import Argument, Program, Row
 from ..shapes import Names, NamesFile, OneOf, Range, Size
 from ..view.build import Stage
 from .common import flocking, leasing, lending
+from .common.ending import CLONE_FILES, short_lived
 from .common.file import restoring, unsupported
 from .room import Whole, bad
 
 if TYPE_CHECKING:
     from ..view.build import Build, BuildProcess
-    from ..view.frozen import FrozenFile, FrozenPod
+    from ..view.frozen import FrozenFile, FrozenPod, FrozenProcess
 
 NAME = "file_lock"
 
@@ -61,6 +60,8 @@ class State:
     start: Size
     length: Size
     """0 is up to the end of the file, however it grows."""
+    by_ended: bool = False
+    """A POSIX lock of this process's descriptors, taken by another that had them, too, and has ended."""
     late: bool = False
     """Of a file that may come at the thaw only, as a writer's lease is on it: a process locks it then."""
 
@@ -75,12 +76,13 @@ def verify(states: list[State], whole: Whole) -> None:
 
 def capture(pod: FrozenPod) -> list[State]:
     found: dict[State, None] = {}
-    for process in pod.processes:
+    tables = {process.leader.files: process for process in reversed(pod.processes)}
+    for process in (one for one in pod.processes if tables[one.leader.files] is one):
         for fd in process.fds.values():
             for line in fd.locks:
                 if leasing.is_lease(line):
                     continue
-                state = _parse(pod, fd.file, line, process.vpid, fd.number)
+                state = _parse(pod, fd.file, line, process, fd.number)
                 if not any(_same(state, other) for other in found):
                     found[state] = None
     return list(found)
@@ -96,22 +98,28 @@ def restore(states: list[State], build: Build) -> None:
             build.at(Stage.FILES, _lock, state, build)
 
 
-def _parse(pod: FrozenPod, file: FrozenFile, line: str, vpid: int, fd: int) -> State:
+def _parse(pod: FrozenPod, file: FrozenFile, line: str, process: FrozenProcess, fd: int) -> State:
+    vpid: int = process.vpid
+    by_ended = False
     found = _LINE.match(line)
     kind = _KINDS.get(found["kind"] if found else "")
     if found is None or kind is None or found["sort"] == "MANDATORY":
         raise _unknown(file, line)
-    if kind != "posix":
+    taker = pod.vpid(int(found["pid"])) or 0
+    if kind == "posix":
+        sharing = {p.vpid for p in pod.processes if p.leader.files == process.leader.files}
+        by_ended = taker not in sharing
+        vpid = vpid if by_ended else taker
+    else:
         vpid, fd = 0, -1
-    taker = pod.vpid(int(found["pid"])) if kind == "flock" else None
-    if taker in {p.vpid for p in pod.processes}:
+    if kind == "flock" and taker in {p.vpid for p in pod.processes}:
         vpid, fd = taker, _number_of(file, taker)
     late = leasing.is_writers(file)
     if late and fd < 0 and file.holders:
         vpid, fd = file.holders[0][0].vpid, file.holders[0][1]
     start = int(found["start"])
     length = 0 if found["end"] == "EOF" else int(found["end"]) - start + 1
-    return State(file.id, kind, vpid, fd, found["access"] == "WRITE", start, length, late)
+    return State(file.id, kind, vpid, fd, found["access"] == "WRITE", start, length, by_ended, late)
 
 
 def _unknown(file: FrozenFile, line: str) -> Exception:
@@ -172,7 +180,10 @@ def _row(state: State, program: Program, fd: Argument) -> Row:
 def _take_as_owner(state: State, build: Build) -> None:
     """By the process itself, now or when its former self is gone."""
     with restoring(NAME, Stage.OWN, f"the {state.kind} lock of process {state.vpid}", _DO):
-        take = partial(_lock_in_process, state, build.process(state.vpid))
+        process = build.process(state.vpid)
+        take = partial(_lock_in_process, state, process)
+        if state.by_ended:
+            take = partial(_lock_as_one_who_ended, state, process)
         if state.late and build.no_way_back:
             build.at_thaw(take)
         else:
@@ -183,6 +194,11 @@ def _lock_in_process(state: State, process: BuildProcess) -> None:
     program = Program()
     row = _row(state, program, state.fd)
     lending.succeeded(process.run(program)[row])
+
+
+def _lock_as_one_who_ended(state: State, process: BuildProcess) -> None:
+    with short_lived(process, CLONE_FILES) as other:
+        _lock_in_process(state, other or process)
 
 
 def _take_by_a_copy(state: State, build: Build) -> None:

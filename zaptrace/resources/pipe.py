@@ -2,6 +2,7 @@
 
 An end may be open any number of times (/proc/self/fd reopens it), or not at all: a pipe that has
 lost all readers or writers stays so. The contents are copied with tee(2), which takes nothing out.
+A pipe is full when it has no slot left, and each slot may hold less than a page: each is one again.
 
 Not carried: a pipe whose other end is held outside the pod (stdio apart); that is refused.
 
@@ -19,7 +20,7 @@ import select
 import stat
 import termios
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 NAME = "pipe"
 
 _SPLICE_F_NONBLOCK = 2
+_PAGE = 4096
 _O_LARGEFILE = 0o100000  # which open(2) adds, and os.O_LARGEFILE does not have here
 _NOT_AT_OPEN = os.O_CREAT | os.O_EXCL | os.O_TRUNC | os.O_ASYNC | os.O_DIRECT
 
@@ -55,8 +57,11 @@ class State:
     capacity: Annotated[int, Range(1, 1 << 31)]
     """As fcntl F_GETPIPE_SZ gives it."""
     contents: list[Data]
-    """In packet mode one item per packet."""
+    """One item per slot."""
     packets: bool
+    """Is what is written from now on a packet?"""
+    bounded: list[bool] = field(default_factory=list[bool])
+    """Which of the slots are packets, at whose end a read ends; empty: all or none, as `packets` says."""
 
 
 def claims(file: FrozenFile) -> bool:
@@ -72,6 +77,8 @@ def verify(states: list[State], whole: Whole) -> None:
                 f"at most {state.capacity} bytes",
                 f"{size} bytes",
             )
+        if state.bounded and len(state.bounded) != len(state.contents):
+            raise bad("a pipe's packets are not those that it holds")
         if state.path is not None and not state.path.startswith(b"/"):
             raise bad("a named pipe has no path")
 
@@ -99,15 +106,16 @@ def _capture(pod: FrozenPod, files: list[FrozenFile]) -> State:
     if writer is None and reader is not None and not _lost_writers(reader.local):
         raise _outside(reader, "writing")
     path, gone = _name(some)
-    packets = any(f.flags & os.O_DIRECT for f in files)
+    slots = _contents(reader or some)
     return State(
         ends=[Description(**described(pod, file)) for file in files],
         path=path,
         gone=gone,
         permission=Permission.of(some.stat),
         capacity=fcntl.fcntl(some.local, fcntl.F_GETPIPE_SZ),
-        contents=_contents(reader or some),
-        packets=packets,
+        contents=[data for data, _ in slots],
+        packets=any(f.flags & os.O_DIRECT for f in files),
+        bounded=[packet for _, packet in slots],
     )
 
 
@@ -176,8 +184,8 @@ def _queued(fd: int) -> int:
     return count[0]
 
 
-def _contents(file: FrozenFile) -> list[bytes]:
-    """What a reader would get, read by read, without taking it.
+def _contents(file: FrozenFile) -> list[tuple[bytes, bool]]:
+    """What a reader would get, slot by slot, and whether that is a packet, without taking it.
 
     One that has lost its readers is opened for that: its writers may do so too.
     """
@@ -192,11 +200,19 @@ def _contents(file: FrozenFile) -> list[bytes]:
             copied = checked(libc.tee(source, w, total, _SPLICE_F_NONBLOCK))
         if copied != total:
             raise OSError(errno.EIO, f"tee gave {copied} of {total} bytes")
-        chunks = []
-        while total:
-            chunks.append(os.read(r, total))
-            total -= len(chunks[-1])
-        return chunks
+        slots = list[tuple[bytes, bool]]()
+        with _narrow() as (one, take), _pipe() as (looked_at, look):
+            while total:
+                size = os.splice(r, take, total, flags=_SPLICE_F_NONBLOCK)
+                os.splice(one, look, size, flags=_SPLICE_F_NONBLOCK)
+                os.write(look, b".")  # a read goes on to it, but from a packet
+                data = os.read(looked_at, size + 1)
+                is_packet = len(data) == size
+                slots.append((data[:size], is_packet))
+                if is_packet:
+                    os.read(looked_at, 1)
+                total -= size
+        return slots
     except OSError as error:
         raise unsupported(
             file,
@@ -205,6 +221,24 @@ def _contents(file: FrozenFile) -> list[bytes]:
             found=error.strerror or str(error),
             do="raise /proc/sys/fs/pipe-user-pages-soft",
         ) from error
+    finally:
+        os.close(r)
+        os.close(w)
+
+
+@contextlib.contextmanager
+def _narrow() -> Iterator[tuple[int, int]]:
+    """A pipe of one slot."""
+    with _pipe() as (r, w):
+        fcntl.fcntl(w, fcntl.F_SETPIPE_SZ, _PAGE)
+        yield r, w
+
+
+@contextlib.contextmanager
+def _pipe() -> Iterator[tuple[int, int]]:
+    r, w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        yield r, w
     finally:
         os.close(r)
         os.close(w)
@@ -293,11 +327,10 @@ def _prepare(state: State, fd: int, build: Build) -> None:
             raise _too_many(state) from error
     filler = reopen(fd, os.O_WRONLY)
     try:
-        packets = os.O_DIRECT if state.packets else 0  # not to be had from open(2)
-        fcntl.fcntl(filler, fcntl.F_SETFL, os.O_NONBLOCK | packets)
-        if not _queued(filler):  # else the named pipe of a former self, who holds it still
-            for chunk in state.contents:
-                _fill(filler, chunk)
+        if state.contents and not _queued(
+            filler
+        ):  # else the named pipe of a former self, who holds it still
+            _fill(filler, state)
     finally:
         os.close(filler)
 
@@ -318,7 +351,22 @@ def _too_many(state: State) -> RestoreError:
     )
 
 
-def _fill(fd: int, data: bytes) -> None:
+def _fill(filler: int, state: State) -> None:
+    """Slot by slot: a write goes on in the last one, where there is room."""
+    last = len(state.contents) - 1
+    with _narrow() as (taken, give):
+        for number, data in enumerate(state.contents):
+            packet = state.bounded[number] if state.bounded else state.packets
+            mode = os.O_DIRECT if packet else 0  # not to be had from open(2)
+            fcntl.fcntl(filler, fcntl.F_SETFL, os.O_NONBLOCK | mode)
+            if packet or number == last or len(data) > _PAGE:
+                _write_all(filler, data)  # into the last one the program may go on to write
+            else:
+                os.write(give, data)
+                os.splice(taken, filler, len(data), flags=_SPLICE_F_NONBLOCK)
+
+
+def _write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]

@@ -5,8 +5,9 @@ The kernel keeps: id, clock, whom and how to notify, interval and time left. The
 by making timers until the id comes.
 A timer on a CPU-time clock keeps how much of that is left. A signal of a timer that waits comes back with
 the timer, and so do overruns (common/timer_signal.py).
-Not carried: overruns of timers on CPU-time clocks, and those of a signal that was taken before one that
-waits; a timer on the time of a process or thread that has ended (refused).
+Not carried: what timer_getoverrun(2) tells of a signal that was taken, where another waits, or of a timer
+on a CPU-time clock when more was overrun than the restored process has used; a timer on the time of a
+process or thread that has ended (refused).
 
 No C half: ids are the process's own. The C half of the room clock translates absolute times, and notes
 for us what /proc does not show: under vpid and timer id, the vtid of the thread that measures itself.
@@ -30,7 +31,16 @@ from ..view.build import Build, BuildProcess, Stage
 from ..view.frozen import FrozenPod, FrozenProcess
 from .common.siginfo import number_of
 from .common.timer import Times, pod_now, shortened
-from .common.timer_signal import Going, go_off, have_gone_off, packed, unpacked, waiting
+from .common.timer_signal import (
+    Going,
+    have_gone_off,
+    of_thread,
+    packed,
+    signal_of,
+    unpacked,
+    waiting,
+    waits_again,
+)
 from .room import Whole, bad
 
 NAME = "posix_timer"
@@ -41,7 +51,7 @@ _HOW = {"signal": 0, "none": 1, "thread": 2}
 _SIGEV_THREAD_ID = 4
 _PR_TIMER_CREATE_RESTORE_IDS = 77
 _MOST_TRIES = 4096
-_PER_THREAD, _KIND = 4, 7
+_PER_THREAD = 4
 """Of the number of a CPU-time clock, which is negative; the rest is an id, or 0 for the maker's own."""
 
 _ENTRY = re.compile(
@@ -103,7 +113,16 @@ def _capture(pod: FrozenPod, process: FrozenProcess) -> State:
     program = Program()
     specs = [program.buffer(_SPEC) for _ in entries]
     last = []
-    signals = waiting(process)
+    measured = {
+        int(entry[0]): _measured(pod, process, int(entry[0]), int(entry[-1])) for entry in entries
+    }
+    makers = {
+        id_: thread.rtid
+        for id_, (_, maker) in measured.items()
+        for thread in process.threads
+        if thread.vtid == maker
+    }
+    signals = waiting(process, makers)
     for (id_, *_), spec in zip(entries, specs, strict=True):
         program.call("timer_gettime", int(id_), spec)
         last.append(program.call("timer_getoverrun", int(id_), may_fail=True))
@@ -113,11 +132,11 @@ def _capture(pod: FrozenPod, process: FrozenProcess) -> State:
     timers = []
     for entry, spec, overruns in zip(entries, specs, last, strict=True):
         id_, signal, value, how, whom, number, clock = entry
-        of, maker = _measured(pod, process, int(id_), int(clock))
+        of, maker = measured[int(id_)]
         thread = whom == "tid"
         times, count = results.bytes(spec), results[overruns]
         if going := signals.get(int(id_)):
-            left_ns, count = going.by(now_ns[going.clock])
+            left_ns, count = going.by(now_ns[int(clock)])
             times = packed(going.interval_ns, left_ns)
         timers.append(
             Timer(
@@ -158,11 +177,7 @@ def _measured(pod: FrozenPod, process: FrozenProcess, id_: int, clock: int) -> t
             found=f"clock {clock}",
             do="have the program delete the timer, or run it without profiling",
         )
-    return (_named(vpid, clock) if vpid else clock), 0
-
-
-def _named(id_: int, clock: int) -> int:
-    return ~id_ << 3 | clock & _KIND
+    return (of_thread(vpid, clock) if vpid else clock), 0
 
 
 def restore(states: list[State], build: Build) -> None:
@@ -216,19 +231,44 @@ def _now(clock: int) -> int:
     return time.clock_gettime_ns(clock) if clock >= 0 else 0
 
 
+def _used(timer: Timer, process: BuildProcess, build: Build) -> int:
+    """By its clock, of CPU time."""
+    program = Program()
+    now = program.buffer(16)
+    clock = _real_clock(timer, build)
+    if timer.maker:
+        clock = of_thread(build.rpid(timer.maker), clock)
+    program.call("clock_gettime", clock, now)
+    seconds, ns = struct.unpack("<qq", process.run(program).bytes(now))
+    return int(seconds * 1_000_000_000 + ns)
+
+
 def _tell_overruns(timer: Timer, process: BuildProcess, at_ns: int, build: Build) -> None:
     interval_ns, left_ns = unpacked(timer.spec)
-    due_ns = _now(timer.clock) - (pod_now(build.handle) - at_ns) + left_ns
-    going = Going(timer.id, timer.clock, interval_ns, due_ns, timer.overruns)
+    if timer.clock < 0:
+        now_ns = _used(timer, process, build)
+    else:
+        now_ns = _now(timer.clock) - (pod_now(build.handle) - at_ns)
+    going = Going(timer.id, timer.clock, interval_ns, now_ns + left_ns, timer.overruns)
     thread = process.threads[timer.vtid] if timer.vtid else process.leader
     if timer.waits:
-        go_off(thread, going)
-    elif left_ns and not any(
-        number_of(info) == timer.signal
-        for shared in (False, True)
-        for info in thread.pending(shared=shared)
+        info = signal_of(going, timer.signal, timer.value)
+        waits_again(thread, process.rpid, going, info, own=timer.vtid != 0)
+    elif (
+        left_ns
+        and going.in_time
+        and not any(
+            number_of(info) == timer.signal
+            for shared in (False, True)
+            for info in thread.pending(shared=shared)
+        )
     ):
         have_gone_off(thread, going, timer.signal)
+
+
+def _real_clock(timer: Timer, build: Build) -> int:
+    named = ~(timer.clock >> 3) if timer.clock < 0 else 0
+    return of_thread(build.rpid(named), timer.clock) if named else timer.clock
 
 
 def _create(timer: Timer, build: Build, process: BuildProcess) -> int:
@@ -236,8 +276,7 @@ def _create(timer: Timer, build: Build, process: BuildProcess) -> int:
     tid = build.rpid(timer.vtid) if timer.vtid else 0
     event = struct.pack("<Qiii", timer.value, timer.signal, timer.how, tid)
     id_ = program.data(struct.pack("<i", timer.id))
-    named = ~(timer.clock >> 3) if timer.clock < 0 else 0
-    clock = _named(build.rpid(named), timer.clock) if named else timer.clock
+    clock = _real_clock(timer, build)
     made: Row = program.call(
         "timer_create", clock, program.data(event.ljust(_SIGEVENT, b"\0")), id_
     )

@@ -6,14 +6,14 @@ same flags and offset; it must be there and, as far as a program could tell, be 
 back without a name, where it was or else where temporary files live. One that its mode forbids to
 open so (0444, open for writing) is opened by its owner all the same. Paths in /proc that hold a
 process id are opened under the id of the restored process; of one that has ended, under that of a
-process of ours that ends then.
+process of ours, or of a thread more of the same process, that ends then.
 
 Not carried: contents of files that have a name, the time of change of one that is opened against its
-mode, read-ahead advice, that an O_TMPFILE may not get a name (O_EXCL), the offset of a directory where
-the file system does not keep it stable; sockets and devices without a name, files under a mount that
-came later, and files of others that may not be opened again (refused).
+mode, read-ahead advice, that a file of openat2(2) with O_TMPFILE and O_EXCL may not get a name, the
+offset of a directory where the file system does not keep it stable; sockets and devices without a name,
+files under a mount that came later, and files of others that may not be opened again (refused).
 
-No C half: paths are the host's.
+The C half notes files that may get no name (common/never_named); paths are the host's.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from ..ids import Vpid
 from ..linux import outside
 from ..shapes import I64, U64, Length, Mode, Names, PartOrNone, PathOrNone, Size
 from ..view.build import BuildProcess, Stage
-from .common import extended, leasing, nameless, sameness
+from .common import extended, leasing, nameless, never_named, sameness
 from .common.content import Runs, load, refuse_wrong, save, save_by_reading
-from .common.ending import end_as
+from .common.ending import end_as, short_lived_thread
 from .common.file import (
     Description,
     closed_on_failure,
@@ -46,6 +46,7 @@ from .common.file import (
     unsupported,
 )
 from .common.inode import GONE, Inodes
+from .common.never_named import is_note as is_note
 from .common.permission import Permission, may_open, open_anyway, stand_in
 from .room import Whole, bad
 
@@ -81,6 +82,8 @@ class Nameless:
     """Of a symbolic link."""
     runs: Runs
     part: PartOrNone
+    may_get_name: bool = True
+    """If it is one of O_TMPFILE: by linkat(2)."""
 
 
 @dataclass(frozen=True)
@@ -132,10 +135,8 @@ def verify(states: list[State], whole: Whole) -> None:
         shown = repr(state.path[:60])
         if state.path.count(b"{}") != len(state.vids) and state.vids:
             raise bad(f"the open file {shown} names other processes than it has")
-        if 0 in state.vids and any(state.vids):
-            raise bad(
-                f"the open file {shown} is of a thread that has ended, and of one that has not"
-            )
+        if state.vids[:1] == [0] and any(state.vids):
+            raise bad(f"the open file {shown} is of a thread that lives, of no process")
         if state.nameless is None:
             if not state.path.startswith(b"/"):
                 raise bad("an open file has no path", found=shown)
@@ -166,8 +167,10 @@ def restore(states: list[State], build: Build) -> None:
     for state in states:
         if state.nameless is not None:
             gone.setdefault((state.nameless.dev, state.nameless.ino), []).append(state)
-        elif 0 in state.vids:
+        elif state.vids[:1] == [0]:
             ended.append(state)
+        elif 0 in state.vids:
+            build.at(Stage.FILES, _open_of_ended_thread, state, build)
         elif state.vids:
             build.at(Stage.FILES, _open_proc, state, build)
         elif stat.S_ISSOCK(state.mode):  # its file is made when the socket is bound
@@ -175,6 +178,7 @@ def restore(states: list[State], build: Build) -> None:
         else:
             build.at(Stage.CLAIM, _claim, state, build, found)
             build.at(Stage.SHARED, _open, state, build, state.path, Stage.SHARED)
+    build.at(Stage.CLAIM, never_named.forget_former, build)
     for together in gone.values():
         build.at(Stage.SHARED, _make_nameless, together, build)
     if ended:
@@ -284,6 +288,7 @@ def _save(pod: FrozenPod, file: FrozenFile, inode: Inode, saved: dict[Inode, Nam
         target=target,
         runs=runs,
         part=part,
+        may_get_name=not never_named.is_noted(pod, file.local),
     )
     return saved[inode]
 
@@ -319,14 +324,6 @@ def _proc_path(pod: FrozenPod, file: FrozenFile, path: bytes) -> tuple[bytes, li
         return path, []
     vids: list[int] = [pod.living(int(rid)) or 0 for rid in filter(None, found.groups())]
     rest = path[found.end() :].removesuffix(GONE)
-    if 0 in vids and any(vids):
-        raise unsupported(
-            file,
-            "looks at a thread that has ended, of a process that goes on",
-            needed="a file of /proc about a process or thread of the pod",
-            do="let the program close it",
-            kind=Unsettled,
-        )
     if 0 in vids and os.path.exists(os.fsdecode(path[: found.end()])):
         raise unsupported(
             file,
@@ -434,6 +431,16 @@ def _open_of_ended(states: list[State], build: Build) -> None:
     end_as(0, BuildProcess(build.handle, Vpid(0), rpid), build)
 
 
+def _open_of_ended_thread(state: State, build: Build) -> None:
+    process = build.process(state.vids[0])
+    with (
+        restoring(NAME, Stage.FILES, f"the open file {os.fsdecode(state.path)}"),
+        short_lived_thread(process) as rtid,
+    ):
+        path = state.path.replace(b"{}", b"%d" % process.rpid, 1).replace(b"{}", b"%d" % rtid, 1)
+        _open(state, build, path, Stage.FILES)
+
+
 def _hand_over(state: State, build: Build, fd: int) -> None:
     if state.flags & os.O_PATH:
         build.provide(state.file_id, fd)
@@ -462,10 +469,12 @@ def _make_nameless(states: list[State], build: Build) -> None:
                 nameless.other(some.path, some.mode, gone.target, quiet=build.rehearsal)
             )
         elif temporary is not None:
-            flags = _open_flags(temporary)
+            flags = _open_flags(temporary) | (0 if gone.may_get_name else os.O_EXCL)
             first, file = stack.enter_context(nameless.temporary(some.path, flags))
         else:
             file = stack.enter_context(nameless.regular(some.path, quiet=build.rehearsal))
+        if not gone.may_get_name:
+            never_named.note(build, file.fd)
         ready: list[tuple[State, int]] = []
         stack.callback(_close_all, ready)
         for state in states:

@@ -13,7 +13,7 @@ from typing import Annotated
 
 from ..linux.program import Program
 from ..shapes import Length, NamesLiving, Range
-from ..view.build import Build, Stage
+from ..view.build import Build, BuildProcess, Stage
 from ..view.frozen import FrozenPod, FrozenProcess
 from .common.siginfo import SigInfo, to_real, to_virtual
 from .common.timer_signal import brought_along
@@ -25,6 +25,7 @@ _UNCHANGEABLE = {int(signal.SIGKILL), int(signal.SIGSTOP)}
 _ACTION = 32  # struct kernel_sigaction: handler, flags, restorer, mask
 _SET = 8
 _SIGCHLD = int(signal.SIGCHLD)
+_CHILD_CODES = range(1, 7)  # CLD_EXITED and what follows
 _NO_ACTION = bytes(_ACTION)
 
 
@@ -66,7 +67,7 @@ def restore(states: list[State], build: Build) -> None:
 def _load(state: State, build: Build) -> None:
     process = build.process(state.vpid)
     program = process.program(Stage.RESUME)
-    _forget_children_of_the_restore(program)
+    _forget_children_of_the_restore(process, program)
     for number, action in state.actions.items():
         program.call("rt_sigaction", number, program.data(action), 0, _SET)
     for info in state.pending:
@@ -75,8 +76,17 @@ def _load(state: State, build: Build) -> None:
         program.call("rt_sigqueueinfo", process.rpid, number, program.data(real))
 
 
-def _forget_children_of_the_restore(program: Program) -> None:
-    """Helpers and zombies that ended while the tree was made left a SIGCHLD."""
-    mask = program.data(struct.pack("<Q", 1 << (_SIGCHLD - 1)))
+def _forget_children_of_the_restore(process: BuildProcess, program: Program) -> None:
+    """Helpers and zombies that ended while the tree was made left a SIGCHLD, or what clone(2) was
+    told to send in its place: a real-time one for each."""
     at_once = program.data(bytes(16))
-    program.call("rt_sigtimedwait", mask, 0, at_once, _SET, may_fail=True)
+    sent = [_of_child(info) for info in process.leader.pending(shared=True)]
+    for number in [_SIGCHLD, *filter(None, sent)]:
+        mask = program.data(struct.pack("<Q", 1 << (number - 1)))
+        program.call("rt_sigtimedwait", mask, 0, at_once, _SET, may_fail=True)
+
+
+def _of_child(info: bytes) -> int:
+    """The number of a signal that tells of a child; else 0."""
+    number, _, code = struct.unpack_from("<iii", info)
+    return number if code in _CHILD_CODES else 0

@@ -25,6 +25,7 @@ from ..linux.program import Program, Results
 from ..linux.tracee import TaskInfo, Thread, tasks
 from .descriptions import OURSELVES, Descriptor, Holder, Twin, same
 from .duplicates import Duplicates
+from .kept import Kept as Kept
 from .scrollback import Scrollback
 from .store import Stored, of_room, read_store
 
@@ -306,6 +307,10 @@ class FrozenPod:
     name: str
     stdio: dict[tuple[int, int], str] = field(default_factory=dict)
     tty_master: int | None = None
+    kept: Kept = field(default_factory=Kept)
+    keeps: bool = False
+    """May what waits to be accepted, and was not seen yet, be accepted to look at it? Else it is waited
+    for that the pod does that."""
     image: Parts = field(default_factory=_Nowhere)
     outside: Outside = "refuse"
     scrollback: Callable[[], Scrollback | None] = lambda: None
@@ -317,6 +322,8 @@ class FrozenPod:
     """What rooms find out once for all of them, by its class."""
     at_end: list[Callable[[], None]] = field(init=False, default_factory=list)
     """To be done in the pod, frozen still, just before it is ended because it goes on elsewhere."""
+    at_close: list[Callable[[], None]] = field(init=False, default_factory=list)
+    """To be done once it was looked at, and before it goes on."""
     duplicates: Duplicates = field(init=False, default_factory=Duplicates)
     _claimed: dict[str, list[FrozenFile]] = field(init=False, default_factory=dict)
     _alike: dict[_Key, list[FrozenFile]] = field(
@@ -385,6 +392,8 @@ class FrozenPod:
 
     def close(self) -> None:
         """Close the duplicates in our process."""
+        for work in self.at_close:
+            work()
         self.duplicates.close()
         for file in self.all_files:
             file.close()

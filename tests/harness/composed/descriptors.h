@@ -382,7 +382,7 @@ static struct looks look_at_number(int fd)
 	struct stat status;
 	struct pollfd polled = {.fd = fd, .events = POLLIN | POLLOUT | POLLPRI | POLLRDHUP};
 	int waiting = -1;
-	char data[9000];
+	_Alignas(PAGE) char data[3 * PAGE]; /* with O_DIRECT nothing else is read */
 	if (fstat(fd, &status) || (S_ISCHR(status.st_mode) && !isatty(fd)))
 		return (struct looks){0};
 	ioctl(fd, FIONREAD, &waiting);

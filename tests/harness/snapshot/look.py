@@ -73,7 +73,7 @@ class Look:
     def name(self, link: str, device: int, inode: int) -> str:
         """What /proc calls a file or mapping, without what is this host's or this moment's."""
         if found := re.match(r"/proc/(\d+)(/.*|$)", link):
-            return f"/proc/{self.id(int(found[1]))}{found[2]}"
+            return f"/proc/{self.id(int(found[1]))}{self._of_thread(found[2])}"
         if link.startswith("/dev/pts/"):
             return self.number("terminal", link)
         if link.endswith(GONE) and not _NUMBERED.match(link):
@@ -85,6 +85,14 @@ class Look:
             kind = re.sub(r":\[\d+\]", "", link).removesuffix(GONE)
             return self.number(kind, (device, inode) if link.startswith("/") else inode)
         return link
+
+    def _of_thread(self, path: str) -> str:
+        """Whose name is gone only once somebody has looked for it, if the thread is."""
+        found = re.match(r"/task/(\d+)(/.*|$| .*)", path)
+        if found is None:
+            return path
+        gone = int(found[1]) not in self.ids
+        return f"/task/{self.id(int(found[1]))}{found[2].removesuffix(GONE) if gone else found[2]}"
 
     def living(self, shown: str, device: int, inode: int) -> str | None:
         """A name, in its directory or below, of what the kernel shows as removed, if it has one."""

@@ -58,6 +58,26 @@ def fanotify():
     return check
 
 
+def userfaultfd():
+    """Of faults in user mode, which anybody may have."""
+    user_mode_only = 1
+    fd = checked(libc.syscall(323, os.O_CLOEXEC | user_mode_only))
+
+    def check():
+        assert os.readlink(f"/proc/self/fd/{fd}") == "anon_inode:[userfaultfd]"
+
+    return check
+
+
+def vsock():
+    held = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+
+    def check():
+        assert held.family == socket.AF_VSOCK
+
+    return check
+
+
 def table_of_a_thread():
     """By close_range with CLOSE_RANGE_UNSHARE, in a thread that then waits."""
     apart, over = threading.Event(), threading.Event()

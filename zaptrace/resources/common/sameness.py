@@ -166,9 +166,8 @@ def _places(size: int, pieces: int) -> Iterator[tuple[int, int]]:
         yield (size - _PIECE) * i // (pieces - 1), _PIECE
 
 
-def _born(path: bytes, through: int | None = None) -> int:
-    """Tells a file from an earlier one that had the same inode number: its birth time, or else the
-    generation of its inode; 0 where the file system keeps neither."""
+def birth_ns(path: bytes) -> int | None:
+    """None where the file system does not keep it."""
     if hasattr(libc, "statx"):
         raw = ctypes.create_string_buffer(_STATX_SIZE)
         if libc.statx(_AT_FDCWD, path, 0, _STATX_BTIME, raw) == 0:
@@ -176,6 +175,14 @@ def _born(path: bytes, through: int | None = None) -> int:
             if mask & _STATX_BTIME:
                 seconds, ns = _STATX_TIME.unpack_from(raw, _STATX_BTIME_AT)
                 return int(seconds * 10**9 + ns)
+    return None
+
+
+def _born(path: bytes, through: int | None = None) -> int:
+    """Tells a file from an earlier one that had the same inode number: its birth time, or else the
+    generation of its inode; 0 where the file system keeps neither."""
+    if (born := birth_ns(path)) is not None:
+        return born
     generation = bytes(8)
     with contextlib.suppress(OSError), _to_read(path, through) as fd:
         generation = fcntl.ioctl(fd, _FS_IOC_GETVERSION, generation)

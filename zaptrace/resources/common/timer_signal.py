@@ -4,7 +4,10 @@ Such a signal is the timer's own: it waits once, however often the timer goes of
 often that was is counted from the moment of the first time on, when it is taken. So the timer brings
 it along, set to that moment, and it is nobody else's to queue. The kernel tells the count only to who
 takes the signal: it is taken, with what else waits by that number, and all of it made to wait again.
-Timers of CPU time are not among these.
+
+Of a timer on a CPU-time clock that moment may be before the process began, as a restored one is young:
+then its signal is queued as anybody's, with the count in it, and its timer goes on beside it. Rooms
+keep such a signal as they keep any other.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import re
 import signal
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,8 +32,9 @@ _INFO = struct.Struct("<iii4xii")
 _INFO_SIZE, _SET, _SPEC_SIZE = 128, 8, 32
 _TIMER_ABSTIME = 1
 _NS = 1_000_000_000
-_CLOCK = re.compile(r"ID: (\d+)\nsignal: .*\nnotify: .*\nClockID: (\d+)\n")
-"""Of /proc/PID/timers, without those of CPU time, whose clocks are below 0."""
+_CLOCK = re.compile(r"ID: (\d+)\nsignal: .*\nnotify: .*\nClockID: (-?\d+)\n")
+"""Of /proc/PID/timers; clocks of CPU time are below 0."""
+_FIRST_REAL_TIME = 32
 
 
 @dataclass(frozen=True)
@@ -43,11 +48,20 @@ class Going:
     """When it goes off next, by its clock."""
     overruns: int
     """How often it has beside the first time."""
+    seen_ns: int = 0
+    """By its clock, if that is one of CPU time: when this was so."""
+
+    @property
+    def in_time(self) -> bool:
+        """Was there a first time, by its clock?"""
+        return self.clock >= 0 or self.due_ns > self.interval_ns * (self.overruns + 1)
 
     def by(self, now_ns: int) -> tuple[int, int]:
         """The time that is left at that moment, and the overruns until then."""
         if not self.interval_ns:
             return 0, 0
+        if self.clock < 0:
+            now_ns = self.seen_ns
         more = max(0, (now_ns - self.due_ns) // self.interval_ns + 1)
         return self.due_ns + more * self.interval_ns - now_ns, self.overruns + more
 
@@ -76,7 +90,18 @@ def brought_along(process: FrozenProcess, infos: list[bytes]) -> list[bytes]:
     if all(_INFO.unpack_from(info)[2] != _SI_TIMER for info in infos):
         return []
     clocks = _clocks(process)
-    return [info for info in infos if _timer_of(info) in clocks]
+    last = {_timer_of(info): place for place, info in enumerate(infos)}
+    return [
+        info
+        for place, info in enumerate(infos)
+        if (timer := _timer_of(info)) in clocks and last[timer] == place and not _overruns(info)
+    ]
+
+
+def _overruns(info: bytes) -> int:
+    """That it tells: none as long as it waits, if its timer brought it along."""
+    overruns: int = _INFO.unpack_from(info)[4]
+    return max(0, overruns)
 
 
 def _clocks(process: FrozenProcess) -> dict[int, int]:
@@ -89,27 +114,43 @@ def _timer_of(info: bytes) -> int | None:
     return timer if code == _SI_TIMER else None
 
 
-def waiting(process: FrozenProcess) -> dict[int, Going]:
-    """The timers whose signals wait, by their numbers."""
+def waiting(process: FrozenProcess, makers: Mapping[int, int]) -> dict[int, Going]:
+    """The timers whose signals wait, by their numbers.
+
+    `makers`: the rtids of the threads whose own time is measured, by the numbers of timers.
+    """
     found: dict[int, Going] = {}
     for thread in process.threads:
-        _find_waiting(process, thread, found, shared=False)
-    _find_waiting(process, process.leader, found, shared=True)
+        _find_waiting(process, thread, makers, found, shared=False)
+    _find_waiting(process, process.leader, makers, found, shared=True)
     return found
 
 
 def _find_waiting(
-    process: FrozenProcess, thread: FrozenThread, found: dict[int, Going], *, shared: bool
+    process: FrozenProcess,
+    thread: FrozenThread,
+    makers: Mapping[int, int],
+    found: dict[int, Going],
+    *,
+    shared: bool,
 ) -> None:
     ours = brought_along(process, thread.pending(shared=shared))
     clocks = _clocks(process) if ours else {}
+    for timer in clocks.keys() & makers.keys():
+        clocks[timer] = of_thread(makers[timer], clocks[timer])
     for number in sorted({_INFO.unpack_from(info)[0] for info in ours}):
         for going in _look(thread, number, clocks):
             found[going.id] = going
 
 
+def of_thread(id_: int, clock: int) -> int:
+    """The number of a clock of CPU time of another thread or process than the caller's own."""
+    return ~id_ << 3 | clock & 7
+
+
 def _look(thread: FrozenThread, number: int, clocks: dict[int, int]) -> list[Going]:
     """Take all signals of a number, and have them wait again. The thread's own come first."""
+    rpid = thread.process.rpid
     own, shared = (
         [info for info in thread.pending(shared=of) if _INFO.unpack_from(info)[0] == number]
         for of in (False, True)
@@ -118,9 +159,10 @@ def _look(thread: FrozenThread, number: int, clocks: dict[int, int]) -> list[Goi
     mask, at_once = _mask(program, number), program.data(bytes(16))
     rows: list[tuple[Row, Data]] = []
     times: dict[int, tuple[Data, Data]] = {}
-    for info in own + shared:
-        timer = _timer_of(info)
-        if timer in clocks:
+    ours = [*brought_along(thread.process, own), *brought_along(thread.process, shared)]
+    of_timers = [_timer_of(info) if info in ours else None for info in own + shared]
+    for timer in of_timers:
+        if timer is not None:
             now, left = times[timer] = program.buffer(16), program.buffer(_SPEC_SIZE)
             program.call("clock_gettime", clocks[timer], now)
             program.call("timer_gettime", timer, left)
@@ -128,24 +170,44 @@ def _look(thread: FrozenThread, number: int, clocks: dict[int, int]) -> list[Goi
         row = program.call("rt_sigtimedwait", mask, taken, at_once, _SET, may_fail=True)
         rows.append((row, taken))
     results = thread.run(program)
-    infos = [results.bytes(taken) for row, taken in rows if results[row] == number]
+    infos = [results.bytes(taken) if results[row] == number else None for row, taken in rows]
     found = []
-    for place, info in enumerate(infos):
-        timer = _timer_of(info)
-        if timer in times:
+    for place, (info, timer) in enumerate(zip(infos, of_timers, strict=True)):
+        if info is None:
+            continue
+        if timer is not None:
             now_s, now_ns = struct.unpack("<qq", results.bytes(times[timer][0]))
             interval_ns, left_ns = unpacked(results.bytes(times[timer][1]))
-            due_ns = now_s * _NS + now_ns + left_ns
-            overruns = max(0, _INFO.unpack_from(info)[4])
-            found.append(Going(timer, clocks[timer], interval_ns, due_ns, overruns))
-            go_off(thread, found[-1])
+            now_ns += now_s * _NS
+            due_ns, overruns = now_ns + left_ns, _overruns(info)
+            going = Going(timer, clocks[timer], interval_ns, due_ns, overruns, now_ns)
+            waits_again(thread, rpid, going, info, own=place < len(own))
+            if going.in_time or not going.overruns:
+                found.append(going)
         else:
-            _queue(thread, number, info, own=place < len(own))
+            _queue(thread, rpid, info, own=place < len(own))
     return found
 
 
-def _queue(thread: FrozenThread, number: int, info: bytes, *, own: bool) -> None:
-    program, rpid = Program(), thread.process.rpid
+def waits_again(thread: Thread, rpid: int, timer: Going, info: bytes, *, own: bool) -> None:
+    """By its timer if that can be: the signal itself is then `info`, which tells the overruns."""
+    (number,) = struct.unpack_from("<i", info)
+    queued = (_INFO.unpack_from(each)[0] for each in thread.pending(shared=not own))
+    if timer.in_time or (number < _FIRST_REAL_TIME and number in queued):
+        go_off(thread, timer)
+    else:
+        _queue(thread, rpid, info, own=own)
+
+
+def signal_of(timer: Going, number: int, value: int) -> bytes:
+    """The siginfo_t that tells so many overruns."""
+    head = _INFO.pack(number, 0, _SI_TIMER, timer.id, timer.overruns)
+    return (head + struct.pack("<Q", value)).ljust(_INFO_SIZE, b"\0")
+
+
+def _queue(thread: Thread, rpid: int, info: bytes, *, own: bool) -> None:
+    program = Program()
+    (number,) = struct.unpack_from("<i", info)
     again = program.data(info)
     if own:
         program.call("rt_tgsigqueueinfo", rpid, thread.rtid, number, again)

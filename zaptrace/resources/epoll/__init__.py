@@ -18,13 +18,14 @@ No C half: what a watch reports is the program's own data, and fd numbers are no
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 import re
 import select
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Annotated
@@ -89,6 +90,20 @@ def _inner_first(states: Iterable[State]) -> list[int]:
 
 
 def capture(pod: FrozenPod) -> list[State]:
+    with _looked_at(pod, always=False) as states:
+        return states
+
+
+@contextlib.contextmanager
+def undisturbed(pod: FrozenPod) -> Iterator[None]:
+    """What is done to files within the block is told to nobody who watches them."""
+    with _looked_at(pod, always=True):
+        yield
+
+
+@contextlib.contextmanager
+def _looked_at(pod: FrozenPod, *, always: bool) -> Iterator[list[State]]:
+    """The instances; afterwards they tell what they told (`always`: whatever came meanwhile)."""
     files: dict[int, FrozenFile] = {file.id: file for file in pod.files(NAME)}
     states = {file_id: _described(pod, file) for file_id, file in files.items()}
     order = [file_id for file_id in _inner_first(states.values()) if file_id in states]
@@ -100,9 +115,9 @@ def capture(pod: FrozenPod) -> list[State]:
         for file_id in reversed(order):
             looked[file_id] = states[file_id].watches
             looked[file_id] = queue.look(controls[file_id], states[file_id].watches)
+        yield [State(**{**vars(s), "watches": looked[s.file_id]}) for s in states.values()]
     finally:
-        _put_back(order, controls, looked)
-    return [State(**{**vars(s), "watches": looked[s.file_id]}) for s in states.values()]
+        _put_back(order, controls, looked, always)
 
 
 def _alone(states: Iterable[State], is_signalfd: Callable[[int], bool]) -> dict[int, Alone]:
@@ -136,7 +151,7 @@ def _control(pod: FrozenPod, file: FrozenFile, alone: Alone) -> Control:
 
 
 def _put_back(
-    order: list[int], controls: dict[int, Control], looked: dict[int, list[Watch]]
+    order: list[int], controls: dict[int, Control], looked: dict[int, list[Watch]], always: bool
 ) -> None:
     """Of each instance what a look has taken; that changes those around it."""
     changed = set[int]()
@@ -144,7 +159,7 @@ def _put_back(
         watches = looked.get(file_id, [])
         around = any(w.edge and w.file_id in changed for w in watches)
         try:
-            if around or queue.is_taken(watches):
+            if always or around or queue.is_taken(watches):
                 changed.add(file_id)
                 queue.put(controls[file_id], watches)
         except (ZaptraceError, OSError) as error:

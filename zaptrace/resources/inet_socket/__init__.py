@@ -5,8 +5,9 @@ Addresses, backlog, options, filters, multicast memberships, shut-down halves of
 wait to be read, with where they came from. The address is claimed by binding it before anything is
 made. A TCP connection has both its ends in the pod (stream.py, join.py), or the one that is: then the
 other was closed. Where its addresses are not to be had here it has other ones, and tells the same
-(virtual.py). What waits to be accepted waits again (backlog.py). Who listens where somebody else does by
-now gets another port, too, where nobody outside can know the old one (place.py).
+(virtual.py). What waits to be accepted waits again (backlog.py), at its own one of several listeners that
+share a port (group.py). Who listens where somebody else does by now gets another port, too, where nobody
+outside can know the old one (place.py).
 
 A connection that nobody has answered yet is asked for again (connecting.py).
 
@@ -55,6 +56,7 @@ from .address import Address, address
 from .connecting import ask_again, whom
 from .diag import shutdowns
 from .failed import how_it_failed
+from .flow import accept_queue
 from .passing import refuse_passing
 from .place import MOVABLE, bind_it, let_go_of, place, was_given_up
 from .queue import Senders, look, refill
@@ -72,7 +74,7 @@ from .state import (
     Socket,
 )
 from .state import NAME as _NAME
-from .stream import Streams, accept_queue, reads_no_more
+from .stream import Streams, reads_no_more
 from .unaccepted import refuse_unaccepted as _refuse_unaccepted
 from .unseen import forget_all, note_again, set_unseen, unseen
 from .virtual import is_note as is_note
@@ -117,7 +119,10 @@ def claims(file: FrozenFile) -> bool:
 
 
 def verify(states: list[State], whole: Whole) -> None:
+    listening = {-1, *(state.file_id for state in states if state.status == LISTENING)}
     for state in states:
+        if any(of.listener not in listening for of in (state.turn, *state.gone) if of):
+            raise bad("a TCP connection waits to be accepted by one that does not listen")
         if state.protocol not in _PROTOCOLS[socket.SocketKind(state.type)]:
             raise bad(f"a socket of type {state.type} has protocol {state.protocol}")
         if unknown := state.options.keys() - _table(state.type, state.protocol):
@@ -289,7 +294,8 @@ def restore(states: list[State], build: Build) -> None:
     if states:
         build.at(Stage.SHARED, forget_all, build)
     streams = [state for state in states if state.stream]
-    joiner = join.Joiner(streams, [gone for s in states for gone in s.gone], build, _open)
+    listeners = [state for state in states if state.status == LISTENING]
+    joiner = join.Joiner(streams, listeners, build, _open)
     for state in states:
         if state.let_go:  # a port that others may have
             build.at(Stage.SHARED, _make, state, build, joiner, set[int]())

@@ -15,11 +15,12 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 from ...log import log
-from ...shapes import U32
+from ...shapes import U32, Names, Range
 from ..common.socket import disconnect
 from . import flow
 from .address import Address, address
@@ -30,6 +31,7 @@ _SOL = socket.SOL_SOCKET
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER: who is closed says so by a reset."""
 _LOOPBACK_6 = "::1"
+NamesListener = Annotated[int, Range(-1, (1 << 31) - 1), Names("open file", but=(-1,))]
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Turn:
     number: U32
     sent: Unread
     """By its client."""
+    listener: NamesListener = -1
+    """At which it waits: the open file of one of several that share a port; -1: of the only one."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Gone:
     to: Address
     sent: Unread
     reset: bool
+    listener: NamesListener = -1
 
 
 def has_sent(client: socket.socket) -> bool:
@@ -60,33 +65,36 @@ def has_sent(client: socket.socket) -> bool:
 
 
 def take_turns(
-    listener: socket.socket, clients: Sequence[socket.socket], count: int
-) -> tuple[list[Turn], list[Gone]]:
-    """What each of these clients has sent, and when it is its turn; and of all others of the `count` that
-    wait, who are gone.
+    waiting: Mapping[socket.socket, int],
+    clients: Sequence[socket.socket],
+    have_come_to: Callable[[socket.socket], None] = lambda listener: None,
+) -> dict[socket.socket, tuple[dict[socket.socket, Turn], list[Gone]]]:
+    """Of each listener at which so many wait: what each of these clients has sent, and when it is its turn;
+    and all others, who are gone. `have_come_to` it those who connect from then on.
 
     Raises OSError where that cannot be seen; then all of them wait as before.
     """
-    accepted = _accept(listener, count)
+    accepted = {listener: _accept(listener, count) for listener, count in waiting.items()}
     by_name = {address(client.getsockname()).key: client for client in clients}
     turns: dict[socket.socket, Turn] = {}
-    gone: dict[int, Gone] = {}
+    gone: dict[socket.socket, dict[int, Gone]] = {listener: {} for listener in accepted}
     try:
-        for number, (server, name) in enumerate(accepted):
+        for listener, number, server, name in _each(accepted):
             client = by_name.get(name.key)
             if client is None:
-                gone[number] = _look_at_gone(number, server, name)
+                gone[listener][number] = _look_at_gone(number, server, name)
                 continue
             if not flow.deliver(client, server) or (sent := flow.look(server)) is None:
                 raise OSError(errno.EAGAIN, "what was sent does not come over")
             turns[client] = Turn(number, sent)
     finally:
         failed = None
-        for number, (server, name) in enumerate(accepted):
+        for listener, number, server, name in _each(accepted):
             client = by_name.get(name.key)
             try:
+                have_come_to(listener)
                 if client is None:
-                    one = gone.get(number) or _look_at_gone(number, server, name)
+                    one = gone[listener].get(number) or _look_at_gone(number, server, name)
                     server.setsockopt(_SOL, socket.SO_LINGER, _RESET)
                     server.close()
                     enter_gone(one)
@@ -96,7 +104,19 @@ def take_turns(
                 failed = error
         if failed:
             raise failed
-    return [turns[client] for client in clients], list(gone.values())
+    found: dict[socket.socket, tuple[dict[socket.socket, Turn], list[Gone]]] = {}
+    for listener, ends in accepted.items():
+        own = [client for _, name in ends if (client := by_name.get(name.key))]
+        found[listener] = {client: turns[client] for client in own}, [*gone[listener].values()]
+    return found
+
+
+def _each(
+    accepted: Mapping[socket.socket, list[tuple[socket.socket, Address]]],
+) -> Iterator[tuple[socket.socket, int, socket.socket, Address]]:
+    for listener, ends in accepted.items():
+        for number, (server, name) in enumerate(ends):
+            yield listener, number, server, name
 
 
 def _look_at_gone(number: int, server: socket.socket, name: Address) -> Gone:

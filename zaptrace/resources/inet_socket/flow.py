@@ -90,6 +90,13 @@ def info(sock: socket.socket) -> Info:
     return Info(raw[0], advertised, sent - again, unsent, received)
 
 
+def accept_queue(listener: socket.socket) -> tuple[int, int]:
+    """(how many wait to be accepted, what listen(2) was given)."""
+    raw = listener.getsockopt(_TCP, socket.TCP_INFO, 32)
+    waiting, backlog = struct.unpack_from("=II", raw, 24)  # tcpi_unacked, tcpi_sacked
+    return waiting, backlog
+
+
 def has_error(sock: socket.socket) -> bool:
     poll = select.poll()
     poll.register(sock, 0)

@@ -36,6 +36,7 @@ from .address import Address, address
 from .backlog import Gone, enter_from, enter_gone, quiet
 from .diag import TcpSocket, tcp_sockets
 from .flow import Info, Unread
+from .group import Group
 from .state import BROKEN, CONNECTING, ENDED, NAME, RESET, Socket
 from .stream import Ends
 from .unseen import note_again
@@ -150,12 +151,13 @@ class Joiner:
     def __init__(
         self,
         states: Sequence[Socket],
-        gone: Sequence[Gone],
+        listeners: Sequence[Socket],
         build: Build,
         open_: Callable[[Socket], socket.socket],
     ) -> None:
         self.states = states
-        self.gone = [] if build.rehearsal else gone
+        self.listeners = listeners
+        self.gone = [] if build.rehearsal else [one for each in listeners for one in each.gone]
         self.build = build
         self.open = open_
         self.waits = False
@@ -166,6 +168,8 @@ class Joiner:
         self._there: dict[Ends, TcpSocket] = {}
         """What this host has: also connections that are over, and keep their addresses for a while."""
         self._later: list[_End] = []
+        self._groups: dict[int, Group] = {}
+        """By the open files of their listeners."""
 
     def make(self) -> None:
         with restoring(NAME, Stage.SHARED, "a TCP connection"):
@@ -189,22 +193,48 @@ class Joiner:
 
     def complete(self) -> None:
         """Once those are bound that have the same ports."""
+        self._find_groups()
         if self.late and not self.waits:
-            for state in self.states:
-                fd = os.dup(self.build.file(state.file_id))
-                self._later.append(_End(state, socket.socket(fileno=fd)))
-            self.build.at_thaw(self._complete_later, partial(_close, self._later))
-            return
-        if self.waits:
-            self.build.at_thaw(self._complete_later)
+            self._later = [_End(state, self._dup(state)) for state in self.states]
+        if self.late or self.waits:
+            self.build.at_thaw(self._complete_later, self._close_all)
             return
         with restoring(NAME, Stage.SHARED, "a TCP connection that was not accepted yet"):
-            for one in self._in_turn():
-                if isinstance(one, Gone):
-                    enter_gone(replace(one, to=self.really(one.to)))
-                    continue
-                with borrowed(self.build.file(one.file_id)) as sock:
-                    self._complete(sock, one)
+            try:
+                for one in self._in_turn():
+                    if isinstance(one, Gone):
+                        self._enter_gone(one)
+                        continue
+                    with borrowed(self.build.file(one.file_id)) as sock:
+                        self._complete(sock, one)
+            finally:
+                self._close_all()
+
+    def _dup(self, state: Socket) -> socket.socket:
+        return socket.socket(fileno=os.dup(self.build.file(state.file_id)))
+
+    def _find_groups(self) -> None:
+        """Listeners among whom each that waits has to come to its own."""
+        of_turns = {state.turn.listener for state in self.states if state.turn}
+        wanted = of_turns | {one.listener for one in self.gone}
+        shared = {each.local for each in self.listeners if each.file_id in wanted}
+        for local in () if self.build.rehearsal else shared:
+            own = [each for each in self.listeners if each.local == local]
+            group = Group({each.file_id: self._dup(each) for each in own})
+            self._groups |= {each.file_id: group for each in own}
+
+    def _close_all(self) -> None:
+        for group in self._groups.values():
+            group.close()
+        _close(self._later)
+
+    def _come_to(self, listener: int) -> None:
+        if listener in self._groups:
+            self._groups[listener].have_come_to(listener)
+
+    def _enter_gone(self, one: Gone) -> None:
+        self._come_to(one.listener)
+        enter_gone(replace(one, to=self.really(one.to)))
 
     def may_move(self, state: Socket, at_last: bool) -> bool:
         """To another port: nobody outside knows this one, or, `at_last`, at the thaw, there is no way
@@ -225,6 +255,7 @@ class Joiner:
         """Those that wait to be accepted do so now, one after the other."""
         if state.turn and not self.build.rehearsal:
             assert state.local and state.peer
+            self._come_to(state.turn.listener)
             with quiet(sock):
                 to = self.really(state.peer)
                 ended = bool(state.shutdown & 2)
@@ -251,10 +282,10 @@ class Joiner:
         socks = {end.state.file_id: end.sock for end in self._later}
         for one in self._in_turn():
             if isinstance(one, Gone):
-                enter_gone(replace(one, to=self.really(one.to)))
+                self._enter_gone(one)
             else:
                 self._complete(socks[one.file_id], one)
-        _close(self._later)
+        self._close_all()
 
     def _join_all(self, ends: list[_End]) -> None:
         self._there = tcp_sockets()

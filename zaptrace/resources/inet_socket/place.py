@@ -120,7 +120,8 @@ def place(
 
 def _bind_elsewhere(state: Socket, sock: socket.socket, local: Address, joiner: Joiner) -> None:
     """One that listens; or is being connected, of which is told once it is (connecting.py)."""
-    sock.bind(_to_bind(sock, replace(local, port=0)).raw(state.family))
+    port = joiner.moved.get(local.port, 0)  # of one that shares it (SO_REUSEPORT)
+    sock.bind(_to_bind(sock, replace(local, port=port)).raw(state.family))
     real = address(sock.getsockname())
     if state.status == LISTENING:
         log.warning("port %d is in use: the pod listens at %d instead", local.port, real.port)

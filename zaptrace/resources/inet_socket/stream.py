@@ -8,10 +8,10 @@ it (flow.py), the end of a stream too, so that no connection is on its way from 
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
-import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,8 @@ from . import flow
 from .address import Address, Key, address
 from .backlog import Gone, Turn, has_sent, take_turns
 from .diag import TcpSocket, tcp_sockets
-from .flow import Unread
+from .flow import Unread, accept_queue
+from .group import Group, are_a_group
 
 if TYPE_CHECKING:
     from ...errors import UnsupportedResource
@@ -48,13 +49,6 @@ class Stream:
     """Which it has asked for (TCP_MAXSEG); 0: none in particular."""
 
 
-def accept_queue(listener: socket.socket) -> tuple[int, int]:
-    """(how many wait to be accepted, what listen(2) was given)."""
-    raw = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
-    waiting, backlog = struct.unpack_from("=II", raw, 24)  # tcpi_unacked, tcpi_sacked
-    return waiting, backlog
-
-
 def both_ends(sock: socket.socket) -> tuple[Address, Address] | None:
     """None if the other one is not known, as before a connection and after it."""
     with contextlib.suppress(OSError):
@@ -73,6 +67,8 @@ class Streams:
         self._alone: set[Ends] = set()
         self._host: dict[Ends, TcpSocket] | None = None
         self._listeners: list[tuple[Address, FrozenFile]] = []
+        self._groups: dict[int, list[int]] = {}
+        """Of the number of a listener, of all that have its port."""
         self._turns: dict[Ends, Turn] = {}
         self._gone: dict[int, list[Gone]] = {}
         waiting: dict[int, list[tuple[Ends, FrozenFile]]] = {}
@@ -86,7 +82,10 @@ class Streams:
             if listener is not None:
                 waiting.setdefault(listener, []).append((ends, file))
         for number, (at, listener_file) in enumerate(self._listeners):
-            self._take_turns(listener_file, at, waiting.get(number, []))
+            if number in self._groups:
+                self._take_turns_of_group(self._groups[number], waiting[number])
+            elif not any(number in group for group in self._groups.values()):
+                self._take_turns(listener_file, at, waiting.get(number, []))
         for ends, file in self._files.items():
             with borrowed(file.local) as sock:
                 if ends in self._turns or ends in self._outside:
@@ -101,7 +100,13 @@ class Streams:
         if state in (flow.CLOSE, flow.LISTEN):
             return None
         if sock.proto != socket.IPPROTO_TCP:
-            raise _refused(file, sock, "it is of MPTCP", needed="one of TCP")
+            raise unsupported(
+                file,
+                "is a connection of MPTCP",
+                needed="one of TCP",
+                found=f"{_shown(sock)}: both sides know it as one of MPTCP",
+                do="have the client or the listener speak TCP alone (GODEBUG=multipathtcp=0, no mptcpize)",
+            )
         if upper := sock.getsockopt(socket.IPPROTO_TCP, _TCP_ULP, 16).rstrip(b"\0").decode():
             raise _refused(file, sock, f"the kernel works on it ({upper})", needed="plain TCP")
         if state == flow.SYN_SENT:
@@ -155,7 +160,9 @@ class Streams:
             for n, (at, _) in enumerate(self._listeners)
             if at.port == peer.port and (at.key == peer.key or at.is_any)
         ]
-        if len(found) > 1:
+        if len(found) > 1 and are_a_group([self._listeners[n][1] for n in found]):
+            self._groups[found[0]] = found
+        elif len(found) > 1:
             what = f"nobody has accepted it yet, and {len(found)} listeners of the pod may"
             raise _refused(file, sock, what, needed="one listener of the pod's at its address")
         return found[0] if found else None
@@ -186,10 +193,42 @@ class Streams:
                     do="try again once the program has accepted it",
                 )
             if ours_alone and (sent or waiting > 1 or waiting != len(clients)):
-                turns, self._gone[file.id] = take_turns(listener, socks, waiting)
+                found = take_turns({listener: waiting}, socks)
+                taken, self._gone[file.id] = found[listener]
+                turns = [taken[sock] for sock in socks]
             else:
                 turns = [Turn(number, flow.NOTHING) for number in range(len(socks))]
         self._turns.update(zip((ends for ends, _ in clients), turns, strict=True))
+
+    def _take_turns_of_group(
+        self, numbers: list[int], clients: list[tuple[Ends, FrozenFile]]
+    ) -> None:
+        """Of all that wait at listeners that share a port: where each waits is seen as it is accepted."""
+        with contextlib.ExitStack() as stack:
+            socks = {stack.enter_context(borrowed(file.local)): ends for ends, file in clients}
+            turns: dict[Ends, Turn] = {}
+            files = [self._listeners[number][1] for number in numbers]
+            own: dict[int, socket.socket] = {
+                file.id: socket.socket(fileno=os.dup(file.local)) for file in files
+            }
+            group = stack.enter_context(contextlib.closing(Group(own)))
+            by_sock = {sock: file_id for file_id, sock in own.items()}
+            waiting = {sock: count for sock in by_sock if (count := accept_queue(sock)[0])}
+            found = take_turns(waiting, [*socks], lambda sock: group.have_come_to(by_sock[sock]))
+            for listener, (taken, gone) in found.items():
+                file_id = by_sock[listener]
+                self._gone[file_id] = [replace(one, listener=file_id) for one in gone]
+                for sock, turn in taken.items():
+                    turns[socks[sock]] = replace(turn, listener=file_id)
+            for sock, ends in socks.items():
+                if ends not in turns:
+                    raise _refused(
+                        self._files[ends],
+                        sock,
+                        "nobody has accepted it yet, and none of the listeners has it in its queue",
+                        needed="one that waits at a listener",
+                    )
+        self._turns.update(turns)
 
     def _has_others(self, port: int) -> bool:
         """Does one wait to be accepted there whose other end somebody has, outside the pod?"""
@@ -274,18 +313,22 @@ def reads_no_more(sock: socket.socket) -> bool:
     return any(events & select.POLLRDHUP for _, events in poll.poll(0))
 
 
-def _refused(
-    file: FrozenFile, sock: socket.socket, found: str, needed: str = "", do: str = ""
-) -> UnsupportedResource:
+def _shown(sock: socket.socket) -> str:
     ends = [address(sock.getsockname()).shown]
     with contextlib.suppress(OSError):
         ends.append(address(sock.getpeername()).shown)
+    return " to ".join(ends)
+
+
+def _refused(
+    file: FrozenFile, sock: socket.socket, found: str, needed: str = "", do: str = ""
+) -> UnsupportedResource:
     state = flow.info(sock).state
     name = flow.STATES[state] if state < len(flow.STATES) else str(state)
     return unsupported(
         file,
         "is a TCP connection",
         needed=needed or "both ends of the connection in the pod",
-        found=f"{' to '.join(ends)}, {name}: {found}",
+        found=f"{_shown(sock)}, {name}: {found}",
         do=do or "start the other program in the pod too, or end the connection first",
     )

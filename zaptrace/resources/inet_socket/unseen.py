@@ -22,7 +22,7 @@ ROOM = "inet_socket"
 
 _KEY = struct.Struct("=QII")  # of csrc/resources/inet_socket.c
 _MULTICAST_IF = (socket.IPPROTO_IP, 32)
-_REUSEPORT_FILTER = (socket.SOL_SOCKET, 51)
+REUSEPORT_FILTER = (socket.SOL_SOCKET, 51)
 _INSTRUCTION = 8  # struct sock_filter
 _CANNOT = {
     (socket.SOL_SOCKET, 52): "shares out connections by a program of eBPF",
@@ -53,7 +53,7 @@ def unseen(file: FrozenFile) -> list[Unseen]:
 def set_unseen(sock: socket.socket, options: list[Unseen], *, bound: bool) -> None:
     """Those that are set before, or after, it is bound."""
     for one in options:
-        if (one.level, one.option) == _REUSEPORT_FILTER and bound:
+        if (one.level, one.option) == REUSEPORT_FILTER and bound:
             code = ctypes.create_string_buffer(one.value, len(one.value))
             length = len(one.value) // _INSTRUCTION
             program = struct.pack("HxxxxxxP", length, ctypes.addressof(code))

@@ -3,15 +3,17 @@
 The kernel shows their numbers, as stat(2) does not on some file systems. So a path is tried: watched
 by an instance of ours, which then shows whether it is the same. Paths are those that were noted
 when watches were added, those of open files, and, if none of these is it any more, their neighbours:
-what was renamed is mostly found beside its old name.
+what was renamed is mostly found beside its old name, and so is what lies below it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 NAME = "inotify"
 
 _NEIGHBOURS = 10_000  # names looked at in one directory, at most
+_BELOW = 10_000  # names looked at below directories that may have been renamed, at most
+_Listed = Callable[[bytes], list[tuple[bytes, int]]]
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,8 @@ class Places:
                 place.path for place in self._found.values() if stat.S_ISDIR(place.kind)
             }
             self._try(self._beside(directories))
+        if self._wanted - set(self._found):
+            self._try(self._below_renamed())
 
     def _held(self) -> Iterator[_Try]:
         """What processes have open, and where they are."""
@@ -112,6 +118,28 @@ class Places:
                         path = os.path.join(directory, name)
                         yield _Try(path, path)
 
+    def _below_renamed(self) -> Iterator[_Try]:
+        """What was watched below a directory that has another name now, beside its old one."""
+        numbers = {number for _, number in self._wanted - set(self._found)}
+        renamed: dict[bytes, bytes] = {}
+        looks = _BELOW
+        listed = functools.cache(lambda directory: outside.listing(directory, _NEIGHBOURS))
+        gone = self._noted.keys() - {place.path for place in self._found.values()}
+        for path in sorted(gone):
+            known = (new + path[len(old) :] for old, new in renamed.items() if path.startswith(old))
+            for old, candidate in itertools.chain(
+                ((b"", now) for now in known), _others(path, listed)
+            ):
+                if looks == 0:
+                    return
+                looks -= 1
+                with contextlib.suppress(OSError):
+                    if outside.lstat(candidate).st_ino in numbers:
+                        yield _Try(candidate, candidate)
+                        if old:
+                            renamed[old] = candidate[: len(candidate) - len(path) + len(old)]
+                        break
+
     def _try(self, candidates: Iterable[_Try]) -> None:
         fd = instance.create()
         tried: dict[int, _Try] = {}
@@ -138,6 +166,18 @@ class _Try:
         status = outside.stat(self.now, follow_symlinks=self.file_id is not None)
         key = (status.st_dev, status.st_ino)
         return Place(self.path, self.file_id, self.now, key, stat.S_IFMT(status.st_mode))
+
+
+def _others(path: bytes, listed: _Listed) -> Iterator[tuple[bytes, bytes]]:
+    """(a directory above `path`, what `path` would be if that were one of its neighbours)."""
+    above = os.path.dirname(path)
+    while (top := os.path.dirname(above)) != above:
+        with contextlib.suppress(OSError):
+            for name, _ in listed(top):
+                new = os.path.join(top, name)
+                if new != above:
+                    yield above + b"/", new + path[len(above) :]
+        above = top
 
 
 def _lines(info: dict[str, list[str]]) -> list[str]:

@@ -100,13 +100,15 @@ class Objects:
                 reader.read(user)
             for user in users:
                 reader.read_behind_guards(user)
-        within = all(user.start < reader.end for user in users)  # their ends may lie behind it
+        anonymous = all(is_anonymous_object(user.map) for user in users)
+        if anonymous and not reader.end and all(user.start for user in users):
+            reader.end = PAGE  # it ends before all that is mapped of it: /dev/zero, with an offset
         return Object(
             device=inode.key[0],
             inode=inode.key[1],
             path=b"" if inode.path is not None or inode.was.startswith(_MEMORY) else inode.was,
             name=os.fsdecode(inode.was.rpartition(b"/")[2].removeprefix(b"memfd:")) or "shared",
-            anonymous=within and all(is_anonymous_object(user.map) for user in users),
+            anonymous=anonymous and reader.end > 0,
             code=any("x" in user.map.permissions for user in users),
             size=reader.end,
             part=part,

@@ -94,7 +94,7 @@ def fill(
         if m not in locked:
             attributes.lock(filling.program, m)
     for whole in wholes.values():
-        filling.program.call("munmap", whole.start, whole.object.size)
+        filling.program.call("munmap", whole.start, whole.size)
     segments.detach(filling.program)
     keys.finish()
     policies.load(filling.program, places)
@@ -253,6 +253,8 @@ class _Filling:
         flags = _MAP_SHARED | _MAP_ANONYMOUS | _MAP_FIXED_NOREPLACE
         flags |= _MAP_NORESERVE if whole.no_reserve else 0
         self.program.call("mmap", whole.start, size, PROT_READ | PROT_WRITE, flags, -1, 0)
+        if whole.size > size:  # a mapping that grows leaves its object as it is
+            self.program.call("mremap", whole.start, size, whole.size, 0, 0)
         for start, end, _, offset in unpack(whole.object.runs, 0, size):
             for at in range(start, end, _MOST):
                 length = min(_MOST, end - at)

@@ -35,15 +35,16 @@ from .runs import Span, overlaid, split, unpack, within, without
 
 
 class Whole(NamedTuple):
-    """A shared anonymous object and where all of it is mapped."""
+    """A shared anonymous object and where all of it is mapped, and what some map behind its end."""
 
     start: int
     object: Object
+    size: int
     no_reserve: bool
 
     @property
     def end(self) -> int:
-        return self.start + self.object.size
+        return self.start + self.size
 
 
 @dataclass
@@ -201,14 +202,16 @@ class Seeds:
         """Who maps which object whole, and where."""
         users: dict[tuple[int, int], set[int]] = defaultdict(set)
         no_reserve: set[tuple[int, int]] = set()
+        sizes = {one.key: one.size for one in objects}
         for vpid, mappings in self._mappings.items():
             for m in mappings:
                 if m.kind == "object":
                     users[m.object].add(vpid)
+                    sizes[m.object] = max(sizes.get(m.object, 0), m.offset + m.end - m.start)
                     if m.has("nr"):
                         no_reserve.add(m.object)
         placed: dict[int, list[Whole]] = defaultdict(list)
-        gaps = iter(self._gaps([one.size for one in objects if users[one.key]]))
+        gaps = iter(self._gaps([sizes[one.key] for one in objects if users[one.key]]))
         for one in objects:
             found = iter(users[one.key])
             maker = next(found, None)
@@ -216,7 +219,7 @@ class Seeds:
             for vpid in found:
                 maker = self._nearest_of_both(vpid, maker) if maker is not None else None
             if maker is not None and start is not None:
-                placed[maker].append(Whole(start, one, one.key in no_reserve))
+                placed[maker].append(Whole(start, one, sizes[one.key], one.key in no_reserve))
         return placed
 
     def _gaps(self, sizes: list[int]) -> Iterator[int | None]:

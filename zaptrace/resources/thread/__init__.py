@@ -31,7 +31,7 @@ from ...view.frozen import FrozenPod, FrozenThread
 from ..common.siginfo import SigInfo, to_real, to_virtual
 from ..common.timer_signal import brought_along
 from ..room import Whole, bad
-from .attributes import Asked, Attributes, add_rows
+from .attributes import TILE_DATA, Asked, Attributes, add_rows, has_tiles
 from .place import Place, claim, enter, own_place
 from .rseq import area_of
 
@@ -154,6 +154,9 @@ def restore(states: list[State], build: Build) -> None:
     # Before epoll comes to see what is ready.
     build.at(Stage.RESUME, _for_each, _send_pending, states, build)
     build.at(Stage.RESUME, build.last.append, lambda: _for_each(_set_own, states, build))
+    asked = {state.vpid for state in states if has_tiles(state.attributes)}
+    tiled = [state for state in states if state.vpid in asked]
+    build.at(Stage.RESUME, build.last.append, lambda: _for_each(_make_room, tiled, build))
     build.at(Stage.RESUME, build.loads.append, lambda: _for_each(_load, states, build))
 
 
@@ -264,6 +267,18 @@ def _for_each(
 
 def _set_own(state: State, thread: Thread, build: Build) -> None:
     thread.run(_own_rows(state))
+
+
+def _make_room(_state: State, thread: Thread, _build: Build) -> None:
+    """For tiles (Intel AMX): the kernel makes it for a thread only when that uses them.
+
+    Before, neither ptrace nor the return from a handler of a signal can put anything there. Which
+    threads had it nobody tells: all of a process that has asked for tiles may.
+    """
+    program = Program()
+    area = program.data(xstate.beginning(TILE_DATA, cpu.layout()))
+    program.load_registers(area, 1 << TILE_DATA)
+    thread.run(program)
 
 
 def _load(state: State, thread: Thread, build: Build) -> None:

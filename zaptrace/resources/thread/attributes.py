@@ -54,7 +54,7 @@ _SHARED: dict[str, _Pair] = {
 
 _TSC = (25, 26)  # PR_GET_TSC, PR_SET_TSC
 _XCOMP = (0x1022, 0x1023)  # ARCH_GET_XCOMP_PERM, ARCH_REQ_XCOMP_PERM
-_TILE_DATA = 18
+TILE_DATA = 18
 """The one extended feature that a process has to ask for: Intel AMX's."""
 
 
@@ -155,6 +155,11 @@ def _int(results: Results, data: Data) -> int:
     return int(value)
 
 
+def has_tiles(attributes: Attributes) -> bool:
+    """Has its process asked for them? The first living thread tells for all."""
+    return bool(attributes.xcomp >> TILE_DATA & 1)
+
+
 def add_rows(program: Program, attributes: Attributes) -> None:
     """The rows that set all of it in a new thread.
 
@@ -169,8 +174,8 @@ def add_rows(program: Program, attributes: Attributes) -> None:
     if attributes.memory_policy:
         nodes = program.data(attributes.memory_nodes)
         program.call("set_mempolicy", attributes.memory_policy, nodes, _NODES)
-    if attributes.xcomp >> _TILE_DATA & 1:
-        program.call("arch_prctl", _XCOMP[1], _TILE_DATA)
+    if has_tiles(attributes):
+        program.call("arch_prctl", _XCOMP[1], TILE_DATA)
     for command in _REGISTRATIONS:
         if attributes.membarrier & command:
             program.call("membarrier", command, 0, 0, may_fail=True)

@@ -39,7 +39,7 @@ from .state import (
     is_path,
     shown,
 )
-from .unaccepted import connector
+from .unaccepted import clients_of, connector
 
 if TYPE_CHECKING:
     from ...view.frozen import FrozenFile, FrozenPod
@@ -152,7 +152,7 @@ def _look_at(pod: FrozenPod, file: FrozenFile, sight: _Sight) -> Socket:
             peer_name=peer_name,
             peer_path=b"" if peer or status != CONNECTED else _outside(file, known, sight),
             backlog=known.backlog if status == LISTENING else 0,
-            clients=list(known.clients),
+            clients=clients_of(pod, known) if status == LISTENING else [],
             connector=(connects := connector(file) if status == WAITING else 0),
             placed=placed,
             connector_as=_as_it_is(pod, connects) if connects else None,

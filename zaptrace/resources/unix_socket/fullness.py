@@ -7,11 +7,16 @@ that all of it comes to what it was. Bytes that are the rest of a large piece ma
 
 from __future__ import annotations
 
+import contextlib
 import socket
+from collections.abc import Iterator
 
 from ..common.socket import unread
 
 _LARGEST = 1 << 17
+_ROOM = 1 << 22
+"""Bytes that a queue may hold while it is filled; as many as this host allows."""
+_SO_BUF_LOCK = 72
 _KEEPS = 768
 """About what a piece costs beside its bytes: a sk_buff and a skb_shared_info."""
 
@@ -33,3 +38,16 @@ class Fullness:
 
     def sent(self, size: int) -> None:
         self._size -= size
+
+
+@contextlib.contextmanager
+def roomy(sock: socket.socket) -> Iterator[None]:
+    """With the largest queue of what it has sent that this host allows, for a while."""
+    before = sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM)
+    try:
+        yield
+    finally:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, before // 2)
+        with contextlib.suppress(OSError):  # before Linux 5.14 nobody can tell
+            sock.setsockopt(socket.SOL_SOCKET, _SO_BUF_LOCK, 0)

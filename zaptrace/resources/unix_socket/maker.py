@@ -26,19 +26,16 @@ from ..common.permission import Permission
 from ..common.socket import disconnect, set_filter, set_options
 from . import diag as diag
 from .actors import NOBODY, Actors, Address
-from .fullness import Fullness
+from .fullness import Fullness, roomy
 from .held import Held
 from .message import Message
 from .names import Directories, Spot, bind
-from .state import CONNECTED, LISTENING, NAME, NOTED, ORPHANED, Peer, Socket, is_path
+from .state import CONNECTED, LISTENING, NAME, NOTED, ORPHANED, WAITING, Peer, Socket, is_path
 
 if TYPE_CHECKING:
     from ...view.build import Build
 
 _DGRAM = socket.SOCK_DGRAM
-_ROOM = 1 << 22
-"""Bytes that a queue may hold while it is filled; as many as this host allows."""
-_SO_BUF_LOCK = 72
 _UCRED = struct.Struct("=iII")
 _HOW = {1: socket.SHUT_RD, 2: socket.SHUT_WR, 3: socket.SHUT_RDWR}
 
@@ -78,6 +75,9 @@ class Maker:
         self.by_name = {s.name: s for s in states if s.bound and s.type == _DGRAM}
         self.by_file = {state.file_id: state.ino for state in states}
         self.actors = Actors(build)
+        to_accept = [self.states[ino] for state in states for ino in state.clients]
+        self.unaccepted = {s.ino for s in to_accept if s.status != WAITING}
+        """Ends that wait at a listener until the program accepts them."""
         self.taken = {known.name for known in diag.everything()} if build.contended else set()
 
     def close(self) -> None:
@@ -94,10 +94,12 @@ class Maker:
         ends = {end.ino for pair in pairs for end in pair if end}
         ends |= {end.ino for c in connections for end in (c.client, c.server) if end}
         for state in states:
-            if state.ino not in ends:
+            if state.ino not in ends | self.unaccepted:
                 self.held.put(state.ino, socket.socket(socket.AF_UNIX, state.type))
         self._make_pairs(pairs)
         self._make_connections(connections)
+        for ino in self.unaccepted:
+            self._make_client(self.states[ino])
         for state in states:
             if state.bound:
                 self._bind(state)
@@ -109,7 +111,8 @@ class Maker:
         """And hand them over to the build."""
         states = list(self.states.values())
         for state in states:
-            self._fill(state)
+            if state.ino not in self.unaccepted:
+                self._fill(state)
         for state in self._in_order_of_connect():
             self._connect(state)
         for state in states:
@@ -118,7 +121,8 @@ class Maker:
         self.actors.end()
         for state in states:
             self._move_into_place(state)
-            self._finish(state)
+            if state.ino not in self.unaccepted:
+                self._finish(state)
         self.held.close()  # mates, and senders that are no more
 
     # two at once
@@ -127,7 +131,7 @@ class Maker:
         """What is made by socketpair(2), and what by accepting."""
         pairs: list[tuple[Socket, Socket | None]] = []
         connections: list[_Connection] = []
-        seen: set[int] = set()
+        seen = self.unaccepted | {self.states[ino].peer for ino in self.unaccepted}
         # The other end first of one that has moved on: it shows whose end that was.
         for state in sorted(self.states.values(), key=lambda s: self._other_end(s) is None):
             if state.ino in seen or not self._is_end(state):
@@ -255,13 +259,41 @@ class Maker:
 
     def _listen(self, state: Socket) -> None:
         """And have those wait who had connected; they tell who had listened then."""
+        if self.unaccepted.intersection(state.clients):
+            with self.held.use(state.ino) as sock:  # what is accepted has some of its options
+                set_options(sock, state.options, GENERAL)
         for ino in state.clients:
             client = self.states[ino]
+            if ino in self.unaccepted:
+                self._connect_unaccepted(state, client)
+                continue
             with self.held.use(state.ino) as sock, self.held.use(ino) as connecting:
                 self.actors.listen(_teller(client), sock, state.backlog)
                 self.actors.connect(_connector(client), connecting, self.addresses[state.ino])
         with self.held.use(state.ino) as sock:
             self.actors.listen(_teller(state), sock, state.backlog)
+
+    def _make_client(self, end: Socket) -> None:
+        """Whoever connects, of an end that nobody has accepted; of one that is gone, a mate."""
+        if end.peer in self.states:
+            self.other[end.ino] = end.peer
+            return
+        mate = socket.socket(socket.AF_UNIX, end.type)
+        key = self.other[end.ino] = self.held.put(self.held.new_key(), mate)
+        if end.peer_name:
+            with self.held.use(key) as sock, self._bound_for_now(sock, end.peer_name):
+                pass
+
+    def _connect_unaccepted(self, listener: Socket, end: Socket) -> None:
+        """And send what waits there."""
+        key = self.other[end.ino]
+        listens = _teller(self.states.get(end.peer, listener))
+        with self.held.use(listener.ino) as sock, self.held.use(key) as connecting:
+            self.actors.listen(listens, sock, listener.backlog)
+            self.actors.connect(_teller(end), connecting, self.addresses[listener.ino])
+        self._fill(end)
+        if end.status == ORPHANED:
+            os.close(self.held.take(key))
 
     @contextlib.contextmanager
     def _bound_for_now(self, sock: socket.socket, name: bytes) -> Iterator[Address]:
@@ -337,7 +369,7 @@ class Maker:
             try:
                 sent = give()
             except BlockingIOError:
-                with _roomy(sock):
+                with roomy(sock):
                     sent = give()
             fullness.sent(sent)
             data, files = data[sent:], []
@@ -444,19 +476,6 @@ def _accept(listener: socket.socket, rpid: int) -> socket.socket:
         if _UCRED.unpack(told)[0] == rpid:
             return accepted
         accepted.close()
-
-
-@contextlib.contextmanager
-def _roomy(sock: socket.socket) -> Iterator[None]:
-    """With the largest queue of what it has sent that this host allows, for a while."""
-    before = sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM)
-    try:
-        yield
-    finally:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, before // 2)
-        with contextlib.suppress(OSError):  # before Linux 5.14 nobody can tell
-            sock.setsockopt(socket.SOL_SOCKET, _SO_BUF_LOCK, 0)
 
 
 def _take_name(state: Socket, sock: socket.socket, build: Build) -> None:

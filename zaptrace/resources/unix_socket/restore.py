@@ -153,7 +153,7 @@ def _claim_abstract(state: Socket, states: list[Socket], build: Build) -> None:
     if not build.contended:
         raise _taken(state, "a socket of another process is bound to it")
     needed_before = not state.bound or any(other.peer == state.ino for other in states)
-    if needed_before or state.queue or not _can_listen_later(state):
+    if needed_before or state.clients or state.queue or not _can_listen_later(state):
         raise RestoreError(
             f"cannot restore a socket with the address {shown(state.name)}",
             stage=Stage.CLAIM.name,

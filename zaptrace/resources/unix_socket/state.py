@@ -88,7 +88,8 @@ class Socket(Description):
     """Where one that is outside the pod is to be found; b"" for an abstract one."""
     backlog: Backlog
     clients: list[Annotated[int, Names("unix socket", but=(0,))]]
-    """`ino` of those who wait to be accepted, in order."""
+    """`ino` of those who wait to be accepted, in order: of the client, or, where we have accepted it to
+    look at it, of the end that the program will accept."""
     connector: NamesLivingOrNone
     """The process that one who waits will be told to belong to."""
     shutdown: Annotated[int, Range(0, 3)]
