@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "pod/blocked/blocked.h"
+#include "pod/members.h"
 #include "ptrace/filter.h"
 #include "ptrace/stop.h"
 #include "ptrace/stub.h"
@@ -24,9 +25,33 @@ static int at_rest(zt_pod *pod, int32_t rtid, zt_stopped *ret, zt_err *err)
     return 0;
 }
 
+int zt_pod_detaches(zt_pod *pod)
+{
+    return pod->detaches;
+}
+
+typedef struct listing {
+    zt_task_info *infos;
+    int32_t count, capacity;
+} listing;
+
+static int list(void *context, int32_t rpid, int32_t rtid)
+{
+    listing *all = context;
+    if (all->count++ < all->capacity)
+        all->infos[all->count - 1] =
+            (zt_task_info){.rtid = rtid, .vtid = rtid, .rpid = rpid, .vpid = rpid, .left_ns = -1, .dumpable = 1};
+    return 0;
+}
+
 int zt_pod_tasks(zt_pod *pod, zt_task_info *ret, int32_t capacity)
 {
     int32_t count = 0;
+    listing apart = {ret, 0, capacity};
+    if (pod->detaches && !pod->freezing) {
+        zt_members_each(pod, list, &apart);
+        return apart.count;
+    }
     for (const zt_task *task = pod->tasks; task; task = task->next, count++) {
         if (count >= capacity)
             continue;
@@ -70,6 +95,11 @@ void zt_pod_set_filter(zt_pod *pod, int32_t rtid, int32_t filter, int32_t no_new
         task->filter = filter;
         task->no_new_privs = no_new_privs;
     }
+}
+
+int zt_pod_has_begun(zt_pod *pod)
+{
+    return pod->task_count > 0 || pod->root.n;
 }
 
 int zt_pod_root_status(zt_pod *pod, int32_t *ret_status)
@@ -122,12 +152,14 @@ void zt_pod_set_clock(zt_pod *pod, int64_t offset_ns)
 void zt_pod_set_cpu_level(zt_pod *pod, int32_t level, int32_t faulting)
 {
     pod->cpu_level = level;
+    pod->wants_all = pod->wants_all || (level && pod->detaches); /* CPUID is a signal that we answer */
     pod->cpu_faulting = faulting;
 }
 
 void zt_pod_keep_out(zt_pod *pod, uint64_t signals, int32_t fd)
 {
     pod->kept_out = signals;
+    pod->wants_all = pod->wants_all || (signals && pod->detaches); /* they are seen when they are delivered */
     pod->kept_out_fd = fd;
 }
 

@@ -157,6 +157,7 @@ typedef struct zt_ipc {
 zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err);
 void zt_pod_destroy(zt_pod *pod);
 int zt_pod_tasks(zt_pod *pod, zt_task_info *ret, int32_t capacity); /* returns how many there are */
+int zt_pod_has_begun(zt_pod *pod); /* a process is or was in it */
 int zt_pod_root_status(zt_pod *pod, int32_t *ret_status);           /* 1 when it has ended */
 /* When that thread, the first of a process, has ended, its wait status is written to pipe `fd` as an int. The pipe is
  * the pod's from then on; it is closed when there is nothing more to tell. 0, or -ENOMEM and it is the caller's. */
@@ -247,6 +248,9 @@ int zt_loop_kill(zt_pod *pod, zt_err *err); /* SIGKILL to all; returns when noth
 /* From now on calls are looked at without a stop, in programs that are launched (pod/looker.h), once zt_loop_look
  * runs on a thread of its own, which is to begin at once. 0: this kernel cannot do it. */
 int zt_loop_look_begin(zt_pod *pod);
+/* And threads are attached only while something needs it: before the first program. 0: not in this pod, or here. */
+int zt_loop_detach(zt_pod *pod);
+int zt_pod_detaches(zt_pod *pod);
 void zt_loop_look_end(zt_pod *pod); /* nothing of the pod is left: zt_loop_look returns */
 
 /* --- from any thread */

@@ -22,12 +22,23 @@ call that the stub makes is ours: if it has a row, it is allowed, whatever the r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from gen_hooks import GENERATED
-from syscalls import ROWS, AnyOf, ArgIn, ArgMask, ArgPtr, Condition, Refuse, Row
+from syscalls import (
+    ARCH_GET_CPUID,
+    ROWS,
+    AnyOf,
+    ArgIn,
+    ArgMask,
+    ArgPtr,
+    Condition,
+    Refuse,
+    Row,
+    comes_if_detached,
+)
 
 # -- a small assembler for classic BPF -------------------------------------------------------------
 # A jump names its target by label. Conditional jumps reach 255 instructions only: one that must go
@@ -67,6 +78,7 @@ RET_ERRNO = 0x00050000
 STUB_END_NR = "ZT_STUB_END_NR"
 STUB_HIGH = "ZT_STUB_BASE >> 32"
 STUB_FIRST = "ZT_STUB_BASE"
+STUB_SIZE = "ZT_STUB_LIMIT - ZT_STUB_BASE"
 STUB_LAST = "ZT_STUB_BASE + ZT_STUB_TEXT_SIZE - 1"
 
 Constant = int | str
@@ -184,6 +196,7 @@ class Fate:
     ret: int
     when: tuple[Condition, ...] = ()
     but_stub: bool = True
+    otherwise: Fate | None = None
     looked_if: tuple[Condition, ...] = ()
 
     @property
@@ -201,21 +214,42 @@ class Fate:
         """What it is where `looked_if` holds."""
         return Fate(RET_NOTIFY) if self.looked_if else None
 
+    @property
+    def alternatives(self) -> Iterator[Fate]:
+        yield self
+        if self.otherwise:
+            yield from self.otherwise.alternatives
+
 
 ALLOWED = Fate(RET_ALLOW, but_stub=False)
 UNKNOWN = Fate(RET_ERRNO | Refuse("ENOSYS").number, but_stub=False)
 
 
-def fate(row: Row | None, *, moved: bool, looks: bool = False) -> Fate:
+def fate(row: Row | None, *, moved: bool, looks: bool = False, detaches: bool = False) -> Fate:
     """What the filter does with a row, in pods that moved or in those that did not."""
     if row is None:
         return UNKNOWN
+    if detaches:
+        return _fate_detached(row)
     conditions = row.stops_if(moved=moved)
     if conditions is None:
         return ALLOWED
     if looks and row.is_looked(moved=moved):
         return Fate(RET_NOTIFY, conditions)
     return Fate(RET_TRACE, conditions, looked_if=row.looks_if if looks and moved else ())
+
+
+def _fate_detached(row: Row) -> Fate:
+    """In a pod that never moved and whose threads are attached only while something needs it."""
+    conditions = comes_if_detached(row)
+    if conditions is None:
+        return ALLOWED
+    comes = Fate(RET_NOTIFY, conditions)
+    if row.name == "arch_prctl":  # an attached program that has not begun: csrc/ptrace/install.c
+        return Fate(
+            RET_TRACE, (ArgIn(0, (ARCH_GET_CPUID,)), ArgIn(1, (STUB_SIZE,))), otherwise=comes
+        )
+    return comes
 
 
 def _emit_tree(asm: Assembler, runs: Sequence[tuple[int, Fate]]) -> None:
@@ -279,10 +313,13 @@ def _emit_from_the_stub(asm: Assembler, *, yes: str, no: str) -> None:
     asm.jump(JGT, STUB_LAST, yes=no, no=yes)
 
 
-def build_filter(rows: Iterable[Row] = ROWS, *, moved: bool, looks: bool = False) -> list[Insn]:
+def build_filter(
+    rows: Iterable[Row] = ROWS, *, moved: bool, looks: bool = False, detaches: bool = False
+) -> list[Insn]:
     by_number = {row.x86_64: row for row in rows}
     numbers = range(max(by_number) + 1)
-    return _build([fate(by_number.get(nr), moved=moved, looks=looks) for nr in numbers])
+    fates = [fate(by_number.get(nr), moved=moved, looks=looks, detaches=detaches) for nr in numbers]
+    return _build(fates)
 
 
 def build_senders_filter(rows: Iterable[Row] = ROWS) -> list[Insn]:
@@ -308,7 +345,8 @@ def _build_besides(rows: Iterable[Row], besides: Iterable[Row]) -> list[Insn]:
 
 def _build(fates: Sequence[Fate]) -> list[Insn]:
     runs = [(nr, fates[nr]) for nr in range(len(fates)) if nr == 0 or fates[nr] != fates[nr - 1]]
-    guarded = [fate for fate in dict.fromkeys(fates) if fate.but_stub]
+    each_once = dict.fromkeys(one for fate in fates for one in fate.alternatives)
+    guarded = [fate for fate in each_once if fate.but_stub]
 
     asm = Assembler()
     asm.load(ARCH)
@@ -322,7 +360,9 @@ def _build(fates: Sequence[Fate]) -> list[Insn]:
         if each.label == each.tail:
             continue
         asm.label(each.label)
-        _emit_conditions(asm, each.when, each.label, no="allow")
+        _emit_conditions(
+            asm, each.when, each.label, no=each.otherwise.label if each.otherwise else "allow"
+        )
         if each.looked:
             _emit_conditions(asm, each.looked_if, f"{each.label} looked", no=each.tail)
         asm.goto((each.looked or each).tail)
@@ -402,6 +442,9 @@ def filter_header(rows: Sequence[Row] = ROWS) -> str:
             *_array("zt_filter_fresh_looked", build_filter(rows, moved=False, looks=True)),
             "",
             *_array("zt_filter_moved_looked", build_filter(rows, moved=True, looks=True)),
+            "",
+            "/* For one that never moved, whose threads are attached only while something needs it. */",
+            *_array("zt_filter_detached", build_filter(rows, moved=False, detaches=True)),
             "",
             "/* Besides, where senders are shown. */",
             *_array("zt_filter_senders", build_senders_filter(rows)),

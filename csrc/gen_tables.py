@@ -18,6 +18,7 @@ from gen_hooks import GENERATED, hooks_header, shared_header
 from syscalls import (
     ROWS,
     TABLE,
+    WAIT_DETACHED,
     Answer,
     ArgIs,
     Hook,
@@ -92,6 +93,8 @@ def _initialiser(row: Row) -> str:
         members["eintr"] = "true"
     if row.queue:
         members["queue"] = "true"
+    if row.queue or row.eintr or row.timeout or row.name in WAIT_DETACHED:
+        members["waits"] = "true"
     if row.part:
         members["part"] = _part(row.part)
     inside = ", ".join(f".{member} = {value}" for member, value in members.items())

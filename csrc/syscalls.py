@@ -102,7 +102,7 @@ class ArgIn:
     """The low 32 bits of argument `arg` equal one of `values`, or (`negative`) are below 0."""
 
     arg: int
-    values: tuple[int, ...]
+    values: tuple[int | str, ...]  # text is C, of the architecture's
     negative: bool = False
 
 
@@ -387,6 +387,8 @@ CLONE_NAMESPACES = (
 )  # not CLONE_NEWTIME (0x80), which is clone3's alone: in clone it is part of the exit signal
 
 WNOHANG = 1
+ARCH_GET_CPUID, ARCH_SET_CPUID = 0x1011, 0x1012
+PTRACE_TRACEME = 0
 P_PIDFD = 3  # it waits for nothing where the pidfd has O_NONBLOCK
 
 PR_GET_DUMPABLE = 3
@@ -1090,7 +1092,7 @@ TABLE: tuple[Room, ...] = (
     ),
     _room(
         "cpu_level", "What a pod sees of the processor: CPUID",
-        Row("arch_prctl", ENTER, x86_64=158, when=arg_in(0, 0x1011, 0x1012),
+        Row("arch_prctl", ENTER, x86_64=158, when=arg_in(0, ARCH_GET_CPUID, ARCH_SET_CPUID),
             note="with --cpu-level, CPUID faulting is ours: the processor seems to have none. Who asks "
             "CPUID while it blocks or ignores SIGSEGV does not afterwards, nor handles it"),
     ),
@@ -1166,6 +1168,67 @@ TABLE: tuple[Room, ...] = (
 # fmt: on
 
 ROWS: tuple[Row, ...] = tuple(row for room in TABLE for row in room.rows)
+
+
+# -- pods that never moved, and whose threads are attached only while something needs it -------------
+# What comes, comes by a listener (csrc/pod/looker.h). What is looked at alone needs nobody attached;
+# what else comes, does so for the reason given here, for that call (csrc/loop/attach.h).
+
+COMES_DETACHED: dict[str, tuple[Condition, ...] | None] = {
+    "execve": (),
+    "execveat": (),
+    "wait4": None,  # ends are told to parents before anybody else hears of them
+    "waitid": None,
+    # Nobody is their tracer; whom they trace when the pod is frozen is named. One that asks to be traced
+    # between vfork and execve, as gdb's do, has us.
+    "ptrace": (arg_in(0, PTRACE_TRACEME),),
+}
+"""Where that differs from when they stop in an attached pod; None: never."""
+
+NOTED = "what nothing shows later is noted, if the call succeeds"
+WHY_ATTACHED = {
+    "execve": "the stub is laid into the new program before it begins",
+    "execveat": "the stub is laid into the new program before it begins",
+    "vfork": "its maker, which waits for the child, could not be frozen in the kernel; so it waits with us",
+    "clone": "the same with CLONE_VFORK; and CLONE_UNTRACED is taken out of its flags",
+    "clone3": "the same",
+    "unshare": "refused in part; for the rest it could be let go, as who shares what is asked at a freeze",
+    "close_range": "it could be let go, as who shares what is asked at a freeze",
+    "prctl": "a filter of the program's own is put on as we rewrite it, " + NOTED,
+    "seccomp": "a filter of the program's own is put on as we rewrite it, " + NOTED,
+    "landlock_restrict_self": NOTED,
+    "timer_create": NOTED,
+    "mbind": NOTED,
+    "open": NOTED,
+    "openat": NOTED,
+    "linkat": NOTED,
+    "fcntl": NOTED,
+    "bind": NOTED,
+    "setsockopt": NOTED,
+    "inotify_add_watch": NOTED,
+    "shmctl": "its result has the pod's numbers and keys",
+    "semop": "with SEM_UNDO " + NOTED,
+    "semtimedop": "with SEM_UNDO " + NOTED,
+    "semctl": "but for what it asks of one set, its result has the pod's numbers and keys",
+    "msgctl": "its result has the pod's numbers and keys",
+    "mq_notify": NOTED,
+    "io_setup": NOTED,
+    "io_destroy": NOTED,
+    "io_submit": NOTED,
+    "add_key": NOTED,
+    "request_key": NOTED,
+    "keyctl": NOTED,
+}
+
+
+WAIT_DETACHED = ("io_submit", "request_key", "add_key")
+"""Besides those whose row says that they wait: they may, and are not interrupted to see their end."""
+
+
+def comes_if_detached(row: Row) -> tuple[Condition, ...] | None:
+    if row.name in COMES_DETACHED:
+        return COMES_DETACHED[row.name]
+    return row.stops_if(moved=False)
 
 
 def names() -> dict[int, str]:

@@ -118,6 +118,29 @@ def test_program_frozen_again_and_again(source: Path, place: Path):
     run_flavour("frozen", [compiled(source)], place, moments=60, waits=waits)
 
 
+_UNATTACHED = (
+    ("first_thread_ended", "resume"),
+    ("running_children", "frozen"),
+    ("sysv_semaphores", "resume"),
+    ("vdso_handler", "restore"),
+    ("woken_for_nothing", "pod"),
+)
+"""What differs where threads are attached only while something needs it (csrc/loop/attach.h).
+By hand, all of these tests run there: ZAPTRACE_PTRACE=when-needed."""
+
+
+@pytest.mark.tracer
+@pytest.mark.parametrize(("name", "flavour"), _UNATTACHED)
+def test_program_that_nobody_is_attached_to(
+    name: str, flavour: str, place: Path, monkeypatch: pytest.MonkeyPatch
+):
+    source = PROGRAMS / f"{name}.c"
+    not_denied(source)
+    monkeypatch.setenv("ZAPTRACE_PTRACE", "when-needed")
+    moments = 20 if flavour == "frozen" else 1
+    run_flavour(flavour, [compiled(source)], place, moments=moments, waits=source.stem not in GO_ON)
+
+
 @pytest.mark.tracer
 @pytest.mark.parametrize("flavour", [f for f in ("native", "pod", "frozen") if f in FLAVOURS])
 @pytest.mark.parametrize("source", sorted(PROGRAMS.glob("frozen/*.c")), ids=lambda p: p.stem)

@@ -112,13 +112,21 @@ STOPS = "each turn waits for a stop, which has a limit (zt_stop_wait); a thread 
 C = {
     "base/idtable.c zt_idtable_choose: for (;; candidate.n++)": "there are more numbers than processes",
     "base/proc.c zt_proc_read: read(fd, ret + length, size - 1 - length)": "a file of /proc",
+    "base/proc.c zt_proc_is_open: read(fd, &scope, 1)": "a file of /proc",
     "loop/launch.c await_exec: for (;;)": STOPS,
+    "loop/launch.c let_it_execute: for (;;)": "it makes its first call, stops, or ends",
     "loop/launch.c child: read(go[0], &byte, 1)": "the supervisor writes, or ends, and with it the pipe",
     "loop/launch.c zt_loop_launch: waitpid(rpid, NULL, 0)": "it was killed, and has done nothing yet",
     "loop/loop.c step_or_adopt: zt_loop_step(pod, 0, err)": "idle; a wake ends it, sent again if lost",
     "loop/loop.c zt_loop_step: waitpid(-1, &status, __WNOTHREAD | options)": "the same",
+    "loop/launch.c let_it_execute: poll(&place, 1, 1)": "a millisecond",
     "loop/looker.c serve: for (;;)": "something new to look at, or the end of the pod",
-    "loop/looker.c serve: poll(places, count, -1)": "the same: idle; the pod's end is told by an eventfd",
+    "loop/looker.c serve: "
+    "poll(places, count, handed ? AGAIN_MS : pod->notified ? REAP_EVERY_MS : -1)":
+        "the same: idle; the pod's end is told by an eventfd",
+    "loop/looker.c is_unguarded: waitpid(guardian->pid, NULL, __WALL)": "its pidfd says that it has ended",
+    "pod/guardian.c guard: sigwaitinfo(&told, NULL)": "the supervisor ends, or ends it with the pod",
+    "pod/guardian.c zt_guardians_destroy: waitpid(guardians[i].pid, NULL, __WALL)": "it was killed",
     "loop/program.c zt_loop_end_process: for (;;)": STOPS,
     "pod/looker.c hold: pause()": "it is killed when the pod is closed, or with the tracer's thread",
     "pod/looker.c zt_looker_destroy: waitpid(looker->holder, NULL, __WALL)": "it was killed",

@@ -203,6 +203,23 @@ class Moved(Fresh):
     moved = True
 
 
+class Detached(Fresh):
+    name = "zaptrace-detached"
+    about = "such a pod whose threads are attached only while something needs it"
+
+    @contextlib.contextmanager
+    def up(self, place: Path) -> Iterator[Inside]:
+        before = os.environ.get("ZAPTRACE_PTRACE")
+        os.environ["ZAPTRACE_PTRACE"] = "when-needed"
+        try:
+            with super().up(place) as inside:
+                yield inside
+        finally:
+            os.environ.pop("ZAPTRACE_PTRACE")
+            if before is not None:
+                os.environ["ZAPTRACE_PTRACE"] = before
+
+
 class Unrehearsed(Fresh):
     name = "zaptrace-unrehearsed"
     about = "a pod whose checkpoints are not tried out before it is ended"

@@ -151,6 +151,23 @@ DIR *zt_proc_open_fds(int32_t id)
     return opendir(path_of(id, "fd", path));
 }
 
+DIR *zt_proc_open_threads(int32_t id)
+{
+    char path[PATH_SIZE];
+    return opendir(path_of(id, "task", path));
+}
+
+bool zt_proc_is_open(void)
+{
+    char scope = '0';
+    int fd = open("/proc/sys/kernel/yama/ptrace_scope", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT;
+    const bool told = read(fd, &scope, 1) == 1;
+    close(fd);
+    return told && scope == '0';
+}
+
 /* struct linux_dirent64, getdents64(2). */
 typedef struct entry {
     uint64_t ino;
@@ -159,6 +176,32 @@ typedef struct entry {
     uint8_t type;
     char name[];
 } entry;
+
+int zt_proc_open_all(void)
+{
+    return open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+int zt_proc_open_threads_of(int32_t id)
+{
+    char path[PATH_SIZE];
+    return open(path_of(id, "task", path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+int zt_proc_each(int all, int (*is)(void *context, int32_t id), void *context)
+{
+    _Alignas(entry) char read[4096];
+    int found = 0;
+    lseek(all, 0, SEEK_SET);
+    for (long got; (got = syscall(SYS_getdents64, all, read, sizeof read)) > 0;)
+        for (long at = 0; at < got; at += ((entry *)(read + at))->size) {
+            char *end;
+            const long id = strtol(((entry *)(read + at))->name, &end, 10);
+            if (!*end && id > 0)
+                found += is(context, (int32_t)id);
+        }
+    return found;
+}
 
 void zt_proc_close_all(int first, int but)
 {

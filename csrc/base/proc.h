@@ -41,6 +41,15 @@ bool zt_proc_has_ended(int32_t id);                   /* there is no such thread
 /* As /proc/ID/fdinfo/FD and fd/FD, of the descriptor `fd`. */
 int zt_proc_fd_info(int32_t id, int fd, char *ret, size_t size);
 int zt_proc_fd_link(int32_t id, int fd, char *ret, size_t size);
+/* All processes of the host: /proc, opened; or all threads of one, /proc/ID/task; and how many `is` says 1 of.
+ * Async-signal-safe. */
+int zt_proc_open_all(void);
+int zt_proc_open_threads_of(int32_t id);
+int zt_proc_each(int all, int (*is)(void *context, int32_t id), void *context);
+/* /proc/ID/task, to be listed. NULL with errno. */
+DIR *zt_proc_open_threads(int32_t id);
+/* May a process look into another that is no descendant of it, as far as Yama decides that? */
+bool zt_proc_is_open(void);
 /* The descriptor N that a program means by /proc/self/fd/N and its like; -1: the path is none such. */
 int zt_proc_fd_of(const char *path);
 /* /proc/ID/fd, to be listed. NULL with errno. */

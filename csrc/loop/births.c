@@ -11,6 +11,7 @@
 #include "../pod/past.h"
 #include "../pod/seccomp.h"
 #include "../ptrace/mem.h"
+#include "attach.h"
 
 /* What the maker asked for. A program's own clone3 was looked at before the call (the room notes
  * it): by now another thread may have taken its memory away. The stub's memory is ours. */
@@ -61,7 +62,7 @@ static bool is_wanted_stopped(zt_pod *pod, const zt_task *maker, int32_t rtid, b
 static int give_back_its_args(const zt_task *maker, zt_stopped thread, zt_regs *regs, zt_err *err)
 {
     zt_arch_set_args(regs, maker->call.asked);
-    if (regs->rip == ZT_STUB_ISSUED)
+    if (zt_loop_is_issued(regs->rip))
         regs->rip = maker->call.ip;
     return zt_stopped_set_regs(thread, regs, err);
 }

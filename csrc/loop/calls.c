@@ -5,6 +5,7 @@
 
 #include "../pod/blocked/blocked.h"
 #include "../pod/seccomp.h"
+#include "attach.h"
 
 /* The pod is being frozen: the call has not been made yet. */
 static int unmake_call(zt_task *task, zt_regs *regs, zt_err *err)
@@ -133,7 +134,7 @@ static int on_exit_of_call(zt_pod *pod, zt_task *task, zt_err *err)
         zt_arch_set_result(&regs, call->answer);
         zt_arch_set_args(&regs, call->asked); /* the program's registers stay as they were */
         zt_arch_set_call_nr(&regs, call->nr);
-        if (regs.rip == ZT_STUB_ISSUED)
+        if (zt_loop_is_issued(regs.rip))
             regs.rip = call->ip;
         if (call->again)
             zt_arch_rewind_call(&regs, call->nr);

@@ -9,13 +9,14 @@
 #include "../base/proc.h"
 #include "../pod/awaited.h"
 #include "../pod/cpu_level.h"
+#include "../pod/members.h"
 #include "../pod/past.h"
 #include "../pod/pi.h"
 #include "../pod/seccomp.h"
 #include "../ptrace/closed.h"
 #include "../ptrace/stub.h"
 
-static zt_task *take_vfork_maker(zt_task *task)
+zt_task *zt_loop_free_maker(zt_task *task)
 {
     zt_task *maker = task->vfork_maker;
     task->vfork_maker = NULL;
@@ -54,8 +55,15 @@ static int make_fit(zt_pod *pod, zt_task *task, zt_stop *ret, zt_err *err)
     task->process->dumpable = 1;
     if (zt_closed_is(thread)) {
         rests = true; /* it may be found stopped */
-        if (zt_stopped_rest(thread, ret, err) ||
-            (ret->kind != ZT_STOP_EXITED && zt_closed_open(thread, &task->process->dumpable, ret, err)))
+        if (zt_stopped_rest(thread, ret, err))
+            return -1;
+        if (pod->notified) /* the looker answers what it does there */
+            zt_pod_pause(pod);
+        const int failed =
+            ret->kind != ZT_STOP_EXITED && zt_closed_open(thread, &task->process->dumpable, ret, err) ? -1 : 0;
+        if (pod->notified)
+            zt_pod_go_on(pod);
+        if (failed)
             return -1;
         if (ret->kind == ZT_STOP_EXITED)
             return zt_stop_fail_ended(*ret, err);
@@ -78,6 +86,8 @@ int zt_loop_executed(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_stop *ret
     if (!task)
         return zt_fail(err, ZT_ERR_STATE, 0, "thread %d executed a program but is not in the pod", stop.rtid);
     task->in_call = task->reissue.active = false;
+    task->taken = ZT_TAKEN_NOT;
+    task->loose = false; /* a freeze may have come to know its first thread as one that has ended */
     task->made = (zt_vpid){0};
     task->known = true;
     task->process->ready = false;
@@ -98,7 +108,7 @@ int zt_loop_executed(zt_pod *pod, zt_stop stop, zt_task **ret_task, zt_stop *ret
     zt_pod_has_executed(pod, task);
     task->process->whole = pod->freezing; /* else it may run before we need it */
     task->group_stop = ret_stop->kind == ZT_STOP_GROUP ? ret_stop->value : 0;
-    *ret_freed = take_vfork_maker(task);
+    *ret_freed = zt_loop_free_maker(task);
     return 0;
 }
 
@@ -114,7 +124,9 @@ void zt_loop_reap_inherited(zt_pod *pod)
 {
     char name[64];
     int rpid;
-    if (!something_waits())
+    if (pod->notified)
+        zt_members_reap(pod);
+    if (pod->notified || !something_waits())
         return;
     snprintf(name, sizeof name, "task/%d/children", getpid());
     FILE *children = zt_proc_open(ZT_PROC_SELF, name);
@@ -125,14 +137,19 @@ void zt_loop_reap_inherited(zt_pod *pod)
         fclose(children);
 }
 
-void zt_loop_ended(zt_pod *pod, zt_task *task, int wait_status, zt_task **ret_freed)
+void zt_loop_tell_end(zt_pod *pod, int32_t rtid, int wait_status)
 {
-    *ret_freed = take_vfork_maker(task);
-    if (task->rtid.n == pod->root.n) {
+    if (rtid == pod->root.n) {
         pod->root_ended = true;
         pod->root_status = wait_status;
         atomic_store(&pod->woken, true); /* somebody waits for it */
     }
-    zt_awaited_tell(&pod->awaited, task->rtid.n, wait_status);
+    zt_awaited_tell(&pod->awaited, rtid, wait_status);
+}
+
+void zt_loop_ended(zt_pod *pod, zt_task *task, int wait_status, zt_task **ret_freed)
+{
+    *ret_freed = zt_loop_free_maker(task);
+    zt_loop_tell_end(pod, task->rtid.n, wait_status);
     zt_pod_remove_task(pod, task);
 }

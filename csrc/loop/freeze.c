@@ -10,6 +10,9 @@
 #include "../base/proc.h"
 #include "../pod/blocked/blocked.h"
 #include "../pod/blocked/seen.h"
+#include "../pod/members.h"
+#include "../pod/shares.h"
+#include "attach.h"
 #include "ends.h"
 #include "loop.h"
 
@@ -84,6 +87,25 @@ static int await_rest(zt_pod *pod, int64_t limit_ns, int32_t timeout_ms, zt_err 
     return 0;
 }
 
+static bool lives(void *pod, zt_vpid process)
+{
+    return zt_pod_process(pod, (zt_rpid){process.n});
+}
+
+/* In a pod that nobody is attached to, who is there is found by looking until nobody new is. */
+static int bring_to_rest(zt_pod *pod, int64_t limit_ns, int32_t timeout_ms, zt_err *err)
+{
+    for (int more = 1; more;) {
+        more = pod->detaches ? zt_loop_attach_all(pod, true, err) : 0;
+        if (more < 0 || await_rest(pod, limit_ns, timeout_ms, err))
+            return -1;
+    }
+    if (!pod->notified) /* births have told who shares what, all of them */
+        return 0;
+    zt_ipc_look_for_ended(&pod->ipcs, lives, pod);
+    return zt_shares_learn(pod, err);
+}
+
 /* What the freeze has left in sockets, other threads and a capture would find. */
 static int take_out_errors(zt_pod *pod, zt_err *err)
 {
@@ -122,7 +144,7 @@ int zt_loop_freeze(zt_pod *pod, int32_t timeout_ms, zt_err *err)
             zt_interrupt(task->rtid.n, err); /* ESRCH: its end is on the way */
 
     const int64_t limit_ns = pod->frozen_at_ns + timeout_ms * 1000000ll;
-    if (!zt_loop_rest_makers(pod, err) && !await_rest(pod, limit_ns, timeout_ms, err) && !take_out_errors(pod, err))
+    if (!zt_loop_rest_makers(pod, err) && !bring_to_rest(pod, limit_ns, timeout_ms, err) && !take_out_errors(pod, err))
         return 0;
     zt_err also;
     if (zt_loop_thaw(pod, &also))
@@ -189,7 +211,10 @@ static int await_waiting(zt_pod *pod, int32_t rtid, int64_t had_run_ns, int64_t 
 static int let_go(zt_pod *pod, zt_task *task, zt_err *err)
 {
     zt_err one;
-    if (!zt_blocked_thaw(task, &one) && !zt_loop_at_rest(pod, task, task->group_stop, &one))
+    const bool was_interrupted = task->interrupted;
+    const int failed = zt_blocked_thaw(task, &one);
+    task->hears = was_interrupted && !task->reissue.active; /* it is told of the signal that was the reason */
+    if (!failed && !zt_loop_at_rest(pod, task, task->group_stop, &one))
         return 0;
     if (one.kind == ZT_ERR_GONE)
         return 0;
@@ -220,11 +245,17 @@ int zt_loop_thaw(zt_pod *pod, zt_err *err)
 {
     zt_err one;
     pod->freezing = false;
+    pod->lines_up = true;
     int failed = let_queued_go(pod, err);
+    pod->lines_up = false;
     for (zt_task *task = pod->tasks, *next; task; task = next) {
         next = task->next;
         task->awaits_freeze = false;
         task->process->whole = false;
+        if (task->loose && !task->taken) {
+            zt_pod_forget_task(pod, task);
+            continue;
+        }
         if (task->state == ZT_TASK_ENDED)
             task->state = ZT_TASK_RUNNING;
         if (task->state != ZT_TASK_REST)
@@ -247,8 +278,10 @@ void zt_loop_cancel(zt_pod *pod, int32_t wanted)
     atomic_store(&pod->cancelled, wanted != 0);
 }
 
-static void kill_all(const zt_pod *pod)
+static void kill_all(zt_pod *pod)
 {
+    if (pod->notified)
+        zt_members_kill(pod);
     for (const zt_task *task = pod->tasks; task; task = task->next)
         kill(task->process->rpid.n, SIGKILL);
     for (uint32_t i = 0; i <= pod->early.mask; i++)
@@ -256,11 +289,21 @@ static void kill_all(const zt_pod *pod)
             kill(pod->early.slots[i].key, SIGKILL);
 }
 
+static void forget_loose(zt_pod *pod)
+{
+    for (zt_task *task = pod->tasks, *next; task; task = next) {
+        next = task->next;
+        if (task->loose && !task->taken)
+            zt_pod_forget_task(pod, task);
+    }
+}
+
 int zt_loop_kill(zt_pod *pod, zt_err *err)
 {
     enum { LIMIT_MS = 30000 };
     const int64_t limit_ns = zt_now_ns() + LIMIT_MS * 1000000ll;
-    for (int took = 0; pod->task_count || pod->early.used;) {
+    forget_loose(pod);
+    for (int took = 0; pod->task_count || pod->early.used || zt_pod_lives_apart(pod);) {
         if (took <= 0) /* nothing came: the first time, or somebody was born meanwhile */
             kill_all(pod);
         took = zt_loop_step(pod, WNOHANG, err);

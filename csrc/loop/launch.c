@@ -1,6 +1,8 @@
 /* The first process of a pod: forked here, seized before it executes anything of its own. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/seccomp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../base/proc.h"
@@ -118,21 +121,67 @@ static void child(const zt_launch_spec *spec, const zt_pod *pod, const int go[2]
         report(keep, errno);
     if (spec->nofile && set_soft_limit(spec->nofile))
         report(keep, errno);
-    if (zt_filter_put_on(pod->moved, pod->senders, pod->addresses, pod->keeps, &pod->thread_maker, pod->looker.begun,
-                         &listener) ||
+    const zt_filter_how looks = pod->looker.begun ? ZT_FILTER_LOOKS : ZT_FILTER_STOPS;
+    const zt_filter_how how = pod->notified ? ZT_FILTER_NOTIFIES : looks;
+    if (zt_filter_put_on(pod->moved, pod->senders, pod->addresses, pod->keeps, &pod->thread_maker, how, &listener) ||
         (listener >= 0 && pass_listener(keep, listener)))
         report_that(keep, (report_t){.error = errno, .filter = true});
     execve(spec->path, spec->argv, spec->envp);
     report(keep, errno);
 }
 
+/* It comes before the program is executed, and execve itself comes by it. 1: there is one, and the call goes on; 0:
+ * the program stops or has ended; *ret is that, if it is known. */
+static int let_it_execute(zt_pod *pod, int32_t rpid, int failed, zt_stop *ret, zt_err *err)
+{
+    union {
+        struct seccomp_notif asked;
+        struct seccomp_notif_resp said;
+        char room[ZT_LOOKER_MOST];
+    } it;
+    int listener = -1;
+    char told[sizeof(report_t)];
+    *ret = (zt_stop){0};
+    for (;;) {
+        if (listener < 0 && recv(failed, told, sizeof told, MSG_PEEK | MSG_DONTWAIT) == 1) {
+            listener = take_listener(failed);
+            if (listener >= 0 && zt_looker_add(&pod->looker, listener))
+                return zt_fail(err, ZT_ERR_OS, ENOMEM, "no memory for a new process");
+        }
+        memset(&it, 0, sizeof it);
+        struct pollfd place = {.fd = listener, .events = POLLIN};
+        if (listener >= 0 && poll(&place, 1, 1) == 1 && place.revents & POLLIN &&
+            !ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &it.asked)) {
+            const uint64_t number = it.asked.id;
+            memset(&it, 0, sizeof it);
+            it.said.id = number;
+            it.said.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+            ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &it.said);
+            return 1;
+        }
+        if (zt_stop_take(rpid, ret, err))
+            return -1;
+        if (ret->rtid)
+            return 0;
+        if (listener < 0)
+            nanosleep(&(struct timespec){0, 100000}, NULL);
+    }
+}
+
 static int await_exec(zt_pod *pod, int32_t rpid, int failed, zt_err *err)
 {
     zt_stop stop;
     zt_task *task;
-    bool rests;
+    bool rests, is_let = !pod->notified;
     for (;;) {
-        if (zt_stop_wait(rpid, &stop, err))
+        stop = (zt_stop){0};
+        if (!is_let) {
+            const int let = let_it_execute(pod, rpid, failed, &stop, err);
+            if (let < 0)
+                return -1;
+            is_let = let;
+        }
+        if (!stop.rtid && zt_stop_wait(rpid, &stop, err))
             return -1;
         if (stop.kind == ZT_STOP_EXEC) {
             const int listener = take_listener(failed);
@@ -140,6 +189,8 @@ static int await_exec(zt_pod *pod, int32_t rpid, int failed, zt_err *err)
                 close(listener);
                 return zt_fail(err, ZT_ERR_OS, ENOMEM, "no memory for a new process");
             }
+            if (!is_let)
+                pod->notified = pod->detaches = false; /* somebody else's listener is there: all stops */
             if (zt_loop_on_exec(pod, stop, &task, &rests, err))
                 return -1;
             return task ? 0 : zt_fail(err, ZT_ERR_GONE, ESRCH, "it was killed while it was launched");
@@ -201,7 +252,7 @@ int zt_loop_launch(zt_pod *pod, const zt_launch_spec *spec, int32_t *ret_rpid, z
         pod->expected_vpid = spec->vpid;
         zt_task *task = zt_pod_add_task(pod, NULL, rpid);
         task->known = true;
-        task->no_new_privs = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1; /* from us */
+        task->no_new_privs = pod->no_new_privs;
         if (spec->root)
             pod->root = task->rtid;
         pod->freezing = true; /* it is at rest once it has executed */
@@ -222,5 +273,7 @@ int zt_loop_launch(zt_pod *pod, const zt_launch_spec *spec, int32_t *ret_rpid, z
     close(failed[0]);
     if (result)
         pod->freezing = spec->joins;
+    if (result && spec->root)
+        pod->root = (zt_rpid){0};
     return result;
 }

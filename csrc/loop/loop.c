@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../pod/blocked/blocked.h"
+#include "../pod/blocked/signals.h"
 #include "../pod/blocked/woken.h"
 #include "../pod/cpu_level.h"
 #include "../pod/past.h"
@@ -16,6 +17,7 @@
 #include "../pod/safepoint.h"
 #include "../pod/seccomp.h"
 #include "../pod/vsyscall.h"
+#include "attach.h"
 #include "births.h"
 #include "calls.h"
 #include "ends.h"
@@ -32,6 +34,12 @@ static int run(zt_pod *pod, zt_task *task, int signal, zt_err *err)
     if (zt_woken_before_run(pod, task, err))
         return -1;
     bool watch = task->in_call || task->made.n || task->reissue.active;
+    if (pod->detaches && !zt_task_is_plain(pod, task)) {
+        pod->wants_all = true; /* what it is its children are, and nobody would tell of them */
+        atomic_store(&pod->woken, true);
+    }
+    if (zt_loop_may_leave(pod, task))
+        return zt_loop_leave(pod, task, signal, err);
     task->state = ZT_TASK_RUNNING;
     return zt_stopped_resume(zt_task_stopped(task), watch ? ZT_TO_CALL : ZT_TO_EVENT, signal, err);
 }
@@ -49,6 +57,8 @@ int zt_loop_at_rest(zt_pod *pod, zt_task *task, int group_stop, zt_err *err)
         task->state = ZT_TASK_NEWBORN;
         return 0;
     }
+    if (task->taken && zt_loop_taken_rests(pod, task, err))
+        return -1;
     const bool newborn = task->newborn;
     task->newborn = false;
     if (!newborn && zt_blocked_at_rest(pod, task, err))
@@ -61,6 +71,8 @@ int zt_loop_at_rest(zt_pod *pod, zt_task *task, int group_stop, zt_err *err)
         task->state = ZT_TASK_REST; /* it was frozen while it waits, and does */
         return 0;
     }
+    if (group_stop && zt_loop_may_leave(pod, task))
+        return zt_loop_leave(pod, task, 0, err);
     if (group_stop) {
         task->state = ZT_TASK_LISTENING;
         return zt_stopped_resume(zt_task_stopped(task), ZT_TO_LISTEN, 0, err);
@@ -251,6 +263,8 @@ static int handle(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
     zt_onward onward;
     bool hold, rests;
     zt_counts_stop(&pod->counts, stop);
+    if (task)
+        task->hears = false;
     if (task && task->late.active && stop.kind != ZT_STOP_EXITED)
         return zt_loop_on_late(pod, task, stop, err);
     switch (stop.kind) {
@@ -267,7 +281,10 @@ static int handle(zt_pod *pod, zt_task *task, zt_stop stop, zt_err *err)
             return -1;
         return run(pod, task, 0, err);
     case ZT_STOP_CALL:
-        return zt_loop_call(pod, task, err) ? -1 : run(pod, task, 0, err);
+        if (zt_loop_call(pod, task, err))
+            return -1;
+        task->hears = pod->detaches && zt_signal_is_next(task->rtid.n); /* it may do nothing, and then it shows */
+        return run(pod, task, 0, err);
     case ZT_STOP_FORK:
     case ZT_STOP_VFORK:
         task->process->segv = 0; /* it has begun, and what it makes of SIGSEGV is its own */
@@ -301,6 +318,8 @@ int zt_loop_dispatch(zt_pod *pod, zt_stop stop, zt_err *err)
     zt_task *task = zt_pod_task(pod, stop.rtid);
     if (!task && stop.kind == ZT_STOP_EXITED) {
         zt_intmap_remove(&pod->early, stop.rtid);
+        if (pod->notified)
+            zt_loop_tell_end(pod, stop.rtid, stop.value);
         return 0;
     }
     if (!handle(pod, task, stop, err))
@@ -319,9 +338,29 @@ int zt_loop_dispatch(zt_pod *pod, zt_stop stop, zt_err *err)
     }
 }
 
+static int let_makers_go(zt_pod *pod, zt_err *err)
+{
+    for (zt_task *child; pod->apart && (child = zt_loop_next_apart(pod));) {
+        zt_task *maker = zt_loop_free_maker(child);
+        pod->apart--;
+        zt_pod_forget_task(pod, child);
+        if (let_go(pod, maker, err))
+            return -1;
+    }
+    return 0;
+}
+
 int zt_loop_step(zt_pod *pod, int options, zt_err *err)
 {
     int status;
+    if (pod->apart && !options) {
+        zt_loop_nap(pod, 1000000);
+        options = WNOHANG;
+    }
+    if (pod->apart && let_makers_go(pod, err))
+        return -1;
+    if (atomic_load(&pod->looker.handed) && zt_loop_take_over(pod, err))
+        return -1;
     if (!options)
         zt_pod_pause(pod);
     pid_t rtid = waitpid(-1, &status, __WNOTHREAD | options); /* tracees; not the holder of pod/looker.h */
@@ -329,6 +368,11 @@ int zt_loop_step(zt_pod *pod, int options, zt_err *err)
         zt_pod_go_on(pod);
     if (rtid == 0 || (rtid < 0 && errno == EINTR))
         return 0;
+    if (rtid < 0 && errno == ECHILD && pod->notified) { /* nobody is attached, and all descend from our first thread */
+        if (!options)
+            zt_loop_nap(pod, 100000000);
+        return 0;
+    }
     if (rtid < 0 && errno == ECHILD)
         return zt_fail(err, ZT_ERR_STATE, ECHILD, "the kernel knows none of the pod's %d threads", pod->task_count);
     if (rtid < 0)
@@ -389,7 +433,9 @@ static int look_for_newborn(zt_pod *pod, zt_err *err)
 static int run_while_any(zt_pod *pod, zt_err *err)
 {
     int took = 0;
-    while (pod->task_count || (pod->early.used && !pod->freezing)) {
+    while (pod->task_count || (pod->early.used && !pod->freezing) || zt_pod_lives_apart(pod)) {
+        if (pod->wants_all && !pod->freezing && zt_loop_attach_for_good(pod, err))
+            return -1;
         if (pod->broken.kind) {
             *err = pod->broken;
             return -1;

@@ -5,6 +5,7 @@
  *   ends.c      exec and exit
  *     ^           ^
  *     |         looker.c   calls that need no stop, on a thread beside the tracer's
+ *     |         attach.c   threads that nobody is attached to, and those that are to be such
  *   loop.c      which kind of stop, who handles it, and who runs on; follow.c: on which processor
  *     ^
  *   freeze.c    freeze, thaw, kill

@@ -17,6 +17,7 @@ typedef struct zt_call {
     int64_t answer;
     bool as_vfork; /* the thread is to wait for the child, and we see to that: see loop/births.c */
     bool asks_for_ends; /* it does not wait for what it asks for: all ends that have come are to be known */
+    bool end_is_known;   /* its exit half would find nothing to do */
     bool stands_in;     /* what is issued stands in for what was asked: the exit half sees it interrupted, too, ... */
     bool again;         /* ... and may say that the call is to be made again, as asked: all begins anew */
 } zt_call;
@@ -117,6 +118,7 @@ typedef struct zt_row {
     zt_timeout timeout;
     bool eintr; /* answers EINTR to any stop */
     bool queue; /* who waits in it is served in turn */
+    bool waits; /* it may, so that an interrupt would show */
     zt_part part;
 } zt_row;
 
@@ -132,7 +134,8 @@ static inline bool zt_call_is_changed(const zt_call *call)
  * to give the program its own arguments back where others were issued. */
 static inline bool zt_row_sees_exit(const zt_row *row, const zt_call *call, bool moved)
 {
-    return (row->exit && (moved || !row->exit_moved)) || (row->result_id && moved) || zt_call_is_changed(call);
+    return (row->exit && (moved || !row->exit_moved) && !call->end_is_known) || (row->result_id && moved) ||
+           zt_call_is_changed(call);
 }
 
 /* Was the call interrupted, so that the kernel will start it again (or make it EINTR)? */

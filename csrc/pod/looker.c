@@ -17,10 +17,12 @@
 void zt_looker_create(zt_looker *looker)
 {
     *looker = (zt_looker){.turn = ZT_TURN_INITIAL, .poke = -1};
+    zt_guardians_create(looker->guardians);
 }
 
 void zt_looker_destroy(zt_looker *looker)
 {
+    zt_guardians_destroy(looker->guardians);
     if (looker->holder > 0) {
         kill(looker->holder, SIGKILL);
         while (waitpid(looker->holder, NULL, __WALL) < 0 && errno == EINTR)

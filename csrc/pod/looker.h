@@ -17,9 +17,11 @@
  *
  * Each program that we launch has a filter, and so a listener, of its own; who is born inherits both. */
 #pragma once
+#include <stdatomic.h>
 #include <sys/types.h>
 
 #include "../base/turn.h"
+#include "guardian.h"
 
 enum { ZT_LOOKER_MOST = 512 }; /* bytes of a notification, and of an answer: the kernel's may grow */
 
@@ -30,12 +32,14 @@ enum { ZT_LOOKER_MOST = 512 }; /* bytes of a notification, and of an answer: the
 typedef struct zt_looker {
     bool begun;
     bool ends;
+    atomic_int handed; /* so many calls wait for the tracer: loop/attach.h */
     zt_turn turn;
     int poke; /* eventfd: the looker is to look at all of this again */
     int *listeners;
     int count;
     pid_t holder; /* 0: none */
     void *stack; /* of the holder */
+    zt_guardian guardians[ZT_GUARDIANS]; /* of a pod that detaches */
 } zt_looker;
 
 void zt_looker_create(zt_looker *looker);

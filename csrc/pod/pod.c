@@ -34,6 +34,7 @@ zt_pod *zt_pod_create(int32_t moved, int64_t clock_offset_ns, zt_err *err)
         zt_pod_destroy(pod);
         return NULL;
     }
+    pod->no_new_privs = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
     pod->thread_maker = zt_thread_maker_find();
     pod->moved = moved;
     pod->follow.cpu = pod->follow.seen = -1;
@@ -169,7 +170,7 @@ static void keep_past(zt_pod *pod, zt_process *process)
         free(process->past); /* no memory: the time is lost, the pod is not */
 }
 
-void zt_pod_remove_task(zt_pod *pod, zt_task *task)
+static void take_out(zt_pod *pod, zt_task *task)
 {
     if (task->previous)
         task->previous->next = task->next;
@@ -186,13 +187,32 @@ void zt_pod_remove_task(zt_pod *pod, zt_task *task)
         }
     zt_intmap_remove(&pod->by_rtid, task->rtid.n);
     pod->task_count--;
-    if (!--task->process->threads) {
-        keep_past(pod, task->process);
-        zt_ipc_process_ended(&pod->ipcs, task->process->vpid);
+}
+
+static void free_task(zt_task *task)
+{
+    if (!task->process->threads)
         free(task->process);
-    }
     free(task->past);
     free(task);
+}
+
+void zt_pod_remove_task(zt_pod *pod, zt_task *task)
+{
+    take_out(pod, task);
+    const bool is_last = !--task->process->threads;
+    if (is_last && (!pod->detaches || zt_proc_has_ended(task->process->rpid.n))) { /* others may be unknown */
+        keep_past(pod, task->process);
+        zt_ipc_process_ended(&pod->ipcs, task->process->vpid);
+    }
+    free_task(task);
+}
+
+void zt_pod_forget_task(zt_pod *pod, zt_task *task)
+{
+    take_out(pod, task);
+    task->process->threads--;
+    free_task(task);
 }
 
 void zt_pod_has_executed(zt_pod *pod, zt_task *task)
@@ -247,77 +267,10 @@ zt_process *zt_pod_process(zt_pod *pod, zt_rpid rpid)
     return NULL;
 }
 
-/* A process that has ended is still in the pod until its parent has waited for it; after that its
- * number may belong to anybody. */
-static bool is_zombie_of_ours(zt_pod *pod, zt_rpid rpid)
+bool zt_task_is_plain(const zt_pod *pod, const zt_task *task)
 {
-    zt_proc_stat stat;
-    return zt_proc_get_stat(rpid.n, &stat) && stat.state == 'Z' &&
-           (stat.parent == getpid() || zt_pod_process(pod, (zt_rpid){stat.parent}));
-}
-
-static bool is_group_of_ours(zt_pod *pod, zt_rpid rpid)
-{
-    for (zt_task *task = pod->tasks; task; task = task->next)
-        if (getpgid(task->process->rpid.n) == rpid.n || getsid(task->process->rpid.n) == rpid.n)
-            return true;
-    return false;
-}
-
-zt_rpid zt_pod_real(zt_pod *pod, int32_t virtual_id)
-{
-    zt_rpid none = {0};
-    zt_rpid rpid = zt_idtable_to_real(&pod->ids, (zt_vpid){virtual_id});
-    if (!rpid.n || zt_pod_task(pod, rpid.n) || zt_pod_process(pod, rpid))
-        return rpid;
-    /* It stays in the table: the kernel may have told its parent of it, and we not yet (zt_wait4_exit). */
-    return is_zombie_of_ours(pod, rpid) || is_group_of_ours(pod, rpid) ? rpid : none;
-}
-
-zt_vpid zt_pod_virtual(zt_pod *pod, int32_t real_id)
-{
-    if (real_id == getpid())
-        return (zt_vpid){1};
-    return zt_idtable_to_virtual(&pod->ids, (zt_rpid){real_id});
-}
-
-zt_vpid zt_pod_peer(zt_pod *pod, int32_t real_id)
-{
-    if (!pod->moved) /* it never had another number */
-        return (zt_vpid){real_id};
-    if (!zt_pod_task(pod, real_id)) {
-        int32_t vpid = (int32_t)zt_intmap_get(&pod->stood_in, real_id);
-        if (vpid)
-            return (zt_vpid){vpid};
-    }
-    return zt_idtable_to_virtual(&pod->ids, (zt_rpid){real_id});
-}
-
-int zt_pod_stood_in(zt_pod *pod, zt_vpid vpid, zt_rpid rpid)
-{
-    zt_idtable_drop(&pod->ids, zt_idtable_to_virtual(&pod->ids, rpid));
-    return zt_intmap_put(&pod->stood_in, rpid.n, (uintptr_t)vpid.n);
-}
-
-bool zt_pod_virtual_sender(zt_pod *pod, siginfo_t *info)
-{
-    bool has_sender = info->si_code == SI_USER || info->si_code == SI_TKILL || info->si_code == SI_MESGQ ||
-                      (info->si_signo == SIGCHLD && info->si_code > 0);
-    if (!has_sender || !info->si_pid)
-        return false;
-    int32_t sender = zt_pod_virtual(pod, info->si_pid).n;
-    bool changed = sender != info->si_pid;
-    info->si_pid = sender;
-    return changed;
-}
-
-bool zt_pod_is_kept_out(zt_pod *pod, const siginfo_t *info)
-{
-    if (info->si_signo < 1 || !(pod->kept_out >> (info->si_signo - 1) & 1))
-        return false;
-    if (info->si_code != SI_USER && info->si_code != SI_TKILL)
-        return false;
-    return !zt_pod_virtual(pod, info->si_pid).n; /* also of one that has ended since; 0: of a namespace above */
+    return !task->filter && !task->landlocked && task->no_new_privs == pod->no_new_privs &&
+           task->process->dumpable == 1;
 }
 
 uint64_t zt_task_scratch(const zt_task *task)

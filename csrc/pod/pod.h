@@ -38,6 +38,12 @@ struct zt_pod {
     uint32_t sweep_ids_at; /* so many pairs */
     zt_intmap stood_in;    /* rpid of a process that has ended -> the vpid that it made calls for */
     bool moved;           /* ids are not the kernel's own: calls that show them are trapped too */
+    bool notified; /* all calls of interest come by a listener, none by a stop: ptrace/filter.h */
+    bool detaches; /* threads are attached only while something needs it: loop/attach.h */
+    bool no_new_privs; /* it began so, from us */
+    bool wants_all;    /* from now on all are to be attached, and stay so */
+    int32_t apart; /* so many have left though their makers wait for them: loop/attach.h */
+    bool lines_up;     /* within a thaw: nobody is detached yet */
     int64_t clock_offset_ns;
     zt_host_vdso host;
     zt_thread_maker thread_maker;
@@ -87,6 +93,7 @@ zt_task *zt_pod_task(zt_pod *pod, int32_t rtid); /* NULL: not ours (yet) */
 /* A new thread, in `process`, or in a process of its own when that is NULL. Chooses its vtid. */
 zt_task *zt_pod_add_task(zt_pod *pod, zt_process *process, int32_t rtid);
 void zt_pod_remove_task(zt_pod *pod, zt_task *task); /* and its process with its last thread */
+void zt_pod_forget_task(zt_pod *pod, zt_task *task); /* the same of one that lives on, and that we need not know */
 
 /* What was kept of a process that ended is wanted no more: somebody has waited for it (pod/past.h). */
 void zt_pod_forget_past(zt_pod *pod, zt_rpid rpid);
@@ -128,6 +135,15 @@ bool zt_pod_virtual_sender(zt_pod *pod, siginfo_t *info);
 
 /* Is it one that is meant for us, and was sent from outside to the programs as well? */
 bool zt_pod_is_kept_out(zt_pod *pod, const siginfo_t *info);
+
+/* Are there members that nobody is attached to, or is an end to be told that has not been? */
+static inline bool zt_pod_lives_apart(const zt_pod *pod)
+{
+    return pod->notified && (pod->looker.count || (pod->root.n && !pod->root_ended));
+}
+
+/* Is nothing noted of it that could be found out again when it is wanted? */
+bool zt_task_is_plain(const zt_pod *pod, const zt_task *task);
 
 /* Where a thread's rewritten arguments go, in its own memory. */
 uint64_t zt_task_scratch(const zt_task *task);

@@ -13,6 +13,16 @@ typedef enum zt_task_state {
     ZT_TASK_ENDED,     /* a leader that ended before its other threads: it has no stop and no registers */
 } zt_task_state;
 
+/* What becomes of a call that came by a listener, and that somebody has to be attached for. */
+typedef enum zt_taken {
+    ZT_TAKEN_NOT = 0,
+    ZT_TAKEN_EXEC,   /* it goes on; a new program stops, and one that could not be executed comes to rest */
+    ZT_TAKEN_END,    /* it goes on, and comes to rest with its result */
+    ZT_TAKEN_ISSUE,  /* it is given up, the thread comes to rest, and makes it from the stub, as issued */
+    ZT_TAKEN_ANSWER, /* it is answered, and the thread comes to rest */
+    ZT_TAKEN_LEAVE,  /* it is given up, and made again when we have left the thread */
+} zt_taken;
+
 typedef enum zt_pi_wait {
     ZT_PI_NONE = 0,
     ZT_PI_LOCK,    /* to own the futex */
@@ -80,6 +90,13 @@ typedef struct zt_task {
     bool landlocked; /* in a sandbox of its own: resources/landlock.c */
     int32_t filter; /* its newest seccomp filter of its own, by number; 0: none. See pod/seccomp.h */
     bool no_new_privs; /* as it is told; for the kernel it always is so */
+
+    bool loose; /* known, and not attached */
+    bool hears; /* stays attached until its next stop */
+    bool leaves; /* is to be attached no more, although its maker waits for it */
+    zt_taken taken; /* of the call that it is in ... */
+    int asked_by; /* ... the listener, -1 when it has been told what becomes of it, ... */
+    uint64_t asked_as; /* ... and its number there */
 
     bool ends_alone; /* at the next signal: zt_seccomp_end_strict */
     int32_t next_filter; /* that it is about to put on; 0: none */

@@ -15,7 +15,8 @@
 static const struct sock_fprog FRESH = PROGRAM(zt_filter_fresh), MOVED = PROGRAM(zt_filter_moved),
                                FRESH_LOOKED = PROGRAM(zt_filter_fresh_looked),
                                MOVED_LOOKED = PROGRAM(zt_filter_moved_looked), SENDERS = PROGRAM(zt_filter_senders),
-                               ADDRESSES = PROGRAM(zt_filter_addresses), KEPT = PROGRAM(zt_filter_kept);
+                               ADDRESSES = PROGRAM(zt_filter_addresses), KEPT = PROGRAM(zt_filter_kept),
+                               DETACHED = PROGRAM(zt_filter_detached);
 
 const struct sock_fprog *zt_filter_of_senders(void)
 {
@@ -66,8 +67,8 @@ static int answer_thread_maker(const zt_thread_maker *maker)
     return put_on(&program);
 }
 
-int zt_filter_put_on(bool moved, bool senders, bool addresses, bool kept, const zt_thread_maker *maker, bool looks,
-                     int *ret_listener)
+int zt_filter_put_on(bool moved, bool senders, bool addresses, bool kept, const zt_thread_maker *maker,
+                     zt_filter_how how, int *ret_listener)
 {
     *ret_listener = -1;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
@@ -77,8 +78,9 @@ int zt_filter_put_on(bool moved, bool senders, bool addresses, bool kept, const 
         return -1;
     if (maker->known && answer_thread_maker(maker))
         return -1;
-    if (looks)
+    const struct sock_fprog *looked = moved ? &MOVED_LOOKED : &FRESH_LOOKED;
+    if (how != ZT_FILTER_STOPS)
         *ret_listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, ZT_FILTER_LISTENS,
-                                     moved ? &MOVED_LOOKED : &FRESH_LOOKED);
+                                     how == ZT_FILTER_NOTIFIES ? &DETACHED : looked);
     return *ret_listener >= 0 ? 0 : put_on(moved ? &MOVED : &FRESH);
 }

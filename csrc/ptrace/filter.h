@@ -14,14 +14,20 @@ struct sock_fprog;
  * are done already, and a freeze would. */
 #define ZT_FILTER_LISTENS (1ul << 3 | 1ul << 5) /* SECCOMP_FILTER_FLAG_NEW_LISTENER and _WAIT_KILLABLE_RECV */
 
-/* Put it on the calling thread, for good. Async-signal-safe. 0, or -1 with errno. With `looks` *ret_listener is
- * the listener; or -1, if there can be none: then all that is to be looked at stops, as without.
+typedef enum zt_filter_how {
+    ZT_FILTER_STOPS,    /* all that is of interest stops */
+    ZT_FILTER_LOOKS,    /* what is looked at comes by the listener */
+    ZT_FILTER_NOTIFIES, /* all comes by the listener; in a pod that never moved */
+} zt_filter_how;
+
+/* Put it on the calling thread, for good. Async-signal-safe. 0, or -1 with errno. With a listener *ret_listener is
+ * that; or -1, if there can be none: then all that is to be looked at stops.
  *
  * clone3 as the C library makes threads by it is told that this kernel has none, so that it is made by
  * clone(2), whose flags the filter sees: no stop. Whoever else calls clone3, for a cgroup or a number to
  * choose, may know no other way: that is looked at. */
-int zt_filter_put_on(bool moved, bool senders, bool addresses, bool kept, const zt_thread_maker *maker, bool looks,
-                     int *ret_listener);
+int zt_filter_put_on(bool moved, bool senders, bool addresses, bool kept, const zt_thread_maker *maker,
+                     zt_filter_how how, int *ret_listener);
 /* Those that come on top: where senders are shown, and where connections are kept that wait to be accepted. */
 const struct sock_fprog *zt_filter_of_senders(void);
 const struct sock_fprog *zt_filter_of_kept(void);

@@ -17,6 +17,7 @@ typedef struct zt_host_vdso {
     struct {
         uint64_t clock_gettime, gettimeofday, time, clock_getres, getcpu; /* offsets; 0: not there */
     } symbol;
+    uint64_t mark; /* of a pod: its processes have it beside what they are told of this host (pod/members.h) */
 } zt_host_vdso;
 
 /* Look at our own. -1: this host has no vDSO that can be used. */

@@ -9,11 +9,15 @@
  * kernel does it, for its parent, and for SIGCONT, which may come right behind; this thread alone is driven on
  * (ptrace(2), group-stop) to where it rests. */
 #include <elf.h>
+#include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include "../base/proc.h"
 #include "../vdso/params.h"
 #include "fresh.h"
 #include "mem.h"
@@ -53,6 +57,7 @@ static struct zt_vdso_params params_of(const zt_host_vdso *host, int64_t clock_o
         .clock_getres = at_host(host, host->symbol.clock_getres),
         .getcpu = at_host(host, host->symbol.getcpu),
         .monotonic_offset_ns = clock_offset_ns,
+        .pod_mark = host->mark,
     };
 }
 
@@ -60,6 +65,27 @@ int zt_stub_set_params(int32_t rpid, const zt_host_vdso *host, int64_t clock_off
 {
     struct zt_vdso_params params = params_of(host, clock_offset_ns);
     return zt_mem_put(rpid, ZT_VDSO_PARAMS, &params, sizeof params, err);
+}
+
+static int read_mark(void *ret, int32_t rtid)
+{
+    uint64_t *mark = ret;
+    if (*mark)
+        return 0;
+    return zt_mem_read(rtid, ZT_VDSO_PARAMS + offsetof(struct zt_vdso_params, pod_mark), mark, sizeof *mark) > 0;
+}
+
+uint64_t zt_stub_mark(int32_t rpid)
+{
+    uint64_t mark = 0;
+    if (read_mark(&mark, rpid) || errno != ESRCH)
+        return mark;
+    const int threads = zt_proc_open_threads_of(rpid); /* its first one, which has ended, has no memory any more */
+    if (threads < 0)
+        return 0;
+    zt_proc_each(threads, read_mark, &mark);
+    close(threads);
+    return mark;
 }
 
 static zt_program_row protect(uint64_t start, uint64_t end, int protection)

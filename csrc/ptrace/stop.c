@@ -204,6 +204,13 @@ int zt_stopped_resume(zt_stopped thread, zt_resume how, int signal, zt_err *err)
     return 0;
 }
 
+int zt_stopped_detach(zt_stopped thread, int signal, zt_err *err)
+{
+    if (request(PTRACE_DETACH, thread.rtid, 0, (const void *)(long)signal))
+        return zt_fail_os(err, "ptrace(PTRACE_DETACH)");
+    return 0;
+}
+
 int zt_stopped_rest(zt_stopped thread, zt_stop *ret, zt_err *err)
 {
     for (int signal = 0;; signal = ret->kind == ZT_STOP_SIGNAL ? ret->value : 0) {

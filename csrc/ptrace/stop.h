@@ -86,6 +86,8 @@ int zt_seize(int32_t rtid, bool see_ends, zt_err *err);
 int zt_interrupt(int32_t rtid, zt_err *err);
 
 int zt_stopped_resume(zt_stopped thread, zt_resume how, int signal, zt_err *err);
+/* It is nobody's tracee any more, and goes on; in a group-stop it stays. */
+int zt_stopped_detach(zt_stopped thread, int signal, zt_err *err);
 /* Bring a thread from any stop to rest; false if it ended instead (then *ret is its end). */
 int zt_stopped_rest(zt_stopped thread, zt_stop *ret, zt_err *err);
 int zt_stopped_message(zt_stopped thread, unsigned long *ret, zt_err *err);

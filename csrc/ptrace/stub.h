@@ -16,6 +16,9 @@ int zt_stub_install(zt_stopped thread, const zt_host_vdso *host, int64_t clock_o
 /* Tell an installed stub region what this host's vDSO and clock are. */
 int zt_stub_set_params(int32_t rpid, const zt_host_vdso *host, int64_t clock_offset_ns, zt_err *err);
 
+/* The mark of the pod that a process is of, or a thread; 0: it has no stub that can be read. Async-signal-safe. */
+uint64_t zt_stub_mark(int32_t rpid);
+
 /* The code of the stub region. */
 typedef struct zt_stub_code {
     uint64_t address;

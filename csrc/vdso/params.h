@@ -19,4 +19,7 @@ struct zt_vdso_params {
     uint64_t getcpu;
     /* Added to the clocks that start with the host: the pod's monotonic time minus the host's. */
     int64_t monotonic_offset_ns;
+    /* Whose process this is: the same number in all processes of a pod whose threads are not always attached, and in
+     * no others, which have 0. */
+    uint64_t pod_mark;
 };

@@ -67,14 +67,8 @@ static inline int host_clock_gettime(clockid_t clock, struct timespec *time)
     return syscall3(NR_clock_gettime, clock, (long)time, 0);
 }
 
-/* Apart from the common case, so that that needs no stack frame. */
-static __attribute__((noinline)) int pod_clock_gettime(clockid_t clock, struct timespec *time, int64_t offset)
+static inline void add(struct timespec *time, int64_t offset)
 {
-    const int result = host_clock_gettime(clock, time);
-
-    if (result)
-        return result;
-
     long sec = time->tv_sec + offset / NSEC_PER_SEC;
     long nsec = time->tv_nsec + offset % NSEC_PER_SEC;
     if (nsec >= NSEC_PER_SEC) {
@@ -86,15 +80,28 @@ static __attribute__((noinline)) int pod_clock_gettime(clockid_t clock, struct t
     }
     time->tv_sec = sec;
     time->tv_nsec = nsec;
+}
+
+/* Apart from the common case, so that that needs no stack frame. A handler may interrupt this where nobody is
+ * attached, and come back when the pod has another offset: then the time is read anew. */
+static __attribute__((noinline)) int pod_clock_gettime(clockid_t clock, struct timespec *time)
+{
+    int64_t offset;
+
+    do {
+        offset = params->monotonic_offset_ns;
+        const int result = host_clock_gettime(clock, time);
+        if (result)
+            return result;
+        add(time, offset);
+    } while (offset != params->monotonic_offset_ns);
     return 0;
 }
 
 EXPORT int __vdso_clock_gettime(clockid_t clock, struct timespec *time)
 {
-    const int64_t offset = params->monotonic_offset_ns;
-
-    if (__builtin_expect(offset != 0 && starts_with_host(clock), 0))
-        return pod_clock_gettime(clock, time, offset);
+    if (__builtin_expect(((uint64_t)params->monotonic_offset_ns | params->pod_mark) != 0 && starts_with_host(clock), 0))
+        return pod_clock_gettime(clock, time);
     return host_clock_gettime(clock, time);
 }
 

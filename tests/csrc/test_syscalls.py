@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.bpf import MACROS, STUB_BASE, STUB_END_NR, STUB_TEXT_SIZE, run, seccomp_data
+from harness.bpf import MACROS, STUB_BASE, STUB_END_NR, STUB_SIZE, STUB_TEXT_SIZE, run, seccomp_data
 
 CSRC = Path(__file__).resolve().parent.parent.parent / "csrc"
 sys.path.insert(0, str(CSRC))
@@ -332,6 +332,7 @@ PRELUDE = f"""
 #include <stdint.h>
 #define ZT_STUB_BASE {STUB_BASE:#x}ULL
 #define ZT_STUB_TEXT_SIZE {STUB_TEXT_SIZE:#x}
+#define ZT_STUB_LIMIT (ZT_STUB_BASE + {STUB_SIZE:#x})
 #define ZT_STUB_END_NR {STUB_END_NR:#x}U
 struct zt_pod; struct zt_task;
 #include "{CSRC}/pod/call.h"

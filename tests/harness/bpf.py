@@ -14,11 +14,13 @@ U32 = 0xFFFF_FFFF
 
 STUB_BASE = 0x7F12_3456_7000
 STUB_TEXT_SIZE = 0x2000
+STUB_SIZE = 0x4_0000
 STUB_END_NR = 219  # restart_syscall
 MACROS = {
     gen_filter.STUB_END_NR: STUB_END_NR,
     gen_filter.STUB_HIGH: STUB_BASE >> 32,
     gen_filter.STUB_FIRST: STUB_BASE & U32,
+    gen_filter.STUB_SIZE: STUB_SIZE,
     gen_filter.STUB_LAST: (STUB_BASE + STUB_TEXT_SIZE - 1) & U32,
 }
 

@@ -3,6 +3,9 @@
 They are where the kernel can do it, which is asked; a container's profile, or somebody's listener outside
 of us, may deny it all the same: a launch finds that out, and then all that is to be looked at stops.
 ZAPTRACE_LOOK=stop, for tests and comparisons, has it so from the start.
+
+ZAPTRACE_PTRACE=when-needed has threads of a pod that never moved attached only while something needs
+it (csrc/loop/attach.h), where the host allows that; without it ("always") they are all the time.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ def begin(handle: Handle, name: str) -> threading.Thread | None:
     except HostError:  # the pod does without
         lib.zt_loop_look_end(handle)
         return None
+    if os.environ.get("ZAPTRACE_PTRACE") == "when-needed":
+        lib.zt_loop_detach(handle)
     return looker
 
 

@@ -145,7 +145,7 @@ class Pod:
                     self._kill_all()
                     return
                 job.run()
-                populated = populated or lib.zt_pod_tasks(self.handle, ffi.NULL, 0) > 0
+                populated = populated or bool(lib.zt_pod_has_begun(self.handle))
             if not self._turn(populated):
                 if populated:
                     self._root_ended.set()

@@ -27,6 +27,12 @@ bool zt_signal_waits_for_nothing(int32_t rtid)
     return zt_seen_signals(rtid, &sets) && sets.shared & ~sets.blocked & without_effect(&sets);
 }
 
+bool zt_signal_is_next(int32_t rtid)
+{
+    zt_signal_sets sets;
+    return zt_seen_signals(rtid, &sets) && (sets.own | sets.shared) & ~sets.blocked;
+}
+
 bool zt_signal_does_nothing(int32_t rtid, int signal)
 {
     zt_signal_sets sets;

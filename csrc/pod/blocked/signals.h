@@ -13,3 +13,5 @@ bool zt_signal_waits_for_nothing(int32_t rtid);
 /* Does it neither run a handler nor anything by default? A thread that nobody traces would not even
  * wake for it (kernel/signal.c, sig_ignored). */
 bool zt_signal_does_nothing(int32_t rtid, int signal);
+/* Is it about to get one, whatever that does? */
+bool zt_signal_is_next(int32_t rtid);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
+#include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -73,6 +74,12 @@ int zt_ipc_values(zt_ipcs *ipcs, int32_t vid, void *ret_values, void *ret_pids)
     if (!object)
         return -EINVAL;
     memcpy(ret_pids, object->pids, object->ipc.size * sizeof *object->pids);
+    for (uint64_t i = 0; !ipcs->moved && i < object->ipc.size; i++) {
+        const int pid = semctl(object->ipc.rid, (int)i, GETPID);
+        if (pid < 0)
+            return -errno;
+        ((int32_t *)ret_pids)[i] = pid;
+    }
     return zt_ipc_control(ZT_IPC_SEM, object->ipc.rid, GETALL_OF, ret_values) < 0 ? -errno : 0;
 }
 
@@ -146,6 +153,14 @@ void zt_ipc_process_ended(zt_ipcs *ipcs, zt_vpid process)
                 object->pids[object->undos[i].semaphore] = process.n;
                 object->undos[i] = object->undos[--object->undo_count];
             }
+}
+
+void zt_ipc_look_for_ended(zt_ipcs *ipcs, bool (*lives)(void *context, zt_vpid process), void *context)
+{
+    for (zt_ipc_object *object = ipcs->first; object; object = object->next)
+        for (uint32_t i = object->undo_count; i-- > 0;)
+            if (i < object->undo_count && !lives(context, (zt_vpid){object->undos[i].process}))
+                zt_ipc_process_ended(ipcs, (zt_vpid){object->undos[i].process});
 }
 
 /* -- queues */

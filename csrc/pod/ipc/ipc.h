@@ -29,7 +29,7 @@ typedef struct zt_ipc_object {
     bool ours;  /* ... for as long as no program removes it */
     int64_t base[ZT_IPC_STAMPS], was[ZT_IPC_STAMPS];
     uint32_t news; /* bit i: stamp i is a program's doing, even if it looks like the base */
-    int32_t *pids; /* of a set: who changed each last */
+    int32_t *pids; /* of a set, in a pod that moved: who changed each last. Else the kernel knows */
     zt_ipc_undo *undos;
     uint32_t undo_count, undo_capacity;
 } zt_ipc_object;
@@ -69,4 +69,6 @@ void zt_ipc_removed(zt_ipcs *ipcs, zt_ipc_object *object);      /* by a program,
 void zt_ipc_undo_by(zt_ipc_object *object, zt_vpid process, uint16_t semaphore, int by); /* by more */
 void zt_ipc_undo_never(zt_ipc_object *object, int semaphore); /* -1: of the whole set */
 void zt_ipc_process_ended(zt_ipcs *ipcs, zt_vpid process);
+/* The same where nobody was told: of all those that `lives` denies. */
+void zt_ipc_look_for_ended(zt_ipcs *ipcs, bool (*lives)(void *context, zt_vpid process), void *context);
 void zt_ipc_clear(zt_ipcs *ipcs);
