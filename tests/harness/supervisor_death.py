@@ -31,7 +31,7 @@ def kill_supervisor(it: PodRun) -> None:
     while time.monotonic() < deadline:
         # Whatever was made after we looked is an orphan of ours now.
         world.reap()
-        left = alive([*pids, *(set(world.children()) - world.waited)])
+        left = alive([*pids, *world.left_since(world.waited)])
         if not left:
             return
         time.sleep(0.02)

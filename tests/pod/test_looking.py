@@ -248,7 +248,7 @@ def test_answers_are_the_same(
         if looked:
             clocks, cpu_time = calls_of["clock_gettime"], calls_of["clock_gettime"].left
             assert clocks.answered > 1000 and cpu_time > 100
-            assert clocks.entered == clocks.answered + cpu_time
+            assert clocks.entered - clocks.answered - cpu_time in (0, 1)  # one may be under way
             of_moved = [calls_of[name].answered for name in LOOKED_MOVED]
             assert all(of_moved) and looked == sum(of_moved) + clocks.answered
     finally:

@@ -9,7 +9,6 @@
 static void background(void)
 {
 	zt_must(setpgid(0, 0));
-	signal(SIGTTOU, SIG_IGN);
 	for (;;)
 		pause();
 }
@@ -24,9 +23,11 @@ int main(void)
 		sigemptyset(&set);
 		sigaddset(&set, SIGINT);
 		sigprocmask(SIG_BLOCK, &set, NULL);
+		signal(SIGTTOU, SIG_IGN);
 		pid_t other = zt_must(fork());
 		if (other == 0)
 			background();
+		signal(SIGTTOU, SIG_DFL);
 		setpgid(other, other);
 		zt_same(tcgetpgrp(0), getpid());
 		int early = zt_must(open("/dev/tty", O_RDWR | O_NONBLOCK));

@@ -158,7 +158,7 @@ class _Keeper:
             _, fds, flags, _ = socket.recv_fds(self._peer, 16, len(file_ids))
         if len(fds) != len(file_ids):
             _close(fds)
-            raise _no_room() if flags & socket.MSG_CTRUNC else _keeper_died()
+            raise _no_room(len(fds), len(file_ids)) if flags & socket.MSG_CTRUNC else _keeper_died()
         for file_id in file_ids:
             del self.kept[file_id]
         for fd in fds:
@@ -208,13 +208,14 @@ def _expecting_answers() -> Iterator[None]:
         raise _keeper_died() from None
 
 
-def _no_room() -> HostError:
+def _no_room(came: int, wanted: int) -> HostError:
     """The kernel drops of a message what does not fit in, unix(7)."""
     most, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return HostError(
         "cannot fetch files that another process of ours has kept open",
         needed="room for them in this process",
-        found=f"it has {len(os.listdir('/proc/self/fd')) - 1} open files, and may have {most}",
+        found=f"it has {len(os.listdir('/proc/self/fd')) - 1} open files, and may have {most}: "
+        f"{came} of {wanted} came",
         remedy="raise the limit on open files (ulimit -n)",
     )
 
