@@ -143,6 +143,11 @@ class World:
         assert file is not None
         return file
 
+    def drop(self, fd: int) -> None:
+        """It is the pod's no more."""
+        self._held.discard(fd)
+        self._refresh()
+
     def store(self, room: ModuleType, key: bytes, value: bytes) -> None:
         """As the room's C half would have done at a call."""
         fill_store(self.handle, [Stored(room.NAME, key, value)])

@@ -12,8 +12,12 @@ import pytest
 from harness.flavours import started
 from harness.runs import PodRun
 from harness.world import REAL, FlavourError, python
+from zaptrace import resources
+from zaptrace.errors import BadImage
+from zaptrace.image.sink import DirectorySink
 from zaptrace.linux import procfs
 from zaptrace.pod import pod as pod_module
+from zaptrace.pod.checkpoint import checkpoint
 
 
 @pytest.fixture
@@ -90,5 +94,30 @@ def test_the_end_of_one_pod_is_no_other_pods(place: Path, monkeypatch: pytest.Mo
             assert original.wait(0) is None
             assert [p.comm for p in original.processes()] == ["sleep"]
             original.thaw()
+    finally:
+        os.close(null)
+
+
+def test_no_image_is_written_that_would_be_refused(place: Path, monkeypatch: pytest.MonkeyPatch):
+    """Also where nothing is rehearsed, and the pod runs again by then."""
+    null = os.open(os.devnull, os.O_RDWR)
+    stdio = pod_module.Stdio(null, null, null)
+    try:
+        with pod_module.Pod.launch(["/bin/sleep", "100"], name="read", stdio=stdio) as pod:
+            with monkeypatch.context() as patched:
+                for room in resources.FILE_KINDS:
+                    patched.setattr(room, "capture", lambda _: [])
+                with (
+                    DirectorySink(place / "bad.zap") as sink,
+                    pytest.raises(
+                        BadImage, match=r"would not restore: .* which there is not"
+                    ) as told,
+                ):
+                    checkpoint(pod, sink)
+            assert told.value.changed == "nothing; the pod is running again"
+            assert not pod.frozen and not os.listdir(place)
+            with DirectorySink(place / "good.zap") as sink:
+                checkpoint(pod, sink)
+            assert os.listdir(place) == ["good.zap"]
     finally:
         os.close(null)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -13,7 +14,7 @@ from harness.room_world import World
 from zaptrace.errors import RestoreError, UnsupportedResource
 from zaptrace.linux.native import lib
 from zaptrace.resources import unix_socket
-from zaptrace.resources.unix_socket import diag
+from zaptrace.resources.unix_socket import diag, names
 
 DGRAM = socket.SOCK_DGRAM
 
@@ -73,6 +74,44 @@ def test_relative_path(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyP
             listener.accept()[0].close()
     assert sorted(os.listdir(tmp_path)) == ["image", "sock"]
     listener.detach()
+
+
+def test_relative_paths_of_one_directory(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One process is forked for all of them, not one for each; two of them have had the same name."""
+    monkeypatch.chdir(tmp_path)
+    called = ["one", "two", "one", "three"]
+    socks = [socket.socket(socket.AF_UNIX, DGRAM) for _ in called]
+    for sock, name in zip(socks, called, strict=True):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        sock.bind(name)
+    hold(world, *socks)
+    monkeypatch.chdir("/")
+    for sock in socks:
+        note(world, sock, tmp_path)
+    forks: list[int] = []
+    fork = os.fork
+    monkeypatch.setattr(os, "fork", lambda: forks.append(pid := fork()) or pid)
+    world.round_trip(unix_socket)
+    assert len(forks) == 1
+    assert [sock.getsockname() for sock in socks] == called
+    assert sorted(os.listdir(tmp_path)) == ["image", "one", "three", "two"]
+    socks[1].connect(str(tmp_path / "one"))
+    socks[1].send(b"the later one")
+    assert socks[2].recv(99) == b"the later one"
+    for sock in socks:
+        sock.detach()
+
+
+def test_of_names_that_cannot_all_be_bound_no_file_is_left(tmp_path: Path) -> None:
+    within = names.Directories()
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(3)]
+        with pytest.raises(OSError, match="too long"):
+            names.bind_each(socks, [b"one", b"two" * 50, b"three"], os.fsencode(tmp_path), within)
+    assert not os.listdir(tmp_path)
 
 
 def test_a_datagram_service_outside(world: World, tmp_path: Path) -> None:

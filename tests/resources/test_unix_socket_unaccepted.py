@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import socket
@@ -12,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from harness.room_world import World
+from zaptrace import resources
 from zaptrace.errors import BadImage, Unsettled
 from zaptrace.resources import unix_socket
 from zaptrace.resources.room import Whole
-from zaptrace.resources.unix_socket import unaccepted
+from zaptrace.resources.unix_socket import diag, unaccepted
 from zaptrace.shapes import Seen
+from zaptrace.view.kept import Kept
 
 STREAM, SEQPACKET = socket.SOCK_STREAM, socket.SOCK_SEQPACKET
 
@@ -156,6 +159,78 @@ def test_what_waits_is_accepted_by_us(
         listener.accept()
     for sock in socks:
         sock.detach()
+
+
+def test_who_connects_after_the_first_look_is_not_in_the_image(
+    world: World, tmp_path: Path, backlog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pod stands still, others do not."""
+    name = str(tmp_path / "sock")
+    listener, client = backlog(name, 1)
+    listener.listen(8)
+
+    with contextlib.ExitStack() as stack:
+
+        def connect(_: object) -> None:
+            others = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(4)]
+            for other in others:
+                other.connect(name)
+            others[0].send(b"late")
+            others[1].close()
+            others[2].close()
+
+        monkeypatch.setattr(resources.regular_file, "refuse_outside", connect)
+        states = world.capture(unix_socket)
+        unix_socket.verify(states, Whole({}, Seen()))
+        (waited_for,) = [s for s in states if s.status == "listening"]
+        assert waited_for.clients == [os.fstat(client.fileno()).st_ino]
+
+
+def test_no_more_are_accepted_by_us_than_waited(world: World, tmp_path: Path, backlog) -> None:
+    """Else a crowd that connects again and again would keep us at it."""
+    listener, *_ = backlog(str(tmp_path / "sock"), 3)
+    world.kept.empty(1, listener, 2)
+    assert len(world.kept.connections(1)) == 2
+    listener.accept()[0].close()
+
+
+def test_sockets_that_the_kernel_tells_of_twice_or_not(
+    world: World, tmp_path: Path, backlog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it does where others come and go while it tells."""
+    ask = diag._ask
+
+    def as_others_come_and_go(ino: int, *, dump: bool) -> Iterator[diag.UnixSocket]:
+        told = list(ask(ino, dump=dump))
+        return iter([*told[1:], *told[1:]] if dump else told)
+
+    backlog(str(tmp_path / "sock"), 2)
+    expected = sorted(world.capture(unix_socket), key=lambda state: state.ino)
+    monkeypatch.setattr(diag, "_ask", as_others_come_and_go)
+    assert sorted(world.capture(unix_socket), key=lambda state: state.ino) == expected
+    monkeypatch.setattr(diag, "_ask", lambda ino, dump: iter([]) if dump else ask(ino, dump=dump))
+    assert sorted(world.capture(unix_socket), key=lambda state: state.ino) == expected
+
+
+def test_a_listener_closed_as_the_pod_stood_still(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose clients have lost what we kept, before they are looked at."""
+    monkeypatch.setattr(unaccepted, "put_on", lambda *_, **__: None)
+    monkeypatch.setattr(Kept, "_watch", lambda _: None)  # it has not come to it yet
+    name, world.keeps = b"\0zaptrace-closed-%d" % os.getpid(), True
+    client = socket.socket(socket.AF_UNIX)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(name)
+        listener.listen(4)
+        client.connect(name)
+        client.send(b"early")
+        hold(world, listener, client)
+        assert [s.status for s in world.capture(unix_socket) if s.bound] == ["listening"]
+        world.drop(listener.fileno())
+    (state,) = world.capture(unix_socket)
+    assert state.status == "orphaned" and state.reset
+    client.detach()
 
 
 @pytest.mark.parametrize("why", ["removed", "forbidden", "signals", "lowered"])

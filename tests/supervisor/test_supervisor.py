@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import resource
 import signal
@@ -15,7 +16,7 @@ import pytest
 
 from harness.supervisors import PATIENCE_S, eventually, is_gone, pod
 from zaptrace.errors import InternalError, PodError
-from zaptrace.supervisor import control, runtime, starter
+from zaptrace.supervisor import control, runtime, spawner, starter
 from zaptrace.supervisor.control_socket import Request
 from zaptrace.supervisor.starter import Job
 from zaptrace.supervisor.supervisor import Engine, Supervisor
@@ -181,6 +182,21 @@ class TestStart:
         eventually(lambda: set(members_of(leader)) - {leader}, "the one that waits")
         waiting.close()
         eventually(lambda: all(map(is_gone, members_of(leader))), "its end")
+
+    def test_a_pod_that_arrives_where_the_one_that_waits_was_killed(
+        self, base: Path, tmp_path: Path
+    ) -> None:
+        """It gets another one."""
+        (image := tmp_path / "web.zap").mkdir()
+        (image / "fake.json").write_text(json.dumps({"name": "web", "argv": ["sleep", "60"]}))
+        with contextlib.closing(spawner.Spawner(base)) as server:
+            spare = server._spare
+            assert spare is not None and spare.waits()
+            os.killpg(spare._child[0], signal.SIGKILL)
+            eventually(lambda: not spare.waits(), "its end")
+            held = server.spawn(str(image), "web", lambda: False)
+            assert held.client.call("status", timeout=PATIENCE_S)["name"] == "web"
+            held.discard()
 
     def test_readers_of_inherited_output_see_its_end(self, base: Path) -> None:
         reading, writing = os.pipe()

@@ -35,7 +35,7 @@ def command(bind: str | None, quiet: bool, as_json: bool) -> None:
     from ..log import log
     from ..supervisor import own_process, suitability
     from ..supervisor.runtime import root
-    from ..supervisor.starter import Spawner
+    from ..supervisor.spawner import Spawner
 
     own_process.entitle("serve")
     quiet, Words.quiet = quiet or Words.quiet, False  # errors are for the log as well

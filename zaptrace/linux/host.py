@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import platform
 import resource
 from dataclasses import asdict, dataclass
@@ -43,6 +45,8 @@ class Facts:
     cpu_level: Annotated[int, OneOf(0, *cpu.LEVELS)]
     signal_stack: Size
     page_size: Size
+    vdso: Word = ""
+    """The same where the kernel's vDSO, and what lies beside it, is the same."""
 
     def plain(self) -> dict[str, Any]:
         """For an image."""
@@ -76,7 +80,26 @@ def facts(level: int = 0, *, faulting: bool = True) -> Facts:
         cpu_level=level if faulting else 0,
         signal_stack=cpu.smallest_signal_stack(),
         page_size=resource.getpagesize(),
+        vdso=vdso(),
     )
+
+
+@functools.cache
+def vdso() -> str:
+    """A sum of this kernel's vDSO and of how its parts lie; "" where there is none."""
+    from blake3 import blake3
+
+    parts: dict[str, range] = {}
+    with open("/proc/self/maps") as maps:
+        for line in maps:
+            place, *_, name = line.split()
+            if name in ("[vdso]", "[vvar]", "[vvar_vclock]"):
+                parts[name] = range(*(int(end, 16) for end in place.split("-")))
+    if "[vdso]" not in parts:
+        return ""
+    code = parts["[vdso]"]
+    lies = sorted((name, part.start - code.start, len(part)) for name, part in parts.items())
+    return blake3(repr(lies).encode() + ctypes.string_at(code.start, len(code))).hexdigest()[:32]
 
 
 def check_facts(made_on: Facts) -> None:

@@ -23,6 +23,8 @@ _SAID = struct.Struct("<IIQI")
 _SAID_AT = 464
 _ALIGNED = 64
 _SMALLEST = 576
+_POINTERS_AT, _CODE_AT, _STATE_AT, _USER_CODE = 120, 144, 184, 0x33
+"""In a struct sigcontext: rsp and rip, cs, and the address of that state."""
 _DYNAMIC = (17, 18)
 """Of Intel AMX: in a frame only if the process has asked for it."""
 
@@ -36,12 +38,31 @@ def converted(
     """
     if source == host or source.size == xstate.LEGACY_SIZE:
         return
+    for at, size in _states(stack, address):
+        yield address + at, _convert(stack[at : at + size], source, host)
+
+
+def interrupted(stack: bytes, address: int) -> Iterator[tuple[int, int]]:
+    """Of each handler that runs: the instruction that it returns to, and the stack pointer there."""
+    for at, _ in _states(stack, address):
+        pointer = struct.pack("<Q", address + at)
+        found = stack.find(pointer, 0, at)
+        while found >= 0:
+            begin = found - _STATE_AT
+            if begin >= 0 and stack[begin + _CODE_AT] == _USER_CODE:
+                rsp, rip = struct.unpack_from("<QQ", stack, begin + _POINTERS_AT)
+                yield rip, rsp
+            found = stack.find(pointer, found + 1, at)
+
+
+def _states(stack: bytes, address: int) -> Iterator[tuple[int, int]]:
+    """Where one is in a piece of a stack, and its size."""
     mark = struct.pack("<I", _FIRST)
     found = stack.find(mark)
     while found >= 0:
         at = found - _SAID_AT
         if at >= 0 and (address + at) % _ALIGNED == 0 and (size := _size(stack, at)):
-            yield address + at, _convert(stack[at : at + size], source, host)
+            yield at, size
         found = stack.find(mark, found + 1)
 
 

@@ -32,7 +32,7 @@ from ..view.frozen import FrozenPod, Outside
 from ..view.scrollback import Scrollback
 from ..view.store import RECORD
 from .pod import Pod
-from .rehearsal import rehearse
+from .rehearsal import read_again, rehearse
 
 Then = Literal["resume", "stop", "hold"]
 
@@ -78,7 +78,8 @@ def checkpoint(
 
     What the pod has for a moment only (Unsettled) is waited for, with the pod running meanwhile.
     With `rehearsal` (None: when it is to end) the image is restored beside the frozen pod first,
-    and thrown away. TCP connections to `outside` are refused, or in the image have been reset ("close").
+    and thrown away; without, it is read again, for none is written that would be refused. TCP
+    connections to `outside` are refused, or in the image have been reset ("close").
     `progress(room, bytes so far)` is called as rooms are captured.
     Raises UnsupportedResource, ImageError, TraceeGone, PodError, Cancelled, and what the restore would
     raise; then the pod is as it was, if it lives, and the sink aborted. `cancel` is the sink's, too.
@@ -93,14 +94,14 @@ def checkpoint(
         fault("checkpoint.captured")
         how.cancel.check()
         wanted = then == "stop" if rehearsal is None else rehearsal
-        prove = functools.partial(rehearse, cancel=how.cancel) if wanted else None
-        if then == "resume" and not was_frozen and prove is None:
+        prove = functools.partial(rehearse, cancel=how.cancel) if wanted else read_again
+        if then == "resume" and not was_frozen and not wanted:
             how.hush.end()
             pod.thaw()  # before the commit: the pod need not wait for the disk
         downtime = time.monotonic() - started
         sink.commit(manifest, prove)
-        how.hush.end(rehearsed=prove is not None and then != "stop")
-        if then == "resume" and not was_frozen and prove is not None:
+        how.hush.end(rehearsed=wanted and then != "stop")
+        if then == "resume" and not was_frozen and wanted:
             pod.thaw()
             downtime = time.monotonic() - started
     except BaseException as error:

@@ -16,7 +16,7 @@ import os
 from collections.abc import Iterator
 
 from ..cancel import Cancel
-from ..errors import Cancelled, ZaptraceError, refusals_of_the_host
+from ..errors import BadImage, Cancelled, ZaptraceError, refusals_of_the_host
 from ..image.image import Image
 from .contents import read
 from .pod import Pod, Stdio
@@ -38,10 +38,23 @@ def rehearse(path: str, cancel: Cancel | None = None) -> None:
     except Cancelled:
         raise
     except ZaptraceError as error:
-        error.what = f"the image would not restore: {error.what}"
-        error.do = error.do or "report this; --no-rehearsal stops the pod all the same"
-        error.changed = None  # who has frozen the pod knows
-        raise
+        raise _would_not(error, "report this; --no-rehearsal stops the pod all the same") from None
+
+
+def read_again(path: str) -> None:
+    """Look at what the image at `path` says, as whoever restores it does first. Raises BadImage."""
+    try:
+        with Image.just_written(path) as image:
+            read(image)
+    except BadImage as error:
+        raise _would_not(error, "report this; a checkpoint at another moment may succeed") from None
+
+
+def _would_not(error: ZaptraceError, do: str) -> ZaptraceError:
+    error.what = f"the image would not restore: {error.what}"
+    error.do = error.do or do
+    error.changed = None  # who has frozen the pod knows
+    return error
 
 
 def _rehearse(image: Image, stdio: Stdio, cancel: Cancel | None) -> None:

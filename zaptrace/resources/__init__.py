@@ -115,7 +115,8 @@ def claim_files(pod: FrozenPod) -> None:
     with epoll.undisturbed(pod) if pod.kept.are_marked() else contextlib.nullcontext():
         unix_socket.know_kept(pod)
     claimed = _claim_all(pod, claimed)
-    while unseen := unix_socket.Unseen(pod):
+    looked_at: set[int] = set()
+    while unseen := unix_socket.Unseen(pod, looked_at):
         with epoll.undisturbed(pod):
             unseen.keep()
         unix_socket.know_kept(pod)

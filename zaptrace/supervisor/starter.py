@@ -30,7 +30,6 @@ import select
 import signal
 import socket
 import sys
-import threading
 import time
 
 from ..errors import Cancelled, HostError, PodError, WireTimeout, ZaptraceError
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
     _Child: TypeAlias = tuple[int, Callable[[], object]]
     """A pid, and how to wait for it."""
 
-_REFILL_S = 0.5
 _LOOK_MS = 100
 UMASK = 0o077
 """Of every supervisor; its pod has that of whoever started it (Job.umask)."""
@@ -180,6 +178,12 @@ class Waiting:
         report = _read_report(self.lifeline, gives_up)
         self._reap()  # it has forked and is gone; the supervisor is its orphan
         return report
+
+    def waits(self) -> bool:
+        """It has not died: until it has a job it says nothing."""
+        poller = select.poll()
+        poller.register(self.lifeline, select.POLLIN)
+        return not poller.poll(0)
 
     def close(self) -> None:
         """End it; it has no job. What it is loading would keep it for seconds on a busy host."""
@@ -331,45 +335,6 @@ def spawn_restored(
     base = str(root) if root is not None else runtime.place()
     job = Job("restore", base, name, image=os.path.abspath(image), stdio="log", hold=True)
     return Held(start(job, waiting=waiting, gives_up=gives_up))
-
-
-class Spawner:
-    """spawn_restored with a supervisor kept waiting: its start is not part of a pod's downtime.
-
-    May be called by several threads.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._lock = threading.Lock()
-        self._closed = False
-        self._spare: Waiting | None = None
-        self._refill()
-
-    def spawn(self, image: str, name: str, gives_up: Callable[[], bool]) -> Held:
-        """Restore `image` under `name`, held; unless `gives_up` says that nobody wants it any more."""
-        with self._lock:
-            spare, self._spare = self._spare, None
-        try:
-            return spawn_restored(image, name, self._root, spare, gives_up)
-        finally:
-            # Not at once: the pod that has just come is to go on first.
-            timer = threading.Timer(_REFILL_S, self._refill)
-            timer.daemon = True
-            timer.start()
-
-    def close(self) -> None:
-        """End the one that waits."""
-        with self._lock:
-            self._closed = True
-            if self._spare is not None:
-                self._spare.close()
-                self._spare = None
-
-    def _refill(self) -> None:
-        with self._lock:
-            if self._spare is None and not self._closed:
-                self._spare = Waiting(None, "waiting", warm=True)
 
 
 def receive_job(lifeline: socket.socket) -> Job | None:

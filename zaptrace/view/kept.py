@@ -133,9 +133,14 @@ class Kept:
             self._at.pop(listener).close()
             return False
 
-    def empty(self, listener: int, sock: socket.socket) -> None:
-        """Accept all that waits at a listener, through a copy of it; of the fillers there are none then."""
-        while is_ready(sock):
+    def empty(self, listener: int, sock: socket.socket, waiting_now: int) -> None:
+        """Accept so many at a listener, through a copy of it; of the fillers there are none then.
+
+        Others may connect faster than we accept.
+        """
+        for _ in range(waiting_now):
+            if not is_ready(sock):
+                return
             came, _ = sock.accept()
             with self._lock:
                 waiting = self._at.setdefault(listener, Waiting())
@@ -189,9 +194,10 @@ class Kept:
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(changed)
             if any(event & ~select.POLLIN for _, event in events):
-                self._forget_closed()
+                self.forget_closed()
 
-    def _forget_closed(self) -> None:
+    def forget_closed(self) -> None:
+        """What was kept at listeners that are closed by now."""
         with self._lock:
             for listener, waiting in list(self._at.items()):
                 if any(map(_is_cut, waiting.fillers.values())):

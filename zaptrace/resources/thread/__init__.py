@@ -15,13 +15,13 @@ futex of a restored pod, its owner does not get its priority.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from ...errors import HostError, RestoreError
 from ...ids import Vpid
-from ...linux import cpu, signal_frame, xstate
+from ...linux import cpu, host, signal_frame, xstate
 from ...linux.native import NativeError, Registers, ffi, lib, read_memory
 from ...linux.program import Program
 from ...linux.tracee import Thread
@@ -157,6 +157,7 @@ def restore(states: list[State], build: Build) -> None:
     asked = {state.vpid for state in states if has_tiles(state.attributes)}
     tiled = [state for state in states if state.vpid in asked]
     build.at(Stage.RESUME, build.last.append, lambda: _for_each(_make_room, tiled, build))
+    build.at(Stage.RESUME, build.loads.append, lambda: _refuse_another_vdso(states, build))
     build.at(Stage.RESUME, build.loads.append, lambda: _for_each(_load, states, build))
 
 
@@ -203,8 +204,8 @@ def _converted(state: State, build: Build) -> bytes:
 
 def _convert_frames(state: State, build: Build) -> None:
     """On its stacks, where this processor has another layout of registers than its former one."""
-    source, host = xstate.Layout.of(_host_of(build).get("xsave")), cpu.layout()
-    if source == host:
+    source, ours = xstate.Layout.of(_host_of(build).get("xsave")), cpu.layout()
+    if source == ours:
         return
     rpid = build.process(state.vpid).rpid
     top, flags, size = _STACK.unpack(state.alternate_stack)
@@ -217,9 +218,56 @@ def _convert_frames(state: State, build: Build) -> None:
                 stacks.add(range(pointer & ~63, end))
     for stack in stacks:
         held = read_memory(rpid, stack.start, len(stack))
-        for at, changed in signal_frame.converted(held, stack.start, source, host):
+        for at, changed in signal_frame.converted(held, stack.start, source, ours):
             if lib.zt_mem_write(rpid, at, ffi.from_buffer(changed), len(changed)) != len(changed):
                 raise NativeError(f"cannot write to its stack at {at:#x}", lib.ZT_ERR_OS, ffi.errno)
+
+
+def _refuse_another_vdso(states: list[State], build: Build) -> None:
+    """Where a handler returns into the code of a kernel that this one has not. Nobody delays signals
+    until that has returned where nobody is attached."""
+    made_on = _host_of(build).get("vdso")
+    if not made_on or made_on == host.vdso():
+        return
+    code = range(lib.zt_stub_host(), lib.zt_stub_data(0))
+    memory: dict[int, list[range]] = {}
+    for state in states:
+        rpid = build.process(state.vpid).rpid
+        if rpid not in memory:
+            memory[rpid] = _mapped(rpid)
+        if not any(at in code for at in _interrupted(rpid, state.registers["rsp"], memory[rpid])):
+            continue
+        raise RestoreError(
+            f"cannot restore thread {state.vtid}: its signal handler returns into the vDSO of the kernel "
+            "that the image was made on",
+            stage=Stage.RESUME.name,
+            resource=NAME,
+            vpid=state.vpid,
+            needed=f"that vDSO, of Linux {_host_of(build)['kernel']}",
+            found="another",
+            do="restore under that kernel, or checkpoint again once the handler has returned",
+        )
+
+
+def _interrupted(rpid: int, pointer: int, memory: list[range]) -> Iterator[int]:
+    """The instructions that its handlers return to, from the innermost on, each on its own stack or not."""
+    pointers, seen = [pointer], set[int]()
+    while pointers:
+        pointer = pointers.pop()
+        stack = next((mapped for mapped in memory if pointer in mapped), None)
+        if stack is None or stack.start in seen:
+            continue
+        seen.add(stack.start)
+        start = pointer & ~63
+        held = read_memory(rpid, start, stack.stop - start)
+        for instruction, before in signal_frame.interrupted(held, start):
+            pointers.append(before)
+            yield instruction
+
+
+def _mapped(rpid: int) -> list[range]:
+    with open(f"/proc/{rpid}/maps") as maps:
+        return [range(*(int(end, 16) for end in line.split()[0].split("-"))) for line in maps]
 
 
 def _host_of(build: Build) -> dict[str, Any]:

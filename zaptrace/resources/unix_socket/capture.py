@@ -67,9 +67,10 @@ def look_at_all(pod: FrozenPod) -> list[Socket]:
     if not files:
         return []
     _refuse_untold(files[0])
-    every = diag.everything()
+    inside = {file.stat.st_ino for file in files}
+    every = diag.everything(inside)
     sight = _Sight(
-        {file.stat.st_ino for file in files},
+        inside,
         {known.ino: known for known in every},
         Counter((known.name, known.file) for known in every if known.name),
         pod.store(NAME),
@@ -152,7 +153,7 @@ def _look_at(pod: FrozenPod, file: FrozenFile, sight: _Sight) -> Socket:
             peer_name=peer_name,
             peer_path=b"" if peer or status != CONNECTED else _outside(file, known, sight),
             backlog=known.backlog if status == LISTENING else 0,
-            clients=clients_of(pod, known) if status == LISTENING else [],
+            clients=clients_of(pod, known, sight.inside) if status == LISTENING else [],
             connector=(connects := connector(file) if status == WAITING else 0),
             placed=placed,
             connector_as=_as_it_is(pod, connects) if connects else None,

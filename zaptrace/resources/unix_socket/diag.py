@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ...linux.sock_diag import ask, attributes
@@ -44,8 +44,16 @@ def lookup(ino: int) -> UnixSocket | None:
     return next(_ask(ino, dump=False), None)
 
 
-def everything() -> list[UnixSocket]:
-    return list(_ask(0, dump=True))
+def everything(of: Iterable[int] = ()) -> list[UnixSocket]:
+    """All of them; those `of` these inodes surely, if they are there.
+
+    While others come and go, the kernel may tell of one twice, or not of one that stays where it is.
+    """
+    known = {one.ino: one for one in _ask(0, dump=True)}
+    for ino in of:
+        if ino not in known and (missed := lookup(ino)):
+            known[ino] = missed
+    return list(known.values())
 
 
 def _ask(ino: int, *, dump: bool) -> Iterator[UnixSocket]:

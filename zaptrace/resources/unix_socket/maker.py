@@ -7,10 +7,8 @@ others stand alone. Where the other end is no more, a *mate* takes its part for 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import socket
-import stat
 import struct
 from collections import defaultdict
 from collections.abc import Iterator
@@ -19,17 +17,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ...linux.native import lib
-from ...linux.program import Program
 from ..common.file import finish, opened
 from ..common.options import GENERAL
-from ..common.permission import Permission
 from ..common.socket import disconnect, set_filter, set_options
-from . import diag as diag
 from .actors import NOBODY, Actors, Address
+from .binding import Binding
 from .fullness import Fullness, roomy
 from .held import Held
 from .message import Message
-from .names import Directories, Spot, bind
+from .names import bind
 from .state import CONNECTED, LISTENING, NAME, NOTED, ORPHANED, WAITING, Peer, Socket, is_path
 
 if TYPE_CHECKING:
@@ -66,10 +62,8 @@ class Maker:
         """By ino those of the pod; beside them mates and senders that are no more."""
         self.other: dict[int, int] = {}
         """By ino: the other end of an end."""
-        self.addresses: dict[int, Address] = {}
-        """By ino: how a socket that is bound is reached now."""
-        self.directories = Directories()
-        self.spots: dict[int, Spot] = {}
+        self.binding = Binding(build, self.held)
+        self.addresses = self.binding.addresses
         self.strangers: dict[tuple[int, bytes], int] = {}
         """Senders that are no more, by their type and name."""
         self.by_name = {s.name: s for s in states if s.bound and s.type == _DGRAM}
@@ -78,7 +72,6 @@ class Maker:
         to_accept = [self.states[ino] for state in states for ino in state.clients]
         self.unaccepted = {s.ino for s in to_accept if s.status != WAITING}
         """Ends that wait at a listener until the program accepts them."""
-        self.taken = {known.name for known in diag.everything()} if build.contended else set()
 
     def close(self) -> None:
         """Close what was not handed over to the build."""
@@ -100,9 +93,8 @@ class Maker:
         self._make_connections(connections)
         for ino in self.unaccepted:
             self._make_client(self.states[ino])
+        self.binding.bind([state for state in states if state.bound])
         for state in states:
-            if state.bound:
-                self._bind(state)
             if self._has_moved_on(state):
                 with self.held.use(state.ino) as sock:
                     disconnect(sock)
@@ -116,11 +108,11 @@ class Maker:
         for state in self._in_order_of_connect():
             self._connect(state)
         for state in states:
-            if state.status == LISTENING and not self._later(state):
+            if state.status == LISTENING and not self.binding.later(state):
                 self._listen(state)
         self.actors.end()
         for state in states:
-            self._move_into_place(state)
+            self.binding.move_into_place(state)
             if state.ino not in self.unaccepted:
                 self._finish(state)
         self.held.close()  # mates, and senders that are no more
@@ -223,40 +215,6 @@ class Maker:
 
     # names
 
-    def _later(self, state: Socket) -> bool:
-        """Its abstract name is our former self's until the thaw."""
-        return state.bound and not is_path(state.name) and state.name in self.taken
-
-    def _bind(self, state: Socket) -> None:
-        with self.held.use(state.ino) as sock:
-            self._bind_it(state, sock)
-
-    def _bind_it(self, state: Socket, sock: socket.socket) -> None:
-        if self._later(state):
-            again = sock.dup()
-            self.build.at_thaw(partial(_take_name, state, again, self.build), again.close)
-        elif is_path(state.name):
-            spot = bind(sock, state.name, state.directory, self.directories)
-            self.addresses[state.ino] = Address(spot.directory, spot.name)
-            self.spots[state.ino] = spot
-            self.build.at_thaw(partial(spot.keep, state.place, _permission(state)), spot.give_up)
-            if state.place:
-                self.build.meanwhile[spot.path(state.place)] = spot.path(spot.name)
-        else:
-            sock.bind(state.name)
-            self.addresses[state.ino] = Address(-1, state.name)
-
-    def _move_into_place(self, state: Socket) -> None:
-        """To its place, unless our former self has that still."""
-        spot = self.spots.get(state.ino)
-        if spot is None:
-            return
-        try:
-            spot.move_into_place(state.place, _permission(state))
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE or not self.build.contended:
-                raise
-
     def _listen(self, state: Socket) -> None:
         """And have those wait who had connected; they tell who had listened then."""
         if self.unaccepted.intersection(state.clients):
@@ -302,7 +260,7 @@ class Maker:
             sock.bind(name)
             yield Address(-1, name)
             return
-        spot = bind(sock, name, b"", self.directories)
+        spot = bind(sock, name, b"", self.binding.directories)
         try:
             yield Address(spot.directory, spot.name)
         finally:
@@ -459,10 +417,6 @@ def _teller(state: Socket | None) -> Peer | None:
     return state.told if state and state.told and state.told.vpid else NOBODY
 
 
-def _permission(state: Socket) -> Permission:
-    return state.placed or Permission(stat.S_IMODE(state.mode), None, None)
-
-
 def _connector(client: Socket) -> Peer:
     return client.connector_as or Peer(client.connector, os.geteuid(), os.getegid())
 
@@ -476,16 +430,6 @@ def _accept(listener: socket.socket, rpid: int) -> socket.socket:
         if _UCRED.unpack(told)[0] == rpid:
             return accepted
         accepted.close()
-
-
-def _take_name(state: Socket, sock: socket.socket, build: Build) -> None:
-    """At the thaw. `sock` is ours, and closed once that is done."""
-    sock.bind(state.name)
-    if state.status == LISTENING and state.told is not None:
-        program = Program()
-        program.call("listen", state.told_fd, state.backlog)
-        build.process(state.told.vpid).run(program)
-    sock.close()
 
 
 def _note(build: Build, sock: socket.socket, directory: bytes) -> None:

@@ -18,6 +18,7 @@ import os
 import socket
 import stat
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -142,17 +143,55 @@ class Spot:
 
 def bind(sock: socket.socket, name: bytes, directory: bytes, within: Directories) -> Spot:
     """Bind `sock` to a path, as one that begins in `directory` if that is given."""
-    base, made, scratch = _ground(name, directory)
-    path = path_of(name, base)
-    spot = Spot(within, within.enter(os.path.dirname(path)), private_name(), made, scratch)
+    return bind_each([sock], [name], directory, within)[0]
+
+
+def bind_each(
+    socks: Sequence[socket.socket], names: Sequence[bytes], directory: bytes, within: Directories
+) -> list[Spot]:
+    """The same of several, for which at most one process is forked."""
+    wanted: list[_Wanted] = []
+    bound = 0
     try:
-        within.note.add(spot.directory, spot.name, os.path.basename(name))
-        _bind(sock, name, base, spot)
+        for sock, name in zip(socks, names, strict=True):
+            base, made, scratch = _ground(name, directory)
+            at = within.enter(os.path.dirname(path_of(name, base)))
+            wanted.append(
+                _Wanted(sock, name, base, Spot(within, at, private_name(), made, scratch))
+            )
+            within.note.add(at, wanted[-1].spot.name, os.path.basename(name))
+        relative = any(not name.startswith(b"/") for name in names)
+        bound, error = apart(partial(_bind_all, wanted)) if relative else _bind_all(wanted)
+        if error is not None:
+            raise error
     except BaseException:
-        spot.close()
+        for one in wanted[:bound]:
+            one.spot.remove()
+        for one in wanted:
+            one.spot.close()
         raise
-    os.chmod(spot.address, 0o600)  # we have to connect to it ourselves
-    return spot
+    for one in wanted:
+        os.chmod(one.spot.address, 0o600)  # we have to connect to it ourselves
+    return [one.spot for one in wanted]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    sock: socket.socket
+    name: bytes
+    base: bytes
+    """The directory that the name begins in."""
+    spot: Spot
+
+
+def _bind_all(wanted: Sequence[_Wanted]) -> tuple[int, BaseException | None]:
+    """How many have their files, and why the next has not. Relative ones change our directory."""
+    for number, one in enumerate(wanted):
+        try:
+            _bind(one)
+        except BaseException as error:
+            return number, error
+    return len(wanted), None
 
 
 def _ground(name: bytes, directory: bytes) -> tuple[bytes, list[bytes], Scratch | None]:
@@ -179,16 +218,15 @@ def _make_directories(path: bytes) -> list[bytes]:
     return missing[::-1]
 
 
-def _bind(sock: socket.socket, name: bytes, base: bytes, spot: Spot) -> None:
-    leaf = os.path.basename(name)
+def _bind(one: _Wanted) -> None:
+    spot, leaf = one.spot, os.path.basename(one.name)
     occupied = os.path.lexists(beneath(spot.directory, leaf))
     if occupied:
         _move(spot.directory, leaf, spot.name)
     try:
-        if name.startswith(b"/"):
-            sock.bind(name)
-        else:
-            apart(partial(_bind_in, base, sock, name))
+        if not one.name.startswith(b"/"):
+            os.chdir(one.base)
+        one.sock.bind(one.name)
     except BaseException:
         if occupied:
             _move(spot.directory, spot.name, leaf)
@@ -197,11 +235,6 @@ def _bind(sock: socket.socket, name: bytes, base: bytes, spot: Spot) -> None:
         _swap(spot.directory, spot.name, leaf)
     else:
         _move(spot.directory, leaf, spot.name)
-
-
-def _bind_in(directory: bytes, sock: socket.socket, name: bytes) -> None:
-    os.chdir(directory)
-    sock.bind(name)
 
 
 def _move(directory: int, old: bytes, new: bytes) -> None:

@@ -3,6 +3,9 @@
 What cannot be carried unseen, as something was sent on it or its client is gone, is accepted by us, with
 all that waits at the same listener (view/kept.py). As a rule the program accepts it in a moment, so
 that is waited for first.
+
+Others outside connect while the pod stands still. Who was not there at the first look came later than
+what the image tells of, and is not in it.
 """
 
 from __future__ import annotations
@@ -39,20 +42,19 @@ _MOST_INODE = (1 << 31) - 1
 
 
 class Unseen:
-    """Listeners at which something waits that has to be accepted to be looked at.
+    """Listeners at which something waits that has to be accepted to be looked at; none of the `looked_at`.
 
     Raises Unsettled for what may not be accepted now, or not by us.
     """
 
-    def __init__(self, pod: FrozenPod) -> None:
+    def __init__(self, pod: FrozenPod, looked_at: set[int]) -> None:
         self._pod = pod
         self._files = {file.stat.st_ino: file for file in pod.files(NAME)}
-        everything = diag.everything() if self._files else []
-        self._listeners = [
-            known
-            for known in everything
-            if known.clients and known.ino in self._files and self._is_unseen(known)
-        ]
+        everything = diag.everything(self._files) if self._files else []
+        new = [one for one in everything if one.ino in self._files and one.ino not in looked_at]
+        listeners = [known for known in new if known.state == diag.LISTEN]
+        looked_at.update(known.ino for known in listeners)
+        self._listeners = [known for known in listeners if known.clients and self._is_unseen(known)]
 
     def __bool__(self) -> bool:
         return bool(self._listeners)
@@ -106,7 +108,7 @@ class Unseen:
             with borrowed(self._files[known.ino].local) as sock, self._address(known) as address:
                 if lib.zt_pod_keep(pod.handle, known.ino, 1):
                     raise MemoryError
-                pod.kept.empty(known.ino, sock)
+                pod.kept.empty(known.ino, sock, len(known.clients))
                 if not pod.kept.fill(known.ino, address):
                     log.warning("%s shows fewer connections than wait there", shown(known.name))
 
@@ -114,6 +116,7 @@ class Unseen:
 def know_kept(pod: FrozenPod) -> None:
     """Have the pod know the connections that we keep, as files that are under way. While it is looked
     at, none has our mark."""
+    pod.kept.forget_closed()
     for file in pod.files(NAME):
         for fd in pod.kept.connections(file.stat.st_ino):
             pod.kept.unmark(file.stat.st_ino, fd)
@@ -134,11 +137,11 @@ def _mark(pod: FrozenPod) -> None:
                     pod.kept.mark(listener, fd, sock)
 
 
-def clients_of(pod: FrozenPod, known: diag.UnixSocket) -> list[int]:
-    """Who waits at a listener, in order: the other end of a connection that we keep, or a client."""
-    fillers = pod.kept.fillers(known.ino)
+def clients_of(pod: FrozenPod, known: diag.UnixSocket, inside: set[int]) -> list[int]:
+    """Who waits at a listener, in order: the other end of a connection that we keep, or a client of the
+    pod. Others are ours, or came after it was looked at."""
     kept = [os.fstat(fd).st_ino for fd in pod.kept.connections(known.ino)]
-    return kept + [client for client in known.clients if client not in fillers]
+    return kept + [client for client in known.clients if client in inside]
 
 
 def _has_sent(file: FrozenFile) -> bool:
