@@ -1,4 +1,4 @@
-"""A pod that stands still for a call of its own is not frozen: nobody else may thaw it, or take it as such."""
+"""A pod that stands still for a call of its own is not frozen: nobody else may take it as such."""
 
 from __future__ import annotations
 
