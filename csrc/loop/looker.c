@@ -192,14 +192,15 @@ static void is_unguarded(zt_pod *pod, int pidfd)
     zt_loop_wake(pod);
 }
 
-/* Until something is to be looked at anew. */
-static void serve(zt_pod *pod, struct pollfd *places, nfds_t count)
+/* Until something is to be looked at anew. `wakes`: the tracer is to see that it was woken. */
+static void serve(zt_pod *pod, struct pollfd *places, nfds_t count, bool *wakes)
 {
     enum { AGAIN_MS = 1, REAP_EVERY_MS = 1000 };
     zt_turn *turn = &pod->looker.turn;
     eventfd_t unused;
     for (;;) {
-        const bool handed = atomic_load(&pod->looker.handed);
+        *wakes = *wakes && atomic_load(&pod->woken);
+        const bool handed = atomic_load(&pod->looker.handed) || *wakes;
         if (handed) { /* again and again, as it may just be about to wait; not while it waits for one thread */
             zt_turn_take(turn, ZT_TURN_LOOKER);
             zt_wake(pod->tracer_tid);
@@ -225,13 +226,14 @@ static void serve(zt_pod *pod, struct pollfd *places, nfds_t count)
             zt_turn_take(turn, ZT_TURN_LOOKER);
             if (i < FIRST_LISTENER) {
                 is_unguarded(pod, places[i].fd);
-                anew = true;
+                anew = *wakes = true;
             } else if (places[i].revents & POLLIN) {
                 receive(pod, places[i].fd);
             } else { /* nobody is left who has its filter */
                 forget(&pod->looker, places[i].fd);
-                if (pod->notified)
-                    zt_loop_wake(pod); /* nobody may be left at all */
+                *wakes = pod->notified; /* nobody may be left at all */
+                if (*wakes)
+                    zt_loop_wake(pod);
                 anew = true;
             }
             zt_turn_give(turn);
@@ -245,6 +247,7 @@ void zt_loop_look(zt_pod *pod)
 {
     sigset_t all;
     nfds_t count;
+    bool wakes = false;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL); /* this thread's */
     for (bool ends = false; !ends;) {
@@ -253,7 +256,7 @@ void zt_loop_look(zt_pod *pod)
         ends = pod->looker.ends;
         zt_turn_give(&pod->looker.turn);
         if (!ends)
-            serve(pod, places, count);
+            serve(pod, places, count, &wakes);
         free(places);
     }
 }

@@ -16,7 +16,8 @@
 
 #include <time.h>
 
-#define EXPORT __attribute__((visibility("default"), used))
+/* Called from the entries, at the end. */
+#define SERVES __attribute__((used))
 
 #define NSEC_PER_SEC 1000000000L
 
@@ -98,14 +99,14 @@ static __attribute__((noinline)) int pod_clock_gettime(clockid_t clock, struct t
     return 0;
 }
 
-EXPORT int __vdso_clock_gettime(clockid_t clock, struct timespec *time)
+SERVES int zt_clock_gettime(clockid_t clock, struct timespec *time)
 {
     if (__builtin_expect(((uint64_t)params->monotonic_offset_ns | params->pod_mark) != 0 && starts_with_host(clock), 0))
         return pod_clock_gettime(clock, time);
     return host_clock_gettime(clock, time);
 }
 
-EXPORT int __vdso_clock_getres(clockid_t clock, struct timespec *resolution)
+SERVES int zt_clock_getres(clockid_t clock, struct timespec *resolution)
 {
     const clock_fn real = (clock_fn)params->clock_getres;
 
@@ -114,7 +115,7 @@ EXPORT int __vdso_clock_getres(clockid_t clock, struct timespec *resolution)
     return syscall3(NR_clock_getres, clock, (long)resolution, 0);
 }
 
-EXPORT int __vdso_gettimeofday(struct timeval *time, struct timezone *zone)
+SERVES int zt_gettimeofday(struct timeval *time, struct timezone *zone)
 {
     const gettimeofday_fn real = (gettimeofday_fn)params->gettimeofday;
 
@@ -123,7 +124,7 @@ EXPORT int __vdso_gettimeofday(struct timeval *time, struct timezone *zone)
     return syscall3(NR_gettimeofday, (long)time, (long)zone, 0);
 }
 
-EXPORT time_t __vdso_time(time_t *result)
+SERVES time_t zt_time(time_t *result)
 {
     const time_fn real = (time_fn)params->time;
 
@@ -132,7 +133,7 @@ EXPORT time_t __vdso_time(time_t *result)
     return syscall3(NR_time, (long)result, 0, 0);
 }
 
-EXPORT int __vdso_getcpu(unsigned *cpu, unsigned *node, void *unused)
+SERVES int zt_getcpu(unsigned *cpu, unsigned *node, void *unused)
 {
     const getcpu_fn real = (getcpu_fn)params->getcpu;
 
@@ -141,14 +142,25 @@ EXPORT int __vdso_getcpu(unsigned *cpu, unsigned *node, void *unused)
     return syscall3(NR_getcpu, (long)cpu, (long)node, (long)unused);
 }
 
-/* The kernel's vDSO has these names too. */
-#define ALIAS(name) EXPORT extern __typeof__(__vdso_##name) name __attribute__((weak, alias("__vdso_" #name)))
+/*
+ * Where programs enter. What they were told in one host they call in the next, under a zaptrace of another version
+ * that another compiler has made: so these addresses are for ever, as the image's format is. The kernel's vDSO has
+ * each under both names.
+ */
+#define ENTRY(offset, name)                                                                                            \
+    ".org " #offset ", 0xcc\n"                                                                                         \
+    ".globl __vdso_" #name "\n.type __vdso_" #name ", @function\n"                                                     \
+    ".weak " #name "\n.type " #name ", @function\n"                                                                    \
+    "__vdso_" #name ":\n" #name ":\n"                                                                                  \
+    "jmp zt_" #name "\n"                                                                                               \
+    ".size __vdso_" #name ", . - __vdso_" #name "\n.size " #name ", . - " #name "\n"
 
-int clock_gettime(clockid_t, struct timespec *);
-int clock_getres(clockid_t, struct timespec *);
-
-ALIAS(clock_gettime);
-ALIAS(clock_getres);
-ALIAS(gettimeofday);
-ALIAS(time);
-ALIAS(getcpu);
+__asm__(".pushsection .entries, \"ax\", @progbits\n"
+        ".cfi_startproc\n" /* clang-format off */
+        ENTRY(0x00, clock_gettime)
+        ENTRY(0x50, clock_getres)
+        ENTRY(0x80, gettimeofday)
+        ENTRY(0xa0, time)
+        ENTRY(0xd0, getcpu) /* clang-format on */
+        ".cfi_endproc\n"
+        ".popsection");

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.supervisors import PATIENCE_S, eventually
+from harness.world import require
 from zaptrace.errors import ZaptraceError
 from zaptrace.image.image import Image
 from zaptrace.image.sink import DirectorySink
@@ -100,6 +100,13 @@ def detaches(pod: Pod) -> bool:
     return bool(pod.call(lambda: lib.zt_pod_detaches(pod.handle)))
 
 
+@pytest.fixture
+def tracers(can: bool) -> None:
+    """What traces others inside a pod runs only where nobody is attached: else see test_looking."""
+    if not can:
+        pytest.skip("on this host pods are always traced: `zaptrace check` tells what is missing")
+
+
 @pytest.fixture(scope="module")
 def can() -> bool:
     """Does this host let us? If not, all is attached, and the same has to hold."""
@@ -144,20 +151,16 @@ def run(talk: Talk, *argv: str) -> tuple[int | None, str]:
     return ended, talk.out.read_text()
 
 
-def test_strace_runs(talk: Talk, can: bool):
-    if not shutil.which("strace") or not can:
-        return  # in an attached pod nobody traces: test_looking
-    ended, said = run(
-        talk, shutil.which("strace") or "", "-f", "/bin/sh", "-c", "/bin/true; exit 3"
-    )
+@pytest.mark.usefixtures("tracers")
+def test_strace_runs(talk: Talk):
+    ended, said = run(talk, require("strace"), "-f", "/bin/sh", "-c", "/bin/true; exit 3")
     assert ended == 3 << 8
     assert said.count("execve(") >= 2 and "exited with 3" in said
 
 
-def test_gdb_runs(talk: Talk, can: bool, place: Path):
-    gdb = shutil.which("gdb")
-    if not gdb or not can:
-        return
+@pytest.mark.usefixtures("tracers")
+def test_gdb_runs(talk: Talk, place: Path):
+    gdb = require("gdb")
     (place / "it.c").write_text(
         "int twice(int n) { return 2 * n; } int main(void) { return twice(4); }"
     )
@@ -171,21 +174,20 @@ def test_gdb_runs(talk: Talk, can: bool, place: Path):
 LEAKS = "#include <stdlib.h>\nint main(void) { void *volatile p = malloc(77); p = 0; return 0; }\n"
 
 
-def test_leak_sanitizer_runs(talk: Talk, can: bool, place: Path):
+@pytest.mark.usefixtures("tracers")
+def test_leak_sanitizer_runs(talk: Talk, place: Path):
     (place / "leaks.c").write_text(LEAKS)
     command = ["cc", "-fsanitize=leak", "-o", place / "leaks", place / "leaks.c"]
-    if not can or subprocess.run(command, check=False, capture_output=True).returncode:
-        return
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("this compiler has no -fsanitize=leak")
     ended, said = run(talk, str(place / "leaks"))
     assert ended == 23 << 8, said
     assert "77 byte(s) leaked" in said
 
 
-def test_who_is_traced_by_a_relative_is_named(talk: Talk, can: bool):
-    strace = shutil.which("strace")
-    if not strace or not can:
-        return
-    argv = [strace, "-o", os.devnull, "/bin/sh", "-c", "echo; read line; exit 4"]
+@pytest.mark.usefixtures("tracers")
+def test_who_is_traced_by_a_relative_is_named(talk: Talk):
+    argv = [require("strace"), "-o", os.devnull, "/bin/sh", "-c", "echo; read line; exit 4"]
     with Pod.launch(argv, name="traced", stdio=talk.stdio) as pod:
         eventually(lambda: talk.said() == [""])
         with pytest.raises(ZaptraceError, match="is traced by process"):

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import random
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.supervisors import PATIENCE_S
-from harness.world import SEED
+from harness.supervisors import PATIENCE_S, eventually
+from harness.world import SEED, require
 
 pytestmark = pytest.mark.tracer
 
@@ -118,9 +117,9 @@ def test_nobody_is_left(storm: Path, killed: str):
 @pytest.mark.parametrize("killed", ["s", "s0"], ids=lambda who: f"killed-{who}")
 def test_nobody_is_left_of_what_a_relative_traced(storm: Path, killed: str):
     """What is executed then has nothing of ours in it."""
-    tracer = shutil.which("strace")
-    if tracer:
-        nobody_is_left([tracer, "-f", "-o", os.devnull, str(storm)], killed, f"{SEED}{killed}")
+    nobody_is_left(
+        [require("strace"), "-f", "-o", os.devnull, str(storm)], killed, f"{SEED}{killed}"
+    )
 
 
 def nobody_is_left(argv: list[str], killed: str, seed: str) -> None:
@@ -134,12 +133,14 @@ def nobody_is_left(argv: list[str], killed: str, seed: str) -> None:
         said = read_until(ours, b"on\n")
         while b"detaches\n" not in said and b"attached\n" not in said:
             said += read_until(ours, b"\n")
-        who = guardians(supervisor.pid)
         if b"attached\n" in said:
-            assert not who  # this host cannot: the kernel ends all with their tracer
+            assert not guardians(
+                supervisor.pid
+            )  # this host cannot: the kernel ends all with their tracer
             killed = "s"
-        else:
-            assert len(who) == 2
+        else:  # they name themselves, in their own time
+            eventually(lambda: len(guardians(supervisor.pid)) == 2)
+        who = guardians(supervisor.pid)
         time.sleep(rng.random() * 0.03)
         for each in killed:
             os.kill(supervisor.pid if each == "s" else who[int(each)], signal.SIGKILL)
