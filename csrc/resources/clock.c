@@ -203,11 +203,14 @@ zt_verdict zt_timer_settime_enter(zt_pod *pod, zt_task *task, zt_call *call)
     return clock < 0 ? shift_timer(task, call, past_of_timer(pod, task, id, clock)) : ZT_GO;
 }
 
-/* It tells of the host alone. */
+/* It tells of the host alone, but for how long that has run: seconds, and one for what is begun. */
 zt_verdict zt_sysinfo_enter(zt_pod *pod, zt_task *task, zt_call *call)
 {
     struct sysinfo info;
+    struct timespec now;
     sysinfo(&info);
-    info.uptime += pod->clock_offset_ns / ZT_NS_PER_S;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    now = zt_time_shifted(now, pod->clock_offset_ns);
+    info.uptime = now.tv_sec + (now.tv_nsec != 0);
     return zt_hook_answer(call, zt_hook_write(task, call->asked[0], &info, sizeof info) ? 0 : -EFAULT);
 }

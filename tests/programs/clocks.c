@@ -1,7 +1,20 @@
 /* No clock goes back, and monotonic time does not jump. */
 #include "zt_test.h"
 
+#include <sys/sysinfo.h>
 #include <sys/time.h>
+
+/* In seconds, and one for what is begun. */
+static void check_uptime(void)
+{
+	enum { SECOND = 1000 * ZT_MS };
+	struct sysinfo told;
+	const int64_t before = zt_now_ns(CLOCK_BOOTTIME);
+	zt_must(sysinfo(&told));
+	const int64_t after = zt_now_ns(CLOCK_BOOTTIME);
+	zt_check(told.uptime >= (before + SECOND - 1) / SECOND);
+	zt_check(told.uptime <= (after + SECOND - 1) / SECOND);
+}
 
 int main(void)
 {
@@ -30,5 +43,9 @@ int main(void)
 		zt_sleep_ns(ZT_MS);
 	}
 	zt_check(largest < 20000 * ZT_MS);
+	for (int i = 0; i < 20; i++) { /* through a second */
+		check_uptime();
+		zt_sleep_ns(50 * ZT_MS);
+	}
 	return zt_pass();
 }

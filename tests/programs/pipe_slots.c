@@ -1,5 +1,5 @@
-/* A pipe is full when its slots are used up, each by a write that did not fit into the last one: as many more fit
- * in afterwards as before, and what is in it comes in the same order. */
+/* A pipe is full when its slots are used up, each by a write that did not fit into the last one, or by a byte that was
+ * spliced: as many more fit in afterwards as before, and what is in it comes in the same order. */
 #include "zt_test.h"
 
 #include <poll.h>
@@ -34,16 +34,35 @@ static void gives(int fd, int slots)
 	}
 }
 
+/* A byte for each slot. */
+static void splice_in(int ends[2], const char *text)
+{
+	int from[2];
+	zt_must(pipe(from));
+	zt_must(pipe2(ends, O_NONBLOCK));
+	zt_same(fcntl(ends[1], F_SETPIPE_SZ, SLOTS * PAGE), SLOTS * PAGE);
+	zt_same(write(from[1], text, strlen(text)), strlen(text));
+	for (size_t i = 0; i < strlen(text); i++)
+		zt_same(splice(from[0], NULL, ends[1], NULL, 1, 0), 1);
+	zt_must(close(from[0]));
+	zt_must(close(from[1]));
+}
+
 int main(void)
 {
 	char page[PAGE] = {0};
-	int full[2], half[2];
+	int full[2], half[2], parted[2];
 	make(full, SLOTS);
 	make(half, SLOTS / 2);
+	splice_in(parted, "abcd");
 	zt_check(!takes(full[1]));
+	zt_check(!takes(parted[1]));
 
 	zt_ready();
 
+	zt_check(!takes(parted[1]));
+	zt_same(read(parted[0], page, PAGE), SLOTS);
+	zt_same(memcmp(page, "abcd", SLOTS), 0);
 	zt_check(!takes(full[1]));
 	zt_same(write(full[1], page, PAGE), -1);
 	zt_same(errno, EAGAIN);

@@ -233,7 +233,7 @@ def test_a_listener_closed_as_the_pod_stood_still(
     client.detach()
 
 
-@pytest.mark.parametrize("why", ["removed", "forbidden", "signals", "lowered"])
+@pytest.mark.parametrize("why", ["removed", "forbidden", "signals", "lowered", "shut"])
 def test_where_none_of_us_could_wait_instead(
     world: World, tmp_path: Path, backlog, why: str
 ) -> None:
@@ -249,6 +249,8 @@ def test_where_none_of_us_could_wait_instead(
     elif why == "signals":
         flags = fcntl.fcntl(listener, fcntl.F_GETFL)
         fcntl.fcntl(listener, fcntl.F_SETFL, flags | os.O_ASYNC)
+    elif why == "shut":
+        listener.shutdown(socket.SHUT_RD)
     else:
         listener.listen(1)
     with pytest.raises(Unsettled, match="nobody has accepted"):

@@ -18,7 +18,7 @@ from ..log import log
 from ..view.descriptions import Twin
 from ..view.duplicates import take
 from ..view.giving import give
-from ..view.kept import Kept, is_ready
+from ..view.kept import Kept, accept
 
 _PATIENCE_MS = 2000
 _EINVAL, _ECONNABORTED, _ENOTCONN = -22, -103, -107
@@ -97,8 +97,7 @@ def _accept(caller: _Caller, kept: Kept) -> None:
     if number >= 0:
         kept.unmark(listener, connections[0])
         with socket.socket(fileno=take(caller, fd)) as sock:
-            came = sock.accept()[0] if is_ready(sock) else None
-            if not kept.take(listener, came):
+            if not kept.take(listener, accept(sock)):
                 check(lib.zt_pod_keep(caller.pod, listener, 0), new_error())
         number = _tell_address(caller, number, address, size)
     caller.answer(number)

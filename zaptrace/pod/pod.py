@@ -99,8 +99,7 @@ class Pod:
             target=self._trace, args=(started,), name=f"tracer of {name}", daemon=True
         )
         start_thread(self._thread)
-        error = started.get()
-        if error:
+        if error := started.get():
             raise error
 
     @property
@@ -161,7 +160,8 @@ class Pod:
             if not self.frozen and lib.zt_pod_wants(self.handle):
                 from .asked import stand_still  # few pods ever have to
 
-                stand_still(self.handle, self.kept)
+                with self._handle_lock:  # to others that is not frozen
+                    stand_still(self.handle, self.kept)
             err = new_error()
             going = check(lib.zt_loop_run(self.handle, err), err) > 0
         except ZaptraceError as error:

@@ -361,9 +361,13 @@ def _fill(filler: int, state: State) -> None:
             fcntl.fcntl(filler, fcntl.F_SETFL, os.O_NONBLOCK | mode)
             if packet or number == last or len(data) > _PAGE:
                 _write_all(filler, data)  # into the last one the program may go on to write
-            else:
+            elif len(data) == _PAGE:
                 os.write(give, data)
                 os.splice(taken, filler, len(data), flags=_SPLICE_F_NONBLOCK)
+            else:  # into a slot that is parted no write goes on
+                os.write(give, data + b".")
+                os.splice(taken, filler, len(data), flags=_SPLICE_F_NONBLOCK)
+                os.read(taken, 1)
 
 
 def _write_all(fd: int, data: bytes) -> None:

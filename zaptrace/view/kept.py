@@ -16,6 +16,7 @@ The tracer's thread adds and takes; a thread of ours waits for the end of listen
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import select
@@ -108,10 +109,11 @@ class Kept:
                     _send_as_many(filler, fd)
                 except OSError:
                     filler.close()
-                    return False
+                    break
                 waiting.fillers[filler.getsockname()] = filler
+            all_wait = len(waiting.fillers) >= len(waiting.connections)
         self._watch()
-        return True
+        return all_wait
 
     def take(self, listener: int, came: socket.socket | None) -> bool:
         """The pod has accepted the first; `came` left the queue in its place, and is ours from now on.
@@ -139,9 +141,8 @@ class Kept:
         Others may connect faster than we accept.
         """
         for _ in range(waiting_now):
-            if not is_ready(sock):
+            if not (came := accept(sock)):
                 return
-            came, _ = sock.accept()
             with self._lock:
                 waiting = self._at.setdefault(listener, Waiting())
                 filler = waiting.fillers.pop(_peer(came), None)
@@ -204,11 +205,18 @@ class Kept:
                     self._at.pop(listener).close()
 
 
-def is_ready(sock: socket.socket) -> bool:
-    """Does a connection wait there?"""
+def accept(sock: socket.socket) -> socket.socket | None:
+    """The first that waits there, if any does. A listener that was shut down is always ready."""
     poll = select.poll()
     poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
+    if not poll.poll(0):
+        return None
+    try:
+        return sock.accept()[0]
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return None
 
 
 def _type_of(fd: int) -> int:

@@ -78,6 +78,8 @@ class Unseen:
         """Does the pod alone accept there, and can clients of ours wait there instead, unnoticed?"""
         if not file.holders or file.flags & os.O_ASYNC or known.ino > _MOST_INODE:
             return False
+        if known.shutdown:  # nobody can connect any more
+            return False
         with borrowed(file.local) as sock:
             told = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
         if known.waiting > known.backlog + 1 or not self._pod.peer_vpid(_UCRED.unpack(told)[0]):
