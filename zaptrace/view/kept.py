@@ -161,6 +161,7 @@ class Kept:
             self._tell()
         if thread is not None:
             thread.join()
+        if self._change >= 0:
             os.close(self._changed)
             os.close(self._change)
             self._change = -1
@@ -173,12 +174,15 @@ class Kept:
 
     def _watch(self) -> None:
         if self._thread is None:
-            self._change = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            self._changed = os.dup(self._change)
-            self._thread = threading.Thread(
+            if self._change < 0:
+                self._change = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+                self._changed = os.dup(self._change)
+            thread = threading.Thread(
                 target=self._wait, args=(self._changed,), name="kept connections", daemon=True
             )
-            start_thread(self._thread)
+            with self._lock:  # it is there only if it begins
+                start_thread(thread)
+                self._thread = thread
         self._tell()
 
     def _wait(self, changed: int) -> None:
