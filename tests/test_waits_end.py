@@ -50,7 +50,7 @@ PYTHON = {
     "network/wire.py Listener._answer_zap: self._zap.recv_multipart()": READY,
     "network/wire.py _greet: socket.recv_multipart(copy=False)": READY,
     "pod/checkpoint.py _capture_settled: while True": "a limit is in it",
-    "pod/keeping.py _accept: sock.accept()": "a poll before says that somebody waits; the pod is frozen",
+    "pod/keeping.py _accept: accept(sock)": "it asks first, see below; the pod is frozen",
     "pod/looking.py end: looker.join()": "it was told to end, and waits for nobody's call any more",
     "pod/pod.py Pod.__init__: started.get()": "the thread says either that it has started, or why not",
     "pod/pod.py Pod._serve: self._jobs.get()": "there is one, and nobody else takes any",
@@ -104,7 +104,8 @@ PYTHON = {
     "view/kept.py Kept._wait: poll.poll()": "a listener is closed, or close() says so; a daemon thread",
     "view/kept.py Kept._wait: while True": "the same",
     "view/kept.py Kept.close: thread.join()": "it was told to end, and looks for nothing else then",
-    "view/kept.py Kept.empty: sock.accept()": "a poll before says that somebody waits; the pod is frozen",
+    "view/kept.py Kept.empty: accept(sock)": "it asks first; the pod is frozen",
+    "view/kept.py accept: sock.accept()": "a poll before says that somebody waits; the pod is frozen",
 }  # fmt: skip
 """Waits and endless loops of zaptrace/, and how each ends."""
 
