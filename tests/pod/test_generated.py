@@ -34,6 +34,8 @@ CARRIED = (
     "fork 7 7 4; pty 1 1; fork 4 5 5; end 2 67; fcntl 2 28 155; pipe 4 4 1247 4 0",
     "map 7 4 39 331 158 5; policy 20 3 7 4",
     "fork 0 0 0; end 0 205; lock 14 0 0 7; seal 7 3 2; advise 15 1 5 1",
+    "fork 5 5 3; map 7 6 6 185 23 3",
+    "fork 2 7 1; map 6 7 12 494 208 2; fork 2 2 0",
 )
 """Scripts that once were not, or show how it is done; those that chance composes are for long runs."""
 

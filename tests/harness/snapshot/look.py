@@ -18,6 +18,9 @@ from zaptrace.view.descriptions import Descriptor
 GONE = " (deleted)"
 _NUMBERED = re.compile(r"^(pipe|socket|anon_inode|/memfd:[^ ]*|/dev/zero|/SYSV\w+|/\[aio\])")
 
+_COUNTED_AS = {"/memfd:zero": "/dev/zero"}
+"""One that comes back as the other (known_differences.py) leaves the numbers of the rest as they were."""
+
 
 class Look:
     """Of one moment. `handle` is the tracer's, or None: then nothing can be run in the pod."""
@@ -62,8 +65,9 @@ class Look:
     def number(self, kind: str, identity: Any) -> str:
         """`pipe 3`: objects of a kind in the order of their first appearance."""
         if (kind, identity) not in self._seen:
-            self._count[kind] = self._count.get(kind, 0) + 1
-            self._seen[kind, identity] = f"{kind} {self._count[kind]}"
+            counted = _COUNTED_AS.get(kind, kind)
+            self._count[counted] = self._count.get(counted, 0) + 1
+            self._seen[kind, identity] = f"{kind} {self._count[counted]}"
         return self._seen[kind, identity]
 
     def known(self, kind: str, identity: Any) -> str:
