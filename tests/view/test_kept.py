@@ -33,7 +33,7 @@ def test_it_ends_without_its_thread(listener: socket.socket, monkeypatch: pytest
     it = kept.Kept()
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(NAME)
-        it.empty(INODE, listener)
+        it.empty(INODE, listener, 1)
         monkeypatch.setattr(kept, "start_thread", no_thread)
         with pytest.raises(HostError):
             it.fill(INODE, NAME)
@@ -47,7 +47,7 @@ def test_it_ends_that_never_had_a_thread(listener: socket.socket, monkeypatch: p
     it = kept.Kept()
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(NAME)
-        it.empty(INODE, listener)
+        it.empty(INODE, listener, 1)
         monkeypatch.setattr(kept, "start_thread", no_thread)
         with pytest.raises(HostError):
             it.fill(INODE, NAME)
@@ -61,7 +61,7 @@ def test_all_is_taken_from_a_listener_that_was_shut_down(listener: socket.socket
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(NAME)
         listener.shutdown(socket.SHUT_RD)
-        it.empty(INODE, listener)
+        it.empty(INODE, listener, 2)
         assert len(it.connections(INODE)) == 1
         assert not it.fill(INODE, NAME)
         assert kept.accept(listener) is None
