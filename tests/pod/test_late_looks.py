@@ -30,16 +30,17 @@ def test_a_child_whose_maker_was_killed_before_it_was_looked_at(maker: str, plac
     with started("pod", [compiled(REAL / "bears.c"), maker], place) as it:
         assert isinstance(it, PodRun)
         it.wait_for("ready")
-        eventually(lambda: len(it.processes()) == (2 if maker == "second" else 1))
+        eventually(lambda: len(it.processes()) == (2 if maker == "second" else 1), "a maker")
         makers = it.processes()[-1]["rpid"]
+        eventually(lambda: thread_state(makers) == "S", "its turn to wait")  # behind its first stop
         with held(tracer_of(makers)):
             it.go()
-            eventually(lambda: children(makers))
+            eventually(lambda: children(makers), "a child")
             (child,) = children(makers)
             stops(makers)
             stops(child)
             os.kill(makers, signal.SIGKILL)
-            eventually(lambda: thread_state(makers) == "Z")
+            eventually(lambda: thread_state(makers) == "Z", "the end of its maker")
         eventually(lambda: "born" in it.output(), "a sign of the child")
         assert it.finish().exit == (0 if maker == "second" else -signal.SIGKILL)
 
@@ -53,8 +54,9 @@ def test_a_stop_that_is_taken_back_while_a_program_begins(place: Path):
     with started("pod", [compiled(REAL / "execs.c")], place) as it:
         assert isinstance(it, PodRun)
         it.wait_for("ready")
-        eventually(lambda: len(it.processes()) == 2)
+        eventually(lambda: len(it.processes()) == 2, "who executes")
         begins = it.processes()[1]["rpid"]
+        eventually(lambda: thread_state(begins) == "S", "its turn to wait")  # behind its first stop
         tracer = tracer_of(begins)
         with held(tracer):
             it.go()
