@@ -36,6 +36,7 @@ CARRIED = (
     "fork 0 0 0; end 0 205; lock 14 0 0 7; seal 7 3 2; advise 15 1 5 1",
     "fork 5 5 3; map 7 6 6 185 23 3",
     "fork 2 7 1; map 6 7 12 494 208 2; fork 2 2 0",
+    "signal 5 15 40",
 )
 """Scripts that once were not, or show how it is done; those that chance composes are for long runs."""
 

@@ -1,4 +1,5 @@
-/* Pending signals come once, in order, with their siginfo; for the process and for a thread. */
+/* Pending signals come once, in order, with their siginfo; for the process and for a thread, also such as are
+ * ignored where they are not blocked. */
 #include "zt_test.h"
 
 #include <pthread.h>
@@ -29,6 +30,9 @@ int main(void)
 	zt_must(kill(getpid(), SIGUSR1));
 	zt_must(kill(getpid(), SIGUSR1));
 	zt_same(pthread_kill(pthread_self(), SIGHUP), 0);
+	zt_check(signal(SIGURG, SIG_IGN) == SIG_DFL && signal(SIGWINCH, SIG_IGN) == SIG_DFL);
+	zt_same(pthread_kill(pthread_self(), SIGURG), 0);
+	zt_must(kill(getpid(), SIGWINCH));
 
 	zt_ready();
 
@@ -39,8 +43,10 @@ int main(void)
 	sigemptyset(&one);
 	sigaddset(&one, SIGHUP);
 	expect(&one, SIGHUP, SI_TKILL, 0);
+	expect(&set, SIGURG, SI_TKILL, 0);
 	expect(&set, SIGUSR1, SI_USER, 0);
 	expect(&set, SIGUSR2, SI_QUEUE, 9);
+	expect(&set, SIGWINCH, SI_USER, 0);
 	for (int i = 1; i <= 3; i++)
 		expect(&set, SIGRTMIN + 1, SI_QUEUE, i);
 	zt_check(sigtimedwait(&set, NULL, &none) == -1 && errno == EAGAIN);

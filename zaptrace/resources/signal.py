@@ -61,7 +61,23 @@ def _capture(pod: FrozenPod, process: FrozenProcess) -> State:
 
 def restore(states: list[State], build: Build) -> None:
     for state in states:
+        build.at(Stage.OWN, _ignore, state, build)
         build.at(Stage.RESUME, _load, state, build)
+
+
+def _ignore(state: State, build: Build) -> None:
+    """Before any thread has a signal that waits: to ignore one is to throw away those, sigaction(2).
+
+    Not SIGCHLD: who ignores that has no zombies, and they are made yet.
+    """
+    program = build.process(state.vpid).program(Stage.OWN)
+    for number, action in state.actions.items():
+        if _is_ignored_early(number, action):
+            program.call("rt_sigaction", number, program.data(action), 0, _SET)
+
+
+def _is_ignored_early(number: int, action: bytes) -> bool:
+    return number != _SIGCHLD and struct.unpack_from("<Q", action) == (signal.SIG_IGN,)
 
 
 def _load(state: State, build: Build) -> None:
@@ -69,7 +85,8 @@ def _load(state: State, build: Build) -> None:
     program = process.program(Stage.RESUME)
     _forget_children_of_the_restore(process, program)
     for number, action in state.actions.items():
-        program.call("rt_sigaction", number, program.data(action), 0, _SET)
+        if not _is_ignored_early(number, action):
+            program.call("rt_sigaction", number, program.data(action), 0, _SET)
     for info in state.pending:
         (number,) = struct.unpack_from("<i", info)
         real = to_real(info, build.real_or_zero)
