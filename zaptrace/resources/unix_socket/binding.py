@@ -64,7 +64,10 @@ class Binding:
 
     def _bind_paths(self, states: list[Socket]) -> None:
         with contextlib.ExitStack() as held:
-            socks = [held.enter_context(self._held.use(state.ino)) for state in states]
+            socks = []
+            for state in states:
+                with self._held.use(state.ino) as sock:  # good for a while only
+                    socks.append(held.enter_context(sock.dup()))
             names = [state.name for state in states]
             spots = bind_each(socks, names, states[0].directory, self.directories)
         for state, spot in zip(states, spots, strict=True):
