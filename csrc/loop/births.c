@@ -174,6 +174,6 @@ bool zt_loop_adopt_orphan(zt_pod *pod, zt_stop *ret_child)
     zt_intmap_remove(&pod->early, rtid);
     zt_task *task = zt_pod_add_task(pod, NULL, rtid);
     task->known = task->process->ready = true;
-    task->filter = pod->last_filter ? ZT_SECCOMP_UNKNOWN : 0; /* its maker's, and nobody knows who that was */
+    task->filter = zt_seccomp_are_there(pod) ? ZT_SECCOMP_UNKNOWN : 0; /* its maker's, and nobody knows who that was */
     return true;
 }

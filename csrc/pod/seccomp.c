@@ -107,8 +107,7 @@ static void sweep(zt_pod *pod)
     pod->sweep_filters_at = pod->filters * 2 + SPARE;
 }
 
-/* A number for one more; in a pod that was restored there may be some already. */
-static int32_t next_number(zt_pod *pod)
+bool zt_seccomp_are_there(zt_pod *pod)
 {
     if (!pod->last_filter)
         for (const zt_stored *each = zt_store_next(&pod->store, NULL); each; each = zt_store_next(&pod->store, each)) {
@@ -116,6 +115,12 @@ static int32_t next_number(zt_pod *pod)
             pod->filters += number != 0;
             pod->last_filter = number > pod->last_filter ? number : pod->last_filter;
         }
+    return pod->last_filter;
+}
+
+static int32_t next_number(zt_pod *pod)
+{
+    zt_seccomp_are_there(pod);
     return ++pod->last_filter;
 }
 

@@ -37,6 +37,9 @@ void zt_seccomp_end_strict(zt_task *task);
 /* It is about to receive a signal, and to end by what the above did: have it do so. */
 int zt_seccomp_end_alone(zt_task *task, zt_err *err);
 
+/* Has anybody of the pod put on a filter, or had one when the pod was restored? */
+bool zt_seccomp_are_there(zt_pod *pod);
+
 /* A filter that a new program or thread may have comes with its maker. */
 void zt_seccomp_inherit(zt_task *task, const zt_task *maker);
 
