@@ -266,7 +266,7 @@ int zt_loop_detach(zt_pod *pod)
 {
     if (pod->moved || pod->cpu_level || !pod->looker.begun || !zt_shares_are_told() || !zt_proc_is_open())
         return 0;
-    getrandom(&pod->host.mark, sizeof pod->host.mark, GRND_NONBLOCK);
+    syscall(SYS_getrandom, &pod->host.mark, sizeof pod->host.mark, GRND_NONBLOCK); /* glibc has it from 2.25 on */
     pod->host.mark |= 1;
     if (zt_guardians_begin(pod->looker.guardians, pod->host.mark)) {
         pod->host.mark = 0;
