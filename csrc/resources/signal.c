@@ -60,7 +60,9 @@ static int64_t may_be_signalled(const zt_task *sender, zt_rpid target)
     if (kill(target.n, 0))
         return -errno;
     const zt_rpid own = sender->process->rpid;
-    return target.n == own.n || may_signal(sender, target) ? 0 : -EPERM;
+    if (target.n == own.n || may_signal(sender, target))
+        return 0;
+    return kill(target.n, 0) ? -errno : -EPERM; /* it may be gone by now, and its ids with it */
 }
 
 zt_verdict zt_kill_enter(zt_pod *pod, zt_task *task, zt_call *call)
