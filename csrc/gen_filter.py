@@ -187,17 +187,15 @@ class Assembler:
 
 @dataclass(frozen=True)
 class Fate:
-    """What becomes of a number: `ret`, if the conditions hold; else it is allowed.
+    """What becomes of a number: `ret`, if the conditions hold; else `otherwise`, or it is allowed.
 
-    Where `but_stub` is set, the stub's own calls are allowed too. Where `looked_if` holds besides, it
-    is NOTIFY.
+    Where `but_stub` is set, the stub's own calls are allowed too.
     """
 
     ret: int
     when: tuple[Condition, ...] = ()
     but_stub: bool = True
     otherwise: Fate | None = None
-    looked_if: tuple[Condition, ...] = ()
 
     @property
     def tail(self) -> str:
@@ -205,14 +203,7 @@ class Fate:
 
     @property
     def label(self) -> str:
-        if not self.when and not self.looked_if:
-            return self.tail
-        return f"when {self.when} {self.looked_if} {self.tail}"
-
-    @property
-    def looked(self) -> Fate | None:
-        """What it is where `looked_if` holds."""
-        return Fate(RET_NOTIFY) if self.looked_if else None
+        return f"when {self.when} {self.tail}" if self.when else self.tail
 
     @property
     def alternatives(self) -> Iterator[Fate]:
@@ -236,7 +227,10 @@ def fate(row: Row | None, *, moved: bool, looks: bool = False, detaches: bool = 
         return ALLOWED
     if looks and row.is_looked(moved=moved):
         return Fate(RET_NOTIFY, conditions)
-    return Fate(RET_TRACE, conditions, looked_if=row.looks_if if looks and moved else ())
+    stops = Fate(RET_TRACE, conditions)
+    if looks and moved and row.looks_if:
+        return Fate(RET_NOTIFY, conditions + row.looks_if, otherwise=stops)
+    return stops
 
 
 def _fate_detached(row: Row) -> Fate:
@@ -363,11 +357,8 @@ def _build(fates: Sequence[Fate]) -> list[Insn]:
         _emit_conditions(
             asm, each.when, each.label, no=each.otherwise.label if each.otherwise else "allow"
         )
-        if each.looked:
-            _emit_conditions(asm, each.looked_if, f"{each.label} looked", no=each.tail)
-        asm.goto((each.looked or each).tail)
-    tails = [*guarded, *(each.looked for each in guarded if each.looked)]
-    for tail, ret in {each.tail: each.ret for each in tails}.items():
+        asm.goto(each.tail)
+    for tail, ret in {each.tail: each.ret for each in guarded}.items():
         asm.label(tail)
         _emit_from_the_stub(asm, yes="allow", no=f"{tail} outside")
         asm.label(f"{tail} outside")
