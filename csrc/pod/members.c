@@ -32,14 +32,20 @@ bool zt_members_have(zt_pod *pod, int32_t rtid)
     return false;
 }
 
+/* A number of /proc/ID/status; 0: it is not told. */
+static int32_t status_number(int32_t id, const char *key)
+{
+    char status[4096];
+    int32_t number = 0;
+    if (zt_proc_read(id, "status", status, sizeof status))
+        return 0;
+    const char *at = zt_proc_value(status, key);
+    return at && sscanf(at, "%d", &number) == 1 ? number : 0;
+}
+
 int32_t zt_members_process_of(int32_t rtid)
 {
-    char status[1024];
-    int32_t process = 0;
-    if (zt_proc_read(rtid, "status", status, sizeof status))
-        return 0;
-    const char *at = zt_proc_value(status, "Tgid");
-    return at && sscanf(at, "%d", &process) == 1 ? process : 0;
+    return status_number(rtid, "Tgid");
 }
 
 /* --- from the top down */
@@ -169,12 +175,7 @@ int32_t zt_members_kill(zt_pod *pod)
 
 static int filters_of(int32_t rpid)
 {
-    char status[4096];
-    int count = 0;
-    if (zt_proc_read(rpid, "status", status, sizeof status))
-        return 0;
-    const char *at = zt_proc_value(status, "Seccomp_filters");
-    return at && sscanf(at, "%d", &count) == 1 ? count : 0;
+    return status_number(rpid, "Seccomp_filters");
 }
 
 /* A zombie has no mark any more. But it has had a filter more than we have, as none of our own children has. */
