@@ -327,9 +327,8 @@ def _prepare(state: State, fd: int, build: Build) -> None:
             raise _too_many(state) from error
     filler = reopen(fd, os.O_WRONLY)
     try:
-        if state.contents and not _queued(
-            filler
-        ):  # else the named pipe of a former self, who holds it still
+        # What is in a named pipe already is our former self's, who holds it still.
+        if state.contents and not _queued(filler):
             _fill(filler, state)
     finally:
         os.close(filler)

@@ -164,17 +164,7 @@ class _Code:
         return (start, aligned) if self._is_fill(start, aligned) else (0, 0)
 
     def _is_fill(self, start: int, end: int) -> bool:
-        code = bytes(self.view[start:end])
-        at = 0
-        while at < len(code):
-            try:
-                one = decode(code, at)
-            except UnknownInstructionError:
-                return False
-            if one.kind is not Kind.FILL:
-                return False
-            at += one.size
-        return True
+        return self._decode(start, end) == []
 
     def _site(self, found: _Found, pad: int | None) -> Site:
         base = self.segment.offset
